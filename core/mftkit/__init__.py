@@ -1,0 +1,113 @@
+"""Multi-task fine-tuning of code models, plugin by plugin.
+
+Everything a plugin or a script may use is here; each name is imported when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mftkit import testing as testing
+    from mftkit.hookspecs import Register, RunInfo
+    from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
+    from mftkit.interfaces.generator import DataGenerator, GenerationContext
+    from mftkit.interfaces.loss import Loss, Tokens, Totals
+    from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
+    from mftkit.interfaces.tokenization import Batch, Layout, MicroBatch, Sample, TokenizationMode
+    from mftkit.interfaces.tracker import Tracker
+    from mftkit.interfaces.tuning import Tuning
+    from mftkit.models import load_model
+    from mftkit.models.native import NativeAdapter
+    from mftkit.spec import load_spec
+    from mftkit.training.collate import collate
+    from mftkit.training.run import run
+    from mftkit_registry import MftError, hookimpl
+
+    __version__: str
+
+_HOMES = {
+    "Balancer": "mftkit.interfaces.balancer",
+    "Batch": "mftkit.interfaces.tokenization",
+    "Component": "mftkit.interfaces.component",
+    "DataGenerator": "mftkit.interfaces.generator",
+    "GenerationContext": "mftkit.interfaces.generator",
+    "Head": "mftkit.interfaces.model",
+    "Layout": "mftkit.interfaces.tokenization",
+    "LoadRequest": "mftkit.interfaces.model",
+    "Loss": "mftkit.interfaces.loss",
+    "MftError": "mftkit_registry",
+    "MicroBatch": "mftkit.interfaces.tokenization",
+    "ModelAdapter": "mftkit.interfaces.model",
+    "NativeAdapter": "mftkit.models.native",
+    "Options": "mftkit.interfaces.component",
+    "Register": "mftkit.hookspecs",
+    "RunInfo": "mftkit.hookspecs",
+    "Sample": "mftkit.interfaces.tokenization",
+    "SpecPath": "mftkit.interfaces.component",
+    "TaskInfo": "mftkit.interfaces.component",
+    "TokenizationMode": "mftkit.interfaces.tokenization",
+    "Tokens": "mftkit.interfaces.loss",
+    "Totals": "mftkit.interfaces.loss",
+    "Tracker": "mftkit.interfaces.tracker",
+    "Tuning": "mftkit.interfaces.tuning",
+    "collate": "mftkit.training.collate",
+    "hookimpl": "mftkit_registry",
+    "load_model": "mftkit.models",
+    "load_spec": "mftkit.spec",
+    "run": "mftkit.training.run",
+}
+
+__all__ = [
+    "Balancer",
+    "Batch",
+    "Component",
+    "DataGenerator",
+    "GenerationContext",
+    "Head",
+    "Layout",
+    "LoadRequest",
+    "Loss",
+    "MftError",
+    "MicroBatch",
+    "ModelAdapter",
+    "NativeAdapter",
+    "Options",
+    "Register",
+    "RunInfo",
+    "Sample",
+    "SpecPath",
+    "TaskInfo",
+    "TokenizationMode",
+    "Tokens",
+    "Totals",
+    "Tracker",
+    "Tuning",
+    "__version__",
+    "collate",
+    "hookimpl",
+    "load_model",
+    "load_spec",
+    "run",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: object = version("mftkit")
+    elif name == "testing":  # heavy, so not among the names that ``import *`` gives
+        value = importlib.import_module("mftkit.testing")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

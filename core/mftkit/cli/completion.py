@@ -1,0 +1,28 @@
+"""What the shell offers on TAB: kinds, and the components of a kind. Nothing heavy is imported."""
+
+import typer
+
+from mftkit_registry import MftError
+
+
+def kinds(incomplete: str) -> list[tuple[str, str]]:
+    """Kinds that begin so, with what gives them."""
+    from mftkit.kinds import KINDS
+
+    return [(kind.name, f"given by {kind.hook}") for kind in KINDS if kind.name.startswith(incomplete)]
+
+
+def components(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
+    """Components of the kind that stands before, with their summaries."""
+    import warnings
+
+    from mftkit.plugins import registry
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a message would land in the middle of the line
+        try:
+            kind = context.params.get("kind") or ""
+            found = [registry().get(kind, name) for name in registry().names(kind)]
+        except MftError:
+            return []
+    return [(one.name, one.summary) for one in found if one.name.startswith(incomplete)]

@@ -1,0 +1,26 @@
+"""``mft generate``: makes the rows of the tasks that name a generator."""
+
+from typing import Annotated
+
+import typer
+
+from mftkit.cli.arguments import Overrides, SpecFile
+from mftkit.cli.console import result
+from mftkit.display import console_reporter
+
+
+def generate(
+    spec: SpecFile,
+    task: Annotated[
+        str | None, typer.Option("--task", metavar="NAME", help="Only this task.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Make the data of SPEC's tasks that name a generator."""
+    from mftkit.data.generation import generate_tasks
+    from mftkit.spec import load_spec
+
+    with console_reporter() as reporter:
+        made = generate_tasks(load_spec(spec, overrides or ()), task=task, reporter=reporter)
+    for name, path in made.items():
+        result(f"{name}: {path}")

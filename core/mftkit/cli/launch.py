@@ -1,0 +1,125 @@
+"""Starts several processes of one run on this machine, and ends them together.
+
+torchrun does the same but for two things that a run needs: the exit code of the process that failed, and as
+much time after a signal as saving a checkpoint takes.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+POLL = 0.05
+"""Seconds between two looks at the processes."""
+USERS_MISTAKE = 2
+"""The exit code of a spec, data or a plugin that is wrong."""
+GRACE = 10.0
+"""Seconds that the others have, after one has failed, to notice and to say so in the metrics."""
+
+
+def launch(arguments: Sequence[str], processes: int) -> int:
+    """Run ``mft`` with these arguments in ``processes`` processes; the exit code of the first that failed, else 0.
+
+    The first process talks; what another says is shown only if it is the one that failed first. A signal to
+    this process is passed on once to each of them: they save, and leave with their code.
+    """
+    quiet = [tempfile.TemporaryFile() for _ in range(processes - 1)]  # noqa: SIM115  # closed below
+    try:
+        children = _start(arguments, processes, quiet)
+        before = {
+            number: signal.signal(number, _passer(children)) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            first, code = _wait(children)
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            _end(children)
+        # A mistake of the user's is the same in all, and the first process has told it.
+        told = code == USERS_MISTAKE and children[0].returncode == code
+        if first and not told:
+            quiet[first - 1].seek(0)
+            sys.stderr.write(quiet[first - 1].read().decode(errors="replace"))
+        return code if code >= 0 else 128 - code
+    finally:
+        for file in quiet:
+            file.close()
+
+
+def _start(arguments: Sequence[str], count: int, quiet: Sequence[IO[bytes]]) -> list[subprocess.Popen[bytes]]:
+    environment = {
+        **os.environ,
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(_free_port()),
+    }
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "mftkit.cli", *arguments],
+            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=None if rank == 0 else subprocess.DEVNULL,
+            stderr=None if rank == 0 else quiet[rank - 1],
+            # Out of the terminal's group: its Ctrl-C reaches us alone, and is passed on once.
+            start_new_session=True,
+        )
+        for rank in range(count)
+    ]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _passer(children: Sequence[subprocess.Popen[bytes]]) -> _Handler:
+    return _Handler(children)
+
+
+class _Handler:
+    """Passes a signal on to every child that still runs."""
+
+    def __init__(self, children: Sequence[subprocess.Popen[bytes]]) -> None:
+        self._children = children
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        for child in self._children:
+            with suppress(ProcessLookupError):
+                child.send_signal(number)
+
+
+def _wait(children: Sequence[subprocess.Popen[bytes]]) -> tuple[int, int]:
+    """Rank and exit code of the first process that failed, or (0, 0) once all are done."""
+    while True:
+        codes = [child.poll() for child in children]
+        for rank, code in enumerate(codes):
+            if code:
+                return rank, code
+        if all(code == 0 for code in codes):
+            return 0, 0
+        time.sleep(POLL)
+
+
+def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Let the others notice, then make them."""
+    deadline = time.monotonic() + GRACE
+    while any(child.poll() is None for child in children) and time.monotonic() < deadline:
+        time.sleep(POLL)
+    for child in children:
+        if child.poll() is None:
+            child.kill()
+        child.wait()

@@ -1,0 +1,92 @@
+"""How a component's options read: type with bounds, default, and help."""
+
+from __future__ import annotations
+
+import json
+import types
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multiple of"}
+
+
+def describe_options(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str, str]]:
+    """(option, type, default, help) of each option; those of a nested model follow it as ``option.inner``."""
+    rows = []
+    for name, field in model.model_fields.items():
+        key = prefix + (field.alias or name)
+        rows.append((key, _type(field), _default(field), " ".join((field.description or "").split())))
+        for inner in _models(field.annotation):
+            rows += describe_options(inner, f"{key}.")
+    return rows
+
+
+def _type(field: FieldInfo) -> str:
+    bounds = [
+        f"{sign} {value:g}" if isinstance(value, int | float) else f"{sign} {value}"
+        for found in field.metadata
+        for attribute, sign in BOUNDS.items()
+        if (value := getattr(found, attribute, None)) is not None
+    ]
+    return ", ".join([type_name(field.annotation), *bounds])
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "(required)"
+    try:
+        value = field.get_default(call_default_factory=True)
+    except Exception:  # a factory that needs the other options
+        return "(from other options)"
+    return json.dumps(to_jsonable_python(value, fallback=str), ensure_ascii=False)
+
+
+def type_name(annotation: Any) -> str:
+    """A type as a person writes it.
+
+    >>> type_name(dict[str, float] | None)
+    'object of text to number, or null'
+    >>> type_name(Literal["a", "b"])
+    '"a" or "b"'
+    """
+    names = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null"}
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation in names:
+        return names[annotation]
+    if origin is Annotated:
+        return type_name(arguments[0])
+    if origin is Literal:
+        return " or ".join(json.dumps(value) for value in arguments)
+    if origin in (Union, types.UnionType):
+        return ", or ".join(type_name(argument) for argument in arguments)
+    if origin in (list, tuple, set, frozenset):
+        return f"list of {type_name(arguments[0])}"
+    if origin is dict:
+        return f"object of {type_name(arguments[0])} to {type_name(arguments[1])}"
+    return _class_name(annotation)
+
+
+def _class_name(annotation: Any) -> str:
+    if not isinstance(annotation, type):
+        return str(annotation).removeprefix("typing.")
+    if issubclass(annotation, Path):
+        return "path"
+    if issubclass(annotation, Enum):
+        return " or ".join(json.dumps(member.value) for member in annotation)
+    return "object" if issubclass(annotation, BaseModel | dict) else annotation.__name__
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)

@@ -1,0 +1,94 @@
+"""``mft plugins``: what is installed, and what it takes."""
+
+import inspect
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mftkit.cli import completion
+from mftkit.cli.check import check
+from mftkit.cli.console import result, table, tell
+from mftkit.cli.new import new
+
+if TYPE_CHECKING:
+    from mftkit_registry import PluginRecord
+
+app = typer.Typer(help="What is installed, and writing one of your own.", no_args_is_help=True)
+app.command()(new)
+app.command()(check)
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            "--kind",
+            metavar="K",
+            help="Only components of this kind.",
+            show_default=False,
+            autocompletion=completion.kinds,
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As a JSON list.")] = False,
+) -> None:
+    """List each component, each plugin's callbacks, and each plugin that was not loaded.
+
+    MFT_BLOCK_PLUGINS=name,... (names of entry points) keeps plugins out: they are not imported.
+    """
+    from mftkit.plugins import registry
+
+    rows = registry().plugins
+    if kind is not None:
+        wanted = registry().kind(kind).name
+        hidden = [row.name for row in rows if row.status in ("blocked", "error")]
+        if hidden:
+            tell(f"note: not loaded, and so of no kind: {', '.join(hidden)}; see mft plugins list")
+        rows = [row for row in rows if row.kind == wanted]
+    order = {known.name: number for number, known in enumerate(registry().kinds)}
+    rows = sorted(rows, key=lambda row: order.get(row.kind, len(order)))
+    if as_json:
+        result(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+    else:
+        table(
+            ("kind", "name", "summary", "distribution", "version", "status", "error"),
+            [_cells(row) for row in rows],
+        )
+
+
+def _cells(row: "PluginRecord") -> tuple[str, ...]:
+    name = f"{row.name} (default)" if row.default else row.name
+    return row.kind, name, row.summary, row.distribution, row.version, row.status, row.error or ""
+
+
+@app.command()
+def show(
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help="Its kind.", show_default=False, autocompletion=completion.kinds),
+    ],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Its name.", show_default=False, autocompletion=completion.components
+        ),
+    ],
+) -> None:
+    """Show a component's options: types, defaults and what they mean."""
+    from mftkit import plugins
+    from mftkit.cli.options import describe_options
+
+    registration = plugins.registry().get(kind, name)
+    found = plugins.component_class(registration)
+    result(f"{registration.kind} {registration.name}: {registration.summary}")
+    result(f"from {registration.origin}")
+    if text := inspect.cleandoc(found.__doc__ or ""):
+        result(f"\n{text}")
+    rows = describe_options(found.Options)
+    result("")
+    if rows:
+        table(("option", "type", "default", "help"), rows)
+    else:
+        result("It has no options.")

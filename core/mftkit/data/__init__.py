@@ -1,0 +1,1 @@
+"""The data path: from files to memory-mapped token samples."""

@@ -1,0 +1,219 @@
+"""A run's data: the training and validation samples of all tasks, and what there is to say about them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mftkit.data.generation import generated_rows
+from mftkit.data.reading import Findings
+from mftkit.data.rows import RowError
+from mftkit.data.samples import Part, Samples
+from mftkit.data.sources import expand, task_sources
+from mftkit.data.split import held_out, held_out_groups
+from mftkit.data.tokenising import Task, Tokeniser
+from mftkit.interfaces.component import TaskInfo
+from mftkit_registry.errors import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
+
+    from mftkit.data.files import Source
+    from mftkit.data.table import Table
+    from mftkit.reporter import Reporter
+    from mftkit.spec import Spec, TaskSpec
+
+__all__ = ["Corpus", "Samples", "TaskReport", "prepare"]
+
+
+@dataclass(frozen=True)
+class TaskReport:
+    """What became of one task's rows, training and validation together."""
+
+    rows: int
+    """Good rows read."""
+    skipped: int
+    """Bad rows left out (``data.on_bad_row``)."""
+    truncated: int
+    """Samples cut to ``max_length``."""
+    dropped: int
+    """Samples left out for their length, or because the cut left nothing that counts."""
+    train_tokens: int
+    """Tokens of the training samples, counting or not, after the cut."""
+    valid_rows: int
+    """Samples held out for validation."""
+    cached: bool
+    """Whether nothing had to be tokenised."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """The data of a run."""
+
+    train: Samples
+    valid: Samples
+    tasks: tuple[TaskInfo, ...]
+    reports: tuple[TaskReport, ...]
+    fingerprint: str
+    """Equal for equal samples in equal order."""
+    warnings: tuple[str, ...]
+    """All that the reporter was warned of."""
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """One task's tables and which of their rows are used."""
+
+    train: Part
+    valid: Part
+    report: TaskReport
+    identity: tuple[str, ...]
+
+
+def prepare(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> Corpus:
+    """Read, check, tokenise and split the data of all tasks; what was done before comes from the cache.
+
+    Raises MftError for data that cannot be used, a bad row as ``PATH:LINE: what is wrong``.
+    """
+    return _Preparation(spec, tokenizer, reporter).corpus()
+
+
+class _Preparation:
+    def __init__(self, spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
+        self.spec = spec
+        self.reporter = reporter
+        self.tokeniser = Tokeniser(spec, tokenizer, reporter)
+        self.warnings: list[str] = []
+
+    def corpus(self) -> Corpus:
+        loaded = [self.load(index, task) for index, task in enumerate(self.spec.tasks)]
+        train = Samples([task.train for task in loaded], self.spec.max_length)
+        valid = Samples([task.valid for task in loaded], self.spec.max_length)
+        counting = np.bincount(train.task, weights=train.counting, minlength=len(loaded))
+        infos = tuple(
+            TaskInfo(task.name, task.weight, len(parts.train.rows), int(tokens), len(parts.valid.rows))
+            for task, parts, tokens in zip(self.spec.tasks, loaded, counting, strict=True)
+        )
+        settings = [self.spec.max_length, self.spec.data.overlong]
+        identity = json.dumps([settings, [task.identity for task in loaded]])
+        fingerprint = hashlib.sha256(identity.encode()).hexdigest()
+        return Corpus(
+            train, valid, infos, tuple(task.report for task in loaded), fingerprint, tuple(self.warnings)
+        )
+
+    def load(self, index: int, task: TaskSpec) -> _Loaded:
+        told = len(self.warnings)
+        sources = self.train_sources(index, task)
+        table, fingerprint, cached = self.table(task, sources, groups=task.generator is not None)
+        kept, truncated = self.fitting(task, table, sources)
+        if isinstance(task.valid, float | int):
+            chosen = _chosen(table, float(task.valid))
+            valid = self.part(index, table, kept & chosen, sources)
+            identity: tuple[str, ...] = (fingerprint, str(task.valid))
+            reported = [(table, kept, truncated)]
+        else:
+            chosen = np.zeros(len(table), dtype=bool)
+            valid_sources = expand(task.valid, f"tasks.{index}.valid", self.warn)
+            other, other_fingerprint, other_cached = self.table(task, valid_sources, groups=False)
+            fits, cut = self.fitting(task, other, valid_sources)
+            self.tell_leak(task, table, other)
+            valid = self.part(index, other, fits, valid_sources)
+            identity, cached = (fingerprint, other_fingerprint), cached and other_cached
+            reported = [(table, kept, truncated), (other, fits, cut)]
+        train = self.part(index, table, kept & ~chosen, sources)
+        self.check(task, train, valid, sources, self.warnings[told:])
+        return _Loaded(train, valid, self.report(reported, train, valid, cached), identity)
+
+    def train_sources(self, index: int, task: TaskSpec) -> tuple[Source, ...]:
+        if task.generator is not None:
+            return (generated_rows(self.spec, task, self.reporter),)
+        return task_sources(task, index, self.warn)
+
+    def table(self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool) -> tuple[Table, str, bool]:
+        """The tokens of some sources, with everything told that was found in reading them."""
+        found = self.tokeniser.table(Task(task.name, task.format, sources, groups))
+        for message in Findings(**found[0].facts).messages(task.name, [source.name for source in sources]):
+            self.warn(message)
+        return found
+
+    def fitting(
+        self, task: TaskSpec, table: Table, sources: Sequence[Source]
+    ) -> tuple[NDArray[np.bool_], int]:
+        """Which rows are used, and how many of them are cut; raises RowError where a long one is an error."""
+        limit, overlong = self.spec.max_length, self.spec.data.overlong
+        long = table.lengths > limit
+        if overlong == "error" and long.any():
+            row = int(np.argmax(long))
+            source, line = table.origin(row)
+            what = f"{table.lengths[row]} tokens, and max_length is {limit}"
+            way_out = 'raise max_length, or set data.overlong to "truncate" or "drop"'
+            raise RowError(sources[source].name, line, f"{what} ({long.sum()} rows are too long): {way_out}")
+        kept = table.counting(limit) > 0
+        if overlong == "drop":
+            kept &= ~long
+        truncated = int((long & kept).sum())
+        self.tell_length(task, truncated, int((~kept & long).sum()), int((~kept & ~long).sum()))
+        return kept, truncated
+
+    def tell_length(self, task: TaskSpec, truncated: int, dropped: int, empty: int) -> None:
+        limit = f"max_length {self.spec.max_length}"
+        if truncated:
+            self.warn(f"task {task.name}: {truncated} samples cut at their end to {limit}")
+        if dropped and self.spec.data.overlong == "drop":
+            self.warn(f"task {task.name}: {dropped} samples dropped, longer than {limit}")
+        elif dropped:
+            self.warn(
+                f"task {task.name}: {dropped} samples dropped: cut to {limit}, nothing that counts is left"
+            )
+        if empty:
+            self.warn(
+                f"task {task.name}: {empty} samples dropped: the tokenizer makes no token that counts of them"
+            )
+
+    def tell_leak(self, task: TaskSpec, train: Table, valid: Table) -> None:
+        shared = int(np.isin(valid.digests, train.digests).sum())
+        if shared:
+            self.warn(f"task {task.name}: {shared} validation rows are training rows too")
+
+    def check(
+        self, task: TaskSpec, train: Part, valid: Part, sources: Sequence[Source], told: list[str]
+    ) -> None:
+        if not len(train.rows):
+            names = ", ".join(source.name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
+            seen = f"{len(train.table)} rows read from {names}"
+            raise MftError("; ".join([f"task {task.name}: no sample is left to train on ({seen})", *told]))
+        if not len(valid.rows):
+            self.warn(f"task {task.name}: the validation set is empty, so this task has no validation loss")
+
+    def part(self, index: int, table: Table, chosen: NDArray[np.bool_], sources: Sequence[Source]) -> Part:
+        return Part(index, table, np.flatnonzero(chosen), tuple(source.name for source in sources))
+
+    def report(
+        self, tables: list[tuple[Table, NDArray[np.bool_], int]], train: Part, valid: Part, cached: bool
+    ) -> TaskReport:
+        lengths = np.minimum(train.table.lengths[train.rows], self.spec.max_length)
+        return TaskReport(
+            rows=sum(len(table) for table, _kept, _truncated in tables),
+            skipped=sum(table.facts["skipped"] for table, _kept, _truncated in tables),
+            truncated=sum(truncated for _table, _kept, truncated in tables),
+            dropped=sum(int((~kept).sum()) for _table, kept, _truncated in tables),
+            train_tokens=int(lengths.sum()),
+            valid_rows=len(valid.rows),
+            cached=cached,
+        )
+
+    def warn(self, message: str) -> None:
+        self.warnings.append(message)
+        self.reporter.warn(message)
+
+
+def _chosen(table: Table, fraction: float) -> NDArray[np.bool_]:
+    split = held_out_groups if table.facts["grouped"] else held_out
+    return split(table.digests, fraction)

@@ -1,0 +1,80 @@
+"""One split of a corpus: the samples of all tasks, task by task, as views of memory-mapped tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mftkit.interfaces.tokenization import Sample
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mftkit.data.table import Table
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of one task's table that belong to a split."""
+
+    task: int
+    table: Table
+    rows: NDArray[np.int64]
+    names: tuple[str, ...]
+    """Of the table's sources."""
+
+
+class Samples:
+    """The samples of a split, numbered from 0: those of the first task, then the second's, and so on."""
+
+    def __init__(self, parts: Sequence[Part], max_length: int) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *(len(part.rows) for part in parts)])
+        self._max_length = max_length
+        sizes = [len(part.rows) for part in parts]
+        self.task: NDArray[np.int64] = np.repeat(
+            np.array([part.task for part in parts], dtype=np.int64), sizes
+        )
+        """[n]: each sample's task."""
+        self.lengths: NDArray[np.int64] = _joined(
+            [np.minimum(part.table.lengths[part.rows], max_length) for part in parts]
+        )
+        """[n]: tokens of each sample, cut to ``max_length``."""
+        self.counting: NDArray[np.int64] = _joined(
+            [part.table.counting(max_length)[part.rows] for part in parts]
+        )
+        """[n]: counting tokens of each sample after the cut, at least 1."""
+
+    def __len__(self) -> int:
+        return len(self.task)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Sample ``index``, cut to ``max_length``; its tokens are a view of the map."""
+        part, row = self._place(index)
+        tokens, spans = part.table.sample(row)
+        tokens = tokens[: self._max_length]
+        counts = np.zeros(len(tokens), dtype=np.bool_)
+        for start, end in spans.reshape(-1, 2).tolist():
+            counts[start:end] = True
+        return Sample(index, part.task, tokens, counts)
+
+    def origin(self, index: int) -> str:
+        """Where the sample stands in the data: ``PATH:LINE``."""
+        part, row = self._place(index)
+        source, line = part.table.origin(row)
+        return f"{part.names[source]}:{line}"
+
+    def _place(self, index: int) -> tuple[Part, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        part = self._parts[number]
+        return part, int(part.rows[index - self._starts[number]])
+
+
+def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

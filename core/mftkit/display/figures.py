@@ -1,0 +1,75 @@
+"""How numbers and foreign text are written."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+
+def whole(number: float) -> str:
+    """A count.
+
+    >>> whole(1234567)
+    '1,234,567'
+    """
+    return f"{number:,.0f}"
+
+
+def share(part: float) -> str:
+    """A part of 1.
+
+    >>> share(0.0304)
+    '3.0%'
+    """
+    return f"{part:.1%}"
+
+
+def nats(loss: float | None) -> str:
+    """A loss, or a dash where there is none.
+
+    >>> nats(2.31), nats(None)
+    ('2.3100', '-')
+    """
+    return "-" if loss is None else f"{loss:.4f}"
+
+
+def perplexity(loss: float | None) -> str:
+    """Perplexity of a loss in nats per token.
+
+    >>> perplexity(2.0), perplexity(12.0), perplexity(1000.0)
+    ('7.39', '1.63e+05', 'inf')
+    """
+    if loss is None:
+        return "-"
+    value = math.exp(loss) if loss < 700 else math.inf
+    return f"{value:,.2f}" if value < 100_000 else f"{value:.2e}"
+
+
+def duration(seconds: float) -> str:
+    """Hours, minutes and seconds.
+
+    >>> duration(3725.6), duration(90_000)
+    ('1:02:05', '25:00:00')
+    """
+    minutes, left = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{left:02}"
+
+
+def place(path: Path) -> str:
+    """A path without detours, and relative where it lies under the current directory.
+
+    >>> place(Path.cwd() / "examples" / ".." / "runs" / "x") == str(Path("runs/x"))
+    True
+    """
+    straight = Path(os.path.normpath(path.absolute()))
+    return str(straight.relative_to(Path.cwd()) if straight.is_relative_to(Path.cwd()) else straight)
+
+
+def one_line(text: str) -> str:
+    r"""Foreign text as one line without control characters, which could change the terminal.
+
+    >>> one_line("two\nlines and \x1b[31mred")
+    'two lines and \\x1b[31mred'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split("\n")))

@@ -1,0 +1,81 @@
+"""The plan of a run, told before training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.text import Text
+
+from mftkit.display.figures import one_line, place, share, whole
+from mftkit.display.tables import Figures, as_text, facts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from mftkit.training.plan import Plan
+
+INDENT = (0, 0, 0, 2)
+ONLY_WHERE_ANY = ("truncated", "dropped", "skipped")
+
+
+def plan_text(plan: Plan, width: int | None = None) -> str:
+    """The plan as plain text of at most ``width`` columns; None: as wide as it needs."""
+    return as_text(plan_view(plan), width)
+
+
+def plan_view(plan: Plan) -> RenderableType:
+    """The plan for a rich console."""
+    parts: list[RenderableType] = [
+        Text.assemble((one_line(plan.name), "bold"), "  in ", one_line(place(plan.output)), overflow="fold"),
+        Text(),
+        Padding(_tasks(plan), INDENT, expand=False),
+        Text(),
+        Padding(facts(_facts(plan)), INDENT, expand=False),
+    ]
+    return Group(*parts)
+
+
+def _tasks(plan: Plan) -> Figures:
+    extra = [column for column in ONLY_WHERE_ANY if any(getattr(task, column) for task in plan.tasks)]
+    rows = [
+        [
+            task.name,
+            whole(task.samples),
+            whole(task.tokens),
+            share(task.share),
+            whole(task.valid_samples),
+            *(whole(getattr(task, column)) for column in extra),
+        ]
+        for task in plan.tasks
+    ]
+    sums = ["samples", "tokens", "share", "valid_samples", *extra]
+    total = [sum(getattr(task, column) for task in plan.tasks) for column in sums]
+    footer = [
+        "all",
+        *(share(n) if column == "share" else whole(n) for column, n in zip(sums, total, strict=True)),
+    ]
+    headers = ["task", "samples", "counting\ntokens", "share", "valid\nsamples", *extra]
+    return Figures(headers, rows, footer if len(rows) > 1 else None)
+
+
+def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
+    yield (
+        "rows",
+        f"{whole(plan.rows)} an epoch, up to {whole(plan.max_length)} tokens each, {share(plan.fill)} full",
+    )
+    yield "steps", f"{whole(plan.steps)} in all, {whole(plan.steps_per_epoch)} an epoch"
+    yield "batch size", f"{whole(plan.batch_size)} rows a step"
+    trained = plan.trainable / plan.parameters if plan.parameters else 0.0
+    yield (
+        "parameters",
+        f"{whole(plan.parameters)}, of which {whole(plan.trainable)} trained ({share(trained)})",
+    )
+    several = f", {plan.processes} processes" if plan.processes > 1 else ""
+    yield "device", f"{plan.device}, {plan.dtype}{several}"
+    yield from plan.components.items()
+    for note in plan.notes:
+        yield "note", note

@@ -1,0 +1,173 @@
+"""The display of a terminal: messages scroll by above a picture that is redrawn in place."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from mftkit.display.figures import duration, one_line, whole
+from mftkit.display.lines import Validations
+from mftkit.display.pace import Pace
+from mftkit.display.panel import TrainingPanel
+from mftkit.display.plain import SHORT, write
+from mftkit.display.plan import plan_view
+from mftkit.display.result import how_it_ended, result_view
+from mftkit.display.tables import Flow, as_text
+from mftkit.reporter import Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+    from typing import TextIO
+
+    from rich.console import RenderableType
+
+    from mftkit.training.plan import Plan
+    from mftkit.training.trainer import Outcome
+
+REDRAWN = 4
+"""Times a second, so that the clock is seen to tick."""
+
+
+class SteadyConsole(Console):
+    """Never hides the cursor: whatever ends the program, SIGKILL too, the terminal is as it was."""
+
+    def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002
+        """Leave the cursor alone."""
+        return False
+
+
+class TerminalReporter(Reporter):
+    """Draws on a terminal; results go to their own stream, with colours if that is a terminal too."""
+
+    def __init__(self, messages: TextIO, results: TextIO, *, dry_run: bool = False) -> None:
+        self._console = SteadyConsole(file=messages, highlight=False, markup=False, emoji=False)
+        self._results = results
+        self._dry_run = dry_run
+        self._pace = Pace()
+        self._directory: Path | None = None
+        self._validations: Validations | None = None
+        self._panel: TrainingPanel | None = None
+        self._work = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._live: Live | None = None
+
+    def note(self, message: str) -> None:
+        """Above the picture."""
+        self._console.print(Text(one_line(message), overflow="fold"))
+
+    def warn(self, message: str) -> None:
+        """Above the picture, marked."""
+        self._console.print(Text.assemble(("warning: ", "yellow"), one_line(message), overflow="fold"))
+
+    @contextmanager
+    def progress(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A bar; longer work leaves a line behind."""
+        told, started = one_line(description), time.monotonic()
+        task = self._work.add_task(told, total=total)
+        done = 0
+
+        def advance(more: int) -> None:
+            nonlocal done
+            done += more
+            self._work.advance(task, more)
+
+        self._draw()
+        try:
+            yield advance
+        finally:
+            self._work.remove_task(task)
+            if self._panel is None and not self._work.tasks:
+                self._stop()
+        spent = time.monotonic() - started
+        if spent >= SHORT:
+            self.note(f"{told}: done, {f'{whole(done)} ' if done else ''}in {duration(spent)}")
+
+    def planned(self, plan: Plan) -> None:
+        """The plan; and, unless it is all that was asked for, the picture of the run."""
+        if self._dry_run:
+            self._result(plan_view(plan))
+            return
+        self._console.print()
+        self._console.print(plan_view(plan))
+        self._console.print()
+        self._directory = plan.output
+        self._panel = TrainingPanel(plan.name, plan.steps, self._pace)
+        self._draw()
+
+    def trained(self, line: dict[str, Any]) -> None:
+        """Redraws the picture."""
+        self._pace.mark(line["step"])
+        if self._panel is not None:
+            self._panel.update(line)
+        if self._live is not None:
+            self._live.refresh()
+
+    def validated(self, line: dict[str, Any]) -> None:
+        """A line above the picture."""
+        self._pace.mark(line["step"])
+        self._validations = self._validations or Validations.before(line["step"], self._directory)
+        self._console.print(Flow(self._validations.told(line, arrows=True)))
+
+    def ended(self, directory: Path, outcome: Outcome) -> None:
+        """The result in place of the picture."""
+        self.close()
+        self._console.print()
+        self._result(result_view(directory, outcome))
+        told = how_it_ended(directory, outcome)
+        if told:
+            style = "red" if outcome.reason == "failed" else "yellow"
+            self._console.print(Text(one_line(told), style=style, overflow="fold"))
+
+    def close(self) -> None:
+        """Take the picture away; once or more."""
+        self._panel = None
+        for task in self._work.task_ids:
+            self._work.remove_task(task)
+        self._stop()
+
+    def _result(self, view: RenderableType) -> None:
+        if not self._results.isatty():
+            write(self._results, as_text(view))
+            return
+        console = Console(file=self._results, highlight=False, markup=False, emoji=False)
+        with console.capture() as captured:
+            console.print(view)
+        write(self._results, captured.get().removesuffix("\n"))
+
+    def _picture(self) -> RenderableType:
+        """All that is redrawn; the empty last line is where the cursor waits."""
+        parts: list[RenderableType] = []
+        if self._work.tasks:
+            parts.append(self._work.make_tasks_table(self._work.tasks))
+        if self._panel is not None:
+            parts.append(self._panel)
+        return Group(*parts, Text())
+
+    def _draw(self) -> None:
+        if self._live is None:
+            self._live = Live(
+                console=self._console,
+                get_renderable=self._picture,
+                refresh_per_second=REDRAWN,
+                transient=True,
+                redirect_stdout=sys.stdout.isatty(),  # never what goes to a file or a pipe
+            )
+            self._live.start()
+
+    def _stop(self) -> None:
+        live, self._live = self._live, None
+        if live is not None:
+            live.stop()

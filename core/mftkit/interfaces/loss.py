@@ -1,0 +1,74 @@
+"""The interface of a loss: additive statistics of a micro-batch, and task losses of their sums.
+
+A loss in this form is exact over the global batch, whatever its split into micro-batches and
+processes: with s the sum of all statistics and L = f(s, counts), the gradient is the sum over
+micro-batches of (df/ds at the global s) times the gradient of that micro-batch's statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from mftkit.interfaces.component import Component
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The V counting tokens of one micro-batch, in S samples (each with at least one of them)."""
+
+    logprobs: Tensor
+    """[V] float32 (float64 if the model is), nats: log p of each token, with gradient in training."""
+    task: Tensor
+    """[V] int64: each token's task."""
+    sample: Tensor
+    """[V] int64 in 0..S-1: each token's sample."""
+    sample_task: Tensor
+    """[S] int64: each sample's task."""
+    num_tasks: int
+    num_samples: int
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over the global batch: all processes, all accumulated micro-batches."""
+
+    statistics: Tensor
+    """[tasks, k] float64 (float32 where the device has none)."""
+    tokens: Tensor
+    """[tasks], same dtype: counting tokens of each task."""
+    samples: Tensor
+    """[tasks], same dtype: samples of each task."""
+    counted: Tensor
+    """[tasks] bool: the tasks that N counts (``training.task_mean``): those present, or all."""
+
+
+class Loss(Component):
+    """A loss in terms of additive per-task statistics (design: N tasks, k statistics a task)."""
+
+    linear: ClassVar[bool] = False
+    """Promise: ``task_losses`` is linear in the statistics. Checked numerically at start."""
+    linear_in_logprobs: ClassVar[bool] = False
+    """Promise: ``statistics`` is linear in ``logprobs``. Checked numerically at start."""
+
+    def statistics(self, tokens: Tokens) -> Tensor:
+        """Statistics of one micro-batch, [tasks, k]; they are added over micro-batches and processes.
+
+        Not called for a micro-batch without counting tokens.
+        """
+        raise NotImplementedError
+
+    def task_losses(self, totals: Totals) -> Tensor:
+        """One loss a task, [tasks], from the global batch's sums; differentiated at the totals.
+
+        Values and gradients of absent tasks are discarded.
+        """
+        raise NotImplementedError
+
+    def task_shares(self, totals: Totals) -> Tensor:
+        """Constants [tasks] that sum to 1 and depend on counts only; equal over the tasks counted."""
+        counted = totals.counted.to(totals.tokens.dtype)
+        return counted / counted.sum()

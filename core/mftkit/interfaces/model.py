@@ -1,0 +1,96 @@
+"""The interface of a model adapter: loading a family's checkpoints, and reaching what training needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from mftkit.interfaces.component import Component
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from mftkit.interfaces.tokenization import Batch
+
+
+@dataclass(frozen=True)
+class LoadRequest:
+    """What the run asks of an adapter."""
+
+    path: str | None
+    """A directory or a hub id; None for a model from a random start."""
+    config: dict[str, Any]
+    """The checkpoint's config.json, or the spec's ``model.config`` for a random start."""
+    dtype: torch.dtype
+    """Of the weights."""
+    attention: str
+    """transformers' ``attn_implementation``, or "auto"."""
+    init: Literal["pretrained", "random"] = "pretrained"
+    trust_remote_code: bool = False
+    load_options: dict[str, Any] = field(default_factory=dict)
+    """Passed on to ``from_pretrained``: what the tuning asks for (quantisation, device map)."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The output head: logits = soft_cap * tanh(z / soft_cap), z = scale * (h W^T + bias)."""
+
+    weight: Tensor
+    """[vocabulary, H]; ``normalized``: each row is divided by its length first."""
+    bias: Tensor | None = None
+    scale: float = 1.0
+    soft_cap: float | None = None
+    normalized: bool = False
+
+
+class ModelAdapter(Component):
+    """Knows one family of models.
+
+    ``matches`` looks at a config alone; everything else gets the model (the transformers class itself, also
+    where a tuning has wrapped it: core unwraps it first).
+    """
+
+    isolating_attentions: ClassVar[tuple[str, ...]] = ("sdpa", "eager", "flash_attention_2")
+    """The attentions under which restarting position ids keep packed samples apart."""
+
+    def matches(self, config: dict[str, Any]) -> int:
+        """0 no, 1 fallback, 2 family, 3 exact."""
+        raise NotImplementedError
+
+    def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
+        """Model and tokenizer; the tokenizer is None where the checkpoint has none."""
+        raise NotImplementedError
+
+    def load_tokenizer(self, request: LoadRequest) -> PreTrainedTokenizerBase | None:
+        """The tokenizer alone, which data is prepared with before any weight is read."""
+        from mftkit.models.vocabulary import load_tokenizer
+
+        return load_tokenizer(request.path, request.trust_remote_code) if request.path else None
+
+    def lora_targets(self, model: PreTrainedModel) -> list[str]:
+        """Names of the linear modules that low-rank tuning adapts by default."""
+        raise NotImplementedError
+
+    def outputs(self, model: PreTrainedModel, batch: Batch) -> Any:
+        """The decoder's outputs, an object with ``last_hidden_state`` [B, S, H] as the head sees it."""
+        raise NotImplementedError
+
+    def hidden_states(self, model: PreTrainedModel, batch: Batch) -> Tensor:
+        """[B, S, H]: the last hidden states, as the head sees them."""
+        hidden: Tensor = self.outputs(model, batch).last_hidden_state
+        return hidden
+
+    def head(self, model: PreTrainedModel) -> Head:
+        """The output head."""
+        raise NotImplementedError
+
+    def auxiliary_loss(self, outputs: Any) -> Tensor | None:  # noqa: ARG002  # what an overriding method reads
+        """A scalar that is added to the objective (a router's balance), from what ``outputs`` gave."""
+        return None
+
+    def chat_template(self, tokenizer: PreTrainedTokenizerBase) -> str | None:
+        """The Jinja chat template of the family's instruct models, None where the tokenizer has none."""
+        template = getattr(tokenizer, "chat_template", None)
+        return template if isinstance(template, str) else None

@@ -1,0 +1,113 @@
+"""The interface of a tokenization mode: which samples share a row, and how rows become tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, ClassVar
+
+from mftkit.interfaces.component import Component
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample, cut to ``max_length``; the arrays are views of the memory-mapped cache."""
+
+    index: int
+    """Its number in the run's data, which a fault in training is told by."""
+    task: int
+    tokens: NDArray[np.int32]
+    """[n] token ids."""
+    counts: NDArray[np.bool_]
+    """[n]: which tokens count in the loss; the first never does."""
+
+
+@dataclass(frozen=True)
+class MicroBatch:
+    """The rows of one forward pass, before they are tensors."""
+
+    rows: tuple[tuple[Sample, ...], ...]
+    max_length: int
+    """Most tokens in a row (``max_length`` of the spec)."""
+    pad_id: int
+    """The token that fills rows up; it never counts, and nothing is told apart by its id."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Rows of samples: row r holds ``samples[offsets[r]:offsets[r + 1]]``, in this order."""
+
+    samples: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+    """[rows + 1], rising strictly from 0 to the number of samples."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One forward pass of B rows of S positions, with V counting tokens in ``len(sample_task)`` samples.
+
+    ``targets[v]`` is predicted from the hidden state at ``positions[v]`` of the flattened [B * S] rows,
+    its predecessor's, which lies in the same sample.
+    """
+
+    input_ids: Tensor
+    """[B, S] int64."""
+    position_ids: Tensor | None
+    """[B, S] int64, restarting at each sample where samples are isolated; None: 0..S-1 in each row."""
+    positions: Tensor
+    """[V] int64."""
+    targets: Tensor
+    """[V] int64 token ids."""
+    task: Tensor
+    """[V] int64."""
+    sample: Tensor
+    """[V] int64 in 0..len(sample_task)-1."""
+    sample_task: Tensor
+    """[samples] int64; samples without a counting token are left out."""
+    sample_index: tuple[int, ...]
+    """``Sample.index`` of the same samples."""
+    real_tokens: int
+    """Positions that hold a sample's token; the rest is padding."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch with its tensors on ``device``; the host does not wait for the copies."""
+        if device.type == "cpu":
+            return self
+        held = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved = {
+            name: (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)
+            for name, value in held.items()
+            if hasattr(value, "pin_memory")
+        }
+        return Batch(**{**held, **moved})
+
+
+class TokenizationMode(Component):
+    """Lays samples out in rows and makes tensors of rows."""
+
+    keeps_order: ClassVar[bool] = False
+    """Promise: every epoch has the same rows in the same order. Tried by the conformance suite."""
+
+    def layout(
+        self,
+        lengths: NDArray[np.int64],
+        tasks: NDArray[np.int64],
+        order: NDArray[np.int64],
+        max_length: int,
+    ) -> Layout:
+        """Which samples share which row, for one epoch; rows are trained in the order returned.
+
+        ``lengths`` [n] (tokens, at most ``max_length``) and ``tasks`` [n] are indexed by sample; ``order``
+        [n] is this epoch's random permutation of the samples, the only source of randomness. Core asserts
+        that each sample is used once and that no row is longer than ``max_length``.
+        """
+        raise NotImplementedError
+
+    def collate(self, samples: MicroBatch) -> Batch:
+        """The tensors of one forward pass; ``mftkit.collate`` does the work for most modes."""
+        raise NotImplementedError

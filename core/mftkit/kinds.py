@@ -1,0 +1,31 @@
+"""The kinds of component that the program knows, and the hooks through which plugins give them."""
+
+from __future__ import annotations
+
+from mftkit_registry import Kind
+
+MODEL_ADAPTER = Kind(
+    "model-adapter",
+    "register_model_adapters",
+    "mftkit.interfaces.model:ModelAdapter",
+    aliases=("model", "adapter"),
+    reserved=("auto",),
+)
+TOKENIZATION_MODE = Kind(
+    "tokenization-mode",
+    "register_tokenization_modes",
+    "mftkit.interfaces.tokenization:TokenizationMode",
+    aliases=("tokenization",),
+)
+LOSS = Kind("loss", "register_losses", "mftkit.interfaces.loss:Loss")
+BALANCER = Kind("balancer", "register_balancers", "mftkit.interfaces.balancer:Balancer")
+DATA_GENERATOR = Kind(
+    "data-generator",
+    "register_data_generators",
+    "mftkit.interfaces.generator:DataGenerator",
+    aliases=("generator",),
+)
+TUNING = Kind("tuning", "register_tunings", "mftkit.interfaces.tuning:Tuning")
+TRACKER = Kind("tracker", "register_trackers", "mftkit.interfaces.tracker:Tracker")
+
+KINDS = (MODEL_ADAPTER, TOKENIZATION_MODE, LOSS, BALANCER, DATA_GENERATOR, TUNING, TRACKER)

@@ -1,0 +1,51 @@
+"""What this process may use of the machine: cores, memory; without any package."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def cores() -> int:
+    """Cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def quota(root: Path = CGROUP) -> float | None:
+    """Cores' worth of time that a container allows; None where nothing limits it."""
+    limit, _, period = _text(root / "cpu.max").partition(" ")
+    return int(limit) / int(period) if limit.isdigit() and period.isdigit() else None
+
+
+def memory(root: Path = CGROUP) -> dict[str, int | None]:
+    """Bytes of main memory in all, or as many as a container allows, and those that are free; None: not known."""
+    lines = dict(line.partition(":")[::2] for line in _text(Path("/proc/meminfo")).splitlines())
+    total, available = (_kibibytes(lines.get(key, "")) for key in ("MemTotal", "MemAvailable"))
+    limit, used = _text(root / "memory.max"), _text(root / "memory.current")
+    if limit.isdigit() and used.isdigit():
+        total = min(int(limit), total or int(limit))
+        left = max(0, int(limit) - int(used))
+        available = left if available is None else min(left, available)
+    return {"total_bytes": total, "available_bytes": available}
+
+
+def nvidia_driver() -> bool:
+    """Whether there is an NVIDIA driver."""
+    return Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
+
+
+def _kibibytes(text: str) -> int | None:
+    number = text.removesuffix("kB").strip()
+    return int(number) * 1024 if number.isdigit() else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,112 @@
+"""The config of a checkpoint, as a dict: what adapters are chosen by."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mftkit_registry.errors import MftError
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedConfig
+
+ADAPTER_CONFIG = "adapter_config.json"
+ALWAYS_KNOWN = {"bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "rope_scaling", "torch_dtype"}
+"""Keys that transformers reads whatever the family, or under an older name, and no config class declares."""
+
+
+def read_config(path: str, trust_remote_code: bool = False) -> dict[str, Any]:
+    """``config.json`` of a directory or a hub id, just as it stands.
+
+    A directory that is missing or holds none, and an id that the hub does not give, raise MftError.
+    """
+    from transformers import PreTrainedConfig
+
+    directory = Path(path).expanduser()
+    if directory.is_dir():
+        _check_directory(directory)
+    elif directory.exists():
+        raise MftError(f"model.path: {path} is a file; give the directory that holds config.json")
+    elif not is_hub_id(path):
+        raise MftError(f"model.path: there is no directory {path}")
+    source = str(directory) if directory.is_dir() else path
+    try:
+        found, _ = PreTrainedConfig.get_config_dict(source, trust_remote_code=trust_remote_code)
+    except OSError as error:
+        raise MftError(f"model.path: {path} has no config that can be read: {reason(error)}") from error
+    if not found:
+        raise MftError(f"model.path: {path} has no config.json")
+    return dict(found)
+
+
+def is_hub_id(path: str) -> bool:
+    """Whether a path that is no directory here may be a hub id: ``name`` or ``organisation/name``."""
+    return not path.startswith((".", "/", "~")) and path.count("/") <= 1 and "\\" not in path
+
+
+def reason(error: BaseException) -> str:
+    """What a library's error says, in one line: its first two, without lists of all that would be right."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = " ".join(lines[:2]) or type(error).__name__
+    return text if len(text) <= 400 else text[:397] + "..."
+
+
+def build_config(values: dict[str, Any], given_by_hand: bool = True) -> PreTrainedConfig:
+    """The config of a model from a random start: the spec's ``model.config``, or a checkpoint's own.
+
+    transformers keeps a key that the family does not know, and does nothing with it; one that a person wrote
+    is refused. Checkpoints are full of them.
+    """
+    from transformers import CONFIG_MAPPING
+
+    family = str(values.get("model_type"))
+    if family not in CONFIG_MAPPING:
+        near = difflib.get_close_matches(family, list(CONFIG_MAPPING), n=3)
+        hint = f" (did you mean {' or '.join(near)}?)" if near else ""
+        raise MftError(f"model.config.model_type: transformers knows no family {family!r}{hint}")
+    config_class = CONFIG_MAPPING[family]
+    known = known_keys(config_class)
+    faults = [_unknown(key, known) for key in values if key not in known and key != "model_type"]
+    if faults and given_by_hand:
+        raise MftError("\n".join(faults))
+    try:
+        return config_class(**{key: value for key, value in values.items() if key != "model_type"})
+    except Exception as error:  # whatever a family's own validation raises is about the values given
+        raise MftError(f"model.config: {reason(error)}") from error
+
+
+def dtype_of(config: dict[str, Any]) -> torch.dtype:
+    """The dtype that a checkpoint's config names; float32 where it names none."""
+    import torch
+
+    name = config.get("dtype") or config.get("torch_dtype") or "float32"
+    dtype = getattr(torch, str(name).removeprefix("torch."), None)
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
+        raise MftError(f"config.json: dtype: {name!r} is no floating-point dtype of torch")
+    return dtype
+
+
+def _check_directory(directory: Path) -> None:
+    if (directory / "config.json").is_file():
+        return
+    if (directory / ADAPTER_CONFIG).is_file():
+        raise MftError(
+            f"model.path: {directory} holds a PEFT adapter, not a model: "
+            "merge it into its base first (mft merge), and give the merged directory"
+        )
+    raise MftError(f"model.path: {directory} has no config.json, so it is no checkpoint of transformers")
+
+
+def known_keys(config_class: type[PreTrainedConfig]) -> set[str]:
+    """The keys that a family's config reads."""
+    names = {field.name for field in fields(config_class)} if is_dataclass(config_class) else set()
+    return names | set(config_class.attribute_map) | ALWAYS_KNOWN
+
+
+def _unknown(key: str, known: set[str]) -> str:
+    near = difflib.get_close_matches(key, sorted(known), n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"model.config.{key}: the family's config has no such key{hint}"

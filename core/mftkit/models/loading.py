@@ -1,0 +1,137 @@
+"""Loading a model with its tokenizer, whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mftkit.interfaces.model import LoadRequest
+from mftkit.models.config import build_config, dtype_of, read_config, reason
+from mftkit.models.selection import select_adapter
+from mftkit.models.vocabulary import check_vocabulary
+from mftkit_registry.errors import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+
+def load_model(
+    path: str | Path, adapter: str = "auto"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
+    """The model in a directory or under a hub id, in its own dtype and in evaluation mode, and its tokenizer.
+
+    The tokenizer is None where the checkpoint has none. No code of the checkpoint's is run. What cannot be
+    loaded whole raises MftError.
+    """
+    path = str(path)
+    config = read_config(path)
+    _, chosen = select_adapter(config, adapter)
+    directory = Path(path).expanduser()
+    source = str(directory) if directory.is_dir() else path
+    request = LoadRequest(path=source, config=config, dtype=dtype_of(config), attention="auto")
+    model, tokenizer = chosen.load(request)
+    if tokenizer is not None:
+        check_vocabulary(tokenizer, model)
+    model.train(False)
+    return model, tokenizer
+
+
+def pretrained(request: LoadRequest) -> PreTrainedModel:
+    """Transformers' causal language model from a checkpoint, every weight of it found and used.
+
+    A missing, unused or misshapen weight is refused by name: transformers would put random numbers in its
+    place, or drop it, and go on.
+    """
+    from transformers import AutoModelForCausalLM
+
+    _check_code(request)
+    model, info = _called(
+        request,
+        AutoModelForCausalLM.from_pretrained,
+        request.path,
+        trust_remote_code=request.trust_remote_code,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # so that they are named, below
+        **request.load_options,
+    )
+    shapes = [
+        f"{name} ({tuple(given)} for {tuple(wanted)})" for name, given, wanted in info["mismatched_keys"]
+    ]
+    _refuse(request, "lacks weights that the model needs", info["missing_keys"])
+    _refuse(request, "has weights that the model has no place for", info["unexpected_keys"])
+    _refuse(request, "has weights of a shape that config.json does not give", shapes)
+    _refuse(request, "cannot be loaded", info["error_msgs"])
+    return model  # type: ignore[no-any-return]
+
+
+def randomly_started(request: LoadRequest) -> PreTrainedModel:
+    """Transformers' causal language model of ``request.config``, from torch's random state."""
+    from transformers import AutoModelForCausalLM
+
+    if request.load_options:
+        options = ", ".join(sorted(request.load_options))
+        raise MftError(
+            f"model.init: a random start cannot be loaded with {options}: save it as a checkpoint first"
+        )
+    config = build_config(request.config, given_by_hand=request.path is None)
+    return _called(request, AutoModelForCausalLM.from_config, config)  # type: ignore[no-any-return]
+
+
+def _called(request: LoadRequest, load: Any, *arguments: Any, **options: Any) -> Any:
+    """What transformers loads; what it cannot load, for whatever reason, is the checkpoint's fault."""
+    import torch
+
+    if request.attention != "auto":
+        options["attn_implementation"] = request.attention
+    try:
+        with _without_report():
+            return load(*arguments, dtype=request.dtype, **options)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise MftError(_explained(request, error)) from error
+
+
+def _check_code(request: LoadRequest) -> None:
+    from transformers import CONFIG_MAPPING
+
+    brought = bool(request.config.get("auto_map"))
+    if brought and not request.trust_remote_code and request.config.get("model_type") not in CONFIG_MAPPING:
+        raise MftError(
+            f"model.path: {request.path} brings code of its own, which is not run unasked: "
+            "set model.trust_remote_code to true if you trust it"
+        )
+
+
+def _explained(request: LoadRequest, error: Exception) -> str:
+    told = reason(error)
+    where = f"model.path: {request.path}" if request.path else "model.config"
+    if "attn_implementation" in str(error) or "FlashAttention" in str(error):
+        return f"model.attention: {request.attention} cannot be used here: {told}"
+    return f"{where} cannot be loaded: {told}"
+
+
+def _refuse(request: LoadRequest, what: str, names: Iterable[str]) -> None:
+    faults = sorted(names)
+    if faults:
+        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise MftError(f"model.path: {request.path} {what}: {', '.join(faults[:5])}{more}")
+
+
+@contextmanager
+def _without_report() -> Iterator[None]:
+    """Without transformers' own table of the weights that do not fit: they are told once, as an error."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    logger.addFilter(_is_no_report)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_report)
+
+
+def _is_no_report(record: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in record.getMessage()

@@ -1,0 +1,32 @@
+"""What peft and bitsandbytes say that is of no use to whoever fine-tunes."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def without_peft_noise() -> Iterator[None]:
+    """While they are imported and adapters are placed: what they warn of is not the user's to mend.
+
+    bitsandbytes 0.50 misses a kernel that speeds up inference on the CPU; peft 0.21 asks transformers for
+    something by a name that it is giving up.
+    """
+    logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
+    logger.addFilter(_is_useful)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+            yield
+    finally:
+        logger.removeFilter(_is_useful)
+
+
+def _is_useful(record: logging.LogRecord) -> bool:
+    return "Failed to load CPU gemm_4bit_forward" not in record.getMessage()

@@ -1,0 +1,27 @@
+"""The spec: a JSON file that says what a run is made of."""
+
+from mftkit.spec.loading import load_spec
+from mftkit.spec.model import Spec
+from mftkit.spec.model_section import ChatMarkers, ChatSpec, DataSpec, ModelSpec, TrainBpe
+from mftkit.spec.problems import Problem, SpecError
+from mftkit.spec.references import ComponentRef, TuningRef
+from mftkit.spec.tasks import HubDataset, TaskSpec
+from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
+
+__all__ = [
+    "ChatMarkers",
+    "ChatSpec",
+    "ComponentRef",
+    "DataSpec",
+    "EarlyStoppingSpec",
+    "HubDataset",
+    "ModelSpec",
+    "Problem",
+    "Spec",
+    "SpecError",
+    "TaskSpec",
+    "TrainBpe",
+    "TrainingSpec",
+    "TuningRef",
+    "load_spec",
+]

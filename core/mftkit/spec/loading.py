@@ -1,0 +1,42 @@
+"""Reading a spec: from a file or a dict, with overrides, every problem told at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from mftkit.spec.model import Spec
+from mftkit.spec.overrides import apply_overrides
+from mftkit.spec.problems import SpecError, problems_of
+from mftkit.spec.reading import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+
+def load_spec(
+    source: str | Path | Mapping[str, Any],
+    overrides: Iterable[str] = (),
+    *,
+    directory: str | Path | None = None,
+) -> Spec:
+    """The spec in a file, or in a dict whose paths are relative to ``directory`` (default: the current one).
+
+    ``overrides`` are ``a.b=value``, as for ``--set``. Raises MftError where the file cannot be read, and
+    SpecError, which lists all that is wrong, where its content cannot be run.
+    """
+    context: dict[str, Any] = {"directory": Path(directory or ".").absolute()}
+    if isinstance(source, str | Path):
+        path = Path(source)
+        data = read_json(path)
+        context = {"directory": path.absolute().parent, "name": path.stem}
+        where = str(path)
+    else:
+        data, where = dict(source), "spec"
+    data = apply_overrides(data, overrides)
+    try:
+        return Spec.model_validate(data, context=context)
+    except ValidationError as error:
+        raise SpecError(where, problems_of(error, data, Spec)) from None

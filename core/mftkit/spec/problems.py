@@ -1,0 +1,143 @@
+"""What is wrong with a spec: every problem, with its key's path, what was given, what is allowed."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from mftkit.spec.keys import allowed_keys
+from mftkit_registry import MftError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+Location = tuple[int | str, ...]
+LONGEST = 80
+"""Characters of a given value that are shown."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with a spec."""
+
+    location: Location
+    what: str
+    given: Any = None
+    shows_given: bool = True
+    hint: str = ""
+    """What is allowed, what was perhaps meant; starts with a semicolon where there is one."""
+
+    def __str__(self) -> str:
+        where = ".".join(map(str, self.location)) or "the spec"
+        given = f" (given: {shown(self.given)})" if self.shows_given else ""
+        return f"{where}: {self.what}{given}{self.hint}"
+
+
+class SpecError(MftError):
+    """A spec that cannot be run; ``problems`` lists all that is wrong with it."""
+
+    def __init__(self, source: str, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        lines = [str(problem) for problem in self.problems]
+        count = f"{source}: {len(lines)} things to mend:\n  "
+        super().__init__(f"{source}: {lines[0]}" if len(lines) == 1 else count + "\n  ".join(lines))
+
+
+def refuse(problems: Iterable[Problem]) -> NoReturn:
+    """Raise problems inside a Pydantic validator; it puts the path of the key in front of their locations."""
+    raise ValidationError.from_exception_data("spec", [_details(problem) for problem in problems])
+
+
+def refuse_one(
+    what: str, given: Any, *, at: Location = (), hint: str = "", shows_given: bool = True
+) -> NoReturn:
+    """``refuse`` for one problem."""
+    refuse([Problem(at, what, given, shows_given, hint)])
+
+
+def one_of(allowed: Iterable[str], given: Any) -> str:
+    """The hint that lists what is allowed, and names the nearest to what was given.
+
+    >>> one_of(["cosine", "linear"], "cosin")
+    '; allowed: "cosine", "linear"; did you mean "cosine"?'
+    """
+    names = list(allowed)
+    close = nearest(given, names) if isinstance(given, str) else ()
+    meant = f'; did you mean "{close[0]}"?' if close else ""
+    return f"; allowed: {', '.join(json.dumps(name) for name in names)}{meant}"
+
+
+def problems_of(error: ValidationError, data: Any, model: type[BaseModel]) -> list[Problem]:
+    """The problems that Pydantic found in ``data``; branches of a union become one problem."""
+    found: dict[Location, Problem] = {}
+    for details in error.errors(include_url=False):
+        problem = _problem(details, data, model)
+        earlier = found.get(problem.location)
+        if earlier is not None and problem.what not in earlier.what:
+            what = (
+                f"{earlier.what}, or {problem.what}"
+                if _is_union(details)
+                else f"{earlier.what}; {problem.what}"
+            )
+            problem = Problem(
+                problem.location, what, problem.given, problem.shows_given, earlier.hint + problem.hint
+            )
+        elif earlier is not None:
+            continue
+        found[problem.location] = problem
+    return list(found.values())
+
+
+def shown(value: Any) -> str:
+    """A value as JSON, cut to one short line."""
+    try:
+        text = json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError):
+        text = repr(value)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
+
+
+def _details(problem: Problem) -> InitErrorDetails:
+    context = {"what": problem.what, "shows_given": problem.shows_given, "hint": problem.hint}
+    kind = PydanticCustomError("spec", "{what}", context)
+    return InitErrorDetails(type=kind, loc=problem.location, input=problem.given)
+
+
+def _is_union(details: Mapping[str, Any]) -> bool:
+    return bool(details["type"] != "spec")
+
+
+def _problem(details: Mapping[str, Any], data: Any, model: type[BaseModel]) -> Problem:
+    location, given = details["loc"], details["input"]
+    context = details.get("ctx", {})
+    if details["type"] == "spec":
+        return Problem(location, context["what"], given, context["shows_given"], context["hint"])
+    if details["type"] == "missing":
+        return Problem(_within(location[:-1], data) + location[-1:], "is missing", shows_given=False)
+    location = _within(location, data)
+    if details["type"] == "path_type":
+        return Problem(location, "should be a path", given)
+    if details["type"] == "extra_forbidden":
+        keys = allowed_keys(model, location[:-1])
+        return Problem(location, "unknown key", given, hint=one_of(keys, str(location[-1])) if keys else "")
+    if details["type"] in ("literal_error", "enum"):
+        allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
+        return Problem(location, "is not one of the values allowed", given, hint=one_of(allowed, given))
+    what = re.sub(r"^(Input|Value error,|Assertion failed,)\s*", "", details["msg"])
+    return Problem(location, what[:1].lower() + what[1:], given)
+
+
+def _within(location: Location, data: Any) -> Location:
+    """The part of a location that is in the data; Pydantic also names the branch of a union."""
+    kept: list[int | str] = []
+    for part in location:
+        is_index = isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
+        if is_index or (isinstance(data, dict) and part in data):
+            data = data[part]
+            kept.append(part)
+    return tuple(kept)

@@ -1,0 +1,165 @@
+"""Places of the spec that name a component: its options are checked by its own model as they are read."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
+
+from pydantic import (
+    BaseModel,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    WithJsonSchema,
+    WrapValidator,
+)
+
+from mftkit import kinds, plugins
+from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
+from mftkit.spec.section import Section
+from mftkit_registry import Kind, MftError, UnknownComponentError
+
+KIND_KEY = "x-mft-kind"
+"""Marks a component's place in the JSON Schema."""
+AUTO = "auto"
+"""In place of an adapter's name."""
+
+
+class ComponentRef(Section):
+    """A component and its options, in a spec ``{"name": ..., "options": {...}}`` or the bare name."""
+
+    name: str
+    """Name of the component."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """All its options, defaults included, as JSON has them and with absolute paths."""
+
+
+class TuningRef(ComponentRef):
+    """A tuning, in a spec ``{"method": name, **options}`` or the bare name."""
+
+    @property
+    def method(self) -> str:
+        """The tuning's name."""
+        return self.name
+
+    def flat(self) -> dict[str, Any]:
+        """As it stands in a spec."""
+        return {"method": self.name, **self.options}
+
+
+def unnamed() -> Any:
+    """What stands for a component that a spec does not name: it becomes the default of its kind."""
+    return {}
+
+
+def component_class(ref: ComponentRef, kind: Kind) -> Any:
+    """The class that a reference names."""
+    return plugins.component_class(plugins.registry().get(kind, ref.name))
+
+
+def _nested(value: Any, _plain: Any, info: ValidationInfo, kind: Kind) -> ComponentRef:
+    """Read ``"name"`` or ``{"name": ..., "options": {...}}``."""
+    if isinstance(value, ComponentRef):
+        value = value.model_dump()
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, dict):
+        refuse_one('should be a name or {"name": ..., "options": {...}}', value)
+    problems = []
+    name = options = None
+    try:
+        name, model = _resolve(kind, value, "name")
+    except ValidationError as error:
+        problems += problems_of(error, value, ComponentRef)
+        model = None
+    problems += [_extra_key(key, value[key], model) for key in value if key not in ("name", "options")]
+    if model is not None:
+        options, wrong = _checked(model, value.get("options", {}), info)
+        problems += [Problem(("options", *p.location), p.what, p.given, p.shows_given, p.hint) for p in wrong]
+    if problems or name is None or options is None:
+        refuse(problems)
+    return ComponentRef(name=name, options=options)
+
+
+def _flat(value: Any, _plain: Any, info: ValidationInfo, kind: Kind) -> TuningRef:
+    """Read ``"name"`` or ``{"method": name, **options}``."""
+    if isinstance(value, TuningRef):
+        value = value.flat()
+    if isinstance(value, str):
+        value = {"method": value}
+    if not isinstance(value, dict):
+        refuse_one('should be a method or {"method": ..., and its options}', value)
+    name, model = _resolve(kind, value, "method")
+    options, problems = _checked(model, {key: value[key] for key in value if key != "method"}, info)
+    if problems or options is None:
+        refuse(problems)
+    return TuningRef(name=name, options=options)
+
+
+def _resolve(kind: Kind, value: dict[str, Any], key: str) -> tuple[str, type[BaseModel]]:
+    """The component's name and its options' model; without a name, the kind's default."""
+    name = value.get(key)
+    registry = plugins.registry()
+    try:
+        if key not in value:
+            name = registry.default(kind)
+        if not isinstance(name, str):
+            what = f"should be the name of a {kind.name}"
+            if key not in value:
+                what = f"is missing, and no {kind.name} is the default"
+            hint = registry.unknown(kind).way_out()
+            refuse_one(what, name, at=(key,), hint=hint, shows_given=key in value)
+        options: type[BaseModel] = plugins.component_class(registry.get(kind, name)).Options
+        return name, options
+    except UnknownComponentError as error:
+        refuse_one(f"unknown {kind.name}", name, at=(key,), hint=error.way_out())
+    except MftError as error:
+        refuse_one(str(error), name, at=(key,), shows_given=key in value)
+
+
+def _checked(
+    model: type[BaseModel], given: Any, info: ValidationInfo
+) -> tuple[dict[str, Any] | None, list[Problem]]:
+    """The options with defaults, as JSON has them, or what is wrong with them."""
+    if not isinstance(given, dict):
+        return None, [Problem((), "should be an object", given)]
+    try:
+        options = model.model_validate(given, context=info.context)
+    except ValidationError as error:
+        return None, problems_of(error, given, model)
+    return plain(options), []
+
+
+def plain(options: BaseModel) -> dict[str, Any]:
+    """Options as JSON has them, which their own model reads again."""
+    values: dict[str, Any] = json.loads(options.model_dump_json(by_alias=True))
+    return values
+
+
+def _extra_key(key: str, given: Any, model: type[BaseModel] | None) -> Problem:
+    if model is not None and key in model.model_fields:
+        return Problem((key,), "unknown key", given, hint=f'; did you mean "options.{key}"?')
+    return Problem((key,), "unknown key", given, hint=one_of(("name", "options"), key))
+
+
+def _adapter(value: Any, plain: Any, info: ValidationInfo, kind: Kind) -> ComponentRef:
+    """As ``_nested``, and "auto", which is chosen when the checkpoint's config is read."""
+    given = value.model_dump() if isinstance(value, ComponentRef) else value
+    if given in (AUTO, {"name": AUTO}, {"name": AUTO, "options": {}}):
+        return ComponentRef(name=AUTO)
+    if isinstance(given, dict) and given.get("name") == AUTO and "options" in given:
+        refuse_one(f'"{AUTO}" takes no options: name an adapter', given["options"], at=("options",))
+    return _nested(given, plain, info, kind)
+
+
+def _place(kind: Kind, read: Callable[..., ComponentRef]) -> Any:
+    return WrapValidator(partial(read, kind=kind)), WithJsonSchema({KIND_KEY: kind.name})
+
+
+LossRef = Annotated[ComponentRef, *_place(kinds.LOSS, _nested)]
+BalancerRef = Annotated[ComponentRef, *_place(kinds.BALANCER, _nested)]
+TokenizationRef = Annotated[ComponentRef, *_place(kinds.TOKENIZATION_MODE, _nested)]
+GeneratorRef = Annotated[ComponentRef, *_place(kinds.DATA_GENERATOR, _nested)]
+TrackerRef = Annotated[ComponentRef, *_place(kinds.TRACKER, _nested)]
+AdapterRef = Annotated[ComponentRef, *_place(kinds.MODEL_ADAPTER, _adapter)]
+TuningPlace = Annotated[TuningRef, *_place(kinds.TUNING, _flat)]

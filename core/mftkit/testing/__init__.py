@@ -1,0 +1,35 @@
+"""Conformance suites: what a component of each kind must do, as tests to inherit.
+
+In a plugin's tests, collected by pytest::
+
+    import mftkit.testing
+
+    class TestMine(mftkit.testing.LossConformance):
+        component = Mine
+        options = {"scale": 2.0}
+
+``mft plugins check NAME`` runs the same suite on an installed component, without pytest.
+"""
+
+from mftkit.testing.adapters import ModelAdapterConformance
+from mftkit.testing.balancers import BalancerConformance
+from mftkit.testing.conformance import Conformance
+from mftkit.testing.expectations import ConformanceError, ConformanceWarning
+from mftkit.testing.generators import DataGeneratorConformance
+from mftkit.testing.losses import LossConformance
+from mftkit.testing.modes import TokenizationModeConformance
+from mftkit.testing.trackers import TrackerConformance
+from mftkit.testing.tunings import TuningConformance
+
+__all__ = [
+    "BalancerConformance",
+    "Conformance",
+    "ConformanceError",
+    "ConformanceWarning",
+    "DataGeneratorConformance",
+    "LossConformance",
+    "ModelAdapterConformance",
+    "TokenizationModeConformance",
+    "TrackerConformance",
+    "TuningConformance",
+]

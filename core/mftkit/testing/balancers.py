@@ -1,0 +1,192 @@
+"""What every balancer must do."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from mftkit.testing.conformance import Conformance
+from mftkit.testing.expectations import require
+from mftkit.testing.randomness import seeded, untouched
+from mftkit.training.balancing import Balancing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from mftkit.interfaces.balancer import Balancer
+
+LONGEST = 600
+"""Steps of the history, at most."""
+
+
+class Moment(NamedTuple):
+    """The losses [tasks] around one step."""
+
+    step: int
+    train: Tensor
+    """Of its batch, before the update; NaN where absent."""
+    again: Tensor
+    """Of the same batch, after the update."""
+    valid: Tensor
+    """Of validation samples, after the update."""
+
+
+class BalancerConformance(Conformance):
+    """The promises of ``mftkit.Balancer``, tried on a history of falling, noisy losses."""
+
+    steps: int = 40
+    """Steps of the history, where ``needs_validation`` does not ask for more."""
+
+    def history(self, balancer: Balancer) -> list[Moment]:
+        """Moments from step 0, before the first update, on; tasks are absent now and then.
+
+        The last task, of several, is absent from training in the first half.
+        """
+        count = len(balancer.tasks)
+        steps = min(LONGEST, max(self.steps, 6 * balancer.needs_validation))
+        generator = torch.Generator().manual_seed(0)
+
+        def draw() -> Tensor:
+            return torch.rand(count, dtype=torch.float64, generator=generator)
+
+        start, pace = 2 + 4 * draw(), 0.3 + draw()
+        moments = []
+        for step in range(steps + 1):
+            before, after = (start * (time + 1) ** (-0.5 * pace) for time in (max(step - 1, 0), step))
+            noise = 0.9 + 0.2 * draw()
+            absent = draw() < 0.3
+            if step <= steps // 2 and count > 1:
+                absent[-1] = True
+            absent[step % max(1, count - 1)] = False  # no step is without a task
+            train, again = (torch.where(absent, torch.nan, losses * noise) for losses in (before, after))
+            moments.append(Moment(step, train, again, after * (1 + 0.02 * draw())))
+        return moments
+
+    def test_weights(self) -> None:
+        """Weights [tasks] are finite and not negative, not all 0, and the same when asked again."""
+        self._follow(self.make())
+
+    def test_one_task(self) -> None:
+        """The same with one task."""
+        balancer = self.resized(1)
+        if balancer is not None:
+            self._follow(balancer)
+
+    def test_many_tasks(self) -> None:
+        """The same with 200 tasks."""
+        self._follow(self.resized(200))
+
+    def test_what_it_needs(self) -> None:
+        """``needs_validation`` is 0 or a number of steps, ``validation_samples`` a number of samples."""
+        balancer = self.make()
+        every, samples, hold = balancer.needs_validation, balancer.validation_samples, balancer.hold
+        require(isinstance(every, int) and every >= 0, f"needs_validation: {every!r}")
+        require(isinstance(samples, int) and samples >= 1, f"validation_samples: {samples!r}")
+        require(isinstance(hold, int) and hold >= 0, f"hold: {hold!r}")
+        known = balancer.compares in (None, "validation", "training")
+        require(known, f'compares is None, "validation" or "training", not {balancer.compares!r}')
+        given = balancer.compares != "validation" or every > 0
+        require(given, 'compares "validation", and needs_validation is 0: it would never be told anything')
+
+    def test_it_changes_nothing_it_is_given(self) -> None:
+        """The losses that it is told are as they were."""
+        balancer = self.make()
+        history = self.history(balancer)
+        kept = [[losses.clone() for losses in moment[1:]] for moment in history]
+        rehearsal = Rehearsal(balancer, history)
+        for moment, were in zip(history[1:], kept[1:], strict=True):
+            rehearsal.play(moment.step)
+            same = all(
+                torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(moment[1:], were, strict=True)
+            )
+            require(same, f"it changed the losses that it was given at step {moment.step}")
+
+    def test_state_round_trip(self) -> None:
+        """A resumed balancer gives the very weights that one which was not stopped gives."""
+        history = self.history(self.make())
+        for cut in (0, 1, len(history) // 2):
+            going_on = Rehearsal(self.make(), history)
+            for step in range(1, cut + 1):
+                going_on.play(step)
+            resumed = Rehearsal(self.make(), history)
+            resumed.balancing.load_state_dict(saved(going_on.balancing.state_dict()))
+            for step in range(cut + 1, len(history)):
+                one, other = going_on.play(step), resumed.play(step)
+                require(
+                    torch.equal(one, other),
+                    f"resumed after step {cut}, weights at step {step} are {shown(other)}, not "
+                    f"{shown(one)}: something is missing from state_dict()",
+                )
+
+    def test_determinism(self) -> None:
+        """The same weights each time, whatever the global random state, which is not touched."""
+        given: list[list[Tensor]] = []
+        for seed in (0, 1):
+            with seeded(seed), untouched("the balancer"):
+                balancer = self.make()
+                history = self.history(balancer)
+                rehearsal = Rehearsal(balancer, history)
+                given.append([rehearsal.play(step).clone() for step in range(1, len(history))])
+        same = all(torch.equal(one, other) for one, other in zip(*given, strict=True))
+        require(same, "the same losses do not always give the same weights")
+
+    def _follow(self, balancer: Balancer) -> None:
+        check_weights(balancer, "before the first step")
+        history = self.history(balancer)
+        rehearsal = Rehearsal(balancer, history)
+        for step in range(1, len(history)):
+            rehearsal.play(step)
+            check_weights(balancer, f"after step {step}")
+
+
+class Rehearsal:
+    """A balancer that is told of a history as the trainer tells it."""
+
+    def __init__(self, balancer: Balancer, history: Sequence[Moment]) -> None:
+        self._history = history
+        self._now = 0
+        self.balancing = Balancing(balancer, len(balancer.tasks), self._take)
+
+    def _take(self, turn: int, samples: int) -> Tensor:
+        # Each mini-batch has losses of its own, which fall with the others.
+        return self._history[self._now].valid * (1 + 0.01 * math.sin(turn) / samples)
+
+    def play(self, step: int) -> Tensor:
+        """Train step ``step``; the weights [tasks] that it trained with."""
+        moment = self._history[step]
+        balancing = self.balancing
+        self._now = step - 1
+        balancing.begin(step)
+        weights = balancing.weights(step, moment.train if balancing.prepares else None)
+        self._now = step
+        balancing.end(step, moment.train, moment.again if balancing.repeats_step else None)
+        return weights
+
+
+def check_weights(balancer: Balancer, when: str) -> None:
+    """Raises ConformanceError for weights that core would refuse, or that change between two looks."""
+    weights, tasks = balancer.weights(), len(balancer.tasks)
+    require(isinstance(weights, torch.Tensor), f"weights() gives a {type(weights).__name__} {when}")
+    require(weights.shape == (tasks,), f"weights are of shape {tuple(weights.shape)}, not {(tasks,)}, {when}")
+    fine = bool(torch.isfinite(weights).all() and (weights >= 0).all() and (weights > 0).any())
+    require(fine, f"weights are finite, not negative and not all 0: {shown(weights)} {when}")
+    kept = weights.clone()
+    require(torch.equal(balancer.weights(), kept), f"weights() gives others when asked again {when}")
+
+
+def saved(state: Any) -> Any:
+    """A state as it comes out of a checkpoint."""
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return torch.load(file, weights_only=True)
+
+
+def shown(weights: Tensor) -> str:
+    """The first few, for messages."""
+    return f"{weights[:6].tolist()}{' ...' if len(weights) > 6 else ''}"

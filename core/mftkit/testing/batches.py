@@ -1,0 +1,88 @@
+"""Whether a batch says of its rows what is true of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from mftkit.testing.expectations import require
+
+if TYPE_CHECKING:
+    from mftkit.interfaces.tokenization import Batch, Sample
+
+Rows = tuple[tuple["Sample", ...], ...]
+
+
+def check_batch(batch: Batch, rows: Rows, max_length: int, pad: int) -> None:
+    """Raises ConformanceError unless ``batch`` is a batch of ``rows``, no two tokens of which are equal.
+
+    ``pad`` is none of them.
+    """
+    samples = [sample for row in rows for sample in row]
+    _check_shape(batch, len(rows), max_length)
+    places = _check_tokens(batch, samples, pad)
+    _check_targets(batch, samples, places)
+    _check_positions(batch, rows, places)
+
+
+def _check_shape(batch: Batch, rows: int, max_length: int) -> None:
+    shape = tuple(batch.input_ids.shape)
+    fine = len(shape) == 2 and shape[0] == rows and 0 < shape[1] <= max_length
+    require(fine, f"input_ids are [rows, positions]: {shape} for {rows} rows of at most {max_length}")
+    for name in ("input_ids", "positions", "targets", "task", "sample", "sample_task"):
+        require(getattr(batch, name).dtype == torch.int64, f"{name}: {getattr(batch, name).dtype}, not int64")
+    for name in ("positions", "targets", "task", "sample"):
+        shape = tuple(getattr(batch, name).shape)
+        require(shape == tuple(batch.targets.shape), f"{name}: {shape}, and targets {batch.targets.shape}")
+
+
+def _check_tokens(batch: Batch, samples: list[Sample], pad: int) -> dict[int, int]:
+    """Where each token lies in the flattened rows."""
+    flat = batch.input_ids.flatten().tolist()
+    wanted = [int(token) for sample in samples for token in sample.tokens]
+    held = [token for token in flat if token != pad]
+    require(sorted(held) == sorted(wanted), "input_ids hold each token of the samples once, and else pad_id")
+    require(batch.real_tokens == len(wanted), f"real_tokens: {batch.real_tokens}, and {len(wanted)} are held")
+    return {token: place for place, token in enumerate(flat) if token != pad}
+
+
+def _check_targets(batch: Batch, samples: list[Sample], places: dict[int, int]) -> None:
+    wanted = {
+        int(token): (int(before), sample)
+        for sample in samples
+        for before, token, counts in zip(
+            sample.tokens[:-1], sample.tokens[1:], sample.counts[1:], strict=True
+        )
+        if counts
+    }
+    told = sorted(batch.targets.tolist())
+    require(
+        told == sorted(wanted),
+        "the targets are the tokens that count and are not their sample's first: "
+        f"missing {sorted(set(wanted) - set(told))[:5]}, too many {sorted(set(told) - set(wanted))[:5]}",
+    )
+    per_sample = [len(batch.sample_task), len(batch.sample_index)]
+    counting = {sample.index for _, sample in wanted.values()}
+    fine = per_sample == [len(counting)] * 2 and set(batch.sample_index) == counting
+    require(fine, "sample_task and sample_index list each sample that has a counting token, and no other")
+    columns = (batch.targets, batch.positions, batch.task, batch.sample)
+    for target, position, task, number in zip(*(column.tolist() for column in columns), strict=True):
+        before, sample = wanted[target]
+        require(position == places[before], "positions are where the target's predecessor lies")
+        require(task == sample.task, "task is the task of the target's sample")
+        require(batch.sample_index[number] == sample.index, "sample is the number of the target's sample")
+        require(int(batch.sample_task[number]) == sample.task, "sample_task is the sample's task")
+
+
+def _check_positions(batch: Batch, rows: Rows, places: dict[int, int]) -> None:
+    """Position ids, where they are given: from 0 in each sample, or from 0 in each row."""
+    if batch.position_ids is None:
+        return
+    require(batch.position_ids.shape == batch.input_ids.shape, "position_ids are of the shape of input_ids")
+    flat, width = batch.position_ids.flatten().tolist(), batch.input_ids.shape[1]
+    tokens = [int(token) for row in rows for sample in row for token in sample.tokens]
+    restarts = [place for row in rows for sample in row for place in range(len(sample.tokens))]
+    told = [flat[places[token]] for token in tokens]
+    whole = [places[token] % width for token in tokens]
+    require(told in (restarts, whole), "position_ids restart at each sample, or count through the row")

@@ -1,0 +1,108 @@
+"""What every component must do, whatever its kind: the base of the suites."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from mftkit.cli.options import describe_options
+from mftkit.interfaces.component import TaskInfo
+from mftkit.testing.expectations import advise, require
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mftkit.interfaces.component import Component
+
+HEAVY = ("torch", "transformers")
+"""What ``mft plugins list`` must not wait for."""
+
+
+class Conformance:
+    """To inherit from, with the component's class in ``component``; each ``test_`` method is one check.
+
+    A method raises ``ConformanceError`` for a broken promise, and warns with ``ConformanceWarning`` of what
+    breaks nothing. Whatever else is raised is the component's own.
+    """
+
+    component: ClassVar[type[Any]]
+    """The component's class."""
+    options: ClassVar[Mapping[str, Any]] = {}
+    """The options that it is tried with, as a spec has them."""
+    tasks: ClassVar[tuple[TaskInfo, ...]] = (
+        TaskInfo("first", samples=40, tokens=400, valid_samples=4),
+        TaskInfo("second", samples=20, tokens=600, valid_samples=4),
+        TaskInfo("third", samples=4, tokens=16, valid_samples=2),
+    )
+    """The tasks of the run that it is tried in."""
+
+    def make(self, tasks: tuple[TaskInfo, ...] | None = None) -> Any:
+        """A fresh component, with ``options``."""
+        options = self.component.Options.model_validate(dict(self.options))
+        return self.component(options, self.tasks if tasks is None else tasks)
+
+    def resized(self, count: int) -> Any:
+        """A fresh component in a run of ``count`` tasks; None where its options name a task that is not there."""
+        more = (TaskInfo(f"task-{i}", samples=9, tokens=90, valid_samples=2) for i in range(count))
+        try:
+            return self.make((*self.tasks, *more)[:count])
+        except MftError:
+            if count >= len(self.tasks):
+                raise
+            return None
+
+    def test_options_round_trip(self) -> None:
+        """The options read again from what they are written as, in JSON and in Python."""
+        model = self.component.Options
+        options = self.make().options
+        for dumped in (json.loads(options.model_dump_json(by_alias=True)), options.model_dump(by_alias=True)):
+            again = model.model_validate(dumped)
+            require(again == options, f"options are written as {dumped}, and read from it as {again!r}")
+
+    def test_every_option_is_described(self) -> None:
+        """Every option has a line of help, which ``mft plugins show`` prints."""
+        bare = [key for key, _, _, text in describe_options(self.component.Options) if not text]
+        if bare:
+            advise(f"no description: {', '.join(bare)}; write a docstring below the field of Options")
+
+    def test_listing_it_is_light(self) -> None:
+        """Importing the plugin's front module, in a fresh process, loads neither torch nor transformers."""
+        front = front_module(self.component)
+        heavy = imported_by(front) if front else ()
+        if heavy:
+            advise(
+                f"importing {front} loads {' and '.join(heavy)}, so that every mft command waits for it: "
+                'register "package.module:Class" in place of the class'
+            )
+
+
+def front_module(component: type[Component]) -> str | None:
+    """The module that the program imports to list the component; None for a class of no importable package.
+
+    That of the entry point nearest above the class, else its outermost package.
+    """
+    home = component.__module__
+    points = {point.value.partition(":")[0] for point in entry_points(group="mft")}
+    above = [module for module in points if f"{home}.".startswith(f"{module}.")]
+    front = max(above, key=len, default=home.partition(".")[0])
+    # Asked of the finders: what is imported already may be a file of tests, which no other process finds.
+    outermost = front.partition(".")[0]
+    return front if any(finder.find_spec(outermost, None) for finder in sys.meta_path) else None
+
+
+@functools.cache
+def imported_by(module: str) -> tuple[str, ...]:
+    """Which of ``HEAVY`` a fresh process has loaded after importing ``module``."""
+    code = (
+        f"import sys; sys.path[:] = {sys.path!r}; import {module}; "
+        f"sys.stderr.write(' '.join(name for name in {HEAVY!r} if name in sys.modules) + chr(10))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = (done.stderr.strip().splitlines() or [""])[-1]
+    require(done.returncode == 0, f"{module} cannot be imported in a fresh process: {last}")
+    return tuple(last.split())

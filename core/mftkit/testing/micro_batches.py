@@ -1,0 +1,59 @@
+"""Micro-batches of a loss, cut up and put into another order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from mftkit.interfaces.loss import Tokens
+from mftkit.testing.expectations import require
+from mftkit.training.promises import part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torch import Tensor
+
+
+def splits(tokens: Tokens) -> Iterator[tuple[str, list[Tokens]]]:
+    """Splits into micro-batches, each with how it is told: by sample, by task, and at random."""
+    number = torch.arange(tokens.num_samples)
+    yield "samples by themselves", _pieces(tokens, number)
+    yield "tasks by themselves", _pieces(tokens, tokens.sample_task)
+    generator = torch.Generator().manual_seed(0)
+    for count in (2, 3, 5):
+        chosen = torch.randint(count, number.shape, generator=generator)
+        yield f"{count} random parts", _pieces(tokens, chosen)
+
+
+def reordered(tokens: Tokens, seed: int = 0) -> Tokens:
+    """The same samples in another order, and so the tokens."""
+    order = torch.randperm(tokens.num_samples, generator=torch.Generator().manual_seed(seed))
+    place = torch.argsort(order)[tokens.sample]
+    moved = torch.argsort(place, stable=True)
+    return Tokens(
+        logprobs=tokens.logprobs[moved],
+        task=tokens.task[moved],
+        sample=place[moved],
+        sample_task=tokens.sample_task[order],
+        num_tasks=tokens.num_tasks,
+        num_samples=tokens.num_samples,
+    )
+
+
+def only_tasks(tokens: Tokens, tasks: Sequence[int]) -> Tokens:
+    """The samples of these tasks alone."""
+    return part(tokens, torch.isin(tokens.sample_task, torch.tensor(list(tasks))))
+
+
+def number_of_statistics(found: Tensor) -> int:
+    """The k of statistics [tasks, k]. Raises ConformanceError where they have another shape."""
+    fine = found.ndim == 2 and found.shape[1] > 0
+    require(fine, f"statistics are of shape [tasks, k]: {tuple(found.shape)}")
+    return int(found.shape[1])
+
+
+def _pieces(tokens: Tokens, label: Tensor) -> list[Tokens]:
+    """One micro-batch for each value of ``label`` [samples]."""
+    return [part(tokens, label == value) for value in sorted(set(label.tolist()))]

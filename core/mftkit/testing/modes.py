@@ -1,0 +1,134 @@
+"""What every tokenization mode must do."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mftkit.interfaces.tokenization import MicroBatch, Sample
+from mftkit.testing.batches import check_batch
+from mftkit.testing.conformance import Conformance
+from mftkit.testing.expectations import advise, require
+from mftkit.testing.randomness import seeded, untouched
+from mftkit.training.steps import check_layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from mftkit.interfaces.tokenization import Layout, TokenizationMode
+
+MAX_LENGTH = 24
+PAD = 0
+STRIDE = 64
+"""A sample's tokens are ``STRIDE * (1 + its number) + place``: each token tells whose it is."""
+
+
+class TokenizationModeConformance(Conformance):
+    """The promises of ``mftkit.TokenizationMode``, tried on samples of uneven lengths."""
+
+    def lengths(self) -> dict[str, NDArray[np.int64]]:
+        """Lengths of samples, at most ``MAX_LENGTH``, by how they are told."""
+        drawn = np.random.default_rng(0)
+        return {
+            "uneven lengths": drawn.integers(1, MAX_LENGTH + 1, 200),
+            "short samples": drawn.integers(1, 4, 150),
+            "samples as long as a row": np.full(40, MAX_LENGTH),
+            "equal lengths": np.full(60, 5),
+            "one sample": np.array([7]),
+        }
+
+    def test_each_sample_has_one_place(self) -> None:
+        """Each sample lies in one row, once, and no row is longer than max_length."""
+        mode = self.make()
+        for told, lengths in self.lengths().items():
+            for seed in (0, 1):
+                layout = lay_out(mode, lengths, len(self.tasks), seed)
+                try:
+                    check_layout(layout, lengths, MAX_LENGTH, type(mode).__name__)
+                except Exception as error:
+                    raise type(error)(f"{told}: {error}") from error
+
+    def test_layout_is_deterministic(self) -> None:
+        """The same rows each time: ``order`` is the only source of randomness."""
+        lengths = self.lengths()["uneven lengths"]
+        layouts = []
+        for seed in (0, 1):
+            with seeded(seed), untouched("layout"):
+                layouts.append(lay_out(self.make(), lengths, len(self.tasks), 5))
+        require(_same(*layouts), "layout gives other rows for the same samples and order")
+
+    def test_order_is_read(self) -> None:
+        """Another order gives other rows, unless ``keeps_order`` says that rows are always the same."""
+        mode, lengths = self.make(), self.lengths()["uneven lengths"]
+        same = _same(*(lay_out(mode, lengths, len(self.tasks), seed) for seed in (0, 1)))
+        require(
+            not same or mode.keeps_order,
+            "every epoch has the same rows in the same order: layout does not read ``order``. Where that is "
+            "meant, set keeps_order = True",
+        )
+        if mode.keeps_order and not same:
+            advise("keeps_order is promised, and another order gives other rows")
+
+    def test_it_changes_nothing_it_is_given(self) -> None:
+        """``layout`` takes arrays that cannot be written to."""
+        lay_out(self.make(), self.lengths()["uneven lengths"], len(self.tasks), 0)
+
+    def test_collate(self) -> None:
+        """Targets, positions, tasks and samples of every row are right, however ragged."""
+        self._collate(1)
+
+    def test_collate_several_rows(self) -> None:
+        """The same for micro-batches of several rows."""
+        self._collate(4)
+
+    def test_first_tokens_never_count(self) -> None:
+        """A sample's first token never counts, also where the sample says that it does."""
+        mode = self.make()
+        samples = [_sample(index, length, every=1) for index, length in enumerate((1, 3, 2, MAX_LENGTH))]
+        for rows in _rows_of(mode, samples, len(self.tasks), 2):
+            check_batch(mode.collate(MicroBatch(rows, MAX_LENGTH, PAD)), rows, MAX_LENGTH, PAD)
+
+    def _collate(self, rows_at_once: int) -> None:
+        mode = self.make()
+        for lengths in self.lengths().values():
+            samples = [_sample(index, int(length)) for index, length in enumerate(lengths[:40])]
+            for rows in _rows_of(mode, samples, len(self.tasks), rows_at_once):
+                check_batch(mode.collate(MicroBatch(rows, MAX_LENGTH, PAD)), rows, MAX_LENGTH, PAD)
+
+
+def lay_out(mode: TokenizationMode, lengths: NDArray[np.int64], tasks: int, seed: int) -> Layout:
+    """The rows of samples of these lengths, of tasks in turn, in an order drawn from ``seed``."""
+    order = np.random.default_rng(seed).permutation(len(lengths))
+    lengths, task = lengths.copy(), np.arange(len(lengths)) % tasks
+    for array in (lengths, task, order):
+        array.flags.writeable = False
+    return mode.layout(lengths, task, order, MAX_LENGTH)
+
+
+def _same(one: Layout, other: Layout) -> bool:
+    return np.array_equal(one.samples, other.samples) and np.array_equal(one.offsets, other.offsets)
+
+
+def _sample(index: int, length: int, every: int = 2) -> Sample:
+    """Tokens that tell whose they are; every second counts, all, or (of some samples) none."""
+    tokens = (STRIDE * (1 + index) + np.arange(length)).astype(np.int32)
+    counts = np.arange(length) % every == 0
+    if every > 1 and index % 5 == 4:
+        counts[:] = False
+    tokens.flags.writeable = counts.flags.writeable = False
+    return Sample(100 + index, index % 3, tokens, counts)
+
+
+def _rows_of(
+    mode: TokenizationMode, samples: list[Sample], tasks: int, at_once: int
+) -> Iterator[tuple[tuple[Sample, ...], ...]]:
+    """The rows that the mode itself makes of the samples, a few at a time."""
+    lengths = np.array([len(sample.tokens) for sample in samples])
+    layout = lay_out(mode, lengths, tasks, 0)
+    rows = [tuple(samples[int(i)] for i in layout.samples[a:b]) for a, b in pairwise(layout.offsets.tolist())]
+    for first in range(0, len(rows), at_once):
+        yield tuple(rows[first : first + at_once])

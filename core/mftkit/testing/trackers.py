@@ -1,0 +1,81 @@
+"""What every tracker must do."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mftkit.hookspecs import RunInfo
+from mftkit.testing.conformance import Conformance
+from mftkit.testing.expectations import require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+TASKS = ("first", "zweite + dritte/ü")
+REASONS = ("finished", "early-stopped", "interrupted", "failed")
+
+
+class TrackerConformance(Conformance):
+    """The promises of ``mftkit.Tracker``, tried on short runs in directories of their own."""
+
+    @contextmanager
+    def run(self) -> Iterator[RunInfo]:
+        """A run that has just begun: its directory is empty."""
+        with tempfile.TemporaryDirectory() as output:
+            spec = {"name": "tried", "seed": 7, "tasks": [{"name": name, "train": ["a"]} for name in TASKS]}
+            yield RunInfo("tried", Path(output), spec, TASKS)
+
+    def play(self, run: RunInfo, at: int, steps: Iterable[int], reason: str = "finished") -> Any:
+        """A run from step ``at`` on: train numbers of each step, valid ones of the last."""
+        tracker, step = self.make(()), at
+        tracker.start(run, run.output / "trackers" / "tried", at)
+        for step in steps:
+            tracker.log(step, {f"train/tasks/{name}/loss": 10.0 / step for name in TASKS})
+        tracker.log(step, {"valid/mean": 1.0})
+        tracker.end(reason)
+        return tracker
+
+    def test_its_packages_are_there(self) -> None:
+        """``packages`` names modules that can be imported, each with what pip installs it by."""
+        for module, package in self.component.packages.items():
+            outermost = module.partition(".")[0]
+            require(find_spec(outermost) is not None, f"{module} is not installed: pip install {package}")
+
+    def test_a_run(self) -> None:
+        """Starts where no directory is made yet, logs a step twice with other names, ends."""
+        with self.run() as run:
+            self.play(run, 0, range(1, 5))
+
+    def test_a_run_that_goes_on(self) -> None:
+        """A fresh tracker goes on in the same directory, from a step before the last that was logged."""
+        with self.run() as run:
+            self.play(run, 0, range(1, 4), "interrupted")
+            self.play(run, 2, range(3, 6))
+
+    def test_every_end(self) -> None:
+        """It takes each reason for which a run ends, also right after the start."""
+        for reason in REASONS:
+            with self.run() as run:
+                self.play(run, 0, (), reason)
+
+    def test_its_place(self) -> None:
+        """In the run directory it writes nowhere but in the place that is its own."""
+        with self.run() as run:
+            self.play(run, 0, range(1, 3))
+            places = {path.relative_to(run.output) for path in run.output.glob("*/*")}
+            places |= {path.relative_to(run.output) for path in run.output.glob("*") if path.is_file()}
+            odd = sorted(str(path) for path in places - {Path("trackers/tried")})
+            require(not odd, f"written outside of its place: {', '.join(odd)}")
+
+    def test_it_changes_nothing_it_is_given(self) -> None:
+        """The numbers logged are as they were."""
+        with self.run() as run:
+            tracker, values = self.make(()), {"train/loss": 2.0}
+            tracker.start(run, run.output / "trackers" / "tried", 0)
+            tracker.log(1, values)
+            tracker.end("finished")
+            require(values == {"train/loss": 2.0}, "log changes the numbers that it is given")

@@ -1,0 +1,114 @@
+"""From the rows of one forward pass to its tensors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mftkit.interfaces.tokenization import Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mftkit.interfaces.tokenization import MicroBatch, Sample
+
+    Ints = NDArray[np.int64]
+
+
+def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = None) -> Batch:
+    """The tensors of one forward pass, on the CPU: B rows filled up on the right to S positions.
+
+    S is ``pad_to``, or the longest row. A token counts if its ``counts`` says so and it is not its sample's
+    first: its predecessor would lie in another sample. ``position_ids`` is None where each row is plainly
+    causal (one sample a row, or not ``isolated``): padding on the right is seen by nobody. Else positions
+    restart at each sample, and each padding token is a sequence of its own, at position 0.
+
+    A micro-batch without rows, and a row longer than ``pad_to``, raise ValueError: no layout makes them.
+    """
+    if not samples.rows:
+        raise ValueError("a micro-batch has at least one row")
+    flat = [sample for row in samples.rows for sample in row]
+    in_row = np.fromiter((len(row) for row in samples.rows), np.int64, len(samples.rows))
+    lengths = np.fromiter((len(sample.tokens) for sample in flat), np.int64, len(flat))
+    starts = np.cumsum(lengths) - lengths
+    row = np.repeat(np.arange(len(in_row)), in_row)
+    row_lengths = np.bincount(row, weights=lengths, minlength=len(in_row)).astype(np.int64)
+    width = _width(row_lengths, pad_to)
+    cells = _cells(row_lengths, width)
+    tokens = _joined([sample.tokens for sample in flat], np.int64)
+    input_ids = np.full(len(in_row) * width, samples.pad_id, np.int64)
+    input_ids[cells] = tokens
+    positions = None
+    if isolated and (in_row > 1).any():
+        positions = np.zeros_like(input_ids)
+        positions[cells] = np.arange(len(tokens)) - np.repeat(starts, lengths)
+
+    counting = _counting(flat, starts[lengths > 0])
+    sample = np.repeat(np.arange(len(flat)), lengths)[counting]
+    kept = np.zeros(len(flat), np.bool_)
+    kept[sample] = True
+    task = np.fromiter((each.task for each in flat), np.int64, len(flat))
+    return Batch(
+        input_ids=torch.from_numpy(input_ids.reshape(-1, width)),
+        position_ids=None if positions is None else torch.from_numpy(positions.reshape(-1, width)),
+        positions=torch.from_numpy(cells[counting] - 1),
+        targets=torch.from_numpy(tokens[counting]),
+        task=torch.from_numpy(task[sample]),
+        sample=torch.from_numpy((np.cumsum(kept) - 1)[sample]),
+        sample_task=torch.from_numpy(task[kept]),
+        sample_index=tuple(flat[i].index for i in np.flatnonzero(kept)),
+        real_tokens=len(tokens),
+    )
+
+
+def idle_batch(pad_id: int) -> Batch:
+    """A row of which no token counts: what a process without a micro-batch runs, to keep step with others.
+
+    Two tokens long: some attention kernels take a row of one for a step of generation.
+    """
+    nothing = torch.empty(0, dtype=torch.int64)
+    return Batch(
+        input_ids=torch.full((1, 2), pad_id, dtype=torch.int64),
+        position_ids=None,
+        positions=nothing,
+        targets=nothing,
+        task=nothing,
+        sample=nothing,
+        sample_task=nothing,
+        sample_index=(),
+        real_tokens=0,
+    )
+
+
+def _width(row_lengths: Ints, pad_to: int | None) -> int:
+    longest = max(1, int(row_lengths.max()))
+    if pad_to is None:
+        return longest
+    if longest > pad_to:
+        raise ValueError(f"a row of {longest} tokens does not fit into {pad_to} positions")
+    return pad_to
+
+
+def _cells(row_lengths: Ints, width: int) -> Ints:
+    """[tokens]: where each token of the rows, read one after another, lies in the flattened [B * S] rows."""
+    begins = np.cumsum(row_lengths) - row_lengths
+    shift = np.arange(len(row_lengths)) * width - begins
+    cells: Ints = np.arange(row_lengths.sum()) + np.repeat(shift, row_lengths)
+    return cells
+
+
+def _counting(flat: Sequence[Sample], firsts: Ints) -> Ints:
+    """Numbers of the tokens that count."""
+    counts = _joined([sample.counts for sample in flat], np.bool_)
+    counts[firsts] = False
+    return np.flatnonzero(counts)
+
+
+def _joined(arrays: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    """A fresh array of all: never a view of the cache."""
+    joined: NDArray[Any] = np.concatenate(arrays, dtype=dtype) if arrays else np.empty(0, dtype)
+    return joined

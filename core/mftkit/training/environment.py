@@ -1,0 +1,82 @@
+"""environment.json: what a run ran on and with."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mftkit import plugins
+
+if TYPE_CHECKING:
+    from mftkit.spec import Spec
+    from mftkit.training.assembly import Assembly
+
+PACKAGES = (
+    "mftkit",
+    "torch",
+    "transformers",
+    "accelerate",
+    "peft",
+    "bitsandbytes",
+    "datasets",
+    "tokenizers",
+    "numpy",
+    "pluggy",
+    "pydantic",
+)
+
+
+def device_name(device: torch.device) -> str:
+    """What the device calls itself."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return platform.processor() or platform.machine()
+
+
+def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
+    """Each component that the spec names, with where it comes from."""
+    named = [
+        ("model-adapter", adapter),
+        ("tuning", spec.tuning.method),
+        ("tokenization-mode", spec.tokenization.name),
+        ("loss", spec.loss.name),
+        ("balancer", spec.balancer.name),
+        *(("data-generator", task.generator.name) for task in spec.tasks if task.generator is not None),
+        *(("tracker", tracker.name) for tracker in spec.trackers),
+    ]
+    registry = plugins.registry()
+    found = [registry.get(kind, name) for kind, name in dict.fromkeys(named)]
+    return [
+        {
+            "kind": component.kind,
+            "name": component.name,
+            "distribution": component.distribution,
+            "version": component.version,
+        }
+        for component in found
+    ]
+
+
+def describe_environment(assembly: Assembly) -> dict[str, Any]:
+    """Versions, device, processes, engine, components."""
+    processes = assembly.processes
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version(name) for name in PACKAGES},
+        "device": {
+            "type": assembly.device.type,
+            "name": device_name(assembly.device),
+            "threads": torch.get_num_threads(),
+        },
+        "processes": processes.count,
+        "engine": "single process"
+        if processes.count == 1
+        else processes.accelerator.distributed_type.value.lower(),
+        "dtype": assembly.plan.dtype,
+        "components": used_components(assembly.spec, assembly.adapter_name),
+        "data": assembly.corpus.fingerprint,
+    }

@@ -1,0 +1,193 @@
+"""The step's objective over the global batch, and its slopes at the losses' additive statistics.
+
+With s the sum of all micro-batches' statistics [tasks, k], the objective is F(s) = sum over tasks of
+w_i * share_i * L_i(s). Its gradient is the sum over micro-batches of (dF/ds at the global s) times the
+gradient of that micro-batch's statistics: exact, whatever the split into micro-batches and processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from mftkit.interfaces.loss import Tokens, Totals
+from mftkit.training.promises import check_promises, check_small_counts, random_tokens
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from mftkit.interfaces.loss import Loss
+    from mftkit.interfaces.tokenization import Batch
+
+    Numbers = Sequence[float] | NDArray[np.int64] | NDArray[np.float64]
+
+TaskMean = Literal["present", "all", "dataset"]
+
+__all__ = ["Counts", "Objective", "TaskMean", "accumulation_dtype", "check_promises", "normalise"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Counts of the global batch (all processes, all micro-batches), known before any forward pass."""
+
+    tokens: Tensor
+    """[tasks]: counting tokens of each task."""
+    samples: Tensor
+    """[tasks]: samples of each task."""
+
+    @property
+    def present(self) -> Tensor:
+        """[tasks] bool."""
+        return self.tokens > 0
+
+
+class Objective:
+    """A loss, the meaning of its mean over tasks, and the arithmetic of a step: it never awaits a device."""
+
+    def __init__(
+        self,
+        loss: Loss,
+        num_tasks: int,
+        task_mean: TaskMean = "present",
+        *,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Raises MftError where ``task_mean`` needs a linear loss and this is none."""
+        if task_mean == "dataset" and not loss.linear:
+            raise MftError(
+                f'training.task_mean: "dataset" needs a loss that is linear in its statistics, and '
+                f'{type(loss).__name__} is not; set "present" or "all", or choose another loss.'
+            )
+        self.loss = loss
+        self.num_tasks = num_tasks
+        self.task_mean: TaskMean = task_mean
+        self.device = torch.device(device)
+        self.dtype = accumulation_dtype(self.device)
+        self._width = loss.statistics(random_tokens(num_tasks)).shape[1]
+        self._steps_per_epoch: float | None = None
+        self._dataset: Counts | None = None
+
+    @property
+    def linear(self) -> bool:
+        """Whether the slopes are known before any forward pass."""
+        return self.loss.linear
+
+    @property
+    def steps_per_epoch(self) -> float | None:
+        """To be set before the first step where ``task_mean`` is "dataset"; unused otherwise."""
+        return self._steps_per_epoch
+
+    @steps_per_epoch.setter
+    def steps_per_epoch(self, steps: float) -> None:
+        """Raises MftError where a task's counts a step fall below 1 and the loss would not divide by them."""
+        self._steps_per_epoch = steps
+        if self.task_mean == "dataset":
+            tokens = [task.tokens / steps for task in self.loss.tasks]
+            samples = [task.samples / steps for task in self.loss.tasks]
+            check_small_counts(self.loss, tokens, samples)
+            self._dataset = self.counts(tokens, samples)
+
+    def counts(self, tokens: Numbers, samples: Numbers) -> Counts:
+        """The counts [tasks] of a global batch, on the device."""
+        return Counts(self._on_device(tokens), self._on_device(samples))
+
+    def zeros(self) -> Tensor:
+        """Statistics [tasks, k] of nothing, to add to."""
+        return torch.zeros(self.num_tasks, self._width, dtype=self.dtype, device=self.device)
+
+    def statistics(self, logprobs: Tensor, batch: Batch) -> Tensor:
+        """Statistics [tasks, k] of one micro-batch, in the graph of ``logprobs`` [V]: also with V = 0."""
+        if len(logprobs) == 0:
+            return self.zeros() + logprobs.sum()
+        tokens = Tokens(
+            logprobs=logprobs,
+            task=batch.task,
+            sample=batch.sample,
+            sample_task=batch.sample_task,
+            num_tasks=self.num_tasks,
+            num_samples=len(batch.sample_task),
+        )
+        found = self.loss.statistics(tokens)
+        if found.shape != (self.num_tasks, self._width):
+            raise MftError(
+                f"loss: {type(self.loss).__name__}.statistics are of shape {tuple(found.shape)}, "
+                f"where [tasks, k] is {(self.num_tasks, self._width)}; mend it in the plugin."
+            )
+        return found.to(self.dtype)
+
+    def coefficients(self, totals: Tensor | None, counts: Counts, weights: Tensor) -> Tensor:
+        """The objective's slope [tasks, k] at the global sums ``totals``; None will do for a linear loss.
+
+        Each micro-batch back-propagates ``(coefficients * statistics).sum()``. Slopes of absent tasks are 0.
+        """
+        if totals is None:
+            if not self.linear:
+                raise ValueError("the slope of a loss that is not linear depends on the totals")
+            totals = torch.ones_like(self.zeros())
+        with torch.enable_grad():
+            at = totals.detach().to(self.dtype).requires_grad_()
+            (slope,) = torch.autograd.grad(self._scalar(at, counts, weights), at)
+        # A slope that is infinite at 0 makes 0 * inf: the mask on the value alone does not keep NaN out.
+        return torch.where(counts.present.unsqueeze(1), slope, 0.0)
+
+    @torch.no_grad()
+    def value(self, totals: Tensor, counts: Counts, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """The objective (a scalar), and the task losses of ``task_losses``, at the global sums ``totals``."""
+        return self._scalar(totals, counts, weights), self.task_losses(totals, counts)
+
+    @torch.no_grad()
+    def task_losses(self, totals: Tensor, counts: Counts) -> Tensor:
+        """Each task's loss [tasks] by the batch's own counts, whatever ``task_mean``; NaN where absent."""
+        own = Totals(totals, counts.tokens, counts.samples, counted=counts.present)
+        losses = self.loss.task_losses(own).to(self.dtype)
+        return torch.where(counts.present, losses, torch.nan)
+
+    def _scalar(self, statistics: Tensor, counts: Counts, weights: Tensor) -> Tensor:
+        totals = self._totals(statistics, counts)
+        losses = torch.where(counts.present, self.loss.task_losses(totals).to(self.dtype), 0.0)
+        shares = torch.where(totals.counted, self.loss.task_shares(totals).detach().to(self.dtype), 0.0)
+        return (weights.to(losses) * shares * losses).sum()
+
+    def _totals(self, statistics: Tensor, counts: Counts) -> Totals:
+        counted = counts.present if self.task_mean == "present" else torch.ones_like(counts.present)
+        if self.task_mean == "dataset":
+            if self._dataset is None:
+                raise ValueError('task_mean "dataset" needs steps_per_epoch')
+            counts = self._dataset
+        return Totals(statistics, counts.tokens, counts.samples, counted)
+
+    def _on_device(self, numbers: Numbers) -> Tensor:
+        return torch.tensor(np.asarray(numbers), dtype=self.dtype).to(self.device, non_blocking=True)
+
+
+def accumulation_dtype(device: torch.device) -> torch.dtype:
+    """Of sums over tokens and of everything a task: float64, or float32 where the device has no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+def normalise(weights: Tensor) -> Tensor:
+    """A balancer's weights [tasks] divided by their mean over all tasks: float64, where they were.
+
+    Raises MftError for weights that are not finite, negative, or all zero. Of weights on a device nothing is
+    asked, which would make the host wait for it: there, wrong ones become NaN, and the step is refused.
+    """
+    exact = weights.detach().to(accumulation_dtype(weights.device))
+    if exact.device.type != "cpu":
+        exact = torch.where(exact >= 0, exact, torch.nan)
+        return exact / exact.mean()
+    if not bool(torch.isfinite(exact).all()) or bool((exact < 0).any()):
+        raise MftError(
+            f"balancer: weights are one number a task, finite and not negative; these are {exact.tolist()}: "
+            "lower the learning rate if the losses diverge, else mend the balancer's plugin."
+        )
+    mean = exact.mean()
+    if not bool(mean > 0):
+        raise MftError("balancer: the weights of all tasks are 0, so that nothing is trained; raise one.")
+    return exact / mean

@@ -1,0 +1,41 @@
+"""What every forward pass of a run shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mftkit.interfaces.tokenization import MicroBatch
+from mftkit.training.collate import idle_batch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from mftkit.data.corpus import Samples
+    from mftkit.interfaces.tokenization import Batch
+    from mftkit.training.processes import Processes
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Makes the batches of one process."""
+
+    processes: Processes
+    rows: int
+    """Rows of ``max_length`` that fit in a forward pass (``micro_batch_size``)."""
+    max_length: int
+    pad_id: int
+
+    def batch(
+        self,
+        samples: Samples,
+        rows: Sequence[Sequence[int] | NDArray],  # type: ignore[type-arg]
+        collate: Callable[[MicroBatch], Batch],
+    ) -> Batch:
+        """The batch of some rows of samples on this process's device; without rows, an idle one."""
+        if not len(rows):
+            return idle_batch(self.pad_id).to(self.processes.device)
+        members = tuple(tuple(samples[int(i)] for i in row) for row in rows)
+        return collate(MicroBatch(members, self.max_length, self.pad_id)).to(self.processes.device)

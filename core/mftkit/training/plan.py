@@ -1,0 +1,110 @@
+"""What a run is about to do, told before it does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from mftkit.data.corpus import Corpus
+    from mftkit.spec import Spec
+    from mftkit.training.steps import Steps
+
+
+@dataclass(frozen=True)
+class PlannedTask:
+    """One task of the plan."""
+
+    name: str
+    samples: int
+    tokens: int
+    """Counting tokens an epoch."""
+    share: float
+    """Of all counting tokens, 0..1."""
+    valid_samples: int
+    truncated: int
+    dropped: int
+    skipped: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run before it starts."""
+
+    name: str
+    output: Path
+    tasks: tuple[PlannedTask, ...]
+    rows: int
+    """Rows of the first epoch."""
+    fill: float
+    """Share of ``rows * max_length`` positions that hold tokens, 0..1."""
+    max_length: int
+    steps: int
+    steps_per_epoch: int
+    batch_size: int
+    parameters: int
+    trainable: int
+    device: str
+    processes: int
+    dtype: str
+    components: dict[str, str]
+    """Kind to "name (distribution version)"."""
+    notes: tuple[str, ...]
+
+
+def size(parameter: Tensor) -> int:
+    """Numbers in a parameter, also where a quantised one is stored as fewer, packed."""
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else int(packed.shape.numel())
+
+
+def make_plan(
+    spec: Spec,
+    corpus: Corpus,
+    steps: Steps,
+    *,
+    parameters: int,
+    trainable: int,
+    device: str,
+    processes: int,
+    dtype: str,
+    components: dict[str, str],
+    notes: tuple[str, ...],
+) -> Plan:
+    """The plan of a run whose parts are at hand."""
+    total = sum(task.tokens for task in corpus.tasks)
+    tasks = tuple(
+        PlannedTask(
+            name=task.name,
+            samples=task.samples,
+            tokens=task.tokens,
+            share=task.tokens / total,
+            valid_samples=task.valid_samples,
+            truncated=report.truncated,
+            dropped=report.dropped,
+            skipped=report.skipped,
+        )
+        for task, report in zip(corpus.tasks, corpus.reports, strict=True)
+    )
+    return Plan(
+        name=spec.name,
+        output=spec.output,
+        tasks=tasks,
+        rows=steps.rows_per_epoch,
+        fill=float(corpus.train.lengths.sum()) / (steps.rows_per_epoch * spec.max_length),
+        max_length=spec.max_length,
+        steps=steps.total,
+        steps_per_epoch=steps.steps_per_epoch,
+        batch_size=spec.training.batch_size,
+        parameters=parameters,
+        trainable=trainable,
+        device=device,
+        processes=processes,
+        dtype=dtype,
+        components=components,
+        notes=notes,
+    )

@@ -1,0 +1,99 @@
+"""The processes of a run: how many there are, which one this is, and what they agree on."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import GradientAccumulationPlugin
+
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Processes:
+    """The processes that train one model together; one alone needs none of the messages.
+
+    Messages between hosts (a stop, an object) go over a group on the CPU: no device waits for them.
+    """
+
+    def __init__(self) -> None:
+        expected = int(os.environ.get("WORLD_SIZE", "1"))
+        if expected > 1 and not torch.accelerator.is_available():
+            # Without it, every process on a machine without a GPU believes that it is alone.
+            os.environ["ACCELERATE_USE_CPU"] = "true"
+        # Buffers are constants here (rotary frequencies): nothing to send round in every forward pass.
+        wrapper = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
+        # Given, so that neither is read from the environment: a step's scale is the objective's business.
+        self.accelerator = Accelerator(
+            mixed_precision="no",
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+            kwargs_handlers=[wrapper],
+        )
+        self.count: int = self.accelerator.num_processes
+        self.rank: int = self.accelerator.process_index
+        if self.count != expected:
+            raise MftError(
+                f"processes: {expected} were started, and {self.count} found each other; start them with "
+                "mft run --processes N, torchrun or accelerate launch, on devices of one kind."
+            )
+        self._group: Any = None
+        if self.count > 1:
+            if dist.get_backend() != "gloo":
+                self._group = dist.new_group(backend="gloo")
+            atexit.register(_leave)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes files and talks."""
+        return self.rank == 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where this process trains."""
+        device: torch.device = self.accelerator.device
+        return device
+
+    def sum(self, tensor: Tensor) -> Tensor:
+        """The sum over processes, on the tensor's device."""
+        if self.count == 1:
+            return tensor
+        total = tensor.clone()
+        dist.all_reduce(total)
+        return total
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process: the same answer in all of them."""
+        if self.count == 1:
+            return flag
+        told = torch.tensor([int(flag)])
+        dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self._group)
+        return bool(told.item())
+
+    def gather(self, value: Any) -> list[Any]:
+        """Each process's value, in every process."""
+        if self.count == 1:
+            return [value]
+        values: list[Any] = [None] * self.count
+        dist.all_gather_object(values, value, group=self._group)
+        return values
+
+    def from_main(self, value: Any) -> Any:
+        """The main process's value, in every process; all wait for it."""
+        if self.count == 1:
+            return value
+        held = [value]
+        dist.broadcast_object_list(held, src=0, group=self._group)
+        return held[0]
+
+
+def _leave() -> None:
+    """Leave the group while the interpreter is whole: its threads, ended later, now and then abort the process."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

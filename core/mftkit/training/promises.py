@@ -1,0 +1,215 @@
+"""What a loss promises, tried on random numbers before a run rests on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from mftkit.interfaces.loss import Tokens, Totals
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torch import Tensor
+
+    from mftkit.interfaces.loss import Loss
+
+_SAMPLES_OF_A_TASK = 4
+
+
+def check_promises(loss: Loss, num_tasks: int, seed: int = 0) -> None:
+    """Try a loss's promises, in float64 on the CPU; no global random state is read or changed.
+
+    Statistics of shape [tasks, k] that add over micro-batches, one task loss a task, shares that sum to 1 and
+    depend on counts alone, and ``linear`` and ``linear_in_logprobs`` where promised.
+
+    Raises MftError: naming the loss and the promise that it breaks.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    tokens = random_tokens(num_tasks, generator)
+    _check_shapes(loss, tokens)
+    _check_additive(loss, tokens)
+    _check_shares(loss, tokens, generator)
+    if loss.linear_in_logprobs:
+        _check_linear_in_logprobs(loss, tokens, generator)
+    if loss.linear:
+        _check_linear(loss, tokens, generator)
+
+
+def random_tokens(num_tasks: int, generator: torch.Generator | None = None) -> Tokens:
+    """Tokens of four samples a task, one to five tokens each, log-probabilities between -4 and -0.01."""
+    generator = generator or torch.Generator().manual_seed(0)
+    sample_task = torch.arange(num_tasks).repeat(_SAMPLES_OF_A_TASK)
+    lengths = torch.randint(1, 6, sample_task.shape, generator=generator)
+    sample = torch.arange(len(sample_task)).repeat_interleave(lengths)
+    return Tokens(
+        logprobs=_random_logprobs(len(sample), generator),
+        task=sample_task[sample],
+        sample=sample,
+        sample_task=sample_task,
+        num_tasks=num_tasks,
+        num_samples=len(sample_task),
+    )
+
+
+def check_small_counts(loss: Loss, tokens: Sequence[float], samples: Sequence[float]) -> None:
+    """Refuse a loss that takes counts below 1 for 1, where a task's mean count in a step is that small."""
+    small = [i for i, pair in enumerate(zip(tokens, samples, strict=True)) if 0 < min(pair) < 1]
+    if not small:
+        return
+    generator = torch.Generator().manual_seed(0)
+    statistics = loss.statistics(random_tokens(len(tokens), generator))
+    counts = torch.tensor([tokens, samples], dtype=torch.float64)
+
+    def losses(factor: float) -> Tensor:
+        return _task_losses(loss, statistics, counts[0] * factor, counts[1] * factor)[small]
+
+    # Twice a count changes a mean by the same factor wherever the count lies, unless it is floored there.
+    lifted = 1.0 / float(counts[:, small].min())
+    if not equal(losses(1.0) / losses(2.0), losses(lifted) / losses(2.0 * lifted)):
+        raise MftError(
+            f'training.task_mean: "dataset" gives {", ".join(loss.tasks[i].name for i in small)} less than '
+            f"one sample or token a step, and {type(loss).__name__} takes counts below 1 for 1; raise "
+            'training.batch_size, or set "present" or "all".'
+        )
+
+
+def _check_shapes(loss: Loss, tokens: Tokens) -> None:
+    found = loss.statistics(replace(tokens, logprobs=tokens.logprobs.clone().requires_grad_()))
+    _require(
+        loss,
+        found.ndim == 2 and len(found) == tokens.num_tasks and found.shape[1] > 0,
+        f"statistics are of shape [tasks, k]: {tuple(found.shape)} with {tokens.num_tasks} tasks",
+    )
+    _require(loss, found.requires_grad, "statistics are differentiable: these have no gradient")
+    counts = counts_of(tokens)
+    losses = _task_losses(loss, found.detach().double().requires_grad_(), *counts)
+    _require(
+        loss,
+        losses.shape == (tokens.num_tasks,),
+        f"task_losses are of shape [tasks]: {tuple(losses.shape)} with {tokens.num_tasks} tasks",
+    )
+    _require(loss, losses.requires_grad, "task_losses are differentiable: these have no gradient")
+    _require(loss, bool(torch.isfinite(losses).all()), f"task_losses are finite: {losses.tolist()}")
+
+
+def _check_additive(loss: Loss, tokens: Tokens) -> None:
+    """Over a split with the last task on one side only, where there are two tasks."""
+    first = torch.arange(tokens.num_samples) < tokens.num_samples // 2
+    if tokens.num_tasks > 1:
+        first &= tokens.sample_task != tokens.num_tasks - 1
+    parts = loss.statistics(part(tokens, first)) + loss.statistics(part(tokens, ~first))
+    _require(
+        loss,
+        equal(parts, loss.statistics(tokens)),
+        "statistics add over micro-batches: those of two halves do not sum to those of the whole",
+    )
+
+
+def _check_shares(loss: Loss, tokens: Tokens, generator: torch.Generator) -> None:
+    """With all tasks present, and with one absent that N counts or does not."""
+    statistics = loss.statistics(tokens)
+    counts = torch.stack(counts_of(tokens))
+    everyone = torch.ones(tokens.num_tasks, dtype=torch.bool)
+    cases = [(counts, everyone)]
+    if tokens.num_tasks > 1:
+        without = torch.where(torch.arange(tokens.num_tasks) == 0, 0.0, counts)
+        cases += [(without, everyone), (without, without[0] > 0)]
+    for (token_counts, sample_counts), counted in cases:
+        totals = Totals(statistics, token_counts, sample_counts, counted)
+        shares = torch.where(counted, loss.task_shares(totals), 0.0)
+        one = shares.new_ones(())
+        _require(loss, equal(shares.sum(), one), f"task_shares are finite and sum to 1: {shares.tolist()}")
+        other = replace(totals, statistics=_normal(statistics, generator))
+        again = torch.where(counted, loss.task_shares(other), 0.0)
+        _require(
+            loss, equal(shares, again), "task_shares depend on counts only: other statistics change them"
+        )
+
+
+def _check_linear_in_logprobs(loss: Loss, tokens: Tokens, generator: torch.Generator) -> None:
+    other = _random_logprobs(len(tokens.logprobs), generator)
+
+    def statistics(logprobs: Tensor) -> Tensor:
+        return loss.statistics(replace(tokens, logprobs=logprobs))
+
+    _require(
+        loss,
+        is_linear(statistics, tokens.logprobs, other),
+        "linear_in_logprobs: its statistics are not linear in logprobs. Set linear_in_logprobs = False",
+    )
+
+
+def _check_linear(loss: Loss, tokens: Tokens, generator: torch.Generator) -> None:
+    statistics = loss.statistics(tokens)
+    counts = counts_of(tokens)
+    for scale in (1.0, 1e-3, 1e5):  # what is linear near 0 only is not linear
+        _require(
+            loss,
+            is_linear(
+                lambda s: _task_losses(loss, s, *counts),
+                _normal(statistics, generator),
+                scale * _normal(statistics, generator),
+            ),
+            "linear: its task_losses are not linear in the statistics. Set linear = False",
+        )
+
+
+def is_linear(function: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> bool:
+    """Whether a function of tensors is linear, seen at two of them."""
+    whole = function(0.7 * x + 1.6 * y)
+    return equal(whole, 0.7 * function(x) + 1.6 * function(y))
+
+
+def _require(loss: Loss, kept: bool, promise: str) -> None:
+    if not kept:
+        kind = type(loss)
+        raise MftError(
+            f"loss: {kind.__name__} ({kind.__module__}) breaks a promise of its kind: {promise}; "
+            "mend it in the plugin, or choose another loss."
+        )
+
+
+def equal(x: Tensor, y: Tensor) -> bool:
+    """To the rounding of float32, in which a plugin may sum; what is not finite equals nothing."""
+    x, y = x.detach().double(), y.detach().double()
+    largest = float(y.abs().max())
+    return math.isfinite(largest) and torch.allclose(x, y, rtol=1e-5, atol=1e-6 * largest)
+
+
+def _task_losses(loss: Loss, statistics: Tensor, tokens: Tensor, samples: Tensor) -> Tensor:
+    return loss.task_losses(Totals(statistics, tokens, samples, torch.ones_like(tokens, dtype=torch.bool)))
+
+
+def counts_of(tokens: Tokens) -> tuple[Tensor, Tensor]:
+    """Each task's tokens and its samples, [tasks] float64."""
+    return (
+        torch.bincount(tokens.task, minlength=tokens.num_tasks).double(),
+        torch.bincount(tokens.sample_task, minlength=tokens.num_tasks).double(),
+    )
+
+
+def part(tokens: Tokens, samples: Tensor) -> Tokens:
+    """The tokens of some samples [S] bool, as a micro-batch of their own."""
+    kept = samples[tokens.sample]
+    number = samples.cumsum(0) - 1
+    return Tokens(
+        logprobs=tokens.logprobs[kept],
+        task=tokens.task[kept],
+        sample=number[tokens.sample[kept]],
+        sample_task=tokens.sample_task[samples],
+        num_tasks=tokens.num_tasks,
+        num_samples=int(samples.sum()),
+    )
+
+
+def _random_logprobs(size: int, generator: torch.Generator) -> Tensor:
+    return -0.01 - 3.99 * torch.rand(size, dtype=torch.float64, generator=generator)
+
+
+def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, dtype=torch.float64, generator=generator)

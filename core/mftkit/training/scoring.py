@@ -1,0 +1,49 @@
+"""The module that is trained: from a batch to the log-probabilities of its counting tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+
+from mftkit.interfaces.model import ModelAdapter
+from mftkit.training.logprobs import token_logprobs
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mftkit.interfaces.tokenization import Batch
+    from mftkit.interfaces.tuning import Tuning
+
+
+class ScoringModel(nn.Module):
+    """Hidden states, head and log-probabilities in one forward pass.
+
+    Nothing of the model may be used outside of it: with the head applied outside, a data-parallel
+    wrapper does not reduce the head's gradient, and a sharding one raises (design, section 3).
+    """
+
+    def __init__(
+        self, model: nn.Module, adapter: ModelAdapter, tuning: Tuning, autocast: torch.dtype | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self._adapter = adapter
+        self._tuning = tuning
+        self._autocast = autocast
+        self._has_auxiliary_loss = type(adapter).auxiliary_loss is not ModelAdapter.auxiliary_loss
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities [V] of the counting tokens (nats), and the auxiliary loss where there is one."""
+        device = batch.input_ids.device.type
+        with torch.autocast(device, dtype=self._autocast, enabled=self._autocast is not None):
+            base = self._tuning.base_model(self.model)
+            auxiliary = None
+            if self._has_auxiliary_loss:
+                outputs = self._adapter.outputs(base, batch)
+                hidden, auxiliary = outputs.last_hidden_state, self._adapter.auxiliary_loss(outputs)
+            else:
+                hidden = self._adapter.hidden_states(base, batch)
+            scored = hidden.flatten(0, 1).index_select(0, batch.positions)
+            return token_logprobs(scored, batch.targets, self._adapter.head(base)), auxiliary

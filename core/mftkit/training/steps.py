@@ -1,0 +1,155 @@
+"""Which samples each optimizer step trains: a pure function of the data, the seed and the step."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mftkit.data.corpus import Samples
+    from mftkit.interfaces.tokenization import Layout, TokenizationMode
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step over the global batch."""
+
+    number: int
+    """From 1."""
+    epoch: int
+    """From 0."""
+    ends_epoch: bool
+    rows: list[NDArray[np.int64]]
+    """The samples of each row, longest row first, so that a micro-batch holds rows of similar length."""
+    tokens: NDArray[np.float64]
+    """[tasks] counting tokens in the global batch."""
+    samples: NDArray[np.float64]
+    """[tasks] samples in the global batch."""
+
+    def passes(self, micro_batch_size: int, rank: int, processes: int) -> list[list[NDArray[np.int64]]]:
+        """The micro-batches of process ``rank``, equally many in every process; one may be empty.
+
+        The losses are exact over the global batch, so any split gives the same gradient; this one
+        gives the processes rows of about the same length at the same time.
+        """
+        count = math.ceil(len(self.rows) / (micro_batch_size * processes))
+        bounds = np.linspace(0, len(self.rows), count * processes + 1).round().astype(int)
+        return [
+            self.rows[bounds[i * processes + rank] : bounds[i * processes + rank + 1]] for i in range(count)
+        ]
+
+
+class Steps:
+    """All steps of a run. The order of an epoch depends on (seed, epoch) alone: resuming needs a number."""
+
+    def __init__(
+        self,
+        samples: Samples,
+        mode: TokenizationMode,
+        *,
+        tasks: int,
+        seed: int,
+        batch_size: int,
+        max_length: int,
+        epochs: float,
+        max_steps: int | None,
+    ) -> None:
+        self._samples = samples
+        self._mode = mode
+        self._tasks = tasks
+        self._seed = seed
+        self._batch_size = batch_size
+        self._max_length = max_length
+        self._layouts: dict[int, Layout] = {}
+        self._ends: list[int] = []  # the step after which each epoch ends
+        self.total = max_steps if max_steps is not None else self._steps_of(epochs)
+        self.rows_per_epoch = len(self.layout(0).offsets) - 1
+
+    def _steps_of(self, epochs: float) -> int:
+        whole, part = int(epochs), epochs - int(epochs)
+        if not part:
+            return self._end(whole - 1)
+        before = self._end(whole - 1) if whole else 0
+        return before + math.ceil(round(part * (self._end(whole) - before), 6))
+
+    def _end(self, epoch: int) -> int:
+        while len(self._ends) <= epoch:
+            rows = len(self.layout(len(self._ends)).offsets) - 1
+            self._ends.append((self._ends[-1] if self._ends else 0) + math.ceil(rows / self._batch_size))
+        return self._ends[epoch]
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Of the first epoch; a mode may need a row more or less in another."""
+        return self._end(0)
+
+    def layout(self, epoch: int) -> Layout:
+        """The rows of an epoch, checked; only the latest is kept."""
+        if epoch not in self._layouts:
+            order = np.random.default_rng([self._seed, epoch]).permutation(len(self._samples))
+            layout = self._mode.layout(self._samples.lengths, self._samples.task, order, self._max_length)
+            check_layout(layout, self._samples.lengths, self._max_length, type(self._mode).__name__)
+            self._layouts = {epoch: layout}
+        return self._layouts[epoch]
+
+    def epochs_done(self, step: int) -> float:
+        """Epochs trained after ``step`` steps, with the started one's share."""
+        if step == 0:
+            return 0.0
+        epoch = self._epoch_of(step)
+        start = self._end(epoch - 1) if epoch else 0
+        return epoch + (step - start) / (self._end(epoch) - start)
+
+    def _epoch_of(self, number: int) -> int:
+        while not self._ends or self._ends[-1] < number:
+            self._end(len(self._ends))
+        return bisect_left(self._ends, number)
+
+    def __getitem__(self, number: int) -> Step:
+        """Step ``number``, from 1."""
+        epoch = self._epoch_of(number)
+        layout = self.layout(epoch)
+        first = (number - 1 - (self._end(epoch - 1) if epoch else 0)) * self._batch_size
+        bounds = layout.offsets[first : first + self._batch_size + 1]
+        rows = [layout.samples[a:b] for a, b in pairwise(bounds)]
+        rows.sort(key=lambda row: int(self._samples.lengths[row].sum()), reverse=True)
+        members = layout.samples[bounds[0] : bounds[-1]]
+        task = self._samples.task[members]
+        return Step(
+            number=number,
+            epoch=epoch,
+            ends_epoch=number == self._end(epoch),
+            rows=rows,
+            tokens=np.bincount(task, self._samples.counting[members], self._tasks).astype(np.float64),
+            samples=np.bincount(task, None, self._tasks).astype(np.float64),
+        )
+
+
+def check_layout(
+    layout: Layout, lengths: NDArray[np.int64] | Sequence[int], max_length: int, mode: str
+) -> None:
+    """Refuse a layout that loses, repeats or overfills: training on it would be silently wrong."""
+    lengths = np.asarray(lengths)
+    samples, offsets = np.asarray(layout.samples), np.asarray(layout.offsets)
+    if not np.array_equal(np.sort(samples), np.arange(len(lengths))):
+        raise MftError(
+            f"tokenization: {mode}.layout must use each of the {len(lengths)} samples exactly once."
+        )
+    if offsets[0] != 0 or offsets[-1] != len(samples) or (np.diff(offsets) <= 0).any():
+        raise MftError(f"tokenization: {mode}.layout gave offsets that do not rise from 0 to {len(samples)}.")
+    longest = int(np.add.reduceat(lengths[samples], offsets[:-1]).max(initial=0))
+    if longest > max_length:
+        raise MftError(
+            f"tokenization: {mode}.layout made a row of {longest} tokens; max_length is {max_length}."
+        )

@@ -1,0 +1,15 @@
+"""Every task weighs the same."""
+
+from __future__ import annotations
+
+import torch
+
+import mftkit
+
+
+class Equal(mftkit.Balancer):
+    """w_i = 1 (MFTCoder, arXiv 2311.02303: the losses of Eq. 1 to 3 as they stand)."""
+
+    def weights(self) -> torch.Tensor:
+        """[tasks] float64."""
+        return torch.ones(len(self.tasks), dtype=torch.float64)

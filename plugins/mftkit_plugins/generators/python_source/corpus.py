@@ -1,0 +1,98 @@
+"""All functions of some directories: read in a fixed order, each once, kept for the tasks that follow."""
+
+from __future__ import annotations
+
+import platform
+import sysconfig
+import tokenize
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from pathlib import Path
+
+from mftkit import MftError
+from mftkit_plugins.generators.python_source.functions import Function, functions_of
+
+SKIPPED_DIRECTORIES = frozenset(
+    {
+        *("test", "tests", "idle_test"),
+        *("idlelib", "lib2to3", "turtledemo"),
+        *("site-packages", "dist-packages", "__pycache__"),
+    }
+)
+"""Tests (their names tell little about their bodies), programs' windows, and other people's packages."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Functions in the order they were found, and how many were left out for which reason."""
+
+    functions: tuple[Function, ...]
+    dropped: Counter[str]
+
+
+@lru_cache(maxsize=2)
+def corpus(paths: tuple[Path, ...]) -> Corpus:
+    """The functions of the Python files in ``paths``, of the standard library where there are none.
+
+    Of functions with one fingerprint the first one read is kept. The tasks of a run share the result.
+
+    Raises:
+        MftError: a path does not exist, or no function is found.
+    """
+    dropped: Counter[str] = Counter()
+    kept: dict[str, Function] = {}
+    for file, label in _files(paths):
+        source = _read(file)
+        if source is None:
+            dropped["unreadable_files"] += 1
+        elif "def " in source:
+            for function in functions_of(source, label, dropped):
+                if kept.setdefault(function.group, function) is not function:
+                    dropped["duplicate"] += 1
+    if not kept:
+        raise MftError(
+            f"no Python function of use in {_told(paths)}: give other directories in options.paths"
+        )
+    return Corpus(tuple(kept.values()), dropped)
+
+
+def state(paths: tuple[Path, ...]) -> str:
+    """What the corpus depends on besides ``paths``: the running Python, and the files as they are now."""
+    files = [pair for path in paths if path.exists() for pair in _files_in(path, path.name)]
+    stats = [(label, file.stat().st_size, file.stat().st_mtime_ns) for file, label in files]
+    python = f"Python {platform.python_version()}"
+    return f"{python}, {sha256(repr(stats).encode()).hexdigest()[:16]}" if paths else python
+
+
+def _told(paths: tuple[Path, ...]) -> str:
+    return ", ".join(str(path) for path in paths) or f"the standard library, {sysconfig.get_path('stdlib')}"
+
+
+def _files(paths: tuple[Path, ...]) -> list[tuple[Path, str]]:
+    """Files with labels that do not tell where on this machine they lie."""
+    if not paths:
+        return _files_in(Path(sysconfig.get_path("stdlib")), "python")
+    return [pair for path in paths for pair in _files_in(path, path.name)]
+
+
+def _files_in(root: Path, label: str) -> list[tuple[Path, str]]:
+    if not root.exists():
+        raise MftError(f"options.paths: {root} does not exist: give a directory of Python files, or a file")
+    if root.is_file():
+        return [(root, label)]
+    found = []
+    for file in root.rglob("*.py"):
+        relative = file.relative_to(root)
+        if not any(part in SKIPPED_DIRECTORIES or part[0] == "." for part in relative.parts[:-1]):
+            found.append((file, f"{label}/{relative.as_posix()}"))
+    return sorted(found, key=lambda pair: pair[1])
+
+
+def _read(file: Path) -> str | None:
+    try:
+        with tokenize.open(file) as opened:  # knows the encoding that the file declares
+            return opened.read()
+    except (OSError, SyntaxError, UnicodeDecodeError):
+        return None

@@ -1,0 +1,83 @@
+"""The generator: functions in a drawn order, one row each, until there are enough."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+import mftkit
+from mftkit_plugins.generators.python_source.corpus import corpus, state
+from mftkit_plugins.generators.python_source.tasks import Kind, Pair, pair
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mftkit_plugins.generators.python_source.functions import Function
+
+
+class PythonSource(mftkit.DataGenerator):
+    """Makes rows from the functions of installed Python source, with no data and no network.
+
+    A row's ``group`` is its function's fingerprint, so that a split by group keeps a function on one side
+    in every kind of task.
+    """
+
+    class Options(mftkit.Options):
+        """Options of ``python-source``."""
+
+        kind: Kind = "completion"
+        """What to make: completion (signature and docstring to body), comment (function to the first
+        sentence of its docstring), text-to-code (docstring to function), repair (a function with a bug to the
+        original)."""
+        samples: int | None = Field(default=None, ge=1)
+        """How many rows; null: all there are. Functions are taken in an order drawn from the seed, the same
+        for every kind."""
+        paths: tuple[mftkit.SpecPath, ...] = ()
+        """Directories (or files) of Python source; empty: the standard library of the running Python."""
+        max_characters: int = Field(default=1500, ge=1)
+        """Most characters of a row, prompt and answer together; longer ones are dropped."""
+
+    options: Options
+    reads_seed = True
+
+    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+        super().__init__(options, tasks)
+        # Rows made before are of use only while the source is the same.
+        self.version = f"1, {state(self.options.paths)}"
+
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
+        """Rows ``{"id", "data_name", "group", "messages"}`` in an order drawn from the seed."""
+        source = corpus(self.options.paths)
+        context.report(**source.dropped)
+        wanted = self.options.samples
+        kept = 0
+        for function in _drawn(source.functions, context.seed):
+            if kept == wanted:
+                break
+            made = pair(self.options.kind, function, context.seed, self.options.max_characters)
+            if isinstance(made, str):
+                context.report(**{made: 1})
+                continue
+            kept += 1
+            context.report(kept=1)
+            yield _row(function, made, context.task)
+        if wanted is not None and kept < wanted:
+            context.report(missing=wanted - kept)
+
+
+def _drawn(functions: tuple[Function, ...], seed: int) -> list[Function]:
+    return sorted(functions, key=lambda function: sha256(f"{seed}:{function.group}".encode()).digest())
+
+
+def _row(function: Function, made: Pair, task: str) -> dict[str, Any]:
+    return {
+        "id": function.id,
+        "data_name": task,
+        "group": function.group,
+        "messages": [
+            {"role": "user", "content": made.prompt},
+            {"role": "assistant", "content": made.answer},
+        ],
+    }

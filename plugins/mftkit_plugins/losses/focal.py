@@ -1,0 +1,59 @@
+"""What the focal losses share: their options, and (1 - P)^gamma."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import torch
+from pydantic import Field
+
+import mftkit
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Factor = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class FocalOptions(mftkit.Options):
+    """Options of a focal loss."""
+
+    gamma: Factor = 2.0
+    """How much less the easy counts: the exponent of (1 - P); 0 for no difference."""
+    alpha: Factor | dict[str, Factor] = 1.0
+    """A factor for all tasks, or one for each task by name (tasks not named: 1)."""
+
+
+class FocalLoss(mftkit.Loss):
+    """Weighs by what the model does not yet give: (1 - P)^gamma, differentiated through P too."""
+
+    Options = FocalOptions
+    options: FocalOptions
+
+    def __init__(self, options: FocalOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+        """Raises MftError for an ``alpha`` of a task that the run has not."""
+        super().__init__(options, tasks)
+        names = [task.name for task in tasks]
+        alpha = options.alpha
+        if isinstance(alpha, dict):
+            unknown = [name for name in alpha if name not in names]
+            if unknown:
+                raise mftkit.MftError(
+                    f"loss.options.alpha: no task is named {', '.join(map(repr, unknown))}; "
+                    f"the tasks are {', '.join(map(repr, names))}."
+                )
+            factors = [alpha.get(name, 1.0) for name in names]
+        else:
+            factors = [alpha]  # broadcast over the tasks
+        self._alpha = torch.tensor(factors, dtype=torch.float64)
+
+    def alpha(self, like: Tensor) -> Tensor:
+        """[tasks] or [1], on the device of ``like``; copied there once, so that no step waits for it."""
+        if self._alpha.device != like.device or self._alpha.dtype != like.dtype:
+            self._alpha = self._alpha.to(like)
+        return self._alpha
+
+    def focus(self, missing: Tensor) -> Tensor:
+        """(1 - P)^gamma of ``missing`` = 1 - P; its slope is finite at 0 too, where gamma < 1 has none."""
+        smallest = torch.finfo(missing.dtype).tiny
+        return missing.clamp(min=smallest) ** self.options.gamma

@@ -1,0 +1,23 @@
+"""Plain cross-entropy over all tasks' tokens: the baseline."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mftkit_plugins.losses.token_balanced import TokenBalanced
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    import mftkit
+
+
+class Mixed(TokenBalanced):
+    """sum_ijk -lp_ijk / sum_i T_i, in nats: SFT-Mixed (MFTCoder, arXiv 2311.02303, section 4.1).
+
+    The token mean of each task, shared by tokens in place of equally: big tasks rule, none is balanced.
+    """
+
+    def task_shares(self, totals: mftkit.Totals) -> Tensor:
+        """[tasks]: T_i / sum_i T_i."""
+        return totals.tokens / totals.tokens.sum()

@@ -1,0 +1,34 @@
+"""Tasks that the model finds hard count more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from mftkit_plugins.losses.focal import FocalLoss
+from mftkit_plugins.losses.sums import sample_means, sums_by
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    import mftkit
+
+
+class TaskFocal(FocalLoss):
+    """(1/N) sum_i -alpha_i (1 - P_i)^gamma Q_i (MFTCoder, arXiv 2311.02303, Eq. 3).
+
+    P_i and Q_i are the means over task i's samples of P_ij and Q_ij, the means of p and of lp over sample j's
+    tokens. Statistics [tasks, 2]: the sums of -Q_ij and of 1 - P_ij over a task's samples.
+    """
+
+    def statistics(self, tokens: mftkit.Tokens) -> Tensor:
+        """[tasks, 2]."""
+        # expm1: 1 - p keeps its digits where p is near 1.
+        both = torch.stack([-tokens.logprobs, -torch.expm1(tokens.logprobs)], dim=1)
+        return sums_by(tokens.sample_task, sample_means(tokens, both), tokens.num_tasks)
+
+    def task_losses(self, totals: mftkit.Totals) -> Tensor:
+        """[tasks]."""
+        loss, missing = (totals.statistics / totals.samples.unsqueeze(1)).unbind(1)
+        return self.alpha(loss) * self.focus(missing) * loss

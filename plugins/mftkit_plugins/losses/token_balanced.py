@@ -1,0 +1,29 @@
+"""Every token of a task counts alike, and every task."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mftkit
+from mftkit_plugins.losses.sums import sums_by
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class TokenBalanced(mftkit.Loss):
+    """(1/N) sum_i (1/T_i) sum_jk -lp_ijk, in nats (MFTCoder, arXiv 2311.02303, Eq. 1).
+
+    Statistics [tasks, 1]: the sum of -lp over a task's tokens.
+    """
+
+    linear = True
+    linear_in_logprobs = True
+
+    def statistics(self, tokens: mftkit.Tokens) -> Tensor:
+        """[tasks, 1]."""
+        return sums_by(tokens.task, -tokens.logprobs.unsqueeze(1), tokens.num_tasks)
+
+    def task_losses(self, totals: mftkit.Totals) -> Tensor:
+        """[tasks], nats per token."""
+        return totals.statistics[:, 0] / totals.tokens

@@ -1,0 +1,58 @@
+"""QLoRA (arXiv 2305.14314): LoRA on a frozen base in 4-bit NormalFloat, through bitsandbytes."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+from pydantic import model_validator
+
+import mftkit
+from mftkit.peft_noise import without_peft_noise
+from mftkit_plugins.tunings.lora import Lora, LoraOptions
+
+if TYPE_CHECKING:
+    import torch
+
+
+class QLoraOptions(LoraOptions):
+    """The same as LoRA's."""
+
+    @model_validator(mode="after")
+    def _installed(self) -> QLoraOptions:
+        if find_spec("bitsandbytes") is None:
+            raise ValueError("needs bitsandbytes, which is not installed: pip install bitsandbytes")
+        return self
+
+
+class QLora(Lora):
+    """Low-rank adapters, float32, of a base in NF4 with double quantisation."""
+
+    Options = QLoraOptions
+
+    def load_options(self, dtype: torch.dtype) -> dict[str, Any]:
+        """4-bit NF4, its scales quantised too, dequantised to ``dtype`` for products."""
+        import torch
+        from transformers import BitsAndBytesConfig
+
+        if dtype not in (torch.bfloat16, torch.float32):
+            raise mftkit.MftError(
+                f"model.dtype: 4-bit weights are computed with in bfloat16 or float32, not {str(dtype)[6:]}"
+            )
+        _import_bitsandbytes()
+        quantised = BitsAndBytesConfig(
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=dtype,
+        )  # type: ignore[no-untyped-call]
+        return {"quantization_config": quantised}
+
+
+def _import_bitsandbytes() -> None:
+    """Import it before transformers does, to tell of one that is broken."""
+    try:
+        with without_peft_noise():
+            import bitsandbytes  # noqa: F401
+    except Exception as error:  # its libraries fail in many ways
+        raise mftkit.MftError(f"tuning: bitsandbytes cannot be imported: {error}") from error

@@ -1,0 +1,22 @@
+"""What a person probably meant."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def nearest(word: str, words: Iterable[str]) -> tuple[str, ...]:
+    """Those of ``words`` that look like ``word``, the likest first; upper and lower case count as one.
+
+    >>> nearest("lerning_rate", ["learning_rate", "epochs", "warmup"])
+    ('learning_rate',)
+    """
+    folded: dict[str, str] = {}
+    for candidate in words:
+        folded.setdefault(candidate.lower().replace("_", "-"), candidate)
+    close = get_close_matches(word.lower().replace("_", "-"), folded, n=3, cutoff=0.6)
+    return tuple(folded[match] for match in close)

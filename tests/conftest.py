@@ -1,0 +1,56 @@
+"""What tests of several floors share, and what all run under: no network, and one thread, so that the
+numbers are the same in every process."""
+
+from __future__ import annotations
+
+import os
+import sys
+import textwrap
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fixture_types import Install
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["OMP_NUM_THREADS"] = "1"
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """Installs a real distribution: ``install(name, {entry point: module}, {module: source})``.
+
+    It goes into a directory of its own on ``sys.path``; that directory is returned, for the PYTHONPATH of
+    another process. Afterwards nothing of it is left imported.
+    """
+    before = set(sys.modules)
+
+    def installed(
+        name: str,
+        entry_points: dict[str, str],
+        modules: dict[str, str] | None = None,
+        *,
+        version: str = "1.0",
+        group: str = "mft",
+        into: str = "site",
+    ) -> Path:
+        site = tmp_path / into
+        metadata = site / f"{name.replace('-', '_')}-{version}.dist-info"
+        metadata.mkdir(parents=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        points = "".join(f"{point} = {target}\n" for point, target in entry_points.items())
+        (metadata / "entry_points.txt").write_text(f"[{group}]\n{points}")
+        for module, source in (modules or {}).items():
+            (site / f"{module}.py").write_text(textwrap.dedent(source))
+        monkeypatch.syspath_prepend(str(site))
+        return site
+
+    yield installed
+    for module in set(sys.modules) - before:
+        if (getattr(sys.modules[module], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[module]

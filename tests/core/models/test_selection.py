@@ -1,0 +1,104 @@
+import pytest
+
+from mftkit import MftError, ModelAdapter, plugins
+from mftkit.models import select_adapter
+from mftkit.reporter import Reporter
+
+
+class Registered:
+    """A registry of the adapters given."""
+
+    def __init__(self, **adapters):
+        self.adapters = adapters
+
+    def names(self, kind):
+        return tuple(self.adapters)
+
+    def get(self, kind, name):
+        if name not in self.adapters:
+            raise MftError(f"no {name}")
+        return self
+
+    distribution = "some-package"
+
+    def build(self, kind, name, options=None, tasks=(), directory=None):
+        self.get(kind, name)
+        adapter = self.adapters[name]
+        if isinstance(adapter, Exception):
+            raise adapter
+        return adapter
+
+
+class Ranking(ModelAdapter):
+    def __init__(self, rank):
+        super().__init__(self.Options())
+        self.rank = rank
+
+    def matches(self, config):
+        return self.rank(config) if callable(self.rank) else self.rank
+
+
+class Heard(Reporter):
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+@pytest.fixture
+def install(monkeypatch):
+    def installed(**adapters):
+        registered = Registered(**adapters)
+        monkeypatch.setattr(plugins, "registry", lambda: registered)
+        monkeypatch.setattr(plugins, "build", registered.build)
+
+    return installed
+
+
+def test_the_best_match_is_chosen(install):
+    install(fallback=Ranking(1), exact=Ranking(3), family=Ranking(2), other=Ranking(0))
+    name, adapter = select_adapter({"model_type": "x"})
+    assert (name, adapter.rank) == ("exact", 3)
+
+
+def test_a_tie_of_the_best_names_both(install):
+    install(one=Ranking(2), fallback=Ranking(1), two=Ranking(2))
+    with pytest.raises(
+        MftError, match=r"one \(some-package\) and two \(some-package\) match model type 'x' equally"
+    ):
+        select_adapter({"model_type": "x"})
+
+
+def test_no_match_is_told(install):
+    install(one=Ranking(0))
+    with pytest.raises(MftError, match="no installed adapter knows model type 'x' \\(XForCausalLM\\)"):
+        select_adapter({"model_type": "x", "architectures": ["XForCausalLM"]})
+    with pytest.raises(MftError, match="brings its own code"):
+        select_adapter({"model_type": "x", "auto_map": {"AutoModel": "modeling.X"}})
+
+
+def test_a_named_adapter_is_used_where_it_matches(install):
+    install(one=Ranking(1), two=Ranking(3))
+    assert select_adapter({}, "one")[0] == "one"
+    with pytest.raises(MftError, match="no three"):
+        select_adapter({}, "three")
+
+
+def test_a_named_adapter_that_does_not_match_is_told_which_do(install):
+    install(one=Ranking(0), low=Ranking(1), high=Ranking(2))
+    with pytest.raises(MftError, match="one does not know model type None; these do: high, low"):
+        select_adapter({}, "one")
+
+
+def test_a_broken_adapter_hurts_only_who_names_it(install):
+    def fails(config):
+        raise KeyError("hidden_size")
+
+    install(broken=ImportError("no module named x"), raising=Ranking(fails), good=Ranking(1))
+    heard = Heard()
+    assert select_adapter({}, reporter=heard)[0] == "good"
+    assert len(heard.warnings) == 2
+    assert "broken (some-package) was left out: ImportError: no module named x" in heard.warnings[0]
+    with pytest.raises(ImportError):
+        select_adapter({}, "broken")

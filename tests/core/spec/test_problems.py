@@ -1,0 +1,163 @@
+"""Every wrong spec is told with the key's path, what was given, and what is allowed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from fixture_types import Problems, SpecDict
+
+TASK = {"name": "a", "train": ["a.jsonl"]}
+RANDOM = {"init": "random", "config": {"model_type": "m"}, "tokenizer": {"train_bpe": 400}}
+
+WRONG = [
+    ({"seed": -1}, "seed: should be greater than or equal to 0 (given: -1)"),
+    ({"seed": True}, "seed: should be a valid integer (given: true)"),
+    ({"seed": "3"}, 'seed: should be a valid integer (given: "3")'),
+    ({"max_length": 1}, "max_length: should be greater than or equal to 2 (given: 1)"),
+    ({"outptu": "x"}, 'outptu: unknown key (given: "x"); allowed: "name", "output"'),
+    ({"outptu": "x"}, 'did you mean "output"?'),
+    ({"output": ""}, 'output: should be a path (given: "")'),
+    ({"name": "a/b"}, 'name: is used in file names: no / or \\, no control characters, no blanks at its ends (given: "a/b")'),
+    ({"name": ".."}, "name: is used in file names"),
+    ({"tasks": []}, "tasks: list should have at least 1 item"),
+    ({"tasks": TASK}, "tasks: should be a valid list"),
+    ({"tasks": [TASK, {**TASK}]}, 'tasks.1.name: is the name of tasks.0 too (given: "a")'),
+    ({"tasks": [{"train": "x"}]}, "tasks.0.name: is missing"),
+    ({"tasks": [{**TASK, "name": " "}]}, 'tasks.0.name: should be a name (given: " ")'),
+    ({"tasks": [{"name": "a"}]}, 'tasks.0: needs either "train" or "generator", and has neither'),
+    ({"tasks": [{**TASK, "generator": {"name": "maker", "options": {"count": 1}}}]}, 'tasks.0: needs either "train" or "generator", and has both'),
+    ({"tasks": [{"name": "a", "train": []}]}, "tasks.0.train: names no file (given: [])"),
+    ({"tasks": [{"name": "a", "train": ["x", 3]}]}, "tasks.0.train.1: should be a path or glob (given: 3)"),
+    ({"tasks": [{"name": "a", "train": 3}]}, 'tasks.0.train: should be a list of paths or globs, or {"dataset"'),
+    ({"tasks": [{"name": "a", "train": {"dataset": "o/n", "slpit": "x"}}]}, 'tasks.0.train.slpit: unknown key (given: "x"); allowed: "dataset", "split"; did you mean "split"?'),
+    ({"tasks": [{"name": "a", "train": {"split": "x"}}]}, "tasks.0.train.dataset: is missing"),
+    ({"tasks": [{**TASK, "valid": 1}]}, "tasks.0.valid: should be a list of paths, or a fraction of at least 0 and under 1 (given: 1)"),
+    ({"tasks": [{**TASK, "valid": True}]}, "tasks.0.valid: should be a list"),
+    ({"tasks": [{**TASK, "valid": []}]}, "tasks.0.valid: names no file (given: []); 0 stands for no validation"),
+    ({"tasks": [{**TASK, "format": "Chat"}]}, 'tasks.0.format: is not one of the values allowed (given: "Chat"); allowed: "chat", "text"; did you mean "chat"?'),
+    ({"tasks": [{**TASK, "weight": -1}]}, "tasks.0.weight: should be greater than or equal to 0 (given: -1)"),
+    ({"tasks": [{**TASK, "weight": float("nan")}]}, "tasks.0.weight: should be a finite number"),
+    ({"tasks": [{**TASK, "weight": 0}], "balancer": "given"}, "tasks: all have weight 0"),
+    ({"tasks": [{**TASK, "weight": 2}]}, 'balancer: does not read tasks[].weight, which is set (a 2) (given: "even"); those that do: "given", or take the weights out'),
+    ({"tasks": [{"name": "a", "generator": "maker"}]}, "tasks.0.generator.options.count: is missing"),
+    ({"tasks": [{"name": "a", "generator": {}}]}, 'tasks.0.generator.name: is missing, and no data-generator is the default; allowed: "maker"'),
+    ({"model": {}}, "model.path: is missing"),
+    ({"model": {"path": "a b c"}}, 'model.path: is neither a path that exists nor a hub id ("organisation/name") (given: "a b c")'),
+    ({"model": {"path": "o/m", "config": {}}}, "model.config: is for a random start"),
+    ({"model": {"path": "o/m", "tokenizer": {"train_bpe": 400}}}, "model.tokenizer: a checkpoint's vocabulary is fixed"),
+    ({"model": {"init": "random"}}, "model.config: a random start needs the family's config"),
+    ({"model": {"init": "random"}}, "model.tokenizer: a random start needs"),
+    ({"model": {**RANDOM, "config": {}}}, "model.config: a random start needs"),
+    ({"model": {**RANDOM, "path": "o/m"}}, 'model.path: has no meaning where init is random (given: "o/m")'),
+    ({"model": {**RANDOM, "tokenizer": {"train_bpe": 299}}}, "model.tokenizer.train_bpe: should be greater than or equal to 300 (given: 299)"),
+    ({"model": {"path": "o/m", "dtype": "float16"}}, 'model.dtype: is not one of the values allowed (given: "float16"); allowed: "auto", "float32", "bfloat16", "float64"'),
+    ({"model": {"path": "o/m", "adapter": "famly"}}, 'model.adapter.name: unknown model-adapter (given: "famly"); allowed: "family"; did you mean "family"?'),
+    ({"model": {"path": "o/m", "adapter": {"name": "auto", "options": {"strict": True}}}}, 'model.adapter.options: "auto" takes no options'),
+    ({"model": {"path": "o/m", "trust_remote_code": 1}}, "model.trust_remote_code: should be a valid boolean (given: 1)"),
+    ({"tuning": {"method": "part", "rnk": 4}}, 'tuning.rnk: unknown key (given: 4); allowed: "rank"; did you mean "rank"?'),
+    ({"tuning": {"method": "prt"}}, 'tuning.method: unknown tuning (given: "prt"); allowed: "part", "whole"; did you mean "part"?'),
+    ({"tuning": {"rank": 4}}, "tuning.rank: unknown key (given: 4)"),
+    ({"tuning": 3}, 'tuning: should be a method or {"method": ..., and its options} (given: 3)'),
+    ({"loss": "sqare"}, 'loss.name: unknown loss (given: "sqare"); allowed: "bent", "heavy", "square"; did you mean "square"?'),
+    ({"loss": 3}, 'loss: should be a name or {"name": ..., "options": {...}} (given: 3)'),
+    ({"loss": {"name": 3}}, "loss.name: should be the name of a loss (given: 3)"),
+    ({"loss": {"name": "bent", "gamma": 1}}, 'loss.gamma: unknown key (given: 1); did you mean "options.gamma"?'),
+    ({"loss": {"name": "bent", "option": {}}}, 'loss.option: unknown key (given: {}); allowed: "name", "options"; did you mean "options"?'),
+    ({"loss": {"name": "bent", "options": 3}}, "loss.options: should be an object (given: 3)"),
+    ({"loss": {"name": "bent", "options": {"gamma": -1}}}, "loss.options.gamma: should be greater than or equal to 0 (given: -1)"),
+    ({"loss": {"name": "bent", "options": {"gama": 1}}}, 'loss.options.gama: unknown key (given: 1); allowed: "gamma", "alpha", "limit", "table", "inner"; did you mean "gamma"?'),
+    ({"loss": {"name": "bent", "options": {"inner": {"dpth": 1}}}}, 'loss.options.inner.dpth: unknown key (given: 1); allowed: "depth"; did you mean "depth"?'),
+    ({"loss": {"name": "bent", "options": {"alpha": "x"}}}, "loss.options.alpha: should be a valid dictionary, or should be a valid number"),
+    ({"loss": {"name": "bent", "options": {"table": 3}}}, "loss.options.table: should be a path (given: 3)"),
+    ({"loss": "heavy"}, 'loss.name: loss "heavy" of stand-ins 1.0 (entry point "stand-ins") cannot be loaded from "module_that_is_not_there:Loss": ModuleNotFoundError'),
+    ({"data": {"on_bad_row": "ignore"}}, 'data.on_bad_row: is not one of the values allowed (given: "ignore"); allowed: "error", "skip"'),
+    ({"data": {"overlong": "cut"}}, 'data.overlong: is not one of the values allowed (given: "cut"); allowed: "truncate", "drop", "error"'),
+    ({"chat": {"format": "template", "markers": {"system": "", "user": "u", "assistant": "b"}}}, "chat.markers: are not used where format is template"),
+    ({"chat": {"markers": {"user": "u", "assistant": "b"}}}, "chat.markers.system: is missing"),
+    ({"training": {"epochs": 0}}, "training.epochs: should be greater than 0 (given: 0)"),
+    ({"training": {"epochs": "2"}}, 'training.epochs: should be a valid number (given: "2")'),
+    ({"training": {"max_steps": 0}}, "training.max_steps: should be greater than or equal to 1 (given: 0)"),
+    ({"training": {"batch_size": 1.5}}, "training.batch_size: should be a valid integer"),
+    ({"training": {"batch_size": 2, "micro_batch_size": 4}}, "training.micro_batch_size: should be at most batch_size, 2 (given: 4)"),
+    ({"training": {"learning_rate": 0}}, "training.learning_rate: should be greater than 0 (given: 0)"),
+    ({"training": {"learning_rate": 1e-4, "min_learning_rate": 1e-3}}, "training.min_learning_rate: should be at most learning_rate, 0.0001 (given: 0.001)"),
+    ({"training": {"warmup": 1.5}}, "training.warmup: should be under 1"),
+    ({"training": {"warmup": -1}}, "training.warmup: should be greater than or equal to 0"),
+    ({"training": {"scheduler": "cosin"}}, 'allowed: "cosine", "linear", "constant"; did you mean "cosine"?'),
+    ({"training": {"log_every": 0}}, "training.log_every: should be greater than or equal to 1"),
+    ({"training": {"evaluate_every": 0}}, 'training.evaluate_every: should be a whole number of steps, at least 1, or "epoch" (given: 0)'),
+    ({"training": {"checkpoint_every": "epochs"}}, 'training.checkpoint_every: should be a whole number of steps, at least 1, or "epoch" (given: "epochs")'),
+    ({"training": {"keep_checkpoints": 0}}, "training.keep_checkpoints: should be greater than or equal to 1"),
+    ({"training": {"max_grad_norm": 0}}, "training.max_grad_norm: should be greater than 0"),
+    ({"training": {"task_mean": "dataset"}, "loss": "bent"}, 'training.task_mean: "dataset" is for losses that are linear in their statistics, and bent is not (given: "dataset"); allowed: "present", "all"'),
+    ({"training": {"early_stopping": {"patience": 0}}}, "training.early_stopping.patience: should be greater than or equal to 1"),
+    ({"training": {"early_stopping": {}}}, "training.early_stopping.patience: is missing"),
+    ({"training": {"early_stopping": {"patience": 1, "tasks": ["b"]}}}, 'training.early_stopping.tasks.0: is not a task of this spec (given: "b"); allowed: "a"'),
+    ({"training": {"early_stopping": {"patience": 1}}, "tasks": [{**TASK, "valid": 0}]}, "training.early_stopping: needs validation, and no task has any"),
+    ({"training": {"early_stopping": {"patience": 1, "tasks": ["b"]}}, "tasks": [TASK, {**TASK, "name": "b", "valid": 0}]}, 'training.early_stopping.tasks.0: has no validation rows (given: "b"); allowed: "a"'),
+    ({"trackers": ["some"]}, 'trackers.0.name: unknown tracker (given: "some"); allowed: "board"'),
+    ({"trackers": ["board", {"name": "board"}]}, 'trackers.1.name: is named twice (given: "board")'),
+    ({"trackers": [{"name": "board", "options": {"x": 1}}]}, "trackers.0.options.x: "),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("more", "line"), WRONG, ids=[line[:60] for _, line in WRONG])
+def test_one_problem(more: Any, line: str, spec_dict: SpecDict, problems: Problems) -> None:
+    found = problems(spec_dict(**more))
+    assert any(line in problem for problem in found), found
+    assert len(found) <= 2, "one mistake is not told many times"
+
+
+def test_all_at_once(spec_dict: SpecDict, problems: Problems) -> None:
+    found = problems(
+        {
+            "name": "x",
+            "seed": -1,
+            "model": {"path": "o/m", "adapter": "nobody"},
+            "tasks": [{"name": "a", "train": ["a"], "wieght": 2}, {"name": "a", "train": "b", "valid": 2}],
+            "tuning": {"method": "part", "rank": "many"},
+            "loss": {"name": "bent", "options": {"gamma": -1, "inner": {"depth": "x"}}, "more": 1},
+            "balancer": "uneven",
+            "training": {"epochs": 0, "warmup": 1.5, "speed": 3, "early_stopping": {"patience": 0}},
+            "trackers": [1],
+            "modle": {},
+        }
+    )
+    assert sorted(line.split(":")[0] for line in found) == sorted(
+        [
+            "seed",
+            "model.adapter.name",
+            "tasks.0.wieght",
+            "tasks.1.valid",
+            "tasks.1.name",
+            "tuning.rank",
+            "loss.options.gamma",
+            "loss.options.inner.depth",
+            "loss.more",
+            "balancer.name",
+            "training.epochs",
+            "training.warmup",
+            "training.speed",
+            "training.early_stopping.patience",
+            "trackers.0",
+            "modle",
+        ]
+    )
+
+
+def test_missing_sections(problems: Problems) -> None:
+    assert [line.split(";")[0] for line in problems({})] == [
+        "name: is missing",
+        "output: is missing",
+        "model: is missing",
+        "tasks: is missing",
+    ]
+
+
+def test_a_long_value_is_cut(spec_dict: SpecDict, problems: Problems) -> None:
+    (line,) = problems(spec_dict(data=["x" * 500]))
+    assert len(line) < 200
+    assert "..." in line

@@ -1,0 +1,85 @@
+"""The JSON Schema holds every key with a description, and each installed component's options."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mftkit.spec.schema import json_schema
+
+if TYPE_CHECKING:
+    from mftkit_registry import Registry
+
+
+@pytest.fixture
+def schema(stand_ins: Registry) -> dict[str, Any]:
+    told: list[str] = []
+    found = json_schema(told.append)
+    assert ["heavy" in line and "ModuleNotFoundError" in line for line in told] == [True]
+    return found
+
+
+def place(schema: dict[str, Any], key: str) -> tuple[list[str], dict[str, Any]]:
+    """The bare names allowed at a component's place, and its objects by name."""
+    bare, *objects = schema["properties"][key]["anyOf"]
+    return bare["enum"], {
+        o["properties"].get("name", o["properties"].get("method"))["const"]: o for o in objects
+    }
+
+
+def test_components(schema: dict[str, Any]) -> None:
+    names, objects = place(schema, "loss")
+    assert names == ["bent", "heavy", "square"]
+    assert set(objects) == {"bent", "square"}
+    options = objects["bent"]["properties"]["options"]["properties"]
+    assert options["gamma"] == {"default": 2.0, "minimum": 0, "title": "Gamma", "type": "number"}
+    assert objects["bent"]["additionalProperties"] is False
+    assert schema["properties"]["loss"]["default"] == "square"
+    assert options["inner"]["$ref"].removeprefix("#/$defs/") in schema["$defs"]
+
+
+def test_a_tunings_options_stand_beside_its_method(schema: dict[str, Any]) -> None:
+    _, objects = place(schema, "tuning")
+    assert set(objects["part"]["properties"]) == {"method", "rank"}
+
+
+def test_required_options(schema: dict[str, Any]) -> None:
+    generator = schema["$defs"]["TaskSpec"]["properties"]["generator"]
+    component = next(choice for choice in generator["anyOf"] if "anyOf" in choice)
+    (maker,) = component["anyOf"][1:]
+    assert maker["required"] == ["name", "options"]
+    assert maker["properties"]["options"]["required"] == ["count"]
+
+
+def test_what_is_required(schema: dict[str, Any]) -> None:
+    assert schema["required"] == ["model", "tasks"]
+
+
+def test_every_key_is_described(schema: dict[str, Any]) -> None:
+    ours = {"spec": schema, **{k: v for k, v in schema["$defs"].items() if "." not in k}}
+    bare = [
+        f"{name}.{key}"
+        for name, definition in ours.items()
+        for key, value in definition.get("properties", {}).items()
+        if not value.get("description") and "$ref" not in value
+    ]
+    assert bare == []
+
+
+def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
+    def references(node: Any) -> list[str]:
+        if isinstance(node, list):
+            return [ref for item in node for ref in references(item)]
+        if not isinstance(node, dict):
+            return []
+        own = [node["$ref"]] if isinstance(node.get("$ref"), str) else []
+        return own + [ref for value in node.values() for ref in references(value)]
+
+    found = references(schema)
+    assert found
+    assert {ref.removeprefix("#/$defs/") for ref in found} <= set(schema["$defs"])
+
+
+def test_no_marks_are_left(schema: dict[str, Any]) -> None:
+    assert "x-mft" not in repr(schema)

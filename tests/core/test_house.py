@@ -1,0 +1,157 @@
+"""Two rules of the house: built-ins have no privilege, and the front door is light."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tokenize
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import mftkit
+from mftkit.plugins import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).parents[2]
+BUILT_IN = sorted(
+    point.name for point in entry_points(group="mft") if point.dist and point.dist.name == "mftkit"
+)
+HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "numpy", "pyarrow")
+
+ORDINARY = {"equal", "fixed", "full", "mixed", "pack", "padding"}
+"""Components whose names are English words that core may write in prose: only whole strings are looked at."""
+ALLOWED = {("figures.py", "padding"), ("lines.py", "padding"), ("trainer.py", "padding")}
+"""Strings that mean something else: the key of metrics.jsonl for the share of positions that are padding."""
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import mftkit; mftkit.hookimpl; mftkit.Loss; mftkit.Options; mftkit.__version__",
+        "from mftkit.cli import main; assert main(['--help']) == 0",
+        "from mftkit.cli import main; assert main(['run', '--help']) == 0",
+        "from mftkit.cli import main; assert main(['plugins', 'list']) == 0",
+        "from mftkit.cli import main; assert main(['plugins', 'list', '--json']) == 0",
+    ],
+)
+def test_the_front_door_is_light(code: str) -> None:
+    done = python(
+        f"{code}\nimport sys; heavy = [m for m in {HEAVY} if m in sys.modules]; assert not heavy, heavy"
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_resolves() -> None:
+    assert sorted(mftkit.__all__) == list(mftkit.__all__)
+    assert set(mftkit.__all__) <= set(dir(mftkit))
+    for name in mftkit.__all__:
+        assert getattr(mftkit, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        mftkit.nothing  # noqa: B018
+
+
+def test_all_built_ins_are_well() -> None:
+    rows = [row for row in registry().plugins if row.distribution == "mftkit"]
+    assert [row for row in rows if row.status != "ok"] == []
+    assert {row.entry_point for row in rows} == set(BUILT_IN)
+
+
+PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
+    "loss": lambda name: {"loss": name},
+    "balancer": lambda name: {"balancer": name},
+    "tokenization-mode": lambda name: {"tokenization": name},
+    "tuning": lambda name: {"tuning": name},
+    "model-adapter": lambda name: {"model": {"path": "org/model", "adapter": name}},
+    "tracker": lambda name: {"trackers": [name]},
+    "data-generator": lambda name: {"tasks": [{"name": "a", "generator": name}]},
+}
+
+
+@pytest.mark.parametrize("entry_point", BUILT_IN)
+def test_without_a_built_in_the_program_starts_and_a_spec_that_names_it_is_refused(
+    entry_point: str, tmp_path: Path
+) -> None:
+    components = [row for row in registry().plugins if row.entry_point == entry_point and row.kind in PLACES]
+    assert components
+    checks = []
+    for number, row in enumerate(components):
+        spec = {
+            "model": {"path": "org/model"},
+            "tasks": [{"name": "a", "train": "a"}],
+            **PLACES[row.kind](row.name),
+        }
+        path = tmp_path / f"{number}.json"
+        path.write_text(json.dumps(spec))
+        checks.append(f"sys.stderr.write(chr(0)); assert main(['spec', 'check', {str(path)!r}]) == 2")
+    code = "\n".join(
+        [
+            "import sys",
+            "from mftkit.cli import main",
+            "assert main(['plugins', 'list', '--json']) == 0",
+            *checks,
+        ]
+    )
+    done = python(code, MFT_BLOCK_PLUGINS=entry_point)
+    assert done.returncode == 0, done.stderr
+    rows = {row["entry_point"]: row for row in json.loads(done.stdout)}
+    assert rows[entry_point]["status"] == "blocked"
+    for row, message in zip(components, done.stderr.split("\0")[1:], strict=True):
+        assert f'unknown {row.kind} (given: "{row.name}")' in message
+        assert f'"{entry_point}" of mftkit' in message
+
+
+def sources() -> list[Path]:
+    return sorted(path for floor in ("core", "registry") for path in (ROOT / floor).rglob("*.py"))
+
+
+def words(path: Path) -> set[str]:
+    """Every word of a file: in names, strings and comments."""
+    tokens = tokenize.generate_tokens(io.StringIO(path.read_text()).readline)
+    return {
+        word.lower()
+        for token in tokens
+        for word in re.findall(r"[A-Za-z0-9]+(?:[-_][A-Za-z0-9]+)*", token.string)
+    }
+
+
+def strings(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    return {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
+
+
+def test_no_component_is_named_below_the_plugins() -> None:
+    names = {row.name for row in registry().plugins if row.distribution == "mftkit" and row.kind in PLACES}
+    assert names
+    assert sources()
+    distinctive = {spelling for name in names - ORDINARY for spelling in (name, name.replace("-", "_"))}
+    found = []
+    for path in sources():
+        hits = (strings(path) & names) | (words(path) & distinctive)
+        found += [
+            f"{path.relative_to(ROOT)}: {hit}" for hit in sorted(hits) if (path.name, hit) not in ALLOWED
+        ]
+    assert found == []

@@ -1,0 +1,95 @@
+import random
+import time
+
+import pytest
+
+import mftkit
+from mftkit.testing import ConformanceError, ConformanceWarning, DataGeneratorConformance
+
+
+class Counts(mftkit.DataGenerator):
+    reads_seed = True
+
+    def row(self, seed, number):
+        return {"prompt": f"after {number}", "answer": f"{number + seed}"}
+
+    def rows(self, context):
+        for number in range(40):
+            yield self.row(context.seed, number)
+
+
+class IgnoresTheSeed(Counts):
+    def row(self, seed, number):
+        return super().row(0, number)
+
+
+class Modest(Counts):
+    reads_seed = False
+
+
+class Clock(Counts):
+    def row(self, seed, number):
+        return super().row(time.perf_counter_ns(), number)
+
+
+class Draws(Counts):
+    def row(self, seed, number):
+        return super().row(random.randint(0, 9), number)
+
+
+class NoRows(Counts):
+    def rows(self, context):
+        yield from ()
+
+
+class NoFormat(Counts):
+    def row(self, seed, number):
+        return {"words": "of no kind"}
+
+
+class TwoFormats(Counts):
+    def row(self, seed, number):
+        return super().row(seed, number) if number % 2 else {"text": "words"}
+
+
+class NotJson(Counts):
+    def row(self, seed, number):
+        return {"text": {1, 2}}
+
+
+class ForgetsWhereItWas(Counts):
+    def rows(self, context):
+        made = context.directory / "made"
+        made.mkdir(exist_ok=True)
+        for number in range(len(list(made.iterdir())), 40):
+            (made / str(number)).touch()
+            yield self.row(context.seed, number)
+
+
+def suite(component):
+    made = DataGeneratorConformance()
+    made.component = component
+    return made
+
+
+@pytest.mark.parametrize(
+    ("component", "check", "message"),
+    [
+        (IgnoresTheSeed, "promise_reads_seed", "another seed gives the same rows"),
+        (Clock, "the_seed_decides", "other rows the second time"),
+        (Draws, "the_seed_decides", "random state of random"),
+        (NoRows, "rows_are_rows", "no row is made"),
+        (NoFormat, "rows_are_rows", "row 1 cannot be read: as chat: .*; as text: "),
+        (TwoFormats, "rows_are_rows", "several formats"),
+        (NotJson, "rows_are_rows", "cannot be written as JSON"),
+        (ForgetsWhereItWas, "it_survives_a_kill", "started again in the directory"),
+    ],
+)
+def test_what_is_broken_is_caught(component, check, message):
+    with pytest.raises(ConformanceError, match=message):
+        getattr(suite(component), f"test_{check}")()
+
+
+def test_a_promise_that_would_be_true_is_a_hint():
+    with pytest.warns(ConformanceWarning, match="reads_seed = True would be true"):
+        suite(Modest).test_promise_reads_seed()

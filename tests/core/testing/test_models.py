@@ -1,0 +1,118 @@
+"""Adapters and tunings that break their promises."""
+
+import pytest
+import torch
+
+import mftkit
+from mftkit.testing import ConformanceError, ModelAdapterConformance, TuningConformance
+from mftkit.testing.running import suite_for
+from mftkit_plugins.models.llama import Llama
+from mftkit_plugins.tunings.full import Full
+
+TINY = {
+    "model_type": "llama",
+    "vocab_size": 64,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 64,
+}
+
+
+class MatchesAll(Llama):
+    def matches(self, config):
+        return 2
+
+
+class Float32Always(Llama):
+    def load(self, request):
+        model, tokenizer = super().load(request)
+        return model.float(), tokenizer
+
+
+class AddsNoise(Llama):
+    def load(self, request):
+        model, tokenizer = super().load(request)
+        if request.path:
+            torch.nn.init.zeros_(model.lm_head.weight)
+        return model, tokenizer
+
+
+class HeadOfTheWrongScale(Llama):
+    def head(self, model):
+        return mftkit.Head(super().head(model).weight, scale=2.0)
+
+
+class Leaks(Llama):
+    def outputs(self, model, batch):
+        return model.model(input_ids=batch.input_ids, use_cache=False)
+
+
+class TargetsThatAreNotThere(Llama):
+    def lora_targets(self, model):
+        return ["q_proj", "queries"]
+
+
+@pytest.mark.parametrize(
+    ("component", "check", "error", "message"),
+    [
+        (MatchesAll, "matches", ConformanceError, "gives 2 for {}"),
+        (Float32Always, "loads_in_the_dtype_asked", ConformanceError, "bfloat16 is asked for"),
+        (AddsNoise, "round_trip_through_a_checkpoint", ConformanceError, "after saving and loading"),
+        (HeadOfTheWrongScale, "head", mftkit.MftError, "do not make the logits"),
+        (Leaks, "isolation", mftkit.MftError, "see each other"),
+        (TargetsThatAreNotThere, "lora_targets", ConformanceError, "no module is named queries"),
+    ],
+)
+def test_an_adapter_that_is_broken_is_caught(component, check, error, message):
+    suite = suite_for("model-adapter", component, config=TINY)()
+    with pytest.raises(error, match=message):
+        getattr(suite, f"test_{check}")()
+
+
+def test_without_a_config_one_of_the_adapters_own_family_is_made():
+    suite = ModelAdapterConformance()
+    suite.component = Llama
+    assert suite.family()["model_type"] == "llama"
+    suite.component = type("OfNoKnownFamily", (Llama,), {"model_types": ("no-such-family",)})
+    with pytest.raises(ConformanceError, match="--config"):
+        suite.family()
+
+
+class TrainsNothing(Full):
+    def apply(self, model, adapter):
+        return model.requires_grad_(False)
+
+
+class ForgetsTheHead(Full):
+    def state_dict(self, model):
+        return {name: t for name, t in super().state_dict(model).items() if "lm_head" not in name}
+
+
+class ExportsTheBase(Full):
+    def export(self, model, directory, base):
+        from transformers import AutoModelForCausalLM
+
+        AutoModelForCausalLM.from_pretrained(base).save_pretrained(directory)
+
+
+class NamesNoTransformersModel(Full):
+    def base_model(self, model):
+        return model.model
+
+
+@pytest.mark.parametrize(
+    ("component", "check", "message"),
+    [
+        (TrainsNothing, "some_parameters_train", "no parameter is to be trained"),
+        (ForgetsTheHead, "state_round_trip", "after state_dict and load_state_dict"),
+        (ExportsTheBase, "export_loads", "what was exported gives logits that differ"),
+        (type("Adapts", (Full,), {"saves_adapter": True}), "export_loads", "saves_adapter is wrong"),
+    ],
+)
+def test_a_tuning_that_is_broken_is_caught(component, check, message):
+    suite = suite_for("tuning", component, config=TINY)()
+    assert isinstance(suite, TuningConformance)
+    with pytest.raises(ConformanceError, match=message):
+        getattr(suite, f"test_{check}")()

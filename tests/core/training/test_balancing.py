@@ -1,0 +1,235 @@
+"""What a balancer is told, and when; the numbers it is told are those of the model before and after a step."""
+
+import json
+
+import pytest
+import torch
+
+import mftkit
+from mftkit import plugins
+from mftkit.training.balancing import Balancing, extra_work
+from small_runs import comparable, metrics, rows, small_spec, write_rows
+
+
+class Asks(mftkit.Balancer):
+    """Asks for what it is told to ask, and writes down what it gets."""
+
+    def __init__(self, **asked):
+        super().__init__(mftkit.Options(), (mftkit.TaskInfo("a"),))
+        for name, value in asked.items():
+            setattr(self, name, value)
+        self.heard = []
+
+    def weights(self):
+        self.heard.append("weights")
+        return torch.ones(1)
+
+    def prepare(self, step, train, valid):
+        self.heard.append(("prepare", step, *of(train, valid)))
+
+    def observe(self, step, train, valid):
+        self.heard.append(("observe", step, *of(train, valid)))
+
+    def compare(self, step, before, after):
+        self.heard.append(("compare", step, *of(before, after)))
+
+
+def of(*losses):
+    return [None if loss is None else loss.item() for loss in losses]
+
+
+def play(balancer, steps):
+    """Each take gives 100 * turn + the number of updates made; what was heard and taken."""
+    now, taken = 0, []
+
+    def take(turn, samples):
+        taken.append((now, turn, samples))
+        return torch.tensor([100.0 * turn + now])
+
+    balancing = Balancing(balancer, 1, take)
+    for step in range(1, steps + 1):
+        now = step - 1
+        balancing.begin(step)
+        balancing.weights(step, torch.tensor([-float(step)]) if balancing.prepares else None)
+        now = step
+        balancing.end(
+            step, torch.tensor([-float(step)]), torch.tensor([0.5]) if balancing.repeats_step else None
+        )
+    return [heard for heard in balancer.heard if heard != "weights"], taken
+
+
+def test_what_is_not_asked_for_is_not_taken():
+    heard, taken = play(Asks(), 2)
+    assert taken == []
+    assert heard == [("observe", 1, -1, None), ("observe", 2, -2, None)]
+
+
+@pytest.mark.parametrize(("hold", "turns"), [(1, [1, 2, 3]), (2, [0, 1, 1]), (0, [0, 0, 0])])
+def test_validation_losses_at_each_take_of_the_mini_batch_that_is_held(hold, turns):
+    heard, taken = play(Asks(needs_validation=2, hold=hold, validation_samples=5), 6)
+    assert taken == [(step, turn, 5) for step, turn in zip((2, 4, 6), turns, strict=True)]
+    assert [valid for _, _, _, valid in heard] == [
+        None, 100 * turns[0] + 2, None, 100 * turns[1] + 4, None, 100 * turns[2] + 6
+    ]  # fmt: skip
+
+
+def test_one_mini_batch_before_and_after_each_step():
+    heard, taken = play(Asks(needs_validation=1, compares="validation", hold=2), 4)
+    compared = [told[1:] for told in heard if told[0] == "compare"]
+    assert compared == [(1, 0, 1), (2, 1, 2), (3, 102, 103), (4, 103, 104)]
+    # One pass a step, and one more where the mini-batch moves on.
+    assert [(now, turn) for now, turn, _ in taken] == [(0, 0), (1, 0), (2, 0), (2, 1), (3, 1), (4, 1)]
+    assert [told[3] for told in heard if told[0] == "observe"] == [1, 2, 103, 104]
+
+
+def test_one_mini_batch_compared_over_several_steps():
+    heard, taken = play(Asks(needs_validation=3, compares="validation", hold=1), 6)
+    assert [told[1:] for told in heard if told[0] == "compare"] == [(3, 0, 3), (6, 103, 106)]
+    assert [(now, turn) for now, turn, _ in taken] == [(0, 0), (3, 0), (3, 1), (6, 1)]
+
+
+def test_the_steps_own_losses_come_before_its_weights():
+    balancer = Asks(needs_validation=2, compares="validation", hold=0, prepares=True)
+    play(balancer, 3)
+    assert balancer.heard[:3] == [("prepare", 1, -1, 0), "weights", ("observe", 1, -1, None)]
+    assert ("prepare", 2, -2, None) in balancer.heard, "two steps old would not be those of this moment"
+    assert ("prepare", 3, -3, 2) in balancer.heard
+
+
+def test_the_steps_own_batch_again():
+    heard, taken = play(Asks(compares="training"), 1)
+    assert heard == [("observe", 1, -1, None), ("compare", 1, -1, 0.5)]
+    assert taken == []
+
+
+def test_what_is_held_is_part_of_the_state():
+    def taking(turn, _samples):
+        return torch.tensor([float(turn)])
+
+    one = Balancing(Asks(needs_validation=2, compares="validation", hold=0), 1, taking)
+    one.begin(1)
+    other_balancer = Asks(needs_validation=2, compares="validation", hold=0)
+    other = Balancing(other_balancer, 1, lambda _turn, _samples: torch.tensor([7.0]))
+    other.load_state_dict(one.state_dict())
+    other.begin(2)
+    other.end(2, torch.tensor([1.0]), None)
+    assert other_balancer.heard[-1] == ("compare", 2, 0.0, 7.0)
+
+
+def test_the_work_it_makes():
+    assert extra_work(Asks(), 10, 100, accumulates=True) == 0
+    assert extra_work(Asks(prepares=True), 10, 100, accumulates=False) == 0
+    assert extra_work(Asks(prepares=True, compares="training"), 10, 100, accumulates=True) == pytest.approx(
+        2 / 3
+    )
+    assert extra_work(Asks(needs_validation=5), 30, 100, accumulates=True) == pytest.approx(0.02)
+    held = Asks(needs_validation=5, compares="validation", hold=2)
+    assert extra_work(held, 30, 100, accumulates=True) == pytest.approx(0.03)
+
+
+SPY = """
+import json, pathlib
+import mftkit, torch
+
+@mftkit.hookimpl
+def register_balancers(register):
+    register("spy", Spy, summary="writes down all that it is told")
+
+class Spy(mftkit.Balancer):
+    class Options(mftkit.Options):
+        compares: str
+        validates: int = 0
+
+    prepares = True
+
+    def __init__(self, options, tasks):
+        super().__init__(options, tasks)
+        self.compares, self.needs_validation = options.compares, options.validates
+
+    def tell(self, event, step, *losses):
+        with pathlib.Path("told.jsonl").open("a") as file:
+            print(json.dumps([event, step, *(None if x is None else x.tolist() for x in losses)]), file=file)
+
+    def weights(self):
+        return torch.ones(len(self.tasks))
+
+    def prepare(self, step, train, valid):
+        self.tell("prepare", step, train, valid)
+
+    def observe(self, step, train, valid):
+        self.tell("observe", step, train, valid)
+
+    def compare(self, step, before, after):
+        self.tell("compare", step, before, after)
+"""
+
+
+@pytest.fixture
+def spy(install, tmp_path, monkeypatch):
+    """The balancer above, from a distribution of its own, in a directory with two tasks' data."""
+    site = install("mft-spy", {"spy": "mft_spy"}, {"mft_spy": SPY})
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "data" / "big.jsonl", rows("big", 120))
+    write_rows(tmp_path / "data" / "small.jsonl", rows("small", 40))
+    plugins.registry.cache_clear()
+    yield tmp_path
+    plugins.registry.cache_clear()
+
+
+def told(directory):
+    return [json.loads(line) for line in (directory / "told.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("micro", [4, 16])
+def test_training_losses_before_and_after_with_the_same_dropout(spy, micro):
+    """A learning rate of next to nothing changes nothing: what differs is then the masks, or the batch."""
+    training = {
+        "max_steps": 2,
+        "learning_rate": 1e-30,
+        "min_learning_rate": 0.0,
+        "weight_decay": 0,
+        "warmup": 0,
+        "micro_batch_size": micro,
+    }
+    spec = small_spec(balancer={"name": "spy", "options": {"compares": "training"}}, training=training)
+    spec["model"]["config"]["attention_dropout"] = 0.3
+    mftkit.run(mftkit.load_spec(spec, directory=spy))
+    heard = told(spy)
+    assert [event for event, *_ in heard] == ["prepare", "observe", "compare"] * 2
+    for (_, _, prepared, _), (_, _, observed, _), (_, _, before, after) in zip(
+        *[iter(heard)] * 3, strict=True
+    ):
+        assert prepared == observed == before == after
+
+
+def test_an_update_shows_and_the_next_step_is_that_of_a_run_that_did_not_look(spy):
+    losses = []
+    for balancer in ({"name": "spy", "options": {"compares": "training"}}, "equal"):
+        spec = small_spec(
+            balancer=balancer, training={"max_steps": 4, "log_every": 1}, output=f"run{len(losses)}"
+        )
+        spec["model"]["config"]["attention_dropout"] = 0.3
+        mftkit.run(mftkit.load_spec(spec, directory=spy))
+        losses.append(comparable(metrics(spy / f"run{len(losses)}")))
+    assert losses[0] == losses[1], "looking twice draws no other dropout masks"
+    compared = [(before, after) for event, _, before, after in told(spy) if event == "compare"]
+    assert len(compared) == 4
+    assert all(after != before for before, after in compared)
+    assert sum(after[0] < before[0] for before, after in compared) >= 3
+
+
+def test_validation_losses_before_and_after_are_those_of_the_valid_lines_moments(spy):
+    options = {"compares": "validation", "validates": 2}
+    spec = small_spec(balancer={"name": "spy", "options": options}, training={"max_steps": 4})
+    mftkit.run(mftkit.load_spec(spec, directory=spy))
+    heard = told(spy)
+    prepared = {step: valid for event, step, _, valid in heard if event == "prepare"}
+    compared = {step: (before, after) for event, step, before, after in heard if event == "compare"}
+    observed = {step: valid for event, step, _, valid in heard if event == "observe"}
+    assert compared.keys() == {2, 4}
+    assert prepared[1] == compared[2][0]
+    assert prepared[3] == compared[4][0]
+    assert prepared[2] is None
+    assert observed[2] == compared[2][1]
+    assert compared[2][1] < compared[2][0]

@@ -1,0 +1,206 @@
+import itertools
+
+import pytest
+import torch
+
+from mftkit.interfaces.model import Head
+from mftkit.training import logprobs
+from mftkit.training.logprobs import token_logprobs
+
+TOKENS, HIDDEN, VOCABULARY = 11, 6, 13
+HEADS = {
+    "plain": {},
+    "bias": {"bias": True},
+    "scale": {"scale": 0.7},
+    "soft cap": {"soft_cap": 1.5},
+    "normalized": {"normalized": True},
+    "everything": {"bias": True, "scale": 1.3, "soft_cap": 2.0, "normalized": True},
+}
+
+
+def full(hidden, targets, head):
+    weight = head.weight
+    if head.normalized:
+        weight = weight / weight.square().sum(1, keepdim=True).sqrt()
+    logits = hidden @ weight.T
+    if head.bias is not None:
+        logits = logits + head.bias
+    logits = head.scale * logits
+    if head.soft_cap is not None:
+        logits = head.soft_cap * torch.tanh(logits / head.soft_cap)
+    return torch.log_softmax(logits, -1)[torch.arange(len(targets)), targets]
+
+
+def problem(kind, dtype=torch.float64, tokens=TOKENS, trained=("hidden", "weight", "bias")):
+    generator = torch.Generator().manual_seed(5)
+
+    def normal(*shape, name):
+        values = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
+        return values.requires_grad_(name in trained)
+
+    options = dict(HEADS[kind])
+    hidden = normal(tokens, HIDDEN, name="hidden")
+    weight = normal(VOCABULARY, HIDDEN, name="weight")
+    bias = normal(VOCABULARY, name="bias") if options.pop("bias", False) else None
+    targets = torch.randint(VOCABULARY, (tokens,), generator=generator)
+    return hidden, targets, Head(weight, bias, **options)
+
+
+def gradients(values, tensors):
+    factors = torch.linspace(-1, 2, len(values), dtype=values.dtype)
+    trained = [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]
+    return torch.autograd.grad((factors * values).sum(), trained)
+
+
+@pytest.mark.parametrize("chunk", [1, 4, TOKENS, None])
+@pytest.mark.parametrize("kind", HEADS)
+def test_values_and_gradients_are_those_of_full_logits(kind, chunk):
+    hidden, targets, head = problem(kind)
+    expected = full(hidden, targets, head)
+    found = token_logprobs(hidden, targets, head, chunk)
+    assert found.dtype == torch.float64
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+    inputs = (hidden, head.weight, head.bias)
+    torch.testing.assert_close(gradients(found, inputs), gradients(expected, inputs), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_gradcheck(kind):
+    hidden, targets, head = problem(kind, tokens=5)
+    inputs = [hidden, head.weight] + ([] if head.bias is None else [head.bias])
+
+    def function(hidden, weight, bias=None):
+        return token_logprobs(
+            hidden, targets, Head(weight, bias, head.scale, head.soft_cap, head.normalized), chunk=2
+        )
+
+    assert torch.autograd.gradcheck(function, inputs)
+    head.weight.requires_grad_(False)
+    assert torch.autograd.gradcheck(lambda hidden: function(hidden, *inputs[1:]), [hidden])
+
+
+@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize(
+    "trained", [t for n in (1, 2) for t in itertools.combinations(("hidden", "weight", "bias"), n)]
+)
+def test_only_what_is_trained_gets_a_gradient(kind, trained):
+    hidden, targets, head = problem(kind, trained=trained)
+    inputs = [hidden, head.weight, head.bias]
+    if not any(tensor is not None and tensor.requires_grad for tensor in inputs):
+        assert not token_logprobs(hidden, targets, head).requires_grad
+        return
+    expected = gradients(full(hidden, targets, head), inputs)
+    found = gradients(token_logprobs(hidden, targets, head, 3), inputs)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+
+
+def test_float32_is_near_float64():
+    hidden, targets, head = problem("everything", torch.float32, tokens=50)
+    found = token_logprobs(hidden, targets, head, 7)
+    assert found.dtype == torch.float32
+    wide = [tensor.detach().double().requires_grad_() for tensor in (hidden, head.weight, head.bias)]
+    expected = full(wide[0], targets, Head(wide[1], wide[2], head.scale, head.soft_cap, head.normalized))
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
+    for mine, reference in zip(
+        gradients(found, (hidden, head.weight, head.bias)), gradients(expected, wide), strict=True
+    ):
+        torch.testing.assert_close(mine.double(), reference, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("trained", [("hidden", "weight"), ("hidden",)])
+@pytest.mark.parametrize("narrow", ["both", "hidden", "weight", "autocast"])
+def test_narrow_matrix_products_and_wide_sums(dtype, trained, narrow):
+    hidden, targets, head = problem("plain", torch.float32, tokens=64, trained=())
+    if narrow in ("both", "hidden"):
+        hidden = hidden.to(dtype)
+    if narrow in ("both", "weight"):
+        head = Head(head.weight.to(dtype))
+    hidden.requires_grad_()
+    head.weight.requires_grad_("weight" in trained)
+    with torch.autocast("cpu", dtype=dtype, enabled=narrow == "autocast"):
+        found = token_logprobs(hidden, targets, head, 8)
+    assert found.dtype == torch.float32
+    wide = [tensor.detach().double() for tensor in (hidden, head.weight)]
+    wide = [
+        tensor.requires_grad_(mine.requires_grad)
+        for tensor, mine in zip(wide, (hidden, head.weight), strict=True)
+    ]
+    logits = (hidden.to(dtype) @ head.weight.to(dtype).T).double()
+    same_logits = torch.log_softmax(logits, -1)[torch.arange(64), targets]
+    torch.testing.assert_close(found.double(), same_logits, rtol=1e-5, atol=1e-6)  # softmax in float32
+    coarse = 2 * torch.finfo(dtype).eps
+    mine, reference = (
+        gradients(found, (hidden, head.weight)),
+        gradients(full(wide[0], targets, Head(wide[1])), wide),
+    )
+    for tensor, narrow_gradient, wide_gradient in zip((hidden, head.weight), mine, reference, strict=False):
+        assert narrow_gradient.dtype == tensor.dtype
+        error = (narrow_gradient.double() - wide_gradient).norm() / wide_gradient.norm()
+        assert error < coarse
+
+
+def test_autocast_around_the_backward_pass_changes_nothing():
+    results = []
+    for enabled in (False, True):
+        hidden, targets, head = problem("everything", torch.float32)
+        found = token_logprobs(hidden, targets, head, 4)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            found.sum().backward()
+        results.append([hidden.grad, head.weight.grad, head.bias.grad])
+    for plain, cast in zip(*results, strict=True):
+        assert torch.equal(plain, cast)
+
+
+def test_autocast_leaves_float64_alone():
+    hidden, targets, head = problem("bias")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = token_logprobs(hidden, targets, head)
+    torch.testing.assert_close(found, full(hidden, targets, head), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("trained", [("hidden", "weight", "bias"), ("hidden",)])
+def test_no_tokens_give_zero_gradients(trained):
+    hidden, _, head = problem("everything", torch.float32, tokens=0, trained=trained)
+    found = token_logprobs(hidden, torch.empty(0, dtype=torch.int64), head)
+    assert found.shape == (0,)
+    found.sum().backward()
+    assert hidden.grad.shape == hidden.shape
+    for tensor in (head.weight, head.bias):
+        if tensor.requires_grad:
+            assert torch.equal(tensor.grad, torch.zeros_like(tensor))
+
+
+def test_certain_and_hopeless_tokens_keep_their_digits():
+    weight = torch.tensor([[1.0], [-1.0]], requires_grad=True)
+    hidden = torch.tensor([[7.0], [30.0], [-500.0]], requires_grad=True)
+    found = token_logprobs(hidden, torch.tensor([0, 0, 0]), Head(weight, torch.tensor([128.0, 128.0])))
+    expected = -torch.log1p(torch.exp(torch.tensor([-14.0, -60.0], dtype=torch.float64)))
+    # The logits are near 128, where float32 has steps of 1.5e-5: the largest must be taken off first.
+    torch.testing.assert_close(found[:2].double(), expected, rtol=0, atol=1e-7)
+    assert float(found[2].detach()) == -1000.0
+    assert (found <= 0).all()
+    found.sum().backward()
+    assert torch.isfinite(hidden.grad).all()
+
+
+@pytest.mark.parametrize("trained", [("hidden", "weight"), ("hidden",)])
+def test_no_tensor_of_tokens_by_vocabulary(monkeypatch, trained):
+    largest = 0
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            nonlocal largest
+            result = function(*args, **(kwargs or {}))
+            for tensor in result if isinstance(result, (tuple, list)) else [result]:
+                if isinstance(tensor, torch.Tensor):
+                    largest = max(largest, tensor.numel())
+            return result
+
+    monkeypatch.setattr(logprobs, "LOGITS_IN_CHUNK", 1)
+    monkeypatch.setattr(logprobs, "FEWEST_TOKENS", 4)
+    hidden, targets, head = problem("everything", torch.float32, tokens=400, trained=trained)
+    with Watch():
+        token_logprobs(hidden, targets, head).sum().backward()
+    assert largest <= max(2 * 4 * VOCABULARY, hidden.numel())
+    assert largest < 400 * VOCABULARY

@@ -1,0 +1,156 @@
+"""A valid line is the exact token mean of the whole validation set; mini-batches go round it."""
+
+import dataclasses
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+import mftkit
+from mftkit.reporter import Reporter
+from mftkit.training.assembly import assemble, draft
+from mftkit.training.validation import Validator
+from small_runs import metrics, rows, small_spec, write_rows
+
+
+@pytest.fixture
+def assembly(tmp_path):
+    write_rows(tmp_path / "data" / "big.jsonl", rows("big", 120))
+    write_rows(tmp_path / "data" / "small.jsonl", rows("small", 40))
+    spec = small_spec(tokenization={"name": "pack", "options": {"attention": "shared"}})
+    return assemble(draft(mftkit.load_spec(spec, directory=tmp_path), Reporter()))
+
+
+def alone(assembly, sample):
+    """Sum of -log p over a sample's counting tokens: the plain model, the sample by itself, all logits."""
+    ids = torch.from_numpy(sample.tokens.astype(np.int64))[None]
+    with torch.no_grad():
+        logits = assembly.model.eval()(input_ids=ids, use_cache=False).logits.double()
+    logprobs = logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None]).squeeze(1)
+    return -float(logprobs[torch.from_numpy(sample.counts[1:].copy())].sum())
+
+
+def test_losses_are_those_of_each_sample_alone(assembly):
+    valid = assembly.corpus.valid
+    expected = np.zeros(2)
+    for i in range(len(valid)):
+        expected[valid[i].task] += alone(assembly, valid[i])
+    nll, tokens = assembly.validator.losses(assembly.scorer)
+    assert nll == pytest.approx(expected, rel=1e-5)
+    assert tokens.tolist() == [
+        sum(valid[i].counts.sum() for i in range(len(valid)) if valid[i].task == t) for t in (0, 1)
+    ]
+    assert assembly.scorer.training
+
+
+def as_process(validator, rank, count, rows):
+    """The validator of one of several processes, whose sums are added up by the test."""
+    passes = validator._passes
+    processes = SimpleNamespace(
+        rank=rank, count=count, device=passes.processes.device, sum=lambda tensor: tensor
+    )
+    return Validator(
+        validator.samples, 2, dataclasses.replace(passes, processes=processes, rows=rows), torch.float64
+    )
+
+
+def test_processes_share_the_work_and_pass_equally_often(assembly):
+    validator = assembly.validator
+    whole, _ = validator.losses(assembly.scorer)
+    each = [as_process(validator, rank, 3, rows=2) for rank in range(3)]
+    passes = [len(list(mine._batches(np.arange(len(validator.samples))))) for mine in each]
+    assert len(set(passes)) == 1
+    assert np.sum([mine.losses(assembly.scorer)[0] for mine in each], axis=0) == pytest.approx(
+        whole, rel=1e-6
+    )
+
+
+def test_minibatches_go_round_each_task(assembly):
+    validator, valid = assembly.validator, assembly.corpus.valid
+    of_task = [np.flatnonzero(valid.task == task) for task in (0, 1)]
+    seen = [validator._members(turn, 2) for turn in range(len(of_task[0]))]
+    assert all(np.bincount(valid.task[members]).tolist() == [2, 2] for members in seen)
+    counts = np.bincount(np.concatenate(seen), minlength=len(valid))
+    assert counts[of_task[0]].min() > 0
+    assert counts[of_task[0]].max() - counts[of_task[0]].min() <= 1
+
+
+def test_a_minibatch_gives_the_losses_of_the_runs_loss(assembly):
+    valid = assembly.corpus.valid
+    members = assembly.validator._members(0, 3)
+    losses = assembly.validator.minibatch(assembly.scorer, assembly.objective, 0, 3)
+    for task in (0, 1):
+        chosen = [valid[int(i)] for i in members if valid.task[i] == task]
+        nll = sum(alone(assembly, sample) for sample in chosen)
+        assert float(losses[task]) == pytest.approx(nll / sum(s.counts.sum() for s in chosen), rel=1e-5)
+
+
+BALANCER = """
+import mftkit, torch
+
+@mftkit.hookimpl
+def register_balancers(register):
+    register("watcher", Watcher, summary="weighs by what it last saw in validation")
+
+class Watcher(mftkit.Balancer):
+    needs_validation = 2
+    validation_samples = 3
+
+    def __init__(self, options, tasks):
+        super().__init__(options, tasks)
+        self.seen = torch.ones(len(tasks), dtype=torch.float64)
+
+    def weights(self):
+        return self.seen
+
+    def observe(self, step, train, valid):
+        assert train.dtype == torch.float64
+        assert (valid is not None) == (step % 2 == 0)
+        if valid is not None:
+            self.seen = valid
+
+    def state_dict(self):
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state):
+        self.seen = state["seen"]
+"""
+
+
+@pytest.fixture
+def watcher(install, monkeypatch):
+    """The balancer above, from a distribution of its own."""
+    from mftkit import plugins
+
+    site = install("mft-watcher", {"watcher": "mft_watcher"}, {"mft_watcher": BALANCER})
+    monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
+    plugins.registry.cache_clear()
+    yield
+    plugins.registry.cache_clear()
+
+
+@pytest.mark.usefixtures("watcher")
+def test_a_balancer_that_needs_validation_gets_it_and_its_weights_count(tmp_path):
+    write_rows(tmp_path / "data" / "big.jsonl", rows("big", 120))
+    write_rows(tmp_path / "data" / "small.jsonl", rows("small", 40))
+    spec = small_spec(balancer="watcher", training={"max_steps": 5, "log_every": 1, "checkpoint_every": 2})
+    mftkit.run(mftkit.load_spec(spec, directory=tmp_path))
+    trained = [line for line in metrics(tmp_path / "run") if line["event"] == "train"]
+    weights = [[task["weight"] for task in line["tasks"].values()] for line in trained]
+    assert weights[0] == weights[1] == [1, 1]
+    assert weights[2] != [1, 1]
+    assert all(math.isclose(sum(pair), 2) for pair in weights)
+
+
+@pytest.mark.usefixtures("watcher")
+def test_a_balancer_that_needs_validation_is_refused_without(tmp_path):
+    write_rows(tmp_path / "data" / "big.jsonl", rows("big", 30))
+    write_rows(tmp_path / "data" / "small.jsonl", rows("small", 30))
+    spec = small_spec(balancer="watcher")
+    spec["tasks"][1]["valid"] = 0
+    with pytest.raises(
+        mftkit.MftError, match="watcher needs validation samples, and these tasks have none: small"
+    ):
+        mftkit.run(mftkit.load_spec(spec, directory=tmp_path))

@@ -1,0 +1,175 @@
+"""Several processes on the CPU: the numbers of one process, to rounding; signals, faults and exit codes kept."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from small_runs import comparable, environment, metrics, mft, small_spec
+
+LOSSES = ["token-balanced", "sample-balanced", "sample-focal", "task-focal", "mixed"]
+BALANCERS = ["equal", "fixed"]
+# Each process trains the whole matrix, one run after another.
+MATRIX = f"""
+import json, os, sys
+import mftkit
+from small_runs import small_spec
+from pathlib import Path
+count = int(os.environ.get("WORLD_SIZE", "1"))
+for loss in {LOSSES}:
+    for balancer in {BALANCERS}:
+        spec = small_spec(loss=loss, balancer=balancer, output=f"{{count}}-{{loss}}-{{balancer}}",
+                          training={{"max_steps": 4, "log_every": 1, "evaluate_every": 2, "micro_batch_size": 4}})
+        spec["model"]["config"]["attention_dropout"] = 0.0
+        spec["model"]["dtype"] = "float64"
+        if balancer == "fixed":
+            spec["tasks"][0]["weight"] = 3.0
+        spec["training"]["micro_batch_size"] = 16 // (4 if count == 1 else count)
+        mftkit.run(mftkit.load_spec(spec, directory=Path.cwd()))
+"""
+
+
+def start(command, cwd, count):
+    """``count`` processes that know of each other, as a launcher starts them."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    support = os.pathsep.join(sys.path)
+    common = environment(PYTHONPATH=support, MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=str(count))
+    return [
+        subprocess.Popen(command, cwd=cwd, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE)
+        for rank in range(count)
+    ]  # fmt: skip
+
+
+@pytest.mark.long
+def test_every_loss_and_balancer_gives_the_numbers_of_one_process(project):
+    for count in (1, 2, 4):
+        for process in start([sys.executable, "-c", MATRIX], project, count):
+            _, errors = process.communicate(timeout=600)
+            assert process.returncode == 0, errors.decode()
+    for loss in LOSSES:
+        for balancer in BALANCERS:
+            one, two, four = (
+                [flat(line) for line in comparable(metrics(project / f"{count}-{loss}-{balancer}"))]
+                for count in (1, 2, 4)
+            )
+            assert one[-1]["reason"] == "finished"
+            for other in (two, four):
+                assert len(one) == len(other)
+                for mine, theirs in zip(one, other, strict=True):
+                    assert mine.keys() == theirs.keys()
+                    numbers = [key for key, value in mine.items() if isinstance(value, float)]
+                    assert [mine[key] for key in numbers] == pytest.approx(
+                        [theirs[key] for key in numbers], rel=1e-9
+                    )
+                    assert all(mine[key] == theirs[key] for key in mine if key not in numbers)
+
+
+def flat(line):
+    """Numbers and words of a line under one level of keys; the padding depends on the split."""
+    tasks = {
+        f"{name}.{key}": value for name, task in line.get("tasks", {}).items() for key, value in task.items()
+    }
+    return {key: value for key, value in line.items() if key not in ("tasks", "padding")} | tasks
+
+
+def two(project, **changes):
+    spec = small_spec(
+        **changes, training={"epochs": 3, "log_every": 1, "evaluate_every": 4, "checkpoint_every": 3}
+    )
+    (project / "spec.json").write_text(json.dumps(spec))
+    return project
+
+
+@pytest.mark.long
+def test_a_signal_to_the_launcher_saves_and_the_run_goes_on_bit_for_bit(project):
+    whole = mft("run", "spec.json", "--processes", "2", "--set", "output=whole", cwd=two(project))
+    assert whole.returncode == 0, whole.stderr
+    assert json.loads((project / "whole" / "environment.json").read_text())["processes"] == 2
+    launcher = subprocess.Popen(
+        [sys.executable, "-m", "mftkit.cli", "run", "spec.json", "--processes", "2"],
+        cwd=project, env=environment(), stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    path = project / "run" / "metrics.jsonl"
+    while not (path.exists() and '"step": 5' in path.read_text()):
+        assert launcher.poll() is None
+        time.sleep(0.02)
+    launcher.send_signal(signal.SIGTERM)
+    assert launcher.wait(timeout=60) == 143
+    assert metrics(project / "run")[-1]["reason"] == "interrupted"
+    done = mft("run", "spec.json", "--processes", "2", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert comparable(metrics(project / "run")) == comparable(metrics(project / "whole"))
+
+
+def test_a_user_mistake_is_told_once(project):
+    done = mft(
+        "run", "spec.json", "--processes", "2", "--set", 'tasks.0.train=["data/none.jsonl"]', cwd=two(project)
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("none.jsonl") == 1
+    assert "Traceback" not in done.stderr
+
+
+FAILS = """
+import os, mftkit
+
+@mftkit.hookimpl
+def register_losses(register):
+    register("fails", Fails, summary="fails in the second process")
+
+class Fails(mftkit.Loss):
+    linear = True
+    calls = 0
+
+    def statistics(self, tokens):
+        if tokens.logprobs.requires_grad and os.environ.get("RANK") == "1":
+            Fails.calls += 1
+            if Fails.calls == 12:
+                raise RuntimeError("only here")
+        return tokens.logprobs.new_zeros(tokens.num_tasks, 1).index_add(0, tokens.task, -tokens.logprobs[:, None])
+
+    def task_losses(self, totals):
+        return totals.statistics[:, 0] / totals.tokens.clamp(min=1)
+"""
+
+
+@pytest.mark.long
+def test_one_process_that_fails_ends_the_others_with_its_message(project, install):
+    site = install("mft-fails", {"fails": "mft_fails"}, {"mft_fails": FAILS})
+    path = os.pathsep.join([str(site), *sys.path])
+    done = mft("run", "spec.json", "--processes", "2", cwd=two(project, loss="fails"), PYTHONPATH=path)
+    assert done.returncode == 1
+    assert "only here" in done.stderr
+    assert metrics(project / "run")[-1]["reason"] == "failed"
+
+
+@pytest.mark.long
+def test_under_torchrun_the_processes_find_each_other(project):
+    two(project)
+    done = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+         "-m", "mftkit.cli", "run", "spec.json", "--set", "training.max_steps=2"],
+        cwd=project, env=environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / "run" / "environment.json").read_text())["processes"] == 2
+
+
+def test_another_number_of_processes_does_not_go_on(project):
+    two(project)
+    spec = json.loads((project / "spec.json").read_text())
+    done = mft("run", "spec.json", cwd=project)
+    assert done.returncode == 0, done.stderr
+    run = project / spec["output"]
+    lines = [line for line in metrics(run) if line["event"] != "end"]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = mft("run", "spec.json", "--processes", "2", cwd=project)
+    assert done.returncode == 2
+    assert "1 processes, not 2" in done.stderr

@@ -1,0 +1,236 @@
+"""Runs that train an adapter: learning, going on, and a result that needs no mftkit."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import mftkit
+from mftkit import plugins
+from mftkit.merging import merge
+from small_runs import comparable, environment, metrics, rows, small_spec, write_rows
+
+ADAPTER = {"rank": 8, "alpha": 64, "dropout": 0.1}
+
+
+def adapter_spec(method, **changes):
+    training = {
+        "max_steps": 6, "learning_rate": 2e-2, "evaluate_every": 3, "keep_checkpoints": 9, "log_every": 1,
+    } | changes.pop("training", {})  # fmt: skip
+    return small_spec(
+        tuning={"method": method, **ADAPTER, **changes.pop("tuning", {})}, training=training, **changes
+    )
+
+
+def start(project, spec, **options):
+    outcome = mftkit.run(mftkit.load_spec(spec, directory=project), **options)
+    return project / spec["output"], outcome
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tunings")
+    write_rows(directory / "data" / "big.jsonl", rows("big", 120))
+    write_rows(directory / "data" / "small.jsonl", rows("small", 40))
+    return directory
+
+
+@pytest.fixture
+def project(data, tmp_path):
+    (tmp_path / "data").symlink_to(data / "data")
+    return tmp_path
+
+
+@pytest.fixture(scope="module", params=["lora", "qlora"])
+def finished(request, data):
+    """A finished run, its samples packed; tests copy or only look at it."""
+    run, outcome = start(data, adapter_spec(request.param, output=request.param))
+    assert outcome.reason == "finished"
+    return run
+
+
+def unfinished(run, *, keep):
+    """Put a run back to where only the checkpoints of the steps ``keep`` were written."""
+    shutil.rmtree(run / "model")
+    for checkpoint in (run / "checkpoints").iterdir():
+        if int(checkpoint.name.removeprefix("step-")) not in keep:
+            shutil.rmtree(checkpoint)
+    lines = [json.dumps(line) + "\n" for line in metrics(run) if line["event"] != "end"]
+    (run / "metrics.jsonl").write_text("".join(lines))
+
+
+def falls(run):
+    losses = [line["loss"] for line in metrics(run) if line["event"] == "valid"]
+    return losses[-1] < losses[0] - 0.1
+
+
+def test_it_learns_and_keeps_only_what_it_trained(finished):
+    assert falls(finished)
+    names = {entry.name for entry in finished.iterdir() if not entry.name.startswith(".")}
+    assert names == {"spec.json", "environment.json", "metrics.jsonl", "checkpoints", "base", "model"}
+    config = json.loads((finished / "model" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(finished / "base")
+    held = load_file(finished / "checkpoints" / "step-00000006" / "model.safetensors")
+    assert held
+    assert all("lora_" in name for name in held)
+    adapter = load_file(finished / "model" / "adapter_model.safetensors")
+    assert sorted(map(torch.sum, held.values())) == sorted(map(torch.sum, adapter.values())), (
+        "the best step's"
+    )
+
+
+@pytest.mark.parametrize("method", ["lora", "qlora"])
+def test_it_learns_from_padded_rows_and_recomputed_activations(project, method):
+    losses = []
+    for recomputed in (False, True):
+        training = {"gradient_checkpointing": recomputed}
+        spec = adapter_spec(
+            method, tokenization="dynamic-padding", output=f"run-{recomputed}", training=training
+        )
+        run, _ = start(project, spec)
+        assert falls(run)
+        losses.append([line["loss"] for line in metrics(run) if line["event"] == "train"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+@pytest.mark.parametrize("keep", [(3,), ()], ids=["from-a-checkpoint", "from-the-base"])
+def test_going_on_is_bit_for_bit(finished, project, keep):
+    before = comparable(metrics(finished)), load_file(finished / "model" / "adapter_model.safetensors")
+    kept = project / "kept"
+    shutil.copytree(finished, kept)
+    try:
+        unfinished(finished, keep=keep)
+        start(finished.parent, json.loads((finished / "spec.json").read_text()) | {"output": finished.name})
+        assert comparable(metrics(finished)) == before[0]
+        again = load_file(finished / "model" / "adapter_model.safetensors")
+        assert all(torch.equal(again[name], value) for name, value in before[1].items())
+    finally:
+        shutil.rmtree(finished)
+        shutil.move(kept, finished)
+
+
+def test_another_base_is_refused_and_fresh_makes_it_anew(project):
+    spec = adapter_spec("lora", training={"max_steps": 3})
+    run, _ = start(project, spec)
+    weights = run / "base" / "model.safetensors"
+    right = weights.read_bytes()
+    unfinished(run, keep=(3,))
+    weights.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
+    with pytest.raises(mftkit.MftError, match="are not those that .* was started with"):
+        start(project, spec)
+    start(project, spec, fresh=True)
+    assert weights.read_bytes() == right
+    assert not (run / ".base").exists()
+
+
+def test_a_dry_run_touches_nothing_and_counts_what_is_trained(project):
+    plans = []
+
+    class Reporter(mftkit.run.__globals__["Reporter"]):
+        def planned(self, plan):
+            plans.append((plan.parameters, plan.trainable))
+
+    spec = adapter_spec("qlora", training={"max_steps": 1}, tuning={"targets": ["q_proj"]})
+    start(project, spec, dry_run=True, reporter=Reporter())
+    assert not (project / "run").exists()
+    start(project, spec, reporter=Reporter())
+    assert plans[0] == plans[1]
+    assert plans[0][1] == 2 * 8 * (32 + 32)
+
+
+def test_the_adapter_loads_with_peft_alone_and_merges_to_the_same_logits(finished, project):
+    merged = merge(finished, project / "merged")
+    assert merged.difference < 1e-5
+    assert merged.largest > 0.1
+    code = (
+        "import sys, torch\n"
+        "from peft import AutoPeftModelForCausalLM\n"
+        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        "adapter, merged = sys.argv[1:]\n"
+        "tokenizer = AutoTokenizer.from_pretrained(adapter)\n"
+        "turns = [{'role': 'user', 'content': 'big: sort a list (0)'}]\n"
+        "ids = tokenizer.apply_chat_template(turns, return_dict=True, return_tensors='pt')['input_ids']\n"
+        "assert ids.equal(AutoTokenizer.from_pretrained(merged).apply_chat_template(\n"
+        "    turns, return_dict=True, return_tensors='pt')['input_ids'])\n"
+        "tuned = AutoPeftModelForCausalLM.from_pretrained(adapter).eval()\n"
+        "whole = AutoModelForCausalLM.from_pretrained(merged).eval()\n"
+        "with torch.no_grad():\n"
+        "    one, other = tuned(input_ids=ids).logits, whole(input_ids=ids).logits\n"
+        "    with tuned.disable_adapter():\n"
+        "        assert (one - tuned(input_ids=ids).logits).abs().max() > 0.01\n"
+        "assert (one - other).abs().max() < 1e-5\n"
+        "assert not [name for name in sys.modules if name.startswith('mftkit')]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(finished / "model"), str(project / "merged")],
+        capture_output=True, text=True, env=environment(), check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("lora", [{"use_dora": True}, {"use_rslora": True, "modules_to_save": ["lm_head"]}])
+def test_variants_train_and_merge(project, lora):
+    run, _ = start(project, adapter_spec("lora", tuning={"lora": lora}))
+    assert falls(run)
+    merged = merge(run, project / "merged")
+    assert merged.difference < 1e-4 * merged.largest
+
+
+def test_a_pretrained_base_is_named_and_not_copied(finished, project):
+    spec = adapter_spec("lora", training={"max_steps": 1}) | {"model": {"path": str(finished / "base")}}
+    run, _ = start(project, spec)
+    assert not (run / "base").exists()
+    config = json.loads((run / "model" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(finished / "base")
+
+
+STRANGER = """
+import mftkit
+
+@mftkit.hookimpl
+def register_tunings(register):
+    register("norms", Norms, summary="trains norms alone")
+
+class Norms(mftkit.Tuning):
+    class Options(mftkit.Options):
+        which: str = "norm"
+
+    def apply(self, model, adapter):
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(self.options.which in name)
+        return model
+
+    def base_model(self, model):
+        return model
+
+    def state_dict(self, model):
+        return {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+
+    def load_state_dict(self, model, state):
+        model.load_state_dict(state, strict=False)
+
+    def export(self, model, directory, base):
+        model.save_pretrained(directory)
+"""
+
+
+def test_a_strangers_tuning_trains(project, install):
+    install("mft-norms", {"norms": "mft_norms"}, {"mft_norms": STRANGER})
+    plugins.registry.cache_clear()
+    try:
+        spec = small_spec(tuning={"method": "norms", "which": "input_layernorm"}, training={"max_steps": 4})
+        run, _ = start(project, spec)
+    finally:
+        plugins.registry.cache_clear()
+    losses = [line["loss"] for line in metrics(run) if line["event"] == "valid"]
+    assert losses[-1] < losses[0]
+    assert set(load_file(run / "checkpoints" / "step-00000004" / "model.safetensors")) == {
+        f"model.layers.{i}.input_layernorm.weight" for i in range(2)
+    }
+    model, _ = mftkit.load_model(run / "model")
+    assert model.model.layers[0].post_attention_layernorm.weight.eq(1).all()
+    assert model.model.layers[0].input_layernorm.weight.ne(1).any()

@@ -1,0 +1,25 @@
+import pytest
+
+import mftkit_plugins.losses
+from mftkit import plugins
+
+
+def test_the_losses_and_the_default():
+    told = []
+    mftkit_plugins.losses.register_losses(lambda name, target, **about: told.append((name, target, about)))
+    assert {name for name, _, _ in told} == {
+        "token-balanced",
+        "sample-balanced",
+        "sample-focal",
+        "task-focal",
+        "mixed",
+    }
+    assert [name for name, _, about in told if about.get("default")] == ["token-balanced"]
+    assert all(about["summary"] for _, _, about in told)
+    assert all(isinstance(target, str) for _, target, _ in told)
+
+
+@pytest.mark.parametrize("name", ["token-balanced", "sample-balanced", "mixed"])
+def test_losses_without_options_refuse_any(name):
+    with pytest.raises(ValueError, match="gamma"):
+        plugins.build("loss", name, {"gamma": 1.0})

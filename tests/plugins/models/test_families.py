@@ -1,0 +1,103 @@
+import json
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from mftkit import LoadRequest, MftError, load_model
+from mftkit.models import select_adapter
+from mftkit_plugins.models.huggingface import HuggingFace
+from mftkit_plugins.models.llama import Llama
+from mftkit_plugins.models.qwen import Qwen
+
+TINY = {
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+SEVEN = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_proj"]
+
+
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("llama", "llama"),
+        ("qwen2", "qwen"),
+        ("qwen3", "qwen"),
+        ("mistral", "huggingface"),
+        ("bloom", "huggingface"),
+    ],
+)
+def test_auto_knows_the_family(family, name):
+    assert select_adapter({"model_type": family})[0] == name
+
+
+def test_the_fallback_may_be_named_and_a_strangers_family_may_not():
+    assert select_adapter({"model_type": "llama"}, "huggingface")[0] == "huggingface"
+    with pytest.raises(MftError, match="qwen does not know model type 'llama'; these do: llama, huggingface"):
+        select_adapter({"model_type": "llama"}, "qwen")
+    with pytest.raises(MftError, match="no installed adapter knows model type 't5'"):
+        select_adapter({"model_type": "t5"})
+    with pytest.raises(MftError, match="no installed adapter knows model type None"):
+        select_adapter({})
+
+
+def test_only_the_fallback_takes_a_family_that_brings_its_code():
+    config = {"model_type": "strange", "auto_map": {"AutoModelForCausalLM": "modeling.Strange"}}
+    assert select_adapter(config)[0] == "huggingface"
+
+
+@pytest.mark.parametrize(
+    ("adapter", "family", "targets"),
+    [
+        (Llama, "llama", SEVEN),
+        (Qwen, "qwen2", SEVEN),
+        (Qwen, "qwen3", SEVEN),
+        (HuggingFace, "gpt_neox", ["dense", "dense_4h_to_h", "dense_h_to_4h", "query_key_value"]),
+        (HuggingFace, "phi", ["dense", "fc1", "fc2", "k_proj", "q_proj", "v_proj"]),
+    ],
+)
+def test_targets_are_the_decoders_linear_layers(adapter, family, targets):
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **TINY))
+    assert adapter(adapter.Options()).lora_targets(model) == targets
+
+
+def test_targets_of_the_same_name_as_the_head_are_told_apart():
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **TINY))
+    model.model.layers[0].mlp.lm_head = torch.nn.Linear(4, 4)
+    targets = Llama(Llama.Options()).lora_targets(model)
+    assert "model.layers.0.mlp.lm_head" in targets
+    assert "lm_head" not in targets
+
+
+@pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
+def test_load_model_chooses_by_itself_and_gives_equal_logits(family, tmp_path):
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **TINY)).eval()
+    model.save_pretrained(tmp_path)
+    ids = torch.arange(2, 20).unsqueeze(0)
+    for adapter in ("auto", "huggingface"):
+        loaded, tokenizer = load_model(str(tmp_path), adapter)
+        assert tokenizer is None
+        assert torch.equal(loaded(input_ids=ids).logits, model(input_ids=ids).logits)
+
+
+def test_an_old_checkpoint_of_pickled_weights_is_read(tmp_path):
+    model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **TINY)).eval()
+    model.config.save_pretrained(tmp_path)
+    torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
+    loaded, _ = load_model(str(tmp_path))
+    assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
+
+
+def test_a_random_start_has_the_families_class():
+    config = TINY | {"model_type": "qwen3"}
+    model, tokenizer = Qwen(Qwen.Options()).load(
+        LoadRequest(None, config, torch.float32, "auto", init="random")
+    )
+    assert type(model).__name__ == "Qwen3ForCausalLM"
+    assert tokenizer is None
+    assert json.loads(model.config.to_json_string())["model_type"] == "qwen3"

@@ -1,0 +1,31 @@
+"""In processes of their own: these tools leave threads, files and settings behind."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mftkit import plugins
+
+TRACKERS = [
+    row.name for row in plugins.registry().plugins if row.kind == "tracker" and row.distribution == "mftkit"
+]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TRACKERS)
+def test_conformance(name, tmp_path):
+    for module in plugins.component_class(plugins.registry().get("tracker", name)).packages:
+        pytest.importorskip(module)
+    places = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
+    code = f"import sys; from mftkit.cli import main; sys.exit(main(['plugins', 'check', {name!r}]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, **places},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-2000:]}"

@@ -1,0 +1,3 @@
+from built_in import suites
+
+globals().update(suites("tuning"))

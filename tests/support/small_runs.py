@@ -1,0 +1,106 @@
+"""Small real runs: rows made on the spot, a tiny model from a random start, the real command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+NOUNS = ("list", "string", "queue", "matrix", "tree", "graph", "file", "table", "number", "date")
+VERBS = ("sort", "reverse", "count", "merge", "filter", "parse", "copy", "split", "join", "check")
+
+
+def rows(task: str, count: int) -> list[dict[str, Any]]:
+    """Rows of uneven length in the paper's format; a tiny model can learn them."""
+    made = []
+    for i in range(count):
+        verb, noun = VERBS[i % 10], NOUNS[(i // 10) % 10]
+        code = (
+            f"def {verb}_{noun}_{i}(value):\n"
+            + "    value = step(value)\n" * (i % 4)
+            + f"    return {verb}(value)\n"
+        )
+        turns = [("human", f"{task}: {verb} a {noun} ({i})"), ("bot", code)]
+        made.append(
+            {"id": i, "data_name": task, "chat_rounds": [{"role": r, "content": c} for r, c in turns]}
+        )
+    return made
+
+
+def write_rows(path: Path, lines: list[dict[str, Any]]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def small_spec(**changes: Any) -> dict[str, Any]:
+    """Two uneven tasks, a Llama of about 30,000 parameters, dropout on."""
+    training = {
+        "epochs": 1, "batch_size": 16, "micro_batch_size": 8, "learning_rate": 3e-3, "min_learning_rate": 3e-4,
+        "warmup": 0.1, "log_every": 2, "evaluate_every": 5, "checkpoint_every": 3, "keep_checkpoints": 2,
+        "gradient_checkpointing": False,
+    }  # fmt: skip
+    spec = {
+        "name": "small",
+        "output": "run",
+        "seed": 7,
+        "model": {
+            "init": "random",
+            "config": {
+                "model_type": "llama", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2,
+                "num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 128,
+                "attention_dropout": 0.1, "tie_word_embeddings": False,
+            },
+            "tokenizer": {"train_bpe": 400},
+        },
+        "tasks": [
+            {"name": "big", "train": ["data/big.jsonl"], "valid": 0.05},
+            {"name": "small", "train": ["data/small.jsonl"], "valid": 0.1},
+        ],
+        "data": {"cache": "cache"},
+        "max_length": 96,
+        "training": training | changes.pop("training", {}),
+    }  # fmt: skip
+    return spec | changes
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        **more,
+    }
+
+
+def mft(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "mftkit.cli", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**more),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def train(project: Path, spec: dict[str, Any], *arguments: str, name: str = "spec.json") -> Path:
+    """Write the spec, train, return the run directory."""
+    (project / name).write_text(json.dumps(spec), encoding="utf-8")
+    done = mft("run", name, *arguments, cwd=project)
+    assert done.returncode == 0, done.stderr
+    return project / spec["output"]
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def comparable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without the one figure that is the clock's."""
+    return [{key: value for key, value in line.items() if key != "tokens_per_second"} for line in lines]

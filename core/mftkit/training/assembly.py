@@ -282,8 +282,9 @@ def _told_work(drafted: Draft) -> str:
         if len(lengths)
     )
     step = float(corpus.train.lengths.sum()) / drafted.steps.steps_per_epoch
-    accumulates = training.batch_size > training.micro_batch_size * drafted.processes.count
-    share = extra_work(balancer, minibatch, step, accumulates=accumulates)
+    # A loss that is not linear makes a first pass over several micro-batches anyway.
+    several = training.batch_size > training.micro_batch_size * drafted.processes.count
+    share = extra_work(balancer, minibatch, step, accumulates=several and drafted.parts.loss.linear)
     name = drafted.spec.balancer.name
     return f"balancer {name}: about {100 * share:.1f} % more arithmetic a step" if share else ""
 

@@ -179,7 +179,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
         scorer = scorer.to(processes.device)
         if _restarts_positions(parts.mode, corpus, drafted.steps, spec.max_length):
             check_isolation(drafted.adapter, parts.tuning.base_model(model))
-        wrapped = processes.accelerator.prepare(scorer)
+        wrapped = processes.wrap(scorer)
     pad_id = int(drafted.tokenizer.pad_token_id)
     passes = Passes(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
     optimizer = make_optimizer(scorer, spec.training)

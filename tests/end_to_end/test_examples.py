@@ -64,6 +64,11 @@ def raw(name: str) -> dict[str, Any]:
     return spec
 
 
+def test_the_example_of_mixing_is_sft_mixed_but_for_the_mixing() -> None:
+    mixed, mixing = raw("sft-mixed"), raw("mixing")
+    assert {each for each in mixing if mixed.get(each) != mixing[each]} == {"name", "output", "mixing"}
+
+
 @pytest.mark.parametrize(("name", "key"), [("sft-mixed", "loss"), ("packing", "tokenization")])
 def test_a_comparison_changes_one_thing(name: str, key: str) -> None:
     mft, other = raw("mft"), raw(name)

@@ -96,6 +96,7 @@ def two(project, **changes):
 def test_a_signal_to_the_launcher_saves_and_the_run_goes_on_bit_for_bit(project):
     whole = mft("run", "spec.json", "--processes", "2", "--set", "output=whole", cwd=two(project))
     assert whole.returncode == 0, whole.stderr
+    assert "Warning" not in whole.stderr
     assert json.loads((project / "whole" / "environment.json").read_text())["processes"] == 2
     launcher = subprocess.Popen(
         [sys.executable, "-m", "mftkit.cli", "run", "spec.json", "--processes", "2"],

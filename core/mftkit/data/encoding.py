@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-VERSION = 1
-"""Raise it when the same text gives other tokens or spans: caches made before are then made anew."""
+VERSION = 2
+"""Raise it when the same rows give another table (tokens, spans, columns): caches made before are then made anew."""
 
 _ANCHOR = "\n"
 _PROBES = ("a", "def f", "[1]")

@@ -13,6 +13,7 @@ from pydantic import (
 )
 
 from mftkit import kinds, plugins
+from mftkit.spec.mixing import MixingSpec, mixing_problems
 from mftkit.spec.model_section import ChatSpec, DataSpec, ModelSpec
 from mftkit.spec.paths import FilePath
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
@@ -30,7 +31,6 @@ from mftkit.spec.references import (
 from mftkit.spec.section import Section
 from mftkit.spec.tasks import Name, TaskSpec, repeated_names
 from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
-from mftkit_registry import MftError
 
 
 class Spec(Section):
@@ -53,6 +53,8 @@ class Spec(Section):
     """The tasks; their order is their index."""
     data: DataSpec = DataSpec()
     """How rows become samples."""
+    mixing: MixingSpec | None = None
+    """How much of each task an epoch holds; null: every sample once."""
     chat: ChatSpec = ChatSpec()
     """How a conversation becomes text."""
     tokenization: TokenizationRef = Field(default_factory=unnamed)
@@ -100,6 +102,15 @@ class Spec(Section):
             refuse(problems)
         return tasks
 
+    @field_validator("mixing")
+    @classmethod
+    def _fits_the_tasks(cls, mixing: MixingSpec | None, info: ValidationInfo) -> MixingSpec | None:
+        if mixing is not None and "tasks" in info.data:
+            problems = mixing_problems(mixing, info.data["tasks"])
+            if problems:
+                refuse(problems)
+        return mixing
+
     @field_validator("balancer")
     @classmethod
     def _weights_are_read(cls, balancer: ComponentRef, info: ValidationInfo) -> ComponentRef:
@@ -108,7 +119,8 @@ class Spec(Section):
         if weighted and not component_class(balancer, kinds.BALANCER).reads_task_weights:
             tasks = ", ".join(f"{task.name} {task.weight:g}" for task in weighted)
             what = f"does not read tasks[].weight, which is set ({tasks})"
-            refuse_one(what, balancer.name, hint=f"; {_readers()}, or take the weights out")
+            readers = plugins.those_that(kinds.BALANCER, "reads_task_weights")
+            refuse_one(what, balancer.name, hint=f"; {readers}, or take the weights out")
         return balancer
 
     @field_validator("training")
@@ -150,16 +162,3 @@ def _early_stopping(stopping: EarlyStoppingSpec, tasks: list[TaskSpec]) -> list[
             what = "has no validation rows" if known else "is not a task of this spec"
             problems.append(Problem((*at, index), what, name, hint=one_of(valid, name)))
     return problems
-
-
-def _readers() -> str:
-    """Which of the balancers read weights."""
-    registry = plugins.registry()
-    names = []
-    for name in registry.names(kinds.BALANCER):
-        try:
-            if plugins.component_class(registry.get(kinds.BALANCER, name)).reads_task_weights:  # type: ignore[attr-defined]
-                names.append(f'"{name}"')
-        except MftError:  # a broken one reads nothing
-            continue
-    return f"those that do: {', '.join(names)}" if names else "no balancer that is installed does"

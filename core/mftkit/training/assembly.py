@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,12 @@ from mftkit.training.balancing import Balancing, extra_work, weights_of
 from mftkit.training.base import base_fingerprint
 from mftkit.training.environment import used_components
 from mftkit.training.loading import load_for_training, make_tokenizer, pick_adapter, pick_dtype
+from mftkit.training.mixing import tell_repeats
 from mftkit.training.objective import Objective, check_promises
 from mftkit.training.passes import Passes
 from mftkit.training.plan import Plan, make_plan, size
 from mftkit.training.processes import Processes
+from mftkit.training.row_weights import check_row_weights, told_row_weights
 from mftkit.training.schedule import make_optimizer, warmup_steps
 from mftkit.training.scoring import ScoringModel
 from mftkit.training.step import StepRunner
@@ -133,8 +136,12 @@ def draft(spec: Spec, reporter: Reporter) -> Draft:
     chat = _chat(spec, tokenizer)
     corpus = prepare(spec, tokenizer, reporter)
     parts = _components(spec, corpus)
+    check_row_weights(spec.loss.name, parts.loss, corpus, reporter)
     steps = _steps(spec, corpus, parts.mode)
     _tell_schedule(spec, steps, reporter)
+    if corpus.mixture is not None:
+        apart = partial(_restarts_positions, parts.mode, corpus, steps, spec.max_length)
+        tell_repeats(steps.layout(0), apart, reporter)
     objective = _objective(spec, parts.loss, steps, processes.device)
     return Draft(
         spec=spec,
@@ -172,7 +179,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
         scorer = scorer.to(processes.device)
         if _restarts_positions(parts.mode, corpus, drafted.steps, spec.max_length):
             check_isolation(drafted.adapter, parts.tuning.base_model(model))
-        wrapped = processes.accelerator.prepare(scorer)
+        wrapped = processes.wrap(scorer)
     pad_id = int(drafted.tokenizer.pad_token_id)
     passes = Passes(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
     optimizer = make_optimizer(scorer, spec.training)
@@ -268,7 +275,9 @@ def _plan(drafted: Draft, model: nn.Module, pad_told: str) -> Plan:
         processes=drafted.processes.count,
         dtype=drafted.dtype.name,
         components=_component_names(drafted.spec, drafted.adapter_name),
-        notes=tuple(note for note in (pad_told, _told_work(drafted)) if note),
+        notes=tuple(
+            note for note in (told_row_weights(drafted.corpus), pad_told, _told_work(drafted)) if note
+        ),
     )
 
 
@@ -281,7 +290,7 @@ def _told_work(drafted: Draft) -> str:
         for lengths in held
         if len(lengths)
     )
-    step = float(corpus.train.lengths.sum()) / drafted.steps.steps_per_epoch
+    step = drafted.steps.tokens_per_epoch / drafted.steps.steps_per_epoch
     # A loss that is not linear makes a first pass over several micro-batches anyway.
     several = training.batch_size > training.micro_batch_size * drafted.processes.count
     share = extra_work(balancer, minibatch, step, accumulates=several and drafted.parts.loss.linear)
@@ -351,6 +360,7 @@ def _steps(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> Steps:
         max_length=spec.max_length,
         epochs=training.epochs,
         max_steps=training.max_steps,
+        mixture=corpus.mixture,
     )
 
 

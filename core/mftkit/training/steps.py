@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mftkit.data.corpus import Samples
+    from mftkit.data.mixing import Mixture
     from mftkit.interfaces.tokenization import Layout, TokenizationMode
 
 
@@ -64,6 +65,7 @@ class Steps:
         max_length: int,
         epochs: float,
         max_steps: int | None,
+        mixture: Mixture | None = None,
     ) -> None:
         self._samples = samples
         self._mode = mode
@@ -71,10 +73,14 @@ class Steps:
         self._seed = seed
         self._batch_size = batch_size
         self._max_length = max_length
+        self._mixture = mixture
         self._layouts: dict[int, Layout] = {}
         self._ends: list[int] = []  # the step after which each epoch ends
         self.total = max_steps if max_steps is not None else self._steps_of(epochs)
-        self.rows_per_epoch = len(self.layout(0).offsets) - 1
+        first = self.layout(0)
+        self.rows_per_epoch = len(first.offsets) - 1
+        self.tokens_per_epoch = int(samples.lengths[first.samples].sum())
+        """Tokens of the first epoch, counting or not."""
 
     def _steps_of(self, epochs: float) -> int:
         whole, part = int(epochs), epochs - int(epochs)
@@ -97,11 +103,19 @@ class Steps:
     def layout(self, epoch: int) -> Layout:
         """The rows of an epoch, checked; only the latest is kept."""
         if epoch not in self._layouts:
-            order = np.random.default_rng([self._seed, epoch]).permutation(len(self._samples))
-            layout = self._mode.layout(self._samples.lengths, self._samples.task, order, self._max_length)
-            check_layout(layout, self._samples.lengths, self._max_length, type(self._mode).__name__)
-            self._layouts = {epoch: layout}
+            self._layouts = {epoch: self._laid_out(epoch)}
         return self._layouts[epoch]
+
+    def _laid_out(self, epoch: int) -> Layout:
+        """A mode sees what the epoch draws as samples of their own, so that it need not know of mixing."""
+        lengths, task, drawn = self._samples.lengths, self._samples.task, None
+        if self._mixture is not None:
+            drawn = self._mixture.epoch(epoch)
+            lengths, task = lengths[drawn], task[drawn]
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(lengths))
+        layout = self._mode.layout(lengths, task, order, self._max_length)
+        check_layout(layout, lengths, self._max_length, type(self._mode).__name__)
+        return layout if drawn is None else replace(layout, samples=drawn[layout.samples])
 
     def epochs_done(self, step: int) -> float:
         """Epochs trained after ``step`` steps, with the started one's share."""

@@ -111,12 +111,36 @@ class NotANumber(Honest):
         return totals.tokens / 0
 
 
+class Weighed(Honest):
+    reads_row_weights = True
+
+    def statistics(self, tokens):
+        zeros = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
+        return zeros.index_add(0, tokens.task, -(tokens.weight * tokens.logprobs).unsqueeze(1))
+
+
+class WeightsUnread(Honest):
+    reads_row_weights = True
+
+
+class WeightsShared(Weighed):
+    def statistics(self, tokens):
+        return super().statistics(tokens) / tokens.sample_weight.mean()
+
+
+class WeightsPlusOne(Honest):
+    reads_row_weights = True
+
+    def statistics(self, tokens):
+        return super().statistics(tokens) * (1 if tokens.row_weight is None else 2)
+
+
 def loss(kind, num_tasks):
     return kind(mftkit.Options(), tuple(mftkit.TaskInfo(str(i)) for i in range(num_tasks)))
 
 
 @pytest.mark.parametrize("num_tasks", [1, 2, 3, 100])
-@pytest.mark.parametrize("kind", [Honest, InFloat32, Root])
+@pytest.mark.parametrize("kind", [Honest, InFloat32, Root, Weighed])
 def test_kept_promises(kind, num_tasks):
     check_promises(loss(kind, num_tasks), num_tasks)
 
@@ -138,6 +162,9 @@ def test_kept_promises(kind, num_tasks):
         (Infinite, "task_losses are finite"),
         (SharesOfTwo, "task_shares are finite and sum to 1"),
         (NotANumber, "task_shares are finite and sum to 1"),
+        (WeightsUnread, "reads_row_weights: its statistics do not change"),
+        (WeightsShared, "reads_row_weights: its statistics of weighed rows do not add"),
+        (WeightsPlusOne, "reads_row_weights: its statistics with weights that are all 1"),
     ],
 )
 def test_broken_promises(kind, promise, num_tasks):

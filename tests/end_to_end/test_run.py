@@ -60,7 +60,7 @@ def test_an_epoch_counts_every_sample_and_token_once(project):
 
 def test_the_directory_is_that_of_the_contract(finished):
     names = {entry.name for entry in finished.iterdir() if not entry.name.startswith(".")}
-    assert names == {"spec.json", "environment.json", "metrics.jsonl", "checkpoints", "model"}
+    assert names == {*DESCRIBED, "metrics.jsonl", "checkpoints", "model"}
     used = json.loads((finished / "environment.json").read_text())["components"]
     assert {
         "kind": "loss",

@@ -10,6 +10,7 @@ from mftkit.cli import plugins, spec
 from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
+from mftkit.cli.report import report
 from mftkit.cli.run import run
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app.command()(run)
 app.command()(generate)
 app.command()(doctor)
 app.command()(merge)
+app.command()(report)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(spec.app, name="spec")
 

@@ -53,6 +53,9 @@ class Loss(Component):
     """Promise: ``task_losses`` is linear in the statistics. Checked numerically at start."""
     linear_in_logprobs: ClassVar[bool] = False
     """Promise: ``statistics`` is linear in ``logprobs``. Checked numerically at start."""
+    pooled: ClassVar[bool] = False
+    """Promise: with equal weights the objective is the mean of -lp over the counting tokens of all tasks, whatever
+    its options: plain cross-entropy, which ``mft compare`` takes for its baseline. Checked numerically at start."""
 
     def statistics(self, tokens: Tokens) -> Tensor:
         """Statistics of one micro-batch, [tasks, k]; they are added over micro-batches and processes.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +54,10 @@ class Plan:
     components: dict[str, str]
     """Kind to "name (distribution version)"."""
     notes: tuple[str, ...]
+
+    def dump(self) -> dict[str, Any]:
+        """As plan.json has it."""
+        return {**asdict(self), "output": str(self.output)}
 
 
 def size(parameter: Tensor) -> int:

@@ -25,7 +25,7 @@ def check_promises(loss: Loss, num_tasks: int, seed: int = 0) -> None:
     """Try a loss's promises, in float64 on the CPU; no global random state is read or changed.
 
     Statistics of shape [tasks, k] that add over micro-batches, one task loss a task, shares that sum to 1 and
-    depend on counts alone, and ``linear`` and ``linear_in_logprobs`` where promised.
+    depend on counts alone, and ``linear``, ``linear_in_logprobs`` and ``pooled`` where promised.
 
     Raises MftError: naming the loss and the promise that it breaks.
     """
@@ -38,6 +38,8 @@ def check_promises(loss: Loss, num_tasks: int, seed: int = 0) -> None:
         _check_linear_in_logprobs(loss, tokens, generator)
     if loss.linear:
         _check_linear(loss, tokens, generator)
+    if loss.pooled:
+        _check_pooled(loss, tokens)
 
 
 def random_tokens(num_tasks: int, generator: torch.Generator | None = None) -> Tokens:
@@ -156,6 +158,23 @@ def _check_linear(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Non
                 scale * _normal(statistics, generator),
             ),
             "linear: its task_losses are not linear in the statistics. Set linear = False",
+        )
+
+
+def _check_pooled(loss: Loss, tokens: Tokens) -> None:
+    """With all tasks present, and with the first absent."""
+    for present in (tokens.sample_task >= 0, tokens.sample_task > 0):
+        if not present.any():
+            continue
+        here = part(tokens, present)
+        counts = torch.stack(counts_of(here))
+        totals = Totals(loss.statistics(here), *counts, counts[0] > 0)
+        shares = torch.where(totals.counted, loss.task_shares(totals), 0.0)
+        losses = torch.where(totals.counted, loss.task_losses(totals), 0.0)
+        _require(
+            loss,
+            equal((shares * losses).sum(), -here.logprobs.mean()),
+            "pooled: the objective is the mean over all tokens of all tasks. Set pooled = False",
         )
 
 

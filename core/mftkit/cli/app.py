@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mftkit.cli import plugins, spec
+from mftkit.cli.compare import compare
 from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
@@ -21,6 +22,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(compare)
 app.command()(generate)
 app.command()(doctor)
 app.command()(merge)

@@ -56,7 +56,9 @@ class RunRecord:
 def read_run(path: Path) -> RunRecord:
     """The run in a directory. Raises MftError where there is none."""
     if not path.is_dir():
-        raise MftError(f"{path}: {'is no directory' if path.exists() else 'no such directory'}; give a run's.")
+        raise MftError(
+            f"{path}: {'is no directory' if path.exists() else 'no such directory'}; give a run's."
+        )
     if not any((path / name).is_file() for name in ("metrics.jsonl", "spec.json")):
         raise MftError(f"{path}: holds no run (neither metrics.jsonl nor spec.json is there).")
     faults: list[str] = []

@@ -116,8 +116,10 @@ def _text(value: Any) -> str:
 
 
 def _figure(key: str, value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no"}.get(value, "-")
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, int):
         return whole(value)
     if isinstance(value, float):

@@ -88,11 +88,15 @@ def render(template: str, **values: Any) -> str:
     """A page from its template; every value is escaped but what is marked safe there."""
     from plotly.offline import get_plotlyjs
 
-    return _templates().get_template(template).render(
-        **values,
-        plotly_js=get_plotlyjs(),
-        version=version("mftkit"),
-        now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    return (
+        _templates()
+        .get_template(template)
+        .render(
+            **values,
+            plotly_js=get_plotlyjs(),
+            version=version("mftkit"),
+            now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        )
     )
 
 

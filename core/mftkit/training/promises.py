@@ -168,7 +168,7 @@ def _check_pooled(loss: Loss, tokens: Tokens) -> None:
             continue
         here = part(tokens, present)
         counts = torch.stack(counts_of(here))
-        totals = Totals(loss.statistics(here), *counts, counts[0] > 0)
+        totals = Totals(loss.statistics(here), counts[0], counts[1], counts[0] > 0)
         shares = torch.where(totals.counted, loss.task_shares(totals), 0.0)
         losses = torch.where(totals.counted, loss.task_losses(totals), 0.0)
         _require(

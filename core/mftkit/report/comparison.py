@@ -68,6 +68,7 @@ def _values(document: dict[str, Any], path: Path, beside: Path) -> dict[str, Any
         "verdict": document["noise"]["told"],
         "rule": document["noise"]["rule"] if document["noise"]["measured"] else "",
         "overlay": _overlay(document, path),
+        "told": [line for line in (budget_told(document), start_told(document)) if line],
         "facts": _facts(document),
         "runs": _links(document, path, beside),
         "spec": spec.read_text(encoding="utf-8") if spec.is_file() else "",
@@ -123,14 +124,12 @@ def _facts(document: dict[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("seeds", ", ".join(str(seed) for seed in document["seeds"])),
         ("steps of a model of all tasks", whole(document["steps"])),
-        ("budget", budget_told(document)),
-        ("start", start_told(document)),
     ]
     facts += [
         (f"arm {arm['label']}", f"loss {arm['loss']['name']}, balancer {arm['balancer']['name']}")
         for arm in document["arms"]
     ]
-    return [(label, told) for label, told in facts if told]
+    return facts
 
 
 def _links(document: dict[str, Any], path: Path, beside: Path) -> list[RunLink]:

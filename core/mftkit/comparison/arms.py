@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from mftkit import kinds, plugins
 from mftkit.spec.reading import parse_json
+from mftkit.spec.references import plain
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
@@ -191,12 +194,22 @@ def _promising(kind: Kind, promise: str) -> list[str]:
     return found
 
 
+def _resolved(kind: Kind, ref: dict[str, Any]) -> list[Any]:
+    """Name and options with defaults; options that are wrong as they are, for the spec to tell of."""
+    options = ref.get("options", {})
+    model = plugins.component_class(plugins.registry().get(kind, ref["name"])).Options
+    try:
+        return [ref["name"], plain(model.model_validate(options))]
+    except ValidationError:
+        return [ref["name"], options]
+
+
 def _distinct(arms: Sequence[Arm]) -> list[Arm]:
     """Without arms that train the very same; and no two with one label."""
     kept: dict[str, Arm] = {}
     for arm in arms:
-        same = json.dumps([arm.is_single, arm.loss, arm.balancer], sort_keys=True)
-        kept.setdefault(same, arm)
+        parts = [_resolved(kinds.LOSS, arm.loss), _resolved(kinds.BALANCER, arm.balancer)]
+        kept.setdefault(json.dumps([arm.is_single, parts], sort_keys=True), arm)
     labels = [arm.label for arm in kept.values()]
     return [
         arm

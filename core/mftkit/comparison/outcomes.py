@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from mftkit.report.reading import RunRecord
 
 DONE = ("finished", "early-stopped")
+SHOWN = 4
+"""Decimals of a loss in nats."""
 SAME_START = 2e-3
 """Nats: losses of the same weights on the same samples differ by rounding alone."""
 
@@ -80,6 +82,8 @@ def task_outcomes(run: RunRecord) -> dict[str, TaskOutcome]:
 def mean_ranks(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, float]:
     """The mean, over tasks and seeds, of each arm's rank among the arms; equal losses share their ranks' mean.
 
+    Losses are equal that are shown as equal, in nats to four decimals: what is less is rounding.
+
     Args:
         losses: arm to task to losses by seed.
     """
@@ -88,7 +92,7 @@ def mean_ranks(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str,
         return {}
     tasks = list(losses[arms[0]])
     columns = [
-        [losses[arm][task][seed] for arm in arms]
+        [round(losses[arm][task][seed], SHOWN) for arm in arms]
         for task in tasks
         for seed in range(len(losses[arms[0]][task]))
     ]

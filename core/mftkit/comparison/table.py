@@ -85,5 +85,6 @@ def _mean(losses: Sequence[float | None]) -> float | None:
 
 
 def _lowest(figures: Sequence[float | None]) -> list[bool]:
-    known = [figure for figure in figures if figure is not None]
-    return [len(known) > 1 and figure is not None and figure == min(known) for figure in figures]
+    shown = [None if figure is None else round(figure, 4) for figure in figures]
+    known = [figure for figure in shown if figure is not None]
+    return [len(known) > 1 and figure is not None and figure == min(known) for figure in shown]

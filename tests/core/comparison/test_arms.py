@@ -192,6 +192,8 @@ def test_ranks_are_those_of_scipy() -> None:
         "b": {"x": [1.0, 1.0], "y": [2.0, 4.0], "z": [0.6, 0.1]},
         "c": {"x": [5.0, 2.0], "y": [1.0, 5.0], "z": [0.7, 0.1]},
     }
+    rounding = {**losses, "a": {**losses["a"], "z": [0.5, 0.1000001]}}
+    assert mean_ranks(rounding) == mean_ranks(losses)
     columns = [[losses[arm][task][seed] for arm in losses] for task in "xyz" for seed in (0, 1)]
     direct = sum(rankdata(column) for column in columns) / 6
     assert list(mean_ranks(losses).values()) == pytest.approx(list(direct))

@@ -10,6 +10,8 @@ import mftkit
 from mftkit.reporter import Reporter
 from small_runs import environment, metrics, mft, rows, small_spec, train, write_rows
 
+TOLD = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "report.html"}
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
@@ -60,7 +62,7 @@ def test_an_epoch_counts_every_sample_and_token_once(project):
 
 def test_the_directory_is_that_of_the_contract(finished):
     names = {entry.name for entry in finished.iterdir() if not entry.name.startswith(".")}
-    assert names == {"spec.json", "environment.json", "metrics.jsonl", "checkpoints", "model"}
+    assert names == {*TOLD, "checkpoints", "model"}
     used = json.loads((finished / "environment.json").read_text())["components"]
     assert {
         "kind": "loss",

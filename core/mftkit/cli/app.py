@@ -7,9 +7,11 @@ from typing import Annotated
 import typer
 
 from mftkit.cli import plugins, spec
+from mftkit.cli.compare import compare
 from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
+from mftkit.cli.report import report
 from mftkit.cli.run import run
 
 app = typer.Typer(
@@ -20,9 +22,11 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(compare)
 app.command()(generate)
 app.command()(doctor)
 app.command()(merge)
+app.command()(report)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(spec.app, name="spec")
 

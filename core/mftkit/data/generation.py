@@ -51,7 +51,7 @@ def generated_rows(spec: Spec, task: TaskSpec, reporter: Reporter) -> FileSource
     directory = cache_root(spec.data.cache) / "generated" / _key(spec, task, generator)
     with locked(directory, reporter):
         if not _complete(directory):
-            _make(directory, generator, spec.seed, task, reporter)
+            _make(directory, generator, _seed(spec), task, reporter)
     return FileSource(directory / "rows.jsonl")
 
 
@@ -64,11 +64,15 @@ def _key(spec: Spec, task: TaskSpec, generator: DataGenerator) -> str:
         "distribution": [registration.distribution, registration.version],
         "version": generator.version,
         "options": options.model_dump(mode="json"),
-        "seed": spec.seed,
+        "seed": _seed(spec),
         "task": task.name,
     }
     digest = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:16]
     return f"{task.generator.name}-{digest}"
+
+
+def _seed(spec: Spec) -> int:
+    return spec.seed if spec.data.seed is None else spec.data.seed
 
 
 def _complete(directory: Path) -> bool:

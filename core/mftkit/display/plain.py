@@ -91,6 +91,7 @@ class _Work:
     def __init__(self, description: str, total: int | None, stream: TextIO) -> None:
         self._description = description
         self._of = f" of {whole(total)}" if total is not None else ""
+        self._total = total
         self._stream = stream
         self._done = 0
         self._started = self._told = time.monotonic()
@@ -105,11 +106,17 @@ class _Work:
 
     def _tell(self) -> None:
         self._told = time.monotonic()
-        told = f": {self._how_far()}" if self._done else " ..."
+        told = f": {self._how_far()}{self._left()}" if self._done else " ..."
         write(self._stream, f"{self._description}{told}")
 
     def _how_far(self) -> str:
         return f"{whole(self._done)}{self._of}"
+
+    def _left(self) -> str:
+        if self._total is None:
+            return ""
+        seconds = (self._told - self._started) * (self._total - self._done) / self._done
+        return f", about {duration(max(0, seconds))} left"
 
     def stop(self) -> None:
         self._timer.cancel()

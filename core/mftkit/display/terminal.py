@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from mftkit.display.figures import duration, one_line, whole
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rich.console import RenderableType
+    from rich.progress import Task
 
     from mftkit.training.plan import Plan
     from mftkit.training.trainer import Outcome
@@ -42,6 +50,15 @@ class SteadyConsole(Console):
     def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002
         """Leave the cursor alone."""
         return False
+
+
+class _LeftColumn(ProgressColumn):
+    """How long a stretch of work goes on, where that can be told."""
+
+    def render(self, task: Task) -> Text:
+        """At the pace of the last half minute."""
+        left = task.time_remaining
+        return Text("" if left is None or task.finished else f"{duration(left)} left")
 
 
 class TerminalReporter(Reporter):
@@ -60,6 +77,7 @@ class TerminalReporter(Reporter):
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            _LeftColumn(),
             console=self._console,
         )
         self._live: Live | None = None

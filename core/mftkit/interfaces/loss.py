@@ -69,6 +69,9 @@ class Loss(Component):
     """Promise: ``statistics`` multiplies each token's or sample's term by ``tokens.weight`` or
     ``tokens.sample_weight``; counts stay counts. Checked numerically at start; data with weights other than 1 is
     refused for a loss that does not."""
+    pooled: ClassVar[bool] = False
+    """Promise: with equal weights the objective is the mean of -lp over the counting tokens of all tasks, whatever
+    its options: plain cross-entropy, which ``mft compare`` takes for its baseline. Checked numerically at start."""
 
     def statistics(self, tokens: Tokens) -> Tensor:
         """Statistics of one micro-batch, [tasks, k]; they are added over micro-batches and processes.

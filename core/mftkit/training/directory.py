@@ -20,7 +20,18 @@ if TYPE_CHECKING:
 
     from mftkit.spec import Spec
 
-OURS = ("spec.json", "environment.json", "metrics.jsonl", "checkpoints", "base", "best", "model", "trackers")
+OURS = (
+    "spec.json",
+    "environment.json",
+    "plan.json",
+    "metrics.jsonl",
+    "report.html",
+    "checkpoints",
+    "base",
+    "best",
+    "model",
+    "trackers",
+)
 """All that a run writes; ``--fresh`` removes these and nothing else."""
 
 
@@ -122,10 +133,11 @@ class RunDirectory:
             else:
                 entry.unlink(missing_ok=True)
 
-    def describe(self, spec: Spec, environment: dict[str, Any]) -> None:
-        """Write spec.json and environment.json."""
+    def describe(self, spec: Spec, environment: dict[str, Any], plan: dict[str, Any]) -> None:
+        """Write spec.json, environment.json and plan.json."""
         write_json(self.path / "spec.json", spec.dump())
         write_json(self.path / "environment.json", environment)
+        write_json(self.path / "plan.json", plan)
 
 
 def differences(one: Any, other: Any, path: str = "") -> set[str]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -63,6 +63,10 @@ class Plan:
     notes: tuple[str, ...]
     mixing: str = ""
     """How an epoch is mixed; nothing where it has every sample once."""
+
+    def dump(self) -> dict[str, Any]:
+        """As plan.json has it."""
+        return {**asdict(self), "output": str(self.output)}
 
 
 def size(parameter: Tensor) -> int:

@@ -25,7 +25,8 @@ def check_promises(loss: Loss, num_tasks: int, seed: int = 0) -> None:
     """Try a loss's promises, in float64 on the CPU; no global random state is read or changed.
 
     Statistics of shape [tasks, k] that add over micro-batches, one task loss a task, shares that sum to 1 and
-    depend on counts alone, and ``linear``, ``linear_in_logprobs`` and ``reads_row_weights`` where promised.
+    depend on counts alone, and ``linear``, ``linear_in_logprobs``, ``reads_row_weights`` and ``pooled`` where
+    promised.
 
     Raises MftError: naming the loss and the promise that it breaks.
     """
@@ -41,6 +42,8 @@ def check_promises(loss: Loss, num_tasks: int, seed: int = 0) -> None:
     if loss.reads_row_weights:
         for kept, promise in row_weights_kept(loss, tokens, generator):
             _require(loss, kept, f"reads_row_weights: {promise}. Set reads_row_weights = False")
+    if loss.pooled:
+        _check_pooled(loss, tokens)
 
 
 def random_tokens(num_tasks: int, generator: torch.Generator | None = None) -> Tokens:
@@ -174,6 +177,23 @@ def row_weights_kept(loss: Loss, tokens: Tokens, generator: torch.Generator) -> 
     first = torch.arange(tokens.num_samples) < tokens.num_samples // 3
     parts = loss.statistics(part(weighed, first)) + loss.statistics(part(weighed, ~first))
     yield equal(parts, found), "its statistics of weighed rows do not add over micro-batches"
+
+
+def _check_pooled(loss: Loss, tokens: Tokens) -> None:
+    """With all tasks present, and with the first absent."""
+    for present in (tokens.sample_task >= 0, tokens.sample_task > 0):
+        if not present.any():
+            continue
+        here = part(tokens, present)
+        counts = torch.stack(counts_of(here))
+        totals = Totals(loss.statistics(here), counts[0], counts[1], counts[0] > 0)
+        shares = torch.where(totals.counted, loss.task_shares(totals), 0.0)
+        losses = torch.where(totals.counted, loss.task_losses(totals), 0.0)
+        _require(
+            loss,
+            equal((shares * losses).sum(), -here.logprobs.mean()),
+            "pooled: the objective is the mean over all tokens of all tasks. Set pooled = False",
+        )
 
 
 def is_linear(function: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> bool:

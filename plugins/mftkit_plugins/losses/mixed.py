@@ -18,6 +18,8 @@ class Mixed(TokenBalanced):
     The token mean of each task, shared by tokens in place of equally: big tasks rule, none is balanced.
     """
 
+    pooled = True
+
     def task_shares(self, totals: mftkit.Totals) -> Tensor:
         """[tasks]: T_i / sum_i T_i."""
         return totals.tokens / totals.tokens.sum()

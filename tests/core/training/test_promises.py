@@ -135,12 +135,23 @@ class WeightsPlusOne(Honest):
         return super().statistics(tokens) * (1 if tokens.row_weight is None else 2)
 
 
+class Pooled(Honest):
+    pooled = True
+
+    def task_shares(self, totals):
+        return totals.tokens / totals.tokens.sum()
+
+
+class FalselyPooled(Honest):
+    pooled = True
+
+
 def loss(kind, num_tasks):
     return kind(mftkit.Options(), tuple(mftkit.TaskInfo(str(i)) for i in range(num_tasks)))
 
 
 @pytest.mark.parametrize("num_tasks", [1, 2, 3, 100])
-@pytest.mark.parametrize("kind", [Honest, InFloat32, Root, Weighed])
+@pytest.mark.parametrize("kind", [Honest, InFloat32, Root, Weighed, Pooled])
 def test_kept_promises(kind, num_tasks):
     check_promises(loss(kind, num_tasks), num_tasks)
 
@@ -173,7 +184,12 @@ def test_broken_promises(kind, promise, num_tasks):
 
 
 @pytest.mark.parametrize(
-    ("kind", "promise"), [(SharesOfPresentOnly, "sum to 1"), (SharesOfLosses, "counts only")]
+    ("kind", "promise"),
+    [
+        (SharesOfPresentOnly, "sum to 1"),
+        (SharesOfLosses, "counts only"),
+        (FalselyPooled, "pooled: the objective"),
+    ],
 )
 def test_shares_that_only_several_tasks_show_false(kind, promise):
     with pytest.raises(MftError, match=promise):

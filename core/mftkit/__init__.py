@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mftkit import testing as testing
+    from mftkit.chat.session import Chat
     from mftkit.hookspecs import Register, RunInfo
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.chat import BudgetSpent, ChatError, ChatModel, ChatOptions, ChatRequest, Reply
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
     from mftkit.interfaces.generator import DataGenerator, GenerationContext
     from mftkit.interfaces.loss import Loss, Tokens, Totals
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mftkit.models import load_model
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
+    from mftkit.spec.references import ChatModelRef
     from mftkit.training.collate import collate
     from mftkit.training.run import run
     from mftkit_registry import MftError, hookimpl
@@ -31,6 +34,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Balancer": "mftkit.interfaces.balancer",
     "Batch": "mftkit.interfaces.tokenization",
+    "BudgetSpent": "mftkit.interfaces.chat",
+    "Chat": "mftkit.chat.session",
+    "ChatError": "mftkit.interfaces.chat",
+    "ChatModel": "mftkit.interfaces.chat",
+    "ChatModelRef": "mftkit.spec.references",
+    "ChatOptions": "mftkit.interfaces.chat",
+    "ChatRequest": "mftkit.interfaces.chat",
     "Component": "mftkit.interfaces.component",
     "DataGenerator": "mftkit.interfaces.generator",
     "GenerationContext": "mftkit.interfaces.generator",
@@ -44,6 +54,7 @@ _HOMES = {
     "NativeAdapter": "mftkit.models.native",
     "Options": "mftkit.interfaces.component",
     "Register": "mftkit.hookspecs",
+    "Reply": "mftkit.interfaces.chat",
     "RunInfo": "mftkit.hookspecs",
     "Sample": "mftkit.interfaces.tokenization",
     "SpecPath": "mftkit.interfaces.component",
@@ -63,6 +74,13 @@ _HOMES = {
 __all__ = [
     "Balancer",
     "Batch",
+    "BudgetSpent",
+    "Chat",
+    "ChatError",
+    "ChatModel",
+    "ChatModelRef",
+    "ChatOptions",
+    "ChatRequest",
     "Component",
     "DataGenerator",
     "GenerationContext",
@@ -76,6 +94,7 @@ __all__ = [
     "NativeAdapter",
     "Options",
     "Register",
+    "Reply",
     "RunInfo",
     "Sample",
     "SpecPath",

@@ -133,9 +133,7 @@ class _Making:
             self.directory.mkdir(exist_ok=True)
         state = Generation(self.task.name, self.name, self.generator.goal)
         with self.reporter.generation(state) as changed, ExitStack() as chats:
-            stopped = self.write(
-                self.kept(self.generator.rows(self.context(state, chats, changed))), state, changed
-            )
+            stopped = self.write(self.generator.rows(self.context(state, chats, changed)), state, changed)
         if stopped is not None and not state.rows:
             raise MftError(f"task {self.task.name}: {self.name} made no row: {stopped}")
         write_text(
@@ -156,10 +154,6 @@ class _Making:
             state.counts.update(counts)
 
         return GenerationContext(self.spec.seed, self.task.name, work, report, opened)
-
-    def kept(self, rows: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """What is kept of the rows that the generator makes: the one place where rows pass through filters."""
-        return rows
 
     def write(
         self, rows: Iterator[Any], state: Generation, changed: Callable[[], None]

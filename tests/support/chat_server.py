@@ -182,7 +182,7 @@ def _handler(owner: ChatServer) -> type[BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            answer = owner.take(body, dict(self.headers.items()))
+            answer = owner.take(body, {name.lower(): value for name, value in self.headers.items()})
             if answer.body is not None:
                 data = answer.body
             elif answer.status != 200:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 FENCE = re.compile(r"^[ \t]*(`{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
-OPEN_FENCE = re.compile(r"^\s*`{3,}[^\n]*\n|\n\s*`{3,}\s*$")
+OPEN_FENCE = re.compile(r"^[ \t]*`{3,}[^`\n]*\n", re.MULTILINE)
 
 
 class BadReply(Exception):  # noqa: N818 - a verdict on a reply
@@ -107,10 +107,12 @@ def good_items(items: list[Any], read: Callable[[Any], Result]) -> list[Result]:
 
 
 def code_block(text: str) -> str:
-    """The code of a reply: its longest fenced block, or all of it where it has no fence. Raises BadReply."""
+    """The code of a reply: its longest fenced block, which need not be closed. Raises BadReply without one."""
     blocks = [match.group(3) for match in FENCE.finditer(text)]
-    code = max(blocks, key=len) if blocks else OPEN_FENCE.sub("", text)
-    if not code.strip() or (not blocks and "```" in text and "\n" not in text.strip()):
+    if not blocks and (opened := OPEN_FENCE.search(text)):
+        blocks = [text[opened.end() :]]
+    code = max(blocks, key=len, default="")
+    if not code.strip():
         raise BadReply("no code")
     return code.strip("\n").rstrip()
 

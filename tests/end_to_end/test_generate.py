@@ -15,14 +15,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chat_server import MODEL, Answer, ChatServer, good, serving
+from mftkit.cli import main
 from small_runs import environment, metrics, mft
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Generate = Callable[..., subprocess.CompletedProcess[str]]
 
 ROOT = Path(__file__).parents[2]
 SECRET = "sk-very-secret-0123456789"
 CONCURRENCY = 4
+KILLS = 4
 
 
 @pytest.fixture
@@ -53,8 +57,21 @@ def write(project: Path, url: str, **chat: Any) -> None:
     (project / "spec.json").write_text(json.dumps(spec))
 
 
-def generate(project: Path) -> subprocess.CompletedProcess[str]:
-    return mft("generate", "spec.json", cwd=project, OPENAI_API_KEY=SECRET)
+@pytest.fixture
+def generate(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """The command line in this process, which need not import everything again."""
+    monkeypatch.setenv("OPENAI_API_KEY", SECRET)
+
+    def generated(project: Path, *more: str | Path) -> subprocess.CompletedProcess[str]:
+        monkeypatch.chdir(project)
+        arguments = ["generate", *map(str, more or ["spec.json"])]
+        capsys.readouterr()
+        code = main(arguments)
+        return subprocess.CompletedProcess(arguments, code, *capsys.readouterr())
+
+    return generated
 
 
 def started(project: Path) -> subprocess.Popen[str]:
@@ -84,7 +101,7 @@ def reach(server: ChatServer, number: int, process: subprocess.Popen[str]) -> No
 
 @pytest.mark.long
 def test_a_generation_that_is_killed_again_and_again_pays_nothing_twice(
-    project: Path, server: ChatServer, tmp_path_factory: pytest.TempPathFactory
+    generate: Generate, project: Path, server: ChatServer, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     whole = tmp_path_factory.mktemp("whole")
     write(whole, server.url)
@@ -95,10 +112,10 @@ def test_a_generation_that_is_killed_again_and_again_pays_nothing_twice(
 
     server.script = lambda body, number: Answer(good(body, number).text, seconds=0.03)
     drawn = random.Random(5)
-    for kill in range(4):
+    for kill in range(KILLS):
         before, have = server.requests, recorded(project)
         process = started(project)
-        reach(server, before + drawn.randrange(1, needed // 5), process)
+        reach(server, before + drawn.randrange(1, needed // (KILLS + 1)), process)
         time.sleep(drawn.random() * 0.05)
         assert process.poll() is None, "it was to be killed at work"
         process.kill()
@@ -113,7 +130,7 @@ def test_a_generation_that_is_killed_again_and_again_pays_nothing_twice(
     assert server.requests - before == needed - have, "nothing on the disk is asked for again"
     assert recorded(project) == needed
     lost = sum(server.counts().values()) - len(server.counts())
-    assert lost <= 4 * CONCURRENCY
+    assert lost <= KILLS * CONCURRENCY
     before = server.requests
     assert rows_of(generate(project)) == expected
     assert server.requests == before
@@ -135,7 +152,9 @@ def test_a_signal_ends_it_soon_and_keeps_what_was_under_way(
     assert recorded(project) >= 6
 
 
-def test_a_server_that_dies_is_told_and_gone_on_with(project: Path, server: ChatServer) -> None:
+def test_a_server_that_dies_is_told_and_gone_on_with(
+    generate: Generate, project: Path, server: ChatServer
+) -> None:
     write(project, server.url, retries=2, longest_wait=0.1)
 
     def script(body: dict[str, Any], number: int) -> Answer:
@@ -161,19 +180,21 @@ def test_a_server_that_dies_is_told_and_gone_on_with(project: Path, server: Chat
     assert server.requests == recorded(project) - have
 
 
-def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(project: Path, server: ChatServer) -> None:
-    write(project, server.url, max_tokens=6000, reply_tokens=200)
+def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(
+    generate: Generate, project: Path, server: ChatServer
+) -> None:
+    write(project, server.url, max_tokens=2500, reply_tokens=200)
     done = generate(project)
     some = rows_of(done)
     assert 0 < some.count(b"\n") < 40
     assert (
         f"warning: task exercises: {some.count(bytes([10]))} of 40 rows were made: the budget" in done.stderr
     )
-    assert "of 6,000 tokens (max_tokens); raise the budget and run again" in done.stderr
+    assert "of 2,500 tokens (max_tokens); raise the budget and run again" in done.stderr
     [manifest] = project.glob("cache/generated/*/*/manifest.json")
     found = json.loads(manifest.read_text())
     assert "max_tokens" in found["stopped"]
-    assert found["usage"]["prompt_tokens"] + found["usage"]["completion_tokens"] <= 6000
+    assert found["usage"]["prompt_tokens"] + found["usage"]["completion_tokens"] <= 2500
     spent = server.requests
     assert rows_of(generate(project)) == some
     assert server.requests == spent
@@ -189,7 +210,9 @@ def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(project: Path, se
     assert "made no row: the budget leaves no room for another request" in none.stderr
 
 
-def test_what_the_user_got_wrong_is_told_in_one_message(project: Path, server: ChatServer) -> None:
+def test_what_the_user_got_wrong_is_told_in_one_message(
+    generate: Generate, project: Path, server: ChatServer
+) -> None:
     server.script = lambda _body, _number: Answer(status=401, error={"message": f"bad key {SECRET}"})
     done = generate(project)
     assert done.returncode == 2
@@ -206,7 +229,9 @@ def test_what_the_user_got_wrong_is_told_in_one_message(project: Path, server: C
 
 
 @pytest.mark.long
-def test_the_example_is_made_by_a_server_and_trained_on(server: ChatServer, tmp_path: Path) -> None:
+def test_the_example_is_made_by_a_server_and_trained_on(
+    generate: Generate, server: ChatServer, tmp_path: Path
+) -> None:
     settings = {
         "output": str(tmp_path / "run"),
         "data.cache": str(tmp_path / "cache"),
@@ -227,7 +252,7 @@ def test_the_example_is_made_by_a_server_and_trained_on(server: ChatServer, tmp_
     components = json.loads((tmp_path / "run" / "environment.json").read_text())["components"]
     assert {"openai", "code-exercises"} <= {component["name"] for component in components}
     asked = server.requests
-    again = mft("generate", spec, *given, cwd=tmp_path)
+    again = generate(tmp_path, spec, *given)
     assert again.returncode == 0, again.stderr
     assert server.requests == asked
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -115,6 +116,16 @@ def code_block(text: str) -> str:
     if not code.strip():
         raise BadReply("no code")
     return code.strip("\n").rstrip()
+
+
+def state(path: Path | None) -> str:
+    """What a file holds, in short: rows made before are of use only while it is the same."""
+    if path is None:
+        return "as packaged"
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    except OSError:
+        return "not there"  # told where it is read
 
 
 def model_name(ref: mftkit.ChatModelRef) -> str:

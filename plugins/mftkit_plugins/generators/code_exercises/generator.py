@@ -77,6 +77,10 @@ class CodeExercises(mftkit.DataGenerator):
 
     options: Options
 
+    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+        super().__init__(options, tasks)
+        self.version = f"1, {asking.state(self.options.topics)}"
+
     @property
     def goal(self) -> int:
         """See ``mftkit.DataGenerator``."""

@@ -79,6 +79,10 @@ class SelfInstruct(mftkit.DataGenerator):
 
     options: Options
 
+    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+        super().__init__(options, tasks)
+        self.version = f"1, {asking.state(self.options.seeds)}"
+
     @property
     def goal(self) -> int:
         """See ``mftkit.DataGenerator``."""

@@ -41,13 +41,13 @@ def project(tmp_path: Path, server: ChatServer) -> Path:
     return tmp_path
 
 
-def write(project: Path, url: str, **chat: Any) -> None:
+def write(project: Path, url: str, samples: int = 40, **chat: Any) -> None:
     """A spec whose one task is made by a chat model."""
     model = {
         "name": "openai",
         "options": {"model": MODEL, "base_url": url, "concurrency": CONCURRENCY, **chat},
     }
-    options = {"model": model, "samples": 40, "exercises": 4, "round": 5}
+    options = {"model": model, "samples": samples, "exercises": 4, "round": 5}
     spec = {
         "name": "made",
         "model": {"path": "org/model"},
@@ -83,9 +83,7 @@ def started(project: Path) -> subprocess.Popen[str]:
 
 def recorded(project: Path) -> int:
     """Replies that are whole on the disk."""
-    return sum(
-        path.read_bytes().count(b"\n") for path in project.glob("cache/generated/*/work/replies-*.jsonl")
-    )
+    return sum(path.read_bytes().count(b"\n") for path in project.glob("cache/generated/*/replies-*.jsonl"))
 
 
 def rows_of(done: subprocess.CompletedProcess[str]) -> bytes:
@@ -122,7 +120,7 @@ def test_a_generation_that_is_killed_again_and_again_pays_nothing_twice(
         process.communicate()
         asked, kept = server.requests - before, recorded(project) - have
         assert kept <= asked <= kept + CONCURRENCY, f"kill {kill}: only what was under way may be lost"
-        assert not list(project.glob("cache/generated/*/*/manifest.json"))
+        assert not list(project.glob("cache/generated/*/*/*/manifest.json"))
     server.script = good
     before, have = server.requests, recorded(project)
     assert have > 0
@@ -191,7 +189,7 @@ def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(
         f"warning: task exercises: {some.count(bytes([10]))} of 40 rows were made: the budget" in done.stderr
     )
     assert "of 2,500 tokens (max_tokens); raise the budget and run again" in done.stderr
-    [manifest] = project.glob("cache/generated/*/*/manifest.json")
+    [manifest] = project.glob("cache/generated/*/*/*/manifest.json")
     found = json.loads(manifest.read_text())
     assert "max_tokens" in found["stopped"]
     assert found["usage"]["prompt_tokens"] + found["usage"]["completion_tokens"] <= 2500
@@ -204,6 +202,9 @@ def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(
     assert rows_of(done).count(b"\n") == 40
     assert max(server.counts().values()) == 1
     assert json.loads(manifest.read_text())["stopped"] is None
+    write(project, server.url, samples=50, reply_tokens=200)
+    assert rows_of(generate(project)).startswith(some)
+    assert max(server.counts().values()) == 1, "where more are wanted, what is there is not asked for again"
     write(project, server.url, max_tokens=100, reply_tokens=2000, temperature=0.5)
     none = generate(project)
     assert none.returncode == 2

@@ -48,8 +48,6 @@ class Chat:
         self._tell = tell
         self._changed = changed
         self._account = Account(model.options)
-        for reply in ledger.recorded():
-            self._account.already(reply)
         self._jobs: SimpleQueue[tuple[Sequence[_Asked], tuple[int, int]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._closed = threading.Event()
@@ -102,7 +100,7 @@ class Chat:
         asked = _Asked(replace(request, seed=seed), identity, Future())
         known = self._ledger.find(asked.identity)
         if known is not None:
-            self._account.from_disk()
+            self._account.from_disk(known)
             asked.reply.set_result(known)
         return asked
 

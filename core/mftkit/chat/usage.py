@@ -20,14 +20,14 @@ PER_MESSAGE = 16
 
 @dataclass(frozen=True)
 class Usage:
-    """What a chat has cost so far, in this run and in those before that it goes on from."""
+    """What the replies of a chat have cost, whether this run paid for them or one before it."""
 
     asked: int = 0
     """Requests answered in this run."""
     cached: int = 0
     """Requests answered from the disk in this run."""
     prompt_tokens: int = 0
-    """Of all requests that were ever answered here."""
+    """Of all of these requests."""
     completion_tokens: int = 0
     """Of all their replies."""
     cost: float = 0.0
@@ -71,15 +71,11 @@ class Account:
             cost = self._cost(self._prompt, self._completion)
             return Usage(self._asked, self._cached, self._prompt, self._completion, cost)
 
-    def already(self, reply: Reply) -> None:
-        """A reply that an earlier run paid for."""
-        with self._lock:
-            self._add(reply)
-
-    def from_disk(self) -> None:
-        """A request was answered from the disk."""
+    def from_disk(self, reply: Reply) -> None:
+        """A request was answered from the disk: an earlier run has paid for it, and it counts like any other."""
         with self._lock:
             self._cached += 1
+            self._add(reply)
 
     def reserve(self, requests: Sequence[ChatRequest]) -> tuple[int, int] | None:
         """Make room for requests; None where there is none at present, which may change."""

@@ -2,14 +2,16 @@
 
 Where they lie, in the cache::
 
-    generated/NAME-1f2e.../           one for each generator, options, seed and task
-        work/                         the generator's own, with the replies of its chats: survives everything
-        0a9b.../                      one for each version of what makes the rows
-            rows.jsonl                whole or absent
-            manifest.json             what they were made of
+    generated/NAME-1f2e.../           of one generator, seed and task
+        replies-3c4d....jsonl         what a chat model answered, whatever the options: asked for once
+        0a9b.../                      of some options
+            work/                     the generator's own
+            5e6f.../                  of one version of what makes the rows
+                rows.jsonl            whole or absent
+                manifest.json         what they were made of
 
-Rows are written as they are made. After a kill they are made again from the start: what a chat model
-answered is in ``work/``, so that nothing is asked twice.
+Rows are written as they are made. After a kill they are made again from the start, with the replies that
+are there; so are those of other options, as where more are wanted: what was asked before is not asked again.
 """
 
 from __future__ import annotations
@@ -97,19 +99,19 @@ class _Making:
 
     @cached_property
     def root(self) -> Path:
-        """Of all that this generator makes of these options, whatever its version."""
-        made_of = {
-            "generator": self.name,
-            "options": rows_identity(self.generator.options),
-            "seed": self.spec.seed,
-            "task": self.task.name,
-        }
+        """Of all that this generator makes for the task, whatever its options."""
+        made_of = {"generator": self.name, "seed": self.spec.seed, "task": self.task.name}
         return cache_root(self.spec.data.cache) / "generated" / f"{self.name}-{_digest(made_of)}"
+
+    @cached_property
+    def work(self) -> Path:
+        """The generator's own directory, whatever its version."""
+        return self.root / _digest(rows_identity(self.generator.options)) / "work"
 
     @cached_property
     def directory(self) -> Path:
         """Of the rows."""
-        return self.root / _digest([self.distribution, self.generator.version])
+        return self.work.parent / _digest([self.distribution, self.generator.version])
 
     @cached_property
     def distribution(self) -> list[str]:
@@ -129,7 +131,7 @@ class _Making:
 
     def make(self) -> None:
         with disk_errors(self.directory, ELSEWHERE):
-            (self.root / "work").mkdir(parents=True, exist_ok=True)
+            self.work.mkdir(parents=True, exist_ok=True)
             self.directory.mkdir(exist_ok=True)
         state = Generation(self.task.name, self.name, self.generator.goal)
         with self.reporter.generation(state) as changed, ExitStack() as chats:
@@ -142,10 +144,8 @@ class _Making:
         self.tell(state, stopped)
 
     def context(self, state: Generation, chats: ExitStack, changed: Callable[[], None]) -> GenerationContext:
-        work = self.root / "work"
-
         def opened(model: ChatRef) -> Chat:
-            chat = open_chat(model, work, self.reporter.note, changed)
+            chat = open_chat(model, self.root, self.reporter.note, changed)
             chats.callback(chat.close)
             state.chats.append(chat)
             return chat
@@ -153,7 +153,7 @@ class _Making:
         def report(**counts: int) -> None:
             state.counts.update(counts)
 
-        return GenerationContext(self.spec.seed, self.task.name, work, report, opened)
+        return GenerationContext(self.spec.seed, self.task.name, self.work, report, opened)
 
     def write(
         self, rows: Iterator[Any], state: Generation, changed: Callable[[], None]

@@ -33,7 +33,7 @@ class GenerationContext:
     def chat(self, model: ChatModelRef) -> Chat:
         """A chat with the model that an option names, for a ``with`` statement; see ``mftkit.ChatModelRef``.
 
-        Its replies are kept in ``directory``: what was asked before, in the same order, is not asked again.
+        Its replies are kept on the disk: what was asked before, in the same order, is not asked again.
         """
         if self.open_chat is not None:
             return self.open_chat(model)

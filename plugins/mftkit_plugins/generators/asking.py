@@ -67,6 +67,8 @@ class Asking(Generic[Result]):
             raise BadReply("cut off")
         if not reply.text.strip():
             raise BadReply("empty reply")
+        if any("\ud800" <= character <= "\udfff" for character in reply.text):
+            raise BadReply("no text")  # half a character, which no file can hold
         return self.parse(reply.text)
 
     def _count(self, what: str, number: int = 1) -> None:
@@ -149,12 +151,10 @@ class Barren:
         return self._rounds >= self.MOST
 
 
-def numbered(rows: Iterator[dict[str, Any]], name: str, task: str, most: int) -> Iterator[dict[str, Any]]:
-    """The first ``most`` rows, each with its id and the fields that every row has."""
+def numbered(rows: Iterator[dict[str, Any]], name: str, task: str) -> Iterator[dict[str, Any]]:
+    """Rows, each with its id and the fields that every row has."""
     for number, row in enumerate(rows, 1):
         yield {"id": f"{name}-{number:06d}", "data_name": task, "generator": name, **row}
-        if number == most:
-            return
 
 
 def dialogue(prompt: str, answer: str) -> list[dict[str, str]]:

@@ -104,10 +104,10 @@ def test_rows_are_written_as_they_are_made_and_seen_when_they_are_whole(
 ) -> None:
     with pytest.raises(RuntimeError, match="half way"):
         generate_tasks(spec(tmp_path, kind="failing"), None, Listener())
-    [partial] = tmp_path.glob("generated/*/*/.rows.jsonl.partial")
+    [partial] = tmp_path.glob("generated/*/*/*/.rows.jsonl.partial")
     assert partial.read_bytes().count(b"\n") == 25
-    assert not list(tmp_path.glob("generated/*/*/rows.jsonl"))
-    assert not list(tmp_path.glob("generated/*/*/manifest.json"))
+    assert not list(tmp_path.glob("generated/*/*/*/rows.jsonl"))
+    assert not list(tmp_path.glob("generated/*/*/*/manifest.json"))
 
 
 def test_the_manifest_says_what_rows_were_made_of(tmp_path: Path, plugins: Plugins) -> None:

@@ -413,3 +413,21 @@ def test_a_model_is_named_without_its_place() -> None:
         {"topics": ["a"], "model": {"name": "local", "options": {"path": "/a/b/tiny"}}},
     )
     assert asking.model_name(local.options.model) == "tiny"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_more_is_asked_than_is_wanted(name: str, make: Make, seeds: str, server: ChatServer) -> None:
+    options = options_of(name, seeds) | {"samples": 2, "round": 16}
+    rows, counts = make(name, **options)
+    assert len(rows) == counts["kept"] == 2
+    # prompts, refined prompts and solutions; tasks, kinds and instances; subtopics, and two exchanges of two sessions
+    assert server.requests == {"code-exercises": 1 + 1 + 2, "self-instruct": 1 + 2 + 2, "camel": 1 + 8}[name]
+
+
+@pytest.mark.parametrize("name", ["code-exercises", "self-instruct"])
+def test_more_rows_cost_only_what_is_new(name: str, make: Make, seeds: str, server: ChatServer) -> None:
+    options = options_of(name, seeds)
+    some, _ = make(name, **options | {"samples": 5})
+    more, _ = make(name, **options)
+    assert more[: len(some)] == some
+    assert max(server.counts().values()) == 1

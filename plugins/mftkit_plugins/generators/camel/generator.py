@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from contextlib import ExitStack
 from functools import partial
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
@@ -104,7 +105,7 @@ class Camel(mftkit.DataGenerator):
             if options.student_model not in (None, options.model):
                 student = stack.enter_context(context.chat(options.student_model))
             made = _Sessions(options, context, student, teacher).rows()
-            yield from asking.numbered(made, NAME, context.task, options.samples or -1)
+            yield from asking.numbered(islice(made, options.samples), NAME, context.task)
 
 
 class _Sessions:
@@ -126,19 +127,29 @@ class _Sessions:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of all sessions, those side by side one after the other."""
-        sessions = [self.session(number, topic) for number, topic in enumerate(self.topics(), 1)]
-        size = self.options.round
-        barren = asking.Barren()
-        for number, start in enumerate(range(0, len(sessions), size), 1):
-            together = sessions[start : start + size]
+        sessions = iter([self.session(number, topic) for number, topic in enumerate(self.topics(), 1)])
+        barren, rows = asking.Barren(), 0
+        for number in count(1):
+            together = list(islice(sessions, self.sessions_wanted(rows)))
+            if not together:
+                return
             for _ in range(self.options.goal):
                 self.exchange([session for session in together if not session.over])
             made = [row for session in together for row in self.of(session, number)]
             for row in made:
                 self.report(kept=1)
                 yield row
+            rows += len(made)
             if barren.after(len(made)):
                 return
+
+    def sessions_wanted(self, rows: int) -> int:
+        """How many more are worked on together, where there are so many rows."""
+        options = self.options
+        if options.samples is None:
+            return options.round
+        each = options.goal if options.rows == "exchange" else 1
+        return min(options.round, -(-max(0, options.samples - rows) // each))
 
     def topics(self) -> list[str]:
         """All subtopics, in an order drawn from the seed."""

@@ -101,7 +101,7 @@ class CodeExercises(mftkit.DataGenerator):
         """Rows ``{"id", "data_name", "generator", "topic", "model", "round", "group", "messages"}``."""
         with context.chat(self.options.model) as chat:
             made = _Rounds(self.options, context, chat).rows()
-            yield from asking.numbered(made, NAME, context.task, self.options.samples)
+            yield from asking.numbered(made, NAME, context.task)
 
 
 class _Rounds:
@@ -117,15 +117,17 @@ class _Rounds:
         self.model = asking.model_name(options.model)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Rows without end, unless nothing more comes of the model."""
-        drawn, barren = self.drawn(), asking.Barren()
+        """As many rows as are wanted, unless nothing more comes of the model."""
+        drawn, barren, left = self.drawn(), asking.Barren(), self.options.samples
         for number in count(1):
             made = 0
-            for row in self.round(number, list(islice(drawn, self.options.round))):
+            prompts = min(self.options.round, -(-left // self.options.exercises))  # no more than are wanted
+            for row in self.round(number, list(islice(drawn, prompts)), left):
                 made += 1
                 self.report(kept=1)
                 yield row
-            if barren.after(made):
+            left -= made
+            if not left or barren.after(made):
                 return
 
     def drawn(self) -> Iterator[tuple[str, str]]:
@@ -136,8 +138,8 @@ class _Rounds:
                 template, level = drawn.choice(self.options.templates), drawn.choice(self.options.levels)
                 yield topic, template.format(topic=topic, language=self.topics.language, level=level)
 
-    def round(self, number: int, chosen: list[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-        exercises = self.exercises(number, self.refined(number, chosen))
+    def round(self, number: int, chosen: list[tuple[str, str]], most: int) -> Iterator[dict[str, Any]]:
+        exercises = self.exercises(number, self.refined(number, chosen))[:most]
         requests = [
             mftkit.ChatRequest.of(
                 prompts.SOLUTION.format(language=self.topics.language, exercise=exercise.text),

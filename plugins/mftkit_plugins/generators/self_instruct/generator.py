@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -102,7 +102,7 @@ class SelfInstruct(mftkit.DataGenerator):
         seeds = read_seeds(self.options.seeds)
         with context.chat(self.options.model) as chat:
             made = _Rounds(self.options, seeds, context, chat).rows()
-            yield from asking.numbered(made, NAME, context.task, self.options.samples)
+            yield from asking.numbered(made, NAME, context.task)
 
 
 class _Rounds:
@@ -127,38 +127,40 @@ class _Rounds:
         self.blocked = re.compile(rf"\b(?:{words})\b", re.IGNORECASE) if words else None
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Rows without end, unless nothing more comes of the model."""
-        barren = asking.Barren()
+        """As many rows as are wanted, unless nothing more comes of the model."""
+        barren, left = asking.Barren(), self.options.samples
         for number in count(1):
             made = 0
-            for row in self.round(number):
+            for row in islice(self.round(number, left), left):
                 made += 1
                 self.report(kept=1)
                 yield row
-            if barren.after(made):
+            left -= made
+            if not left or barren.after(made):
                 return
 
-    def round(self, number: int) -> Iterator[dict[str, Any]]:
+    def round(self, number: int, most: int) -> Iterator[dict[str, Any]]:
         drawn = random.Random(f"{self.seed}:{number}")
-        new = self.instructions(number, drawn)
+        wanted = -(-most // self.options.instances)
+        new = self.instructions(number, drawn, wanted)
         kinds = self.kinds(number, new, drawn)
         known = [(text, kind) for text, kind in zip(new, kinds, strict=True) if kind is not None]
         for (text, kind), found in zip(known, self.instances(number, known, drawn), strict=True):
             for given, output in found:
                 yield self.row(number, text, kind, given, output)
 
-    def instructions(self, number: int, drawn: random.Random) -> list[str]:
-        """The new tasks of a round, all unlike each other and those before."""
+    def instructions(self, number: int, drawn: random.Random, wanted: int) -> list[str]:
+        """The new tasks of a round, no more than are wanted, all unlike each other and those before."""
         requests = [
             mftkit.ChatRequest.of(
                 prompts.instructions(self.shown(drawn), self.options.asked), f"round {number} tasks {index}"
             )
-            for index in range(self.options.round)
+            for index in range(min(self.options.round, -(-wanted // self.options.asked)))
         ]
         replies = self.asking(stage="tasks", parse=_listed).all(requests)
         new = [text for listed in replies for text in listed or () if self.is_new(text)]
         self.made += new
-        return new
+        return new[:wanted]
 
     def shown(self, drawn: random.Random) -> list[str]:
         made = drawn.sample(self.made, min(self.options.shown_made, len(self.made)))

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import mftkit
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    import mftkit
 
 Result = TypeVar("Result")
 
@@ -42,23 +42,35 @@ class Asking(Generic[Result]):
         """What the replies say, in the order of the requests; None for one that is given up.
 
         Each reply is judged in order, and those of no use are asked for again together, with another key, so
-        that a stopped generation asks the very same.
+        that a stopped generation asks the very same. Where the budget ends after some replies, those are used;
+        else BudgetSpent is raised.
         """
         found: list[Result | None] = [None] * len(requests)
-        open_ = dict(enumerate(requests))
+        left = dict(enumerate(requests))
         for number in range(self.tries):
-            again = {}
-            asked = [replace(request, key=f"{request.key or ''} try {number}") for request in open_.values()]
-            for index, reply in zip(list(open_), self.chat.ask_all(asked), strict=True):
-                try:
-                    found[index] = self._judged(reply)
-                except BadReply as bad:
-                    self._count(str(bad))
-                    if reply.finish_reason != "context":  # the same messages stay too long
-                        again[index] = open_[index]
-            open_ = again
+            try:
+                left = self._wave(left, number, found)
+            except mftkit.BudgetSpent:
+                if found.count(None) == len(found):
+                    raise
+                return found  # what was paid for is used; the next request raises again
         self._count("given up", found.count(None))
         return found
+
+    def _wave(
+        self, left: dict[int, mftkit.ChatRequest], number: int, found: list[Result | None]
+    ) -> dict[int, mftkit.ChatRequest]:
+        """Ask what is left, by index, for the n-th time; returns what is to be asked again."""
+        again = {}
+        asked = [replace(request, key=f"{request.key or ''} try {number}") for request in left.values()]
+        for index, reply in zip(list(left), self.chat.ask_all(asked), strict=True):
+            try:
+                found[index] = self._judged(reply)
+            except BadReply as bad:
+                self._count(str(bad))
+                if reply.finish_reason != "context":  # the same messages stay too long
+                    again[index] = left[index]
+        return again
 
     def _judged(self, reply: mftkit.Reply) -> Result:
         if reply.finish_reason == "context":

@@ -431,3 +431,31 @@ def test_more_rows_cost_only_what_is_new(name: str, make: Make, seeds: str, serv
     more, _ = make(name, **options)
     assert more[: len(some)] == some
     assert max(server.counts().values()) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_budget_paid_for_is_used(
+    name: str, make: Make, seeds: str, server: ChatServer, tmp_path: Path
+) -> None:
+    """Every good solution, instance or answer that came becomes a row, also in the round that the budget ends in."""
+    options = options_of(name, seeds) | {"round": 16}
+    whole, _ = make(name, **options, directory="whole")
+    last = {"code-exercises": "Solve this", "self-instruct": "Make up", "camel": "You are an experienced"}[
+        name
+    ]
+    server.bodies.clear()
+    [replies] = (tmp_path / "whole").glob("replies-*.jsonl")
+    spent = [json.loads(line) for line in replies.read_text().splitlines()]
+    tokens = sum(reply["prompt_tokens"] + reply["completion_tokens"] for reply in spent)
+    # at its longest the last request takes more than it did, so there is no room for it
+    chat = {"model": MODEL, "base_url": server.url, "reply_tokens": 50, "max_tokens": tokens}
+    generator = plugins.build(
+        "data-generator", name, {**options, "model": {"name": "openai", "options": chat}}
+    )
+    rows: list[dict[str, Any]] = []
+    context = mftkit.GenerationContext(7, "a-task", tmp_path / "some", lambda **_: None)
+    with pytest.raises(mftkit.BudgetSpent):
+        rows.extend(generator.rows(context))  # extends until it is raised
+    paid = [body for body in server.bodies if body["messages"][0]["content"].startswith(last)]
+    pairs = [turn for row in rows for turn in row["messages"] if turn["role"] == "assistant"]
+    assert 0 < len(pairs) == len(paid) < sum(len(row["messages"]) // 2 for row in whole)

@@ -133,15 +133,25 @@ class _Sessions:
             together = list(islice(sessions, self.sessions_wanted(rows)))
             if not together:
                 return
-            for _ in range(self.options.goal):
-                self.exchange([session for session in together if not session.over])
+            spent = self.talk(together)
             made = [row for session in together for row in self.of(session, number)]
             for row in made:
                 self.report(kept=1)
                 yield row
             rows += len(made)
+            if spent is not None:
+                raise spent
             if barren.after(len(made)):
                 return
+
+    def talk(self, sessions: list[Session]) -> mftkit.BudgetSpent | None:
+        """All exchanges of sessions side by side; the end of the budget ends them, with what was said."""
+        try:
+            for _ in range(self.options.goal):
+                self.exchange([session for session in sessions if not session.over])
+        except mftkit.BudgetSpent as spent:
+            return spent
+        return None
 
     def sessions_wanted(self, rows: int) -> int:
         """How many more are worked on together, where there are so many rows."""

@@ -24,11 +24,16 @@ Result = TypeVar("Result")
 
 
 class Passing(Exception):  # noqa: N818 - no error yet
-    """A failure that may pass; ``wait`` is the server's Retry-After, seconds or a date, if it gave one."""
+    """A failure that may pass.
 
-    def __init__(self, what: str, wait: str | None = None) -> None:
+    ``wait`` is the server's Retry-After, seconds or a date, if it gave one; ``crowded`` says that the server
+    is well, and has too many requests.
+    """
+
+    def __init__(self, what: str, wait: str | None = None, *, crowded: bool = False) -> None:
         super().__init__(what)
         self.wait = None if wait is None else _seconds(wait)
+        self.crowded = crowded
 
 
 class Retries:
@@ -42,21 +47,29 @@ class Retries:
         self._lock = threading.Lock()
         self._until = 0.0  # no request is made before
         self._told = -BETWEEN
-        self._answered = False
+        self._answers = 0
         self._stopped = threading.Event()
 
     def run(self, ask: Callable[[], Result]) -> Result:
-        """The result of ``ask``. Raises ChatError once it has failed too often."""
-        for tries in range(self._retries + 1):
+        """The result of ``ask``. Raises ChatError once it has failed too often.
+
+        Where there are too many requests, and others are answered between its tries, it only waits its turn.
+        """
+        tries = seen = 0
+        while True:
             self._wait()
             try:
                 result = ask()
             except Passing as failure:
+                if failure.crowded and self._answers > seen:
+                    tries = 0
+                seen = self._answers
                 self._failed(failure, tries)
+                tries += 1
             else:
-                self._answered = True
+                with self._lock:
+                    self._answers += 1
                 return result
-        raise AssertionError("the last failure raises")
 
     def tell(self, line: str) -> None:
         """Show a line, whatever was told before."""
@@ -92,7 +105,7 @@ class Retries:
 
     def _given_up(self, failure: Passing) -> mftkit.ChatError:
         tried = f"{self._retries + 1} tries" if self._retries else "1 try"
-        if self._answered:
+        if self._answers:
             what = f"{self._where} no longer answers ({tried}): {failure}"
             return mftkit.ChatError(f"{what}; what was answered is kept: run again to go on from here", 1)
         return mftkit.ChatError(f"{self._where} does not answer ({tried}): {failure}; is base_url right?")

@@ -57,7 +57,7 @@ class Server(mftkit.ChatModel):
         """Seconds that the server may be silent in a request before it is tried again."""
         retries: int = Field(default=7, ge=0)
         """Times that a request is tried again which fails for a reason that may pass: no connection, a time
-        limit, too many requests, a fault of the server, a reply that is no reply."""
+        limit, too many requests while no other is answered, a fault of the server, a reply that is no reply."""
         longest_wait: float = Field(default=60.0, gt=0)
         """Seconds: most between two tries. A server that asks for more (Retry-After) ends the generation."""
         limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -175,7 +175,7 @@ class Server(mftkit.ChatModel):
         if code == "insufficient_quota":
             return mftkit.ChatError(f"{where}: the account's quota is used up ({status}): {said}", 1)
         if status in (408, 409, 429) or status >= 500:
-            return Passing(f"{status}: {said}", wait)
+            return Passing(f"{status}: {said}", wait, crowded=status == 429)
         if status in (401, 403):
             way = (
                 f"refuses the key in {variable}"

@@ -6,12 +6,15 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from email.utils import formatdate
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import mftkit
 from chat_server import MODEL, Answer, ChatServer, serving
+from mftkit.chat.ledger import Ledger
+from mftkit.chat.session import Chat
 from mftkit_plugins.chat_models import retrying
 from mftkit_plugins.chat_models.server import Server
 
@@ -147,6 +150,30 @@ def test_one_refusal_holds_up_all_requests(connect: Callable[..., Server]) -> No
         model._retries._until = time.monotonic() + 0.5
         model.reply(ASK)
         assert server.times[1] - server.times[0] >= 1.4
+
+
+def test_many_requests_at_a_server_that_takes_few_wait_their_turn(
+    connect: Callable[..., Server], tmp_path: Path
+) -> None:
+    taken: list[float] = []
+
+    def script(body: dict[str, Any], _number: int) -> Answer:
+        now = time.monotonic()
+        if taken and now - taken[-1] < 0.04:
+            return Answer(status=429, error={"message": "25 requests a second"})
+        taken.append(now)
+        return Answer(body["messages"][-1]["content"])
+
+    with serving(script) as server:
+        model = Server(
+            Server.Options(model=MODEL, base_url=server.url, concurrency=8, retries=3, longest_wait=0.02)
+        )
+        with Chat(model, Ledger(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
+            texts = [reply.text for reply in chat.ask_all(mftkit.ChatRequest.of(str(i)) for i in range(24))]
+        refused = server.requests - len(taken)
+    assert texts == [str(i) for i in range(24)]
+    assert len(taken) == 24
+    assert refused > 24
 
 
 def test_a_wait_that_is_too_long_ends_it(connect: Callable[..., Server]) -> None:

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mftkit import testing as testing
+    from mftkit.chat.session import Chat
     from mftkit.hookspecs import Register, RunInfo
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.chat import BudgetSpent, ChatError, ChatModel, ChatOptions, ChatRequest, Reply
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
     from mftkit.interfaces.generator import DataGenerator, GenerationContext
     from mftkit.interfaces.loss import Loss, Tokens, Totals
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from mftkit.models import load_model
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
+    from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
+    from mftkit.spec.references import ChatModelRef
     from mftkit.training.collate import collate
     from mftkit.training.run import run
     from mftkit_registry import MftError, hookimpl
@@ -31,6 +35,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Balancer": "mftkit.interfaces.balancer",
     "Batch": "mftkit.interfaces.tokenization",
+    "BudgetSpent": "mftkit.interfaces.chat",
+    "Chat": "mftkit.chat.session",
+    "ChatError": "mftkit.interfaces.chat",
+    "ChatModel": "mftkit.interfaces.chat",
+    "ChatModelRef": "mftkit.spec.references",
+    "ChatOptions": "mftkit.interfaces.chat",
+    "ChatRequest": "mftkit.interfaces.chat",
     "Component": "mftkit.interfaces.component",
     "DataGenerator": "mftkit.interfaces.generator",
     "GenerationContext": "mftkit.interfaces.generator",
@@ -44,9 +55,11 @@ _HOMES = {
     "NativeAdapter": "mftkit.models.native",
     "Options": "mftkit.interfaces.component",
     "Register": "mftkit.hookspecs",
+    "Reply": "mftkit.interfaces.chat",
     "RunInfo": "mftkit.hookspecs",
     "Sample": "mftkit.interfaces.tokenization",
     "SpecPath": "mftkit.interfaces.component",
+    "SpecPathOrHubId": "mftkit.spec.paths",
     "TaskInfo": "mftkit.interfaces.component",
     "TokenizationMode": "mftkit.interfaces.tokenization",
     "Tokens": "mftkit.interfaces.loss",
@@ -63,6 +76,13 @@ _HOMES = {
 __all__ = [
     "Balancer",
     "Batch",
+    "BudgetSpent",
+    "Chat",
+    "ChatError",
+    "ChatModel",
+    "ChatModelRef",
+    "ChatOptions",
+    "ChatRequest",
     "Component",
     "DataGenerator",
     "GenerationContext",
@@ -76,9 +96,11 @@ __all__ = [
     "NativeAdapter",
     "Options",
     "Register",
+    "Reply",
     "RunInfo",
     "Sample",
     "SpecPath",
+    "SpecPathOrHubId",
     "TaskInfo",
     "TokenizationMode",
     "Tokens",

@@ -27,5 +27,6 @@ DATA_GENERATOR = Kind(
 )
 TUNING = Kind("tuning", "register_tunings", "mftkit.interfaces.tuning:Tuning")
 TRACKER = Kind("tracker", "register_trackers", "mftkit.interfaces.tracker:Tracker")
+CHAT_MODEL = Kind("chat-model", "register_chat_models", "mftkit.interfaces.chat:ChatModel")
 
-KINDS = (MODEL_ADAPTER, TOKENIZATION_MODE, LOSS, BALANCER, DATA_GENERATOR, TUNING, TRACKER)
+KINDS = (MODEL_ADAPTER, TOKENIZATION_MODE, LOSS, BALANCER, DATA_GENERATOR, TUNING, TRACKER, CHAT_MODEL)

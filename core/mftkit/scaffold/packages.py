@@ -47,6 +47,12 @@ KINDS = {
     ),
     kinds.TUNING.name: Template("Tuning", "tuning", "TuningConformance", '"tuning": {}'),
     kinds.TRACKER.name: Template("Tracker", "tracker", "TrackerConformance", '"trackers": [{}]'),
+    kinds.CHAT_MODEL.name: Template(
+        "Model",
+        "model",
+        "ChatModelConformance",
+        '"tasks": [{{"generator": {{"options": {{"model": {}, ...}}}}}}]',
+    ),
 }
 
 

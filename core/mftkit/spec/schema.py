@@ -72,6 +72,7 @@ class _Places:
             self.tell(f'{registration.kind} "{registration.name}" is left out of the schema: {error}')
             return None
         definitions = options.pop("$defs", {})
+        options, definitions = self.filled(options), self.filled(definitions)
         self.definitions.update({prefix + name: definition for name, definition in definitions.items()})
         options.pop("title", None)
         if model is Options:  # the base describes itself, not a component

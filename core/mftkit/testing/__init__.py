@@ -13,6 +13,7 @@ In a plugin's tests, collected by pytest::
 
 from mftkit.testing.adapters import ModelAdapterConformance
 from mftkit.testing.balancers import BalancerConformance
+from mftkit.testing.chat_models import ChatModelConformance
 from mftkit.testing.conformance import Conformance
 from mftkit.testing.expectations import ConformanceError, ConformanceWarning
 from mftkit.testing.generators import DataGeneratorConformance
@@ -23,6 +24,7 @@ from mftkit.testing.tunings import TuningConformance
 
 __all__ = [
     "BalancerConformance",
+    "ChatModelConformance",
     "Conformance",
     "ConformanceError",
     "ConformanceWarning",

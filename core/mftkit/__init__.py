@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mftkit.hookspecs import Register, RunInfo
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
+    from mftkit.interfaces.data_filter import DataFilter, FilterContext
+    from mftkit.interfaces.executor import Execution, Executor, Limits, Program
     from mftkit.interfaces.generator import DataGenerator, GenerationContext
     from mftkit.interfaces.loss import Loss, Tokens, Totals
     from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from mftkit.models import load_model
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
+    from mftkit.spec.references import ExecutorPlace as ExecutorRef
     from mftkit.training.collate import collate
     from mftkit.training.run import run
     from mftkit_registry import MftError, hookimpl
@@ -32,10 +35,16 @@ _HOMES = {
     "Balancer": "mftkit.interfaces.balancer",
     "Batch": "mftkit.interfaces.tokenization",
     "Component": "mftkit.interfaces.component",
+    "DataFilter": "mftkit.interfaces.data_filter",
     "DataGenerator": "mftkit.interfaces.generator",
+    "Execution": "mftkit.interfaces.executor",
+    "Executor": "mftkit.interfaces.executor",
+    "ExecutorRef": "mftkit.spec.references",
+    "FilterContext": "mftkit.interfaces.data_filter",
     "GenerationContext": "mftkit.interfaces.generator",
     "Head": "mftkit.interfaces.model",
     "Layout": "mftkit.interfaces.tokenization",
+    "Limits": "mftkit.interfaces.executor",
     "LoadRequest": "mftkit.interfaces.model",
     "Loss": "mftkit.interfaces.loss",
     "MftError": "mftkit_registry",
@@ -43,6 +52,7 @@ _HOMES = {
     "ModelAdapter": "mftkit.interfaces.model",
     "NativeAdapter": "mftkit.models.native",
     "Options": "mftkit.interfaces.component",
+    "Program": "mftkit.interfaces.executor",
     "Register": "mftkit.hookspecs",
     "RunInfo": "mftkit.hookspecs",
     "Sample": "mftkit.interfaces.tokenization",
@@ -64,10 +74,16 @@ __all__ = [
     "Balancer",
     "Batch",
     "Component",
+    "DataFilter",
     "DataGenerator",
+    "Execution",
+    "Executor",
+    "ExecutorRef",
+    "FilterContext",
     "GenerationContext",
     "Head",
     "Layout",
+    "Limits",
     "LoadRequest",
     "Loss",
     "MftError",
@@ -75,6 +91,7 @@ __all__ = [
     "ModelAdapter",
     "NativeAdapter",
     "Options",
+    "Program",
     "Register",
     "RunInfo",
     "Sample",

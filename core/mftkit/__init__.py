@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mftkit import testing as testing
+    from mftkit.chat.session import Chat
     from mftkit.hookspecs import Register, RunInfo
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.chat import BudgetSpent, ChatError, ChatModel, ChatOptions, ChatRequest, Reply
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
     from mftkit.interfaces.data_filter import DataFilter, FilterContext
     from mftkit.interfaces.executor import Execution, Executor, Limits, Program
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from mftkit.models import load_model
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
-    from mftkit.spec.references import ExecutorPlace as ExecutorRef
+    from mftkit.spec.references import ChatModelRef, ExecutorRef
     from mftkit.training.collate import collate
     from mftkit.training.run import run
     from mftkit_registry import MftError, hookimpl
@@ -34,6 +36,13 @@ if TYPE_CHECKING:
 _HOMES = {
     "Balancer": "mftkit.interfaces.balancer",
     "Batch": "mftkit.interfaces.tokenization",
+    "BudgetSpent": "mftkit.interfaces.chat",
+    "Chat": "mftkit.chat.session",
+    "ChatError": "mftkit.interfaces.chat",
+    "ChatModel": "mftkit.interfaces.chat",
+    "ChatModelRef": "mftkit.spec.references",
+    "ChatOptions": "mftkit.interfaces.chat",
+    "ChatRequest": "mftkit.interfaces.chat",
     "Component": "mftkit.interfaces.component",
     "DataFilter": "mftkit.interfaces.data_filter",
     "DataGenerator": "mftkit.interfaces.generator",
@@ -54,6 +63,7 @@ _HOMES = {
     "Options": "mftkit.interfaces.component",
     "Program": "mftkit.interfaces.executor",
     "Register": "mftkit.hookspecs",
+    "Reply": "mftkit.interfaces.chat",
     "RunInfo": "mftkit.hookspecs",
     "Sample": "mftkit.interfaces.tokenization",
     "SpecPath": "mftkit.interfaces.component",
@@ -73,6 +83,13 @@ _HOMES = {
 __all__ = [
     "Balancer",
     "Batch",
+    "BudgetSpent",
+    "Chat",
+    "ChatError",
+    "ChatModel",
+    "ChatModelRef",
+    "ChatOptions",
+    "ChatRequest",
     "Component",
     "DataFilter",
     "DataGenerator",
@@ -93,6 +110,7 @@ __all__ = [
     "Options",
     "Program",
     "Register",
+    "Reply",
     "RunInfo",
     "Sample",
     "SpecPath",

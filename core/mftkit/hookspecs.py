@@ -86,6 +86,11 @@ def register_executors(register: Register) -> None:
 
 
 @hookspec
+def register_chat_models(register: Register) -> None:
+    """Give chat models, subclasses of ``mftkit.ChatModel``."""
+
+
+@hookspec
 def on_run_start(run: RunInfo) -> None:
     """Before the first step, also of a run that goes on from a checkpoint."""
 

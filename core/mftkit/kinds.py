@@ -31,6 +31,7 @@ DATA_FILTER = Kind(
     "data-filter", "register_data_filters", "mftkit.interfaces.data_filter:DataFilter", aliases=("filter",)
 )
 EXECUTOR = Kind("executor", "register_executors", "mftkit.interfaces.executor:Executor", reserved=("auto",))
+CHAT_MODEL = Kind("chat-model", "register_chat_models", "mftkit.interfaces.chat:ChatModel")
 
 KINDS = (
     MODEL_ADAPTER,
@@ -42,4 +43,5 @@ KINDS = (
     TRACKER,
     DATA_FILTER,
     EXECUTOR,
+    CHAT_MODEL,
 )

@@ -60,7 +60,11 @@ def _key(spec: Spec, task: TaskSpec, sources: Sequence[Source], filters: Sequenc
         "seed": spec.seed,
         "task": task.name,
     }
-    return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
+    return _digest(made_of)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def _identity(ref: ComponentRef, made: DataFilter) -> dict[str, Any]:
@@ -99,6 +103,7 @@ class _Pass:
         with ExitStack() as stack:
             for stage in stages:
                 told = f"{stage.name} of {self.task.name}"
+                stack.callback(stage.close)
                 rows = stage.apply(rows, stack.enter_context(self.reporter.progress(told, None)))
             for row in rows:
                 lines.append(_line(row, stages[-1].name))
@@ -113,7 +118,8 @@ class _Pass:
         work = directory / "work" / f"{number}-{name}"
         with disk_errors(work, ELSEWHERE):
             work.mkdir(parents=True, exist_ok=True)
-        return Stage(name, made, self.spec.seed, self.task.name, work, self.reporter)
+        replies = directory.parent / "replies" / f"{_digest([self.task.name, name])}-{name}"
+        return Stage(name, made, self.spec.seed, self.task.name, (work, replies), self.reporter)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of all sources that can be read; a bad one is told with the place where the user wrote it."""

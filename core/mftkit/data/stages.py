@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from mftkit.data.storage import locked
 from mftkit.execution import choose_executor
 from mftkit.interfaces.data_filter import FilterContext
 
@@ -14,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from mftkit.chat import Chat
     from mftkit.interfaces.data_filter import DataFilter
     from mftkit.reporter import Reporter
+    from mftkit.spec.references import ChatRef
 
 SAMPLES = 3
 """Rows of each reason that are kept for the report."""
@@ -28,8 +32,15 @@ class Stage:
     """Counts around a filter."""
 
     def __init__(
-        self, name: str, made: DataFilter, seed: int, task: str, directory: Path, reporter: Reporter
+        self,
+        name: str,
+        made: DataFilter,
+        seed: int,
+        task: str,
+        places: tuple[Path, Path],
+        reporter: Reporter,
     ) -> None:
+        """``places``: of the filter for these rows and options, and of the replies of chat models."""
         self.name = name
         self.seen = 0
         self.kept = 0
@@ -39,11 +50,13 @@ class Stage:
         self.counts: Counter[str] = Counter()
         self.notes: list[str] = []
         self._filter = made
+        self._replies = places[1]
+        self._stack: ExitStack | None = None
         self._reporter = reporter
         self._context = FilterContext(
             seed=seed,
             task=task,
-            directory=directory,
+            directory=places[0],
             drop=self.drop,
             report=lambda **more: self.counts.update(more),
             note=self.note,
@@ -77,9 +90,19 @@ class Stage:
             self.notes.append(message)
             self._reporter.note(f"filter {self.name}: {message}")
 
-    def chat(self, wanted: Any) -> Any:
-        """The chat model that an option names."""
-        raise NotImplementedError(f"{self.name} asks for {wanted}")
+    def chat(self, wanted: ChatRef) -> Chat:
+        """The chat model that an option names; for one process at a time, until the stage is closed."""
+        from mftkit.chat import open_chat
+
+        if self._stack is None:
+            self._stack = ExitStack()
+            self._stack.enter_context(locked(self._replies, self._reporter))
+        return self._stack.enter_context(open_chat(wanted, self._replies, self.note))
+
+    def close(self) -> None:
+        """What was opened for the filter."""
+        if self._stack is not None:
+            self._stack.close()
 
     def found(self) -> dict[str, Any]:
         """As the manifest has it. "seconds" are of this stage and of those that it draws from."""

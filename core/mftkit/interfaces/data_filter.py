@@ -9,10 +9,11 @@ from mftkit.interfaces.component import Component
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from mftkit.chat import Chat
     from mftkit.interfaces.executor import Executor
+    from mftkit.spec.references import ChatRef, ComponentRef
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,10 @@ class FilterContext:
     """``report(repaired=1)``: adds to other counts that the user is shown."""
     note: Callable[[str], None]
     """Something that the user and the report are told once."""
-    chat: Callable[[Any], AbstractContextManager[Any]]
-    """``with context.chat(options.model) as chat``: opens the chat model that an option names; ``chat`` has
-    ``ask(messages, key=...)`` and ``ask_all(requests)``."""
-    executor: Callable[[Any], Executor]
+    chat: Callable[[ChatRef], Chat]
+    """``with context.chat(options.model) as chat``: opens the chat model that an option of type ``ChatModelRef``
+    names. Its replies are kept for this task and filter, whatever its other options: none is paid twice."""
+    executor: Callable[[ComponentRef], Executor]
     """``context.executor(options.isolation)``: what runs programs, for an option of type ``ExecutorRef``; which
     one it is gets told. Raises MftError where none can be used, or only one that isolates weakly and the user has
     not allowed that."""

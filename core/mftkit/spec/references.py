@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
@@ -45,6 +45,12 @@ class TuningRef(ComponentRef):
     def flat(self) -> dict[str, Any]:
         """As it stands in a spec."""
         return {"method": self.name, **self.options}
+
+
+class ChatRef(ComponentRef):
+    """A chat model; also the type of an option of a generator or a filter that asks one."""
+
+    kind: ClassVar[Kind] = kinds.CHAT_MODEL
 
 
 def unnamed() -> Any:
@@ -152,6 +158,11 @@ def _auto(value: Any, plain: Any, info: ValidationInfo, kind: Kind) -> Component
     return _nested(given, plain, info, kind)
 
 
+def _chat_model(value: Any, plain: Any, info: ValidationInfo, kind: Kind) -> ChatRef:
+    """As ``_nested``, in a component's own options."""
+    return ChatRef(**_nested(value, plain, info, kind).model_dump())
+
+
 def _place(kind: Kind, read: Callable[..., ComponentRef]) -> Any:
     return WrapValidator(partial(read, kind=kind)), WithJsonSchema({KIND_KEY: kind.name})
 
@@ -162,6 +173,7 @@ TokenizationRef = Annotated[ComponentRef, *_place(kinds.TOKENIZATION_MODE, _nest
 GeneratorRef = Annotated[ComponentRef, *_place(kinds.DATA_GENERATOR, _nested)]
 TrackerRef = Annotated[ComponentRef, *_place(kinds.TRACKER, _nested)]
 FilterRef = Annotated[ComponentRef, *_place(kinds.DATA_FILTER, _nested)]
-ExecutorPlace = Annotated[ComponentRef, *_place(kinds.EXECUTOR, _auto)]
+ExecutorRef = Annotated[ComponentRef, *_place(kinds.EXECUTOR, _auto)]
+ChatModelRef = Annotated[ChatRef, *_place(kinds.CHAT_MODEL, _chat_model)]
 AdapterRef = Annotated[ComponentRef, *_place(kinds.MODEL_ADAPTER, _auto)]
 TuningPlace = Annotated[TuningRef, *_place(kinds.TUNING, _flat)]

@@ -29,7 +29,9 @@ def choose_executor(wanted: ComponentRef, tell: Callable[[str], None]) -> Execut
         why = executor.unavailable()
         if why is None:
             _refuse_weak(name, executor, passed_over)
-            told = f"; not available: {'; '.join(passed_over)}" if passed_over and not executor.isolated else ""
+            told = (
+                f"; not available: {'; '.join(passed_over)}" if passed_over and not executor.isolated else ""
+            )
             weakly = "" if executor.isolated else ", which isolates weakly"
             tell(f"programs run in {name}{weakly}{told}")
             return executor

@@ -99,18 +99,20 @@ class _Pass:
         """Write the rows that stay and the manifest, and tell what each stage did."""
         stages = [self.stage(directory, number, made) for number, made in enumerate(filters)]
         rows = self.rows()
-        lines = []
         with ExitStack() as stack:
             for stage in stages:
                 told = f"{stage.name} of {self.task.name}"
                 stack.callback(stage.close)
                 rows = stage.apply(rows, stack.enter_context(self.reporter.progress(told, None)))
-            for row in rows:
-                lines.append(_line(row, stages[-1].name))
+            lines = [_line(row, stages[-1].name) for row in rows]
         text = "".join(lines)
         write_text(directory / "rows.jsonl", text, ELSEWHERE)
         manifest = self.manifest(stages, filters, len(lines), len(text.encode()))
-        write_text(directory / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False, default=str), ELSEWHERE)
+        write_text(
+            directory / "manifest.json",
+            json.dumps(manifest, indent=1, ensure_ascii=False, default=str),
+            ELSEWHERE,
+        )
         self.tell(stages)
 
     def stage(self, directory: Path, number: int, made: DataFilter) -> Stage:

@@ -118,7 +118,9 @@ class Stage:
 
     def lines(self) -> Iterator[str]:
         """What was dropped and why, and a sample of each reason."""
-        counts = ", ".join(f"{what.replace('_', ' ')} {number}" for what, number in sorted(self.counts.items()))
+        counts = ", ".join(
+            f"{what.replace('_', ' ')} {number}" for what, number in sorted(self.counts.items())
+        )
         told = f" ({counts})" if counts else ""
         yield f"filter {self.name}: {self.seen} rows in, {self.kept} kept, {self.seen - self.kept} dropped{told}"
         for reason, number in self.dropped.most_common():

@@ -55,5 +55,6 @@ class DataFilter(Component):
 
     def apply(self, rows: Iterator[dict[str, Any]], context: FilterContext) -> Iterator[dict[str, Any]]:
         """The rows that stay, in their order, each as soon as it is known; those that do not go to
-        ``context.drop``. A row that is changed is a new one: what comes in is left as it is."""
+        ``context.drop``. A row that is changed is a new one: what comes in is left as it is.
+        """
         raise NotImplementedError

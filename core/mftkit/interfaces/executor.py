@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from mftkit.interfaces.component import Component
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PYTHON = "python"
 """As the first word of a command: the executor's Python interpreter."""

@@ -14,7 +14,9 @@ In a plugin's tests, collected by pytest::
 from mftkit.testing.adapters import ModelAdapterConformance
 from mftkit.testing.balancers import BalancerConformance
 from mftkit.testing.conformance import Conformance
+from mftkit.testing.executors import ExecutorConformance
 from mftkit.testing.expectations import ConformanceError, ConformanceWarning
+from mftkit.testing.filters import DataFilterConformance
 from mftkit.testing.generators import DataGeneratorConformance
 from mftkit.testing.losses import LossConformance
 from mftkit.testing.modes import TokenizationModeConformance
@@ -26,7 +28,9 @@ __all__ = [
     "Conformance",
     "ConformanceError",
     "ConformanceWarning",
+    "DataFilterConformance",
     "DataGeneratorConformance",
+    "ExecutorConformance",
     "LossConformance",
     "ModelAdapterConformance",
     "TokenizationModeConformance",

@@ -7,13 +7,14 @@ import os
 import secrets
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit_plugins.executors.launch import ENVIRONMENT, launcher, standard_input
+from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
 from mftkit_plugins.executors.probing import why_not
-from mftkit_plugins.executors.watching import watched
+from mftkit_plugins.executors.watching import PATIENCE, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,16 +52,27 @@ class Bubblewrap(mftkit.Executor):
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
         """Run in fresh namespaces, which end with the program."""
         user = FIRST_USER + secrets.randbelow(1 << 28) if os.geteuid() == 0 else None
-        command = [
-            *self.namespaces(limits),
-            "--",
-            *launcher(sys.executable, program, limits, directory=HOME, uid=user),
-        ]
-        with standard_input(program) as stdin:
-            return watched(command, limits, stdin=stdin, environment={"PATH": os.environ.get("PATH", "")})
+        with Lifeline() as lifeline, standard_input(program) as stdin:
+            inside = launcher(
+                sys.executable,
+                program,
+                # The supervisor counts where it is of the program's user.
+                replace(limits, processes=limits.processes + (user is None)),
+                directory=HOME,
+                uid=user,
+                # bwrap's own --die-with-parent does not see a parent that dies while bwrap starts.
+                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE, "alone": True},
+            )
+            return watched(
+                [*self.namespaces(limits), "--", *inside],
+                limits,
+                stdin=stdin,
+                environment={"PATH": os.environ.get("PATH", "")},
+                pass_fds=(lifeline.end,),
+            )
 
     def namespaces(self, limits: mftkit.Limits) -> list[str]:
-        """bwrap's command line up to the program's."""
+        """Bwrap's command line up to the program's."""
         root = os.geteuid() == 0
         # Root needs no user namespace, and can then give its rights up for good; others need one to have any.
         rights = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
@@ -74,12 +86,12 @@ class Bubblewrap(mftkit.Executor):
             *("--ro-bind", "/usr", "/usr"),
             *_system(),
             *self._readable(),
-            *("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp", *size, HOME),  # noqa: S108
+            *("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp", *size, HOME),
             *("--remount-ro", "/dev", "--remount-ro", "/"),
         ]
 
     def _environment(self) -> Iterator[str]:
-        for name, value in {**ENVIRONMENT, "HOME": HOME, "TMPDIR": "/tmp"}.items():  # noqa: S108
+        for name, value in {**ENVIRONMENT, "HOME": HOME, "TMPDIR": "/tmp"}.items():
             yield from ("--setenv", name, value)
 
     def _readable(self) -> Iterator[str]:

@@ -44,9 +44,7 @@ class Docker(mftkit.Executor):
         """Asks the engines, then tries a program."""
         engine = self._engine()
         if engine is None:
-            return "no engine answers: " + "; ".join(
-                f"{name}: {_silent(name)}" for name in self._engines()
-            )
+            return "no engine answers: " + "; ".join(f"{name}: {_silent(name)}" for name in self._engines())
         return _tried_once(self.options.image, engine)
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
@@ -64,14 +62,14 @@ class Docker(mftkit.Executor):
 
     def command(self, engine: str, name: str, program: mftkit.Program, limits: mftkit.Limits) -> list[str]:
         """The engine's command line."""
-        environment = {**ENVIRONMENT, "HOME": HOME, "TMPDIR": "/tmp"}  # noqa: S108
+        environment = {**ENVIRONMENT, "HOME": HOME, "TMPDIR": "/tmp"}
         room = f"rw,exec,nosuid,nodev,mode=1777,size={limits.disk}"
         inside = launcher(
             "python3",
             program,
             limits,
             directory=HOME,
-            supervise={"lifeline": None, "seconds": limits.seconds + PATIENCE},
+            supervise={"lifeline": None, "seconds": limits.seconds + PATIENCE, "alone": True},
         )
         return [
             *(engine, "run", "--rm", "--interactive", "--name", name, "--pull", "never"),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Self
 
 from mftkit.interfaces.executor import PYTHON
 
@@ -67,3 +68,24 @@ def standard_input(program: mftkit.Program) -> Iterator[IO[bytes]]:
         file.write(_header(program) + program.stdin.encode())
         file.seek(0)
         yield file
+
+
+class Lifeline:
+    """A pipe that nothing is written to: its other end closes when it is cut, or when this process dies."""
+
+    def __init__(self) -> None:
+        self.end, self._held = os.pipe()
+        self._whole = True
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.cut()
+        os.close(self.end)
+
+    def cut(self) -> None:
+        """What hangs on it ends; once or more."""
+        if self._whole:
+            self._whole = False
+            os.close(self._held)

@@ -7,9 +7,9 @@ imports the standard library alone. ``argv[1]`` is a JSON object:
 - ``files``: bytes of a JSON object {path: text} that stand on standard input before the program's own.
 - ``limits``: {name of a resource: number}.
 - ``uid``: whom to become, or null.
-- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``}: stay as the program's parent, and
-  leave no process behind when it ends, when the lifeline closes (whoever held its other end has died), or
-  after the seconds.
+- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``, ``alone``}: stay as the program's parent,
+  and leave no process behind when it ends, when the lifeline closes (whoever held its other end has died), or
+  after the seconds. ``alone``: all processes here are the program's, and end when we do.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def supervise(config: dict[str, Any]) -> int:
         os.setsid()
         enter(config)
     code = _wait(child, config["supervise"])
-    _leave_none(config["uid"])
+    if not config["supervise"]["alone"]:
+        _leave_none(config["uid"])
     return code
 
 
@@ -83,6 +84,8 @@ def _wait(child: int, told: dict[str, Any]) -> int:
     ready: list[int] = []
     while not ready and time.monotonic() < until:
         ready = select.select(watched, [], [], max(0.0, until - time.monotonic()))[0]
+    if ended not in ready and told["alone"]:  # it may be of a user whom we have no right to send a signal
+        return 128 + signal.SIGKILL
     if ended not in ready:
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)

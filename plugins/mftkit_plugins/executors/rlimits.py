@@ -12,10 +12,9 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
 
 import mftkit
-from mftkit_plugins.executors.launch import ENVIRONMENT, launcher, standard_input
+from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
 from mftkit_plugins.executors.probing import why_not
 from mftkit_plugins.executors.watching import PATIENCE, watched
 
@@ -53,7 +52,7 @@ def _run(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> mf
     with tempfile.TemporaryDirectory(prefix="mft-program-", ignore_cleanup_errors=True) as directory:
         if user is not None:
             os.chown(directory, user, user)
-        with _Lifeline() as lifeline, standard_input(program) as stdin:
+        with Lifeline() as lifeline, standard_input(program) as stdin:
             command = launcher(
                 interpreter,
                 program,
@@ -61,7 +60,7 @@ def _run(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> mf
                 directory=directory,
                 uid=user,
                 # Longer than our own clock: it counts only where we are not there any more.
-                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
+                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE, "alone": False},
             )
             command[0] = sys.executable  # the supervisor stays whoever we are
             return watched(
@@ -72,27 +71,6 @@ def _run(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> mf
                 stop=lifeline.cut,
                 pass_fds=(lifeline.end,),
             )
-
-
-class _Lifeline:
-    """A pipe that nothing is written to: its other end closes when it is cut, or when this process dies."""
-
-    def __init__(self) -> None:
-        self.end, self._held = os.pipe()
-        self._whole = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.cut()
-        os.close(self.end)
-
-    def cut(self) -> None:
-        """What hangs on it ends; once or more."""
-        if self._whole:
-            self._whole = False
-            os.close(self._held)
 
 
 def _counted(limits: mftkit.Limits) -> mftkit.Limits:

@@ -58,7 +58,8 @@ def watched(
     if how == "exited" and code == 128 + signal.SIGXCPU:
         how = "time"
     code = 128 - code if code < 0 else code
-    return mftkit.Execution(how, code, *pipes.texts(), time.monotonic() - started)
+    stdout, stderr = pipes.texts()
+    return mftkit.Execution(how, code, stdout, stderr, time.monotonic() - started)
 
 
 def _until_end(process: subprocess.Popen[bytes], pipes: _Pipes, limits: mftkit.Limits, until: float) -> How:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mftkit.models import load_model
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
+    from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
     from mftkit.spec.references import ChatModelRef, ExecutorRef
     from mftkit.training.collate import collate
     from mftkit.training.run import run
@@ -67,6 +68,7 @@ _HOMES = {
     "RunInfo": "mftkit.hookspecs",
     "Sample": "mftkit.interfaces.tokenization",
     "SpecPath": "mftkit.interfaces.component",
+    "SpecPathOrHubId": "mftkit.spec.paths",
     "TaskInfo": "mftkit.interfaces.component",
     "TokenizationMode": "mftkit.interfaces.tokenization",
     "Tokens": "mftkit.interfaces.loss",
@@ -114,6 +116,7 @@ __all__ = [
     "RunInfo",
     "Sample",
     "SpecPath",
+    "SpecPathOrHubId",
     "TaskInfo",
     "TokenizationMode",
     "Tokens",

@@ -87,7 +87,8 @@ class Ledger:
         for line in whole.splitlines():
             try:
                 entry = json.loads(line)
-                self._replies[entry.pop("request")] = Reply(**entry)
+                identity = entry.pop("request")
+                self._replies[identity] = Reply(**entry)
             except (ValueError, KeyError, TypeError, AttributeError):
                 self.damaged += 1
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
@@ -97,7 +97,9 @@ class Chat:
 
     def _open(self, request: ChatRequest) -> _Asked:
         """A request with the place of its reply, which is filled already where the reply is on the disk."""
-        asked = _Asked(request, self._ledger.identify(request), Future())
+        identity = self._ledger.identify(request)
+        seed = int(identity[:8], 16) >> 1  # within 31 bits, which every provider takes
+        asked = _Asked(replace(request, seed=seed), identity, Future())
         known = self._ledger.find(asked.identity)
         if known is not None:
             self._account.from_disk()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mftkit import kinds, plugins
 from mftkit.data.files import FileSource
+from mftkit.data.generation_state import Generation
 from mftkit.data.rows import BadRow, RowError, parse_row
 from mftkit.data.stages import Stage
 from mftkit.data.storage import ELSEWHERE, cache_root, locked
@@ -92,18 +93,19 @@ class _Pass:
 
     def __init__(self, spec: Spec, task: TaskSpec, sources: tuple[Source, ...], reporter: Reporter) -> None:
         self.spec, self.task, self.sources, self.reporter = spec, task, sources, reporter
-        self.read = 0
+        lines = [source.digest().lines for source in sources]
+        goal = None if None in lines else sum(number or 0 for number in lines)
+        self.state = Generation(task.name, "", goal, doing="filtering")
         self.skipped: list[str] = []
 
     def make(self, directory: Path, filters: Sequence[DataFilter]) -> None:
         """Write the rows that stay and the manifest, and tell what each stage did."""
         stages = [self.stage(directory, number, made) for number, made in enumerate(filters)]
         rows = self.rows()
-        with ExitStack() as stack:
+        with self.reporter.generation(self.state) as changed, ExitStack() as stack:
             for stage in stages:
-                told = f"{stage.name} of {self.task.name}"
                 stack.callback(stage.close)
-                rows = stage.apply(rows, stack.enter_context(self.reporter.progress(told, None)))
+                rows = stage.apply(rows, changed)
             lines = [_line(row, stages[-1].name) for row in rows]
         text = "".join(lines)
         write_text(directory / "rows.jsonl", text, ELSEWHERE)
@@ -121,7 +123,7 @@ class _Pass:
         with disk_errors(work, ELSEWHERE):
             work.mkdir(parents=True, exist_ok=True)
         replies = directory.parent / "replies" / f"{_digest([self.task.name, name])}-{name}"
-        return Stage(name, made, self.spec.seed, self.task.name, (work, replies), self.reporter)
+        return Stage(name, made, self.spec.seed, self.task.name, (work, replies), self.state, self.reporter)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of all sources that can be read; a bad one is told with the place where the user wrote it."""
@@ -137,7 +139,7 @@ class _Pass:
                         raise error from None
                     self.skipped.append(str(error))
                     continue
-                self.read += 1
+                self.state.rows += 1
                 yield numbered.value
 
     def manifest(
@@ -151,7 +153,7 @@ class _Pass:
             "task": self.task.name,
             "seed": self.spec.seed,
             "sources": [source.name for source in self.sources],
-            "read": self.read,
+            "read": self.state.rows,
             "skipped": len(self.skipped),
             "rows": kept,
             "bytes": size,
@@ -160,10 +162,9 @@ class _Pass:
 
     def tell(self, stages: Sequence[Stage]) -> None:
         if self.skipped:
+            told = f"{len(self.skipped)} bad rows skipped, {self.state.rows} kept"
             first = "; ".join(self.skipped[:_TOLD])
-            self.reporter.warn(
-                f"task {self.task.name}: {len(self.skipped)} bad rows skipped, {self.read} kept; the first: {first}"
-            )
+            self.reporter.warn(f"task {self.task.name}: {told}; the first: {first}")
         for stage in stages:
             for line in stage.lines():
                 self.reporter.note(f"task {self.task.name}: {line}")

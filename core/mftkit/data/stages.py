@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.chat import Chat
+    from mftkit.data.generation_state import Generation
     from mftkit.interfaces.data_filter import DataFilter
     from mftkit.reporter import Reporter
     from mftkit.spec.references import ChatRef
@@ -38,9 +39,12 @@ class Stage:
         seed: int,
         task: str,
         places: tuple[Path, Path],
+        state: Generation,
         reporter: Reporter,
     ) -> None:
-        """``places``: of the filter for these rows and options, and of the replies of chat models."""
+        """``places``: of the filter for these rows and options, and of the replies of chat models; ``state``: of
+        the whole pass, as it is shown.
+        """
         self.name = name
         self.seen = 0
         self.kept = 0
@@ -50,6 +54,7 @@ class Stage:
         self.counts: Counter[str] = Counter()
         self.notes: list[str] = []
         self._filter = made
+        self._state = state
         self._replies = places[1]
         self._stack: ExitStack | None = None
         self._reporter = reporter
@@ -64,13 +69,13 @@ class Stage:
             executor=lambda wanted: choose_executor(wanted, self.note),
         )
 
-    def apply(
-        self, rows: Iterator[dict[str, Any]], advance: Callable[[int], None]
-    ) -> Iterator[dict[str, Any]]:
-        """The rows that stay."""
+    def apply(self, rows: Iterator[dict[str, Any]], changed: Callable[[], None]) -> Iterator[dict[str, Any]]:
+        """The rows that stay; ``changed`` is called after each row."""
         started = time.monotonic()
-        for row in self._filter.apply(self._counted(rows, advance), self._context):
+        for row in self._filter.apply(self._counted(rows, changed), self._context):
             self.kept += 1
+            self._state.counts[f"{self.name} kept"] += 1
+            changed()
             yield row
         untold = self.seen - self.kept - sum(self.dropped.values())
         if untold > 0:  # a filter that does not say so must not hide it
@@ -80,6 +85,7 @@ class Stage:
     def drop(self, row: dict[str, Any], reason: str, detail: str = "") -> None:
         """A row that is not given on."""
         self.dropped[reason] += 1
+        self._state.counts[f"{self.name} dropped"] += 1
         kept = self.samples.setdefault(reason, [])
         if len(kept) < SAMPLES:
             kept.append({"row": row, **({"detail": detail} if detail else {})})
@@ -97,7 +103,9 @@ class Stage:
         if self._stack is None:
             self._stack = ExitStack()
             self._stack.enter_context(locked(self._replies, self._reporter))
-        return self._stack.enter_context(open_chat(wanted, self._replies, self.note))
+        chat = open_chat(wanted, self._replies, self.note)
+        self._state.chats.append(chat)
+        return self._stack.enter_context(chat)
 
     def close(self) -> None:
         """What was opened for the filter."""
@@ -134,11 +142,11 @@ class Stage:
         return f"{detail}, as: {_shortened(json.dumps(sample['row'], ensure_ascii=False, default=str))}"
 
     def _counted(
-        self, rows: Iterator[dict[str, Any]], advance: Callable[[int], None]
+        self, rows: Iterator[dict[str, Any]], changed: Callable[[], None]
     ) -> Iterator[dict[str, Any]]:
         for row in rows:
             self.seen += 1
-            advance(1)
+            changed()
             yield row
 
 

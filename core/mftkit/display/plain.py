@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mftkit.display.figures import duration, one_line, whole
+from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations, train_line
 from mftkit.display.pace import Pace
 from mftkit.display.plan import plan_text
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from mftkit.data.generation_state import Generation
     from mftkit.training.plan import Plan
     from mftkit.training.trainer import Outcome
 
@@ -59,6 +61,21 @@ class PlainReporter(Reporter):
             raise
         work.finish()
 
+    @contextmanager
+    def generation(self, state: Generation) -> Iterator[Callable[[], None]]:
+        """As other work, with counts and cost."""
+        line = GenerationLine(state)
+        work = _Work(line.description, state.goal, self._messages, line.text)
+
+        def changed() -> None:
+            line.mark()
+            work.advance(0)
+
+        try:
+            yield changed
+        finally:
+            work.stop()
+
     def planned(self, plan: Plan) -> None:
         """The plan: the result of a dry run, else a message."""
         self._total, self._directory = plan.steps, plan.output
@@ -88,8 +105,11 @@ class PlainReporter(Reporter):
 class _Work:
     """One stretch of work; a timer tells of its start, so that work that never advances is told of too."""
 
-    def __init__(self, description: str, total: int | None, stream: TextIO) -> None:
+    def __init__(
+        self, description: str, total: int | None, stream: TextIO, text: Callable[[], str] | None = None
+    ) -> None:
         self._description = description
+        self._text = text
         self._of = f" of {whole(total)}" if total is not None else ""
         self._stream = stream
         self._done = 0
@@ -105,6 +125,9 @@ class _Work:
 
     def _tell(self) -> None:
         self._told = time.monotonic()
+        if self._text is not None:
+            write(self._stream, self._text())
+            return
         told = f": {self._how_far()}" if self._done else " ..."
         write(self._stream, f"{self._description}{told}")
 

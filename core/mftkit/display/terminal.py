@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from mftkit.display.figures import duration, one_line, whole
+from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations
 from mftkit.display.pace import Pace
 from mftkit.display.panel import TrainingPanel
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from mftkit.data.generation_state import Generation
     from mftkit.training.plan import Plan
     from mftkit.training.trainer import Outcome
 
@@ -63,6 +65,7 @@ class TerminalReporter(Reporter):
             console=self._console,
         )
         self._live: Live | None = None
+        self._facts: Text | None = None
 
     def note(self, message: str) -> None:
         """Above the picture."""
@@ -94,6 +97,29 @@ class TerminalReporter(Reporter):
         spent = time.monotonic() - started
         if spent >= SHORT:
             self.note(f"{told}: done, {f'{whole(done)} ' if done else ''}in {duration(spent)}")
+
+    @contextmanager
+    def generation(self, state: Generation) -> Iterator[Callable[[], None]]:
+        """A bar of the rows, and under it counts, cost and time left."""
+        line, drawn = GenerationLine(state), 0.0
+        task = self._work.add_task(line.description, total=state.goal)
+
+        def changed() -> None:
+            nonlocal drawn
+            line.mark()
+            if time.monotonic() - drawn >= 1 / REDRAWN:
+                drawn = time.monotonic()
+                self._work.update(task, completed=state.rows)
+                self._facts = Text("  " + "  ".join(line.facts()), style="dim")
+
+        self._draw()
+        try:
+            yield changed
+        finally:
+            self._facts = None
+            self._work.remove_task(task)
+            if self._panel is None and not self._work.tasks:
+                self._stop()
 
     def planned(self, plan: Plan) -> None:
         """The plan; and, unless it is all that was asked for, the picture of the run."""
@@ -152,6 +178,8 @@ class TerminalReporter(Reporter):
         parts: list[RenderableType] = []
         if self._work.tasks:
             parts.append(self._work.make_tasks_table(self._work.tasks))
+        if self._facts is not None:
+            parts.append(self._facts)
         if self._panel is not None:
             parts.append(self._panel)
         return Group(*parts, Text())

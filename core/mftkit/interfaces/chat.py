@@ -40,6 +40,8 @@ class ChatRequest:
     of its own. Without keys the n-th of equal requests has the n-th reply."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
     """``temperature``, ``top_p``, ``reply_tokens``, ``stop`` (texts): in place of the model's own options."""
+    seed: int = 0
+    """Given by core: a number of the request's own, the same in every run, for models that can be seeded."""
 
     @classmethod
     def of(cls, prompt: str, key: str | None = None, system: str | None = None, **sampling: Any) -> Self:

@@ -53,6 +53,12 @@ KINDS = {
     kinds.EXECUTOR.name: Template(
         "Executor", "executor", "ExecutorConformance", '"isolation": {} among the options of a filter'
     ),
+    kinds.CHAT_MODEL.name: Template(
+        "Model",
+        "model",
+        "ChatModelConformance",
+        '"tasks": [{{"generator": {{"options": {{"model": {}, ...}}}}}}]',
+    ),
 }
 
 

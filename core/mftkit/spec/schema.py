@@ -75,8 +75,8 @@ class _Places:
         except Exception as error:  # a stranger's model may have no JSON Schema
             self.tell(f'{registration.kind} "{registration.name}" is left out of the schema: {error}')
             return None
-        options = self.filled(options)  # an option may name a component
         definitions = options.pop("$defs", {})
+        options, definitions = self.filled(options), self.filled(definitions)
         self.definitions.update({prefix + name: definition for name, definition in definitions.items()})
         options.pop("title", None)
         if model is Options:  # the base describes itself, not a component

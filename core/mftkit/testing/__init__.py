@@ -13,6 +13,7 @@ In a plugin's tests, collected by pytest::
 
 from mftkit.testing.adapters import ModelAdapterConformance
 from mftkit.testing.balancers import BalancerConformance
+from mftkit.testing.chat_models import ChatModelConformance
 from mftkit.testing.conformance import Conformance
 from mftkit.testing.executors import ExecutorConformance
 from mftkit.testing.expectations import ConformanceError, ConformanceWarning
@@ -25,6 +26,7 @@ from mftkit.testing.tunings import TuningConformance
 
 __all__ = [
     "BalancerConformance",
+    "ChatModelConformance",
     "Conformance",
     "ConformanceError",
     "ConformanceWarning",

@@ -28,6 +28,7 @@ SUITES: dict[str, type[Conformance]] = {
     kinds.TRACKER.name: testing.TrackerConformance,
     kinds.DATA_FILTER.name: testing.DataFilterConformance,
     kinds.EXECUTOR.name: testing.ExecutorConformance,
+    kinds.CHAT_MODEL.name: testing.ChatModelConformance,
 }
 Outcome = Literal["ok", "warning", "failed"]
 

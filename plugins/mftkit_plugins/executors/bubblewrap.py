@@ -61,7 +61,7 @@ class Bubblewrap(mftkit.Executor):
                 directory=HOME,
                 uid=user,
                 # bwrap's own --die-with-parent does not see a parent that dies while bwrap starts.
-                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE, "alone": True},
+                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
             )
             return watched(
                 [*self.namespaces(limits), "--", *inside],
@@ -85,8 +85,8 @@ class Bubblewrap(mftkit.Executor):
             *self._environment(),
             *("--ro-bind", "/usr", "/usr"),
             *_system(),
-            *self._readable(),
             *("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp", *size, HOME),
+            *self._readable(),  # after those: a place may lie among the temporary files
             *("--remount-ro", "/dev", "--remount-ro", "/"),
         ]
 

@@ -69,7 +69,7 @@ class Docker(mftkit.Executor):
             program,
             limits,
             directory=HOME,
-            supervise={"lifeline": None, "seconds": limits.seconds + PATIENCE, "alone": True},
+            supervise={"lifeline": None, "seconds": limits.seconds + PATIENCE},
         )
         return [
             *(engine, "run", "--rm", "--interactive", "--name", name, "--pull", "never"),

@@ -7,13 +7,14 @@ imports the standard library alone. ``argv[1]`` is a JSON object:
 - ``files``: bytes of a JSON object {path: text} that stand on standard input before the program's own.
 - ``limits``: {name of a resource: number}.
 - ``uid``: whom to become, or null.
-- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``, ``alone``}: stay as the program's parent,
-  and leave no process behind when it ends, when the lifeline closes (whoever held its other end has died), or
-  after the seconds. ``alone``: all processes here are the program's, and end when we do.
+- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``}: stay as the program's parent, and
+  leave no process behind when it ends, when the lifeline closes (whoever held its other end has died), or
+  after the seconds.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -26,6 +27,8 @@ from typing import Any
 
 PR_SET_CHILD_SUBREAPER = 36
 NOT_STARTED = 127
+AGAIN = 0.02
+"""Seconds between two tries to kill."""
 ROUNDS = 200
 """Times that processes are looked for and killed before it is given up."""
 
@@ -71,23 +74,21 @@ def supervise(config: dict[str, Any]) -> int:
             os.close(config["supervise"]["lifeline"])
         os.setsid()
         enter(config)
-    code = _wait(child, config["supervise"])
-    if not config["supervise"]["alone"]:
-        _leave_none(config["uid"])
+    code = _wait(child, config["uid"], config["supervise"])
+    _leave_none(config["uid"])
     return code
 
 
-def _wait(child: int, told: dict[str, Any]) -> int:
+def _wait(child: int, uid: int | None, told: dict[str, Any]) -> int:
     ended = os.pidfd_open(child)
     watched = [ended] if told["lifeline"] is None else [ended, told["lifeline"]]
     until = time.monotonic() + told["seconds"]
     ready: list[int] = []
     while not ready and time.monotonic() < until:
         ready = select.select(watched, [], [], max(0.0, until - time.monotonic()))[0]
-    if ended not in ready and told["alone"]:  # it may be of a user whom we have no right to send a signal
-        return 128 + signal.SIGKILL
-    if ended not in ready:
-        os.kill(child, signal.SIGKILL)
+    while ended not in ready:  # again: it may not be of its user yet
+        _kill([child], uid)
+        ready = select.select([ended], [], [], AGAIN)[0]
     _, status = os.waitpid(child, 0)
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
@@ -96,19 +97,27 @@ def _leave_none(uid: int | None) -> None:
     """Kill what the program left behind, also what has a session of its own."""
     if os.getpid() == 1:  # of a process namespace, which ends with us
         return
+    empty = 0
     for _ in range(ROUNDS):
-        if uid is not None:
-            _kill_all_of(uid)
         found = _descendants()
-        for pid in found:
-            os.kill(pid, signal.SIGKILL)
+        if uid is not None or found:
+            _kill(found, uid)
         _reap()
-        if not found:
+        # Twice: one whose parent ends while we look is nobody's child for that moment.
+        empty = 0 if found else empty + 1
+        if empty > 1:
             return
 
 
-def _kill_all_of(uid: int) -> None:
-    """As that user, who has no other processes than the program's."""
+def _kill(pids: list[int], uid: int | None) -> None:
+    """Kill processes; where the program has a user of its own, all that are of that user, and as that user: we may
+    have no right to.
+    """
+    if uid is None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return
     killer = os.fork()
     if killer == 0:
         try:
@@ -120,7 +129,7 @@ def _kill_all_of(uid: int) -> None:
 
 
 def _descendants() -> list[int]:
-    parents = {}
+    parents, ended = {}, set()
     for name in os.listdir("/proc"):  # noqa: PTH208
         if name.isdigit():
             try:
@@ -128,13 +137,14 @@ def _descendants() -> list[int]:
                     state, parent = file.read().rpartition(")")[2].split()[:2]
             except OSError:  # it has ended
                 continue
-            if state not in "ZX":
-                parents[int(name)] = int(parent)
+            parents[int(name)] = int(parent)
+            if state in "ZX":
+                ended.add(int(name))
     found, ours = [], {os.getpid()}
     while more := [pid for pid, parent in parents.items() if parent in ours and pid not in ours]:
         found += more
         ours.update(more)
-    return found
+    return [pid for pid in found if pid not in ended]
 
 
 def _reap() -> None:

@@ -60,7 +60,7 @@ def _run(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> mf
                 directory=directory,
                 uid=user,
                 # Longer than our own clock: it counts only where we are not there any more.
-                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE, "alone": False},
+                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
             )
             command[0] = sys.executable  # the supervisor stays whoever we are
             return watched(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _RECALL = (0.1, 0.9)
 """Weights of false and of missed candidates: each candidate is measured, so that a false one costs little."""
+_HIGHEST = 0.95
+"""Threshold of candidates: nearer to 1 there are no bands."""
 
 
 class Match(NamedTuple):
@@ -38,7 +41,11 @@ class NearIndex:
         self._threshold = threshold
         self._shingle = shingle
         self._template = datasketch.MinHash(num_perm=permutations, seed=1, hashfunc=_as_it_is)
-        self._bands = datasketch.MinHashLSH(threshold=threshold, num_perm=permutations, weights=_RECALL)
+        state = random.getstate()  # datasketch draws a name for its table, which is of no use to us
+        self._bands = datasketch.MinHashLSH(
+            threshold=min(threshold, _HIGHEST), num_perm=permutations, weights=_RECALL
+        )
+        random.setstate(state)
         self._sets: dict[int, NDArray[np.uint64]] = {}
 
     def find_or_add(self, key: int, text: str) -> Match | None:

@@ -8,6 +8,7 @@ import pytest
 
 from built_in import suites
 from mftkit import execution
+from mftkit.testing.filters import some_rows
 
 PLACE = tempfile.TemporaryDirectory()
 REFERENCES = Path(PLACE.name) / "references.jsonl"
@@ -25,6 +26,7 @@ globals().update(
     suites(
         "data-filter",
         decontamination={"options": {"references": [str(REFERENCES)], "field": "text"}},
+        verification={"given": tuple(some_rows()[:4])},  # each is executed up to three times, in each test
         well_formed={"options": {"needs_code": True}},
     )
 )

@@ -133,7 +133,7 @@ def test_another_content_of_the_references_is_another_version(tmp_path):
 
 @pytest.mark.skipif(not HUMANEVAL.exists(), reason="HumanEval (../shared/data/humaneval) is not here")
 def test_humaneval_is_caught_as_it_is_laid_out_and_named_anew(pass_through):
-    problems = [json.loads(line) for line in gzip.open(HUMANEVAL)]
+    problems = list(map(json.loads, gzip.decompress(HUMANEVAL.read_bytes()).splitlines()))
     assert len(problems) == 164
     rows, innocent = [], [pair(*text) for text in INNOCENT]
     for problem in problems:

@@ -45,7 +45,7 @@ def test_near_duplicates_are_those_over_the_threshold(pass_through):
     ]
     found = pass_through("near-duplicates", rows, threshold=0.7)
     assert found.kept == [rows[0], rows[3]]
-    assert [detail for _, _, detail in found.dropped] == ["100% as id a", "85% as id a"]
+    assert [detail for _, _, detail in found.dropped] == ["100% as id a", "79% as id a"]
     assert pass_through("near-duplicates", rows, threshold=0.9).kept == [rows[0], rows[2], rows[3]]
 
 

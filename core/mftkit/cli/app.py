@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mftkit.cli import plugins, spec
+from mftkit.cli import data, plugins, spec
 from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
@@ -23,6 +23,7 @@ app.command()(run)
 app.command()(generate)
 app.command()(doctor)
 app.command()(merge)
+app.add_typer(data.app, name="data")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(spec.app, name="spec")
 

@@ -23,7 +23,7 @@ class Case:
     tests: str | None
     entry: str = ""
     given: bool = False
-    """Whether the row brought its tests."""
+    """Whether the tests are the row's."""
     changed: bool = False
     """Whether the solution is another than the row's."""
     repairs: int = 0
@@ -39,12 +39,12 @@ class Case:
         self.verdict = Verdict(reason, detail)
 
     def result(self, tests_key: str | None) -> dict[str, Any]:
-        """The row as it stays: with the solution that passed, and its tests under a key unless that is None."""
+        """The row as it stays: with the solution that passed, and tests that it did not bring under a key, if any."""
         row = self.row
         if self.changed:
             fenced = f"```python\n{self.solution}\n```" if blocks(self.answer) else self.solution
             row = with_answer(row, fenced)
-        return row if tests_key is None else {**row, tests_key: self.tests}
+        return row if tests_key is None or self.given else {**row, tests_key: self.tests}
 
 
 def case_of(row: dict[str, Any], tests_key: str) -> Case:

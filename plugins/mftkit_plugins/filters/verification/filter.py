@@ -49,7 +49,7 @@ class Verification(mftkit.DataFilter):
         repairs: int = Field(default=0, ge=0, le=5)
         """How often the model may mend what fails."""
         keep_tests: bool = True
-        """Whether rows that stay have their tests under ``tests_key``."""
+        """Whether rows that stay have the model's tests under ``tests_key``."""
         isolation: mftkit.ExecutorRef = Field(default="auto")  # type: ignore[assignment]  # read as a spec has it
         """What executes: the name of an executor, or "auto" for the strongest that works here."""
         seconds: float = Field(default=10.0, gt=0)
@@ -141,7 +141,8 @@ class _Work:
             if answer is None:
                 case.drop(TOO_LATE if reply is None else NO_REPLY)
                 continue
-            case.tests = answer.tests or case.tests
+            if answer.tests is not None:
+                case.tests, case.given = answer.tests, False
             case.changed = case.changed or answer.solution is not None
             case.solution = answer.solution or case.solution
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.chat import BudgetSpent, ChatError, ChatModel, ChatOptions, ChatRequest, Reply
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
+    from mftkit.interfaces.data_filter import DataFilter, FilterContext
+    from mftkit.interfaces.executor import Execution, Executor, Limits, Program
     from mftkit.interfaces.generator import DataGenerator, GenerationContext
     from mftkit.interfaces.loss import Loss, Tokens, Totals
     from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
     from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
-    from mftkit.spec.references import ChatModelRef
+    from mftkit.spec.references import ChatModelRef, ExecutorRef
     from mftkit.training.collate import collate
     from mftkit.training.run import run
     from mftkit_registry import MftError, hookimpl
@@ -43,10 +45,16 @@ _HOMES = {
     "ChatOptions": "mftkit.interfaces.chat",
     "ChatRequest": "mftkit.interfaces.chat",
     "Component": "mftkit.interfaces.component",
+    "DataFilter": "mftkit.interfaces.data_filter",
     "DataGenerator": "mftkit.interfaces.generator",
+    "Execution": "mftkit.interfaces.executor",
+    "Executor": "mftkit.interfaces.executor",
+    "ExecutorRef": "mftkit.spec.references",
+    "FilterContext": "mftkit.interfaces.data_filter",
     "GenerationContext": "mftkit.interfaces.generator",
     "Head": "mftkit.interfaces.model",
     "Layout": "mftkit.interfaces.tokenization",
+    "Limits": "mftkit.interfaces.executor",
     "LoadRequest": "mftkit.interfaces.model",
     "Loss": "mftkit.interfaces.loss",
     "MftError": "mftkit_registry",
@@ -54,6 +62,7 @@ _HOMES = {
     "ModelAdapter": "mftkit.interfaces.model",
     "NativeAdapter": "mftkit.models.native",
     "Options": "mftkit.interfaces.component",
+    "Program": "mftkit.interfaces.executor",
     "Register": "mftkit.hookspecs",
     "Reply": "mftkit.interfaces.chat",
     "RunInfo": "mftkit.hookspecs",
@@ -84,10 +93,16 @@ __all__ = [
     "ChatOptions",
     "ChatRequest",
     "Component",
+    "DataFilter",
     "DataGenerator",
+    "Execution",
+    "Executor",
+    "ExecutorRef",
+    "FilterContext",
     "GenerationContext",
     "Head",
     "Layout",
+    "Limits",
     "LoadRequest",
     "Loss",
     "MftError",
@@ -95,6 +110,7 @@ __all__ = [
     "ModelAdapter",
     "NativeAdapter",
     "Options",
+    "Program",
     "Register",
     "Reply",
     "RunInfo",

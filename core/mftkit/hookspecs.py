@@ -76,6 +76,16 @@ def register_trackers(register: Register) -> None:
 
 
 @hookspec
+def register_data_filters(register: Register) -> None:
+    """Give data filters, subclasses of ``mftkit.DataFilter``."""
+
+
+@hookspec
+def register_executors(register: Register) -> None:
+    """Give executors, subclasses of ``mftkit.Executor``."""
+
+
+@hookspec
 def register_chat_models(register: Register) -> None:
     """Give chat models, subclasses of ``mftkit.ChatModel``."""
 

@@ -84,6 +84,16 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "model-adapter": lambda name: {"model": {"path": "org/model", "adapter": name}},
     "tracker": lambda name: {"trackers": [name]},
     "data-generator": lambda name: {"tasks": [{"name": "a", "generator": name}]},
+    "data-filter": lambda name: {"tasks": [{"name": "a", "train": "a", "filters": [name]}]},
+    "executor": lambda name: {
+        "tasks": [
+            {
+                "name": "a",
+                "train": "a",
+                "filters": [{"name": "verification", "options": {"isolation": name}}],
+            }
+        ]
+    },
     "chat-model": lambda name: {
         "tasks": [{"name": "a", "generator": {"name": "code-exercises", "options": {"model": name}}}]
     },

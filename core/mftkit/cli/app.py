@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mftkit.cli import plugins, spec
+from mftkit.cli import data, plugins, spec
 from mftkit.cli.compare import compare
 from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
@@ -27,6 +27,7 @@ app.command()(generate)
 app.command()(doctor)
 app.command()(merge)
 app.command()(report)
+app.add_typer(data.app, name="data")
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(spec.app, name="spec")
 

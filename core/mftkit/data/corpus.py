@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mftkit.data.generation import generated_rows
+from mftkit.data.generation import task_rows
 from mftkit.data.mixing import Mixture, mixture
 from mftkit.data.reading import Findings
 from mftkit.data.rows import RowError
 from mftkit.data.samples import Part, Samples
-from mftkit.data.sources import expand, task_sources
+from mftkit.data.sources import expand
 from mftkit.data.split import held_out, held_out_groups
 from mftkit.data.tokenising import Task, Tokeniser
 from mftkit.interfaces.component import TaskInfo
@@ -124,7 +124,7 @@ class _Preparation:
 
     def load(self, index: int, task: TaskSpec) -> _Loaded:
         told = len(self.warnings)
-        sources = self.train_sources(index, task)
+        sources = task_rows(self.spec, index, task, self.reporter, self.warn)
         table, fingerprint, cached = self.table(task, sources, groups=task.generator is not None)
         kept, truncated = self.fitting(task, table, sources)
         if isinstance(task.valid, float | int):
@@ -144,11 +144,6 @@ class _Preparation:
         train = self.part(index, table, kept & ~chosen, sources)
         self.check(task, train, valid, sources, self.warnings[told:])
         return _Loaded(train, valid, self.report(reported, train, valid, cached), identity)
-
-    def train_sources(self, index: int, task: TaskSpec) -> tuple[Source, ...]:
-        if task.generator is not None:
-            return (generated_rows(self.spec, task, self.reporter),)
-        return task_sources(task, index, self.warn)
 
     def table(self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool) -> tuple[Table, str, bool]:
         """The tokens of some sources, with everything told that was found in reading them."""

@@ -22,13 +22,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mftkit import kinds, plugins
 from mftkit.chat import open_chat
 from mftkit.data.files import FileSource
+from mftkit.data.filtering import filtered
 from mftkit.data.generation_state import Generation
 from mftkit.data.identity import rows_identity
+from mftkit.data.sources import task_sources
 from mftkit.data.storage import ELSEWHERE, cache_root, locked
 from mftkit.display.generation import cost_told, counts_told
 from mftkit.files import disk_errors, sync, temporary, write_text
@@ -38,9 +41,9 @@ from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from mftkit.chat import Chat
+    from mftkit.data.files import Source
     from mftkit.interfaces.generator import DataGenerator
     from mftkit.reporter import Reporter
     from mftkit.spec import Spec, TaskSpec
@@ -59,14 +62,28 @@ def generate_tasks(spec: Spec, task: str | None, reporter: Reporter) -> dict[str
     if not makers:
         raise MftError("no task of this spec has a generator: there is nothing to make")
     return {
-        found.name: generated_rows(spec, found, reporter).path
+        found.name: Path(task_rows(spec, spec.tasks.index(found), found, reporter)[0].name)
         for found in makers
         if task in (None, found.name)
     }
 
 
+def task_rows(
+    spec: Spec, index: int, task: TaskSpec, reporter: Reporter, warn: Callable[[str], None] | None = None
+) -> tuple[Source, ...]:
+    """What a task's training rows are read from: its files or its generator's rows, through its filters.
+
+    ``index`` is the task's place in the spec, ``warn`` where it is told of files (default: nowhere).
+    """
+    if task.generator is not None:
+        sources: tuple[Source, ...] = (generated_rows(spec, task, reporter),)
+    else:
+        sources = task_sources(task, index, warn or (lambda _told_later: None))
+    return filtered(spec, task, sources, reporter)
+
+
 def generated_rows(spec: Spec, task: TaskSpec, reporter: Reporter) -> FileSource:
-    """The file of a task's generated rows, made now unless it is there already.
+    """The file of a task's generated rows as they were made, unfiltered; made now unless it is there already.
 
     Rows that a budget cut short are gone on with, which is free while the budget is the same. Raises MftError
     where rows cannot be made, or none was.

@@ -26,6 +26,8 @@ class Generation:
     """What the generator (and whatever filters its rows) reports: kept, and dropped for this or that."""
     chats: list[Chat] = field(default_factory=list)
     """The chats with a model that were opened."""
+    doing: str = "generating"
+    """What is done to the rows."""
 
     @property
     def usage(self) -> Usage:

@@ -38,7 +38,7 @@ class GenerationLine:
     def __init__(self, state: Generation, clock: Callable[[], float] = time.monotonic) -> None:
         self._state = state
         self._pace = Pace(clock)
-        self.description = one_line(f"generating {state.task}")
+        self.description = one_line(f"{state.doing} {state.task}")
 
     def mark(self) -> None:
         """Rows were made. Those whose replies were on the disk say nothing about the pace of others."""

@@ -15,7 +15,9 @@ from mftkit.testing.adapters import ModelAdapterConformance
 from mftkit.testing.balancers import BalancerConformance
 from mftkit.testing.chat_models import ChatModelConformance
 from mftkit.testing.conformance import Conformance
+from mftkit.testing.executors import ExecutorConformance
 from mftkit.testing.expectations import ConformanceError, ConformanceWarning
+from mftkit.testing.filters import DataFilterConformance
 from mftkit.testing.generators import DataGeneratorConformance
 from mftkit.testing.losses import LossConformance
 from mftkit.testing.modes import TokenizationModeConformance
@@ -28,7 +30,9 @@ __all__ = [
     "Conformance",
     "ConformanceError",
     "ConformanceWarning",
+    "DataFilterConformance",
     "DataGeneratorConformance",
+    "ExecutorConformance",
     "LossConformance",
     "ModelAdapterConformance",
     "TokenizationModeConformance",

@@ -26,6 +26,8 @@ SUITES: dict[str, type[Conformance]] = {
     kinds.DATA_GENERATOR.name: testing.DataGeneratorConformance,
     kinds.TUNING.name: testing.TuningConformance,
     kinds.TRACKER.name: testing.TrackerConformance,
+    kinds.DATA_FILTER.name: testing.DataFilterConformance,
+    kinds.EXECUTOR.name: testing.ExecutorConformance,
     kinds.CHAT_MODEL.name: testing.ChatModelConformance,
 }
 Outcome = Literal["ok", "warning", "failed"]

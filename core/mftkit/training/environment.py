@@ -46,6 +46,7 @@ def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
         ("loss", spec.loss.name),
         ("balancer", spec.balancer.name),
         *(("data-generator", task.generator.name) for task in spec.tasks if task.generator is not None),
+        *(("data-filter", used.name) for task in spec.tasks for used in task.filters),
         *(("chat-model", name) for name in _chat_models(spec)),
         *(("tracker", tracker.name) for tracker in spec.trackers),
     ]

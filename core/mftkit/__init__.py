@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
     from mftkit.interfaces.generator import DataGenerator, GenerationContext
+    from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss, Tokens, Totals
     from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
     from mftkit.interfaces.tokenization import Batch, Layout, MicroBatch, Sample, TokenizationMode
@@ -34,6 +35,7 @@ _HOMES = {
     "Component": "mftkit.interfaces.component",
     "DataGenerator": "mftkit.interfaces.generator",
     "GenerationContext": "mftkit.interfaces.generator",
+    "GradientCombiner": "mftkit.interfaces.gradients",
     "Head": "mftkit.interfaces.model",
     "Layout": "mftkit.interfaces.tokenization",
     "LoadRequest": "mftkit.interfaces.model",
@@ -66,6 +68,7 @@ __all__ = [
     "Component",
     "DataGenerator",
     "GenerationContext",
+    "GradientCombiner",
     "Head",
     "Layout",
     "LoadRequest",

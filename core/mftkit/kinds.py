@@ -27,5 +27,20 @@ DATA_GENERATOR = Kind(
 )
 TUNING = Kind("tuning", "register_tunings", "mftkit.interfaces.tuning:Tuning")
 TRACKER = Kind("tracker", "register_trackers", "mftkit.interfaces.tracker:Tracker")
+GRADIENT_COMBINER = Kind(
+    "gradient-combiner",
+    "register_gradient_combiners",
+    "mftkit.interfaces.gradients:GradientCombiner",
+    aliases=("combiner", "gradients"),
+)
 
-KINDS = (MODEL_ADAPTER, TOKENIZATION_MODE, LOSS, BALANCER, DATA_GENERATOR, TUNING, TRACKER)
+KINDS = (
+    MODEL_ADAPTER,
+    TOKENIZATION_MODE,
+    LOSS,
+    BALANCER,
+    DATA_GENERATOR,
+    TUNING,
+    TRACKER,
+    GRADIENT_COMBINER,
+)

@@ -62,6 +62,9 @@ class ThreadProcess:
     def sum(self, tensor: Tensor) -> Tensor:
         return torch.stack(self.gather(tensor.detach().clone())).sum(0)
 
+    def sum_(self, tensor: Tensor) -> Tensor:
+        return tensor.copy_(self.sum(tensor))
+
     def any(self, flag: bool) -> bool:
         return any(self.gather(flag))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,9 @@ from mftkit.interfaces.tokenization import MicroBatch
 from mftkit.models import check_isolation
 from mftkit.training.balancing import Balancing, extra_work, weights_of
 from mftkit.training.base import base_fingerprint
+from mftkit.training.checkpoint import check_state
 from mftkit.training.environment import used_components
+from mftkit.training.gradients import Gradients, make_gradients, told_memory
 from mftkit.training.loading import load_for_training, make_tokenizer, pick_adapter, pick_dtype
 from mftkit.training.objective import Objective, check_promises
 from mftkit.training.passes import Passes
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from mftkit.data.corpus import Corpus
     from mftkit.data.segments import ChatFormat
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.interfaces.tokenization import TokenizationMode
@@ -67,6 +69,7 @@ class Assembly:
     validator: Validator
     objective: Objective
     balancing: Balancing
+    gradients: Gradients
     optimizer: torch.optim.Optimizer
     plan: Plan
     own_base: dict[str, list[int]] | None
@@ -91,6 +94,7 @@ class _Components:
     loss: Loss
     balancer: Balancer
     tuning: Tuning
+    combiner: GradientCombiner | None
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
         len(corpus.tasks),
         lambda turn, samples: validator.minibatch(scorer, drafted.objective, turn, samples),
     )
+    gradients = make_gradients(wrapped, processes, corpus.train.task, parts.combiner)
     # Dropout depends on nothing but the seed and the process: not on how the model was loaded.
     torch.manual_seed(spec.seed + processes.rank)
     return Assembly(
@@ -204,10 +209,12 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
             optimizer,
             passes,
             spec.training.max_grad_norm,
+            gradients,
         ),
         validator=validator,
         objective=drafted.objective,
         balancing=balancing,
+        gradients=gradients,
         optimizer=optimizer,
         plan=_plan(drafted, model, pad_told),
         own_base=None if place is None else base_fingerprint(place.current),
@@ -258,17 +265,19 @@ def _ending_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) -> 
 
 
 def _plan(drafted: Draft, model: nn.Module, pad_told: str) -> Plan:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    notes = (pad_told, _told_work(drafted), told_memory(drafted.parts.combiner, trained))
     return make_plan(
         drafted.spec,
         drafted.corpus,
         drafted.steps,
         parameters=sum(size(p) for p in model.parameters()),
-        trainable=sum(size(p) for p in model.parameters() if p.requires_grad),
+        trainable=sum(size(p) for p in trained),
         device=str(drafted.processes.device),
         processes=drafted.processes.count,
         dtype=drafted.dtype.name,
         components=_component_names(drafted.spec, drafted.adapter_name),
-        notes=tuple(note for note in (pad_told, _told_work(drafted)) if note),
+        notes=tuple(note for note in notes if note),
     )
 
 
@@ -283,6 +292,7 @@ def _told_work(drafted: Draft) -> str:
     )
     step = float(corpus.train.lengths.sum()) / drafted.steps.steps_per_epoch
     accumulates = training.batch_size > training.micro_batch_size * drafted.processes.count
+    accumulates |= training.grouping == "task" and len(corpus.tasks) > drafted.processes.count
     share = extra_work(balancer, minibatch, step, accumulates=accumulates)
     name = drafted.spec.balancer.name
     return f"balancer {name}: about {100 * share:.1f} % more arithmetic a step" if share else ""
@@ -305,11 +315,17 @@ def _components(spec: Spec, corpus: Corpus) -> _Components:
             raise MftError(
                 f"training.early_stopping: no validation samples in {', '.join(lacking)}; set tasks[].valid."
             )
+    combiner = None
+    if spec.gradients is not None:
+        named = spec.gradients
+        combiner = plugins.build("gradient-combiner", named.name, named.options, tasks)
+        check_state("gradients", named.name, combiner)
     return _Components(
         mode=plugins.build("tokenization-mode", spec.tokenization.name, spec.tokenization.options, tasks),
         loss=plugins.build("loss", spec.loss.name, spec.loss.options, tasks),
         balancer=balancer,
         tuning=plugins.build("tuning", spec.tuning.method, spec.tuning.options, tasks),
+        combiner=combiner,
     )
 
 
@@ -320,16 +336,7 @@ def _check_balancer(name: str, balancer: Balancer) -> None:
     if balancer.compares == "validation" and not balancer.needs_validation:
         raise MftError(f"balancer: {name} compares validation losses: needs_validation must be 1 or more.")
     weights_of(balancer, len(balancer.tasks))
-    held = BytesIO()
-    try:
-        torch.save(balancer.state_dict(), held)
-        held.seek(0)
-        torch.load(held, weights_only=True)
-    except Exception as error:
-        raise MftError(
-            f"balancer: {name}: state_dict() holds what a checkpoint cannot give back ({str(error).splitlines()[0]}); "
-            "mend the plugin: tensors, numbers, text, lists and dicts of them."
-        ) from error
+    check_state("balancer", name, balancer)
 
 
 def _objective(spec: Spec, loss: Loss, steps: Steps, device: torch.device) -> Objective:
@@ -350,6 +357,7 @@ def _steps(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> Steps:
         max_length=spec.max_length,
         epochs=training.epochs,
         max_steps=training.max_steps,
+        group_by_task=training.grouping == "task",
     )
 
 

@@ -46,6 +46,7 @@ def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
         ("balancer", spec.balancer.name),
         *(("data-generator", task.generator.name) for task in spec.tasks if task.generator is not None),
         *(("tracker", tracker.name) for tracker in spec.trackers),
+        *([("gradient-combiner", spec.gradients.name)] if spec.gradients else []),
     ]
     registry = plugins.registry()
     found = [registry.get(kind, name) for kind, name in dict.fromkeys(named)]

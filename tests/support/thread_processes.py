@@ -55,7 +55,7 @@ class ThreadProcess:
             return
         self.reductions += 1
         assert self._module is not None
-        for parameter in self._module.parameters():
+        for parameter in (p for p in self._module.parameters() if p.requires_grad):
             assert parameter.grad is not None, "a real wrapper would wait for it for ever"
             parameter.grad = self.sum(parameter.grad) / self.count
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mftkit.interfaces.gradients import GradientCombiner
+    from mftkit.training.objective import Counts
     from mftkit.training.processes import Processes
 
     Rows = Sequence[Sequence[NDArray[np.int64]]]
@@ -48,7 +49,7 @@ class Gradients:
         # The data-parallel wrapper averages over processes.
         self._processes.accelerator.backward(loss * self._processes.count)
 
-    def finish(self, weights: Tensor) -> None:
+    def finish(self, weights: Tensor, counts: Counts) -> None:
         """After the last pass: the step's gradient is in ``.grad``. ``weights`` [tasks] are the step's."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -128,12 +129,10 @@ class TaskGradients(Gradients):
         assert self._rows is not None, "a step has begun"
         return self._processes.sum_(self._rows)
 
-    def finish(self, weights: Tensor) -> None:
+    def finish(self, weights: Tensor, counts: Counts) -> None:
         """Put what the combiner makes of the rows into ``.grad``."""
-        rows = self.per_task()
-        for parameter, view in zip(
-            self._trained, views(self._combined(rows, weights), self._trained), strict=True
-        ):
+        combined = self._combined(self.per_task(), torch.where(counts.present, weights, 0.0))
+        for parameter, view in zip(self._trained, views(combined, self._trained), strict=True):
             parameter.grad = view
 
     def _combined(self, rows: Tensor, weights: Tensor) -> Tensor:

@@ -107,7 +107,7 @@ class StepRunner:
             meter.add_pass(logprobs, batch)
             self.watch.add_pass(step.number, logprobs, batch)
         assert weights is not None, "a step has a micro-batch"
-        self._gradients.finish(weights)
+        self._gradients.finish(weights, counts)
         objective, task_losses = self._objective.value(self._processes.sum(totals), counts, weights)
         if auxiliary is not None:
             objective = objective + self._processes.sum(auxiliary)

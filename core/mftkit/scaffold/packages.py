@@ -47,6 +47,9 @@ KINDS = {
     ),
     kinds.TUNING.name: Template("Tuning", "tuning", "TuningConformance", '"tuning": {}'),
     kinds.TRACKER.name: Template("Tracker", "tracker", "TrackerConformance", '"trackers": [{}]'),
+    kinds.GRADIENT_COMBINER.name: Template(
+        "Combiner", "combiner", "GradientCombinerConformance", '"gradients": {}'
+    ),
 }
 
 

@@ -13,6 +13,7 @@ In a plugin's tests, collected by pytest::
 
 from mftkit.testing.adapters import ModelAdapterConformance
 from mftkit.testing.balancers import BalancerConformance
+from mftkit.testing.combiners import GradientCombinerConformance
 from mftkit.testing.conformance import Conformance
 from mftkit.testing.expectations import ConformanceError, ConformanceWarning
 from mftkit.testing.generators import DataGeneratorConformance
@@ -27,6 +28,7 @@ __all__ = [
     "ConformanceError",
     "ConformanceWarning",
     "DataGeneratorConformance",
+    "GradientCombinerConformance",
     "LossConformance",
     "ModelAdapterConformance",
     "TokenizationModeConformance",

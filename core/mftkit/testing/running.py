@@ -26,6 +26,7 @@ SUITES: dict[str, type[Conformance]] = {
     kinds.DATA_GENERATOR.name: testing.DataGeneratorConformance,
     kinds.TUNING.name: testing.TuningConformance,
     kinds.TRACKER.name: testing.TrackerConformance,
+    kinds.GRADIENT_COMBINER.name: testing.GradientCombinerConformance,
 }
 Outcome = Literal["ok", "warning", "failed"]
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.data_filter import DataFilter, FilterContext
     from mftkit.interfaces.executor import Execution, Executor, Limits, Program
     from mftkit.interfaces.generator import DataGenerator, GenerationContext
+    from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss, Tokens, Totals
     from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
     from mftkit.interfaces.tokenization import Batch, Layout, MicroBatch, Sample, TokenizationMode
@@ -52,6 +53,7 @@ _HOMES = {
     "ExecutorRef": "mftkit.spec.references",
     "FilterContext": "mftkit.interfaces.data_filter",
     "GenerationContext": "mftkit.interfaces.generator",
+    "GradientCombiner": "mftkit.interfaces.gradients",
     "Head": "mftkit.interfaces.model",
     "Layout": "mftkit.interfaces.tokenization",
     "Limits": "mftkit.interfaces.executor",
@@ -100,6 +102,7 @@ __all__ = [
     "ExecutorRef",
     "FilterContext",
     "GenerationContext",
+    "GradientCombiner",
     "Head",
     "Layout",
     "Limits",

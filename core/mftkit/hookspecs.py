@@ -91,6 +91,11 @@ def register_chat_models(register: Register) -> None:
 
 
 @hookspec
+def register_gradient_combiners(register: Register) -> None:
+    """Give gradient combiners, subclasses of ``mftkit.GradientCombiner``."""
+
+
+@hookspec
 def on_run_start(run: RunInfo) -> None:
     """Before the first step, also of a run that goes on from a checkpoint."""
 

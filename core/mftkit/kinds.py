@@ -32,6 +32,12 @@ DATA_FILTER = Kind(
 )
 EXECUTOR = Kind("executor", "register_executors", "mftkit.interfaces.executor:Executor", reserved=("auto",))
 CHAT_MODEL = Kind("chat-model", "register_chat_models", "mftkit.interfaces.chat:ChatModel")
+GRADIENT_COMBINER = Kind(
+    "gradient-combiner",
+    "register_gradient_combiners",
+    "mftkit.interfaces.gradients:GradientCombiner",
+    aliases=("combiner", "gradients"),
+)
 
 KINDS = (
     MODEL_ADAPTER,
@@ -44,4 +50,5 @@ KINDS = (
     DATA_FILTER,
     EXECUTOR,
     CHAT_MODEL,
+    GRADIENT_COMBINER,
 )

@@ -59,6 +59,9 @@ KINDS = {
         "ChatModelConformance",
         '"tasks": [{{"generator": {{"options": {{"model": {}, ...}}}}}}]',
     ),
+    kinds.GRADIENT_COMBINER.name: Template(
+        "Combiner", "combiner", "GradientCombinerConformance", '"gradients": {}'
+    ),
 }
 
 

@@ -20,6 +20,7 @@ from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_on
 from mftkit.spec.references import (
     BalancerRef,
     ComponentRef,
+    GradientsRef,
     LossRef,
     TokenizationRef,
     TrackerRef,
@@ -65,6 +66,8 @@ class Spec(Section):
     """The loss."""
     balancer: BalancerRef = Field(default_factory=unnamed)
     """What weighs the tasks."""
+    gradients: GradientsRef | None = None
+    """What makes one gradient of the tasks' own; null: their sum, which needs no gradient of each task."""
     training: TrainingSpec = TrainingSpec()
     """Training."""
     trackers: list[TrackerRef] = Field(default_factory=list)
@@ -133,9 +136,13 @@ class Spec(Section):
             problems.append(Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"'))
         if training.early_stopping and "tasks" in info.data:
             problems += _early_stopping(training.early_stopping, info.data["tasks"])
+        combiner = info.data.get("gradients")
+        if combiner and "grouping" in training.model_fields_set and training.grouping != "task":
+            what = f'should be "task": gradients ({combiner.name}) needs forward passes of one task each'
+            problems.append(Problem(("grouping",), what, training.grouping, hint="; or leave it out"))
         if problems:
             refuse(problems)
-        return training
+        return training.model_copy(update={"grouping": "task"}) if combiner else training
 
     @field_validator("trackers")
     @classmethod

@@ -14,6 +14,7 @@ In a plugin's tests, collected by pytest::
 from mftkit.testing.adapters import ModelAdapterConformance
 from mftkit.testing.balancers import BalancerConformance
 from mftkit.testing.chat_models import ChatModelConformance
+from mftkit.testing.combiners import GradientCombinerConformance
 from mftkit.testing.conformance import Conformance
 from mftkit.testing.executors import ExecutorConformance
 from mftkit.testing.expectations import ConformanceError, ConformanceWarning
@@ -33,6 +34,7 @@ __all__ = [
     "DataFilterConformance",
     "DataGeneratorConformance",
     "ExecutorConformance",
+    "GradientCombinerConformance",
     "LossConformance",
     "ModelAdapterConformance",
     "TokenizationModeConformance",

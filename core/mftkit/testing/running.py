@@ -29,6 +29,7 @@ SUITES: dict[str, type[Conformance]] = {
     kinds.DATA_FILTER.name: testing.DataFilterConformance,
     kinds.EXECUTOR.name: testing.ExecutorConformance,
     kinds.CHAT_MODEL.name: testing.ChatModelConformance,
+    kinds.GRADIENT_COMBINER.name: testing.GradientCombinerConformance,
 }
 Outcome = Literal["ok", "warning", "failed"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +16,9 @@ from mftkit.interfaces.tokenization import MicroBatch
 from mftkit.models import check_isolation
 from mftkit.training.balancing import Balancing, extra_work, weights_of
 from mftkit.training.base import base_fingerprint
+from mftkit.training.checkpoint import check_state
 from mftkit.training.environment import used_components
+from mftkit.training.gradients import Gradients, make_gradients, told_memory
 from mftkit.training.loading import load_for_training, make_tokenizer, pick_adapter, pick_dtype
 from mftkit.training.mixing import tell_repeats
 from mftkit.training.objective import Objective, check_promises
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from mftkit.data.corpus import Corpus
     from mftkit.data.segments import ChatFormat
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.interfaces.tokenization import TokenizationMode
@@ -70,6 +72,7 @@ class Assembly:
     validator: Validator
     objective: Objective
     balancing: Balancing
+    gradients: Gradients
     optimizer: torch.optim.Optimizer
     plan: Plan
     own_base: dict[str, list[int]] | None
@@ -94,6 +97,7 @@ class _Components:
     loss: Loss
     balancer: Balancer
     tuning: Tuning
+    combiner: GradientCombiner | None
 
 
 @dataclass(frozen=True)
@@ -189,6 +193,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
         len(corpus.tasks),
         lambda turn, samples: validator.minibatch(scorer, drafted.objective, turn, samples),
     )
+    gradients = make_gradients(wrapped, processes, corpus.train.task, parts.combiner)
     # Dropout depends on nothing but the seed and the process: not on how the model was loaded.
     torch.manual_seed(spec.seed + processes.rank)
     return Assembly(
@@ -211,10 +216,12 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
             optimizer,
             passes,
             spec.training.max_grad_norm,
+            gradients,
         ),
         validator=validator,
         objective=drafted.objective,
         balancing=balancing,
+        gradients=gradients,
         optimizer=optimizer,
         plan=_plan(drafted, model, pad_told),
         own_base=None if place is None else base_fingerprint(place.current),
@@ -265,19 +272,24 @@ def _ending_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) -> 
 
 
 def _plan(drafted: Draft, model: nn.Module, pad_told: str) -> Plan:
+    trained = [p for p in model.parameters() if p.requires_grad]
+    notes = (
+        told_row_weights(drafted.corpus),
+        pad_told,
+        _told_work(drafted),
+        told_memory(drafted.parts.combiner, trained),
+    )
     return make_plan(
         drafted.spec,
         drafted.corpus,
         drafted.steps,
         parameters=sum(size(p) for p in model.parameters()),
-        trainable=sum(size(p) for p in model.parameters() if p.requires_grad),
+        trainable=sum(size(p) for p in trained),
         device=str(drafted.processes.device),
         processes=drafted.processes.count,
         dtype=drafted.dtype.name,
         components=_component_names(drafted.spec, drafted.adapter_name),
-        notes=tuple(
-            note for note in (told_row_weights(drafted.corpus), pad_told, _told_work(drafted)) if note
-        ),
+        notes=tuple(note for note in notes if note),
     )
 
 
@@ -293,6 +305,7 @@ def _told_work(drafted: Draft) -> str:
     step = drafted.steps.tokens_per_epoch / drafted.steps.steps_per_epoch
     # A loss that is not linear makes a first pass over several micro-batches anyway.
     several = training.batch_size > training.micro_batch_size * drafted.processes.count
+    several |= training.grouping == "task" and len(corpus.tasks) > drafted.processes.count
     share = extra_work(balancer, minibatch, step, accumulates=several and drafted.parts.loss.linear)
     name = drafted.spec.balancer.name
     return f"balancer {name}: about {100 * share:.1f} % more arithmetic a step" if share else ""
@@ -315,11 +328,17 @@ def _components(spec: Spec, corpus: Corpus) -> _Components:
             raise MftError(
                 f"training.early_stopping: no validation samples in {', '.join(lacking)}; set tasks[].valid."
             )
+    combiner = None
+    if spec.gradients is not None:
+        named = spec.gradients
+        combiner = plugins.build("gradient-combiner", named.name, named.options, tasks)
+        check_state("gradients", named.name, combiner)
     return _Components(
         mode=plugins.build("tokenization-mode", spec.tokenization.name, spec.tokenization.options, tasks),
         loss=plugins.build("loss", spec.loss.name, spec.loss.options, tasks),
         balancer=balancer,
         tuning=plugins.build("tuning", spec.tuning.method, spec.tuning.options, tasks),
+        combiner=combiner,
     )
 
 
@@ -330,16 +349,7 @@ def _check_balancer(name: str, balancer: Balancer) -> None:
     if balancer.compares == "validation" and not balancer.needs_validation:
         raise MftError(f"balancer: {name} compares validation losses: needs_validation must be 1 or more.")
     weights_of(balancer, len(balancer.tasks))
-    held = BytesIO()
-    try:
-        torch.save(balancer.state_dict(), held)
-        held.seek(0)
-        torch.load(held, weights_only=True)
-    except Exception as error:
-        raise MftError(
-            f"balancer: {name}: state_dict() holds what a checkpoint cannot give back ({str(error).splitlines()[0]}); "
-            "mend the plugin: tensors, numbers, text, lists and dicts of them."
-        ) from error
+    check_state("balancer", name, balancer)
 
 
 def _objective(spec: Spec, loss: Loss, steps: Steps, device: torch.device) -> Objective:
@@ -361,6 +371,7 @@ def _steps(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> Steps:
         epochs=training.epochs,
         max_steps=training.max_steps,
         mixture=corpus.mixture,
+        group_by_task=training.grouping == "task",
     )
 
 

@@ -49,6 +49,7 @@ def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
         *(("data-filter", used.name) for task in spec.tasks for used in task.filters),
         *(("chat-model", name) for name in _chat_models(spec)),
         *(("tracker", tracker.name) for tracker in spec.trackers),
+        *([("gradient-combiner", spec.gradients.name)] if spec.gradients else []),
     ]
     registry = plugins.registry()
     found = [registry.get(kind, name) for kind, name in dict.fromkeys(named)]

@@ -77,6 +77,12 @@ class Processes:
         dist.all_reduce(total)
         return total
 
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """The sum over processes, in the tensor's own memory."""
+        if self.count > 1:
+            dist.all_reduce(tensor)
+        return tensor
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process: the same answer in all of them."""
         if self.count == 1:

@@ -37,6 +37,8 @@ class Step:
     """[tasks] counting tokens in the global batch."""
     samples: NDArray[np.float64]
     """[tasks] samples in the global batch."""
+    row_task: NDArray[np.int64] | None = None
+    """Each row's task, where a forward pass holds rows of one task only; None where rows are mixed."""
 
     def passes(self, micro_batch_size: int, rank: int, processes: int) -> list[list[NDArray[np.int64]]]:
         """The micro-batches of process ``rank``, equally many in every process; one may be empty.
@@ -44,11 +46,26 @@ class Step:
         The losses are exact over the global batch, so any split gives the same gradient; this one
         gives the processes rows of about the same length at the same time.
         """
+        if self.row_task is not None:
+            pieces = self._of_one_task(micro_batch_size)
+            count = math.ceil(len(pieces) / processes)
+            pieces += [[]] * (count * processes - len(pieces))
+            return pieces[rank::processes]
         count = math.ceil(len(self.rows) / (micro_batch_size * processes))
         bounds = np.linspace(0, len(self.rows), count * processes + 1).round().astype(int)
         return [
             self.rows[bounds[i * processes + rank] : bounds[i * processes + rank + 1]] for i in range(count)
         ]
+
+    def _of_one_task(self, micro_batch_size: int) -> list[list[NDArray[np.int64]]]:
+        """The rows in as few evenly filled micro-batches of one task as there can be, the longest first."""
+        assert self.row_task is not None, "the rows' tasks are known"
+        pieces = []
+        for task in np.unique(self.row_task):
+            of_task = np.flatnonzero(self.row_task == task)
+            pieces += np.array_split(of_task, math.ceil(len(of_task) / micro_batch_size))
+        pieces.sort(key=lambda piece: int(piece[0]))  # rows come longest first
+        return [[self.rows[i] for i in piece] for piece in pieces]
 
 
 class Steps:
@@ -66,6 +83,7 @@ class Steps:
         epochs: float,
         max_steps: int | None,
         mixture: Mixture | None = None,
+        group_by_task: bool = False,
     ) -> None:
         self._samples = samples
         self._mode = mode
@@ -74,6 +92,7 @@ class Steps:
         self._batch_size = batch_size
         self._max_length = max_length
         self._mixture = mixture
+        self._group_by_task = group_by_task
         self._layouts: dict[int, Layout] = {}
         self._ends: list[int] = []  # the step after which each epoch ends
         self.total = max_steps if max_steps is not None else self._steps_of(epochs)
@@ -115,6 +134,8 @@ class Steps:
         order = np.random.default_rng([self._seed, epoch]).permutation(len(lengths))
         layout = self._mode.layout(lengths, task, order, self._max_length)
         check_layout(layout, lengths, self._max_length, type(self._mode).__name__)
+        if self._group_by_task:
+            check_rows_of_one_task(layout, task, type(self._mode).__name__)
         return layout if drawn is None else replace(layout, samples=drawn[layout.samples])
 
     def epochs_done(self, step: int) -> float:
@@ -147,6 +168,7 @@ class Steps:
             rows=rows,
             tokens=np.bincount(task, self._samples.counting[members], self._tasks).astype(np.float64),
             samples=np.bincount(task, None, self._tasks).astype(np.float64),
+            row_task=np.array([self._samples.task[row[0]] for row in rows]) if self._group_by_task else None,
         )
 
 
@@ -166,4 +188,16 @@ def check_layout(
     if longest > max_length:
         raise MftError(
             f"tokenization: {mode}.layout made a row of {longest} tokens; max_length is {max_length}."
+        )
+
+
+def check_rows_of_one_task(layout: Layout, task: NDArray[np.int64], mode: str) -> None:
+    """Refuse rows that hold several tasks: a forward pass over one has a gradient of all of them together."""
+    tasks, starts = np.asarray(task)[layout.samples], layout.offsets[:-1]
+    mixed = np.maximum.reduceat(tasks, starts) != np.minimum.reduceat(tasks, starts)
+    if mixed.any():
+        raise MftError(
+            f'training.grouping: "task" needs rows that hold one task each, and {int(mixed.sum())} of the '
+            f"{len(starts)} rows that {mode} makes hold several; set tokenization.options.scope to "
+            '"task" where the mode has that option, or choose a mode of one sample a row.'
         )

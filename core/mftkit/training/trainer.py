@@ -219,6 +219,7 @@ class Trainer:
                 "progress": asdict(self.progress),
                 "optimizer": parts.optimizer.state_dict(),
                 "balancing": parts.balancing.state_dict(),
+                "gradients": parts.gradients.state_dict(),
                 "processes": every,
                 "seconds": self._clock.spent,
             }
@@ -238,6 +239,7 @@ class Trainer:
         parts.tuning.load_state_dict(parts.model, checkpoint.model)
         parts.optimizer.load_state_dict(state["optimizer"])
         parts.balancing.load_state_dict(state["balancing"])
+        parts.gradients.load_state_dict(state["gradients"])
         own = state["processes"][parts.processes.rank]
         self._meter.load_state_dict(own["meter"])
         self.progress = Progress.load(state["progress"])

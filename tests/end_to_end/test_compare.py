@@ -196,6 +196,9 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     write_rows(project / "data" / "small.jsonl", rows("small", 50))
     with pytest.raises(mftkit.MftError, match=r"the data has changed since .*--fresh"):
         compare(spec, wish)
+    (project / "run-compare/spec.json").write_text("{")
+    with pytest.raises(mftkit.MftError, match=r"spec.json is damaged .*--fresh"):
+        compare(spec, wish)
     assert compare(spec, wish, fresh=True).document["complete"]
 
 

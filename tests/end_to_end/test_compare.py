@@ -180,6 +180,14 @@ def test_mistakes_are_told_before_anything_is_trained(
         assert "Traceback" not in err
 
 
+def test_a_launcher_of_several_processes_is_refused(
+    compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert main(["compare", str(compared / "spec.json")]) == 2
+    assert "without torchrun" in capsys.readouterr().err
+
+
 def test_other_data_is_refused(tmp_path: Path) -> None:
     project = make(tmp_path)
     spec = mftkit.load_spec(project / "spec.json", ["training.max_steps=1"])
@@ -187,6 +195,9 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     compare(spec, wish)
     write_rows(project / "data" / "small.jsonl", rows("small", 50))
     with pytest.raises(mftkit.MftError, match=r"the data has changed since .*--fresh"):
+        compare(spec, wish)
+    (project / "run-compare/spec.json").write_text("{")
+    with pytest.raises(mftkit.MftError, match=r"spec.json is damaged .*--fresh"):
         compare(spec, wish)
     assert compare(spec, wish, fresh=True).document["complete"]
 
@@ -244,6 +255,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on(
     partial = json.loads((project / "run-compare/compare.json").read_text())
     assert not partial["complete"]
     assert (project / "run-compare/compare.html").exists()
+    assert "interrupted" in (runs / "single-epochs/seed-7/big/report.html").read_text()
     process = start(project)
     wait_for(runs / "mixed-mixed/seed-7/metrics.jsonl", 3)
     process.send_signal(signal.SIGKILL)

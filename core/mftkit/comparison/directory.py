@@ -59,8 +59,8 @@ class ComparisonDirectory:
             )
         if (self.path / "metrics.jsonl").exists():
             raise MftError(f"--output: {self.path} holds a run; choose another.")
-        before = self._read("spec.json")
-        if fresh or before is None:
+        before = None if fresh else self._read("spec.json")
+        if before is None:
             return
         differing = sorted(differences(_of_the_run(before), _of_the_run(base.dump())))
         if differing:

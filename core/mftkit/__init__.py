@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mftkit.hookspecs import Register, RunInfo
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
+    from mftkit.interfaces.family import Family, InstructFormat
     from mftkit.interfaces.generator import DataGenerator, GenerationContext
     from mftkit.interfaces.loss import Loss, Tokens, Totals
     from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.interfaces.tuning import Tuning
     from mftkit.models import load_model
+    from mftkit.models.experts import MixtureAdapter
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
     from mftkit.training.collate import collate
@@ -33,13 +35,16 @@ _HOMES = {
     "Batch": "mftkit.interfaces.tokenization",
     "Component": "mftkit.interfaces.component",
     "DataGenerator": "mftkit.interfaces.generator",
+    "Family": "mftkit.interfaces.family",
     "GenerationContext": "mftkit.interfaces.generator",
     "Head": "mftkit.interfaces.model",
+    "InstructFormat": "mftkit.interfaces.family",
     "Layout": "mftkit.interfaces.tokenization",
     "LoadRequest": "mftkit.interfaces.model",
     "Loss": "mftkit.interfaces.loss",
     "MftError": "mftkit_registry",
     "MicroBatch": "mftkit.interfaces.tokenization",
+    "MixtureAdapter": "mftkit.models.experts",
     "ModelAdapter": "mftkit.interfaces.model",
     "NativeAdapter": "mftkit.models.native",
     "Options": "mftkit.interfaces.component",
@@ -65,13 +70,16 @@ __all__ = [
     "Batch",
     "Component",
     "DataGenerator",
+    "Family",
     "GenerationContext",
     "Head",
+    "InstructFormat",
     "Layout",
     "LoadRequest",
     "Loss",
     "MftError",
     "MicroBatch",
+    "MixtureAdapter",
     "ModelAdapter",
     "NativeAdapter",
     "Options",

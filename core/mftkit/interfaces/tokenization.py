@@ -73,6 +73,8 @@ class Batch:
     """``Sample.index`` of the same samples."""
     real_tokens: int
     """Positions that hold a sample's token; the rest is padding."""
+    real: Tensor | None = None
+    """[B, S] bool: which positions hold a sample's token; None: not told, so that padding cannot be told apart."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch with its tensors on ``device``; the host does not wait for the copies."""

@@ -268,8 +268,14 @@ def _plan(drafted: Draft, model: nn.Module, pad_told: str) -> Plan:
         processes=drafted.processes.count,
         dtype=drafted.dtype.name,
         components=_component_names(drafted.spec, drafted.adapter_name),
-        notes=tuple(note for note in (pad_told, _told_work(drafted)) if note),
+        notes=_notes(drafted, model, pad_told),
     )
+
+
+def _notes(drafted: Draft, model: nn.Module, pad_told: str) -> tuple[str, ...]:
+    tuning = drafted.parts.tuning
+    family = drafted.adapter.notes(tuning.base_model(model))
+    return tuple(note for note in (pad_told, *family, *tuning.notes(model), _told_work(drafted)) if note)
 
 
 def _told_work(drafted: Draft) -> str:

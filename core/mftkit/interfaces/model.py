@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mftkit.interfaces.component import Component
-from mftkit.interfaces.family import Family, InstructFormat
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from mftkit.interfaces.family import Family, InstructFormat
     from mftkit.interfaces.tokenization import Batch
 
 
@@ -98,7 +98,7 @@ class ModelAdapter(Component):
         return None
 
     def lora_parameters(self, model: PreTrainedModel) -> list[str]:  # noqa: ARG002
-        """Names of parameters outside of linear modules that low-rank tuning adapts (stacked experts), or their ends."""
+        """Names, or their ends, of parameters of no linear module that low-rank tuning adapts: stacked experts."""
         return []
 
     def notes(self, model: PreTrainedModel) -> list[str]:  # noqa: ARG002

@@ -81,7 +81,8 @@ class MixtureAdapter(NativeAdapter):
     def balance_loss(self, model: PreTrainedModel, batch: Batch, routed: Routed) -> Tensor | None:
         """A scalar, before the coefficient (Switch, arXiv 2101.03961, Eq. 4-6).
 
-        It is k, the number of experts that a token goes to, where all experts get equally much, and more else. By the function of the family's module in transformers; None where it has none.
+        It is k, the number of experts that a token goes to, where all experts get equally much, and more else. By
+        the function of the family's module in transformers; None where it has none.
         """
         family = getattr(sys.modules[type(model).__module__], "load_balancing_loss_func", None)
         chosen = getattr(model.config.get_text_config(), "num_experts_per_tok", None)

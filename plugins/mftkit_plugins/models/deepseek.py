@@ -1,8 +1,8 @@
-"""DeepSeek-V2 and V3: latent attention, shared experts and routed ones. (DeepSeek-Coder 1 is a Llama.)"""
+"""DeepSeek-V2 and V3: latent attention, shared experts and routed ones; DeepSeek-Coder 1 is a Llama."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import mftkit
 from mftkit_plugins.models.formats import DEEPSEEK
@@ -69,7 +69,7 @@ class DeepSeek(mftkit.MixtureAdapter):
                 shares = logits.float().sigmoid()
                 shares = shares / shares.sum(-1, keepdim=True)
             total = total + _balance(shares[real], chosen[real], sample[real])
-        return total
+        return cast("Tensor", total)
 
     def notes(self, model: PreTrainedModel) -> list[str]:
         """That V3's bias is not moved."""
@@ -106,4 +106,4 @@ def _balance(shares: Tensor, chosen: Tensor, sample: Tensor) -> Tensor:
     empty = shares.new_zeros(len(tokens), experts)
     frequency = empty.index_add(0, number, hits) * experts / (chosen.shape[1] * length)
     mean_share = empty.index_add(0, number, shares) / length
-    return (frequency * mean_share).sum(1).mean()
+    return cast("Tensor", (frequency * mean_share).sum(1).mean())

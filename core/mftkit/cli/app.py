@@ -11,6 +11,7 @@ from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
 from mftkit.cli.run import run
+from mftkit.cli.talk import chat, complete
 
 app = typer.Typer(
     help="Fine-tune one code model on many tasks at once.",
@@ -23,6 +24,8 @@ app.command()(run)
 app.command()(generate)
 app.command()(doctor)
 app.command()(merge)
+app.command()(chat)
+app.command()(complete)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(spec.app, name="spec")
 

@@ -91,7 +91,7 @@ def check_chunked_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
         else:
             full = model(input_ids=batch.input_ids, use_cache=False).logits.flatten(0, 1)
             loss = functional.cross_entropy(full.index_select(0, batch.positions), batch.targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         results.append((float(loss.detach()), gradients))
     model.zero_grad()
@@ -138,7 +138,7 @@ def check_router(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     assert loss is not None
     require(loss.ndim == 0 and 0 < float(loss.detach()) < 100, f"the router's loss is {loss!r}")
     model.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     reached = [
         n for n, p in model.named_parameters() if p.grad is not None and ("gate" in n or "router" in n)
     ]
@@ -216,13 +216,12 @@ def _check_result(
 
     wanted = logits(stop_training(tuning.base_model(tuned)))
     options = tuning.load_options(torch.float32) if tuning.saves_adapter else {}
+    loaded: Any = None
     if plainly:
         with quiet(), without_peft_noise():
             loaded = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **options)
     elif not tuning.saves_adapter:
         loaded = from_disk(adapter, place)
-    else:
-        loaded = None
     if loaded is not None:
         off = float((logits(stop_training(loaded)) - wanted).abs().max())
         require(off <= NEAR, f"what {type(tuning).__name__} exported gives logits that differ by {off:.3g}")

@@ -60,7 +60,8 @@ class ModelAdapterConformance(Conformance):
             return read_config(str(self.checkpoint))
         adapter = self.make()
         if self.config is None:
-            return dict(adapter.families[0].config) if adapter.families else config_for(adapter)
+            own = [dict(row.config) for row in adapter.families if adapter.matches(dict(row.config))]
+            return own[0] if own else config_for(adapter)
         return dict(self.config)
 
     def model(self, **request: Any) -> PreTrainedModel:

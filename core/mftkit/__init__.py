@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
     from mftkit.interfaces.data_filter import DataFilter, FilterContext
     from mftkit.interfaces.executor import Execution, Executor, Limits, Program
+    from mftkit.interfaces.family import Family, InstructFormat
     from mftkit.interfaces.generator import DataGenerator, GenerationContext
     from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss, Tokens, Totals
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.interfaces.tuning import Tuning
     from mftkit.models import load_model
+    from mftkit.models.experts import MixtureAdapter
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
     from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
@@ -52,15 +54,18 @@ _HOMES = {
     "Executor": "mftkit.interfaces.executor",
     "ExecutorRef": "mftkit.spec.references",
     "FilterContext": "mftkit.interfaces.data_filter",
+    "Family": "mftkit.interfaces.family",
     "GenerationContext": "mftkit.interfaces.generator",
     "GradientCombiner": "mftkit.interfaces.gradients",
     "Head": "mftkit.interfaces.model",
+    "InstructFormat": "mftkit.interfaces.family",
     "Layout": "mftkit.interfaces.tokenization",
     "Limits": "mftkit.interfaces.executor",
     "LoadRequest": "mftkit.interfaces.model",
     "Loss": "mftkit.interfaces.loss",
     "MftError": "mftkit_registry",
     "MicroBatch": "mftkit.interfaces.tokenization",
+    "MixtureAdapter": "mftkit.models.experts",
     "ModelAdapter": "mftkit.interfaces.model",
     "NativeAdapter": "mftkit.models.native",
     "Options": "mftkit.interfaces.component",
@@ -100,16 +105,19 @@ __all__ = [
     "Execution",
     "Executor",
     "ExecutorRef",
+    "Family",
     "FilterContext",
     "GenerationContext",
     "GradientCombiner",
     "Head",
+    "InstructFormat",
     "Layout",
     "Limits",
     "LoadRequest",
     "Loss",
     "MftError",
     "MicroBatch",
+    "MixtureAdapter",
     "ModelAdapter",
     "NativeAdapter",
     "Options",

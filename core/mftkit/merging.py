@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import shutil
 import warnings
 from dataclasses import dataclass, replace
@@ -13,19 +12,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mftkit.files import new_directory, temporary
-from mftkit.interfaces.model import LoadRequest
-from mftkit.models import check_vocabulary, read_config, select_adapter
-from mftkit.models.config import ADAPTER_CONFIG, dtype_of, reason
-from mftkit.models.vocabulary import load_tokenizer
+from mftkit.models.config import ADAPTER_CONFIG, reason
 from mftkit.peft_noise import without_peft_noise
 from mftkit.reporter import Reporter
+from mftkit.results import Result, adapter_and_request, find_result, load_base, with_adapter
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from mftkit.interfaces.model import ModelAdapter
+    from mftkit.interfaces.model import LoadRequest, ModelAdapter
 
 TRIED = (2, 24)
 """Rows and tokens that logits are compared on."""
@@ -43,28 +40,9 @@ class Merged:
     """Largest logit, in size."""
 
 
-@dataclass(frozen=True)
-class _Source:
-    """An adapter, and the run that made it."""
-
-    adapter: Path
-    run: Path | None
-    config: dict[str, Any]
-    model: dict[str, Any]
-    """The ``model`` section of the run's spec; empty without a run."""
-
-    @property
-    def base(self) -> str:
-        """The run's own base, wherever the run was moved to, or else what the adapter names."""
-        if self.run is not None and (self.run / "base").is_dir():
-            return str(self.run / "base")
-        named = self.config.get("base_model_name_or_path")
-        if not named:
-            raise MftError(f"{self.adapter / ADAPTER_CONFIG} names no base (base_model_name_or_path)")
-        return str(named)
-
-
-def merge(run: Path, output: Path, reporter: Reporter | None = None) -> Merged:
+def merge(
+    run: Path, output: Path, reporter: Reporter | None = None, adapter: ModelAdapter | None = None
+) -> Merged:
     """Merge the adapter of a run into its base, on the CPU and in the base's own dtype.
 
     What is written is read again, and its logits compared with those of base and adapter.
@@ -73,22 +51,18 @@ def merge(run: Path, output: Path, reporter: Reporter | None = None) -> Merged:
         run: a run directory, or a directory with a PEFT adapter.
         output: the directory to write; it must not exist, or be empty.
         reporter: told what is being done.
+        adapter: what loads the base; None: what the run's spec names, or else the one that fits.
 
     Raises:
         MftError: there is nothing to merge, or it cannot be merged, or not written there.
     """
     reporter = reporter or Reporter()
-    source = _find(run.expanduser().absolute())
+    source = _find(run)
     output = output.expanduser().resolve()
     _check_output(output, source)
-    adapter, request = _base(source, reporter)
-    reporter.note(
-        f"merging {source.adapter} into {request.path} ({str(request.dtype).removeprefix('torch.')})"
-    )
-    model, tokenizer = _load_base(source, adapter, request)
-    tokenizer = load_tokenizer(str(source.adapter)) or tokenizer
-    if tokenizer is not None:
-        check_vocabulary(tokenizer, model)
+    chosen, request = _base(source, reporter, adapter)
+    reporter.note(f"merging {source.path} into {request.path} ({str(request.dtype).removeprefix('torch.')})")
+    model, tokenizer = load_base(source, chosen, request)
     merged, before = _merged(source, model, reporter)
     _finish(merged, tokenizer)
     del model
@@ -99,7 +73,7 @@ def merge(run: Path, output: Path, reporter: Reporter | None = None) -> Merged:
                 tokenizer.save_pretrained(partial)
             del merged  # so that two models are never held at once
             gc.collect()
-            after = _logits(adapter.load(replace(request, path=str(partial)))[0])
+            after = _logits(chosen.load(replace(request, path=str(partial)))[0])
             difference, largest = _compare(before, after, request.dtype)
     except BaseException:
         shutil.rmtree(temporary(output), ignore_errors=True)
@@ -107,43 +81,19 @@ def merge(run: Path, output: Path, reporter: Reporter | None = None) -> Merged:
     return Merged(output, source.base, difference, largest)
 
 
-def _find(given: Path) -> _Source:
-    if not given.is_dir():
-        raise MftError(f"RUN: there is no directory {given}")
-    run = next((at for at in (given, given.parent) if (at / "spec.json").is_file()), None)
-    adapter = given / "model" if run == given else given
-    if not (adapter / ADAPTER_CONFIG).is_file():
-        if (adapter / "config.json").is_file():
-            raise MftError(
-                f"RUN: there is nothing to merge: {adapter} is a whole model already, without an adapter"
-            )
-        if run == given:
-            raise MftError(
-                f"RUN: {run} has no model/ yet: let the run finish first (mft run {run / 'spec.json'})"
-            )
+def _find(given: Path) -> Result:
+    found = find_result(given)
+    if found.config is None:
         raise MftError(
-            f"RUN: {given} is neither a run directory nor a PEFT adapter: it has no {ADAPTER_CONFIG}"
+            f"RUN: there is nothing to merge: {found.path} is a whole model already, without an adapter"
         )
-    if adapter.name != "model":
-        run = run if run == given else None
-    config = _json(adapter / ADAPTER_CONFIG)
-    return _Source(adapter, run, config, _json(run / "spec.json").get("model", {}) if run else {})
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MftError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise MftError(f"{path} is damaged: it holds no object")
     return found
 
 
-def _check_output(output: Path, source: _Source) -> None:
+def _check_output(output: Path, source: Result) -> None:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise MftError(f"--output: {output} exists and is not empty; give another directory")
-    kept = [source.adapter, Path(source.base)]
+    kept = [source.path, Path(source.base)]
     if source.run is not None:
         kept += [source.run / name for name in ("model", "base", "checkpoints")]
     for directory in kept:
@@ -153,46 +103,24 @@ def _check_output(output: Path, source: _Source) -> None:
             )
 
 
-def _base(source: _Source, reporter: Reporter) -> tuple[ModelAdapter, LoadRequest]:
+def _base(
+    source: Result, reporter: Reporter, adapter: ModelAdapter | None
+) -> tuple[ModelAdapter, LoadRequest]:
     """What loads the base, and the request for it; a base that is missing, or quantised itself, is refused."""
-    trust = bool(source.model.get("trust_remote_code", False))
-    try:
-        config = read_config(source.base, trust)
-    except MftError as error:
-        raise MftError(f"RUN: the base that {source.adapter} names is not to be had: {error}") from error
-    if config.get("quantization_config"):
+    chosen, request = adapter_and_request(source, reporter, adapter)
+    if request.config.get("quantization_config"):
         raise MftError(
             f"RUN: the base {source.base} is quantised itself: merging needs its full-precision weights; "
-            f"name them in {source.adapter / ADAPTER_CONFIG} (base_model_name_or_path)"
+            f"name them in {source.path / ADAPTER_CONFIG} (base_model_name_or_path)"
         )
-    named = source.model.get("adapter", "auto")
-    name, options = (named, {}) if isinstance(named, str) else (named["name"], named.get("options", {}))
-    _, adapter = select_adapter(config, name, options, reporter)
-    request = LoadRequest(
-        path=source.base, config=config, dtype=dtype_of(config), attention="auto", trust_remote_code=trust
-    )
-    return adapter, request
+    return chosen, request
 
 
-def _load_base(
-    source: _Source, adapter: ModelAdapter, request: LoadRequest
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
-    try:
-        return adapter.load(request)
-    except MftError as error:
-        raise MftError(f"RUN: the base that {source.adapter} names cannot be loaded: {error}") from error
-
-
-def _merged(source: _Source, base: PreTrainedModel, reporter: Reporter) -> tuple[PreTrainedModel, Tensor]:
+def _merged(source: Result, base: PreTrainedModel, reporter: Reporter) -> tuple[PreTrainedModel, Tensor]:
     """The merged model, layer by layer in the base's own memory; and the logits before."""
-    kind = source.config.get("peft_type")
+    kind = (source.config or {}).get("peft_type")
+    tuned = with_adapter(source, base)
     with without_peft_noise():
-        from peft import PeftModel
-
-        try:
-            tuned = PeftModel.from_pretrained(base, str(source.adapter))
-        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            raise MftError(f"RUN: the adapter in {source.adapter} does not load: {reason(error)}") from error
         if not hasattr(tuned.base_model, "merge_and_unload"):
             raise MftError(
                 f"RUN: an adapter of type {kind} cannot be merged: it changes no weights of the base"

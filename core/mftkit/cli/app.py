@@ -13,6 +13,7 @@ from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
 from mftkit.cli.report import report
 from mftkit.cli.run import run
+from mftkit.cli.talk import chat, complete
 
 app = typer.Typer(
     help="Fine-tune one code model on many tasks at once.",
@@ -28,6 +29,8 @@ app.command()(doctor)
 app.command()(merge)
 app.command()(report)
 app.add_typer(data.app, name="data")
+app.command()(chat)
+app.command()(complete)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(spec.app, name="spec")
 

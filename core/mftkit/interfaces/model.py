@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from mftkit.interfaces.family import Family, InstructFormat
     from mftkit.interfaces.tokenization import Batch
 
 
@@ -54,6 +55,12 @@ class ModelAdapter(Component):
 
     isolating_attentions: ClassVar[tuple[str, ...]] = ("sdpa", "eager", "flash_attention_2")
     """The attentions under which restarting position ids keep packed samples apart."""
+    families: ClassVar[tuple[Family, ...]] = ()
+    """The families it serves: rows of a table, and what its conformance is tried on."""
+    instruct_formats: ClassVar[tuple[InstructFormat, ...]] = ()
+    """Chat formats of the families' instruct models, for vocabularies that hold their control tokens."""
+    pad_tokens: ClassVar[tuple[str, ...]] = ()
+    """Tokens that the families' vocabularies hold for padding, in order of preference."""
 
     def matches(self, config: dict[str, Any]) -> int:
         """0 no, 1 fallback, 2 family, 3 exact."""
@@ -90,7 +97,26 @@ class ModelAdapter(Component):
         """A scalar that is added to the objective (a router's balance), from what ``outputs`` gave."""
         return None
 
+    def lora_parameters(self, model: PreTrainedModel) -> list[str]:  # noqa: ARG002
+        """Names, or their ends, of parameters of no linear module that low-rank tuning adapts: stacked experts."""
+        return []
+
+    def notes(self, model: PreTrainedModel) -> list[str]:  # noqa: ARG002
+        """What whoever trains this model should know, a sentence each, for the plan."""
+        return []
+
+    def instruct_format(self, tokenizer: PreTrainedTokenizerBase) -> InstructFormat | None:
+        """The first of ``instruct_formats`` whose control tokens the tokenizer has."""
+        added = {str(token.content) for token in tokenizer.added_tokens_decoder.values()}
+        return next((known for known in self.instruct_formats if known.fits(added)), None)
+
     def chat_template(self, tokenizer: PreTrainedTokenizerBase) -> str | None:
-        """The Jinja chat template of the family's instruct models, None where the tokenizer has none."""
-        template = getattr(tokenizer, "chat_template", None)
-        return template if isinstance(template, str) else None
+        """The tokenizer's own chat template, else that of the family's instruct models; None where it has neither.
+
+        In Jinja. The family's is never put over the tokenizer's own.
+        """
+        own = getattr(tokenizer, "chat_template", None)
+        if isinstance(own, str):
+            return own
+        known = None if own else self.instruct_format(tokenizer)
+        return None if known is None else known.template

@@ -75,6 +75,8 @@ class Batch:
     """``Sample.index`` of the same samples."""
     real_tokens: int
     """Positions that hold a sample's token; the rest is padding."""
+    real: Tensor | None = None
+    """[B, S] bool: which positions hold a sample's token; None: not told, so that padding cannot be told apart."""
     row_weight: Tensor | None = None
     """[samples] float64: the samples' weights, put in by core after ``collate``; None where all are 1."""
 

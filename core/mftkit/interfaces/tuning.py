@@ -42,6 +42,10 @@ class Tuning(Component):
         """
         raise NotImplementedError
 
+    def notes(self, model: nn.Module) -> list[str]:  # noqa: ARG002
+        """What whoever trains what ``apply`` gave should know, a sentence each, for the plan."""
+        return []
+
     def base_model(self, model: nn.Module) -> PreTrainedModel:
         """The transformers model inside what ``apply`` gave, the tuned parts in place."""
         raise NotImplementedError

@@ -32,13 +32,20 @@ class NativeAdapter(ModelAdapter):
         return model, self.load_tokenizer(request)
 
     def lora_targets(self, model: PreTrainedModel) -> list[str]:
-        """The linear layers of the decoder, without the head: their last names where those say it."""
-        linear = [name for name, module in model.named_modules() if _is_linear(module)]
+        """The linear layers of the decoder, without head and routers: their last names where those say it."""
+        routes = _is_router if self.lora_parameters(model) else _is_none
+        linear = [name for name, module in model.named_modules() if _is_linear(module) and not routes(name)]
         head = {name for name, module in model.named_modules() if module is output_layer(model)}
         inner = [name for name in linear if name not in head]
         short = {name.rpartition(".")[2] for name in inner}
         clash = short & {name.rpartition(".")[2] for name in head}
         return sorted(inner if clash else short)
+
+    def lora_parameters(self, model: PreTrainedModel) -> list[str]:
+        """The experts of a mixture, which transformers holds as stacks of matrices, [experts, out, in] or turned."""
+        found = {name: p for name, p in model.named_parameters() if p.dim() == 3}
+        parts = [name.replace(".base_layer", "").split(".") for name in found]
+        return sorted({".".join(part[-2:]) for part in parts if part[-2] == "experts"})
 
     def outputs(self, model: PreTrainedModel, batch: Batch) -> Any:
         """The decoder's outputs.
@@ -110,6 +117,16 @@ def _is_linear(module: Any) -> bool:
     from transformers.pytorch_utils import Conv1D
 
     return isinstance(module, nn.Linear | Conv1D)
+
+
+def _is_router(name: str) -> bool:
+    """Whether a module decides which experts a token goes to, or how much one counts: small, and best left alone."""
+    last = name.rpartition(".")[2]
+    return last == "gate" or last.endswith("_gate") or "router" in last
+
+
+def _is_none(_name: str) -> bool:
+    return False
 
 
 def _number(config: PreTrainedConfig, key: str, default: float) -> float:

@@ -9,7 +9,7 @@ from mftkit.models.vocabulary import embedding
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -30,12 +30,14 @@ def choose_pad(
     learned: Collection[int] = (),
     *,
     may_grow: bool = True,
+    known: Sequence[str] = (),
 ) -> str:
     """Give tokenizer and model a pad token that no sample must learn; what was done, as a sentence.
 
     Not a token that ends a text or a turn, nor one of ``learned`` (ids): whoever takes padding out of a loss
     by its id, and many tools do, would take those out too, and the model would never learn to stop. Kept is
-    the tokenizer's own if it is none of these; else a special token without a use; else ``<|pad|>`` is added.
+    the tokenizer's own if it is none of these; else one of ``known`` (a family's own tokens for it) that the
+    vocabulary holds; else a special token without a use; else ``<|pad|>`` is added.
 
     ``may_grow`` False: the embedding stays as it is, because a row added to it would not be saved with an
     adapter. Where only a new row would do, the token that ends a text is used after all, which our own losses
@@ -47,7 +49,7 @@ def choose_pad(
         done = f"the pad token is the tokenizer's own, {tokenizer.pad_token} (id {own})"
     else:
         was = "there was none" if own is None else f"{tokenizer.pad_token} must be learned"
-        spare = _spare(tokenizer, busy)
+        spare = _spare(tokenizer, busy, known)
         if spare is not None:
             tokenizer.pad_token = spare
             done = f"the pad token is {spare} (id {tokenizer.pad_token_id}) of the vocabulary: {was}"
@@ -72,9 +74,12 @@ def _busy(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> set[int
     return {i for i in ids if i is not None}
 
 
-def _spare(tokenizer: PreTrainedTokenizerBase, busy: set[int]) -> str | None:
+def _spare(tokenizer: PreTrainedTokenizerBase, busy: set[int], known: Sequence[str]) -> str | None:
     special = {token.content: i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     free = [content for content, i in special.items() if i not in busy]
+    for content in known:
+        if content in free:
+            return content
     for pattern in PAD_LIKE:
         for content in free:
             if re.fullmatch(pattern, content, re.IGNORECASE):

@@ -12,6 +12,9 @@ from mftkit_registry.errors import MftError
 if TYPE_CHECKING:
     from mftkit.interfaces.model import ModelAdapter
 
+FALLBACK = 1
+"""What ``matches`` gives for a family that an adapter serves without knowing it."""
+
 
 def select_adapter(
     config: dict[str, Any],
@@ -34,6 +37,11 @@ def select_adapter(
     if len(winners) > 1:
         named = " and ".join(_told(found) for found, _ in winners)
         raise MftError(f"model.adapter: {named} match {family_of(config)} equally well: name the one to use")
+    if best == FALLBACK:
+        (reporter or Reporter()).note(
+            f"model.adapter: no installed adapter knows {family_of(config)}: {winners[0][0]}, the fallback, "
+            "serves it, and takes what is common to most families"
+        )
     return winners[0]
 
 

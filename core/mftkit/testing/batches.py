@@ -44,6 +44,9 @@ def _check_tokens(batch: Batch, samples: list[Sample], pad: int) -> dict[int, in
     held = [token for token in flat if token != pad]
     require(sorted(held) == sorted(wanted), "input_ids hold each token of the samples once, and else pad_id")
     require(batch.real_tokens == len(wanted), f"real_tokens: {batch.real_tokens}, and {len(wanted)} are held")
+    if batch.real is not None:
+        held = [token != pad for token in flat]
+        require(batch.real.flatten().tolist() == held, "real says which positions hold a sample's token")
     return {token: place for place, token in enumerate(flat) if token != pad}
 
 

@@ -14,18 +14,17 @@ from mftkit.data.chat import chat_format
 from mftkit.data.corpus import prepare
 from mftkit.interfaces.tokenization import MicroBatch
 from mftkit.models import check_isolation
-from mftkit.training.balancing import Balancing, extra_work, weights_of
+from mftkit.training.balancing import Balancing, weights_of
 from mftkit.training.base import base_fingerprint
 from mftkit.training.checkpoint import check_state
-from mftkit.training.environment import used_components
-from mftkit.training.gradients import Gradients, make_gradients, told_memory
+from mftkit.training.gradients import Gradients, make_gradients
 from mftkit.training.loading import load_for_training, make_tokenizer, pick_adapter, pick_dtype
 from mftkit.training.mixing import tell_repeats
 from mftkit.training.objective import Objective, check_promises
 from mftkit.training.passes import Passes
-from mftkit.training.plan import Plan, make_plan, size
+from mftkit.training.planning import plan_of
 from mftkit.training.processes import Processes
-from mftkit.training.row_weights import check_row_weights, told_row_weights
+from mftkit.training.row_weights import check_row_weights
 from mftkit.training.schedule import make_optimizer, warmup_steps
 from mftkit.training.scoring import ScoringModel
 from mftkit.training.step import StepRunner
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.training.base import BasePlace
     from mftkit.training.loading import Precision
+    from mftkit.training.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
         balancing=balancing,
         gradients=gradients,
         optimizer=optimizer,
-        plan=_plan(drafted, model, pad_told),
+        plan=plan_of(drafted, model, pad_told),
         own_base=None if place is None else base_fingerprint(place.current),
     )
 
@@ -269,46 +269,6 @@ def _ending_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) -> 
         return set()
     added = {str(token.content): id_ for id_, token in tokenizer.added_tokens_decoder.items()}
     return {id_ for text in chat.control_texts() for content, id_ in added.items() if content in text}
-
-
-def _plan(drafted: Draft, model: nn.Module, pad_told: str) -> Plan:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    notes = (
-        told_row_weights(drafted.corpus),
-        pad_told,
-        _told_work(drafted),
-        told_memory(drafted.parts.combiner, trained),
-    )
-    return make_plan(
-        drafted.spec,
-        drafted.corpus,
-        drafted.steps,
-        parameters=sum(size(p) for p in model.parameters()),
-        trainable=sum(size(p) for p in trained),
-        device=str(drafted.processes.device),
-        processes=drafted.processes.count,
-        dtype=drafted.dtype.name,
-        components=_component_names(drafted.spec, drafted.adapter_name),
-        notes=tuple(note for note in notes if note),
-    )
-
-
-def _told_work(drafted: Draft) -> str:
-    """What the balancer costs, where it costs anything."""
-    balancer, training, corpus = drafted.parts.balancer, drafted.spec.training, drafted.corpus
-    held = [corpus.valid.lengths[corpus.valid.task == i] for i in range(len(corpus.tasks))]
-    minibatch = sum(
-        min(balancer.validation_samples, len(lengths)) * float(lengths.mean())
-        for lengths in held
-        if len(lengths)
-    )
-    step = drafted.steps.tokens_per_epoch / drafted.steps.steps_per_epoch
-    # A loss that is not linear makes a first pass over several micro-batches anyway.
-    several = training.batch_size > training.micro_batch_size * drafted.processes.count
-    several |= training.grouping == "task" and len(corpus.tasks) > drafted.processes.count
-    share = extra_work(balancer, minibatch, step, accumulates=several and drafted.parts.loss.linear)
-    name = drafted.spec.balancer.name
-    return f"balancer {name}: about {100 * share:.1f} % more arithmetic a step" if share else ""
 
 
 def _components(spec: Spec, corpus: Corpus) -> _Components:
@@ -382,11 +342,3 @@ def _restarts_positions(mode: TokenizationMode, corpus: Corpus, steps: Steps, ma
     members = layout.samples[layout.offsets[row] : layout.offsets[row + 1]]
     samples = tuple(corpus.train[int(i)] for i in members)
     return mode.collate(MicroBatch((samples,), max_length, pad_id=0)).position_ids is not None
-
-
-def _component_names(spec: Spec, adapter: str) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for used in used_components(spec, adapter):
-        told = f"{used['name']} ({used['distribution']} {used['version']})"
-        names[used["kind"]] = f"{names[used['kind']]}, {told}" if used["kind"] in names else told
-    return names

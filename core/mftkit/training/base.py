@@ -58,7 +58,7 @@ def own_base(
         model, _ = adapter.load(request)
         check_vocabulary(tokenizer, model)
         check_head(adapter, model)
-        told = choose_pad(tokenizer, model, learned)
+        told = choose_pad(tokenizer, model, learned, known=adapter.pad_tokens)
         with new_directory(place.staged) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)

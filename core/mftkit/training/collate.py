@@ -42,6 +42,8 @@ def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = 
     tokens = _joined([sample.tokens for sample in flat], np.int64)
     input_ids = np.full(len(in_row) * width, samples.pad_id, np.int64)
     input_ids[cells] = tokens
+    real = np.zeros(len(in_row) * width, np.bool_)
+    real[cells] = True
     positions = None
     if isolated and (in_row > 1).any():
         positions = np.zeros_like(input_ids)
@@ -62,6 +64,7 @@ def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = 
         sample_task=torch.from_numpy(task[kept]),
         sample_index=tuple(flat[i].index for i in np.flatnonzero(kept)),
         real_tokens=len(tokens),
+        real=torch.from_numpy(real.reshape(-1, width)),
     )
 
 
@@ -81,6 +84,7 @@ def idle_batch(pad_id: int) -> Batch:
         sample_task=nothing,
         sample_index=(),
         real_tokens=0,
+        real=torch.zeros((1, 2), dtype=torch.bool),
     )
 
 

@@ -86,7 +86,19 @@ def make_tokenizer(
         )
     if not tokenizer.chat_template:
         tokenizer.chat_template = adapter.chat_template(tokenizer)
+        chats = any(task.format == "chat" for task in spec.tasks)
+        if chats and tokenizer.chat_template and spec.chat.format != "markers" and spec.chat.markers is None:
+            _tell_format(adapter, tokenizer, reporter)
     return tokenizer
+
+
+def _tell_format(adapter: ModelAdapter, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
+    known = adapter.instruct_format(tokenizer)
+    whose = f"{known.name}, whose control tokens it holds" if known else "its family's instruct models"
+    reporter.note(
+        f"chat.format: the tokenizer has no chat template, and gets that of {whose}; "
+        'set "markers" for the markers of the paper'
+    )
 
 
 def load_for_training(
@@ -122,7 +134,7 @@ def load_for_training(
         check_vocabulary(tokenizer, model)
         check_head(adapter, model)
     grows = not tuning.saves_adapter or request.init == "random"
-    pad_told = choose_pad(tokenizer, model, learned, may_grow=grows)
+    pad_told = choose_pad(tokenizer, model, learned, may_grow=grows, known=adapter.pad_tokens)
     if spec.training.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     torch.manual_seed(spec.seed)  # what a tuning draws does not depend on how the model was loaded

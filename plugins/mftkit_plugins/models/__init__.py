@@ -15,7 +15,19 @@ def register_model_adapters(register: Callable[..., None]) -> None:
     """Each family, and what serves every other."""
     here = "mftkit_plugins.models"
     register("llama", f"{here}.llama:Llama", summary="Llama 1 to 3, CodeLlama, DeepSeek-Coder and their kin")
-    register("qwen", f"{here}.qwen:Qwen", summary="Qwen 2, 2.5 and 3, the coder models among them")
+    register("mistral", f"{here}.mistral:Mistral", summary="Mistral")
+    register("mixtral", f"{here}.mixtral:Mixtral", summary="Mixtral, with its router's loss")
+    register(
+        "qwen",
+        f"{here}.qwen:Qwen",
+        summary="Qwen 2, 2.5 and 3, with and without experts, the coder models too",
+    )
+    register("starcoder", f"{here}.starcoder:StarCoder", summary="StarCoder (GPTBigCode) and StarCoder 2")
+    register("deepseek", f"{here}.deepseek:DeepSeek", summary="DeepSeek-V2 and V3, Coder-V2 among them")
+    register("gpt-neox", f"{here}.gpt_neox:GPTNeoX", summary="GPT-NeoX, Pythia, CodeFuse-13B")
+    register("phi", f"{here}.phi:Phi", summary="Phi 1 to 4")
+    register("gemma", f"{here}.gemma:Gemma", summary="Gemma 1 to 3, of text alone")
+    register("glm", f"{here}.glm:GLM", summary="GLM-4")
     register(
         "huggingface",
         f"{here}.huggingface:HuggingFace",

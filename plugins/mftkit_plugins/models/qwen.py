@@ -1,11 +1,33 @@
-"""Qwen 2, 2.5 and 3."""
+"""Qwen 2, 2.5 and 3, with and without experts."""
 
 from __future__ import annotations
 
 import mftkit
+from mftkit_plugins.models.formats import CHATML
+from mftkit_plugins.models.tiny import EXPERTS, GROUPED
+
+_EXPERTS = {**EXPERTS, "num_experts": 4, "moe_intermediate_size": 64, "router_aux_loss_coef": 0.01}
 
 
-class Qwen(mftkit.NativeAdapter):
-    """``Qwen2ForCausalLM`` (2 and 2.5) and ``Qwen3ForCausalLM``."""
+class Qwen(mftkit.MixtureAdapter):
+    """``Qwen2ForCausalLM`` (2 and 2.5), ``Qwen3ForCausalLM``, and the two with experts."""
 
-    model_types = ("qwen2", "qwen3")
+    model_types = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
+    instruct_formats = (CHATML,)
+    pad_tokens = ("<|endoftext|>",)
+    families = (
+        mftkit.Family("Qwen 2, 2.5, 2.5-Coder", {"model_type": "qwen2", **GROUPED}, "Qwen2ForCausalLM"),
+        mftkit.Family("Qwen 3", {"model_type": "qwen3", **GROUPED, "head_dim": 16}, "Qwen3ForCausalLM"),
+        mftkit.Family(
+            "Qwen 1.5 MoE, 2 MoE",
+            {"model_type": "qwen2_moe", **_EXPERTS, "shared_expert_intermediate_size": 64},
+            "Qwen2MoeForCausalLM",
+            router_loss=True,
+        ),
+        mftkit.Family(
+            "Qwen 3 MoE, Qwen3-Coder-30B-A3B",
+            {"model_type": "qwen3_moe", **_EXPERTS},
+            "Qwen3MoeForCausalLM",
+            router_loss=True,
+        ),
+    )

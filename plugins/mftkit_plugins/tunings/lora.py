@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 import mftkit
 from mftkit.peft_noise import without_peft_noise
 from mftkit_plugins.tunings.fields import check_fields
-from mftkit_plugins.tunings.targets import AUTO, check_targets
+from mftkit_plugins.tunings.targets import AUTO, Places, automatic, check_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,8 @@ class LoraOptions(mftkit.Options):
     dropout: float = Field(default=0.05, ge=0, lt=1)
     """Share of an adapter's inputs that is dropped in training."""
     targets: str | list[str] = AUTO
-    """Modules: "auto" (what the model adapter names), names or their ends, or a regular expression."""
+    """Modules: "auto" (what the model adapter names; experts of a mixture where dropout is 0), names or their ends,
+    or a regular expression."""
     lora: dict[str, Any] = Field(default_factory=dict)
     """Other fields of peft's LoraConfig, passed through: use_dora, use_rslora, modules_to_save, ..."""
 
@@ -55,6 +56,10 @@ class Lora(mftkit.Tuning):
     saves_adapter = True
     freezes_base = True
 
+    def __init__(self, options: LoraOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+        super().__init__(options, tasks)
+        self._told: list[str] = []
+
     def apply(self, model: PreTrainedModel, adapter: mftkit.ModelAdapter) -> nn.Module:
         """The model inside peft's, adapters in place; MftError where peft cannot place them."""
         with without_peft_noise():
@@ -65,10 +70,11 @@ class Lora(mftkit.Tuning):
         from peft import get_peft_model
 
         wanted = self.options.targets
-        targets = adapter.lora_targets(model) if wanted == AUTO else wanted
-        check_targets(targets, model)
+        places = automatic(adapter, model, self._plain) if wanted == AUTO else Places(wanted)
+        check_targets(places.modules, model)
+        self._told = places.notes
         try:
-            tuned = get_peft_model(model, self._config(targets))
+            tuned = get_peft_model(model, self._config(places))
         except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             told = " ".join(str(error).split())[:400]
             raise mftkit.MftError(f"tuning: peft cannot put an adapter there: {told}") from error
@@ -77,18 +83,31 @@ class Lora(mftkit.Tuning):
                 parameter.data = parameter.data.float()  # small updates are lost in narrow numbers
         return cast("nn.Module", tuned)
 
-    def _config(self, targets: str | list[str]) -> LoraConfig:
+    @property
+    def _plain(self) -> bool:
+        """Whether peft can adapt parameters outside of linear modules with these options."""
+        other = ("use_dora", "lora_bias", "target_parameters", "fan_in_fan_out")
+        return not self.options.dropout and not any(self.options.lora.get(key) for key in other)
+
+    def _config(self, places: Places) -> LoraConfig:
         from peft import LoraConfig
 
         options = self.options
+        given = (
+            {"target_parameters": places.parameters, **options.lora} if places.parameters else options.lora
+        )
         return LoraConfig(
             task_type="CAUSAL_LM",
             r=options.rank,
             lora_alpha=cast("int", options.alpha),  # peft multiplies by it, and takes fractions
             lora_dropout=options.dropout,
-            target_modules=targets,
-            **options.lora,
+            target_modules=places.modules,
+            **given,
         )
+
+    def notes(self, model: nn.Module) -> list[str]:  # noqa: ARG002
+        """What "auto" left as it is."""
+        return self._told
 
     def base_model(self, model: nn.Module) -> PreTrainedModel:
         """The model inside peft's: its layers are the adapted ones."""

@@ -13,6 +13,7 @@ from mftkit_plugins.tunings.lora import Lora, LoraOptions
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
 
 class QLoraOptions(LoraOptions):
@@ -47,6 +48,19 @@ class QLora(Lora):
             bnb_4bit_compute_dtype=dtype,
         )  # type: ignore[no-untyped-call]
         return {"quantization_config": quantised}
+
+    def notes(self, model: nn.Module) -> list[str]:
+        """The same as LoRA's; and that stacked experts are not in 4 bits."""
+        told = super().notes(model)
+        sizes = {id(p): p.numel() for p in model.parameters() if p.dim() == 3 and not p.requires_grad}
+        if sizes:
+            dtype = next(p.dtype for p in model.parameters() if p.dim() == 3)
+            told = [
+                *told,
+                f"the experts ({sum(sizes.values()):,} parameters) stay in {str(dtype)[6:]}: "
+                "bitsandbytes quantises linear layers alone",
+            ]
+        return told
 
 
 def _import_bitsandbytes() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import mftkit
@@ -12,10 +13,65 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from torch import nn
+    from transformers import PreTrainedModel
 
 AUTO = "auto"
 ALL_LINEAR = "all-linear"
 """peft's own word for every linear module but the head."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where adapters go."""
+
+    modules: str | list[str]
+    parameters: list[str] = field(default_factory=list)
+    """Of modules that are not linear, and of linear ones that peft will not take by their names."""
+    notes: list[str] = field(default_factory=list)
+
+
+def automatic(adapter: mftkit.ModelAdapter, model: PreTrainedModel, plain: bool) -> Places:
+    """The adapter's own targets: linear layers, and experts where peft can.
+
+    peft adapts a stack of experts by changing the parameter, which allows no dropout and no DoRA (``plain``). In
+    some families it takes the names of linear layers in dense blocks for those of experts of old: these are then
+    adapted as parameters too, or not at all.
+    """
+    wanted, stacks = adapter.lora_targets(model), adapter.lora_parameters(model)
+    if not stacks:
+        return Places(wanted)
+    taken = _taken_for_experts(wanted, model)
+    modules = [name for name in wanted if name not in taken]
+    others = _weights(taken, model)
+    whole = [name for name in others if model.get_parameter(name).is_floating_point()]
+    left = [] if plain else ["experts", *(["dense and shared feed-forward layers"] if others else [])]
+    if plain and len(whole) < len(others):
+        left = ["dense and shared feed-forward layers in 4 bits"]
+    notes = []
+    if left:
+        way = "" if plain else ": peft adapts them only where tuning.dropout is 0 (and without DoRA)"
+        notes.append(f'tuning.targets "auto" leaves the {" and the ".join(left)} as they are{way}')
+    return Places(modules, [*stacks, *whole] if plain else [], notes)
+
+
+def _taken_for_experts(targets: list[str], model: PreTrainedModel) -> set[str]:
+    """Which names of linear modules peft reads as those of experts, as transformers 4 had them."""
+    from peft import LoraConfig
+    from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
+
+    tried = LoraConfig(target_modules=list(targets))
+    try:
+        convert_peft_config_for_transformers(tried, model, conversions=None)
+    except (
+        ValueError
+    ):  # only some of the names that are fused in one parameter: ``gate_proj`` without ``up_proj``
+        return set()
+    return set(targets) - set(tried.target_modules or ())
+
+
+def _weights(names: set[str], model: PreTrainedModel) -> list[str]:
+    """The weights of the linear modules with these last names."""
+    return sorted(f"{name}.weight" for name in _linear(model) if name.rpartition(".")[2] in names)
 
 
 def check_targets(targets: str | list[str], model: nn.Module) -> None:

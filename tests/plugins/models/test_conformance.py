@@ -1,3 +1,32 @@
-from built_in import suites
+"""Every family of every built-in adapter passes the suite; experts are adapted where peft can."""
 
-globals().update(suites("model-adapter"))
+import re
+
+from built_in import suites
+from mftkit import plugins
+from mftkit.testing.running import suite_for
+
+LORA = {"rank": 4, "dropout": 0.0, "alpha": 8}
+
+
+def families():
+    """A class a family, named after it."""
+    found = {}
+    for row in plugins.registry().plugins:
+        if row.kind == "model-adapter" and row.distribution == "mftkit":
+            component = plugins.component_class(plugins.registry().get("model-adapter", row.name))
+            for family in component.families:
+                settings = {
+                    "config": family.config,
+                    "attentions": family.attentions,
+                    "router_loss": family.router_loss,
+                    "tunings": {"full": {}, "lora": LORA, "qlora": {"rank": 4}},
+                }
+                name = re.sub(r"\W+", "_", f"Test_{row.name}_{family.config['model_type']}")
+                found[name] = suite_for("model-adapter", component, **settings)
+    assert len(found) > 15
+    return found
+
+
+globals().update(families())
+globals()["Test_fallback"] = suites("model-adapter")["Test_huggingface"]

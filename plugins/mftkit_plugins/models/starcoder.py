@@ -1,0 +1,48 @@
+"""StarCoder (1) with multi-query attention and learned positions, and StarCoder 2 with a sliding window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import mftkit
+from mftkit_plugins.models.formats import STARCHAT
+from mftkit_plugins.models.tiny import GROUPED, WINDOW
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+_LEARNED = {
+    "vocab_size": 128, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128, "n_inner": 128,
+    "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
+}  # fmt: skip
+
+
+class StarCoder(mftkit.NativeAdapter):
+    """``GPTBigCodeForCausalLM`` and ``Starcoder2ForCausalLM``."""
+
+    model_types = ("gpt_bigcode", "starcoder2")
+    instruct_formats = (STARCHAT,)
+    families = (
+        mftkit.Family(
+            "StarCoder, SantaCoder (GPTBigCode)",
+            {"model_type": "gpt_bigcode", **_LEARNED},
+            "GPTBigCodeForCausalLM",
+            note="a sample has at most `n_positions` tokens: its positions are learned",
+        ),
+        mftkit.Family(
+            "StarCoder 2", {"model_type": "starcoder2", **GROUPED, **WINDOW}, "Starcoder2ForCausalLM"
+        ),
+    )
+
+    def outputs(self, model: PreTrainedModel, batch: mftkit.Batch) -> Any:
+        """The decoder's outputs; MftError for a sample that is longer than the learned positions reach."""
+        width, most = batch.input_ids.shape[1], getattr(model.config, "n_positions", None)
+        if most is not None and width > most:
+            places = batch.position_ids
+            last = width - 1 if places is None else int(places.max())
+            if last >= most:
+                raise mftkit.MftError(
+                    f"max_length: a row of {last + 1} tokens, and this model has {most} learned positions; "
+                    f"set max_length to at most {most}"
+                )
+        return super().outputs(model, batch)

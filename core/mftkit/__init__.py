@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.interfaces.tuning import Tuning
     from mftkit.models import load_model
+    from mftkit.models.converted import Conversion, ConvertedAdapter
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
     from mftkit.training.collate import collate
@@ -32,6 +33,8 @@ _HOMES = {
     "Balancer": "mftkit.interfaces.balancer",
     "Batch": "mftkit.interfaces.tokenization",
     "Component": "mftkit.interfaces.component",
+    "Conversion": "mftkit.models.converted",
+    "ConvertedAdapter": "mftkit.models.converted",
     "DataGenerator": "mftkit.interfaces.generator",
     "GenerationContext": "mftkit.interfaces.generator",
     "Head": "mftkit.interfaces.model",
@@ -64,6 +67,8 @@ __all__ = [
     "Balancer",
     "Batch",
     "Component",
+    "Conversion",
+    "ConvertedAdapter",
     "DataGenerator",
     "GenerationContext",
     "Head",

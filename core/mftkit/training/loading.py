@@ -104,7 +104,7 @@ def load_for_training(
 ) -> tuple[nn.Module, str]:
     """The model that the tuning made, and what was done for a pad token.
 
-    ``place`` is where a base from a random start is kept, for a tuning whose result names its base.
+    ``place`` is where a base that is no checkpoint elsewhere is kept, for a tuning whose result names its base.
     """
     request = _request(spec, config, dtype.arithmetic if tuning.freezes_base else dtype.weights)
     if request.init == "random":
@@ -121,7 +121,7 @@ def load_for_training(
         model, _ = adapter.load(request)
         check_vocabulary(tokenizer, model)
         check_head(adapter, model)
-    grows = not tuning.saves_adapter or request.init == "random"
+    grows = not tuning.saves_adapter or request.init == "random" or adapter.converts(request.config)
     pad_told = choose_pad(tokenizer, model, learned, may_grow=grows)
     if spec.training.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mftkit.cli import plugins, spec
+from mftkit.cli.convert import convert
 from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
@@ -23,6 +24,7 @@ app.command()(run)
 app.command()(generate)
 app.command()(doctor)
 app.command()(merge)
+app.command()(convert)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(spec.app, name="spec")
 

@@ -73,7 +73,7 @@ class ConvertedAdapter(NativeAdapter):
     def prepare(self, model: PreTrainedModel, config: dict[str, Any]) -> None:
         """Add to a model just made what its config asks for beyond the class; ``config`` is as it was read."""
 
-    def notes(self, config: dict[str, Any]) -> list[str]:  # noqa: ARG002  # what an overriding method reads
+    def remarks(self, config: dict[str, Any]) -> list[str]:  # noqa: ARG002  # what an overriding method reads
         """What is to be known of the conversion of such a checkpoint, in sentences."""
         return []
 
@@ -90,10 +90,10 @@ class ConvertedAdapter(NativeAdapter):
     def tell(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
         """The conversion, where there is one, and what is to be known of it."""
         if self.converts(config):
-            made = self.conversion(config).model.__name__
+            made = self._conversion(config).model.__name__
             reporter.note(f"model type {config['model_type']} is converted to {made} on load; no code of it is run")
-            for note in self.notes(config):
-                reporter.note(note)
+            for remark in self.remarks(config):
+                reporter.note(remark)
         super().tell(config, max_length, reporter)
 
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
@@ -102,7 +102,7 @@ class ConvertedAdapter(NativeAdapter):
             model, tokenizer = super().load(request)
         else:
             _refuse_quantised(request)
-            conversion = self.conversion(request.config)
+            conversion = self._conversion(request.config)
             setattr(conversion.config, ORIGIN, request.config["model_type"])
             model = _converted(request, conversion)
             tokenizer = self.load_tokenizer(request)
@@ -122,6 +122,14 @@ class ConvertedAdapter(NativeAdapter):
             raise
         except Exception as error:  # protobuf, tokenizers and base64 each raise their own on a broken file
             raise MftError(f"the tokenizer of {request.path} cannot be read: {reason(error)}") from error
+
+    def _conversion(self, config: dict[str, Any]) -> Conversion:
+        try:
+            return self.conversion(config)
+        except MftError:
+            raise
+        except Exception as error:  # whatever the native config's own validation raises is about the values
+            raise MftError(f"model.path: config.json: {reason(error)}") from error
 
 
 def checkpoint_file(path: str, name: str) -> Path | None:

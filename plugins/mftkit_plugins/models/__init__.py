@@ -16,9 +16,7 @@ def register_model_adapters(register: Callable[..., None]) -> None:
     here = "mftkit_plugins.models"
     register("llama", f"{here}.llama:Llama", summary="Llama 1 to 3, CodeLlama, DeepSeek-Coder and their kin")
     register("qwen", f"{here}.qwen:Qwen", summary="Qwen 2, 2.5 and 3, the coder models among them; Qwen 1 converted")
-    register(
-        "chatglm", f"{here}.chatglm:ChatGlm", summary="ChatGLM2, ChatGLM3 and CodeGeeX2, converted; GLM-4"
-    )
+    register("chatglm", f"{here}.chatglm:ChatGlm", summary="ChatGLM2, ChatGLM3 and CodeGeeX2, converted")
     register(
         "baichuan", f"{here}.baichuan:Baichuan", summary="Baichuan 1 and 2, converted; 13B with ALiBi"
     )

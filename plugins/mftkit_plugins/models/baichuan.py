@@ -41,7 +41,7 @@ class Baichuan(mftkit.ConvertedAdapter):
         if alibi.is_marked(model.config):
             alibi.attach(model)
 
-    def notes(self, config: dict[str, Any]) -> list[str]:
+    def remarks(self, config: dict[str, Any]) -> list[str]:
         """The folded head, and ALiBi."""
         told = []
         if has_normalised_head(config):

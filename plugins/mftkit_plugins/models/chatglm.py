@@ -1,4 +1,4 @@
-"""ChatGLM2, ChatGLM3 and CodeGeeX2, converted to ``GlmForCausalLM``; and GLM-4, which is native."""
+"""ChatGLM2, ChatGLM3 and CodeGeeX2, converted to ``GlmForCausalLM``."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ ROPE_BASE = 10000.0
 
 
 class ChatGlm(mftkit.ConvertedAdapter):
-    """``GlmForCausalLM`` and ``Glm4ForCausalLM``; checkpoints of ChatGLM2, ChatGLM3 and CodeGeeX2 are converted.
+    """``GlmForCausalLM``: the same arithmetic under other names.
 
     The rotary embedding turns pairs of neighbours in the first half of each head, as Glm's does, so that no
     weight is permuted.
     """
 
-    model_types = ("glm", "glm4")
     original_types = ("chatglm",)
     turn_ends = ("<|user|>", "<|observation|>")
 
@@ -54,7 +53,7 @@ class ChatGlm(mftkit.ConvertedAdapter):
             ],
         )
 
-    def notes(self, config: dict[str, Any]) -> list[str]:
+    def remarks(self, config: dict[str, Any]) -> list[str]:
         """Dropout of the residual stream, which Glm has not."""
         dropout = OriginalConfig("ChatGLM", config).number("hidden_dropout", 0.0)
         return [f"hidden_dropout {dropout:g} is left out: the native class has none"] if dropout else []

@@ -22,9 +22,25 @@ class FromHeads(ConversionOps):  # type: ignore[misc, no-untyped-call]
     def convert(self, input_dict: dict[str, Any], **_context: Any) -> dict[str, Tensor]:
         """One tensor in, one out."""
         ((name, tensor),) = _tensors(input_dict)
-        size = len(tensor) // (3 * self.heads)
+        size, rest = divmod(len(tensor), 3 * self.heads)
+        if rest:
+            return {name: tensor}  # of a wrong shape, which is told below
         split = tensor.view(self.heads, 3, size, *tensor.shape[1:])
         return {name: split.transpose(0, 1).reshape(tensor.shape)}
+
+
+class SplitRows(Split):  # type: ignore[misc]
+    """Row blocks of the sizes that the native parameters have."""
+
+    def convert(self, input_dict: dict[str, Any], **context: Any) -> dict[str, Tensor]:
+        """One tensor in, one a target out; where the sizes do not add up, the whole, whose shape is then told."""
+        ((_, tensor),) = _tensors(input_dict)
+        targets, layer, model = (context[key] for key in ("target_patterns", "full_layer_name", "model"))
+        sizes = [len(model.get_parameter(layer.replace(targets[0], target))) for target in targets]
+        if sum(sizes) != len(tensor):
+            return dict.fromkeys(targets, tensor)
+        pieces: dict[str, Tensor] = super().convert(input_dict, **context)
+        return pieces
 
 
 class UnitRows(ConversionOps):  # type: ignore[misc, no-untyped-call]
@@ -39,7 +55,7 @@ class UnitRows(ConversionOps):  # type: ignore[misc, no-untyped-call]
 
 def split_qkv(packed: str, *before: ConversionOps) -> WeightConverter:
     """Row blocks of one packed projection, of the sizes that the native q, k and v have."""
-    return WeightConverter(packed, list(QKV), operations=[*before, Split(dim=0)])
+    return WeightConverter(packed, list(QKV), operations=[*before, SplitRows(dim=0)])
 
 
 def _tensors(given: dict[str, Any]) -> list[tuple[str, Tensor]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ import torch
 from mftkit.data.tokenizers import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, check_vocabulary, choose_pad, read_config, select_adapter
+from mftkit.models.converted import checkpoint_file
 from mftkit.models.vocabulary import load_tokenizer
 from mftkit.training.base import BasePlace, own_base
 from mftkit_registry import MftError
@@ -78,7 +80,7 @@ def make_tokenizer(
     if wanted is None:
         tokenizer = adapter.load_tokenizer(_request(spec, config, torch.float32))
     else:
-        tokenizer = load_tokenizer(wanted, spec.model.trust_remote_code)
+        tokenizer = _tokenizer_elsewhere(wanted, spec, reporter)
     if tokenizer is None:
         raise MftError(
             f"model.tokenizer: {wanted or spec.model.path} has no tokenizer files, and text cannot be read "
@@ -87,6 +89,18 @@ def make_tokenizer(
     if not tokenizer.chat_template:
         tokenizer.chat_template = adapter.chat_template(tokenizer)
     return tokenizer
+
+
+def _tokenizer_elsewhere(path: str, spec: Spec, reporter: Reporter) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of another directory or hub id, which may be a checkpoint that is converted on load."""
+    trust = spec.model.trust_remote_code
+    if checkpoint_file(path, "config.json") is not None:
+        config, adapter = read_config(path, trust), None
+        with suppress(MftError):  # a tokenizer may lie beside a model that nobody here knows
+            _, adapter = select_adapter(config, reporter=reporter)
+        if adapter is not None and adapter.converts(config):
+            return adapter.load_tokenizer(LoadRequest(path, config, torch.float32, "auto"))
+    return load_tokenizer(path, trust)
 
 
 def load_for_training(

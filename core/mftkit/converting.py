@@ -74,7 +74,9 @@ def convert(path: str, output: Path, reporter: Reporter | None = None, adapter: 
         after = tried_logits(chosen.load(again)[0])
         difference, largest = compare_logits(before, after, dtype, told)
     kept = "with its tokenizer" if tokenizer is not None else "without a tokenizer, as there was none"
-    reporter.note(f"{path} was converted by {name} to {architecture} ({str(dtype).removeprefix('torch.')}), {kept}")
+    reporter.note(
+        f"{path} was converted by {name} to {architecture} ({str(dtype).removeprefix('torch.')}), {kept}"
+    )
     return Converted(output, architecture, difference, largest)
 
 

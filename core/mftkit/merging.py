@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from mftkit.comparing import compare_logits, tried_logits
 from mftkit.files import new_directory, temporary
 from mftkit.interfaces.model import LoadRequest

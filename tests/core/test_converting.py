@@ -31,7 +31,11 @@ def test_what_is_written_is_native_and_the_same(name, tmp_path):
     assert any("converted to" in note for note in reporter.told)
     assert any("cannot be written back" in note for note in reporter.told) == name.startswith("baichuan2")
     expected = load_file(CHECKPOINTS / name / "expected.safetensors")
-    load = mftkit.load_model if name == "baichuan2-13b" else lambda path: (AutoModelForCausalLM.from_pretrained(path), 0)
+    load = (
+        mftkit.load_model
+        if name == "baichuan2-13b"
+        else lambda path: (AutoModelForCausalLM.from_pretrained(path), 0)
+    )
     model, _ = load(tmp_path / "out")
     with torch.no_grad():
         assert (model(input_ids=expected["input_ids"]).logits - expected["logits"]).abs().max() < 2e-5

@@ -111,7 +111,10 @@ def test_it_trains_on_packed_rows_and_the_result_loads(project, family, method):
 def test_a_dry_run_writes_nothing(project, family):
     spec = spec_of(family, "lora", f"{family}-dry")
     reporter = Kept()
-    assert mftkit.run(mftkit.load_spec(spec, directory=project), dry_run=True, reporter=reporter).reason == "planned"
+    assert (
+        mftkit.run(mftkit.load_spec(spec, directory=project), dry_run=True, reporter=reporter).reason
+        == "planned"
+    )
     assert not (project / spec["output"]).exists()
 
 

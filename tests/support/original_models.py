@@ -95,7 +95,9 @@ def chatglm(w: Weights, c: dict[str, Any], ids: Tensor) -> Tensor:
         return torch.nn.functional.silu(gate) * up @ w[at + "mlp.dense_4h_to_h.weight"].T
 
     x = decode(w["transformer.embedding.word_embeddings.weight"][ids], c["num_layers"], attention, mlp)
-    return rms(x, w["transformer.encoder.final_layernorm.weight"], eps) @ w["transformer.output_layer.weight"].T
+    return (
+        rms(x, w["transformer.encoder.final_layernorm.weight"], eps) @ w["transformer.output_layer.weight"].T
+    )
 
 
 def qwen1(w: Weights, c: dict[str, Any], ids: Tensor) -> Tensor:

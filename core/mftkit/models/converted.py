@@ -64,9 +64,7 @@ class ConvertedAdapter(NativeAdapter):
         """
         raise NotImplementedError
 
-    def original_tokenizer(
-        self, path: str, config: dict[str, Any]
-    ) -> PreTrainedTokenizerBase | None:
+    def original_tokenizer(self, path: str, config: dict[str, Any]) -> PreTrainedTokenizerBase | None:
         """The fast tokenizer of a checkpoint in the family's own layout, None where it has no files of one."""
         raise NotImplementedError
 
@@ -91,7 +89,9 @@ class ConvertedAdapter(NativeAdapter):
         """The conversion, where there is one, and what is to be known of it."""
         if self.converts(config):
             made = self._conversion(config).model.__name__
-            reporter.note(f"model type {config['model_type']} is converted to {made} on load; no code of it is run")
+            reporter.note(
+                f"model type {config['model_type']} is converted to {made} on load; no code of it is run"
+            )
             for remark in self.remarks(config):
                 reporter.note(remark)
         super().tell(config, max_length, reporter)
@@ -166,7 +166,7 @@ def _refuse_quantised(request: LoadRequest) -> None:
     if request.config.get("quantization_config") or request.config.get("quantization_bit"):
         raise MftError(
             f"model.path: {request.path} holds quantised weights, which cannot be converted: "
-            'give the full-precision checkpoint (tuning.method "qlora" quantises it on load)'
+            "give the full-precision checkpoint, which a tuning may quantise on load"
         )
 
 

@@ -27,6 +27,7 @@ class Aquila(mftkit.ConvertedAdapter):
         original = OriginalConfig("Aquila", config)
         original.refuse("attention_bias", False, False, why="Aquila's attention has no bias")
         heads = original.whole("num_attention_heads")
+        rotary: dict[str, Any] = {"rope_theta": original.number("rope_theta", 10000.0)}
         native = LlamaConfig(
             vocab_size=original.whole("vocab_size"),
             hidden_size=original.whole("hidden_size"),
@@ -37,12 +38,12 @@ class Aquila(mftkit.ConvertedAdapter):
             hidden_act=original.text("hidden_act", "silu"),
             rms_norm_eps=original.number("rms_norm_eps"),
             max_position_embeddings=original.whole("max_position_embeddings"),
-            rope_theta=original.number("rope_theta", 10000.0),
             tie_word_embeddings=original.flag("tie_word_embeddings", False),
             bos_token_id=config.get("bos_token_id"),
             eos_token_id=config.get("eos_token_id"),
             pad_token_id=config.get("pad_token_id"),
             **original.kept("initializer_range", "use_cache", "rope_scaling", "head_dim"),
+            **rotary,
         )
         return Conversion(LlamaForCausalLM, native, [])
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 TURNS = ("<|startofpiece|>", "<|endofpiece|>")
 TEMPLATE = (
-    "{% for message in messages %}{% if message['role'] == 'user' %}<|startofpiece|>{{ message['content'] }}<|endofpiece|>"
+    "{% for message in messages %}"
+    "{% if message['role'] == 'user' %}<|startofpiece|>{{ message['content'] }}<|endofpiece|>"
     "{% elif message['role'] == 'assistant' %}{{ message['content'] }}{{ eos_token }}"
     "{% else %}{{ message['content'] }}{% endif %}{% endfor %}"
 )
@@ -36,7 +37,11 @@ def aquila_tokenizer(path: str) -> PreTrainedTokenizerBase | None:
     vocabulary = tokenizer.get_vocab()
     if not tokenizer.chat_template and all(turn in vocabulary for turn in TURNS):
         tokenizer.add_special_tokens(
-            {"additional_special_tokens": [AddedToken(turn, normalized=False, special=True) for turn in TURNS]}
+            {
+                "additional_special_tokens": [
+                    AddedToken(turn, normalized=False, special=True) for turn in TURNS
+                ]
+            }
         )
         tokenizer.chat_template = TEMPLATE
     return tokenizer

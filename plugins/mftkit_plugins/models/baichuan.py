@@ -96,7 +96,7 @@ def _llama_config(config: dict[str, Any]) -> Any:
     original.refuse("rope_scaling", None, None, why="the original code has no such thing")
     heads = original.whole("num_attention_heads")
     length = "model_max_length" if has_alibi(config) else "max_position_embeddings"
-    marks = {alibi.KEY: alibi.NAME} if has_alibi(config) else {}
+    marks: dict[str, Any] = {alibi.KEY: alibi.NAME} if has_alibi(config) else {}
     return LlamaConfig(
         vocab_size=original.whole("vocab_size"),
         hidden_size=original.whole("hidden_size"),

@@ -28,7 +28,7 @@ def baichuan_tokenizer(path: str, second: bool) -> PreTrainedTokenizerBase | Non
     vocabulary = pieces.tokenizer.get_vocab()
     template = _template(*turns) if all(token in vocabulary for token in turns) else None
     _frame(pieces, settings)
-    return TokenizersBackend(
+    return TokenizersBackend(  # type: ignore[no-untyped-call]
         tokenizer_object=pieces.tokenizer,
         unk_token=token_text(settings.get("unk_token")) or pieces.unknown,
         bos_token=token_text(settings.get("bos_token")) or pieces.begin,

@@ -76,9 +76,14 @@ def _refuse(original: OriginalConfig) -> None:
     original.refuse("rmsnorm", True, True, why="Glm has no layer norm but RMSNorm")
     original.refuse("post_layer_norm", True, True, why="Glm always has a norm after the last layer")
     original.refuse(
-        "apply_residual_connection_post_layernorm", False, False, why="Glm's residual is taken before the norm"
+        "apply_residual_connection_post_layernorm",
+        False,
+        False,
+        why="Glm's residual is taken before the norm",
     )
-    original.refuse("pre_seq_len", None, None, 0, why="prefix tuning is not part of Glm; merge or drop it first")
+    original.refuse(
+        "pre_seq_len", None, None, 0, why="prefix tuning is not part of Glm; merge or drop it first"
+    )
 
 
 def _glm_config(original: OriginalConfig, heads: int, grouped: bool) -> Any:

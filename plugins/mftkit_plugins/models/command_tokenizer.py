@@ -8,7 +8,7 @@ from typing import Any
 from transformers import TokenizersBackend
 
 
-class CommandTokenizer(TokenizersBackend):  # type: ignore[misc]
+class CommandTokenizer(TokenizersBackend):
     """transformers' fast tokenizer; what looks like a special token in a text is text.
 
     What it saves is the plain class, so that anyone can load it. There special tokens are found in texts,
@@ -16,7 +16,7 @@ class CommandTokenizer(TokenizersBackend):  # type: ignore[misc]
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        super().__init__(*args, **kwargs)  # type: ignore[no-untyped-call]
         self.split_special_tokens = True
 
     def convert_tokens_to_ids(self, tokens: Any) -> Any:
@@ -36,7 +36,7 @@ class CommandTokenizer(TokenizersBackend):  # type: ignore[misc]
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> tuple[str, ...]:
         """As transformers' own class."""
-        plain = copy.copy(self)
+        plain: Any = copy.copy(self)
         plain.__class__ = TokenizersBackend
         saved: tuple[str, ...] = plain.save_pretrained(*args, **kwargs)
         return saved

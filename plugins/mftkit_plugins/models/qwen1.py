@@ -65,7 +65,11 @@ class Qwen1(mftkit.ConvertedAdapter):
             if limit is not None and max_length > limit:
                 reporter.warn(f"max_length {max_length}: {_told(limit)}; training is the same at any length")
 
-    def original_tokenizer(self, path: str, config: dict[str, Any]) -> PreTrainedTokenizerBase | None:
+    def original_tokenizer(
+        self,
+        path: str,
+        config: dict[str, Any],  # noqa: ARG002
+    ) -> PreTrainedTokenizerBase | None:
         """From ``qwen.tiktoken``, where the config's family is Qwen 1."""
         from mftkit_plugins.models.qwen1_tokenizer import qwen1_tokenizer
 
@@ -112,6 +116,7 @@ def _qwen2_config(original: OriginalConfig) -> Any:
     if channels * heads != hidden:
         raise original.error("kv_channels", channels, f"times {heads} heads is not hidden_size {hidden}")
     limit = _limit(original)
+    mark: dict[str, Any] = {} if limit is None else {LIMIT: limit}
     return Qwen2Config(
         vocab_size=original.whole("vocab_size"),
         hidden_size=hidden,
@@ -128,5 +133,5 @@ def _qwen2_config(original: OriginalConfig) -> Any:
         eos_token_id=values.get("eos_token_id"),
         pad_token_id=values.get("pad_token_id"),
         **original.kept("initializer_range", "use_cache"),
-        **({} if limit is None else {LIMIT: limit}),
+        **mark,
     )

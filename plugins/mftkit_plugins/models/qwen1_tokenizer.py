@@ -32,22 +32,22 @@ def qwen1_tokenizer(path: str) -> PreTrainedTokenizerBase | None:
     from transformers import TokenizersBackend
     from transformers.convert_slow_tokenizer import TikTokenConverter
 
-    class Converter(TikTokenConverter):  # type: ignore[misc]
+    class Converter(TikTokenConverter):
         """transformers' converter, which would read the file with a package of its own."""
 
-        load_tiktoken_bpe = staticmethod(_ranks)
+        load_tiktoken_bpe = staticmethod(_ranks)  # type: ignore[assignment]
 
         def extract_vocab_merges_from_model(self, file: str) -> tuple[dict[str, int], list[tuple[str, str]]]:
-            vocabulary, merges = super().extract_vocab_merges_from_model(file)  # type: ignore[no-untyped-call]
+            vocabulary, merges = super().extract_vocab_merges_from_model(file)
             return vocabulary | {token: len(vocabulary) + i for i, token in enumerate(SPECIAL)}, merges
 
     file = checkpoint_file(path, "qwen.tiktoken")
     if file is None:
         return None
     converter = Converter(file, PATTERN, extra_special_tokens=list(SPECIAL))  # type: ignore[no-untyped-call]
-    tokenizer = converter.converted()  # type: ignore[no-untyped-call]
+    tokenizer = converter.converted()
     tokenizer.normalizer = normalizers.NFC()
-    return TokenizersBackend(
+    return TokenizersBackend(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer,
         eos_token="<|endoftext|>",
         pad_token="<|extra_0|>",

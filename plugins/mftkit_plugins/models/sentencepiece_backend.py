@@ -56,7 +56,9 @@ def read_sentencepiece(file: Path, commands: Sequence[str] = (), turns: Sequence
         # "sop" and "eop" are also parts of words.
         [AddedToken(token, normalized=False, single_word=token.isalpha()) for token in (*special, *commands)]
     )
-    defined = [piece.piece for piece in model.pieces if piece.type == USER_DEFINED and SPACE not in piece.piece]
+    defined = [
+        piece.piece for piece in model.pieces if piece.type == USER_DEFINED and SPACE not in piece.piece
+    ]
     tokenizer.add_tokens([AddedToken(token, normalized=False) for token in defined if token not in special])
     spec = model.trainer_spec
     return Pieces(
@@ -65,7 +67,7 @@ def read_sentencepiece(file: Path, commands: Sequence[str] = (), turns: Sequence
 
 
 def _read(file: Path) -> Any:
-    from google.protobuf.message import DecodeError
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from transformers.convert_slow_tokenizer import import_protobuf
 
     model = import_protobuf().ModelProto()  # type: ignore[no-untyped-call]
@@ -126,7 +128,7 @@ def _merges(model: Any, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
     scores = [(piece.piece, piece.score) for piece in model.pieces]
     texts = {piece.piece for piece in model.pieces if piece.type == NORMAL}
     texts |= {piece.piece for piece in model.pieces if piece.type == USER_DEFINED and SPACE in piece.piece}
-    merges: list[tuple[str, str]] = generate_merges(vocabulary, scores, vocabulary.keys() - texts)  # type: ignore[no-untyped-call]
+    merges: list[tuple[str, str]] = generate_merges(vocabulary, scores, vocabulary.keys() - texts)
     return merges
 
 

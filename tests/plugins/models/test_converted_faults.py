@@ -85,7 +85,10 @@ def test_quantised_weights_and_another_architecture_under_the_name(copied):
 
 def test_shapes_that_do_not_fit_are_named(copied):
     told = refused(copied("chatglm2", multi_query_group_num=4))
-    assert "of a shape that config.json does not give: model.layers.0.self_attn.k_proj.bias ((128,) for (64,))" in told
+    assert (
+        "of a shape that config.json does not give: model.layers.0.self_attn.k_proj.bias ((128,) for (64,))"
+        in told
+    )
     told = refused(copied("qwen1", intermediate_size=100))
     assert "model.layers.0.mlp.down_proj.weight ((64, 96) for (64, 50))" in told
     assert "has no place for: model.layers.1." in refused(copied("aquila2", num_hidden_layers=1))
@@ -127,7 +130,11 @@ def test_code_in_a_pytorch_file_is_not_run(tmp_path):
 
 
 def test_no_tokenizer_files_are_no_tokenizer(copied):
-    for name, file in (("chatglm2", "tokenizer.model"), ("qwen1", "qwen.tiktoken"), ("baichuan2-7b", "tokenizer.model")):
+    for name, file in (
+        ("chatglm2", "tokenizer.model"),
+        ("qwen1", "qwen.tiktoken"),
+        ("baichuan2-7b", "tokenizer.model"),
+    ):
         directory = copied(name)
         (directory / file).unlink()
         assert mftkit.load_model(directory)[1] is None
@@ -154,7 +161,9 @@ def test_a_vocabulary_larger_than_the_embedding(tmp_path):
 
 
 def test_an_unknown_type_with_code_of_its_own(copied):
-    assert "brings code of its own, which is not run unasked" in refused(copied("chatglm2", model_type="other"))
+    assert "brings code of its own, which is not run unasked" in refused(
+        copied("chatglm2", model_type="other")
+    )
     assert "no installed adapter knows model type 'other'" in refused(
         copied("chatglm3", model_type="other", auto_map=None)
     )

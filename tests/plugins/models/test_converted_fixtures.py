@@ -67,12 +67,17 @@ def test_a_cache_changes_nothing(case):
         past, parts = None, []
         for start, end in ((0, 16), (16, 17), (17, 24)):
             step = model(
-                input_ids=ids[:, start:end], attention_mask=mask[:, :end], past_key_values=past, use_cache=True
+                input_ids=ids[:, start:end],
+                attention_mask=mask[:, :end],
+                past_key_values=past,
+                use_cache=True,
             )
             past = step.past_key_values
             parts.append(step.logits)
     assert off(torch.cat(parts, 1), whole, mask) < BOUND
-    made = model.generate(ids, attention_mask=mask, max_new_tokens=3, do_sample=False, eos_token_id=None, pad_token_id=0)
+    made = model.generate(
+        ids, attention_mask=mask, max_new_tokens=3, do_sample=False, eos_token_id=None, pad_token_id=0
+    )
     with torch.no_grad():
         for row, (made_ids, kept) in enumerate(zip(made, mask, strict=True)):
             alone = made_ids[int((kept == 0).sum()) :]
@@ -97,7 +102,9 @@ def test_what_is_saved_needs_no_mftkit(case, tmp_path):
     assert apart > 0.1 if name == "baichuan2-13b" else apart == 0
     if tokenizer is not None:
         tokenizer.save_pretrained(tmp_path)
-        _check_texts(name, AutoTokenizer.from_pretrained(tmp_path), split_special_tokens="glm" in name or "gee" in name)
+        _check_texts(
+            name, AutoTokenizer.from_pretrained(tmp_path), split_special_tokens="glm" in name or "gee" in name
+        )
 
 
 @pytest.mark.parametrize("name", WITH_TOKENIZER)
@@ -137,20 +144,30 @@ def test_chat_prompts_are_the_originals(name, tmp_path):
     chat = read(name, "expected_tokenizer_info.json")["chat"]
     turns = chat["history"]
     if isinstance(turns[0], list):  # rounds
-        turns = [{"role": r, "content": c} for pair in turns for r, c in zip(("user", "assistant"), pair, strict=True)]
+        turns = [
+            {"role": r, "content": c}
+            for pair in turns
+            for r, c in zip(("user", "assistant"), pair, strict=True)
+        ]
         assert tokenizer(chat["prompt"]).input_ids == chat["ids"]
     turns = [*turns, {"role": "user", "content": chat["query"]}]
     tokenizer.save_pretrained(tmp_path)
     for each in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
         assert each.apply_chat_template(turns, add_generation_prompt=True)["input_ids"] == chat["ids"]
     # Afterwards text is text again; and a word that has a command in it always was.
-    assert tokenizer.convert_tokens_to_ids("sop") not in tokenizer("a sop", add_special_tokens=False).input_ids
+    assert (
+        tokenizer.convert_tokens_to_ids("sop") not in tokenizer("a sop", add_special_tokens=False).input_ids
+    )
     assert each.convert_tokens_to_ids("eop") not in each("people", add_special_tokens=False).input_ids
 
 
 def test_chatml_of_qwen():
     _, tokenizer = mftkit.load_model(CHECKPOINTS / "qwen1")
-    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "so?"}]
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "yes"},
+        {"role": "user", "content": "so?"},
+    ]
     assert tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) == (
         "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
         "<|im_start|>assistant\nyes<|im_end|>\n<|im_start|>user\nso?<|im_end|>\n<|im_start|>assistant\n"
@@ -159,7 +176,9 @@ def test_chatml_of_qwen():
 
 def test_qwen_beyond_its_length_is_as_in_training_and_told():
     model, tokenizer = mftkit.load_model(CHECKPOINTS / "qwen1")
-    assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids(["<|endoftext|>", "<|im_end|>"])
+    assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids(
+        ["<|endoftext|>", "<|im_end|>"]
+    )
     expected = load_file(CHECKPOINTS / "qwen1" / "expected.safetensors")
     ids = expected["long.input_ids"]
     with torch.no_grad():

@@ -109,5 +109,7 @@ def test_a_static_cache_may_be_longer_than_the_text(tmp_path):
     ids = torch.randint(0, 96, (1, 12))
     cache = StaticCache(model.config, max_cache_len=32)
     with torch.no_grad():
-        parts = [model(input_ids=part, past_key_values=cache, use_cache=True).logits for part in ids.split(6, 1)]
+        parts = [
+            model(input_ids=part, past_key_values=cache, use_cache=True).logits for part in ids.split(6, 1)
+        ]
         assert (torch.cat(parts, 1) - model(input_ids=ids).logits).abs().max() < 2e-5

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.interfaces.tuning import Tuning
     from mftkit.models import load_model
+    from mftkit.models.converted import Conversion, ConvertedAdapter
     from mftkit.models.experts import MixtureAdapter
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
@@ -49,6 +50,8 @@ _HOMES = {
     "ChatRequest": "mftkit.interfaces.chat",
     "Component": "mftkit.interfaces.component",
     "DataFilter": "mftkit.interfaces.data_filter",
+    "Conversion": "mftkit.models.converted",
+    "ConvertedAdapter": "mftkit.models.converted",
     "DataGenerator": "mftkit.interfaces.generator",
     "Execution": "mftkit.interfaces.executor",
     "Executor": "mftkit.interfaces.executor",
@@ -100,6 +103,8 @@ __all__ = [
     "ChatOptions",
     "ChatRequest",
     "Component",
+    "Conversion",
+    "ConvertedAdapter",
     "DataFilter",
     "DataGenerator",
     "Execution",

@@ -8,6 +8,7 @@ import typer
 
 from mftkit.cli import data, plugins, spec
 from mftkit.cli.compare import compare
+from mftkit.cli.convert import convert
 from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
@@ -31,6 +32,7 @@ app.command()(report)
 app.add_typer(data.app, name="data")
 app.command()(chat)
 app.command()(complete)
+app.command()(convert)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(spec.app, name="spec")
 

@@ -120,7 +120,8 @@ class Draft:
     @property
     def needs_own_base(self) -> bool:
         """Whether the result names a base that is no checkpoint elsewhere."""
-        return self.parts.tuning.saves_adapter and self.spec.model.init == "random"
+        made = self.spec.model.init == "random" or self.adapter.converts(self.config)
+        return self.parts.tuning.saves_adapter and made
 
 
 def draft(spec: Spec, reporter: Reporter) -> Draft:
@@ -136,6 +137,7 @@ def draft(spec: Spec, reporter: Reporter) -> Draft:
     processes = Processes()
     dtype = pick_dtype(spec.model.dtype, processes.device, reporter)
     adapter_name, adapter, config = pick_adapter(spec, reporter)
+    adapter.tell(config, spec.max_length, reporter)
     tokenizer = make_tokenizer(spec, adapter, config, reporter)
     chat = _chat(spec, tokenizer)
     corpus = prepare(spec, tokenizer, reporter)

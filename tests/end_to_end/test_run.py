@@ -118,6 +118,18 @@ def test_a_finished_run_says_so(finished):
     assert (finished / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_run_of_a_version_with_fewer_keys_is_the_same_spec(finished):
+    """A key that came later, at its default, makes no other spec."""
+    path = finished / "spec.json"
+    whole = path.read_text()
+    before = json.loads(whole)
+    del before["mixing"], before["training"]["max_grad_norm"]
+    path.write_text(json.dumps(before))
+    done = mft("run", "spec.json", cwd=finished.parent)
+    path.write_text(whole)
+    assert (done.returncode, "holds this spec's finished run" in done.stderr) == (0, True)
+
+
 def test_another_specs_run_is_refused(finished):
     done = mft("run", "spec.json", "--set", "seed=8", cwd=finished.parent)
     assert done.returncode == 2

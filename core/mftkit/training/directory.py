@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from filelock import FileLock, Timeout
 
 from mftkit.files import disk_errors, write_json
+from mftkit.spec import load_spec
 from mftkit.training.base import BasePlace
 from mftkit.training.checkpoint import CheckpointStore
 from mftkit.training.metrics import MetricsFile
@@ -106,7 +107,7 @@ class RunDirectory:
             raise MftError(
                 f"output: {file} is damaged; use --fresh to start over, or another output."
             ) from None
-        differing = sorted(differences(before, spec.dump())) if isinstance(before, dict) else ["all"]
+        differing = sorted(differences(_filled(before), spec.dump())) if isinstance(before, dict) else ["all"]
         if differing:
             raise MftError(
                 f"output: {self.path} holds the run of another spec (differs in {', '.join(differing[:6])}"
@@ -138,6 +139,16 @@ class RunDirectory:
         write_json(self.path / "spec.json", spec.dump())
         write_json(self.path / "environment.json", environment)
         write_json(self.path / "plan.json", plan)
+
+
+def _filled(before: dict[str, Any]) -> dict[str, Any]:
+    """A run's spec with the defaults of keys that it was written without, by an earlier version; as it is where this
+    version cannot read it.
+    """
+    try:
+        return load_spec(before).dump()
+    except MftError:
+        return before
 
 
 def differences(one: Any, other: Any, path: str = "") -> set[str]:

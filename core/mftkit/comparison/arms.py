@@ -62,6 +62,11 @@ class Arm:
         """Whether each task has a run of its own."""
         return self.kind == Baseline.SINGLE
 
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the others are compared with it."""
+        return self.kind in tuple(Baseline)
+
 
 @dataclass(frozen=True)
 class Asked:

@@ -63,6 +63,9 @@ def _changed(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | No
     data = base.dump()
     data |= {"loss": arm.loss, "balancer": arm.balancer, "seed": seed, "output": str(output)}
     data["name"] = f"{base.name} {arm.label} {seed}"[:LONGEST_NAME].strip().replace("/", "-")
+    if arm.is_baseline:  # without anything that balances tasks
+        data["gradients"] = None
+        data["training"]["grouping"] = "none"
     if data["data"]["seed"] is None:
         data["data"]["seed"] = base.seed
     if tokenizer is not None:

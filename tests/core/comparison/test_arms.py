@@ -14,7 +14,7 @@ from mftkit.comparison.arms import Asked, Baseline, Budget, make_arms, parse_bas
 from mftkit.comparison.directory import ComparisonDirectory
 from mftkit.comparison.outcomes import mean_ranks
 from mftkit.comparison.planning import plan_runs
-from mftkit.comparison.specs import single_spec
+from mftkit.comparison.specs import run_spec, single_spec
 from mftkit.reporter import Reporter
 from mftkit_registry import MftError
 from small_runs import rows, small_spec, write_rows
@@ -198,3 +198,25 @@ def test_ranks_are_those_of_scipy() -> None:
     direct = sum(rankdata(column) for column in columns) / 6
     assert list(mean_ranks(losses).values()) == pytest.approx(list(direct))
     assert mean_ranks({}) == {}
+
+
+def test_a_baseline_is_without_the_combiner_of_the_spec(
+    project: Path, install: Install, fresh_registry: None
+) -> None:
+    source = """
+        import mftkit
+        @mftkit.hookimpl
+        def register_gradient_combiners(register):
+            register("summed", Summed, summary="the plain sum")
+        class Summed(mftkit.GradientCombiner):
+            def combine(self, gradients, weights):
+                return gradients.sum(0)
+    """
+    install("summed", {"summed": "mft_summed"}, {"mft_summed": source})
+    spec = base(project, gradients="summed")
+    arms = {arm.label: arm for arm in make_arms(spec, asked(balancers=("equal",)))}
+    mixed = run_spec(spec, arms["mixed"], 1, project / "out", None)
+    assert (mixed.gradients, mixed.training.grouping) == (None, "none")
+    other = run_spec(spec, arms["equal"], 1, project / "out", None)
+    assert other.gradients is not None
+    assert other.training.grouping == "task"

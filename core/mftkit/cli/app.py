@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mftkit.cli import data, plugins, spec
+from mftkit.cli.affinity import affinity
 from mftkit.cli.compare import compare
 from mftkit.cli.convert import convert
 from mftkit.cli.doctor import doctor
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(run)
 app.command()(compare)
 app.command()(generate)
+app.command()(affinity)
 app.command()(doctor)
 app.command()(merge)
 app.command()(report)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from mftkit.cli import plugins, spec
+from mftkit.cli.affinity import affinity
 from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
@@ -21,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(generate)
+app.command()(affinity)
 app.command()(doctor)
 app.command()(merge)
 app.add_typer(plugins.app, name="plugins")

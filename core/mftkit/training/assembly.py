@@ -180,12 +180,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
     place = place if drafted.needs_own_base else None
     model, pad_told = _loaded(drafted, place, weights=weights)
     scorer = ScoringModel(model, drafted.adapter, parts.tuning, drafted.dtype.autocast)
-    wrapped: nn.Module = scorer
-    if weights:
-        scorer = scorer.to(processes.device)
-        if _restarts_positions(parts.mode, corpus, drafted.steps, spec.max_length):
-            check_isolation(drafted.adapter, parts.tuning.base_model(model))
-        wrapped = processes.wrap(scorer)
+    wrapped = _wrapped(drafted, scorer) if weights else scorer
     pad_id = int(drafted.tokenizer.pad_token_id)
     passes = Passes(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
     optimizer = make_optimizer(scorer, spec.training)
@@ -228,6 +223,15 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
         plan=plan_of(drafted, model, pad_told),
         own_base=None if place is None else base_fingerprint(place.current),
     )
+
+
+def _wrapped(drafted: Draft, scorer: ScoringModel) -> nn.Module:
+    """The scorer on its device, for several processes; samples of a row are tried for being apart."""
+    parts, processes = drafted.parts, drafted.processes
+    scorer.to(processes.device)
+    if _restarts_positions(parts.mode, drafted.corpus, drafted.steps, drafted.spec.max_length):
+        check_isolation(drafted.adapter, parts.tuning.base_model(scorer.model))
+    return processes.wrap(scorer)
 
 
 def _loaded(drafted: Draft, place: BasePlace | None, *, weights: bool) -> tuple[nn.Module, str]:

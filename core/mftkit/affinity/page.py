@@ -67,7 +67,12 @@ def heat_map(affinity: Affinity) -> str:
     side = max(420, 110 * len(names))
     figure = go.Figure(drawn)
     figure.update_layout(
-        xaxis=axis, yaxis={**axis, "autorange": "reversed"}, height=side, margin={"t": 20, "r": 20}
+        xaxis=axis,
+        yaxis={**axis, "autorange": "reversed"},
+        height=side,
+        margin={"t": 20, "r": 20},
+        paper_bgcolor="rgba(0, 0, 0, 0)",  # the page's own colour, which is dark where the reader's is
+        font={"color": "#7d7d7d"},
     )
     html: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"responsive": True})
     return html

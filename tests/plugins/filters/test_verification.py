@@ -115,7 +115,7 @@ def test_tests_are_asked_for_where_a_row_has_none(server, pass_through):
     found = pass_through("verification", rows, model=model(server))
     assert found.kept == [{**rows[0], "tests": TESTS}, rows[3]]
     assert [reason for _, reason, _ in found.dropped] == [FAILS, NOTHING_TESTED]
-    prompts = [body["messages"][-1]["content"] for body in server.bodies]
+    prompts = sorted(body["messages"][-1]["content"] for body in server.bodies)
     assert len(prompts) == 3
     assert QUESTION in prompts[0]
     assert "A solution defines double." in prompts[0]

@@ -45,7 +45,7 @@ def pretrained(request: LoadRequest) -> PreTrainedModel:
     """Transformers' causal language model from a checkpoint, every weight of it found and used."""
     from transformers import AutoModelForCausalLM
 
-    _check_code(request)
+    check_code(request.path, request.config, request.trust_remote_code)
     return whole(request, AutoModelForCausalLM, trust_remote_code=request.trust_remote_code)
 
 
@@ -106,14 +106,15 @@ def _called(request: LoadRequest, load: Any, *arguments: Any, **options: Any) ->
         raise MftError(_explained(request, error)) from error
 
 
-def _check_code(request: LoadRequest) -> None:
+def check_code(path: str | None, config: dict[str, Any], trust: bool) -> None:
+    """Raises MftError for a checkpoint that can be loaded by code of its own alone, where that is not trusted."""
     from transformers import CONFIG_MAPPING
 
-    brought = bool(request.config.get("auto_map"))
-    if brought and not request.trust_remote_code and request.config.get("model_type") not in CONFIG_MAPPING:
+    if config.get("auto_map") and not trust and config.get("model_type") not in CONFIG_MAPPING:
         raise MftError(
-            f"model.path: {request.path} brings code of its own, which is not run unasked: "
-            "set model.trust_remote_code to true if you trust it"
+            f"model.path: {path} is of a type that transformers does not know ({config.get('model_type')}), and brings "
+            "code of its own, which is not run unasked: set model.trust_remote_code to true if you trust it, or "
+            "install a plugin with an adapter for it"
         )
 
 

@@ -12,6 +12,7 @@ from mftkit.data.tokenizers import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, check_vocabulary, choose_pad, read_config, select_adapter
 from mftkit.models.converted import checkpoint_file
+from mftkit.models.loading import check_code
 from mftkit.models.vocabulary import load_tokenizer
 from mftkit.training.base import BasePlace, own_base
 from mftkit_registry import MftError
@@ -67,6 +68,10 @@ def pick_adapter(spec: Spec, reporter: Reporter) -> tuple[str, ModelAdapter, dic
         assert spec.model.path is not None, "the spec has a path where the model is pretrained"
         config = read_config(spec.model.path, spec.model.trust_remote_code)
     name, adapter = select_adapter(config, spec.model.adapter.name, spec.model.adapter.options, reporter)
+    if (
+        spec.model.init == "pretrained" and adapter.matches(config) == 1
+    ):  # told before its tokenizer is asked for
+        check_code(spec.model.path, config, spec.model.trust_remote_code)
     return name, adapter, config
 
 

@@ -10,7 +10,9 @@ from safetensors.torch import load_file, save_file
 
 import mftkit
 from checkpoints import CHECKPOINTS, read
+from mftkit.cli import main
 from original_models import write_original
+from small_runs import rows, write_rows
 
 
 @pytest.fixture
@@ -161,9 +163,23 @@ def test_a_vocabulary_larger_than_the_embedding(tmp_path):
 
 
 def test_an_unknown_type_with_code_of_its_own(copied):
-    assert "brings code of its own, which is not run unasked" in refused(
-        copied("chatglm2", model_type="other")
-    )
+    told = refused(copied("chatglm2", model_type="other"))
+    assert "code of its own, which is not run unasked: set model.trust_remote_code" in told
     assert "no installed adapter knows model type 'other'" in refused(
         copied("chatglm3", model_type="other", auto_map=None)
     )
+
+
+def test_a_run_is_refused_before_the_tokenizer_is_asked_for(copied, tmp_path, capsys):
+    write_rows(tmp_path / "rows.jsonl", rows("task", 20))
+    spec = {
+        "name": "refused",
+        "model": {"path": str(copied("chatglm2", model_type="other"))},
+        "tasks": [{"name": "task", "train": ["rows.jsonl"]}],
+    }
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    assert main(["run", str(tmp_path / "spec.json")]) == 2
+    told = capsys.readouterr().err
+    assert "which is not run unasked: set model.trust_remote_code to true if you trust it" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "runs").exists()

@@ -31,7 +31,7 @@ POSITIONS = ("max_position_embeddings", "n_positions")
 class Talker:
     """A model with its tokenizer, to be prompted.
 
-    ``stop()`` from a signal handler ends the answer that is being given, after its current token.
+    ``stop()``, from a signal handler too, ends the answer that is being given within a token or two.
     """
 
     def __init__(
@@ -135,7 +135,9 @@ class Talker:
     def _endings(self, adapter: ModelAdapter | None) -> tuple[set[int], tuple[str, ...]]:
         """Ids and texts that end an answer: what follows answers in the template, and what ends a text."""
         ids, texts = self._eos(), []
+        last = str(self._tokenizer.eos_token or "")
         for end in self._trained_ends(adapter):
+            end = end if end == last else end.removesuffix(last)
             encoded = self._encoder.backend.encode(end, add_special_tokens=False).ids
             if len(encoded) == 1:
                 ids.add(encoded[0])

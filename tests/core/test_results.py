@@ -29,7 +29,9 @@ def test_a_runs_result_is_its_model(run):
 
 
 def test_a_best_step_is_the_runs_and_has_its_base(run):
-    step = holds(run / "best" / "step-00000003", "adapter_config.json", '{"base_model_name_or_path": "org/gone"}')
+    step = holds(
+        run / "best" / "step-00000003", "adapter_config.json", '{"base_model_name_or_path": "org/gone"}'
+    )
     found = find_result(step)
     assert (found.path, found.run, found.base) == (step, run, "org/gone")
     (run / "base").mkdir()

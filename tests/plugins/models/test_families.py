@@ -6,6 +6,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from mftkit import LoadRequest, MftError, load_model
 from mftkit.models import select_adapter
+from mftkit.reporter import Reporter
 from mftkit_plugins.models.huggingface import HuggingFace
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.models.qwen import Qwen
@@ -27,7 +28,19 @@ SEVEN = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_p
         ("llama", "llama"),
         ("qwen2", "qwen"),
         ("qwen3", "qwen"),
-        ("mistral", "huggingface"),
+        ("mistral", "mistral"),
+        ("mixtral", "mixtral"),
+        ("qwen2_moe", "qwen"),
+        ("qwen3_moe", "qwen"),
+        ("gpt_bigcode", "starcoder"),
+        ("starcoder2", "starcoder"),
+        ("deepseek_v2", "deepseek"),
+        ("deepseek_v3", "deepseek"),
+        ("gpt_neox", "gpt-neox"),
+        ("phi3", "phi"),
+        ("gemma2", "gemma"),
+        ("gemma3_text", "gemma"),
+        ("glm4", "glm"),
         ("bloom", "huggingface"),
     ],
 )
@@ -101,3 +114,15 @@ def test_a_random_start_has_the_families_class():
     assert type(model).__name__ == "Qwen3ForCausalLM"
     assert tokenizer is None
     assert json.loads(model.config.to_json_string())["model_type"] == "qwen3"
+
+
+def test_the_fallback_is_told_by_name():
+    heard = []
+    reporter = Reporter()
+    reporter.note = heard.append
+    select_adapter({"model_type": "bloom"}, reporter=reporter)
+    select_adapter({"model_type": "llama"}, reporter=reporter)
+    [told] = heard
+    assert told.startswith(
+        "model.adapter: no installed adapter knows model type 'bloom': huggingface, the fallback"
+    )

@@ -10,20 +10,28 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mftkit import testing as testing
+    from mftkit.chat.session import Chat
     from mftkit.hookspecs import Register, RunInfo
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.chat import BudgetSpent, ChatError, ChatModel, ChatOptions, ChatRequest, Reply
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
+    from mftkit.interfaces.data_filter import DataFilter, FilterContext
+    from mftkit.interfaces.executor import Execution, Executor, Limits, Program
     from mftkit.interfaces.family import Family, InstructFormat
     from mftkit.interfaces.generator import DataGenerator, GenerationContext
+    from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss, Tokens, Totals
     from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
     from mftkit.interfaces.tokenization import Batch, Layout, MicroBatch, Sample, TokenizationMode
     from mftkit.interfaces.tracker import Tracker
     from mftkit.interfaces.tuning import Tuning
     from mftkit.models import load_model
+    from mftkit.models.converted import Conversion, ConvertedAdapter
     from mftkit.models.experts import MixtureAdapter
     from mftkit.models.native import NativeAdapter
     from mftkit.spec import load_spec
+    from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
+    from mftkit.spec.references import ChatModelRef, ExecutorRef
     from mftkit.training.collate import collate
     from mftkit.training.run import run
     from mftkit_registry import MftError, hookimpl
@@ -33,13 +41,29 @@ if TYPE_CHECKING:
 _HOMES = {
     "Balancer": "mftkit.interfaces.balancer",
     "Batch": "mftkit.interfaces.tokenization",
+    "BudgetSpent": "mftkit.interfaces.chat",
+    "Chat": "mftkit.chat.session",
+    "ChatError": "mftkit.interfaces.chat",
+    "ChatModel": "mftkit.interfaces.chat",
+    "ChatModelRef": "mftkit.spec.references",
+    "ChatOptions": "mftkit.interfaces.chat",
+    "ChatRequest": "mftkit.interfaces.chat",
     "Component": "mftkit.interfaces.component",
+    "DataFilter": "mftkit.interfaces.data_filter",
+    "Conversion": "mftkit.models.converted",
+    "ConvertedAdapter": "mftkit.models.converted",
     "DataGenerator": "mftkit.interfaces.generator",
+    "Execution": "mftkit.interfaces.executor",
+    "Executor": "mftkit.interfaces.executor",
+    "ExecutorRef": "mftkit.spec.references",
+    "FilterContext": "mftkit.interfaces.data_filter",
     "Family": "mftkit.interfaces.family",
     "GenerationContext": "mftkit.interfaces.generator",
+    "GradientCombiner": "mftkit.interfaces.gradients",
     "Head": "mftkit.interfaces.model",
     "InstructFormat": "mftkit.interfaces.family",
     "Layout": "mftkit.interfaces.tokenization",
+    "Limits": "mftkit.interfaces.executor",
     "LoadRequest": "mftkit.interfaces.model",
     "Loss": "mftkit.interfaces.loss",
     "MftError": "mftkit_registry",
@@ -48,10 +72,13 @@ _HOMES = {
     "ModelAdapter": "mftkit.interfaces.model",
     "NativeAdapter": "mftkit.models.native",
     "Options": "mftkit.interfaces.component",
+    "Program": "mftkit.interfaces.executor",
     "Register": "mftkit.hookspecs",
+    "Reply": "mftkit.interfaces.chat",
     "RunInfo": "mftkit.hookspecs",
     "Sample": "mftkit.interfaces.tokenization",
     "SpecPath": "mftkit.interfaces.component",
+    "SpecPathOrHubId": "mftkit.spec.paths",
     "TaskInfo": "mftkit.interfaces.component",
     "TokenizationMode": "mftkit.interfaces.tokenization",
     "Tokens": "mftkit.interfaces.loss",
@@ -68,13 +95,29 @@ _HOMES = {
 __all__ = [
     "Balancer",
     "Batch",
+    "BudgetSpent",
+    "Chat",
+    "ChatError",
+    "ChatModel",
+    "ChatModelRef",
+    "ChatOptions",
+    "ChatRequest",
     "Component",
+    "Conversion",
+    "ConvertedAdapter",
+    "DataFilter",
     "DataGenerator",
+    "Execution",
+    "Executor",
+    "ExecutorRef",
     "Family",
+    "FilterContext",
     "GenerationContext",
+    "GradientCombiner",
     "Head",
     "InstructFormat",
     "Layout",
+    "Limits",
     "LoadRequest",
     "Loss",
     "MftError",
@@ -83,10 +126,13 @@ __all__ = [
     "ModelAdapter",
     "NativeAdapter",
     "Options",
+    "Program",
     "Register",
+    "Reply",
     "RunInfo",
     "Sample",
     "SpecPath",
+    "SpecPathOrHubId",
     "TaskInfo",
     "TokenizationMode",
     "Tokens",

@@ -76,6 +76,26 @@ def register_trackers(register: Register) -> None:
 
 
 @hookspec
+def register_data_filters(register: Register) -> None:
+    """Give data filters, subclasses of ``mftkit.DataFilter``."""
+
+
+@hookspec
+def register_executors(register: Register) -> None:
+    """Give executors, subclasses of ``mftkit.Executor``."""
+
+
+@hookspec
+def register_chat_models(register: Register) -> None:
+    """Give chat models, subclasses of ``mftkit.ChatModel``."""
+
+
+@hookspec
+def register_gradient_combiners(register: Register) -> None:
+    """Give gradient combiners, subclasses of ``mftkit.GradientCombiner``."""
+
+
+@hookspec
 def on_run_start(run: RunInfo) -> None:
     """Before the first step, also of a run that goes on from a checkpoint."""
 

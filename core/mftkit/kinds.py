@@ -27,5 +27,28 @@ DATA_GENERATOR = Kind(
 )
 TUNING = Kind("tuning", "register_tunings", "mftkit.interfaces.tuning:Tuning")
 TRACKER = Kind("tracker", "register_trackers", "mftkit.interfaces.tracker:Tracker")
+DATA_FILTER = Kind(
+    "data-filter", "register_data_filters", "mftkit.interfaces.data_filter:DataFilter", aliases=("filter",)
+)
+EXECUTOR = Kind("executor", "register_executors", "mftkit.interfaces.executor:Executor", reserved=("auto",))
+CHAT_MODEL = Kind("chat-model", "register_chat_models", "mftkit.interfaces.chat:ChatModel")
+GRADIENT_COMBINER = Kind(
+    "gradient-combiner",
+    "register_gradient_combiners",
+    "mftkit.interfaces.gradients:GradientCombiner",
+    aliases=("combiner", "gradients"),
+)
 
-KINDS = (MODEL_ADAPTER, TOKENIZATION_MODE, LOSS, BALANCER, DATA_GENERATOR, TUNING, TRACKER)
+KINDS = (
+    MODEL_ADAPTER,
+    TOKENIZATION_MODE,
+    LOSS,
+    BALANCER,
+    DATA_GENERATOR,
+    TUNING,
+    TRACKER,
+    DATA_FILTER,
+    EXECUTOR,
+    CHAT_MODEL,
+    GRADIENT_COMBINER,
+)

@@ -7,10 +7,9 @@ import shutil
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import torch
-
+from mftkit.comparing import compare_logits, tried_logits
 from mftkit.files import new_directory, temporary
 from mftkit.models.config import ADAPTER_CONFIG, reason
 from mftkit.peft_noise import without_peft_noise
@@ -24,8 +23,11 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.model import LoadRequest, ModelAdapter
 
-TRIED = (2, 24)
-"""Rows and tokens that logits are compared on."""
+
+_LOSSY = (
+    "the merged model's logits differ from those of base and adapter: this adapter cannot be merged without "
+    "loss, and nothing was written"
+)
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,8 @@ def merge(
                 tokenizer.save_pretrained(partial)
             del merged  # so that two models are never held at once
             gc.collect()
-            after = _logits(chosen.load(replace(request, path=str(partial)))[0])
-            difference, largest = _compare(before, after, request.dtype)
+            after = tried_logits(chosen.load(replace(request, path=str(partial)))[0])
+            difference, largest = compare_logits(before, after, request.dtype, _LOSSY)
     except BaseException:
         shutil.rmtree(temporary(output), ignore_errors=True)
         raise
@@ -126,7 +128,7 @@ def _merged(source: Result, base: PreTrainedModel, reporter: Reporter) -> tuple[
                 f"RUN: an adapter of type {kind} cannot be merged: it changes no weights of the base"
             )
         try:
-            before = _logits(tuned)
+            before = tried_logits(tuned)
             with warnings.catch_warnings(record=True) as told:  # of a head that is tied no more, for one
                 warnings.simplefilter("always", UserWarning)
                 merged: PreTrainedModel = tuned.merge_and_unload(safe_merge=True)
@@ -143,27 +145,3 @@ def _finish(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -
         model.config.get_text_config().pad_token_id = tokenizer.pad_token_id
         if model.generation_config is not None:
             model.generation_config.pad_token_id = tokenizer.pad_token_id
-
-
-def _logits(model: Any) -> Tensor:
-    """[rows, tokens, vocabulary] float32 (or wider): of made-up tokens."""
-    rows, length = TRIED
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    ids = (torch.arange(rows * length) * 7 + 3).remainder(vocabulary).view(rows, length)
-    model.eval()
-    with torch.no_grad():
-        logits: Tensor = model(input_ids=ids, use_cache=False).logits
-    return logits.to(torch.promote_types(logits.dtype, torch.float32))
-
-
-def _compare(before: Tensor, after: Tensor, dtype: torch.dtype) -> tuple[float, float]:
-    """Largest difference and largest logit; MftError where it is more than rounding to ``dtype`` explains."""
-    if before.shape != after.shape:
-        raise MftError(f"the merged model has other logits: {tuple(after.shape)} for {tuple(before.shape)}")
-    difference, largest = float((after - before).abs().max()), float(before.abs().max())
-    if not difference <= max(1e-3, 16 * torch.finfo(dtype).eps) * max(largest, 1e-30):
-        raise MftError(
-            f"the merged model's logits differ from those of base and adapter by {difference:.3g} (the largest is "
-            f"{largest:.3g}): this adapter cannot be merged without loss, and nothing was written"
-        )
-    return difference, largest

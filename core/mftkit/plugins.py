@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from mftkit import hookspecs
 from mftkit.kinds import KINDS
-from mftkit_registry import BrokenComponentError, MftWarning, Registration, Registry
+from mftkit_registry import BrokenComponentError, MftError, MftWarning, Registration, Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,19 @@ def component_class(registration: Registration) -> type[Component]:
             f"subclass of mftkit.Options; mend it in {registration.distribution}"
         )
     return found
+
+
+def those_that(kind: Kind | str, promise: str) -> str:
+    """For messages: the components of a kind whose class attribute ``promise`` is true."""
+    names = []
+    for name in registry().names(kind):
+        try:
+            if getattr(component_class(registry().get(kind, name)), promise):
+                names.append(f'"{name}"')
+        except MftError:  # a broken one promises nothing
+            continue
+    told = kind if isinstance(kind, str) else kind.name
+    return f"those that do: {', '.join(names)}" if names else f"no {told} that is installed does"
 
 
 def build(

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from mftkit.data.generation_state import Generation
     from mftkit.training.plan import Plan
     from mftkit.training.trainer import Outcome
 
@@ -38,6 +39,11 @@ class Reporter:
     def progress(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
         """A stretch of work; call what is yielded with the number of items done since the last call."""
         yield lambda _done: None
+
+    @contextmanager
+    def generation(self, state: Generation) -> Iterator[Callable[[], None]]:  # noqa: ARG002
+        """Rows being made; call what is yielded when ``state`` has changed."""
+        yield lambda: None
 
     def planned(self, plan: Plan) -> None:
         """What the run is about to do."""

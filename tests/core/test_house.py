@@ -28,7 +28,7 @@ BUILT_IN = sorted(
 )
 HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "numpy", "pyarrow")
 
-ORDINARY = {"equal", "fixed", "full", "mixed", "pack", "padding"}
+ORDINARY = {"equal", "fixed", "full", "local", "mixed", "pack", "padding"}
 """Components whose names are English words that core may write in prose: only whole strings are looked at."""
 ALLOWED = {("figures.py", "padding"), ("lines.py", "padding"), ("trainer.py", "padding")}
 """Strings that mean something else: the key of metrics.jsonl for the share of positions that are padding."""
@@ -84,6 +84,19 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "model-adapter": lambda name: {"model": {"path": "org/model", "adapter": name}},
     "tracker": lambda name: {"trackers": [name]},
     "data-generator": lambda name: {"tasks": [{"name": "a", "generator": name}]},
+    "data-filter": lambda name: {"tasks": [{"name": "a", "train": "a", "filters": [name]}]},
+    "executor": lambda name: {
+        "tasks": [
+            {
+                "name": "a",
+                "train": "a",
+                "filters": [{"name": "verification", "options": {"isolation": name}}],
+            }
+        ]
+    },
+    "chat-model": lambda name: {
+        "tasks": [{"name": "a", "generator": {"name": "code-exercises", "options": {"model": name}}}]
+    },
 }
 
 

@@ -31,6 +31,7 @@ SECTIONS: dict[str, Any] = {
     "tasks": spec.TaskSpec,
     "`train` as an object": spec.HubDataset,
     "data": spec.DataSpec,
+    "mixing": spec.MixingSpec,
     "chat": spec.ChatSpec,
     "`markers`": spec.ChatMarkers,
     "training": spec.TrainingSpec,

@@ -53,7 +53,7 @@ def run(whole, tmp_path, capsys):
         assert "Traceback" not in told.err
         errors = [line for line in lines if line.startswith("error: ")]
         assert len(errors) <= 1
-        assert not (tmp_path / "run").exists() or not any((tmp_path / "run").iterdir())
+        assert not (tmp_path / "run").exists()
         return code, errors[0] if errors else ""
 
     return attempt
@@ -115,10 +115,10 @@ CASES = {
     "shape": (misshapen, r"of a shape that config.json does not give: model.norm.weight \(\(5,\) for \(32,\)\)"),
     "no tokenizer": (remove("tokenizer*"), "has no tokenizer files, and text cannot be read without"),
     "broken tokenizer": (lambda at: (at / "tokenizer.json").write_text("{"), "the tokenizer of .* cannot be read"),
-    "vocabulary": (large, "ids reach 339, but the model's embedding has 300 rows"),
+    "vocabulary": (large, "ids reach 3.., but the model's embedding has 300 rows"),
     "remote code": (strange, "set model.trust_remote_code to true if you trust it"),
     "config": (lambda at: (at / "config.json").write_text("{"), "no config that can be read"),
-    "config's numbers": (configured(num_attention_heads=5), "error: model"),
+    "config's numbers": (configured(num_attention_heads=5), "hidden size .* is not a multiple of the number of attention"),
 }  # fmt: skip
 
 

@@ -34,6 +34,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "mftkit-token-square": ("loss", "token-square", {"loss": SQUARE}),
     "mftkit-gpt2": ("model-adapter", "gpt2", {"config": GPT2}),
     "mftkit-next-fit": ("tokenization-mode", "next-fit", {"tokenization": "next-fit"}),
+    "mftkit-torchjd": (
+        "gradient-combiner",
+        "upgrad",
+        {"gradients": "upgrad", "tokenization": "padding", "tuning": {"method": "lora", "rank": 4}},
+    ),
 }
 
 

@@ -13,24 +13,30 @@ import pytest
 from small_runs import comparable, environment, metrics, mft, small_spec
 
 LOSSES = ["token-balanced", "sample-balanced", "sample-focal", "task-focal", "mixed"]
-BALANCERS = ["equal", "fixed"]
+# Of the balancers that learn, one that looks at validation samples and one that looks at the step's twice; all of them,
+# with processes that are threads: tests/plugins/balancers/test_split.py.
+PAIRS = [
+    *((loss, balancer) for loss in LOSSES for balancer in ("equal", "fixed")),
+    ("token-balanced", "coba"),
+    ("token-balanced", "famo-training"),
+]
 # Each process trains the whole matrix, one run after another.
 MATRIX = f"""
 import json, os, sys
 import mftkit
+from adaptive_balancers import ADAPTIVE
 from small_runs import small_spec
 from pathlib import Path
 count = int(os.environ.get("WORLD_SIZE", "1"))
-for loss in {LOSSES}:
-    for balancer in {BALANCERS}:
-        spec = small_spec(loss=loss, balancer=balancer, output=f"{{count}}-{{loss}}-{{balancer}}",
-                          training={{"max_steps": 4, "log_every": 1, "evaluate_every": 2, "micro_batch_size": 4}})
-        spec["model"]["config"]["attention_dropout"] = 0.0
-        spec["model"]["dtype"] = "float64"
-        if balancer == "fixed":
-            spec["tasks"][0]["weight"] = 3.0
-        spec["training"]["micro_batch_size"] = 16 // (4 if count == 1 else count)
-        mftkit.run(mftkit.load_spec(spec, directory=Path.cwd()))
+for loss, balancer in {PAIRS}:
+    spec = small_spec(loss=loss, balancer=ADAPTIVE.get(balancer, balancer), output=f"{{count}}-{{loss}}-{{balancer}}",
+                      training={{"max_steps": 4, "log_every": 1, "evaluate_every": 2, "micro_batch_size": 4}})
+    spec["model"]["config"]["attention_dropout"] = 0.0
+    spec["model"]["dtype"] = "float64"
+    if balancer == "fixed":
+        spec["tasks"][0]["weight"] = 3.0
+    spec["training"]["micro_batch_size"] = 16 // (4 if count == 1 else count)
+    mftkit.run(mftkit.load_spec(spec, directory=Path.cwd()))
 """
 
 
@@ -53,22 +59,21 @@ def test_every_loss_and_balancer_gives_the_numbers_of_one_process(project):
         for process in start([sys.executable, "-c", MATRIX], project, count):
             _, errors = process.communicate(timeout=600)
             assert process.returncode == 0, errors.decode()
-    for loss in LOSSES:
-        for balancer in BALANCERS:
-            one, two, four = (
-                [flat(line) for line in comparable(metrics(project / f"{count}-{loss}-{balancer}"))]
-                for count in (1, 2, 4)
-            )
-            assert one[-1]["reason"] == "finished"
-            for other in (two, four):
-                assert len(one) == len(other)
-                for mine, theirs in zip(one, other, strict=True):
-                    assert mine.keys() == theirs.keys()
-                    numbers = [key for key, value in mine.items() if isinstance(value, float)]
-                    assert [mine[key] for key in numbers] == pytest.approx(
-                        [theirs[key] for key in numbers], rel=1e-9
-                    )
-                    assert all(mine[key] == theirs[key] for key in mine if key not in numbers)
+    for loss, balancer in PAIRS:
+        one, two, four = (
+            [flat(line) for line in comparable(metrics(project / f"{count}-{loss}-{balancer}"))]
+            for count in (1, 2, 4)
+        )
+        assert one[-1]["reason"] == "finished"
+        for other in (two, four):
+            assert len(one) == len(other)
+            for mine, theirs in zip(one, other, strict=True):
+                assert mine.keys() == theirs.keys()
+                numbers = [key for key, value in mine.items() if isinstance(value, float)]
+                assert [mine[key] for key in numbers] == pytest.approx(
+                    [theirs[key] for key in numbers], rel=1e-9
+                )
+                assert all(mine[key] == theirs[key] for key in mine if key not in numbers)
 
 
 def flat(line):
@@ -91,6 +96,7 @@ def two(project, **changes):
 def test_a_signal_to_the_launcher_saves_and_the_run_goes_on_bit_for_bit(project):
     whole = mft("run", "spec.json", "--processes", "2", "--set", "output=whole", cwd=two(project))
     assert whole.returncode == 0, whole.stderr
+    assert "Warning" not in whole.stderr
     assert json.loads((project / "whole" / "environment.json").read_text())["processes"] == 2
     launcher = subprocess.Popen(
         [sys.executable, "-m", "mftkit.cli", "run", "spec.json", "--processes", "2"],

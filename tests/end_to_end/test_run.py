@@ -10,6 +10,8 @@ import mftkit
 from mftkit.reporter import Reporter
 from small_runs import environment, metrics, mft, rows, small_spec, train, write_rows
 
+TOLD = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "report.html"}
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
@@ -60,7 +62,7 @@ def test_an_epoch_counts_every_sample_and_token_once(project):
 
 def test_the_directory_is_that_of_the_contract(finished):
     names = {entry.name for entry in finished.iterdir() if not entry.name.startswith(".")}
-    assert names == {"spec.json", "environment.json", "metrics.jsonl", "checkpoints", "model"}
+    assert names == {*TOLD, "checkpoints", "model"}
     used = json.loads((finished / "environment.json").read_text())["components"]
     assert {
         "kind": "loss",
@@ -114,6 +116,18 @@ def test_a_finished_run_says_so(finished):
     assert done.returncode == 0
     assert "finished" in done.stderr
     assert (finished / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_run_of_a_version_with_fewer_keys_is_the_same_spec(finished):
+    """A key that came later, at its default, makes no other spec."""
+    path = finished / "spec.json"
+    whole = path.read_text()
+    before = json.loads(whole)
+    del before["mixing"], before["training"]["max_grad_norm"]
+    path.write_text(json.dumps(before))
+    done = mft("run", "spec.json", cwd=finished.parent)
+    path.write_text(whole)
+    assert (done.returncode, "holds this spec's finished run" in done.stderr) == (0, True)
 
 
 def test_another_specs_run_is_refused(finished):
@@ -216,4 +230,5 @@ def test_numbers_that_are_not_finite_end_the_run_with_step_task_and_rows(project
     assert (end["event"], end["reason"]) == ("end", "failed")
     assert end["error"].startswith(f"{what} is not finite in step 2; tasks: big")
     assert "big.jsonl:" in end["error"]
+    assert end["error"].endswith("use --fresh or another output")  # there is no checkpoint to speak of
     assert not (project / "run" / "model").exists()

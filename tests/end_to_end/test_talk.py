@@ -1,20 +1,19 @@
 """``mft chat`` and ``mft complete`` on results of real runs."""
 
 import io
-import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 
 import mftkit
 from mftkit.cli import main
-from small_runs import environment, mft, rows, small_spec, write_rows
+from small_runs import environment, rows, small_spec, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +31,6 @@ def results(tmp_path_factory):
     return directory
 
 
-def test_piped_lines_are_turns_and_only_answers_come_out(results):
-    answers = []
-    for lines in ("big: sort\n\nand now?\n", "big: sort\n/reset\nbig: sort\n/exit\nnever read\n"):
-        done = subprocess.run(
-            [sys.executable, "-m", "mftkit.cli", "chat", "moved", "--max-new-tokens", "6"],
-            input=lines, cwd=results, env=environment(), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
-        answers.append(done.stdout)
-    assert answers[1] == 2 * answers[1][: len(answers[1]) // 2]
-    assert len(answers[1]) > 2
-    assert answers[0].startswith(answers[1][: len(answers[1]) // 2])
-
-
 def say(monkeypatch, capsys, text, *arguments):
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     capsys.readouterr()
@@ -53,10 +38,24 @@ def say(monkeypatch, capsys, text, *arguments):
     return code, capsys.readouterr()
 
 
+def test_piped_lines_are_turns_and_only_answers_come_out(results, monkeypatch, capsys):
+    answers = []
+    for lines in ("big: sort\n\nand now?\n", "big: sort\n/reset\nbig: sort\n/exit\nnever read\n"):
+        code, told = say(monkeypatch, capsys, lines, "chat", results / "moved", "--max-new-tokens", "6")
+        assert (code, told.err) == (0, "")
+        answers.append(told.out)
+    once = answers[1][: len(answers[1]) // 2]
+    assert answers[1] == 2 * once
+    assert len(once) > 1
+    assert answers[0].startswith(once)
+
+
 def test_every_result_of_a_run_answers(results, monkeypatch, capsys):
-    step = next(entry for entry in (results / "moved" / "best").iterdir() if entry.is_dir()) if any(
-        entry.is_dir() for entry in (results / "moved" / "best").iterdir()
-    ) else results / "moved" / "model"  # fmt: skip
+    step = results / "moved" / "best" / "step-00000002"
+    if not step.is_dir():  # that step's was the best by mean, too
+        step.mkdir()
+        for file in (results / "moved" / "model").iterdir():
+            (step / file.name).write_bytes(file.read_bytes())
     for place in (results / "full", results / "full" / "model", results / "moved", step):
         code, told = say(monkeypatch, capsys, "def", "complete", place, "--max-new-tokens", "4")
         assert (code, told.err) == (0, "")
@@ -86,17 +85,16 @@ def test_a_system_turn_is_read_and_temperature_draws(results, monkeypatch, capsy
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("command", "place", "message"),
     [
-        (["chat", "nowhere"], "RUN: there is no directory"),
-        (["chat", "data"], "neither a run directory nor a PEFT adapter nor a model"),
-        (["complete", "full", "--max-new-tokens", "0"], "max-new-tokens"),
+        ("chat", "nowhere", "RUN: there is no directory"),
+        ("complete", "data", "neither a run directory nor a PEFT adapter nor a model"),
     ],
 )
-def test_what_cannot_be_talked_to_is_told(results, arguments, message):
-    done = mft(*arguments, cwd=results)
-    assert done.returncode == 2
-    assert message in done.stderr
+def test_what_cannot_be_talked_to_is_told(results, monkeypatch, capsys, command, place, message):
+    code, told = say(monkeypatch, capsys, "", command, results / place)
+    assert code == 2
+    assert message in told.err
 
 
 def test_a_result_without_a_template_is_for_completion(results, tmp_path, monkeypatch, capsys):
@@ -113,32 +111,52 @@ def test_a_result_without_a_template_is_for_completion(results, tmp_path, monkey
     assert "has no tokenizer files" in told.err
 
 
+def endless(model, tokenizer):
+    """Makes the model say one letter for ever."""
+    model.config.max_position_embeddings = 10**6
+    with torch.no_grad():
+        for layer in model.model.layers:
+            layer.self_attn.o_proj.weight.zero_()
+            layer.mlp.down_proj.weight.zero_()
+        model.model.embed_tokens.weight.fill_(1)
+        model.lm_head.weight.zero_()
+        model.lm_head.weight[tokenizer.convert_tokens_to_ids("z")] = 1
+
+
+def read_until(terminal, wanted):
+    """What a person sees, up to ``wanted``."""
+    seen = b""
+    while wanted not in seen:
+        ready, _, _ = select.select([terminal], [], [], 60)
+        assert ready, f"{wanted!r} never came: {seen[-200:]!r}"
+        seen += os.read(terminal, 4096)
+    return seen
+
+
 def test_ctrl_c_stops_an_answer_and_at_the_prompt_leaves(results):
-    """On a terminal of its own, as a person types; the model's end of text is forgotten, so that it never ends."""
+    """On a terminal of its own, as a person types."""
     place = results / "endless"
     model, tokenizer = mftkit.load_model(results / "full" / "model")
-    model.config.max_position_embeddings = 10**6
-    torch.nn.init.zeros_(model.lm_head.weight)  # the first token for ever
+    endless(model, tokenizer)
     model.save_pretrained(place)
     tokenizer.save_pretrained(place)
-    keyboard, terminal = pty.openpty()
+    person, terminal = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "mftkit.cli", "chat", str(place), "--max-new-tokens", "100000"],
-        stdin=terminal, stdout=terminal, stderr=subprocess.PIPE, env=environment(), start_new_session=True,
+        stdin=terminal, stdout=terminal, stderr=subprocess.DEVNULL, env=environment(TERM="dumb"),
+        start_new_session=True,
     )  # fmt: skip
     os.close(terminal)
     try:
-        assert b"Ctrl-C" in process.stderr.readline()
         for _ in range(2):
-            os.write(keyboard, b"big: sort\n")
-            time.sleep(3)
+            read_until(person, b"> ")
+            os.write(person, b"big: sort\n")
+            read_until(person, b"zzzzz")
             process.send_signal(signal.SIGINT)
-            time.sleep(1)
-            assert process.poll() is None
+        read_until(person, b"> ")
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 130
+        assert process.wait(timeout=60) == 130
     finally:
         process.kill()
-        process.stderr.close()
-        os.close(keyboard)
-    assert json.loads((place / "config.json").read_text())["model_type"] == "llama"
+        process.wait()
+        os.close(person)

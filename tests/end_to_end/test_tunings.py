@@ -71,7 +71,8 @@ def falls(run):
 def test_it_learns_and_keeps_only_what_it_trained(finished):
     assert falls(finished)
     names = {entry.name for entry in finished.iterdir() if not entry.name.startswith(".")}
-    assert names == {"spec.json", "environment.json", "metrics.jsonl", "checkpoints", "base", "best", "model"}
+    told = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "report.html"}
+    assert names == {*told, "checkpoints", "base", "best", "model"}
     config = json.loads((finished / "model" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(finished / "base")
     held = load_file(finished / "checkpoints" / "step-00000006" / "model.safetensors")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mftkit.data.tokenizers import train_bpe
 from mftkit.reporter import Reporter
-from mftkit.spec import ChatSpec, DataSpec, TaskSpec
+from mftkit.spec import ChatSpec, DataSpec, MixingSpec, TaskSpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -134,6 +134,7 @@ class DataSections:
     chat: ChatSpec = field(default_factory=ChatSpec)
     max_length: int = 512
     seed: int = 7
+    mixing: MixingSpec | None = None
 
 
 def sections(cache: Path, *tasks: dict[str, Any], **changes: Any) -> Any:

@@ -55,12 +55,15 @@ class ThreadProcess:
             return
         self.reductions += 1
         assert self._module is not None
-        for parameter in self._module.parameters():
+        for parameter in (p for p in self._module.parameters() if p.requires_grad):
             assert parameter.grad is not None, "a real wrapper would wait for it for ever"
             parameter.grad = self.sum(parameter.grad) / self.count
 
     def sum(self, tensor: Tensor) -> Tensor:
         return torch.stack(self.gather(tensor.detach().clone())).sum(0)
+
+    def sum_(self, tensor: Tensor) -> Tensor:
+        return tensor.copy_(self.sum(tensor))
 
     def any(self, flag: bool) -> bool:
         return any(self.gather(flag))

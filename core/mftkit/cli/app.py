@@ -6,10 +6,14 @@ from typing import Annotated
 
 import typer
 
-from mftkit.cli import plugins, spec
+from mftkit.cli import data, plugins, spec
+from mftkit.cli.affinity import affinity
+from mftkit.cli.compare import compare
+from mftkit.cli.convert import convert
 from mftkit.cli.doctor import doctor
 from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
+from mftkit.cli.report import report
 from mftkit.cli.run import run
 from mftkit.cli.talk import chat, complete
 
@@ -21,11 +25,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(compare)
 app.command()(generate)
+app.command()(affinity)
 app.command()(doctor)
 app.command()(merge)
+app.command()(report)
+app.add_typer(data.app, name="data")
 app.command()(chat)
 app.command()(complete)
+app.command()(convert)
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(spec.app, name="spec")
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a JSON file.", show_default=False)]
+AllowWeakIsolation = Annotated[
+    bool,
+    typer.Option(
+        "--allow-weak-isolation",
+        help="Run generated programs also where only limits of the kernel hold them in, and they can read your files.",
+    ),
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option(
@@ -18,3 +26,11 @@ Overrides = Annotated[
         show_default=False,
     ),
 ]
+
+
+def allow_weak_isolation(allowed: bool) -> None:
+    """Allow it for this command and the processes that it starts."""
+    from mftkit.execution import WEAK
+
+    if allowed:
+        os.environ[WEAK] = "1"

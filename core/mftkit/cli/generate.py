@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from mftkit.cli.arguments import Overrides, SpecFile
+from mftkit.cli.arguments import AllowWeakIsolation, Overrides, SpecFile, allow_weak_isolation
 from mftkit.cli.console import result
 from mftkit.display import console_reporter
 
@@ -15,11 +15,13 @@ def generate(
         str | None, typer.Option("--task", metavar="NAME", help="Only this task.", show_default=False)
     ] = None,
     overrides: Overrides = None,
+    weak: AllowWeakIsolation = False,
 ) -> None:
     """Make the data of SPEC's tasks that name a generator."""
     from mftkit.data.generation import generate_tasks
     from mftkit.spec import load_spec
 
+    allow_weak_isolation(weak)
     with console_reporter() as reporter:
         made = generate_tasks(load_spec(spec, overrides or ()), task=task, reporter=reporter)
     for name, path in made.items():

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from mftkit_registry import Kind
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -78,6 +80,8 @@ def type_name(annotation: Any) -> str:
 def _class_name(annotation: Any) -> str:
     if not isinstance(annotation, type):
         return str(annotation).removeprefix("typing.")
+    if component := _component(annotation):
+        return f'{component}: its name, or {{"name": ..., "options": ...}}'
     if issubclass(annotation, Path):
         return "path"
     if issubclass(annotation, Enum):
@@ -85,8 +89,14 @@ def _class_name(annotation: Any) -> str:
     return "object" if issubclass(annotation, BaseModel | dict) else annotation.__name__
 
 
+def _component(annotation: Any) -> str | None:
+    """The kind of component that an option names, if it does."""
+    kind = getattr(annotation, "kind", None)
+    return kind.name if isinstance(kind, Kind) else None
+
+
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and not _component(annotation):
         yield annotation
     for argument in get_args(annotation):
         yield from _models(argument)

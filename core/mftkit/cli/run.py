@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mftkit.cli.arguments import Overrides, SpecFile
+from mftkit.cli.arguments import AllowWeakIsolation, Overrides, SpecFile, allow_weak_isolation
 from mftkit.display import console_reporter
 from mftkit.reporter import Reporter
 from mftkit_registry import MftError
@@ -28,10 +28,12 @@ def run(
     processes: Annotated[
         int, typer.Option("--processes", min=1, metavar="N", help="Train with N processes on this machine.")
     ] = 1,
+    weak: AllowWeakIsolation = False,
 ) -> None:
     """Train what SPEC names; goes on with an unfinished run of the same spec."""
     from mftkit.spec import load_spec
 
+    allow_weak_isolation(weak)
     read = load_spec(spec, overrides or ())
     if processes > 1 and not dry_run:
         raise typer.Exit(_launch(spec, overrides or [], fresh, processes))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mftkit.data.encoding import added_bos, fast_backend
+from mftkit.data.encoding import added_start, fast_backend
 from mftkit.data.markers import Markers
 from mftkit.data.template import Template
 from mftkit_registry.errors import MftError
@@ -33,5 +33,5 @@ def chat_format(
         if markers is not None:
             raise MftError('chat.markers: not used with chat.format "template"; set chat.format "markers"')
         return Template(tokenizer)
-    bos = added_bos(tokenizer, backend)
-    return Markers.of(markers, tokenizer, "" if bos is None else str(tokenizer.bos_token))
+    start = "".join(str(backend.id_to_token(token)) for token in added_start(backend))
+    return Markers.of(markers, tokenizer, start)

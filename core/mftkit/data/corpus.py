@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mftkit.data.generation import generated_rows
+from mftkit.data.generation import task_rows
+from mftkit.data.mixing import Mixture, mixture
 from mftkit.data.reading import Findings
 from mftkit.data.rows import RowError
 from mftkit.data.samples import Part, Samples
-from mftkit.data.sources import expand, task_sources
+from mftkit.data.sources import expand
 from mftkit.data.split import held_out, held_out_groups
 from mftkit.data.tokenising import Task, Tokeniser
 from mftkit.interfaces.component import TaskInfo
@@ -65,6 +66,8 @@ class Corpus:
     """Equal for equal samples in equal order."""
     warnings: tuple[str, ...]
     """All that the reporter was warned of."""
+    mixture: Mixture | None = None
+    """What each epoch draws; None: every training sample once."""
 
 
 @dataclass(frozen=True)
@@ -94,23 +97,34 @@ class _Preparation:
 
     def corpus(self) -> Corpus:
         loaded = [self.load(index, task) for index, task in enumerate(self.spec.tasks)]
-        train = Samples([task.train for task in loaded], self.spec.max_length)
+        train = Samples([task.train for task in loaded], self.spec.max_length, weighed=True)
         valid = Samples([task.valid for task in loaded], self.spec.max_length)
-        counting = np.bincount(train.task, weights=train.counting, minlength=len(loaded))
-        infos = tuple(
-            TaskInfo(task.name, task.weight, len(parts.train.rows), int(tokens), len(parts.valid.rows))
-            for task, parts, tokens in zip(self.spec.tasks, loaded, counting, strict=True)
-        )
+        mixing = self.spec.mixing
+        mixed = None if mixing is None else mixture(mixing, self.spec.tasks, train, self.spec.seed)
+        infos = tuple(self.info(index, parts, train, mixed) for index, parts in enumerate(loaded))
         settings = [self.spec.max_length, self.spec.data.overlong]
         identity = json.dumps([settings, [task.identity for task in loaded]])
         fingerprint = hashlib.sha256(identity.encode()).hexdigest()
         return Corpus(
-            train, valid, infos, tuple(task.report for task in loaded), fingerprint, tuple(self.warnings)
+            train,
+            valid,
+            infos,
+            tuple(task.report for task in loaded),
+            fingerprint,
+            tuple(self.warnings),
+            mixed,
         )
+
+    def info(self, index: int, parts: _Loaded, train: Samples, mixed: Mixture | None) -> TaskInfo:
+        """What components are told of a task: an epoch's counts."""
+        task, samples = self.spec.tasks[index], len(parts.train.rows)
+        tokens = int(train.counting[train.task == index].sum())
+        drawn = samples if mixed is None else mixed.draws[index]
+        return TaskInfo(task.name, task.weight, drawn, round(tokens * drawn / samples), len(parts.valid.rows))
 
     def load(self, index: int, task: TaskSpec) -> _Loaded:
         told = len(self.warnings)
-        sources = self.train_sources(index, task)
+        sources = task_rows(self.spec, index, task, self.reporter, self.warn)
         table, fingerprint, cached = self.table(task, sources, groups=task.generator is not None)
         kept, truncated = self.fitting(task, table, sources)
         if isinstance(task.valid, float | int):
@@ -130,11 +144,6 @@ class _Preparation:
         train = self.part(index, table, kept & ~chosen, sources)
         self.check(task, train, valid, sources, self.warnings[told:])
         return _Loaded(train, valid, self.report(reported, train, valid, cached), identity)
-
-    def train_sources(self, index: int, task: TaskSpec) -> tuple[Source, ...]:
-        if task.generator is not None:
-            return (generated_rows(self.spec, task, self.reporter),)
-        return task_sources(task, index, self.warn)
 
     def table(self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool) -> tuple[Table, str, bool]:
         """The tokens of some sources, with everything told that was found in reading them."""

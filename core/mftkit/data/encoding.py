@@ -11,13 +11,13 @@ from mftkit.data.segments import Piece, Segment
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-VERSION = 1
-"""Raise it when the same text gives other tokens or spans: caches made before are then made anew."""
+VERSION = 2
+"""Raise it when the same rows give another table (tokens, spans, columns): caches made before are then made anew."""
 
 _ANCHOR = "\n"
 _PROBES = ("a", "def f", "[1]")
@@ -68,15 +68,14 @@ class Encoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, control_texts: Iterable[str] = ()) -> None:
         self.backend = fast_backend(tokenizer)
         controls = _control_tokens(self.backend, list(control_texts))
-        self._controls = re.compile(
-            "|".join(map(re.escape, sorted(controls, key=len, reverse=True))) or r"(?!)"
-        )
+        longest_first = sorted(controls, key=len, reverse=True)
+        self._controls = re.compile("|".join(controls[text] for text in longest_first) or r"(?!)")
         self._endings = tuple(sorted(controls))
         self._control_ids = {self.backend.token_to_id(text) for text in controls}
         self._plain = _plain_backend(self.backend, controls)
         self._anchored = any(self._after(_ANCHOR, probe) != self._ids(probe) for probe in _PROBES)
         self._anchors: dict[tuple[bool, str], tuple[int, ...]] = {}
-        self.bos = added_bos(tokenizer, self.backend)
+        self._start = added_start(self.backend)
         self._eos: int | None = tokenizer.eos_token_id
 
     def encode(self, samples: Sequence[Sequence[Segment]]) -> Encoded:
@@ -91,7 +90,7 @@ class Encoder:
         return result
 
     def encode_texts(self, texts: Sequence[str]) -> Encoded:
-        """Raw texts: the tokenizer's own beginning, the text, its end; all but the first token count."""
+        """Raw texts: the tokenizer's own beginning, the text, its end; all but the beginning counts."""
         if self._eos is None:
             raise MftError('the tokenizer has no end-of-text token, which tasks of format "text" need')
         jobs = _Jobs(self._plain)
@@ -99,8 +98,7 @@ class Encoder:
         jobs.run()
         result = Encoded(array("i"), array("i"), array("i"), array("i"))
         for ids in jobs.ids:
-            sample = [*([] if self.bos is None else [self.bos]), *ids, self._eos]
-            _append(result, [(sample, "all")])
+            _append(result, [(self._start, "none"), ([*ids, self._eos], "all")])
         return result
 
     def _plan(self, sample: Sequence[Segment], marked: _Jobs, plain: _Jobs) -> list[list[_Part]]:
@@ -211,25 +209,26 @@ def fast_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
     return copy
 
 
-def added_bos(tokenizer: PreTrainedTokenizerBase, backend: Tokenizer) -> int | None:
-    """The token that the tokenizer puts before a text by itself, None for none."""
-    bos: int | None = tokenizer.bos_token_id
-    ids = backend.encode("a", add_special_tokens=True).ids
-    bare = backend.encode("a", add_special_tokens=False).ids
-    return bos if bos is not None and ids[:1] == [bos] and bare[:1] != [bos] else None
+def added_start(backend: Tokenizer) -> list[int]:
+    """The tokens that the tokenizer puts before a text by itself: mostly one, or none."""
+    ids: list[int] = backend.encode("a", add_special_tokens=True).ids
+    bare: list[int] = backend.encode("a", add_special_tokens=False).ids
+    places = range(len(ids) - len(bare) + 1)
+    return ids[: next((n for n in places if ids[n : n + len(bare)] == bare), 0)]
 
 
-def _control_tokens(backend: Tokenizer, texts: list[str]) -> set[str]:
-    """Texts of the special tokens, and of other added tokens that the chat format itself is made of."""
-    controls = set()
+def _control_tokens(backend: Tokenizer, texts: list[str]) -> dict[str, str]:
+    """The special tokens, and other added tokens that the chat format itself is made of: text and pattern."""
+    controls = {}
     for token in backend.get_added_tokens_decoder().values():
         shown = token.content.strip() and any(token.content in text for text in texts)
         if token.content and (token.special or shown):
-            controls.add(token.content)
+            pattern = re.escape(token.content)
+            controls[token.content] = rf"(?<!\w){pattern}(?!\w)" if token.single_word else pattern
     return controls
 
 
-def _plain_backend(backend: Tokenizer, controls: set[str]) -> Tokenizer:
+def _plain_backend(backend: Tokenizer, controls: Collection[str]) -> Tokenizer:
     """The same tokenizer for contents: what looks like a control token is text."""
     from tokenizers import Tokenizer
 

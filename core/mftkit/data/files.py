@@ -67,15 +67,16 @@ class FileSource:
         return str(self.path)
 
     def digest(self) -> Digest:
-        """sha256 of the file's bytes, and its lines if it has JSON Lines."""
-        total, lines, last = hashlib.sha256(), 0, b"\n"
+        """sha256 of the file's ending, by which it is read, and bytes; and its lines if it has JSON Lines."""
+        name = self.path.name.lower()
+        ending = next((known for known in ENDINGS if name.endswith(known)), "")
+        total, lines, last = hashlib.sha256(ending.encode()), 0, b"\n"
         with self._opened() as file:
             while block := file.read(_BLOCK):
                 total.update(block)
                 lines += block.count(b"\n")
                 last = block[-1:]
-        plain = self.path.name.lower().endswith(".jsonl")
-        return Digest(total.hexdigest(), lines + (last != b"\n") if plain else None)
+        return Digest(total.hexdigest(), lines + (last != b"\n") if ending == ".jsonl" else None)
 
     def rows(self) -> Iterator[Numbered]:
         """The rows of the file by its ending (see ``Source``)."""

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from mftkit.data.rows import BadRow, Conversation, RowError, Text, content_digest, parse_row
+from mftkit.data.rows import BadRow, Conversation, RowError, Text, content_digest, parse_row, row_weight
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ class Row(NamedTuple):
     content: Conversation | Text
     digest: bytes
     """sha256 that decides the side of the split: of task and content, or of the row's group."""
+    weight: float
+    """What its tokens are multiplied by in the loss."""
 
 
 @dataclass
@@ -122,7 +124,7 @@ def _row(source: int, numbered: Numbered, task: str, row_format: RowFormat, grou
     digest = content_digest(task, content)
     if groups and "group" in numbered.value:
         digest = hashlib.sha256(str(numbered.value["group"]).encode()).digest()
-    return Row(source, numbered.line, content, digest)
+    return Row(source, numbered.line, content, digest, row_weight(numbered.value))
 
 
 def _note_oddities(row: dict[str, Any], task: str, ids: set[int], findings: Findings) -> None:

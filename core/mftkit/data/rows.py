@@ -50,9 +50,12 @@ PAIRS = (
     ("query", "answer"),
 )
 READ_KEYS = frozenset(
-    {"id", "data_name", "text", "system", "group", *CONVERSATIONS, *(k for p in PAIRS for k in p)}
+    {"id", "data_name", "text", "system", "group", "weight", *CONVERSATIONS, *(k for p in PAIRS for k in p)}
 )
 """The keys that any row is read by; columns of other names need not be loaded."""
+
+LARGEST_WEIGHT = 3.4e38
+"""Of a row: log-probabilities are weighed in float32."""
 
 _KNOWN = ", ".join([*CONVERSATIONS, *("/".join(pair) for pair in PAIRS)])
 
@@ -94,6 +97,21 @@ def parse_row(row: Any, row_format: RowFormat) -> Conversation | Text:
     if not isinstance(row, dict):
         raise BadRow(f"a row must be a JSON object, not {_kind(row)}")
     return _text(row) if row_format == "text" else Conversation(_turns(row))
+
+
+def row_weight(row: dict[str, Any]) -> float:
+    """What a row's tokens are multiplied by in the loss, 1 unless it says so; raises ``BadRow``."""
+    weight = row.get("weight", 1.0)
+    if isinstance(weight, bool) or not isinstance(weight, int | float):
+        what = f"must be a number of at least 0, not {_kind(weight)}"
+    elif not 0 <= weight <= LARGEST_WEIGHT:  # NaN neither
+        what = f"must be a finite number of at least 0, and is {str(weight)[:20]}"
+    else:
+        return float(weight)
+    raise BadRow(
+        f"'weight' {what}: it weighs the row in the loss (leave it out for 1; give a column that means "
+        "something else another name)"
+    )
 
 
 def content_digest(task: str, content: Conversation | Text) -> bytes:

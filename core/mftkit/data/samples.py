@@ -31,7 +31,8 @@ class Part:
 class Samples:
     """The samples of a split, numbered from 0: those of the first task, then the second's, and so on."""
 
-    def __init__(self, parts: Sequence[Part], max_length: int) -> None:
+    def __init__(self, parts: Sequence[Part], max_length: int, *, weighed: bool = False) -> None:
+        """``weighed``: whether the rows' weights are read; else every sample's is 1."""
         self._parts = parts
         self._starts = np.cumsum([0, *(len(part.rows) for part in parts)])
         self._max_length = max_length
@@ -48,6 +49,8 @@ class Samples:
             [part.table.counting(max_length)[part.rows] for part in parts]
         )
         """[n]: counting tokens of each sample after the cut, at least 1."""
+        self.weights: NDArray[np.float64] | None = _unequal(parts) if weighed else None
+        """[n]: what each sample's tokens are multiplied by in the loss; None where all weights are 1."""
 
     def __len__(self) -> int:
         return len(self.task)
@@ -60,7 +63,8 @@ class Samples:
         counts = np.zeros(len(tokens), dtype=np.bool_)
         for start, end in spans.reshape(-1, 2).tolist():
             counts[start:end] = True
-        return Sample(index, part.task, tokens, counts)
+        weight = 1.0 if self.weights is None else float(self.weights[index])
+        return Sample(index, part.task, tokens, counts, weight)
 
     def origin(self, index: int) -> str:
         """Where the sample stands in the data: ``PATH:LINE``."""
@@ -74,6 +78,12 @@ class Samples:
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         part = self._parts[number]
         return part, int(part.rows[index - self._starts[number]])
+
+
+def _unequal(parts: Sequence[Part]) -> NDArray[np.float64] | None:
+    """[n]: the weights of the rows, where one is not 1."""
+    weights = [part.table.weights[part.rows] for part in parts]
+    return np.concatenate(weights) if any((each != 1).any() for each in weights) else None
 
 
 def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:

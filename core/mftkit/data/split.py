@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +18,7 @@ def held_out(digests: NDArray[np.uint64], fraction: float) -> NDArray[np.bool_]:
     train on, none of it.
     """
     n = len(digests)
-    wanted = math.floor(fraction * n + 0.5)
+    wanted = round(fraction * n)
     if n >= 2 and fraction > 0:
         wanted = max(wanted, 1)
     if wanted == 0:

@@ -12,12 +12,13 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from mftkit.data.encoding import Encoded
+    from mftkit.data.reading import Row
 
 SCHEMA = pa.schema(
     [
@@ -26,6 +27,7 @@ SCHEMA = pa.schema(
         ("digest", pa.uint64()),
         ("source", pa.int32()),
         ("line", pa.int64()),
+        ("weight", pa.float64()),
     ]
 )
 _ROWS, _MANIFEST = "samples.arrow", "manifest.json"
@@ -45,19 +47,20 @@ class TableWriter:
         self._seen: set[int] = set()
         self.samples = 0
 
-    def append(self, encoded: Encoded, digests: list[bytes], sources: list[int], lines: list[int]) -> int:
-        """Add a batch of samples; returns how many of them repeat the digest of an earlier one."""
-        prefixes = np.frombuffer(b"".join(digest[:8] for digest in digests), ">u8").astype(np.uint64)
+    def append(self, encoded: Encoded, rows: Sequence[Row]) -> int:
+        """Add a batch of samples and their rows; returns how many repeat the digest of an earlier one."""
+        prefixes = np.frombuffer(b"".join(row.digest[:8] for row in rows), ">u8").astype(np.uint64)
         columns = [
             _lists(encoded.tokens, np.asarray(encoded.lengths)),
             _lists(encoded.spans, 2 * np.asarray(encoded.span_counts)),
             pa.array(prefixes),
-            pa.array(sources, pa.int32()),
-            pa.array(lines, pa.int64()),
+            pa.array([row.source for row in rows], pa.int32()),
+            pa.array([row.line for row in rows], pa.int64()),
+            pa.array([row.weight for row in rows], pa.float64()),
         ]
         self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
         self._waiting_tokens += len(encoded.tokens)
-        self.samples += len(sources)
+        self.samples += len(rows)
         if self._waiting_tokens >= _BATCH_TOKENS:
             self._flush()
         known = len(self._seen)
@@ -143,6 +146,11 @@ class Table:
     def digests(self) -> NDArray[np.uint64]:
         """[rows]: the leading 8 bytes of each row's digest."""
         return _joined([np.asarray(batch.column("digest")) for batch in self._batches]).astype(np.uint64)
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """[rows]: what each row's tokens are multiplied by in the loss."""
+        return _joined([np.asarray(batch.column("weight")) for batch in self._batches]).astype(np.float64)
 
     def sample(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Views of the tokens [n] and of the spans' ends [2 * spans] of a row."""

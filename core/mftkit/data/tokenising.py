@@ -125,8 +125,7 @@ class Tokeniser:
             kept = [row for row, _segments in rendered]
             encoded = self._encoder.encode([segments for _row, segments in rendered])
         if kept:
-            rows = [row.digest for row in kept], [row.source for row in kept], [row.line for row in kept]
-            findings.repeated_rows += writer.append(encoded, *rows)
+            findings.repeated_rows += writer.append(encoded, kept)
 
     def _rendered(
         self, batch: list[Row], task: Task, findings: Findings

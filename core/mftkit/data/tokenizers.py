@@ -6,10 +6,9 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from mftkit.data.generation import generated_rows
+from mftkit.data.generation import task_rows
 from mftkit.data.reading import Findings, read_rows
 from mftkit.data.rows import Conversation
-from mftkit.data.sources import task_sources
 from mftkit.data.storage import ELSEWHERE, cache_root, locked
 from mftkit.files import new_directory
 from mftkit_registry.errors import MftError
@@ -111,11 +110,7 @@ def iter_texts(spec: Spec, reporter: Reporter) -> Iterator[str]:
 def _distinct(spec: Spec, reporter: Reporter) -> list[tuple[Source, RowFormat, TaskSpec]]:
     found: dict[tuple[str, str], tuple[Source, RowFormat, TaskSpec]] = {}
     for index, task in enumerate(spec.tasks):
-        if task.generator is not None:
-            sources: tuple[Source, ...] = (generated_rows(spec, task, reporter),)
-        else:
-            sources = task_sources(task, index, lambda _told_later: None)
-        for source in sources:
+        for source in task_rows(spec, index, task, reporter):
             found.setdefault((source.name, task.format), (source, task.format, task))
     return list(found.values())
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mftkit.display.figures import duration, one_line, whole
+from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations, train_line
 from mftkit.display.pace import Pace
 from mftkit.display.plan import plan_text
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from mftkit.data.generation_state import Generation
     from mftkit.training.plan import Plan
     from mftkit.training.trainer import Outcome
 
@@ -59,6 +61,21 @@ class PlainReporter(Reporter):
             raise
         work.finish()
 
+    @contextmanager
+    def generation(self, state: Generation) -> Iterator[Callable[[], None]]:
+        """As other work, with counts and cost."""
+        line = GenerationLine(state)
+        work = _Work(line.description, state.goal, self._messages, line.text)
+
+        def changed() -> None:
+            line.mark()
+            work.advance(0)
+
+        try:
+            yield changed
+        finally:
+            work.stop()
+
     def planned(self, plan: Plan) -> None:
         """The plan: the result of a dry run, else a message."""
         self._total, self._directory = plan.steps, plan.output
@@ -88,9 +105,13 @@ class PlainReporter(Reporter):
 class _Work:
     """One stretch of work; a timer tells of its start, so that work that never advances is told of too."""
 
-    def __init__(self, description: str, total: int | None, stream: TextIO) -> None:
+    def __init__(
+        self, description: str, total: int | None, stream: TextIO, text: Callable[[], str] | None = None
+    ) -> None:
         self._description = description
+        self._text = text
         self._of = f" of {whole(total)}" if total is not None else ""
+        self._total = total
         self._stream = stream
         self._done = 0
         self._started = self._told = time.monotonic()
@@ -105,11 +126,20 @@ class _Work:
 
     def _tell(self) -> None:
         self._told = time.monotonic()
-        told = f": {self._how_far()}" if self._done else " ..."
+        if self._text is not None:
+            write(self._stream, self._text())
+            return
+        told = f": {self._how_far()}{self._left()}" if self._done else " ..."
         write(self._stream, f"{self._description}{told}")
 
     def _how_far(self) -> str:
         return f"{whole(self._done)}{self._of}"
+
+    def _left(self) -> str:
+        if self._total is None:
+            return ""
+        seconds = (self._told - self._started) * (self._total - self._done) / self._done
+        return f", about {duration(max(0, seconds))} left"
 
     def stop(self) -> None:
         self._timer.cancel()

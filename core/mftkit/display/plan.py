@@ -41,10 +41,12 @@ def plan_view(plan: Plan) -> RenderableType:
 
 def _tasks(plan: Plan) -> Figures:
     extra = [column for column in ONLY_WHERE_ANY if any(getattr(task, column) for task in plan.tasks)]
+    mixed = ["drawn"] if plan.mixing else []
     rows = [
         [
             task.name,
             whole(task.samples),
+            *(whole(getattr(task, column)) for column in mixed),
             whole(task.tokens),
             share(task.share),
             whole(task.valid_samples),
@@ -52,13 +54,13 @@ def _tasks(plan: Plan) -> Figures:
         ]
         for task in plan.tasks
     ]
-    sums = ["samples", "tokens", "share", "valid_samples", *extra]
+    sums = ["samples", *mixed, "tokens", "share", "valid_samples", *extra]
     total = [sum(getattr(task, column) for task in plan.tasks) for column in sums]
     footer = [
         "all",
         *(share(n) if column == "share" else whole(n) for column, n in zip(sums, total, strict=True)),
     ]
-    headers = ["task", "samples", "counting\ntokens", "share", "valid\nsamples", *extra]
+    headers = ["task", "samples", *mixed, "counting\ntokens", "share", "valid\nsamples", *extra]
     return Figures(headers, rows, footer if len(rows) > 1 else None)
 
 
@@ -67,6 +69,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         "rows",
         f"{whole(plan.rows)} an epoch, up to {whole(plan.max_length)} tokens each, {share(plan.fill)} full",
     )
+    if plan.mixing:
+        yield "mixing", plan.mixing
     yield "steps", f"{whole(plan.steps)} in all, {whole(plan.steps_per_epoch)} an epoch"
     yield "batch size", f"{whole(plan.batch_size)} rows a step"
     trained = plan.trainable / plan.parameters if plan.parameters else 0.0

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from mftkit.display.figures import duration, one_line, whole
+from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations
 from mftkit.display.pace import Pace
 from mftkit.display.panel import TrainingPanel
@@ -28,7 +36,9 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rich.console import RenderableType
+    from rich.progress import Task
 
+    from mftkit.data.generation_state import Generation
     from mftkit.training.plan import Plan
     from mftkit.training.trainer import Outcome
 
@@ -42,6 +52,15 @@ class SteadyConsole(Console):
     def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002
         """Leave the cursor alone."""
         return False
+
+
+class _LeftColumn(ProgressColumn):
+    """How long a stretch of work goes on, where that can be told."""
+
+    def render(self, task: Task) -> Text:
+        """At the pace of the last half minute."""
+        left = task.time_remaining
+        return Text("" if left is None or task.finished else f"{duration(left)} left")
 
 
 class TerminalReporter(Reporter):
@@ -60,9 +79,11 @@ class TerminalReporter(Reporter):
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
+            _LeftColumn(),
             console=self._console,
         )
         self._live: Live | None = None
+        self._facts: Text | None = None
 
     def note(self, message: str) -> None:
         """Above the picture."""
@@ -94,6 +115,29 @@ class TerminalReporter(Reporter):
         spent = time.monotonic() - started
         if spent >= SHORT:
             self.note(f"{told}: done, {f'{whole(done)} ' if done else ''}in {duration(spent)}")
+
+    @contextmanager
+    def generation(self, state: Generation) -> Iterator[Callable[[], None]]:
+        """A bar of the rows, and under it counts, cost and time left."""
+        line, drawn = GenerationLine(state), 0.0
+        task = self._work.add_task(line.description, total=state.goal)
+
+        def changed() -> None:
+            nonlocal drawn
+            line.mark()
+            if time.monotonic() - drawn >= 1 / REDRAWN:
+                drawn = time.monotonic()
+                self._work.update(task, completed=state.rows)
+                self._facts = Text("  " + "  ".join(line.facts()), style="dim")
+
+        self._draw()
+        try:
+            yield changed
+        finally:
+            self._facts = None
+            self._work.remove_task(task)
+            if self._panel is None and not self._work.tasks:
+                self._stop()
 
     def planned(self, plan: Plan) -> None:
         """The plan; and, unless it is all that was asked for, the picture of the run."""
@@ -152,6 +196,8 @@ class TerminalReporter(Reporter):
         parts: list[RenderableType] = []
         if self._work.tasks:
             parts.append(self._work.make_tasks_table(self._work.tasks))
+        if self._facts is not None:
+            parts.append(self._facts)
         if self._panel is not None:
             parts.append(self._panel)
         return Group(*parts, Text())

@@ -35,6 +35,10 @@ class Balancer(Component):
     reads_task_weights: ClassVar[bool] = False
     """Whether it reads ``tasks[].weight``; a spec that sets one for a balancer that does not is refused."""
 
+    neutral: ClassVar[bool] = False
+    """Promise: all tasks weigh the same at every step, whatever its options; what ``mft compare`` takes for
+    its baselines."""
+
     def prepare(self, step: int, train: Tensor, valid: Tensor | None) -> None:
         """Before the weights of ``step``; ``valid`` None where the held losses are not those of this moment."""
 

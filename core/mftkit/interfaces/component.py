@@ -50,7 +50,7 @@ class TaskInfo:
     samples: int = 0
     """Training samples an epoch."""
     tokens: int = 0
-    """Counting tokens of the training samples, after cutting to ``max_length``."""
+    """Counting tokens of these, after cutting to ``max_length``; where tasks are mixed, on average over epochs."""
     valid_samples: int = 0
     """Samples held out for validation."""
 

@@ -23,6 +23,8 @@ class Family:
     """The attentions that the family has on a CPU; packed samples stay apart under each."""
     router_loss: bool = False
     """Whether it has experts, whose router's balance is part of the objective."""
+    plain: bool = True
+    """Whether transformers alone gives a saved model's logits."""
     compared_with: str = "the class in transformers"
     """What its logits are compared with."""
     note: str = ""

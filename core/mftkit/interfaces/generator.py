@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from mftkit.interfaces.component import Component
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
+
+    from mftkit.chat import Chat
+    from mftkit.spec.references import ChatModelRef
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,19 @@ class GenerationContext:
     """A directory of the generator's own, for this task and these options; it survives a kill."""
     report: Callable[..., None]
     """``report(kept=1, dropped=2)``: adds to counts that the user is shown."""
+    open_chat: Callable[[Any], Chat] | None = None
+    """What ``chat`` opens chats by; None: in ``directory``, without telling anything."""
+
+    def chat(self, model: ChatModelRef) -> Chat:
+        """A chat with the model that an option names, for a ``with`` statement; see ``mftkit.ChatModelRef``.
+
+        Its replies are kept on the disk: what was asked before, in the same order, is not asked again.
+        """
+        if self.open_chat is not None:
+            return self.open_chat(model)
+        from mftkit.chat import open_chat
+
+        return open_chat(model, self.directory)
 
 
 class DataGenerator(Component):
@@ -33,6 +49,16 @@ class DataGenerator(Component):
     """Raise it when the rows for given options change: rows made before are then made anew."""
     reads_seed: ClassVar[bool] = False
     """Promise: another seed gives other rows. Tried by the conformance suite."""
+
+    @property
+    def goal(self) -> int | None:
+        """How many rows it is to make, where that is known: for the progress that is shown, and nothing else."""
+        return None
+
+    @property
+    def prompts(self) -> Mapping[str, str]:
+        """The texts that it asks a chat model with, by what they are for; kept with the rows."""
+        return {}
 
     def rows(self, context: GenerationContext) -> Iterator[dict[str, Any]]:
         """Rows as a data file has them: ``chat_rounds``, ``messages``, ``text``, ... (see the data docs)."""

@@ -30,6 +30,18 @@ class Tokens:
     """[S] int64: each sample's task."""
     num_tasks: int
     num_samples: int
+    row_weight: Tensor | None = None
+    """[S], as ``logprobs``: what each sample's row multiplies its tokens by; None where all are 1."""
+
+    @property
+    def sample_weight(self) -> Tensor:
+        """[S]: ``row_weight``, or ones."""
+        return self.logprobs.new_ones(self.num_samples) if self.row_weight is None else self.row_weight
+
+    @property
+    def weight(self) -> Tensor:
+        """[V]: each token's weight, that of its row. Made when it is asked for."""
+        return self.sample_weight[self.sample]
 
 
 @dataclass(frozen=True)
@@ -53,6 +65,13 @@ class Loss(Component):
     """Promise: ``task_losses`` is linear in the statistics. Checked numerically at start."""
     linear_in_logprobs: ClassVar[bool] = False
     """Promise: ``statistics`` is linear in ``logprobs``. Checked numerically at start."""
+    reads_row_weights: ClassVar[bool] = False
+    """Promise: ``statistics`` multiplies each token's or sample's term by ``tokens.weight`` or
+    ``tokens.sample_weight``; counts stay counts. Checked numerically at start; data with weights other than 1 is
+    refused for a loss that does not."""
+    pooled: ClassVar[bool] = False
+    """Promise: with equal weights the objective is the mean of -lp over the counting tokens of all tasks, whatever
+    its options: plain cross-entropy, which ``mft compare`` takes for its baseline. Checked numerically at start."""
 
     def statistics(self, tokens: Tokens) -> Tensor:
         """Statistics of one micro-batch, [tasks, k]; they are added over micro-batches and processes.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.family import Family, InstructFormat
     from mftkit.interfaces.tokenization import Batch
+    from mftkit.reporter import Reporter
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,19 @@ class ModelAdapter(Component):
     def matches(self, config: dict[str, Any]) -> int:
         """0 no, 1 fallback, 2 family, 3 exact."""
         raise NotImplementedError
+
+    def converts(self, config: dict[str, Any]) -> bool:  # noqa: ARG002
+        """Whether a checkpoint with this config is converted on load.
+
+        It is no base then that others could load: one that an adapter names is written in native layout.
+        """
+        return False
+
+    def tell(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
+        """Tell what is to be known of a checkpoint with this config before it is used.
+
+        ``max_length`` is the longest row that a run trains and validates (tokens), None outside of a run.
+        """
 
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """Model and tokenizer; the tokenizer is None where the checkpoint has none."""

@@ -25,6 +25,8 @@ class Sample:
     """[n] token ids."""
     counts: NDArray[np.bool_]
     """[n]: which tokens count in the loss; the first never does."""
+    weight: float = 1.0
+    """What its row multiplies its tokens by in the loss; no business of a mode: core puts it into the batch."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Batch:
     """Positions that hold a sample's token; the rest is padding."""
     real: Tensor | None = None
     """[B, S] bool: which positions hold a sample's token; None: not told, so that padding cannot be told apart."""
+    row_weight: Tensor | None = None
+    """[samples] float64: the samples' weights, put in by core after ``collate``; None where all are 1."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch with its tensors on ``device``; the host does not wait for the copies."""

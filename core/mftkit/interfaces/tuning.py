@@ -22,7 +22,8 @@ class Tuning(Component):
     saves_adapter: ClassVar[bool] = False
     """Whether ``export`` writes an adapter that names a base, rather than a whole model.
 
-    The base is then a checkpoint as it was loaded: one from a random start is written to ``base/`` first.
+    The base is then a checkpoint as it was loaded: one from a random start, or converted on load, is
+    written to ``base/`` first.
     """
     freezes_base: ClassVar[bool] = False
     """Whether the weights that were loaded stay as they are: they are then loaded in the dtype of the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,22 @@ def dtype_of(config: dict[str, Any]) -> torch.dtype:
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise MftError(f"config.json: dtype: {name!r} is no floating-point dtype of torch")
     return dtype
+
+
+def stored_dtype(path: str) -> torch.dtype | None:
+    """The floating-point dtype of most tensors in a directory's safetensors; None where there are none."""
+    import torch
+    from safetensors import SafetensorError, safe_open
+
+    names = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+    found: Counter[str] = Counter()
+    for file in sorted(Path(path).glob("*.safetensors")):
+        try:
+            with safe_open(file, "pt") as held:
+                found.update(str(held.get_slice(name).get_dtype()) for name in held.keys())  # noqa: SIM118
+        except SafetensorError:  # told when it is loaded
+            return None
+    return next((names[name] for name, _ in found.most_common() if name in names), None)
 
 
 def _check_directory(directory: Path) -> None:

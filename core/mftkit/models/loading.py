@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models.config import build_config, dtype_of, read_config, reason
+from mftkit.models.damage import damaged_files
 from mftkit.models.selection import select_adapter
 from mftkit.models.vocabulary import check_vocabulary
 from mftkit_registry.errors import MftError
@@ -16,7 +17,7 @@ from mftkit_registry.errors import MftError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
 def load_model(
@@ -41,21 +42,26 @@ def load_model(
 
 
 def pretrained(request: LoadRequest) -> PreTrainedModel:
-    """Transformers' causal language model from a checkpoint, every weight of it found and used.
+    """Transformers' causal language model from a checkpoint, every weight of it found and used."""
+    from transformers import AutoModelForCausalLM
+
+    check_code(request.path, request.config, request.trust_remote_code)
+    return whole(request, AutoModelForCausalLM, trust_remote_code=request.trust_remote_code)
+
+
+def whole(request: LoadRequest, model_class: Any, **options: Any) -> PreTrainedModel:
+    """What ``model_class.from_pretrained`` makes of a checkpoint, every weight of it found and used.
 
     A missing, unused or misshapen weight is refused by name: transformers would put random numbers in its
     place, or drop it, and go on.
     """
-    from transformers import AutoModelForCausalLM
-
-    _check_code(request)
     model, info = _called(
         request,
-        AutoModelForCausalLM.from_pretrained,
+        model_class.from_pretrained,
         request.path,
-        trust_remote_code=request.trust_remote_code,
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # so that they are named, below
+        **options,
         **request.load_options,
     )
     shapes = [
@@ -70,6 +76,11 @@ def pretrained(request: LoadRequest) -> PreTrainedModel:
 
 def randomly_started(request: LoadRequest) -> PreTrainedModel:
     """Transformers' causal language model of ``request.config``, from torch's random state."""
+    return from_config(request, build_config(request.config, given_by_hand=request.path is None))
+
+
+def from_config(request: LoadRequest, config: PreTrainedConfig) -> PreTrainedModel:
+    """Transformers' causal language model of a config, from torch's random state."""
     from transformers import AutoModelForCausalLM
 
     if request.load_options:
@@ -77,7 +88,6 @@ def randomly_started(request: LoadRequest) -> PreTrainedModel:
         raise MftError(
             f"model.init: a random start cannot be loaded with {options}: save it as a checkpoint first"
         )
-    config = build_config(request.config, given_by_hand=request.path is None)
     return _called(request, AutoModelForCausalLM.from_config, config)  # type: ignore[no-any-return]
 
 
@@ -96,14 +106,15 @@ def _called(request: LoadRequest, load: Any, *arguments: Any, **options: Any) ->
         raise MftError(_explained(request, error)) from error
 
 
-def _check_code(request: LoadRequest) -> None:
+def check_code(path: str | None, config: dict[str, Any], trust: bool) -> None:
+    """Raises MftError for a checkpoint that can be loaded by code of its own alone, where that is not trusted."""
     from transformers import CONFIG_MAPPING
 
-    brought = bool(request.config.get("auto_map"))
-    if brought and not request.trust_remote_code and request.config.get("model_type") not in CONFIG_MAPPING:
+    if config.get("auto_map") and not trust and config.get("model_type") not in CONFIG_MAPPING:
         raise MftError(
-            f"model.path: {request.path} brings code of its own, which is not run unasked: "
-            "set model.trust_remote_code to true if you trust it"
+            f"model.path: {path} is of a type that transformers does not know ({config.get('model_type')}), and brings "
+            "code of its own, which is not run unasked: set model.trust_remote_code to true if you trust it, or "
+            "install a plugin with an adapter for it"
         )
 
 
@@ -112,6 +123,11 @@ def _explained(request: LoadRequest, error: Exception) -> str:
     where = f"model.path: {request.path}" if request.path else "model.config"
     if "attn_implementation" in str(error) or "FlashAttention" in str(error):
         return f"model.attention: {request.attention} cannot be used here: {told}"
+    if "Weights only load failed" in str(error):
+        return f"{where} cannot be loaded: its PyTorch file holds more than tensors, which is not run; use safetensors"
+    damaged = damaged_files(request.path)
+    if damaged:
+        return f"{where} cannot be loaded: {' and '.join(damaged)}: cut off or damaged; fetch it again"
     return f"{where} cannot be loaded: {told}"
 
 

@@ -44,12 +44,12 @@ def names_for(component: str, kind: Kind, noun: str) -> Names:
         raise MftError(
             f'NAME: "{component}" cannot name a {kind.name}: {reason}; did you mean "{nearest_name(component, kind)}"?'
         )
-    camel = "".join(word.capitalize() for word in component.split("-"))
+    joined = "".join(word.capitalize() for word in component.split("-"))
     return Names(
         component=component,
         distribution=f"mft-{component}",
         package=f"mft_{component.replace('-', '_')}",
-        class_name=camel if camel.endswith(noun) and camel != noun else camel + noun,
+        class_name=joined if joined.endswith(noun) and joined != noun else joined + noun,
     )
 
 

@@ -47,6 +47,21 @@ KINDS = {
     ),
     kinds.TUNING.name: Template("Tuning", "tuning", "TuningConformance", '"tuning": {}'),
     kinds.TRACKER.name: Template("Tracker", "tracker", "TrackerConformance", '"trackers": [{}]'),
+    kinds.DATA_FILTER.name: Template(
+        "Filter", "filter", "DataFilterConformance", '"tasks": [{{"filters": [{}], ...}}, ...]'
+    ),
+    kinds.EXECUTOR.name: Template(
+        "Executor", "executor", "ExecutorConformance", '"isolation": {} among the options of a filter'
+    ),
+    kinds.CHAT_MODEL.name: Template(
+        "Model",
+        "model",
+        "ChatModelConformance",
+        '"tasks": [{{"generator": {{"options": {{"model": {}, ...}}}}}}]',
+    ),
+    kinds.GRADIENT_COMBINER.name: Template(
+        "Combiner", "combiner", "GradientCombinerConformance", '"gradients": {}'
+    ),
 }
 
 

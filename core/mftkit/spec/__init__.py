@@ -1,6 +1,7 @@
 """The spec: a JSON file that says what a run is made of."""
 
 from mftkit.spec.loading import load_spec
+from mftkit.spec.mixing import MixingSpec
 from mftkit.spec.model import Spec
 from mftkit.spec.model_section import ChatMarkers, ChatSpec, DataSpec, ModelSpec, TrainBpe
 from mftkit.spec.problems import Problem, SpecError
@@ -15,6 +16,7 @@ __all__ = [
     "DataSpec",
     "EarlyStoppingSpec",
     "HubDataset",
+    "MixingSpec",
     "ModelSpec",
     "Problem",
     "Spec",

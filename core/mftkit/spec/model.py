@@ -13,12 +13,14 @@ from pydantic import (
 )
 
 from mftkit import kinds, plugins
+from mftkit.spec.mixing import MixingSpec, mixing_problems
 from mftkit.spec.model_section import ChatSpec, DataSpec, ModelSpec
 from mftkit.spec.paths import FilePath
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
 from mftkit.spec.references import (
     BalancerRef,
     ComponentRef,
+    GradientsRef,
     LossRef,
     TokenizationRef,
     TrackerRef,
@@ -30,7 +32,6 @@ from mftkit.spec.references import (
 from mftkit.spec.section import Section
 from mftkit.spec.tasks import Name, TaskSpec, repeated_names
 from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
-from mftkit_registry import MftError
 
 
 class Spec(Section):
@@ -53,6 +54,8 @@ class Spec(Section):
     """The tasks; their order is their index."""
     data: DataSpec = DataSpec()
     """How rows become samples."""
+    mixing: MixingSpec | None = None
+    """How much of each task an epoch holds; null: every sample once."""
     chat: ChatSpec = ChatSpec()
     """How a conversation becomes text."""
     tokenization: TokenizationRef = Field(default_factory=unnamed)
@@ -63,6 +66,8 @@ class Spec(Section):
     """The loss."""
     balancer: BalancerRef = Field(default_factory=unnamed)
     """What weighs the tasks."""
+    gradients: GradientsRef | None = None
+    """What makes one gradient of the tasks' own; null: their sum, which needs no gradient of each task."""
     training: TrainingSpec = TrainingSpec()
     """Training."""
     trackers: list[TrackerRef] = Field(default_factory=list)
@@ -100,6 +105,15 @@ class Spec(Section):
             refuse(problems)
         return tasks
 
+    @field_validator("mixing")
+    @classmethod
+    def _fits_the_tasks(cls, mixing: MixingSpec | None, info: ValidationInfo) -> MixingSpec | None:
+        if mixing is not None and "tasks" in info.data:
+            problems = mixing_problems(mixing, info.data["tasks"])
+            if problems:
+                refuse(problems)
+        return mixing
+
     @field_validator("balancer")
     @classmethod
     def _weights_are_read(cls, balancer: ComponentRef, info: ValidationInfo) -> ComponentRef:
@@ -108,7 +122,8 @@ class Spec(Section):
         if weighted and not component_class(balancer, kinds.BALANCER).reads_task_weights:
             tasks = ", ".join(f"{task.name} {task.weight:g}" for task in weighted)
             what = f"does not read tasks[].weight, which is set ({tasks})"
-            refuse_one(what, balancer.name, hint=f"; {_readers()}, or take the weights out")
+            readers = plugins.those_that(kinds.BALANCER, "reads_task_weights")
+            refuse_one(what, balancer.name, hint=f"; {readers}, or take the weights out")
         return balancer
 
     @field_validator("training")
@@ -121,9 +136,13 @@ class Spec(Section):
             problems.append(Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"'))
         if training.early_stopping and "tasks" in info.data:
             problems += _early_stopping(training.early_stopping, info.data["tasks"])
+        combiner = info.data.get("gradients")
+        if combiner and "grouping" in training.model_fields_set and training.grouping != "task":
+            what = f'should be "task": gradients ({combiner.name}) needs forward passes of one task each'
+            problems.append(Problem(("grouping",), what, training.grouping, hint="; or leave it out"))
         if problems:
             refuse(problems)
-        return training
+        return training.model_copy(update={"grouping": "task"}) if combiner else training
 
     @field_validator("trackers")
     @classmethod
@@ -150,16 +169,3 @@ def _early_stopping(stopping: EarlyStoppingSpec, tasks: list[TaskSpec]) -> list[
             what = "has no validation rows" if known else "is not a task of this spec"
             problems.append(Problem((*at, index), what, name, hint=one_of(valid, name)))
     return problems
-
-
-def _readers() -> str:
-    """Which of the balancers read weights."""
-    registry = plugins.registry()
-    names = []
-    for name in registry.names(kinds.BALANCER):
-        try:
-            if plugins.component_class(registry.get(kinds.BALANCER, name)).reads_task_weights:  # type: ignore[attr-defined]
-                names.append(f'"{name}"')
-        except MftError:  # a broken one reads nothing
-            continue
-    return f"those that do: {', '.join(names)}" if names else "no balancer that is installed does"

@@ -110,6 +110,8 @@ class DataSpec(Section):
     """A sample of more than ``max_length`` tokens: its end is cut, or it is dropped, or it is an error."""
     cache: FilePath | None = None
     """Directory of the tokenised samples; null: the user's cache directory."""
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """Of generated rows; null: the run's. It keeps them as they are where runs differ in their seed."""
 
 
 class ChatMarkers(Section):

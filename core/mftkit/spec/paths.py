@@ -56,3 +56,5 @@ FilePath = Annotated[Path, PlainValidator(_path), PlainSerializer(str), TEXT_SCH
 """An absolute path, as ``pathlib.Path``."""
 PathOrHubId = Annotated[str, PlainValidator(absolute_if_local), TEXT_SCHEMA]
 """A path or the id of a repository of the hub."""
+SpecPathOrHubId = PathOrHubId
+"""The same, for a component's options."""

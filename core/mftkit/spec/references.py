@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import (
     BaseModel,
@@ -22,7 +22,7 @@ from mftkit_registry import Kind, MftError, UnknownComponentError
 KIND_KEY = "x-mft-kind"
 """Marks a component's place in the JSON Schema."""
 AUTO = "auto"
-"""In place of an adapter's name."""
+"""In place of the name of an adapter or an executor."""
 
 
 class ComponentRef(Section):
@@ -45,6 +45,12 @@ class TuningRef(ComponentRef):
     def flat(self) -> dict[str, Any]:
         """As it stands in a spec."""
         return {"method": self.name, **self.options}
+
+
+class ChatRef(ComponentRef):
+    """A chat model; also the type of an option of a generator or a filter that asks one."""
+
+    kind: ClassVar[Kind] = kinds.CHAT_MODEL
 
 
 def unnamed() -> Any:
@@ -142,14 +148,19 @@ def _extra_key(key: str, given: Any, model: type[BaseModel] | None) -> Problem:
     return Problem((key,), "unknown key", given, hint=one_of(("name", "options"), key))
 
 
-def _adapter(value: Any, plain: Any, info: ValidationInfo, kind: Kind) -> ComponentRef:
-    """As ``_nested``, and "auto", which is chosen when the checkpoint's config is read."""
+def _auto(value: Any, plain: Any, info: ValidationInfo, kind: Kind) -> ComponentRef:
+    """As ``_nested``, and "auto", which is chosen when it is known what there is to choose for."""
     given = value.model_dump() if isinstance(value, ComponentRef) else value
     if given in (AUTO, {"name": AUTO}, {"name": AUTO, "options": {}}):
         return ComponentRef(name=AUTO)
     if isinstance(given, dict) and given.get("name") == AUTO and "options" in given:
-        refuse_one(f'"{AUTO}" takes no options: name an adapter', given["options"], at=("options",))
+        refuse_one(f'"{AUTO}" takes no options: name the {kind.name}', given["options"], at=("options",))
     return _nested(given, plain, info, kind)
+
+
+def _chat_model(value: Any, plain: Any, info: ValidationInfo, kind: Kind) -> ChatRef:
+    """As ``_nested``, in a component's own options."""
+    return ChatRef(**_nested(value, plain, info, kind).model_dump())
 
 
 def _place(kind: Kind, read: Callable[..., ComponentRef]) -> Any:
@@ -161,5 +172,9 @@ BalancerRef = Annotated[ComponentRef, *_place(kinds.BALANCER, _nested)]
 TokenizationRef = Annotated[ComponentRef, *_place(kinds.TOKENIZATION_MODE, _nested)]
 GeneratorRef = Annotated[ComponentRef, *_place(kinds.DATA_GENERATOR, _nested)]
 TrackerRef = Annotated[ComponentRef, *_place(kinds.TRACKER, _nested)]
-AdapterRef = Annotated[ComponentRef, *_place(kinds.MODEL_ADAPTER, _adapter)]
+FilterRef = Annotated[ComponentRef, *_place(kinds.DATA_FILTER, _nested)]
+ExecutorRef = Annotated[ComponentRef, *_place(kinds.EXECUTOR, _auto)]
+ChatModelRef = Annotated[ChatRef, *_place(kinds.CHAT_MODEL, _chat_model)]
+AdapterRef = Annotated[ComponentRef, *_place(kinds.MODEL_ADAPTER, _auto)]
+GradientsRef = Annotated[ComponentRef, *_place(kinds.GRADIENT_COMBINER, _nested)]
 TuningPlace = Annotated[TuningRef, *_place(kinds.TUNING, _flat)]

@@ -47,8 +47,12 @@ class _Places:
             return {key: self.filled(value) for key, value in node.items()}
         kind = node[KIND_KEY]
         rest = {key: value for key, value in node.items() if key not in (KIND_KEY, "default")}
-        default = AUTO if kind == kinds.MODEL_ADAPTER.name else self._default(kind)
+        default = AUTO if self._chosen(kind) else self._default(kind)
         return {**rest, "anyOf": self._choices(kind), **({} if default is None else {"default": default})}
+
+    def _chosen(self, kind: str) -> bool:
+        """Whether "auto" may stand for a name."""
+        return AUTO in self.registry.kind(kind).reserved
 
     def _default(self, kind: str) -> str | None:
         try:
@@ -60,7 +64,7 @@ class _Places:
         """The bare names, and an object for each component."""
         names = list(self.registry.names(kind))
         objects = [self._object(self.registry.get(kind, name)) for name in names]
-        bare = [AUTO, *names] if kind == kinds.MODEL_ADAPTER.name else names
+        bare = [AUTO, *names] if self._chosen(kind) else names
         return [{"enum": bare}, *(found for found in objects if found is not None)]
 
     def _object(self, registration: Registration) -> dict[str, Any] | None:
@@ -72,6 +76,7 @@ class _Places:
             self.tell(f'{registration.kind} "{registration.name}" is left out of the schema: {error}')
             return None
         definitions = options.pop("$defs", {})
+        options, definitions = self.filled(options), self.filled(definitions)
         self.definitions.update({prefix + name: definition for name, definition in definitions.items()})
         options.pop("title", None)
         if model is Options:  # the base describes itself, not a component

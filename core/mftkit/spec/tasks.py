@@ -7,7 +7,7 @@ from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, Wrap
 
 from mftkit.spec.paths import absolute
 from mftkit.spec.problems import Problem, refuse, refuse_one
-from mftkit.spec.references import GeneratorRef
+from mftkit.spec.references import FilterRef, GeneratorRef
 from mftkit.spec.section import Section
 
 LONGEST_NAME = 100
@@ -115,6 +115,8 @@ class TaskSpec(Section):
     """Training rows: paths or globs, a directory, or a data set of the hub."""
     generator: GeneratorRef | None = None
     """The component that makes the rows, in place of ``train``."""
+    filters: list[FilterRef] = Field(default_factory=list)
+    """What the training rows pass, in this order, before any is held out for validation."""
     valid: Valid = 0.05
     """Validation rows: paths, or the fraction of the training rows that is held out; 0: none."""
 

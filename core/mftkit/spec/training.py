@@ -50,6 +50,9 @@ class TrainingSpec(Section):
     """Rows of an optimizer step, over all processes and micro-batches."""
     micro_batch_size: int = Field(default=MICRO_BATCH, ge=1)
     """Rows of a forward pass of one process; where left out, 4, or ``batch_size`` if that is less."""
+    grouping: Literal["none", "task"] = "none"
+    """What the rows of a forward pass share: "none": nothing. "task": their task, which ``gradients`` needs, and
+    which is meant where that is set and this is left out."""
     task_mean: Literal["present", "all", "dataset"] = "present"
     """What N of the mean over tasks counts: those present in the batch, all, or the data set's own counts."""
     learning_rate: float = Field(default=1e-4, gt=0)

@@ -13,8 +13,12 @@ In a plugin's tests, collected by pytest::
 
 from mftkit.testing.adapters import ModelAdapterConformance
 from mftkit.testing.balancers import BalancerConformance
+from mftkit.testing.chat_models import ChatModelConformance
+from mftkit.testing.combiners import GradientCombinerConformance
 from mftkit.testing.conformance import Conformance
+from mftkit.testing.executors import ExecutorConformance
 from mftkit.testing.expectations import ConformanceError, ConformanceWarning
+from mftkit.testing.filters import DataFilterConformance
 from mftkit.testing.generators import DataGeneratorConformance
 from mftkit.testing.losses import LossConformance
 from mftkit.testing.modes import TokenizationModeConformance
@@ -23,10 +27,14 @@ from mftkit.testing.tunings import TuningConformance
 
 __all__ = [
     "BalancerConformance",
+    "ChatModelConformance",
     "Conformance",
     "ConformanceError",
     "ConformanceWarning",
+    "DataFilterConformance",
     "DataGeneratorConformance",
+    "ExecutorConformance",
+    "GradientCombinerConformance",
     "LossConformance",
     "ModelAdapterConformance",
     "TokenizationModeConformance",

@@ -135,6 +135,18 @@ class BalancerConformance(Conformance):
         same = all(torch.equal(one, other) for one, other in zip(*given, strict=True))
         require(same, "the same losses do not always give the same weights")
 
+    def test_neutrality(self) -> None:
+        """Where it is promised, all tasks weigh the same at every step."""
+        balancer = self.make()
+        if not balancer.neutral:
+            return
+        history = self.history(balancer)
+        rehearsal = Rehearsal(balancer, history)
+        for step in range(1, len(history)):
+            weights = rehearsal.play(step)
+            same = torch.equal(weights, weights[:1].expand_as(weights))
+            require(same, f"neutral: weights are equal, and at step {step} they are {shown(weights)}")
+
     def _follow(self, balancer: Balancer) -> None:
         check_weights(balancer, "before the first step")
         history = self.history(balancer)

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mftkit.data.rows import BadRow, RowFormat, parse_row
+from mftkit.data.rows import BadRow, RowFormat, parse_row, row_weight
 from mftkit.interfaces.generator import GenerationContext
 from mftkit.testing.conformance import Conformance
 from mftkit.testing.expectations import ConformanceError, advise, require
@@ -91,6 +91,7 @@ def _format(row: Any, number: int) -> str:
     for row_format in formats:
         try:
             parse_row(row, row_format)
+            row_weight(row)
         except BadRow as error:
             told.append(f"as {row_format}: {error}")
         else:

@@ -13,7 +13,7 @@ from mftkit.testing.expectations import advise, require
 from mftkit.testing.micro_batches import number_of_statistics, only_tasks, reordered, splits
 from mftkit.testing.randomness import seeded, untouched
 from mftkit.training.objective import Objective
-from mftkit.training.promises import counts_of, equal, is_linear, part, random_tokens
+from mftkit.training.promises import counts_of, equal, is_linear, part, random_tokens, row_weights_kept
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,6 +123,13 @@ class LossConformance(Conformance):
             "logprobs",
             "tells token weights before the forward pass",
         )
+
+    def test_promise_reads_row_weights(self) -> None:
+        """Where ``reads_row_weights`` is promised, weights count, those of 1 are none, and sums still add."""
+        loss = self.make()
+        if loss.reads_row_weights:
+            for kept, told in row_weights_kept(loss, self.tokens(), torch.Generator().manual_seed(1)):
+                require(kept, f"reads_row_weights is promised, and {told}")
 
     def test_absent_tasks(self) -> None:
         """Where a task has no token, the value and the gradients of the others are finite."""

@@ -26,6 +26,10 @@ SUITES: dict[str, type[Conformance]] = {
     kinds.DATA_GENERATOR.name: testing.DataGeneratorConformance,
     kinds.TUNING.name: testing.TuningConformance,
     kinds.TRACKER.name: testing.TrackerConformance,
+    kinds.DATA_FILTER.name: testing.DataFilterConformance,
+    kinds.EXECUTOR.name: testing.ExecutorConformance,
+    kinds.CHAT_MODEL.name: testing.ChatModelConformance,
+    kinds.GRADIENT_COMBINER.name: testing.GradientCombinerConformance,
 }
 Outcome = Literal["ok", "warning", "failed"]
 

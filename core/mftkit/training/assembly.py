@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from io import BytesIO
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,14 +14,17 @@ from mftkit.data.chat import chat_format
 from mftkit.data.corpus import prepare
 from mftkit.interfaces.tokenization import MicroBatch
 from mftkit.models import check_isolation
-from mftkit.training.balancing import Balancing, extra_work, weights_of
+from mftkit.training.balancing import Balancing, weights_of
 from mftkit.training.base import base_fingerprint
-from mftkit.training.environment import used_components
+from mftkit.training.checkpoint import check_state
+from mftkit.training.gradients import Gradients, make_gradients
 from mftkit.training.loading import load_for_training, make_tokenizer, pick_adapter, pick_dtype
+from mftkit.training.mixing import tell_repeats
 from mftkit.training.objective import Objective, check_promises
 from mftkit.training.passes import Passes
-from mftkit.training.plan import Plan, make_plan, size
+from mftkit.training.planning import plan_of
 from mftkit.training.processes import Processes
+from mftkit.training.row_weights import check_row_weights
 from mftkit.training.schedule import make_optimizer, warmup_steps
 from mftkit.training.scoring import ScoringModel
 from mftkit.training.step import StepRunner
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from mftkit.data.corpus import Corpus
     from mftkit.data.segments import ChatFormat
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.interfaces.tokenization import TokenizationMode
@@ -44,6 +48,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.training.base import BasePlace
     from mftkit.training.loading import Precision
+    from mftkit.training.plan import Plan
 
 
 @dataclass(frozen=True)
@@ -67,6 +72,7 @@ class Assembly:
     validator: Validator
     objective: Objective
     balancing: Balancing
+    gradients: Gradients
     optimizer: torch.optim.Optimizer
     plan: Plan
     own_base: dict[str, list[int]] | None
@@ -91,6 +97,7 @@ class _Components:
     loss: Loss
     balancer: Balancer
     tuning: Tuning
+    combiner: GradientCombiner | None
 
 
 @dataclass(frozen=True)
@@ -113,7 +120,8 @@ class Draft:
     @property
     def needs_own_base(self) -> bool:
         """Whether the result names a base that is no checkpoint elsewhere."""
-        return self.parts.tuning.saves_adapter and self.spec.model.init == "random"
+        made = self.spec.model.init == "random" or self.adapter.converts(self.config)
+        return self.parts.tuning.saves_adapter and made
 
 
 def draft(spec: Spec, reporter: Reporter) -> Draft:
@@ -129,12 +137,17 @@ def draft(spec: Spec, reporter: Reporter) -> Draft:
     processes = Processes()
     dtype = pick_dtype(spec.model.dtype, processes.device, reporter)
     adapter_name, adapter, config = pick_adapter(spec, reporter)
+    adapter.tell(config, spec.max_length, reporter)
     tokenizer = make_tokenizer(spec, adapter, config, reporter)
     chat = _chat(spec, tokenizer)
     corpus = prepare(spec, tokenizer, reporter)
     parts = _components(spec, corpus)
+    check_row_weights(spec.loss.name, parts.loss, corpus, reporter)
     steps = _steps(spec, corpus, parts.mode)
     _tell_schedule(spec, steps, reporter)
+    if corpus.mixture is not None:
+        apart = partial(_restarts_positions, parts.mode, corpus, steps, spec.max_length)
+        tell_repeats(steps.layout(0), apart, reporter)
     objective = _objective(spec, parts.loss, steps, processes.device)
     return Draft(
         spec=spec,
@@ -167,12 +180,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
     place = place if drafted.needs_own_base else None
     model, pad_told = _loaded(drafted, place, weights=weights)
     scorer = ScoringModel(model, drafted.adapter, parts.tuning, drafted.dtype.autocast)
-    wrapped: nn.Module = scorer
-    if weights:
-        scorer = scorer.to(processes.device)
-        if _restarts_positions(parts.mode, corpus, drafted.steps, spec.max_length):
-            check_isolation(drafted.adapter, parts.tuning.base_model(model))
-        wrapped = processes.accelerator.prepare(scorer)
+    wrapped = _wrapped(drafted, scorer) if weights else scorer
     pad_id = int(drafted.tokenizer.pad_token_id)
     passes = Passes(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
     optimizer = make_optimizer(scorer, spec.training)
@@ -182,6 +190,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
         len(corpus.tasks),
         lambda turn, samples: validator.minibatch(scorer, drafted.objective, turn, samples),
     )
+    gradients = make_gradients(wrapped, processes, corpus.train.task, parts.combiner)
     # Dropout depends on nothing but the seed and the process: not on how the model was loaded.
     torch.manual_seed(spec.seed + processes.rank)
     return Assembly(
@@ -204,14 +213,25 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
             optimizer,
             passes,
             spec.training.max_grad_norm,
+            gradients,
         ),
         validator=validator,
         objective=drafted.objective,
         balancing=balancing,
+        gradients=gradients,
         optimizer=optimizer,
-        plan=_plan(drafted, model, pad_told),
+        plan=plan_of(drafted, model, pad_told),
         own_base=None if place is None else base_fingerprint(place.current),
     )
+
+
+def _wrapped(drafted: Draft, scorer: ScoringModel) -> nn.Module:
+    """The scorer on its device, for several processes; samples of a row are tried for being apart."""
+    parts, processes = drafted.parts, drafted.processes
+    scorer.to(processes.device)
+    if _restarts_positions(parts.mode, drafted.corpus, drafted.steps, drafted.spec.max_length):
+        check_isolation(drafted.adapter, parts.tuning.base_model(scorer.model))
+    return processes.wrap(scorer)
 
 
 def _loaded(drafted: Draft, place: BasePlace | None, *, weights: bool) -> tuple[nn.Module, str]:
@@ -257,43 +277,6 @@ def _ending_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) -> 
     return {id_ for text in chat.control_texts() for content, id_ in added.items() if content in text}
 
 
-def _plan(drafted: Draft, model: nn.Module, pad_told: str) -> Plan:
-    return make_plan(
-        drafted.spec,
-        drafted.corpus,
-        drafted.steps,
-        parameters=sum(size(p) for p in model.parameters()),
-        trainable=sum(size(p) for p in model.parameters() if p.requires_grad),
-        device=str(drafted.processes.device),
-        processes=drafted.processes.count,
-        dtype=drafted.dtype.name,
-        components=_component_names(drafted.spec, drafted.adapter_name),
-        notes=_notes(drafted, model, pad_told),
-    )
-
-
-def _notes(drafted: Draft, model: nn.Module, pad_told: str) -> tuple[str, ...]:
-    tuning = drafted.parts.tuning
-    family = drafted.adapter.notes(tuning.base_model(model))
-    return tuple(note for note in (pad_told, *family, *tuning.notes(model), _told_work(drafted)) if note)
-
-
-def _told_work(drafted: Draft) -> str:
-    """What the balancer costs, where it costs anything."""
-    balancer, training, corpus = drafted.parts.balancer, drafted.spec.training, drafted.corpus
-    held = [corpus.valid.lengths[corpus.valid.task == i] for i in range(len(corpus.tasks))]
-    minibatch = sum(
-        min(balancer.validation_samples, len(lengths)) * float(lengths.mean())
-        for lengths in held
-        if len(lengths)
-    )
-    step = float(corpus.train.lengths.sum()) / drafted.steps.steps_per_epoch
-    accumulates = training.batch_size > training.micro_batch_size * drafted.processes.count
-    share = extra_work(balancer, minibatch, step, accumulates=accumulates)
-    name = drafted.spec.balancer.name
-    return f"balancer {name}: about {100 * share:.1f} % more arithmetic a step" if share else ""
-
-
 def _components(spec: Spec, corpus: Corpus) -> _Components:
     tasks = corpus.tasks
     balancer: Balancer = plugins.build("balancer", spec.balancer.name, spec.balancer.options, tasks)
@@ -311,11 +294,17 @@ def _components(spec: Spec, corpus: Corpus) -> _Components:
             raise MftError(
                 f"training.early_stopping: no validation samples in {', '.join(lacking)}; set tasks[].valid."
             )
+    combiner = None
+    if spec.gradients is not None:
+        named = spec.gradients
+        combiner = plugins.build("gradient-combiner", named.name, named.options, tasks)
+        check_state("gradients", named.name, combiner)
     return _Components(
         mode=plugins.build("tokenization-mode", spec.tokenization.name, spec.tokenization.options, tasks),
         loss=plugins.build("loss", spec.loss.name, spec.loss.options, tasks),
         balancer=balancer,
         tuning=plugins.build("tuning", spec.tuning.method, spec.tuning.options, tasks),
+        combiner=combiner,
     )
 
 
@@ -326,16 +315,7 @@ def _check_balancer(name: str, balancer: Balancer) -> None:
     if balancer.compares == "validation" and not balancer.needs_validation:
         raise MftError(f"balancer: {name} compares validation losses: needs_validation must be 1 or more.")
     weights_of(balancer, len(balancer.tasks))
-    held = BytesIO()
-    try:
-        torch.save(balancer.state_dict(), held)
-        held.seek(0)
-        torch.load(held, weights_only=True)
-    except Exception as error:
-        raise MftError(
-            f"balancer: {name}: state_dict() holds what a checkpoint cannot give back ({str(error).splitlines()[0]}); "
-            "mend the plugin: tensors, numbers, text, lists and dicts of them."
-        ) from error
+    check_state("balancer", name, balancer)
 
 
 def _objective(spec: Spec, loss: Loss, steps: Steps, device: torch.device) -> Objective:
@@ -356,6 +336,8 @@ def _steps(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> Steps:
         max_length=spec.max_length,
         epochs=training.epochs,
         max_steps=training.max_steps,
+        mixture=corpus.mixture,
+        group_by_task=training.grouping == "task",
     )
 
 
@@ -366,11 +348,3 @@ def _restarts_positions(mode: TokenizationMode, corpus: Corpus, steps: Steps, ma
     members = layout.samples[layout.offsets[row] : layout.offsets[row + 1]]
     samples = tuple(corpus.train[int(i)] for i in members)
     return mode.collate(MicroBatch((samples,), max_length, pad_id=0)).position_ids is not None
-
-
-def _component_names(spec: Spec, adapter: str) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for used in used_components(spec, adapter):
-        told = f"{used['name']} ({used['distribution']} {used['version']})"
-        names[used["kind"]] = f"{names[used['kind']]}, {told}" if used["kind"] in names else told
-    return names

@@ -111,7 +111,7 @@ def extra_work(balancer: Balancer, minibatch: float, step: float, *, accumulates
         balancer: what asks.
         minibatch: tokens of a validation mini-batch.
         step: tokens of a training step.
-        accumulates: whether a step has several micro-batches.
+        accumulates: whether a step has several micro-batches, and its loss needs no first pass over them.
     """
     passes = int(balancer.prepares and accumulates) + int(balancer.compares == "training")
     if not balancer.needs_validation:

@@ -1,4 +1,4 @@
-"""``base/``: the base of an adapter, where no checkpoint elsewhere is that base (a random start)."""
+"""``base/``: the base of an adapter, where no checkpoint elsewhere is that base (a random start, a conversion)."""
 
 from __future__ import annotations
 

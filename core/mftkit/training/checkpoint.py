@@ -9,6 +9,7 @@ import re
 import shutil
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,11 +17,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mftkit.files import new_directory, temporary, write_json
+from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.gradients import GradientCombiner
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 _NAME = re.compile(r"step-(\d{8,})")
@@ -102,6 +107,20 @@ class CheckpointStore:
         if self.directory.is_dir():
             for entry in self.directory.glob(".*"):
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def check_state(key: str, name: str, component: Balancer | GradientCombiner) -> None:
+    """Refuse a component of the spec's ``key`` whose state no checkpoint would give back."""
+    held = BytesIO()
+    try:
+        torch.save(component.state_dict(), held)
+        held.seek(0)
+        torch.load(held, weights_only=True)
+    except Exception as error:
+        raise MftError(
+            f"{key}: {name}: state_dict() holds what a checkpoint cannot give back ({str(error).splitlines()[0]}); "
+            "mend the plugin: tensors, numbers, text, lists and dicts of them."
+        ) from error
 
 
 def fingerprint(path: Path) -> list[int]:

@@ -5,22 +5,34 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
 
 from mftkit.files import disk_errors, write_json
+from mftkit.spec import load_spec
 from mftkit.training.base import BasePlace
 from mftkit.training.checkpoint import CheckpointStore
 from mftkit.training.metrics import MetricsFile
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mftkit.spec import Spec
 
-OURS = ("spec.json", "environment.json", "metrics.jsonl", "checkpoints", "base", "best", "model", "trackers")
+OURS = (
+    "spec.json",
+    "environment.json",
+    "plan.json",
+    "metrics.jsonl",
+    "report.html",
+    "checkpoints",
+    "base",
+    "best",
+    "model",
+    "trackers",
+)
 """All that a run writes; ``--fresh`` removes these and nothing else."""
 
 
@@ -35,8 +47,11 @@ class RunDirectory:
         self.best = path / "best"
         self.base, self._staged = path / "base", path / ".base"
         self._lock = FileLock(path / ".lock")
+        self._made = False
+        """Whether the directory was not there before."""
 
     def __enter__(self) -> Self:
+        self._made = not self.path.exists()
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -47,8 +62,18 @@ class RunDirectory:
             ) from None
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, *error: object) -> None:
+        if self._made and error[0] is not None:
+            self._leave_nothing()
         self._lock.release()
+
+    def _leave_nothing(self) -> None:
+        """Take away a directory in which a run never began; the lock is held meanwhile, and none waits for it."""
+        lock = Path(self._lock.lock_file)
+        with suppress(OSError):
+            if [entry.name for entry in self.path.iterdir()] == [lock.name]:
+                lock.unlink()
+                self.path.rmdir()
 
     def end(self) -> dict[str, Any] | None:
         """The last line of a run that has ended, else None."""
@@ -95,7 +120,7 @@ class RunDirectory:
             raise MftError(
                 f"output: {file} is damaged; use --fresh to start over, or another output."
             ) from None
-        differing = sorted(differences(before, spec.dump())) if isinstance(before, dict) else ["all"]
+        differing = sorted(differences(_filled(before), spec.dump())) if isinstance(before, dict) else ["all"]
         if differing:
             raise MftError(
                 f"output: {self.path} holds the run of another spec (differs in {', '.join(differing[:6])}"
@@ -122,10 +147,21 @@ class RunDirectory:
             else:
                 entry.unlink(missing_ok=True)
 
-    def describe(self, spec: Spec, environment: dict[str, Any]) -> None:
-        """Write spec.json and environment.json."""
+    def describe(self, spec: Spec, environment: dict[str, Any], plan: dict[str, Any]) -> None:
+        """Write spec.json, environment.json and plan.json."""
         write_json(self.path / "spec.json", spec.dump())
         write_json(self.path / "environment.json", environment)
+        write_json(self.path / "plan.json", plan)
+
+
+def _filled(before: dict[str, Any]) -> dict[str, Any]:
+    """A run's spec with the defaults of keys that it was written without, by an earlier version; as it is where this
+    version cannot read it.
+    """
+    try:
+        return load_spec(before).dump()
+    except MftError:
+        return before
 
 
 def differences(one: Any, other: Any, path: str = "") -> set[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mftkit import plugins
+from mftkit import kinds, plugins
+from mftkit.data.identity import chat_refs
 
 if TYPE_CHECKING:
     from mftkit.spec import Spec
@@ -45,7 +46,10 @@ def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
         ("loss", spec.loss.name),
         ("balancer", spec.balancer.name),
         *(("data-generator", task.generator.name) for task in spec.tasks if task.generator is not None),
+        *(("data-filter", used.name) for task in spec.tasks for used in task.filters),
+        *(("chat-model", name) for name in _chat_models(spec)),
         *(("tracker", tracker.name) for tracker in spec.trackers),
+        *([("gradient-combiner", spec.gradients.name)] if spec.gradients else []),
     ]
     registry = plugins.registry()
     found = [registry.get(kind, name) for kind, name in dict.fromkeys(named)]
@@ -58,6 +62,16 @@ def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
         }
         for component in found
     ]
+
+
+def _chat_models(spec: Spec) -> list[str]:
+    """Those that the tasks' generators ask."""
+    generators = [
+        plugins.build(kinds.DATA_GENERATOR, task.generator.name, task.generator.options)
+        for task in spec.tasks
+        if task.generator is not None
+    ]
+    return [ref.name for generator in generators for ref in chat_refs(generator.options)]
 
 
 def describe_environment(assembly: Assembly) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import torch
 from mftkit.data.tokenizers import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, check_vocabulary, choose_pad, read_config, select_adapter
+from mftkit.models.converted import checkpoint_file
+from mftkit.models.loading import check_code
 from mftkit.models.vocabulary import load_tokenizer
 from mftkit.training.base import BasePlace, own_base
 from mftkit_registry import MftError
@@ -65,6 +68,10 @@ def pick_adapter(spec: Spec, reporter: Reporter) -> tuple[str, ModelAdapter, dic
         assert spec.model.path is not None, "the spec has a path where the model is pretrained"
         config = read_config(spec.model.path, spec.model.trust_remote_code)
     name, adapter = select_adapter(config, spec.model.adapter.name, spec.model.adapter.options, reporter)
+    if (
+        spec.model.init == "pretrained" and adapter.matches(config) == 1
+    ):  # told before its tokenizer is asked for
+        check_code(spec.model.path, config, spec.model.trust_remote_code)
     return name, adapter, config
 
 
@@ -78,7 +85,7 @@ def make_tokenizer(
     if wanted is None:
         tokenizer = adapter.load_tokenizer(_request(spec, config, torch.float32))
     else:
-        tokenizer = load_tokenizer(wanted, spec.model.trust_remote_code)
+        tokenizer = _tokenizer_elsewhere(wanted, spec, reporter)
     if tokenizer is None:
         raise MftError(
             f"model.tokenizer: {wanted or spec.model.path} has no tokenizer files, and text cannot be read "
@@ -101,6 +108,18 @@ def _tell_format(adapter: ModelAdapter, tokenizer: PreTrainedTokenizerBase, repo
     )
 
 
+def _tokenizer_elsewhere(path: str, spec: Spec, reporter: Reporter) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of another directory or hub id, which may be a checkpoint that is converted on load."""
+    trust = spec.model.trust_remote_code
+    if checkpoint_file(path, "config.json") is not None:
+        config, adapter = read_config(path, trust), None
+        with suppress(MftError):  # a tokenizer may lie beside a model that nobody here knows
+            _, adapter = select_adapter(config, reporter=reporter)
+        if adapter is not None and adapter.converts(config):
+            return adapter.load_tokenizer(LoadRequest(path, config, torch.float32, "auto"))
+    return load_tokenizer(path, trust)
+
+
 def load_for_training(
     spec: Spec,
     adapter: ModelAdapter,
@@ -116,7 +135,7 @@ def load_for_training(
 ) -> tuple[nn.Module, str]:
     """The model that the tuning made, and what was done for a pad token.
 
-    ``place`` is where a base from a random start is kept, for a tuning whose result names its base.
+    ``place`` is where a base that is no checkpoint elsewhere is kept, for a tuning whose result names its base.
     """
     request = _request(spec, config, dtype.arithmetic if tuning.freezes_base else dtype.weights)
     if request.init == "random":
@@ -133,7 +152,7 @@ def load_for_training(
         model, _ = adapter.load(request)
         check_vocabulary(tokenizer, model)
         check_head(adapter, model)
-    grows = not tuning.saves_adapter or request.init == "random"
+    grows = not tuning.saves_adapter or request.init == "random" or adapter.converts(request.config)
     pad_told = choose_pad(tokenizer, model, learned, may_grow=grows, known=adapter.pad_tokens)
     if spec.training.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})

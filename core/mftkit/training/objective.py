@@ -113,6 +113,7 @@ class Objective:
             sample_task=batch.sample_task,
             num_tasks=self.num_tasks,
             num_samples=len(batch.sample_task),
+            row_weight=None if batch.row_weight is None else batch.row_weight.to(logprobs.dtype),
         )
         found = self.loss.statistics(tokens)
         if found.shape != (self.num_tasks, self._width):

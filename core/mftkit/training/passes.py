@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import torch
 
 from mftkit.interfaces.tokenization import MicroBatch
 from mftkit.training.collate import idle_batch
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mftkit.data.corpus import Samples
-    from mftkit.interfaces.tokenization import Batch
+    from mftkit.interfaces.tokenization import Batch, Sample
     from mftkit.training.processes import Processes
 
 
@@ -38,4 +40,14 @@ class Passes:
         if not len(rows):
             return idle_batch(self.pad_id).to(self.processes.device)
         members = tuple(tuple(samples[int(i)] for i in row) for row in rows)
-        return collate(MicroBatch(members, self.max_length, self.pad_id)).to(self.processes.device)
+        batch = collate(MicroBatch(members, self.max_length, self.pad_id))
+        return _weighed(batch, members).to(self.processes.device)
+
+
+def _weighed(batch: Batch, rows: tuple[tuple[Sample, ...], ...]) -> Batch:
+    """The batch with its samples' weights, whatever mode made it; itself where all are 1."""
+    weights = {sample.index: sample.weight for row in rows for sample in row if sample.weight != 1}
+    if not weights:
+        return batch
+    told = [weights.get(index, 1.0) for index in batch.sample_index]
+    return replace(batch, row_weight=torch.tensor(told, dtype=torch.float64))

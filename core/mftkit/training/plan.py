@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mftkit.training.mixing import told_mixing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +25,7 @@ class PlannedTask:
 
     name: str
     samples: int
+    """Training samples, however many of them an epoch draws."""
     tokens: int
     """Counting tokens an epoch."""
     share: float
@@ -29,6 +34,8 @@ class PlannedTask:
     truncated: int
     dropped: int
     skipped: int
+    drawn: int | None = None
+    """Samples that an epoch draws, repeated ones included; None: each sample once."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +61,12 @@ class Plan:
     components: dict[str, str]
     """Kind to "name (distribution version)"."""
     notes: tuple[str, ...]
+    mixing: str = ""
+    """How an epoch is mixed; nothing where it has every sample once."""
+
+    def dump(self) -> dict[str, Any]:
+        """As plan.json has it."""
+        return {**asdict(self), "output": str(self.output)}
 
 
 def size(parameter: Tensor) -> int:
@@ -77,25 +90,27 @@ def make_plan(
 ) -> Plan:
     """The plan of a run whose parts are at hand."""
     total = sum(task.tokens for task in corpus.tasks)
+    sizes = np.bincount(corpus.train.task, minlength=len(corpus.tasks))
     tasks = tuple(
         PlannedTask(
             name=task.name,
-            samples=task.samples,
+            samples=int(size),
             tokens=task.tokens,
             share=task.tokens / total,
             valid_samples=task.valid_samples,
             truncated=report.truncated,
             dropped=report.dropped,
             skipped=report.skipped,
+            drawn=None if spec.mixing is None else task.samples,
         )
-        for task, report in zip(corpus.tasks, corpus.reports, strict=True)
+        for task, report, size in zip(corpus.tasks, corpus.reports, sizes, strict=True)
     )
     return Plan(
         name=spec.name,
         output=spec.output,
         tasks=tasks,
         rows=steps.rows_per_epoch,
-        fill=float(corpus.train.lengths.sum()) / (steps.rows_per_epoch * spec.max_length),
+        fill=steps.tokens_per_epoch / (steps.rows_per_epoch * spec.max_length),
         max_length=spec.max_length,
         steps=steps.total,
         steps_per_epoch=steps.steps_per_epoch,
@@ -107,4 +122,5 @@ def make_plan(
         dtype=dtype,
         components=components,
         notes=notes,
+        mixing="" if spec.mixing is None else told_mixing(spec.mixing, corpus),
     )

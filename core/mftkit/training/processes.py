@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Processes:
@@ -60,6 +61,14 @@ class Processes:
         device: torch.device = self.accelerator.device
         return device
 
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model on this process's device, its gradients averaged over processes."""
+        with warnings.catch_warnings():
+            # torch names a successor that still sends buffers round at the start, which nobody needs.
+            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+            prepared: nn.Module = self.accelerator.prepare(model)
+        return prepared
+
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over processes, on the tensor's device."""
         if self.count == 1:
@@ -67,6 +76,12 @@ class Processes:
         total = tensor.clone()
         dist.all_reduce(total)
         return total
+
+    def sum_(self, tensor: Tensor) -> Tensor:
+        """The sum over processes, in the tensor's own memory."""
+        if self.count > 1:
+            dist.all_reduce(tensor)
+        return tensor
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process: the same answer in all of them."""

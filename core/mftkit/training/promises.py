@@ -12,7 +12,7 @@ from mftkit.interfaces.loss import Tokens, Totals
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -25,7 +25,8 @@ def check_promises(loss: Loss, num_tasks: int, seed: int = 0) -> None:
     """Try a loss's promises, in float64 on the CPU; no global random state is read or changed.
 
     Statistics of shape [tasks, k] that add over micro-batches, one task loss a task, shares that sum to 1 and
-    depend on counts alone, and ``linear`` and ``linear_in_logprobs`` where promised.
+    depend on counts alone, and ``linear``, ``linear_in_logprobs``, ``reads_row_weights`` and ``pooled`` where
+    promised.
 
     Raises MftError: naming the loss and the promise that it breaks.
     """
@@ -38,6 +39,11 @@ def check_promises(loss: Loss, num_tasks: int, seed: int = 0) -> None:
         _check_linear_in_logprobs(loss, tokens, generator)
     if loss.linear:
         _check_linear(loss, tokens, generator)
+    if loss.reads_row_weights:
+        for kept, promise in row_weights_kept(loss, tokens, generator):
+            _require(loss, kept, f"reads_row_weights: {promise}. Set reads_row_weights = False")
+    if loss.pooled:
+        _check_pooled(loss, tokens)
 
 
 def random_tokens(num_tasks: int, generator: torch.Generator | None = None) -> Tokens:
@@ -159,6 +165,37 @@ def _check_linear(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Non
         )
 
 
+def row_weights_kept(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Iterator[tuple[bool, str]]:
+    """Whether each part of the promise ``reads_row_weights`` is kept, and what is the case where it is not."""
+    drawn = torch.rand(tokens.num_samples, dtype=torch.float64, generator=generator)
+    plain = loss.statistics(tokens)
+    ones = loss.statistics(replace(tokens, row_weight=torch.ones_like(drawn)))
+    yield equal(ones, plain), "its statistics with weights that are all 1 are not those without weights"
+    weighed = replace(tokens, row_weight=3 * drawn)
+    found = loss.statistics(weighed)
+    yield not equal(found, plain), "its statistics do not change with tokens.weight"
+    first = torch.arange(tokens.num_samples) < tokens.num_samples // 3
+    parts = loss.statistics(part(weighed, first)) + loss.statistics(part(weighed, ~first))
+    yield equal(parts, found), "its statistics of weighed rows do not add over micro-batches"
+
+
+def _check_pooled(loss: Loss, tokens: Tokens) -> None:
+    """With all tasks present, and with the first absent."""
+    for present in (tokens.sample_task >= 0, tokens.sample_task > 0):
+        if not present.any():
+            continue
+        here = part(tokens, present)
+        counts = torch.stack(counts_of(here))
+        totals = Totals(loss.statistics(here), counts[0], counts[1], counts[0] > 0)
+        shares = torch.where(totals.counted, loss.task_shares(totals), 0.0)
+        losses = torch.where(totals.counted, loss.task_losses(totals), 0.0)
+        _require(
+            loss,
+            equal((shares * losses).sum(), -here.logprobs.mean()),
+            "pooled: the objective is the mean over all tokens of all tasks. Set pooled = False",
+        )
+
+
 def is_linear(function: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> bool:
     """Whether a function of tensors is linear, seen at two of them."""
     whole = function(0.7 * x + 1.6 * y)
@@ -204,6 +241,7 @@ def part(tokens: Tokens, samples: Tensor) -> Tokens:
         sample_task=tokens.sample_task[samples],
         num_tasks=tokens.num_tasks,
         num_samples=int(samples.sum()),
+        row_weight=None if tokens.row_weight is None else tokens.row_weight[samples],
     )
 
 

@@ -103,6 +103,7 @@ def _train(
             if assembly.best_per_task:
                 export_best(assembly, directory, trainer.progress.standing, outcome.best_step, reporter)
         _end(directory, outcome)
+        _report(directory, reporter)
     processes.from_main(None)  # the others stay until the result is written
     events.ended(outcome.reason, outcome.error)
     reporter.ended(directory.path, outcome)
@@ -115,7 +116,7 @@ def _prepare(assembly: Assembly, directory: RunDirectory, fresh: bool, reporter:
     if fresh:
         directory.start_over()
     step = _newest(directory, assembly, reporter)
-    directory.describe(spec, describe_environment(assembly))
+    directory.describe(spec, describe_environment(assembly), assembly.plan.dump())
     directory.settle_base(assembly.own_base is not None)
     directory.metrics.cut(-1 if step is None else step)
     return step
@@ -177,6 +178,7 @@ def _guarded(trainer: Trainer, directory: RunDirectory, events: Events) -> Outco
         with suppress(Exception):  # the error itself matters more than the line about it
             if not events.silent:
                 _end(directory, Outcome("failed", progress.step, progress.best_step, error=message))
+                _report(directory, events.reporter)
             events.ended("failed", message)
         raise
 
@@ -191,3 +193,14 @@ def _end(directory: RunDirectory, outcome: Outcome) -> None:
             "error": outcome.error,
         }
     )
+
+
+def _report(directory: RunDirectory, reporter: Reporter) -> None:
+    """Write report.html; a page that cannot be made is told, and takes nothing from the run."""
+    try:
+        from mftkit.report.writing import report_run  # plotly is loaded here, once the training is done
+
+        report_run(directory.path)
+    except Exception as error:
+        what = str(error) if isinstance(error, MftError) else f"{type(error).__name__}: {error}"
+        reporter.warn(f"report.html was not written, and the run is whole without it: {what}")

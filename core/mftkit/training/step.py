@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mftkit.training.finite import FiniteWatch
+from mftkit.training.gradients import Gradients
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,7 +58,9 @@ class StepRunner:
         optimizer: torch.optim.Optimizer,
         passes: Passes,
         max_grad_norm: float | None,
+        gradients: Gradients | None = None,
     ) -> None:
+        """``gradients`` None: they are summed, without a gradient of each task."""
         self._scorer = scorer
         self._samples = samples
         self._mode = mode
@@ -67,25 +69,27 @@ class StepRunner:
         self._optimizer = optimizer
         self._passes = passes
         self._processes = passes.processes
+        self._gradients = gradients or Gradients(scorer, passes.processes)
         self._max_grad_norm = max_grad_norm
         self._trained = [p for p in scorer.parameters() if p.requires_grad]
         self.watch = FiniteWatch()
 
     def __call__(self, step: Step, learning_rate: float, meter: Meter) -> StepResult:
         """Train one step."""
-        batches = self._batches(step)
+        rows = step.passes(self._passes.rows, self._processes.rank, self._processes.count)
+        batches = [self._passes.batch(self._samples, each, self._mode.collate) for each in rows]
         counts = self._objective.counts(step.tokens, step.samples)
         weights, slopes, states = self._before(step.number, batches, counts)
         drawn = list(states)
         totals = self._objective.zeros()
         auxiliary: Tensor | None = None
+        self._gradients.begin(rows)
         for i, batch in enumerate(batches):
             if states:
                 set_dropout_state(states[i], self._processes.device)
             elif self._balancing.repeats_step:
                 drawn.append(dropout_state(self._processes.device))
-            last = i == len(batches) - 1
-            with nullcontext() if last else self._processes.accelerator.no_sync(self._scorer):
+            with self._gradients.gathering(i):
                 logprobs, extra = self._scorer(batch)
                 statistics = self._objective.statistics(logprobs, batch)
                 if slopes is None or weights is None:  # the only micro-batch: its sums are the step's
@@ -98,12 +102,12 @@ class StepRunner:
                     share = len(batch.targets) / max(1.0, float(step.tokens.sum()))
                     loss = loss + extra * share
                     auxiliary = extra.detach() * share + (0 if auxiliary is None else auxiliary)
-                # The data-parallel wrapper averages over processes; these are sums.
-                self._processes.accelerator.backward(loss * self._processes.count)
+                self._gradients.backward(loss)
             totals += statistics.detach()
             meter.add_pass(logprobs, batch)
             self.watch.add_pass(step.number, logprobs, batch)
         assert weights is not None, "a step has a micro-batch"
+        self._gradients.finish(weights, counts)
         objective, task_losses = self._objective.value(self._processes.sum(totals), counts, weights)
         if auxiliary is not None:
             objective = objective + self._processes.sum(auxiliary)
@@ -111,10 +115,6 @@ class StepRunner:
         meter.add_step(step, objective)
         again = self._again(batches, drawn, counts) if self._balancing.repeats_step else None
         return StepResult(objective, task_losses, weights, grad_norm, auxiliary, again)
-
-    def _batches(self, step: Step) -> list[Batch]:
-        mine = step.passes(self._passes.rows, self._processes.rank, self._processes.count)
-        return [self._passes.batch(self._samples, rows, self._mode.collate) for rows in mine]
 
     def _before(
         self, number: int, batches: list[Batch], counts: Counts

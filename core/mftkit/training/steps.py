@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mftkit.data.corpus import Samples
+    from mftkit.data.mixing import Mixture
     from mftkit.interfaces.tokenization import Layout, TokenizationMode
 
 
@@ -36,6 +37,8 @@ class Step:
     """[tasks] counting tokens in the global batch."""
     samples: NDArray[np.float64]
     """[tasks] samples in the global batch."""
+    row_task: NDArray[np.int64] | None = None
+    """Each row's task, where a forward pass holds rows of one task only; None where rows are mixed."""
 
     def passes(self, micro_batch_size: int, rank: int, processes: int) -> list[list[NDArray[np.int64]]]:
         """The micro-batches of process ``rank``, equally many in every process; one may be empty.
@@ -43,11 +46,26 @@ class Step:
         The losses are exact over the global batch, so any split gives the same gradient; this one
         gives the processes rows of about the same length at the same time.
         """
+        if self.row_task is not None:
+            pieces = self._of_one_task(micro_batch_size)
+            count = math.ceil(len(pieces) / processes)
+            pieces += [[]] * (count * processes - len(pieces))
+            return pieces[rank::processes]
         count = math.ceil(len(self.rows) / (micro_batch_size * processes))
         bounds = np.linspace(0, len(self.rows), count * processes + 1).round().astype(int)
         return [
             self.rows[bounds[i * processes + rank] : bounds[i * processes + rank + 1]] for i in range(count)
         ]
+
+    def _of_one_task(self, micro_batch_size: int) -> list[list[NDArray[np.int64]]]:
+        """The rows in as few evenly filled micro-batches of one task as there can be, the longest first."""
+        assert self.row_task is not None, "the rows' tasks are known"
+        pieces = []
+        for task in np.unique(self.row_task):
+            of_task = np.flatnonzero(self.row_task == task)
+            pieces += np.array_split(of_task, math.ceil(len(of_task) / micro_batch_size))
+        pieces.sort(key=lambda piece: int(piece[0]))  # rows come longest first
+        return [[self.rows[i] for i in piece] for piece in pieces]
 
 
 class Steps:
@@ -64,6 +82,8 @@ class Steps:
         max_length: int,
         epochs: float,
         max_steps: int | None,
+        mixture: Mixture | None = None,
+        group_by_task: bool = False,
     ) -> None:
         self._samples = samples
         self._mode = mode
@@ -71,10 +91,15 @@ class Steps:
         self._seed = seed
         self._batch_size = batch_size
         self._max_length = max_length
+        self._mixture = mixture
+        self._group_by_task = group_by_task
         self._layouts: dict[int, Layout] = {}
         self._ends: list[int] = []  # the step after which each epoch ends
         self.total = max_steps if max_steps is not None else self._steps_of(epochs)
-        self.rows_per_epoch = len(self.layout(0).offsets) - 1
+        first = self.layout(0)
+        self.rows_per_epoch = len(first.offsets) - 1
+        self.tokens_per_epoch = int(samples.lengths[first.samples].sum())
+        """Tokens of the first epoch, counting or not."""
 
     def _steps_of(self, epochs: float) -> int:
         whole, part = int(epochs), epochs - int(epochs)
@@ -97,11 +122,21 @@ class Steps:
     def layout(self, epoch: int) -> Layout:
         """The rows of an epoch, checked; only the latest is kept."""
         if epoch not in self._layouts:
-            order = np.random.default_rng([self._seed, epoch]).permutation(len(self._samples))
-            layout = self._mode.layout(self._samples.lengths, self._samples.task, order, self._max_length)
-            check_layout(layout, self._samples.lengths, self._max_length, type(self._mode).__name__)
-            self._layouts = {epoch: layout}
+            self._layouts = {epoch: self._laid_out(epoch)}
         return self._layouts[epoch]
+
+    def _laid_out(self, epoch: int) -> Layout:
+        """A mode sees what the epoch draws as samples of their own, so that it need not know of mixing."""
+        lengths, task, drawn = self._samples.lengths, self._samples.task, None
+        if self._mixture is not None:
+            drawn = self._mixture.epoch(epoch)
+            lengths, task = lengths[drawn], task[drawn]
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(lengths))
+        layout = self._mode.layout(lengths, task, order, self._max_length)
+        check_layout(layout, lengths, self._max_length, type(self._mode).__name__)
+        if self._group_by_task:
+            check_rows_of_one_task(layout, task, type(self._mode).__name__)
+        return layout if drawn is None else replace(layout, samples=drawn[layout.samples])
 
     def epochs_done(self, step: int) -> float:
         """Epochs trained after ``step`` steps, with the started one's share."""
@@ -133,6 +168,7 @@ class Steps:
             rows=rows,
             tokens=np.bincount(task, self._samples.counting[members], self._tasks).astype(np.float64),
             samples=np.bincount(task, None, self._tasks).astype(np.float64),
+            row_task=np.array([self._samples.task[row[0]] for row in rows]) if self._group_by_task else None,
         )
 
 
@@ -152,4 +188,16 @@ def check_layout(
     if longest > max_length:
         raise MftError(
             f"tokenization: {mode}.layout made a row of {longest} tokens; max_length is {max_length}."
+        )
+
+
+def check_rows_of_one_task(layout: Layout, task: NDArray[np.int64], mode: str) -> None:
+    """Refuse rows that hold several tasks: a forward pass over one has a gradient of all of them together."""
+    tasks, starts = np.asarray(task)[layout.samples], layout.offsets[:-1]
+    mixed = np.maximum.reduceat(tasks, starts) != np.minimum.reduceat(tasks, starts)
+    if mixed.any():
+        raise MftError(
+            f'training.grouping: "task" needs rows that hold one task each, and {int(mixed.sum())} of the '
+            f"{len(starts)} rows that {mode} makes hold several; set tokenization.options.scope to "
+            '"task" where the mode has that option, or choose a mode of one sample a row.'
         )

@@ -219,6 +219,7 @@ class Trainer:
                 "progress": asdict(self.progress),
                 "optimizer": parts.optimizer.state_dict(),
                 "balancing": parts.balancing.state_dict(),
+                "gradients": parts.gradients.state_dict(),
                 "processes": every,
                 "seconds": self._clock.spent,
             }
@@ -238,6 +239,7 @@ class Trainer:
         parts.tuning.load_state_dict(parts.model, checkpoint.model)
         parts.optimizer.load_state_dict(state["optimizer"])
         parts.balancing.load_state_dict(state["balancing"])
+        parts.gradients.load_state_dict(state["gradients"])
         own = state["processes"][parts.processes.rank]
         self._meter.load_state_dict(own["meter"])
         self.progress = Progress.load(state["progress"])
@@ -256,8 +258,13 @@ class Trainer:
             if fault.validation
             else self._training_fault(fault.step, tasks, samples)
         )
-        error = f"{told}; the last checkpoint was kept: go on from it with a lower learning rate (--fresh starts over)"
-        return Outcome("failed", fault.step, self.progress.best_step, error=error)
+        return Outcome("failed", fault.step, self.progress.best_step, error=f"{told}; {self._way_out()}")
+
+    def _way_out(self) -> str:
+        """The same spec would fail again, and with another one this run cannot be gone on with."""
+        kept = self._directory.checkpoints.steps()[-1:]
+        good = f"; the checkpoint of step {kept[0]} was kept" if kept else ""
+        return f"lower training.learning_rate or mend the data, and use --fresh or another output{good}"
 
     def _validation_fault(self, tasks: list[int]) -> str:
         names = ", ".join(self._parts.corpus.tasks[i].name for i in tasks)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 import mftkit
@@ -9,6 +11,8 @@ import mftkit
 
 class Equal(mftkit.Balancer):
     """w_i = 1 (MFTCoder, arXiv 2311.02303: the losses of Eq. 1 to 3 as they stand)."""
+
+    neutral: ClassVar[bool] = True
 
     def weights(self) -> torch.Tensor:
         """[tasks] float64."""

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 class Mixed(TokenBalanced):
-    """sum_ijk -lp_ijk / sum_i T_i, in nats: SFT-Mixed (MFTCoder, arXiv 2311.02303, section 4.1).
+    """sum_ijk -w_ij lp_ijk / sum_i T_i, in nats: SFT-Mixed (MFTCoder, arXiv 2311.02303, section 4.1).
 
     The token mean of each task, shared by tokens in place of equally: big tasks rule, none is balanced.
     """
+
+    pooled = True
 
     def task_shares(self, totals: mftkit.Totals) -> Tensor:
         """[tasks]: T_i / sum_i T_i."""

@@ -5,25 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit_plugins.losses.sums import sample_means, sums_by
+from mftkit_plugins.losses.sums import sample_means, sums_by, weighed_samples
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class SampleBalanced(mftkit.Loss):
-    """(1/N) sum_i (1/M_i) sum_j -Q_ij, Q_ij the mean of lp over sample j's tokens, in nats.
+    """(1/N) sum_i (1/M_i) sum_j -w_ij Q_ij, Q_ij the mean of lp over sample j's tokens, in nats.
 
-    Weighting by sample count (MFTCoder, arXiv 2311.02303). Statistics [tasks, 1]: the sum of -Q_ij over a
-    task's samples.
+    Weighting by sample count (MFTCoder, arXiv 2311.02303); w_ij is the row's weight, 1 in the paper. Statistics
+    [tasks, 1]: the sum of -w_ij Q_ij over a task's samples.
     """
 
     linear = True
     linear_in_logprobs = True
+    reads_row_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """[tasks, 1]."""
-        means = sample_means(tokens, -tokens.logprobs.unsqueeze(1))
+        means = weighed_samples(tokens, sample_means(tokens, -tokens.logprobs.unsqueeze(1)))
         return sums_by(tokens.sample_task, means, tokens.num_tasks)
 
     def task_losses(self, totals: mftkit.Totals) -> Tensor:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit_plugins.losses.focal import FocalLoss
-from mftkit_plugins.losses.sums import sample_means, sums_by
+from mftkit_plugins.losses.sums import sample_means, sums_by, weighed_samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,20 +16,23 @@ if TYPE_CHECKING:
 
 
 class SampleFocal(FocalLoss):
-    """sum_ij -alpha_i (1 - P_ij)^gamma Q_ij / sum_i M_i (MFTCoder, arXiv 2311.02303, Eq. 2).
+    """sum_ij -w_ij alpha_i (1 - P_ij)^gamma Q_ij / sum_i M_i (MFTCoder, arXiv 2311.02303, Eq. 2).
 
-    P_ij and Q_ij are the means of p and of lp over sample j's tokens. Statistics [tasks, 1]: the sum of
-    -(1 - P_ij)^gamma Q_ij over a task's samples. All samples count alike, so a task's share is its samples'.
+    P_ij and Q_ij are the means of p and of lp over sample j's tokens; w_ij is the row's weight, 1 in the paper.
+    Statistics [tasks, 1]: the sum of -w_ij (1 - P_ij)^gamma Q_ij over a task's samples. All samples count alike,
+    so a task's share is its samples'.
     """
 
     linear = True
+    reads_row_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """[tasks, 1]."""
         # expm1: 1 - p keeps its digits where p is near 1.
         both = torch.stack([-tokens.logprobs, -torch.expm1(tokens.logprobs)], dim=1)
         loss, missing = sample_means(tokens, both).unbind(1)
-        return sums_by(tokens.sample_task, (self.focus(missing) * loss).unsqueeze(1), tokens.num_tasks)
+        focused = weighed_samples(tokens, self.focus(missing) * loss)
+        return sums_by(tokens.sample_task, focused.unsqueeze(1), tokens.num_tasks)
 
     def task_losses(self, totals: mftkit.Totals) -> Tensor:
         """[tasks]."""

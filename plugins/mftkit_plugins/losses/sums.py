@@ -18,6 +18,20 @@ def sums_by(index: Tensor, values: Tensor, size: int) -> Tensor:
     return exact.new_zeros(size, *values.shape[1:]).index_add(0, index, exact)
 
 
+def weighed_tokens(tokens: Tokens, values: Tensor) -> Tensor:
+    """``values`` [V, ...] times each token's row weight; themselves where all are 1."""
+    return values if tokens.row_weight is None else values * _beside(tokens.weight, values)
+
+
+def weighed_samples(tokens: Tokens, values: Tensor) -> Tensor:
+    """``values`` [S, ...] times each sample's row weight; themselves where all are 1."""
+    return values if tokens.row_weight is None else values * _beside(tokens.sample_weight, values)
+
+
+def _beside(weights: Tensor, values: Tensor) -> Tensor:
+    return weights.to(values).reshape(-1, *[1] * (values.ndim - 1))
+
+
 def sample_means(tokens: Tokens, values: Tensor) -> Tensor:
     """Mean [S, ...] of ``values`` [V, ...] over each sample's counting tokens."""
     lengths = sums_by(tokens.sample, torch.ones_like(tokens.logprobs), tokens.num_samples)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit_plugins.losses.focal import FocalLoss
-from mftkit_plugins.losses.sums import sample_means, sums_by
+from mftkit_plugins.losses.sums import sample_means, sums_by, weighed_samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,15 +18,21 @@ if TYPE_CHECKING:
 class TaskFocal(FocalLoss):
     """(1/N) sum_i -alpha_i (1 - P_i)^gamma Q_i (MFTCoder, arXiv 2311.02303, Eq. 3).
 
-    P_i and Q_i are the means over task i's samples of P_ij and Q_ij, the means of p and of lp over sample j's
-    tokens. Statistics [tasks, 2]: the sums of -Q_ij and of 1 - P_ij over a task's samples.
+    P_i and Q_i are the means over task i's samples of P_ij and w_ij Q_ij; P_ij and Q_ij are the means of p and of
+    lp over sample j's tokens, w_ij is the row's weight, 1 in the paper. Statistics [tasks, 2]: the sums of
+    -w_ij Q_ij and of 1 - P_ij over a task's samples. How hard a task is does not depend on weights, so that a row
+    of weight 0 still counts in P_i.
     """
+
+    reads_row_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """[tasks, 2]."""
         # expm1: 1 - p keeps its digits where p is near 1.
         both = torch.stack([-tokens.logprobs, -torch.expm1(tokens.logprobs)], dim=1)
-        return sums_by(tokens.sample_task, sample_means(tokens, both), tokens.num_tasks)
+        loss, missing = sample_means(tokens, both).unbind(1)
+        means = torch.stack([weighed_samples(tokens, loss), missing], dim=1)
+        return sums_by(tokens.sample_task, means, tokens.num_tasks)
 
     def task_losses(self, totals: mftkit.Totals) -> Tensor:
         """[tasks]."""

@@ -5,24 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit_plugins.losses.sums import sums_by
+from mftkit_plugins.losses.sums import sums_by, weighed_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 class TokenBalanced(mftkit.Loss):
-    """(1/N) sum_i (1/T_i) sum_jk -lp_ijk, in nats (MFTCoder, arXiv 2311.02303, Eq. 1).
+    """(1/N) sum_i (1/T_i) sum_jk -w_ij lp_ijk, in nats (MFTCoder, arXiv 2311.02303, Eq. 1).
 
-    Statistics [tasks, 1]: the sum of -lp over a task's tokens.
+    w_ij is the row's weight, 1 in the paper. Statistics [tasks, 1]: the sum of -w lp over a task's tokens.
     """
 
     linear = True
     linear_in_logprobs = True
+    reads_row_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """[tasks, 1]."""
-        return sums_by(tokens.task, -tokens.logprobs.unsqueeze(1), tokens.num_tasks)
+        losses = weighed_tokens(tokens, -tokens.logprobs)
+        return sums_by(tokens.task, losses.unsqueeze(1), tokens.num_tasks)
 
     def task_losses(self, totals: mftkit.Totals) -> Tensor:
         """[tasks], nats per token."""

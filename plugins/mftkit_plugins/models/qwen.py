@@ -1,21 +1,26 @@
-"""Qwen 2, 2.5 and 3, with and without experts."""
+"""Qwen 1, 2, 2.5 and 3, with and without experts."""
 
 from __future__ import annotations
 
 import mftkit
 from mftkit_plugins.models.formats import CHATML
+from mftkit_plugins.models.qwen1 import Qwen1
 from mftkit_plugins.models.tiny import EXPERTS, GROUPED
 
 _EXPERTS = {**EXPERTS, "num_experts": 4, "moe_intermediate_size": 64, "router_aux_loss_coef": 0.01}
 
 
-class Qwen(mftkit.MixtureAdapter):
-    """``Qwen2ForCausalLM`` (2 and 2.5), ``Qwen3ForCausalLM``, and the two with experts."""
+class Qwen(Qwen1, mftkit.MixtureAdapter):
+    """``Qwen2ForCausalLM`` (2 and 2.5), ``Qwen3ForCausalLM``, and the two with experts.
+
+    Checkpoints of Qwen 1 are converted to the first.
+    """
 
     model_types = ("qwen2", "qwen3", "qwen2_moe", "qwen3_moe")
     instruct_formats = (CHATML,)
     pad_tokens = ("<|endoftext|>",)
     families = (
+        *Qwen1.families,
         mftkit.Family("Qwen 2, 2.5, 2.5-Coder", {"model_type": "qwen2", **GROUPED}, "Qwen2ForCausalLM"),
         mftkit.Family("Qwen 3", {"model_type": "qwen3", **GROUPED, "head_dim": 16}, "Qwen3ForCausalLM"),
         mftkit.Family(

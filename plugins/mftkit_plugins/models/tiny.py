@@ -18,5 +18,7 @@ ATTENTION: dict[str, Any] = {
 GROUPED: dict[str, Any] = {**ATTENTION, "num_key_value_heads": 2}
 """With fewer heads of keys and values than of queries."""
 EXPERTS: dict[str, Any] = {**GROUPED, "num_experts_per_tok": 2}
+ORIGINAL = "the original code's, on a tiny checkpoint"
+"""What the logits of a converted family are compared with."""
 WINDOW = {"sliding_window": 4}
 """Shorter than the samples, so that it shows."""

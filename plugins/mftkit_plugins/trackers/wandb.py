@@ -38,8 +38,10 @@ class WeightsAndBiases(mftkit.Tracker):
     def start(self, run: RunInfo, directory: Path, step: int) -> None:  # noqa: ARG002  # the interface's
         """Begin, or go on with, the run of this directory; without a login ``mode`` "online" fails."""
         import wandb
+        from accelerate import PartialState
         from accelerate.tracking import WandBTracker
 
+        PartialState()  # which the tracker's own messages ask for, also where no run has made it yet
         directory.mkdir(parents=True, exist_ok=True)
         given = self.options
         self._tracker: Any = WandBTracker(

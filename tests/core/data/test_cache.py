@@ -1,5 +1,6 @@
 """The cache: used while nothing has changed, whole or absent, made by one process at a time."""
 
+import gzip
 import json
 import os
 import signal
@@ -91,6 +92,18 @@ def test_a_second_run_reads_what_the_first_one_made(tmp_path: Path, monkeypatch:
     assert [s.tokens.tolist() for s in (second.train[i] for i in range(len(second.train)))] == [
         s.tokens.tolist() for s in (first.train[i] for i in range(len(first.train)))
     ]
+
+
+def test_the_same_bytes_under_another_ending_are_read_by_it(tmp_path: Path) -> None:
+    """A table of what was read as gzip is no answer to a file that is none by its name."""
+    packed = tmp_path / "a.jsonl.gz"
+    packed.write_bytes(gzip.compress(json.dumps(chat_row("q", "answer")).encode()))
+    task = {"name": "a", "valid": 0}
+    prepare(sections(tmp_path, {**task, "train": [str(packed)]}), TOK, Listener())
+    plain = tmp_path / "a.jsonl"
+    plain.write_bytes(packed.read_bytes())
+    with pytest.raises(MftError, match=r"a\.jsonl:1: not UTF-8: these are gzip bytes"):
+        prepare(sections(tmp_path, {**task, "train": [str(plain)]}), TOK, Listener())
 
 
 def test_a_changed_file_is_noticed_and_a_moved_one_is_known(tmp_path: Path) -> None:

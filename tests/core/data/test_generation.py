@@ -33,6 +33,8 @@ class Counter(mftkit.DataGenerator):
         for i in range(self.options.count):
             if self.options.kind == "unwritable":
                 yield {"prompt": object()}
+            elif self.options.kind == "failing" and i == 25:
+                raise RuntimeError("half way")
             elif self.options.kind == "bad":
                 yield {"prompt": "no answer"}
             else:
@@ -93,8 +95,31 @@ def test_a_file_cut_short_is_made_again(tmp_path: Path, plugins: Plugins) -> Non
     whole = path.read_bytes()
     path.write_bytes(whole[:-10])
     assert generate_tasks(spec(tmp_path), None, Listener())["a"].read_bytes() == whole
-    assert (path.parent / "work" / "notes").exists()
+    assert (path.parents[1] / "work" / "notes").exists()
     assert Counter.asked == 2
+
+
+def test_rows_are_written_as_they_are_made_and_seen_when_they_are_whole(
+    tmp_path: Path, plugins: Plugins
+) -> None:
+    with pytest.raises(RuntimeError, match="half way"):
+        generate_tasks(spec(tmp_path, kind="failing"), None, Listener())
+    [partial] = tmp_path.glob("generated/*/*/*/.rows.jsonl.partial")
+    assert partial.read_bytes().count(b"\n") == 25
+    assert not list(tmp_path.glob("generated/*/*/*/rows.jsonl"))
+    assert not list(tmp_path.glob("generated/*/*/*/manifest.json"))
+
+
+def test_the_manifest_says_what_rows_were_made_of(tmp_path: Path, plugins: Plugins) -> None:
+    path = generate_tasks(spec(tmp_path, count=3), None, Listener())["a"]
+    found = json.loads((path.parent / "manifest.json").read_text())
+    assert found["options"] == {"count": 3, "kind": "good"}
+    assert (found["seed"], found["task"], found["generator"], found["rows"]) == (7, "a", "counter", 3)
+    assert found["counts"] == {"dropped": 2}
+    assert found["versions"]["some"] == "1.0"
+    assert found["versions"]["generator"] == "1"
+    assert (found["stopped"], found["prompts"]) == (None, {})
+    assert found["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "cost": 0.0}
 
 
 def test_a_group_is_on_the_same_side_in_every_task(tmp_path: Path, plugins: Plugins) -> None:

@@ -113,7 +113,8 @@ def test_short_work_is_not_told_of_and_long_work_twice(monkeypatch: pytest.Monke
         advance(3)
         time.sleep(0.15)
         advance(7)
-    assert messages.getvalue().split("\n") == ["reading: 3 of 10", "reading: done, 10 of 10 in 0:00:00", ""]
+    told = ["reading: 3 of 10, about 0:00:00 left", "reading: done, 10 of 10 in 0:00:00", ""]
+    assert messages.getvalue().split("\n") == told
 
 
 def test_work_that_never_advances_is_told_of_while_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,16 @@ def test_columns_without_a_count_are_left_out(scripted: ModuleType) -> None:
     assert "skipped" not in text
 
 
+def test_mixing_has_a_column_and_a_line(scripted: ModuleType) -> None:
+    plan = scripted.plan(Path("runs/x"))
+    tasks = (replace(plan.tasks[0], drawn=731), *(replace(task, drawn=20) for task in plan.tasks[1:]))
+    text = plan_text(replace(plan, tasks=tasks, mixing="temperature 2, by samples"))
+    rows = [line.split() for line in text.split("\n")]
+    assert ["code-completion", "400", "731", "51,234", "50.9%", "20", "17"] in rows
+    assert ["mixing", "temperature", "2,", "by", "samples"] in rows
+    assert "drawn" not in plan_text(plan)
+
+
 def test_without_a_width_no_line_is_broken(scripted: ModuleType) -> None:
     note = "word " * 60
     assert note.strip() in plan_text(scripted.plan(Path("runs/x"), notes=(note.strip(),)))

@@ -55,6 +55,10 @@ class ThreeTasks(Average):
         return torch.ones(3)
 
 
+class FalselyNeutral(Average):
+    neutral = True
+
+
 class Meddles(Average):
     def observe(self, step, train, valid):
         train.mul_(0)
@@ -82,6 +86,7 @@ def test_one_that_does_all_is_let_through():
         (Draws, "determinism", "random state of torch"),
         (ThreeTasks, "many_tasks", r"\(3,\), not \(200,\)"),
         (ThreeTasks, "one_task", r"\(3,\), not \(1,\)"),
+        (FalselyNeutral, "neutrality", "neutral: weights are equal"),
         (Meddles, "it_changes_nothing_it_is_given", "changed the losses"),
     ],
 )

@@ -97,6 +97,10 @@ class ThreeTasksOnly(Good):
         return super().task_losses(totals)[:3]
 
 
+class WeightsUnread(Good):
+    reads_row_weights = True
+
+
 class DoubleOnly(Good):
     def statistics(self, tokens):
         s = torch.zeros(tokens.num_tasks, 1, dtype=torch.float64)
@@ -117,6 +121,7 @@ def suite(component, **options):
         (FalselyLinear, "promise_linear", "set linear = False"),
         (FalselyLinearInLogprobs, "promise_linear_in_logprobs", "set linear_in_logprobs = False"),
         (Detached, "gradients", "differ from finite differences"),
+        (WeightsUnread, "promise_reads_row_weights", "do not change with tokens.weight"),
         (NoGradient, "gradients", "detach"),
         (SpoiltByAbsentTasks, "absent_tasks", "with tokens of 1 of 3 tasks"),
         (SharesThatFollowTheLoss, "shares", "counts alone may count"),

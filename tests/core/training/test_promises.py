@@ -111,12 +111,47 @@ class NotANumber(Honest):
         return totals.tokens / 0
 
 
+class Weighed(Honest):
+    reads_row_weights = True
+
+    def statistics(self, tokens):
+        zeros = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
+        return zeros.index_add(0, tokens.task, -(tokens.weight * tokens.logprobs).unsqueeze(1))
+
+
+class WeightsUnread(Honest):
+    reads_row_weights = True
+
+
+class WeightsShared(Weighed):
+    def statistics(self, tokens):
+        return super().statistics(tokens) / tokens.sample_weight.mean()
+
+
+class WeightsPlusOne(Honest):
+    reads_row_weights = True
+
+    def statistics(self, tokens):
+        return super().statistics(tokens) * (1 if tokens.row_weight is None else 2)
+
+
+class Pooled(Honest):
+    pooled = True
+
+    def task_shares(self, totals):
+        return totals.tokens / totals.tokens.sum()
+
+
+class FalselyPooled(Honest):
+    pooled = True
+
+
 def loss(kind, num_tasks):
     return kind(mftkit.Options(), tuple(mftkit.TaskInfo(str(i)) for i in range(num_tasks)))
 
 
 @pytest.mark.parametrize("num_tasks", [1, 2, 3, 100])
-@pytest.mark.parametrize("kind", [Honest, InFloat32, Root])
+@pytest.mark.parametrize("kind", [Honest, InFloat32, Root, Weighed, Pooled])
 def test_kept_promises(kind, num_tasks):
     check_promises(loss(kind, num_tasks), num_tasks)
 
@@ -138,6 +173,9 @@ def test_kept_promises(kind, num_tasks):
         (Infinite, "task_losses are finite"),
         (SharesOfTwo, "task_shares are finite and sum to 1"),
         (NotANumber, "task_shares are finite and sum to 1"),
+        (WeightsUnread, "reads_row_weights: its statistics do not change"),
+        (WeightsShared, "reads_row_weights: its statistics of weighed rows do not add"),
+        (WeightsPlusOne, "reads_row_weights: its statistics with weights that are all 1"),
     ],
 )
 def test_broken_promises(kind, promise, num_tasks):
@@ -146,7 +184,12 @@ def test_broken_promises(kind, promise, num_tasks):
 
 
 @pytest.mark.parametrize(
-    ("kind", "promise"), [(SharesOfPresentOnly, "sum to 1"), (SharesOfLosses, "counts only")]
+    ("kind", "promise"),
+    [
+        (SharesOfPresentOnly, "sum to 1"),
+        (SharesOfLosses, "counts only"),
+        (FalselyPooled, "pooled: the objective"),
+    ],
 )
 def test_shares_that_only_several_tasks_show_false(kind, promise):
     with pytest.raises(MftError, match=promise):

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from mftkit.data.mixing import Mixture
 from mftkit.interfaces.tokenization import Layout, TokenizationMode
 from mftkit.training.steps import Steps, check_layout
 from mftkit_registry import MftError
@@ -88,6 +89,23 @@ def test_every_process_runs_equally_many_passes_and_no_row_is_lost(micro, proces
     assert all(len(rows) <= micro for passes in each for rows in passes)
     got = sorted(int(i) for passes in each for rows in passes for row in rows for i in row)
     assert got == sorted(int(i) for row in step.rows for i in row)
+
+
+@pytest.mark.parametrize("mode", [OneEach, Pairs])
+def test_mixed_epochs_hold_what_the_mixture_draws(mode):
+    mixture = Mixture(samples().task, (5, 20, 0), seed=1)
+    plan, data = steps(mode, mixture=mixture), samples()
+    for epoch in (0, 1):
+        numbers = [n for n in range(1, plan.total + 1) if plan[n].epoch == epoch]
+        trained = np.concatenate([row for n in numbers for row in plan[n].rows])
+        assert sorted(trained) == sorted(mixture.epoch(epoch))
+        assert sum(plan[n].samples for n in numbers).tolist() == [5, 20, 0]
+        tokens = np.bincount(data.task[trained], data.counting[trained], 3)
+        assert sum(plan[n].tokens for n in numbers).tolist() == tokens.tolist()
+    assert plan.tokens_per_epoch == data.lengths[mixture.epoch(0)].sum()
+    again = steps(mode, mixture=Mixture(samples().task, (5, 20, 0), seed=1))
+    last = plan.total
+    assert [row.tolist() for row in again[last].rows] == [row.tolist() for row in plan[last].rows]
 
 
 def test_rows_of_a_step_come_longest_first():

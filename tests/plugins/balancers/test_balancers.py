@@ -14,7 +14,7 @@ def tasks(*weights):
 def test_the_balancers_and_the_default():
     told = []
     mftkit_plugins.balancers.register_balancers(lambda name, _, **about: told.append((name, about)))
-    assert {name for name, _ in told} == {"equal", "fixed"}
+    assert {name for name, _ in told} == {"equal", "fixed", "coba", "famo", "uncertainty", "dwa", "dro"}
     assert [name for name, about in told if about.get("default")] == ["equal"]
 
 

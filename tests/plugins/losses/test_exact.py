@@ -10,6 +10,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 import mftkit
+from loss_formulas import ALPHA, COUNT, GAMMA, NAMES, STEPS_PER_EPOCH, TASKS, formula
 from mftkit import plugins
 from mftkit.training.balancing import Balancing
 from mftkit.training.collate import collate
@@ -22,20 +23,12 @@ from mftkit.training.steps import Step
 from mftkit_registry import MftError
 from thread_processes import GradientRecorder, in_threads
 
-NAMES = ("rare", "hard", "big", "gone")
-COUNT = len(NAMES)
-ALPHA = {"hard": 0.5, "big": 1.7}
-GAMMA = 1.5
-STEPS_PER_EPOCH = 3
-TASKS = tuple(
-    mftkit.TaskInfo(name, samples=samples, tokens=tokens)
-    for name, samples, tokens in zip(NAMES, (7, 11, 23, 4), (61, 200, 515, 35), strict=True)
-)
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 3.0], dtype=torch.float64)
 # Tasks of the samples of each of five rows: "rare" lies in one row only, "gone" in none.
 PACKED = ((2, 2, 1), (1, 2), (0, 0, 2), (2, 1), (2,))
 PADDED = ((2,), (1,), (0,), (2,), (1,))
 LAYOUTS = {"pack": PACKED, "padding": PADDED}
+ROW_WEIGHTS = (2.0, 1.0, 0.0, 0.5)
 MAX_LENGTH = 32
 
 
@@ -87,36 +80,6 @@ def build(name, options=None):
     return plugins.build("loss", name, options, TASKS)
 
 
-def formula(name, lps, weights, task_mean="present", gamma=GAMMA, alpha=ALPHA):
-    """``lps[i][j]``: log p of the counting tokens of task i's sample j."""
-    alpha = [alpha.get(task, 1.0) for task in NAMES]
-    tokens = [sum(len(lp) for lp in samples) for samples in lps]
-    samples = [len(samples) for samples in lps]
-    n = sum(count > 0 for count in samples) if task_mean == "present" else len(NAMES)
-    if task_mean == "dataset":
-        tokens = [task.tokens / STEPS_PER_EPOCH for task in TASKS]
-        samples = [task.samples / STEPS_PER_EPOCH for task in TASKS]
-    result = 0.0
-    for i, of_task in enumerate(lps):
-        if not of_task:
-            continue
-        p = [lp.exp().mean() for lp in of_task]
-        q = [lp.mean() for lp in of_task]
-        nll = sum(-lp.sum() for lp in of_task)
-        terms = {
-            "token-balanced": nll / tokens[i] / n,
-            "sample-balanced": sum(-x for x in q) / samples[i] / n,
-            "sample-focal": sum(-alpha[i] * (1 - x) ** gamma * y for x, y in zip(p, q, strict=True))
-            / sum(samples),
-            "task-focal": -alpha[i] * (1 - sum(p) / samples[i]) ** gamma * (sum(q) / samples[i]) / n,
-            "mixed": nll / sum(tokens),
-            "token-square": sum(lp.square().sum() for lp in of_task) / tokens[i] / n,
-            "root": (nll / tokens[i]).sqrt() / n,
-        }  # fmt: skip
-        result = result + weights[i] * terms[name]
-    return result
-
-
 def tiny_llama(dtype=torch.float64, dropout=0.0):
     torch.manual_seed(3)
     config = LlamaConfig(
@@ -134,7 +97,7 @@ def tiny_llama(dtype=torch.float64, dropout=0.0):
     return LlamaForCausalLM(config).to(dtype).train()
 
 
-def make_rows(layout):
+def make_rows(layout, weighed=False):
     generator = np.random.default_rng(11)
     rows, index = [], 0
     for row in layout:
@@ -144,7 +107,8 @@ def make_rows(layout):
             counts = generator.random(length) < 0.7
             counts[-1] = True
             tokens = generator.integers(0, 37, length).astype(np.int32)
-            members.append(mftkit.Sample(index, task, tokens, counts))
+            weight = ROW_WEIGHTS[index % len(ROW_WEIGHTS)] if weighed else 1.0
+            members.append(mftkit.Sample(index, task, tokens, counts, weight))
             index += 1
         rows.append(tuple(members))
     return tuple(rows)
@@ -235,10 +199,16 @@ def train(objective, rows, *, micro, processes=1, mode="pack", weights=WEIGHTS, 
 
 
 @cache
-def expected(name, layout, task_mean="present", dtype=torch.float64):
+def expected(name, layout, task_mean="present", dtype=torch.float64, *, weighed=False):
     """Value and gradients of the formula; the model's weights are rounded to ``dtype``."""
     model = tiny_llama(dtype).double()
-    value = formula(name, alone(model, make_rows(layout)), WEIGHTS / WEIGHTS.mean(), task_mean)
+    return by_formula(name, model, make_rows(layout, weighed), task_mean)
+
+
+def by_formula(name, model, rows, task_mean="present"):
+    samples = [sample for row in rows for sample in row]
+    row_weights = [[sample.weight for sample in samples if sample.task == task] for task in range(COUNT)]
+    value = formula(name, alone(model, rows), WEIGHTS / WEIGHTS.mean(), task_mean, row_weights)
     value.backward()
     return [value.detach(), *(p.grad for p in model.parameters())]
 
@@ -251,15 +221,16 @@ def assert_near(found, reference, rtol):
 
 
 def assert_exact(
-    name, *, task_mean="present", objective=None, mode="pack", rtol=1e-12, dtype=torch.float64, **how
-):
+    name, *, task_mean="present", objective=None, mode="pack", rtol=1e-12, dtype=torch.float64,
+    weighed=False, **how
+):  # fmt: skip
     layout = LAYOUTS[mode]
     objective = objective or Objective(build(name), len(NAMES), task_mean)
-    every = train(objective, make_rows(layout), mode=mode, dtype=dtype, **how)
+    every = train(objective, make_rows(layout, weighed), mode=mode, dtype=dtype, **how)
     present = {task for row in layout for task in row}
     for one in every:
         found = [one.result.objective, *one.gradients]
-        assert_near(found, expected(name, layout, task_mean, dtype), rtol)
+        assert_near(found, expected(name, layout, task_mean, dtype, weighed=weighed), rtol)
         losses = one.result.task_losses
         assert [bool(loss == loss) for loss in losses] == [i in present for i in range(len(NAMES))]
         assert one.reductions == 1
@@ -284,6 +255,33 @@ def test_processes_with_unlike_shares(name, processes, micro):
     every = assert_exact(name, micro=micro, processes=processes)
     assert len({len(one.scored) for one in every}) == 1
     assert any(0 in one.scored for one in every) == ((processes, micro) in [(2, 1), (4, 1), (8, 1)])
+
+
+WEIGHING = [name for name in LOSSES if name not in STRANGERS]
+
+
+@pytest.mark.parametrize(("micro", "processes"), [(1, 1), (2, 1), (5, 1), (2, 2), (1, 4)])
+@pytest.mark.parametrize("name", WEIGHING)
+def test_row_weights(name, micro, processes):
+    """Weights of 2, 1, 0 and 1/2; counts stay counts."""
+    assert build(name).reads_row_weights
+    assert_exact(name, micro=micro, processes=processes, weighed=True)
+
+
+@pytest.mark.parametrize("name", [name for name in WEIGHING if name in LINEAR])
+def test_row_weights_under_the_data_sets_mean(name):
+    objective = Objective(build(name), len(NAMES), "dataset")
+    objective.steps_per_epoch = STEPS_PER_EPOCH
+    assert_exact(name, task_mean="dataset", objective=objective, micro=2, weighed=True)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_sample_that_comes_twice_counts_twice(name):
+    """As mixing has it: in one row, and in another."""
+    rows = make_rows(PACKED, weighed=name in WEIGHING)
+    rows = (rows[0] + rows[0][:1], *rows[1:], rows[0][1:])
+    (one,) = train(Objective(build(name), len(NAMES)), rows, micro=2)
+    assert_near([one.result.objective, *one.gradients], by_formula(name, tiny_llama(), rows), 1e-12)
 
 
 @pytest.mark.parametrize("task_mean", ["all", "dataset"])

@@ -20,9 +20,10 @@ def families():
                     "config": family.config,
                     "attentions": family.attentions,
                     "router_loss": family.router_loss,
+                    "plain_result": family.plain,
                     "tunings": {"full": {}, "lora": LORA, "qlora": {"rank": 4}},
                 }
-                name = re.sub(r"\W+", "_", f"Test_{row.name}_{family.config['model_type']}")
+                name = re.sub(r"\W+", "_", f"Test_{row.name}_{family.name}")
                 found[name] = suite_for("model-adapter", component, **settings)
     assert len(found) > 15
     return found

@@ -47,6 +47,11 @@ class PythonSource(mftkit.DataGenerator):
         # Rows made before are of use only while the source is the same.
         self.version = f"1, {state(self.options.paths)}"
 
+    @property
+    def goal(self) -> int | None:
+        """See ``mftkit.DataGenerator``."""
+        return self.options.samples
+
     def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
         """Rows ``{"id", "data_name", "group", "messages"}`` in an order drawn from the seed."""
         source = corpus(self.options.paths)

@@ -1,0 +1,36 @@
+"""``mft convert``: a checkpoint of a family that came with its own code, in native layout."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mftkit.cli.console import result
+from mftkit.display import console_reporter
+
+
+def convert(
+    path: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="A checkpoint's directory or hub id.", show_default=False),
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", metavar="DIR", help="The directory to write.", show_default=False)
+    ],
+    adapter: Annotated[
+        str, typer.Option("--adapter", metavar="NAME", help="The model adapter that converts it.")
+    ] = "auto",
+) -> None:
+    """Write a checkpoint that is converted on load in transformers' own layout, with a fast tokenizer."""
+    from transformers.utils import logging
+
+    from mftkit.converting import convert as converted_into
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nobody needs it
+    with console_reporter() as reporter:
+        done = converted_into(path, output, reporter, adapter)
+        reporter.note(
+            f"largest difference of a logit before and after: {done.difference:.3g} "
+            f"(the largest logit is {done.largest:.3g})"
+        )
+    result(str(done.path))

@@ -1,0 +1,62 @@
+"""What a person sees while rows are made: rows, counts, tokens, cost, and the time left."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from mftkit.display.figures import duration, one_line, whole
+from mftkit.display.pace import Pace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mftkit.data.generation_state import Generation
+
+
+def counts_told(state: Generation) -> str:
+    """What was kept, and dropped for this or that; "" where nothing was counted."""
+    return ", ".join(f"{what.replace('_', ' ')} {number}" for what, number in sorted(state.counts.items()))
+
+
+def cost_told(state: Generation) -> str:
+    """Requests and tokens, and their cost where there are prices; "" where no model was asked."""
+    if not state.chats:
+        return ""
+    usage = state.usage
+    told = [f"{whole(usage.asked)} requests", f"{whole(usage.tokens)} tokens"]
+    if usage.cached:
+        told.insert(1, f"{whole(usage.cached)} replies from the disk")
+    if usage.cost:
+        told.append(f"cost {usage.cost:.4g}")
+    return ", ".join(told)
+
+
+class GenerationLine:
+    """The line about a generation, and how long it goes on."""
+
+    def __init__(self, state: Generation, clock: Callable[[], float] = time.monotonic) -> None:
+        self._state = state
+        self._pace = Pace(clock)
+        self.description = one_line(f"{state.doing} {state.task}")
+
+    def mark(self) -> None:
+        """Rows were made. Those whose replies were on the disk say nothing about the pace of others."""
+        if not self._state.chats or self._state.usage.asked:
+            self._pace.mark(self._state.rows)
+
+    def rows(self) -> str:
+        """Rows, of how many."""
+        goal = self._state.goal
+        return whole(self._state.rows) + (f" of {whole(goal)}" if goal is not None else "") + " rows"
+
+    def facts(self) -> list[str]:
+        """Everything but the rows."""
+        goal = self._state.goal
+        left = None if goal is None else self._pace.left(goal)
+        told = [counts_told(self._state), cost_told(self._state)]
+        return [part for part in (*told, f"left {duration(left)}" if left is not None else "") if part]
+
+    def text(self) -> str:
+        """All of it on one line."""
+        return one_line(f"{self.description}: " + "  ".join([self.rows(), *self.facts()]))

@@ -1,0 +1,107 @@
+"""Tokens of code and of prose, and numbers for runs of them."""
+
+from __future__ import annotations
+
+import builtins
+import keyword
+import re
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+_TOKEN = re.compile(r"[^\W\d]\w*|\d+|[^\w\s]")
+_WORD = re.compile(r"\w+")
+_PYTHON = re.compile(
+    r"""
+    (?P<comment>\#[^\n]*)
+  | (?P<text>(?i:\b[rbuf]{1,2})?(?:'{3}.*?'{3}|"{3}.*?"{3}))
+  | (?P<string>(?i:\b[rbuf]{1,2})?(?:'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"))
+  | (?P<name>[^\W\d]\w*)
+  | (?P<number>\d[\w.]*)
+  | (?P<sign>[^\w\s])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_FIXED = (
+    frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins)) | {"self", "cls"}
+)
+"""Names that a copy under other names keeps."""
+_PRIME = np.uint64(0x9E3779B97F4A7C15)
+NAME = "\0"
+"""Starts the token of a name that may be another."""
+
+
+def tokens(text: str) -> list[str]:
+    r"""Names, numbers and signs, whatever space is between them.
+
+    >>> tokens("def f(x):\n    return x+1")
+    ['def', 'f', '(', 'x', ')', ':', 'return', 'x', '+', '1']
+    """
+    return _TOKEN.findall(text)
+
+
+def words(text: str) -> list[str]:
+    """Words and numbers in lower case, without signs.
+
+    >>> words("Adds two numbers: 1, and 2.")
+    ['adds', 'two', 'numbers', '1', 'and', '2']
+    """
+    return _WORD.findall(text.lower())
+
+
+def python_tokens(code: str) -> list[str]:
+    r"""Tokens of Python code without comments, docstrings and layout; names that may be others are marked.
+
+    Keywords, built-ins and what stands after a dot are kept: a copy under other names has them too. Code that
+    does not parse has tokens all the same.
+
+    >>> [t.replace(NAME, "?") for t in python_tokens("def f(x):  # double\n    return x.real * len('a b')")]
+    ['def', '?f', '(', '?x', ')', ':', 'return', '?x', '.', 'real', '*', 'len', '(', "'a b'", ')']
+    """
+    found = []
+    last = ""
+    for match in _PYTHON.finditer(code):
+        kind, token = match.lastgroup, match.group()
+        if kind in ("comment", "text"):
+            continue
+        if kind == "string":  # the same text in other quotes
+            token = f"'{token[token.index(token[-1]) + 1 : -1]}'"
+        elif kind == "name" and token not in _FIXED and last != ".":
+            token = NAME + token
+        found.append(token)
+        last = token
+    return found
+
+
+def windows(found: Sequence[str], size: int) -> NDArray[np.uint64]:
+    """[n] a number for each run of ``size`` tokens; one for all of them where there are fewer."""
+    if not found:
+        return np.zeros(0, dtype=np.uint64)
+    size = min(size, len(found))
+    numbers = np.fromiter((zlib.crc32(token.encode()) for token in found), dtype=np.uint64, count=len(found))
+    total = np.zeros(len(found) - size + 1, dtype=np.uint64)
+    for offset in range(size):  # arithmetic wraps at 2^64, as it should
+        total = total * _PRIME + numbers[offset : offset + len(total)]
+    return total ^ (total >> np.uint64(31))
+
+
+def named_anew(found: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    """Each run of ``size`` tokens, the marked names in it numbered as they come: equal for code named anew."""
+    for start in range(len(found) - size + 1):
+        order: dict[str, str] = {}
+        yield tuple(
+            order.setdefault(token, f"{NAME}{len(order)}") if token.startswith(NAME) else token
+            for token in found[start : start + size]
+        )
+
+
+def unique(numbers: NDArray[Any]) -> NDArray[np.uint64]:
+    """Sorted, each once."""
+    found: NDArray[np.uint64] = np.unique(numbers)
+    return found

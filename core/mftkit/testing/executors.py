@@ -1,0 +1,241 @@
+"""What every executor must do: programs that behave badly, each within limits of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import tempfile
+import time
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from mftkit.interfaces.executor import PYTHON, Execution, Limits, Program
+from mftkit.testing.conformance import Conformance
+from mftkit.testing.expectations import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MIB = 1 << 20
+TAKES = 10.0
+"""Seconds that an executor may take to start and to end a program, beside the program's own."""
+FORKS = """
+import os, time
+made = 0
+for _ in range({tries}):
+    try:
+        if os.fork() == 0:
+            time.sleep(2)
+            os._exit(0)
+    except OSError:
+        print("refused after", made)
+        break
+    made += 1
+else:
+    print("no limit")
+"""
+BOMB = """
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
+DAEMON = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        for stream in (0, 1, 2):
+            os.close(stream)
+        time.sleep(60)
+    os._exit(0)
+"""
+MANY = """
+import os, time
+for _ in range(6):
+    if os.fork() == 0:
+        kept = b"x" * (80 << 20)
+        time.sleep(20)
+        os._exit(0)
+time.sleep(20)
+"""
+
+
+class ExecutorConformance(Conformance):
+    """The promises of ``mftkit.Executor``, tried with programs that break every rule, within tight limits.
+
+    A fork bomb is let off only after a program that tries a few dozen processes was refused some.
+    """
+
+    limits: ClassVar[Limits] = Limits(
+        seconds=5.0, cpu_seconds=5, memory=256 * MIB, processes=24, output=10_000, disk=8 * MIB
+    )
+
+    def run(self, source: str, limits: Limits | None = None, stdin: str = "", **files: str) -> Execution:
+        """Run Python source."""
+        named = {name.replace("_", "."): text for name, text in files.items()}
+        program = Program({"main.py": source, **named}, stdin=stdin)
+        done: Execution = self.make().run(program, limits or self.limits)
+        return done
+
+    def marked(self, source: str, mark: str, limits: Limits) -> None:
+        """Run Python source whose processes, and those that start it, have a word in their command lines."""
+        self.make().run(Program({"main.py": source}, (PYTHON, "main.py", mark)), limits)
+
+    def test_it_works_here(self) -> None:
+        """It can be used on this machine."""
+        why = self.make().unavailable()
+        require(why is None, f"it cannot be used here: {why}")
+
+    def test_a_program_runs(self) -> None:
+        """Its files, standard input, output and exit code."""
+        source = "import sys; print(sys.stdin.read() + open('more.txt').read()); sys.stderr.write('!'); sys.exit(3)"
+        done = self.run(source, stdin="grün ", more_txt="und gelb")
+        told = (done.how, done.code, done.stdout, done.stderr)
+        require(told == ("exited", 3, "grün und gelb\n", "!"), f"a program that exits with 3 gives {done}")
+        require(self.run("print(1)").succeeded, "a program that ends well is not seen to")
+
+    def test_programs_do_not_meet(self) -> None:
+        """Each has a directory of its own, that it may write to; the environment is not the user's."""
+        os.environ["MFT_SECRET_OF_A_TEST"] = "secret"
+        try:
+            source = (
+                "import os; print(os.listdir('.'), 'secret' in str(os.environ)); open('left', 'w').write('x')"
+            )
+            told = [self.run(source).stdout.strip() for _ in range(2)]
+        finally:
+            del os.environ["MFT_SECRET_OF_A_TEST"]
+        require(told == ["['main.py'] False"] * 2, f"directory and environment are not fresh: {told}")
+
+    def test_an_endless_loop(self) -> None:
+        """Ended by the clock, and by the processor's time."""
+        for limits in (replace(self.limits, seconds=0.7), replace(self.limits, cpu_seconds=1)):
+            started = time.monotonic()
+            done = self.run("while True: pass", limits)
+            require(done.how == "time" or done.code > 128, f"an endless loop ends as {done}")
+            spent = time.monotonic() - started
+            require(spent < self.limits.seconds + TAKES, f"an endless loop is ended after {spent:.0f} s")
+
+    def test_ten_gigabytes(self) -> None:
+        """An allocation beyond the limit fails, or ends the program."""
+        done = self.run("kept = bytearray(10 << 30); print('allocated')")
+        require(not done.succeeded and "allocated" not in done.stdout, f"10 GiB are allocated: {done}")
+
+    def test_memory_of_many_processes(self) -> None:
+        """Processes that keep to the limit one by one are ended for what they use together."""
+        done = self.run(MANY)
+        require(done.how == "memory" or not done.succeeded, f"480 MiB of six processes are allowed: {done}")
+        require(done.seconds < self.limits.seconds, "memory of many processes is noticed by the clock alone")
+
+    def test_endless_output(self) -> None:
+        """Cut off at the limit, in either stream."""
+        for stream in ("stdout", "stderr"):
+            done = self.run(f"import sys\nwhile True: sys.{stream}.write('x' * 1000)")
+            size = len(done.stdout) + len(done.stderr)
+            require(
+                done.how == "output" and size <= self.limits.output, f"{size} bytes of {stream}: {done.how}"
+            )
+
+    def test_a_large_file(self) -> None:
+        """A file beyond the limit cannot be written."""
+        done = self.run("open('large', 'wb').write(bytes(64 << 20)); print('written')")
+        require("written" not in done.stdout, "a file of 64 MiB is written where 8 MiB are allowed")
+
+    def test_a_fork_bomb(self) -> None:
+        """Processes beyond the limit are refused; a bomb ends with its time, and nothing is left of it."""
+        done = self.run(FORKS.format(tries=self.limits.processes + 40))
+        require("refused" in done.stdout, f"no process is refused: {done}")
+        started = time.monotonic()
+        done = self.run(BOMB, replace(self.limits, seconds=1.0))
+        spent = time.monotonic() - started
+        require(not done.succeeded, f"a fork bomb ends well: {done}")
+        require(spent < 1.0 + TAKES, f"a fork bomb is ended after {spent:.0f} s")
+        require(self.run("print(1)").succeeded, "after a fork bomb no program runs")
+
+    def test_nothing_is_left_behind(self) -> None:
+        """A daemon that the program starts ends with it."""
+        mark = _mark()
+        self.marked(DAEMON, mark, self.limits)
+        require(_until(lambda: not running(mark)), "a process that the program started goes on after it")
+
+    def test_a_killed_parent(self) -> None:
+        """Where the process that runs a program is killed, the program ends too."""
+        mark = _mark()
+        holder = os.fork()
+        if holder == 0:
+            try:
+                self.marked("import time; time.sleep(60)", mark, replace(self.limits, seconds=60.0))
+            finally:
+                os._exit(0)
+        try:
+            started = _until(lambda: bool(running(mark)))
+        finally:
+            os.kill(holder, signal.SIGKILL)
+            os.waitpid(holder, 0)
+        require(started, "the program did not start")
+        require(
+            _until(lambda: not running(mark)), "a program goes on after the process that runs it was killed"
+        )
+
+    def test_writing_and_reading_outside(self) -> None:
+        """Neither is possible outside of its directory, where ``isolated`` promises it."""
+        if not self.component.isolated:
+            return
+        with tempfile.TemporaryDirectory() as directory:
+            Path(directory).chmod(0o777)
+            secret = Path(directory, "secret")
+            secret.write_text("of the user")
+            done = self.run(f"print(open({str(secret)!r}).read())")
+            require("of the user" not in done.stdout, "a program reads a file of the user's")
+            self.run(f"open({directory + '/written'!r}, 'w').write('x')")
+            self.run("open('/etc/written-by-a-program', 'w').write('x')")
+            written = [
+                place
+                for place in (Path(directory, "written"), Path("/etc/written-by-a-program"))
+                if place.exists()
+            ]
+            require(not written, f"a program wrote outside of its directory: {written}")
+
+    def test_an_open_socket(self) -> None:
+        """No network, not even this machine's (where ``isolated`` is promised)."""
+        if not self.component.isolated:
+            return
+        with closing(socket.create_server(("127.0.0.1", 0))) as server:
+            port = server.getsockname()[1]
+            source = f"import socket; socket.create_connection(('127.0.0.1', {port}), timeout=2); print('connected')"
+            done = self.run(source)
+        require(
+            "connected" not in done.stdout and not done.succeeded,
+            f"a program connects to this machine: {done}",
+        )
+
+
+def _mark() -> str:
+    return f"mft-mark-{os.getpid()}-{time.monotonic_ns()}"
+
+
+def running(mark: str) -> list[int]:
+    """Processes with the word in their command line."""
+    found = []
+    for place in Path("/proc").iterdir():
+        if place.name.isdigit():
+            try:
+                if mark.encode() in place.joinpath("cmdline").read_bytes():
+                    found.append(int(place.name))
+            except OSError:
+                continue
+    return found
+
+
+def _until(true: Callable[[], bool], seconds: float = 8.0) -> bool:
+    until = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True

@@ -1,0 +1,56 @@
+"""Options that are one number for all tasks, or one for each task by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+import mftkit
+from mftkit_registry import nearest
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def by_task(
+    option: str,
+    given: float | dict[str, float],
+    tasks: tuple[mftkit.TaskInfo, ...],
+    *,
+    default: float | None = None,
+) -> Tensor:
+    """[tasks] float64.
+
+    Args:
+        option: where it stands in the spec, for messages.
+        given: a number for all, or numbers by name.
+        tasks: the tasks of the run.
+        default: for tasks that are not named; None: each must be.
+
+    Raises:
+        MftError: a name that no task has, or a task without a number.
+    """
+    names = [task.name for task in tasks]
+    if not isinstance(given, dict):
+        return torch.full((len(names),), float(given), dtype=torch.float64)
+    unknown = [name for name in given if name not in names]
+    if unknown:
+        raise mftkit.MftError(
+            f"{option}: no task is named {'; or '.join(_meant(name, names) for name in unknown)}; "
+            f"the tasks are {', '.join(map(repr, names))}."
+        )
+    missing = [name for name in names if name not in given]
+    if missing and default is None:
+        raise mftkit.MftError(
+            f"{option}: a number for each task is needed, and {', '.join(map(repr, missing))} "
+            f"{'has' if len(missing) == 1 else 'have'} none; add {'it' if len(missing) == 1 else 'them'}, "
+            "or leave the option out."
+        )
+    numbers = [given.get(name, default) for name in names]
+    return torch.tensor(numbers, dtype=torch.float64)
+
+
+def _meant(name: str, names: list[str]) -> str:
+    close = nearest(name, names)
+    return f"{name!r} (did you mean {close[0]!r}?)" if close else repr(name)

@@ -1,0 +1,148 @@
+"""A chat model loaded in this process by its family's adapter, for machines without a server."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+import mftkit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class Local(mftkit.ChatModel):
+    """Generates in batches; sampling is seeded by the requests themselves, so that runs can be repeated."""
+
+    how_not_what = mftkit.ChatModel.how_not_what | {"device"}
+
+    class Options(mftkit.ChatOptions):
+        """Options of ``local``."""
+
+        path: mftkit.SpecPathOrHubId
+        """The checkpoint: a directory, as ``model/`` of a run, or a hub id."""
+        adapter: str = "auto"
+        """What knows the model's family; "auto": what fits its config best."""
+        batch: int = Field(default=8, ge=1)
+        """Prompts that are generated from together; more are faster, and take more memory."""
+        device: str | None = None
+        """As torch names it; null: a GPU if there is one, else the CPU."""
+
+    options: Options
+
+    @property
+    def batch_size(self) -> int:
+        """See ``mftkit.ChatModel``."""
+        return self.options.batch
+
+    def start(self, tell: Callable[[str], None]) -> None:
+        """See ``mftkit.ChatModel``; loads the model."""
+        import torch
+
+        device = self.options.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        tell(f"loading {self.options.path} on {device}")
+        model: Any
+        model, tokenizer = mftkit.load_model(self.options.path, self.options.adapter)
+        if tokenizer is None:
+            raise mftkit.ChatError(f"{self.options.path} has no tokenizer: it cannot be asked")
+        self._model = model.to(device)
+        self._tokenizer = _ready(tokenizer)
+        self._window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
+
+    def replies(self, requests: Sequence[mftkit.ChatRequest]) -> list[mftkit.Reply]:
+        """See ``mftkit.ChatModel``; requests of other sampling than the first one's are generated apart."""
+        groups: dict[str, list[int]] = {}
+        for index, request in enumerate(requests):
+            groups.setdefault(repr(sorted(request.sampling.items())), []).append(index)
+        found: dict[int, mftkit.Reply] = {}
+        for indices in groups.values():
+            found.update(zip(indices, self._generated([requests[i] for i in indices]), strict=True))
+        return [found[index] for index in range(len(requests))]
+
+    def close(self) -> None:
+        """See ``mftkit.ChatModel``; gives the memory back."""
+        self.__dict__.pop("_model", None)
+
+    def _generated(self, requests: Sequence[mftkit.ChatRequest]) -> list[mftkit.Reply]:
+        prompts = [self._prompt(request) for request in requests]
+        most = self._most(requests[0])
+        fits = [i for i, ids in enumerate(prompts) if self._window is None or len(ids) < self._window]
+        replies = [mftkit.Reply("", 0, 0, "context") for _ in requests]
+        if fits:
+            longest = max(len(prompts[i]) for i in fits)
+            room = most if self._window is None else min(most, self._window - longest)
+            answers = self._continued([requests[i] for i in fits], [prompts[i] for i in fits], room)
+            for i, answer in zip(fits, answers, strict=True):
+                replies[i] = answer
+        return replies
+
+    def _prompt(self, request: mftkit.ChatRequest) -> list[int]:
+        messages = [dict(message) for message in request.messages]
+        text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        ids: list[int] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def _most(self, request: mftkit.ChatRequest) -> int:
+        return int(request.sampling.get("reply_tokens", self.options.reply_tokens))
+
+    def _continued(
+        self, requests: Sequence[mftkit.ChatRequest], prompts: list[list[int]], room: int
+    ) -> list[mftkit.Reply]:
+        import torch
+
+        batch = self._tokenizer.pad({"input_ids": prompts}, padding_side="left", return_tensors="pt")
+        batch = batch.to(self._model.device)
+        ends = _ends(self._model, self._tokenizer)
+        settings = self._settings(requests[0])
+        digest = hashlib.sha256(repr([request.seed for request in requests]).encode()).digest()
+        with torch.random.fork_rng(), torch.inference_mode():
+            torch.manual_seed(int.from_bytes(digest[:7]))
+            output = self._model.generate(
+                input_ids=batch["input_ids"],
+                attention_mask=batch["attention_mask"],
+                max_new_tokens=room,
+                eos_token_id=ends,
+                pad_token_id=self._tokenizer.pad_token_id,
+                **settings,
+            )
+        width = batch["input_ids"].shape[1]
+        stops = requests[0].sampling.get("stop") or []
+        return [
+            self._answer(ids, len(prompt), ends, [stops] if isinstance(stops, str) else stops)
+            for ids, prompt in zip(output[:, width:].tolist(), prompts, strict=True)
+        ]
+
+    def _settings(self, request: mftkit.ChatRequest) -> dict[str, Any]:
+        temperature = request.sampling.get("temperature", self.options.temperature)
+        top_p = request.sampling.get("top_p", self.options.top_p)
+        if temperature == 0:
+            return {"do_sample": False, "temperature": None, "top_p": None, "top_k": None}
+        given = {"do_sample": True, "temperature": temperature, "top_p": top_p}
+        return {key: value for key, value in given.items() if value is not None}
+
+    def _answer(self, ids: list[int], prompt: int, ends: list[int], stops: Sequence[str]) -> mftkit.Reply:
+        end = next((place for place, token in enumerate(ids) if token in ends), None)
+        text = self._tokenizer.decode(ids[:end], skip_special_tokens=True)
+        cut = min((text.find(stop) for stop in stops if stop in text), default=None)
+        reason = "length" if end is None and cut is None else "stop"
+        return mftkit.Reply(text[:cut], prompt, len(ids) if end is None else end + 1, reason)
+
+
+def _ready(tokenizer: Any) -> Any:
+    """With a chat template, and something to pad with: what is padded is masked."""
+    if not getattr(tokenizer, "chat_template", None):
+        from mftkit.data.chat import chat_format
+
+        tokenizer.chat_template = chat_format("auto", None, tokenizer).jinja
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _ends(model: Any, tokenizer: Any) -> list[int]:
+    """The tokens that end a reply: the checkpoint's own, and the tokenizer's end of text."""
+    own = model.generation_config.eos_token_id
+    listed = own if isinstance(own, list) else [own]
+    return sorted({end for end in (*listed, tokenizer.eos_token_id) if end is not None})

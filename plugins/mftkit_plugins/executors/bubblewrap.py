@@ -1,0 +1,128 @@
+"""bubblewrap: namespaces of the kernel, without a daemon and without an image."""
+
+from __future__ import annotations
+
+import functools
+import os
+import secrets
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import mftkit
+from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
+from mftkit_plugins.executors.probing import why_not
+from mftkit_plugins.executors.watching import PATIENCE, watched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOME = "/program"
+FIRST_USER = 1_500_000_000
+"""Beyond what systems give to users."""
+_SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
+_OF_ETC = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
+
+
+class Bubblewrap(mftkit.Executor):
+    """Runs programs in bwrap, in namespaces of their own.
+
+    A program sees the system's programs and libraries and this Python, all read-only, and a directory in memory
+    that is its own; no network, no other processes, nothing of a home directory, none of the environment. Started
+    by root, it runs as a user that has no other processes.
+    """
+
+    strength = 300
+    isolated = True
+
+    class Options(mftkit.Options):
+        """Options of ``bubblewrap``."""
+
+        readable: tuple[mftkit.SpecPath, ...] = ()
+        """More directories or files that programs may read, under the same paths."""
+
+    options: Options
+
+    def unavailable(self) -> str | None:
+        """Tries a program."""
+        return "bwrap is not installed" if _bwrap() is None else _tried(self)
+
+    def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
+        """Run in fresh namespaces, which end with the program."""
+        user = FIRST_USER + secrets.randbelow(1 << 28) if os.geteuid() == 0 else None
+        with Lifeline() as lifeline, standard_input(program) as stdin:
+            inside = launcher(
+                sys.executable,
+                program,
+                # The supervisor counts where it is of the program's user.
+                replace(limits, processes=limits.processes + (user is None)),
+                directory=HOME,
+                uid=user,
+                # bwrap's own --die-with-parent does not see a parent that dies while bwrap starts.
+                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
+            )
+            return watched(
+                [*self.namespaces(limits), "--", *inside],
+                limits,
+                stdin=stdin,
+                environment={"PATH": os.environ.get("PATH", "")},
+                pass_fds=(lifeline.end,),
+            )
+
+    def namespaces(self, limits: mftkit.Limits) -> list[str]:
+        """Bwrap's command line up to the program's."""
+        root = os.geteuid() == 0
+        # Root needs no user namespace, and can then give its rights up for good; others need one to have any.
+        rights = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+        size = ["--size", str(limits.disk), "--perms", "1777", "--tmpfs"]
+        return [
+            str(_bwrap()),
+            *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
+            *(rights if root else ["--unshare-user"]),
+            *("--die-with-parent", "--new-session", "--clearenv", "--hostname", "program"),
+            *self._environment(),
+            *("--ro-bind", "/usr", "/usr"),
+            *_system(),
+            *("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp", *size, HOME),
+            *self._readable(),  # after those: a place may lie among the temporary files
+            *("--remount-ro", "/dev", "--remount-ro", "/"),
+        ]
+
+    def _environment(self) -> Iterator[str]:
+        for name, value in {**ENVIRONMENT, "HOME": HOME, "TMPDIR": "/tmp"}.items():
+            yield from ("--setenv", name, value)
+
+    def _readable(self) -> Iterator[str]:
+        places = [sys.prefix, sys.base_prefix, sys.exec_prefix, *map(str, self.options.readable)]
+        for place in dict.fromkeys(path for given in places for path in (given, os.path.realpath(given))):
+            if not Path(place).is_relative_to("/usr"):
+                for above in reversed(Path(place).parents[:-1]):
+                    yield from ("--perms", "0755", "--dir", str(above))  # else for root alone
+                yield from ("--ro-bind", place, place)
+
+
+def _system() -> Iterator[str]:
+    for name in _SYSTEM:
+        place = Path(name)
+        if place.is_symlink():
+            yield from ("--symlink", str(place.readlink()), name)
+        elif place.exists():
+            yield from ("--ro-bind", name, name)
+    for name in _OF_ETC:
+        yield from ("--ro-bind-try", name, name)
+
+
+@functools.cache
+def _bwrap() -> str | None:
+    return shutil.which("bwrap")
+
+
+@functools.cache
+def _tried_once(readable: tuple[Path, ...]) -> str | None:
+    return why_not(Bubblewrap(Bubblewrap.Options(readable=readable)))
+
+
+def _tried(executor: Bubblewrap) -> str | None:
+    return _tried_once(executor.options.readable)

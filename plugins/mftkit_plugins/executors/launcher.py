@@ -1,0 +1,162 @@
+"""The first thing that runs where a program is to run: gives up rights, sets limits, becomes the program.
+
+Its text is handed to an interpreter with ``-c``, so that nothing of this package need be readable in there. It
+imports the standard library alone. ``argv[1]`` is a JSON object:
+
+- ``command``, ``directory``: what to become, and where.
+- ``files``: bytes of a JSON object {path: text} that stand on standard input before the program's own.
+- ``limits``: {name of a resource: number}.
+- ``uid``: whom to become, or null.
+- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``}: stay as the program's parent, and
+  leave no process behind when it ends, when the lifeline closes (whoever held its other end has died), or
+  after the seconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import sys
+import time
+from typing import Any
+
+PR_SET_CHILD_SUBREAPER = 36
+NOT_STARTED = 127
+AGAIN = 0.02
+"""Seconds between two tries to kill."""
+ROUNDS = 200
+"""Times that processes are looked for and killed before it is given up."""
+
+
+def enter(config: dict[str, Any]) -> None:
+    """Become the program; does not return."""
+    if config["uid"] is not None:
+        os.setgroups([])
+        os.setgid(config["uid"])
+        os.setuid(config["uid"])
+    os.chdir(config["directory"])
+    for path, text in json.loads(_exactly(config["files"]) or "{}").items():
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120
+        with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
+            file.write(text)
+    for name, number in config["limits"].items():
+        resource.setrlimit(getattr(resource, name), (number, number))
+    try:
+        os.execvp(config["command"][0], config["command"])
+    except OSError as error:
+        sys.stderr.write(f"{config['command'][0]}: {error.strerror}\n")
+        sys.stderr.flush()
+        os._exit(NOT_STARTED)
+
+
+def _exactly(number: int) -> str:
+    parts = []
+    while number > 0:
+        part = os.read(0, number)
+        if not part:
+            break
+        parts.append(part)
+        number -= len(part)
+    return b"".join(parts).decode()
+
+
+def supervise(config: dict[str, Any]) -> int:
+    """Run the program as a child; its exit code, or 128 and the number of the signal that ended it."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what its children leave behind becomes ours
+    child = os.fork()
+    if child == 0:
+        if config["supervise"]["lifeline"] is not None:
+            os.close(config["supervise"]["lifeline"])
+        os.setsid()
+        enter(config)
+    code = _wait(child, config["uid"], config["supervise"])
+    _leave_none(config["uid"])
+    return code
+
+
+def _wait(child: int, uid: int | None, told: dict[str, Any]) -> int:
+    ended = os.pidfd_open(child)
+    watched = [ended] if told["lifeline"] is None else [ended, told["lifeline"]]
+    until = time.monotonic() + told["seconds"]
+    ready: list[int] = []
+    while not ready and time.monotonic() < until:
+        ready = select.select(watched, [], [], max(0.0, until - time.monotonic()))[0]
+    while ended not in ready:  # again: it may not be of its user yet
+        _kill([child], uid)
+        ready = select.select([ended], [], [], AGAIN)[0]
+    _, status = os.waitpid(child, 0)
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _leave_none(uid: int | None) -> None:
+    """Kill what the program left behind, also what has a session of its own."""
+    if os.getpid() == 1:  # of a process namespace, which ends with us
+        return
+    empty = 0
+    for _ in range(ROUNDS):
+        found = _descendants()
+        if uid is not None or found:
+            _kill(found, uid)
+        _reap()
+        # Twice: one whose parent ends while we look is nobody's child for that moment.
+        empty = 0 if found else empty + 1
+        if empty > 1:
+            return
+
+
+def _kill(pids: list[int], uid: int | None) -> None:
+    """Kill processes; where the program has a user of its own, all that are of that user, and as that user: we may
+    have no right to.
+    """
+    if uid is None:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return
+    killer = os.fork()
+    if killer == 0:
+        try:
+            os.setuid(uid)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(killer, 0)
+
+
+def _descendants() -> list[int]:
+    parents, ended = {}, set()
+    for name in os.listdir("/proc"):  # noqa: PTH208
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/stat") as file:  # noqa: PTH123
+                    state, parent = file.read().rpartition(")")[2].split()[:2]
+            except OSError:  # it has ended
+                continue
+            parents[int(name)] = int(parent)
+            if state in "ZX":
+                ended.add(int(name))
+    found, ours = [], {os.getpid()}
+    while more := [pid for pid, parent in parents.items() if parent in ours and pid not in ours]:
+        found += more
+        ours.update(more)
+    return [pid for pid in found if pid not in ended]
+
+
+def _reap() -> None:
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[1])
+    if given["supervise"] is None:
+        enter(given)
+    os._exit(supervise(given))

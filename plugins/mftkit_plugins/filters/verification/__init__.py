@@ -1,0 +1,1 @@
+"""Running solutions with their tests."""

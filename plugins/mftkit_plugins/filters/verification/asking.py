@@ -1,0 +1,104 @@
+"""What the chat model is asked, and what is taken from its replies."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mftkit.similarity.code import blocks
+
+TESTS = """\
+Write tests in Python for solutions of this task:
+
+{question}
+
+A solution defines {names}. Write assert statements on what it must do, with results that you are sure of; cover \
+ordinary cases and those at the borders. The names are there already: do not define or import them.
+Reply with one block of Python code."""
+BOTH = """\
+Solve this task in Python, and write tests for solutions of it:
+
+{question}
+
+Reply with two blocks of Python code. The first is the solution, as functions or classes, without tests and without \
+examples. The second has assert statements on what it must do, with results that you are sure of; the solution's names \
+are there already: do not define or import them."""
+MEND_SOLUTION = """\
+This solution of a task fails its tests. The task:
+
+{question}
+
+The solution:
+
+```python
+{solution}
+```
+
+The tests, which are right:
+
+```python
+{tests}
+```
+
+The error:
+
+```
+{error}
+```
+
+Reply with one block of Python code: the whole solution, mended, without the tests."""
+MEND_BOTH = """\
+This solution of a task fails its tests; the one or the other is wrong. The task:
+
+{question}
+
+The solution:
+
+```python
+{solution}
+```
+
+The tests:
+
+```python
+{tests}
+```
+
+The error:
+
+```
+{error}
+```
+
+Reply with two blocks of Python code: the whole solution and all tests, mended where they are wrong."""
+PROMPTS = {"tests": TESTS, "both": BOTH, "mend the solution": MEND_SOLUTION, "mend both": MEND_BOTH}
+_PYTHON = ("", "python", "py", "python3")
+
+
+class Answer(NamedTuple):
+    """Code in a reply."""
+
+    solution: str | None
+    tests: str | None
+
+
+def read_tests(reply: str) -> Answer | None:
+    """All code of a reply as tests; None where there is none."""
+    codes = _codes(reply)
+    return Answer(None, "\n\n".join(codes)) if codes else None
+
+
+def read_solution(reply: str) -> Answer | None:
+    """The first block as the solution; None where there is none."""
+    codes = _codes(reply)
+    return Answer(codes[0], None) if codes else None
+
+
+def read_both(reply: str) -> Answer | None:
+    """The first block as the solution, the others as tests; None where there are fewer than two."""
+    codes = _codes(reply)
+    return Answer(codes[0], "\n\n".join(codes[1:])) if len(codes) > 1 else None
+
+
+def _codes(reply: str) -> list[str]:
+    found = [block.code.strip("\n") for block in blocks(reply) if block.language in _PYTHON]
+    return [code for code in found if code.strip()]

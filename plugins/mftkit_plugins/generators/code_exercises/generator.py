@@ -1,0 +1,206 @@
+"""The generator: rounds of topics, each from prompts to exercises to solutions."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from functools import partial
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+import mftkit
+from mftkit_plugins.generators import asking
+from mftkit_plugins.generators.code_exercises import prompts
+from mftkit_plugins.generators.code_exercises.topics import Topics, read_topics
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "code-exercises"
+
+
+@dataclass(frozen=True)
+class _Exercise:
+    topic: str
+    prompt: int
+    """Number of the prompt that it was made by; what comes of one prompt is much alike."""
+    text: str
+
+
+class CodeExercises(mftkit.DataGenerator):
+    """Exercises and their solutions, as MFTCoder (figure 2, single turn) makes them.
+
+    Topics are put into prompt templates; the prompts are made more specific by the model, if asked for; each
+    gives some exercises, and each of those a solution. A row's ``group`` is its prompt, so that exercises that
+    were made together are held out together.
+    """
+
+    reads_seed = True
+
+    class Options(mftkit.Options):
+        """Options of ``code-exercises``."""
+
+        model: mftkit.ChatModelRef
+        """The chat model that answers."""
+        samples: int = Field(default=1000, ge=1)
+        """How many rows."""
+        topics: mftkit.SpecPath | None = None
+        """File of topics; null: those for Python that come with this."""
+        templates: tuple[str, ...] = Field(default=prompts.TEMPLATES, min_length=1)
+        """Prompts, one being drawn for each topic; {topic}, {language} and {level} are filled in."""
+        levels: tuple[str, ...] = Field(default=prompts.LEVELS, min_length=1)
+        """For whom, one being drawn for each topic."""
+        refine: bool = False
+        """Whether the model makes each prompt more specific first: one more request for each."""
+        exercises: int = Field(default=5, ge=1)
+        """How many are asked for by one prompt."""
+        round: int = Field(default=16, ge=1)
+        """Prompts that are worked on together; more keep a server busier."""
+        tries: int = Field(default=3, ge=1)
+        """Most times that a request is made whose reply is of no use; then it is given up."""
+
+        @field_validator("templates")
+        @classmethod
+        def _can_be_filled(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+            for template in value:
+                try:
+                    template.format(topic="", language="", level="")
+                except (LookupError, ValueError) as error:
+                    raise ValueError(
+                        f"{template!r}: only {{topic}}, {{language}}, {{level}} stand in braces ({error})"
+                    ) from error
+                if "{topic}" not in template:
+                    raise ValueError(f"{template!r}: has no {{topic}}")
+            return value
+
+    options: Options
+
+    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+        super().__init__(options, tasks)
+        self.version = f"1, {asking.state(self.options.topics)}"
+
+    @property
+    def goal(self) -> int:
+        """See ``mftkit.DataGenerator``."""
+        return self.options.samples
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """See ``mftkit.DataGenerator``."""
+        numbered = {f"template {number}": text for number, text in enumerate(self.options.templates, 1)}
+        return {
+            **numbered,
+            "refine": prompts.REFINE,
+            "exercises": prompts.EXERCISES,
+            "solution": prompts.SOLUTION,
+        }
+
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
+        """Rows ``{"id", "data_name", "generator", "topic", "model", "round", "group", "messages"}``."""
+        with context.chat(self.options.model) as chat:
+            made = _Rounds(self.options, context, chat).rows()
+            yield from asking.numbered(made, NAME, context.task)
+
+
+class _Rounds:
+    def __init__(
+        self, options: CodeExercises.Options, context: mftkit.GenerationContext, chat: mftkit.Chat
+    ) -> None:
+        self.options = options
+        self.report = context.report
+        self.seed = context.seed
+        self.topics: Topics = read_topics(options.topics)
+        self.unseen = asking.Unseen()
+        self.asking = partial(asking.Asking, chat, context.report, tries=options.tries)
+        self.model = asking.model_name(options.model)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """As many rows as are wanted, unless nothing more comes of the model."""
+        drawn, barren, left = self.drawn(), asking.Barren(), self.options.samples
+        for number in count(1):
+            made = 0
+            prompts = min(self.options.round, -(-left // self.options.exercises))  # no more than are wanted
+            for row in self.round(number, list(islice(drawn, prompts)), left):
+                made += 1
+                self.report(kept=1)
+                yield row
+            left -= made
+            if not left or barren.after(made):
+                return
+
+    def drawn(self) -> Iterator[tuple[str, str]]:
+        """Topics with their prompts: all topics in a drawn order, then all again in another."""
+        for number in count():
+            drawn = random.Random(f"{self.seed}:{number}")
+            for topic in drawn.sample(self.topics.topics, len(self.topics.topics)):
+                template, level = drawn.choice(self.options.templates), drawn.choice(self.options.levels)
+                yield topic, template.format(topic=topic, language=self.topics.language, level=level)
+
+    def round(self, number: int, chosen: list[tuple[str, str]], most: int) -> Iterator[dict[str, Any]]:
+        exercises = self.exercises(number, self.refined(number, chosen))[:most]
+        requests = [
+            mftkit.ChatRequest.of(
+                prompts.SOLUTION.format(language=self.topics.language, exercise=exercise.text),
+                f"round {number} solution {index}",
+            )
+            for index, exercise in enumerate(exercises)
+        ]
+        solutions = self.asking(stage="solutions", parse=asking.code_block).all(requests)
+        for exercise, solution in zip(exercises, solutions, strict=True):
+            if solution is not None:
+                yield self.row(number, exercise, solution)
+
+    def refined(self, number: int, chosen: list[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The prompts made more specific; one for which that fails stays as it is."""
+        if not self.options.refine:
+            return chosen
+        requests = [
+            mftkit.ChatRequest.of(prompts.REFINE.format(prompt=prompt), f"round {number} refine {index}")
+            for index, (_topic, prompt) in enumerate(chosen)
+        ]
+        better = self.asking(stage="prompts", parse=str.strip).all(requests)
+        return [(topic, new or old) for (topic, old), new in zip(chosen, better, strict=True)]
+
+    def exercises(self, number: int, chosen: list[tuple[str, str]]) -> list[_Exercise]:
+        requests = [
+            mftkit.ChatRequest.of(
+                prompts.EXERCISES.format(
+                    prompt=prompt, count=self.options.exercises, language=self.topics.language
+                ),
+                f"round {number} exercises {index}",
+            )
+            for index, (_topic, prompt) in enumerate(chosen)
+        ]
+        found = self.asking(stage="exercises", parse=_statements).all(requests)
+        made = []
+        for index, ((topic, _prompt), statements) in enumerate(zip(chosen, found, strict=True)):
+            for text in statements or ():
+                if self.unseen(text):
+                    made.append(_Exercise(topic, index, text))
+                else:
+                    self.report(**{"exercises: repeated": 1})
+        return made
+
+    def row(self, number: int, exercise: _Exercise, solution: str) -> dict[str, Any]:
+        fence = "```" if "```" not in solution else "````"
+        return {
+            "topic": exercise.topic,
+            "model": self.model,
+            "round": number,
+            "group": f"{NAME} {number} {exercise.prompt}",
+            "messages": asking.dialogue(
+                exercise.text, f"{fence}{self.topics.language.lower()}\n{solution}\n{fence}"
+            ),
+        }
+
+
+def _statements(text: str) -> list[str]:
+    def read(item: Any) -> str:
+        [exercise] = asking.texts_of(item, "exercise")
+        if not exercise:
+            raise asking.BadReply("not the format")
+        return exercise
+
+    return asking.good_items(asking.json_list(text), read)

@@ -1,0 +1,268 @@
+"""The generator: rounds of new instructions, their kind, and their instances."""
+
+from __future__ import annotations
+
+import random
+import re
+from functools import partial
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+import mftkit
+from mftkit_plugins.generators import asking
+from mftkit_plugins.generators.self_instruct import prompts
+from mftkit_plugins.generators.self_instruct.seeds import Seed, read_seeds
+from mftkit_plugins.generators.self_instruct.similarity import Pool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NAME = "self-instruct"
+NUMBERED = re.compile(r"^\s*(?:task\s*)?\d+\s*[.):]\s*(.+?)\s*$", re.MULTILINE | re.IGNORECASE)
+BLOCKED = (
+    "image",
+    "images",
+    "picture",
+    "pictures",
+    "photo",
+    "photos",
+    "video",
+    "videos",
+    "audio",
+    "draw",
+    "screenshot",
+)
+
+
+class SelfInstruct(mftkit.DataGenerator):
+    """New tasks from a few seed tasks, as Self-Instruct makes them (Wang et al., arXiv 2212.10560).
+
+    In rounds: prompts show some seed tasks and some that were made, and ask for more; those that are near to
+    one that is there (ROUGE-L) are dropped; of the others the model says whether they are classifications, and
+    makes instances: the input first, or for a classification the output first.
+    """
+
+    reads_seed = True
+
+    class Options(mftkit.Options):
+        """Options of ``self-instruct``."""
+
+        model: mftkit.ChatModelRef
+        """The chat model that answers."""
+        seeds: mftkit.SpecPath
+        """File of seed tasks, JSON Lines of "instruction", "output", and where there are "input",
+        "is_classification"; Self-Instruct's own format, with "instances", is read too."""
+        samples: int = Field(default=1000, ge=1)
+        """How many rows."""
+        shown_seeds: int = Field(default=6, ge=1)
+        """Seed tasks that a prompt shows."""
+        shown_made: int = Field(default=2, ge=0)
+        """Made tasks that a prompt shows; seeds stand in for those that are not there yet."""
+        asked: int = Field(default=8, ge=1)
+        """New tasks that a prompt asks for."""
+        instances: int = Field(default=1, ge=1)
+        """Instances that are asked for of a task, each a row."""
+        similarity: float = Field(default=0.7, gt=0, le=1)
+        """ROUGE-L (F measure, of words and signs) with a task that is there, from which on a new one is dropped."""
+        shortest: int = Field(default=4, ge=1)
+        """Words of a new task, at least."""
+        longest: int = Field(default=150, ge=1)
+        """Words of a new task, at most."""
+        blocked_words: tuple[str, ...] = BLOCKED
+        """Tasks with one of these words are dropped: what a model of text cannot do."""
+        round: int = Field(default=8, ge=1)
+        """Prompts that are asked together; tasks of a round are shown from the next one on."""
+        tries: int = Field(default=3, ge=1)
+        """Most times that a request is made whose reply is of no use; then it is given up."""
+
+    options: Options
+
+    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+        super().__init__(options, tasks)
+        self.version = f"1, {asking.state(self.options.seeds)}"
+
+    @property
+    def goal(self) -> int:
+        """See ``mftkit.DataGenerator``."""
+        return self.options.samples
+
+    @property
+    def prompts(self) -> dict[str, str]:
+        """See ``mftkit.DataGenerator``."""
+        return prompts.ALL
+
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
+        """Rows ``{"id", "data_name", "generator", "topic", "model", "round", "group", "messages"}``.
+
+        ``topic`` is "classification" or "generation"; ``group`` the task, so that its instances are held out
+        together.
+        """
+        seeds = read_seeds(self.options.seeds)
+        with context.chat(self.options.model) as chat:
+            made = _Rounds(self.options, seeds, context, chat).rows()
+            yield from asking.numbered(made, NAME, context.task)
+
+
+class _Rounds:
+    def __init__(
+        self,
+        options: SelfInstruct.Options,
+        seeds: tuple[Seed, ...],
+        context: mftkit.GenerationContext,
+        chat: mftkit.Chat,
+    ) -> None:
+        self.options = options
+        self.seeds = seeds
+        self.seed = context.seed
+        self.report = context.report
+        self.asking = partial(asking.Asking, chat, context.report, tries=options.tries)
+        self.model = asking.model_name(options.model)
+        self.made: list[str] = []
+        self.pool = Pool()
+        for seed in seeds:
+            self.pool.add(seed.instruction)
+        words = "|".join(map(re.escape, options.blocked_words))
+        self.blocked = re.compile(rf"\b(?:{words})\b", re.IGNORECASE) if words else None
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """As many rows as are wanted, unless nothing more comes of the model."""
+        barren, left = asking.Barren(), self.options.samples
+        for number in count(1):
+            made = 0
+            for row in islice(self.round(number, left), left):
+                made += 1
+                self.report(kept=1)
+                yield row
+            left -= made
+            if not left or barren.after(made):
+                return
+
+    def round(self, number: int, most: int) -> Iterator[dict[str, Any]]:
+        drawn = random.Random(f"{self.seed}:{number}")
+        wanted = -(-most // self.options.instances)
+        new = self.instructions(number, drawn, wanted)
+        kinds = self.kinds(number, new, drawn)
+        known = [(text, kind) for text, kind in zip(new, kinds, strict=True) if kind is not None]
+        for (text, kind), found in zip(known, self.instances(number, known, drawn), strict=True):
+            for given, output in found:
+                yield self.row(number, text, kind, given, output)
+
+    def instructions(self, number: int, drawn: random.Random, wanted: int) -> list[str]:
+        """The new tasks of a round, no more than are wanted, all unlike each other and those before."""
+        requests = [
+            mftkit.ChatRequest.of(
+                prompts.instructions(self.shown(drawn), self.options.asked), f"round {number} tasks {index}"
+            )
+            for index in range(min(self.options.round, -(-wanted // self.options.asked)))
+        ]
+        replies = self.asking(stage="tasks", parse=_listed).all(requests)
+        new = [text for listed in replies for text in listed or () if self.is_new(text)]
+        self.made += new
+        return new[:wanted]
+
+    def shown(self, drawn: random.Random) -> list[str]:
+        made = drawn.sample(self.made, min(self.options.shown_made, len(self.made)))
+        wanted = self.options.shown_seeds + self.options.shown_made - len(made)
+        seeds = drawn.sample(self.seeds, min(wanted, len(self.seeds)))
+        shown = [*(seed.instruction for seed in seeds), *made]
+        drawn.shuffle(shown)
+        return shown
+
+    def is_new(self, text: str) -> bool:
+        """Whether a task is kept; it is then in the pool. Counts why it is not."""
+        words = len(text.split())
+        why = None
+        if not self.options.shortest <= words <= self.options.longest:
+            why = "too short or long"
+        elif self.blocked and self.blocked.search(text):
+            why = "blocked word"
+        elif not text[0].isalnum() and text[0] not in "\"'`(":
+            why = "no sentence"
+        elif self.pool.near(text, self.options.similarity):
+            why = "too similar"
+        if why is not None:
+            self.report(**{f"tasks: {why}": 1})
+            return False
+        self.pool.add(text)
+        return True
+
+    def kinds(self, number: int, new: list[str], drawn: random.Random) -> list[bool | None]:
+        """Whether each task is a classification."""
+        shown = self.examples(drawn, self.seeds, self.options.shown_seeds)
+        requests = [
+            mftkit.ChatRequest.of(prompts.classification(text, shown), f"round {number} kind {index}")
+            for index, text in enumerate(new)
+        ]
+        return self.asking(stage="kinds", parse=_yes_or_no).all(requests)
+
+    def instances(
+        self, number: int, known: list[tuple[str, bool]], drawn: random.Random
+    ) -> list[list[tuple[str, str]]]:
+        """Of each task its instances, input and output; none where that fails."""
+        of_kind = {
+            kind: [seed for seed in self.seeds if seed.classification is kind] for kind in (True, False)
+        }
+        requests = [
+            mftkit.ChatRequest.of(
+                prompts.instances(
+                    text,
+                    classification=kind,
+                    seeds=self.examples(drawn, of_kind[kind], 2),
+                    count=self.options.instances,
+                ),
+                f"round {number} instances {index}",
+            )
+            for index, (text, kind) in enumerate(known)
+        ]
+        found = self.asking(stage="instances", parse=_instances).all(requests)
+        return [(instances or [])[: self.options.instances] for instances in found]
+
+    def examples(self, drawn: random.Random, seeds: list[Seed] | tuple[Seed, ...], most: int) -> list[Seed]:
+        return drawn.sample(seeds, min(most, len(seeds)))
+
+    def row(self, number: int, text: str, kind: bool, given: str, output: str) -> dict[str, Any]:
+        return {
+            "topic": "classification" if kind else "generation",
+            "model": self.model,
+            "round": number,
+            "group": text,
+            "messages": asking.dialogue(f"{text}\n\n{given}" if given else text, output),
+        }
+
+
+def _listed(text: str) -> list[str]:
+    """The tasks of a numbered list, the first of which may stand without its number."""
+    found = NUMBERED.findall(text)
+    if not found:
+        raise asking.BadReply("not the format")
+    return found
+
+
+def _yes_or_no(text: str) -> bool:
+    word = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)
+    if word is None:
+        raise asking.BadReply("not the format")
+    return word[1].lower() == "yes"
+
+
+def _instances(text: str) -> list[tuple[str, str]]:
+    """Inputs with their outputs; an input that has two outputs is left out, as one of them is wrong."""
+    found = dict.fromkeys(asking.good_items(asking.json_list(text), _instance))
+    outputs: dict[str, int] = {}
+    for given, _output in found:
+        outputs[given] = outputs.get(given, 0) + 1
+    kept = [(given, output) for given, output in found if outputs[given] == 1]
+    if not kept:
+        raise asking.BadReply("contradictory")
+    return kept
+
+
+def _instance(item: object) -> tuple[str, str]:
+    if isinstance(item, dict):
+        item = {"input": "", **item}
+    given, output = asking.texts_of(item, "input", "output")
+    if not output or given == output:
+        raise asking.BadReply("not the format")
+    return given, output

@@ -1,0 +1,67 @@
+"""The tokenizer of ChatGLM2, ChatGLM3 and CodeGeeX2: sentencepiece, and command tokens behind its pieces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mftkit.models.converted import checkpoint_file
+from mftkit_plugins.models.sentencepiece_backend import read_sentencepiece
+from mftkit_plugins.models.tokenizer_files import kept_settings, tokenizer_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+COMMANDS = ("[MASK]", "[gMASK]", "[sMASK]", "sop", "eop")
+ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
+"""ChatGLM3's."""
+START = ("[gMASK]", "sop")
+"""What every text begins with."""
+OF_ROLES = (
+    "{% for message in messages %}{% if loop.first %}[gMASK]sop{% endif %}"
+    "<|{{ message['role'] }}|>\n {{ message['content'] }}{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+OF_ROUNDS = (
+    "[gMASK]sop{% set ns = namespace(round=0) %}{% for message in messages %}"
+    "{% if message['role'] == 'user' %}{% set ns.round = ns.round + 1 %}"
+    "[Round {{ ns.round }}]\n\n问：{{ message['content'] }}\n\n答："
+    "{% elif message['role'] == 'assistant' %}{{ message['content'] }}{{ '' if loop.last else '\n\n' }}"
+    "{% else %}{{ message['content'] }}\n\n{% endif %}{% endfor %}"
+)
+"""ChatGLM2 and CodeGeeX2 number the rounds, and know no role; a system's words stand before the first."""
+
+
+def chatglm_tokenizer(path: str, config: dict[str, Any]) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of a checkpoint, None where it has no ``tokenizer.model``."""
+    from tokenizers.processors import TemplateProcessing
+
+    from mftkit_plugins.models.command_tokenizer import CommandTokenizer
+
+    file = checkpoint_file(path, "tokenizer.model")
+    if file is None:
+        return None
+    settings = tokenizer_config(path)
+    third = _has_roles(path, config, settings)
+    pieces = read_sentencepiece(file, (*COMMANDS, *ROLES) if third else COMMANDS)
+    used = (*START, str(pieces.end))
+    pieces.tokenizer.post_processor = TemplateProcessing(
+        single=" ".join((*START, "$A")),
+        pair=" ".join((*START, "$A", "$B", str(pieces.end))),
+        special_tokens=[(token, pieces.tokenizer.token_to_id(token)) for token in used],
+    )
+    return CommandTokenizer(
+        tokenizer_object=pieces.tokenizer,
+        unk_token=pieces.unknown,
+        bos_token=pieces.begin,
+        eos_token=pieces.end,
+        pad_token=pieces.unknown,
+        padding_side="left",
+        **kept_settings(settings, OF_ROLES if third else OF_ROUNDS),
+    )
+
+
+def _has_roles(path: str, config: dict[str, Any], settings: dict[str, Any]) -> bool:
+    """Whether it is a ChatGLM3: known by name alone, for its files are the second's."""
+    named = [config.get("_name_or_path"), settings.get("name_or_path")]
+    told = [str(name).lower() for name in named if name]
+    return any("chatglm3" in name for name in told or [path.lower()]) or "<|user|>" in str(settings)

@@ -1,0 +1,159 @@
+"""Qwen 1, converted to ``Qwen2ForCausalLM``."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import mftkit
+from mftkit.models.original import OriginalConfig
+from mftkit_plugins.models.tiny import ORIGINAL
+from mftkit_registry import MftWarning
+
+if TYPE_CHECKING:
+    from torch import nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from mftkit import Conversion
+    from mftkit.reporter import Reporter
+
+LIMIT = "original_seq_length"
+"""Key of a converted config: tokens up to which the original code evaluates as the native class does."""
+
+
+class Qwen1(mftkit.ConvertedAdapter):
+    """``Qwen2ForCausalLM``; ``w2`` is the gate, ``w1`` goes up, and each has half of ``intermediate_size``."""
+
+    original_types = ("qwen",)
+    turn_ends = ("<|im_end|>",)
+    families: ClassVar[tuple[mftkit.Family, ...]] = (
+        mftkit.Family(
+            "Qwen 1",
+            {
+                "model_type": "qwen",
+                "vocab_size": 128,
+                "hidden_size": 64,
+                "intermediate_size": 256,
+                "kv_channels": 16,
+                "layer_norm_epsilon": 1e-6,
+                "num_attention_heads": 4,
+                "num_hidden_layers": 2,
+                "max_position_embeddings": 256,
+                "seq_length": 64,
+                "rotary_emb_base": 10000,
+            },
+            "Qwen2ForCausalLM",
+            compared_with=ORIGINAL,
+            note="converted; evaluation beyond `seq_length` differs from the original's",
+        ),
+    )
+
+    def conversion(self, config: dict[str, Any]) -> Conversion:
+        """Names, and q, k and v apart."""
+        from transformers import Qwen2ForCausalLM
+        from transformers.core_model_loading import WeightRenaming
+
+        from mftkit import Conversion
+        from mftkit_plugins.models.weights import split_qkv
+
+        return Conversion(
+            Qwen2ForCausalLM,
+            _qwen2_config(OriginalConfig("Qwen", config)),
+            [
+                WeightRenaming("transformer.wte", "model.embed_tokens"),
+                WeightRenaming("transformer.ln_f", "model.norm"),
+                WeightRenaming(r"transformer\.h\.", "model.layers."),
+                WeightRenaming("ln_1", "input_layernorm"),
+                WeightRenaming("ln_2", "post_attention_layernorm"),
+                WeightRenaming("attn.c_proj", "self_attn.o_proj"),
+                WeightRenaming("mlp.w1", "mlp.up_proj"),
+                WeightRenaming("mlp.w2", "mlp.gate_proj"),
+                WeightRenaming("mlp.c_proj", "mlp.down_proj"),
+                split_qkv("attn.c_attn"),
+            ],
+        )
+
+    def prepare(self, model: PreTrainedModel, config: dict[str, Any]) -> None:  # noqa: ARG002
+        """Evaluating a text that the original code would evaluate otherwise is warned of, once."""
+        limit = getattr(model.config, LIMIT, None)
+        if isinstance(limit, int):
+            model.register_forward_pre_hook(_Limit(limit), with_kwargs=True)
+
+    def tell(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
+        """Rows beyond ``seq_length`` train exactly, and are validated as they are trained."""
+        super().tell(config, max_length, reporter)
+        if self.converts(config) and max_length is not None:
+            limit = _limit(OriginalConfig("Qwen", config))
+            if limit is not None and max_length > limit:
+                reporter.warn(f"max_length {max_length}: {_told(limit)}; training is the same at any length")
+
+    def original_tokenizer(
+        self,
+        path: str,
+        config: dict[str, Any],  # noqa: ARG002
+    ) -> PreTrainedTokenizerBase | None:
+        """From ``qwen.tiktoken``, where the config's family is Qwen 1."""
+        from mftkit_plugins.models.qwen1_tokenizer import qwen1_tokenizer
+
+        return qwen1_tokenizer(path)
+
+
+class _Limit:
+    """A forward pre-hook that warns of the first evaluation beyond a number of tokens."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.warned = limit, False
+
+    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        tokens = args[0] if args else kwargs.get("input_ids")
+        cache = kwargs.get("past_key_values")
+        if model.training or self.warned or tokens is None:
+            return
+        if tokens.shape[-1] + (0 if cache is None else int(cache.get_seq_length())) > self.limit:
+            self.warned = True
+            warnings.warn(_told(self.limit), MftWarning, stacklevel=2)
+
+
+def _told(limit: int) -> str:
+    return (
+        f"Qwen 1's own code evaluates texts of more than seq_length {limit} tokens otherwise (dynamic NTK and "
+        "log-n scaling), so its logits differ there from the converted model's"
+    )
+
+
+def _limit(original: OriginalConfig) -> int | None:
+    scaled = original.flag("use_dynamic_ntk", True) or original.flag("use_logn_attn", True)
+    return original.whole("seq_length") if scaled else None
+
+
+def _qwen2_config(original: OriginalConfig) -> Any:
+    from transformers import Qwen2Config
+
+    values = original.values
+    original.refuse("no_bias", True, True, why="Qwen2 has no bias but in q, k and v")
+    original.refuse("rotary_pct", 1.0, 1, 1.0, why="Qwen2 turns whole heads")
+    original.refuse("scale_attn_weights", True, True, why="Qwen2 always scales")
+    heads, hidden = original.whole("num_attention_heads"), original.whole("hidden_size")
+    channels = original.whole("kv_channels")
+    if channels * heads != hidden:
+        raise original.error("kv_channels", channels, f"times {heads} heads is not hidden_size {hidden}")
+    limit = _limit(original)
+    mark: dict[str, Any] = {} if limit is None else {LIMIT: limit}
+    return Qwen2Config(
+        vocab_size=original.whole("vocab_size"),
+        hidden_size=hidden,
+        intermediate_size=original.whole("intermediate_size") // 2,
+        num_hidden_layers=original.whole("num_hidden_layers"),
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        rms_norm_eps=original.number("layer_norm_epsilon"),
+        max_position_embeddings=original.whole("max_position_embeddings", values.get("seq_length")),
+        rope_parameters={"rope_type": "default", "rope_theta": original.number("rotary_emb_base")},
+        attention_dropout=original.number("attn_dropout_prob", 0.0),
+        tie_word_embeddings=original.flag("tie_word_embeddings", False),
+        bos_token_id=values.get("bos_token_id"),
+        eos_token_id=values.get("eos_token_id"),
+        pad_token_id=values.get("pad_token_id"),
+        **original.kept("initializer_range", "use_cache"),
+        **mark,
+    )

@@ -1,0 +1,103 @@
+"""``mft data``: counts and rows, read as a task's files are."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fixture_types import Mft
+
+CODE = "def add(one, other):\n    total = one + other\n    return total\n"
+ROWS = [
+    {"id": 1, "data_name": "adding", "messages": [{"role": "user", "content": "Add numbers, please."}, {"role": "assistant", "content": CODE}]},
+    {"prompt": "Add numbers, please.", "answer": CODE.replace("    ", "  ")},
+    {"prompt": "Add two numbers, please.", "answer": CODE},
+    {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Yes?"}, {"from": "human", "value": "Bye"}, {"from": "gpt", "value": "See \x1b[31myou"}]},
+    {"text": "x = 1\n"},
+]  # fmt: skip
+PROBLEM = {
+    "task_id": "Own/0",
+    "prompt": 'def add(a, b):\n    """Gives the sum of the two numbers that it is called with, whatever their order."""\n',
+    "canonical_solution": "    result = a + b\n    return result\n",
+}
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in ROWS[:3]))
+    (tmp_path / "data" / "b.json").write_text(json.dumps(ROWS[3:], indent=1))
+    return tmp_path / "data"
+
+
+def test_stats_count_and_compare(mft: Mft, data: Path) -> None:
+    done = mft("data", "stats", "data", "--near", "0.7", "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["rows"], told["bad"]["rows"]) == (5, 0)
+    assert told["formats"] == {"prompt/answer": 2, "messages": 1, "conversations": 1, "text": 1}
+    assert told["answers_in_a_row"] == {"1": 4, "2": 1}
+    assert told["lengths"]["question characters"]["most"] == len("Add two numbers, please.")
+    assert told["lengths"]["answer characters"]["least"] == len("x = 1\n")
+    assert told["exact_repeats"] == {"rows": 1, "samples": ["data/a.jsonl:2 says what data/a.jsonl:1 says"]}
+    assert told["near_repeats"]["rows"] == 1
+    assert told["near_repeats"]["samples"][0].startswith("data/a.jsonl:3 is ")
+    assert told["contaminated"] is None
+
+
+def test_stats_find_what_repeats_a_reference(mft: Mft, data: Path, tmp_path: Path) -> None:
+    (tmp_path / "own.jsonl.gz").write_bytes(gzip.compress(json.dumps(PROBLEM).encode()))
+    done = mft("data", "stats", "data/a.jsonl", "--references", "own.jsonl.gz", "--json")
+    found = json.loads(done.stdout)["contaminated"]
+    assert found["rows"] == 3
+    assert found["samples"][0].startswith("data/a.jsonl:1 has the code of a reference: Own/0, ")
+    plain = mft("data", "stats", "data/a.jsonl", "--references", "own.jsonl.gz")
+    assert "contaminated      3" in plain.stdout
+    assert "length" in plain.stdout
+    done = mft("data", "stats", "data/a.jsonl", "--field", "x")
+    assert (done.returncode, "--references" in done.stderr) == (2, True)
+
+
+def test_show_prints_rows_turn_by_turn(mft: Mft, data: Path) -> None:
+    done = mft("data", "show", "data", "--sample", "9")
+    assert done.returncode == 0, done.stderr
+    assert (
+        "--- data/a.jsonl:1  messages  id 1  data_name adding\nuser:\nAdd numbers, please.\nassistant:\ndef add"
+        in done.stdout
+    )
+    assert "text:\nx = 1" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert "See \\x1b[31myou" in done.stdout
+    drawn = [
+        mft("data", "show", "data", "--sample", "2", "--seed", seed, "--json").stdout
+        for seed in ("1", "1", "2", "3")
+    ]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn)) > 1
+    [first, second] = json.loads(drawn[0])
+    assert set(first) == {"place", "format", "row"}
+    assert first["place"] < second["place"]
+
+
+def test_faults_are_told_with_their_place(mft: Mft, data: Path) -> None:
+    with (data / "a.jsonl").open("a") as file:
+        file.write('{"prompt": 1, "answer": "x"}\nno json\n')
+    for command in ("stats", "show"):
+        done = mft("data", command, "data")
+        assert done.returncode == 2
+        assert done.stderr.startswith("error: data/a.jsonl:4: 'prompt' must be a string, not a number")
+        assert "Traceback" not in done.stderr
+    told = json.loads(mft("data", "stats", "data", "--skip-bad", "--json").stdout)
+    assert (told["rows"], told["bad"]["rows"]) == (5, 2)
+    assert told["bad"]["samples"][1].startswith("data/a.jsonl:5: not valid JSON")
+    assert (
+        "2 bad rows left out; the first: data/a.jsonl:4" in mft("data", "show", "data", "--skip-bad").stderr
+    )
+    done = mft("data", "stats", "dada")
+    assert (done.returncode, "there is no file dada; did you mean data?" in done.stderr) == (2, True)

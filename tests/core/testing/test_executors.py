@@ -1,0 +1,66 @@
+"""An executor that holds nothing in is caught, with programs that do no harm where it is tried."""
+
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import mftkit
+from mftkit.testing import ConformanceError, ExecutorConformance
+
+
+class Bare(mftkit.Executor):
+    """Runs a program as it is."""
+
+    isolated = True
+
+    def unavailable(self):
+        return None
+
+    def run(self, program, limits):
+        with tempfile.TemporaryDirectory() as directory:
+            for name, text in program.files.items():
+                Path(directory, name).write_text(text)
+            command = [sys.executable, *program.command[1:]]
+            done = subprocess.run(command, cwd=directory, input=program.stdin, capture_output=True, text=True)
+        return mftkit.Execution("exited", done.returncode, done.stdout, done.stderr, 0.1)
+
+
+class Absent(Bare):
+    def unavailable(self):
+        return "it is not here"
+
+
+class Shares(Bare):
+    def run(self, program, limits):
+        return replace(super().run(program, limits), code=0)
+
+
+def suite(component):
+    made = ExecutorConformance()
+    made.component = component
+    return made
+
+
+def test_a_program_is_run_by_one_that_holds_nothing_in():
+    suite(Bare).test_it_works_here()
+    suite(Bare).test_a_program_runs()
+
+
+@pytest.mark.parametrize(
+    ("component", "check", "message"),
+    [
+        (Absent, "it_works_here", "it is not here"),
+        (Shares, "a_program_runs", "a program that exits with 3"),
+        (Bare, "programs_do_not_meet", "not fresh"),
+        (Bare, "a_large_file", "a file of 64 MiB is written"),
+        (Bare, "writing_and_reading_outside", "reads a file of the user's"),
+        (Bare, "an_open_socket", "connects to this machine"),
+    ],
+)
+def test_what_is_broken_is_caught(component, check, message):
+    with pytest.raises(ConformanceError, match=message):
+        getattr(suite(component), f"test_{check}")()

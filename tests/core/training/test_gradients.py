@@ -1,0 +1,256 @@
+"""One gradient a task: exact whatever the split, and what is made of them is what the optimizer gets."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import mftkit
+from mftkit import plugins
+from mftkit.training.balancing import Balancing
+from mftkit.training.finite import NonFiniteLossError
+from mftkit.training.gradients import TaskGradients, make_gradients, told_memory
+from mftkit.training.metrics import Meter
+from mftkit.training.objective import Objective
+from mftkit.training.passes import Passes
+from mftkit.training.step import StepRunner
+from mftkit.training.steps import Steps
+from mftkit_registry import MftError
+from thread_processes import GradientRecorder, in_threads
+
+TASKS = tuple(mftkit.TaskInfo(name) for name in ("a", "b", "c", "absent"))
+WEIGHTS = torch.tensor([0.5, 1.0, 2.0, 0.5], dtype=torch.float64)
+OF_SAMPLE = [0, 1, 0, 2, 0, 0, 1, 0, 2]
+LOSSES = ["token-balanced", "sample-focal", "task-focal", "mixed"]
+
+
+class Scorer(nn.Module):
+    """Log-probabilities that depend on two tensors of parameters, and an auxiliary loss on one of them."""
+
+    def __init__(self, auxiliary=False, spoilt=None):
+        super().__init__()
+        drawn = torch.Generator().manual_seed(0)
+        self.table = nn.Parameter(torch.randn(8, 3, dtype=torch.float64, generator=drawn))
+        self.mix = nn.Parameter(torch.randn(3, dtype=torch.float64, generator=drawn))
+        self.frozen = nn.Parameter(torch.ones(2, dtype=torch.float64), requires_grad=False)
+        self.auxiliary = auxiliary
+        self.spoilt = spoilt
+
+    def forward(self, batch):
+        logprobs = -nn.functional.softplus(self.table[batch.targets] @ self.mix)
+        if self.spoilt is not None:
+            logprobs = logprobs * torch.where(batch.task == self.spoilt, torch.nan, 1.0)
+        return logprobs, self.mix.square().sum() if self.auxiliary else None
+
+
+def samples():
+    drawn = np.random.default_rng(0)
+    made = []
+    for index, task in enumerate(OF_SAMPLE):
+        tokens = drawn.integers(0, 8, 2 + index % 4).astype(np.int32)
+        made.append(mftkit.Sample(index, task, tokens, np.ones(len(tokens), bool)))
+    return made
+
+
+class Corpus(list):
+    """Samples, as the data path gives them."""
+
+    @property
+    def task(self):
+        return np.array([sample.task for sample in self])
+
+    @property
+    def lengths(self):
+        return np.array([len(sample.tokens) for sample in self])
+
+    @property
+    def counting(self):
+        return self.lengths - 1
+
+
+def step():
+    plan = Steps(
+        Corpus(samples()), plugins.build("tokenization-mode", "padding", {}), tasks=len(TASKS), seed=1,
+        batch_size=16, max_length=8, epochs=1, max_steps=1, group_by_task=True,
+    )  # fmt: skip
+    return plan[1]
+
+
+class Given(mftkit.Balancer):
+    """Weights as they were given."""
+
+    def weights(self):
+        return self.options
+
+
+class Combiner(mftkit.GradientCombiner):
+    """Keeps what it is given, and gives the rows' sum, or what it was made with."""
+
+    def combine(self, gradients, weights):
+        self.seen = gradients.clone()
+        self.weights = weights
+        return gradients.sum(0) if self.options is None else self.options
+
+
+def train(
+    loss, combiner, *, processes=1, micro=2, stopped=(), weights=WEIGHTS, max_norm=None, steps=1, **scorer
+):
+    """Steps of the real runner; what each process's optimizer got, and its result."""
+
+    def work(process):
+        model = process.wrap(Scorer(**scorer))
+        corpus = Corpus(samples())
+        objective = Objective(plugins.build("loss", loss, {}, TASKS), len(TASKS))
+        balancing = Balancing(Given(weights, TASKS), len(TASKS), None)
+        balancing.stopped = list(stopped)
+        optimizer = GradientRecorder([p for p in model.parameters() if p.requires_grad])
+        runner = StepRunner(
+            model, corpus, plugins.build("tokenization-mode", "padding", {}), objective, balancing, optimizer,
+            Passes(process, micro, 8, 0), max_norm, make_gradients(model, process, corpus.task, combiner),
+        )  # fmt: skip
+        for _ in range(steps):
+            result = runner(step(), 0.0, Meter(len(TASKS), torch.device("cpu"), torch.float64))
+        return torch.cat([grad.flatten() for grad in optimizer.steps[-1]]), result, runner
+
+    return in_threads(processes, work)
+
+
+def formula(loss, auxiliary=False):
+    """Each task's gradient of w_i * share_i * L_i, differentiated over the whole batch at once."""
+    model = Scorer(auxiliary)
+    corpus = samples()
+    batch = mftkit.collate(mftkit.MicroBatch(tuple((sample,) for sample in corpus), 8, 0))
+    made = plugins.build("loss", loss, {}, TASKS)
+    logprobs, extra = model(batch)
+    tokens = mftkit.Tokens(
+        logprobs, batch.task, batch.sample, batch.sample_task, len(TASKS), len(batch.sample_task)
+    )
+    counts = [torch.bincount(each, minlength=len(TASKS)).double() for each in (batch.task, batch.sample_task)]
+    totals = mftkit.Totals(made.statistics(tokens), *counts, counts[0] > 0)
+    parts = WEIGHTS / WEIGHTS.mean() * made.task_shares(totals) * made.task_losses(totals)
+    if auxiliary:
+        parts = parts + extra * counts[0] / counts[0].sum()
+    trained = [model.table, model.mix]
+    rows = []
+    for task in range(len(TASKS)):
+        if counts[0][task]:
+            grads = torch.autograd.grad(parts[task], trained, retain_graph=True)
+            rows.append(torch.cat([grad.flatten() for grad in grads]))
+        else:
+            rows.append(torch.zeros(27, dtype=torch.float64))
+    return torch.stack(rows)
+
+
+@pytest.mark.parametrize("auxiliary", [False, True])
+@pytest.mark.parametrize(("processes", "micro"), [(1, 1), (1, 2), (1, 9), (2, 1), (2, 2), (4, 2), (8, 1)])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_each_tasks_gradient_is_that_of_the_formula_whatever_the_split(loss, processes, micro, auxiliary):
+    combiner = Combiner(None, TASKS)
+    every = train(loss, combiner, processes=processes, micro=micro, auxiliary=auxiliary)
+    expected = formula(loss, auxiliary)
+    torch.testing.assert_close(combiner.seen, expected, rtol=1e-11, atol=1e-13)
+    assert torch.equal(combiner.seen[3], torch.zeros(27, dtype=torch.float64)), "the absent task's"
+    for got, _, _ in every:
+        torch.testing.assert_close(got, expected.sum(0), rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("max_norm", [None, 0.01])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_plain_sum_is_ordinary_training(loss, max_norm):
+    ((mine, result, _),) = train(loss, Combiner(None, TASKS), max_norm=max_norm, auxiliary=True)
+    ((plain, expected, _),) = train(loss, None, max_norm=max_norm, auxiliary=True)
+    torch.testing.assert_close(mine, plain, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(result.grad_norm, expected.grad_norm)
+    torch.testing.assert_close(result.objective, expected.objective)
+    if max_norm:
+        assert float(mine.norm()) == pytest.approx(max_norm, rel=1e-3)
+
+
+def test_a_second_step_starts_from_empty_rows():
+    once, twice = Combiner(None, TASKS), Combiner(None, TASKS)
+    train("task-focal", once)
+    train("task-focal", twice, steps=2)
+    assert torch.equal(once.seen, twice.seen)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_stopped_task_has_no_say_and_its_routers_loss_is_not_lost(processes):
+    combiner = Combiner(torch.zeros(27, dtype=torch.float64), TASKS)
+    ((got, _, _), *_) = train("mixed", combiner, stopped=[0], auxiliary=True, processes=processes)
+    assert combiner.weights.tolist() == [0.0, 1.0, 2.0, 0.0]
+    assert torch.equal(combiner.seen[0], torch.zeros(27, dtype=torch.float64))
+    assert (combiner.seen[1:3] != 0).any(1).all()
+    of_first = sum(len(s.tokens) - 1 for s in samples() if s.task == 0)
+    share = of_first / sum(len(s.tokens) - 1 for s in samples())
+    torch.testing.assert_close(got[24:], 2 * share * Scorer().mix.detach())
+
+
+def test_an_absent_task_weighs_nothing():
+    combiner = Combiner(None, TASKS)
+    train("mixed", combiner)
+    assert (combiner.weights > 0).tolist() == [True, True, True, False]
+
+
+def test_every_process_gets_what_one_of_them_decided():
+    class Differs(mftkit.GradientCombiner):
+        calls = 0
+
+        def combine(self, gradients, weights):
+            Differs.calls += 1
+            return gradients.sum(0) * Differs.calls
+
+    every = train("mixed", Differs(None, TASKS), processes=4)
+    assert Differs.calls == 1
+    assert all(torch.equal(got, every[0][0]) for got, _, _ in every)
+
+
+def test_a_gradient_that_is_not_finite_is_refused_before_it_is_combined():
+    combiner = Combiner(None, TASKS)
+    ((_, result, runner),) = train("mixed", combiner, spoilt=1)
+    assert not hasattr(combiner, "seen")
+    assert not bool(torch.isfinite(result.grad_norm))
+    with pytest.raises(NonFiniteLossError) as fault:
+        runner.watch.look(lambda _: torch.tensor([True, True, True, False]))
+    assert fault.value.tasks == [1]
+
+
+@pytest.mark.parametrize("given", [torch.zeros(26), torch.zeros(1, 27), 1.0])
+def test_a_combiner_that_gives_something_else_is_named(given):
+    with pytest.raises(MftError, match=r"Combiner.combine\(\) must give a tensor of shape \(27,\), and gave"):
+        train("mixed", Combiner(given, TASKS))
+
+
+def test_parameters_of_several_number_types_are_refused():
+    model = Scorer()
+    model.mix = nn.Parameter(model.mix.detach().float())
+    with pytest.raises(MftError, match=r"torch\.float32, torch\.float64.*model\.dtype"):
+        TaskGradients(model, None, np.zeros(1, np.int64), 4, Combiner(None, TASKS))
+
+
+def test_the_memory_is_told():
+    assert told_memory(None, []) == ""
+    told = told_memory(Combiner(None, TASKS), [torch.zeros(1000, 25_000)])
+    assert "4 x 25,000,000 numbers, 0.4 GB" in told
+
+
+@pytest.mark.parametrize(("micro", "processes"), [(1, 1), (2, 1), (4, 1), (16, 1), (1, 2), (2, 3), (3, 4)])
+def test_a_pass_holds_one_task_and_every_process_runs_equally_many(micro, processes):
+    made = step()
+    each = [made.passes(micro, rank, processes) for rank in range(processes)]
+    assert len({len(passes) for passes in each}) == 1
+    got = sorted(int(i) for passes in each for rows in passes for row in rows for i in row)
+    assert got == list(range(len(OF_SAMPLE)))
+    needed = sum(-(-OF_SAMPLE.count(task) // micro) for task in range(3))
+    assert len(each[0]) == -(-needed // processes)
+    for passes in each:
+        for rows in passes:
+            assert len(rows) <= micro
+            assert len({OF_SAMPLE[int(i)] for row in rows for i in row}) <= 1
+
+
+def test_rows_of_several_tasks_are_refused_with_the_way_out():
+    with pytest.raises(MftError, match=r'"task" needs rows.*1 of the 1 rows.*tokenization\.options\.scope'):
+        Steps(
+            Corpus(samples()), plugins.build("tokenization-mode", "pack", {}), tasks=4, seed=1,
+            batch_size=4, max_length=64, epochs=1, max_steps=1, group_by_task=True,
+        )  # fmt: skip

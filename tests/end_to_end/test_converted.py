@@ -1,0 +1,141 @@
+"""Runs from checkpoints in a family's own layout: what they leave needs no mftkit, and no original."""
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import mftkit
+from checkpoints import CHECKPOINTS, FAMILIES
+from mftkit.merging import merge
+from mftkit.peft_noise import without_peft_noise
+from mftkit.reporter import Reporter
+from small_runs import metrics, rows, small_spec, write_rows
+
+IDS = (torch.arange(40) * 7 + 3).view(2, 20)
+RUNS = [
+    ("chatglm2", "full"), ("chatglm3", "qlora"), ("codegeex2", "lora"), ("qwen1", "full"), ("qwen1", "qlora"),
+    ("baichuan-7b", "lora"), ("baichuan2-7b", "full"), ("baichuan2-13b", "lora"), ("baichuan2-13b", "full"),
+    ("aquila2", "qlora"),
+]  # fmt: skip
+
+
+class Kept(Reporter):
+    def __init__(self):
+        self.told = []
+
+    def note(self, message):
+        self.told.append(message)
+
+    warn = note
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("converted")
+    write_rows(directory / "data" / "big.jsonl", rows("big", 24))
+    write_rows(directory / "data" / "small.jsonl", rows("small", 12))
+    return directory
+
+
+def spec_of(family, method, output, **changes):
+    training = {
+        "max_steps": 2, "evaluate_every": 2, "checkpoint_every": 2, "learning_rate": 1e-2, "warmup": 0,
+    }  # fmt: skip
+    model = {"path": str(CHECKPOINTS / family)}
+    if family in ("baichuan-7b", "aquila2"):  # these have no tokenizer
+        model["tokenizer"] = str(CHECKPOINTS / "baichuan2-7b")
+    tuning = {"method": method} | ({} if method == "full" else {"rank": 4})
+    return small_spec(output=output, model=model, tuning=tuning, training=training, max_length=160, **changes)
+
+
+def trained(project, family, method, **changes):
+    spec = spec_of(family, method, f"{family}-{method}-{len(changes)}", **changes)
+    reporter = Kept()
+    outcome = mftkit.run(mftkit.load_spec(spec, directory=project), reporter=reporter)
+    assert outcome.reason == "finished"
+    run = project / spec["output"]
+    losses = [line["loss"] for line in metrics(run) if line["event"] == "valid"]
+    assert losses[-1] < losses[0] - 0.05
+    return run, reporter.told
+
+
+def logits(model):
+    model.eval()
+    with torch.no_grad():
+        return model(input_ids=IDS).logits
+
+
+def check_result(run, family, method):
+    """It loads without mftkit, with the same logits; with ALiBi in mftkit alone."""
+    if method == "full":
+        plain, ours = AutoModelForCausalLM.from_pretrained(run / "model"), mftkit.load_model(run / "model")[0]
+        assert json.loads((run / "model" / "config.json").read_text())["architectures"] == [FAMILIES[family]]
+    else:
+        named = json.loads((run / "model" / "adapter_config.json").read_text())["base_model_name_or_path"]
+        assert named == str(run / "base")
+        with without_peft_noise():
+            plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(named), run / "model")
+            ours = PeftModel.from_pretrained(mftkit.load_model(named)[0], run / "model")
+    if family == "baichuan2-13b":
+        assert (logits(plain) - logits(ours)).abs().max() > 0.1
+    else:
+        assert torch.equal(logits(plain), logits(ours))
+    return ours
+
+
+@pytest.mark.parametrize(("family", "method"), RUNS)
+def test_it_trains_on_packed_rows_and_the_result_loads(project, family, method):
+    run, told = trained(project, family, method)
+    model_type = json.loads((CHECKPOINTS / family / "config.json").read_text())["model_type"]
+    assert f"model type {model_type} is converted to {FAMILIES[family]} on load; no code of it is run" in told
+    assert any("max_length 160" in note for note in told) == (family == "qwen1")
+    ours = check_result(run, family, method)
+    assert (run / "base").exists() == (method != "full")
+    tokenizer = AutoTokenizer.from_pretrained(run / "model")
+    prompt = tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], add_generation_prompt=True)
+    made = ours.generate(torch.tensor([prompt["input_ids"]]), max_new_tokens=3, do_sample=False)
+    assert made.shape[1] > len(prompt["input_ids"])
+    if method != "full":
+        merged = merge(run, project / f"{family}-merged")
+        assert merged.base == str(run / "base")
+        assert merged.difference < 1e-4
+        whole, _ = mftkit.load_model(merged.path)
+        assert (logits(whole) - logits(ours)).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("family", ["chatglm2", "baichuan2-13b"])
+def test_a_dry_run_writes_nothing(project, family):
+    spec = spec_of(family, "lora", f"{family}-dry")
+    reporter = Kept()
+    assert (
+        mftkit.run(mftkit.load_spec(spec, directory=project), dry_run=True, reporter=reporter).reason
+        == "planned"
+    )
+    assert not (project / spec["output"]).exists()
+
+
+def test_an_adapter_named_by_hand_goes_on_with_its_own_base(project):
+    """The base in native layout is a Llama's; the adapter knows it for what it was."""
+    spec = spec_of("baichuan2-7b", "lora", "by-name")
+    spec["model"]["adapter"] = "baichuan"
+    mftkit.run(mftkit.load_spec(spec, directory=project))
+    shutil.rmtree(project / "by-name" / "model")
+    (project / "by-name" / "metrics.jsonl").write_text("")
+    assert mftkit.run(mftkit.load_spec(spec, directory=project)).reason == "finished"
+    assert merge(project / "by-name", project / "by-name-merged").difference < 1e-4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["pack", "padding", "dynamic-padding"])
+@pytest.mark.parametrize("method", ["full", "lora", "qlora"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_with_every_tuning_in_every_mode(project, family, method, mode):
+    run, _ = trained(project, family, method, tokenization=mode, **{"name": mode} if mode != "pack" else {})
+    try:
+        check_result(run, family, method)
+    finally:
+        shutil.rmtree(run)

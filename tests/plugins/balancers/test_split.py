@@ -1,0 +1,111 @@
+"""The weights are those of the global batch: the same however a step is split into processes and micro-batches."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import mftkit
+from adaptive_balancers import ADAPTIVE
+from mftkit import plugins
+from mftkit.training.balancing import Balancing
+from mftkit.training.metrics import Meter
+from mftkit.training.objective import Objective
+from mftkit.training.passes import Passes
+from mftkit.training.step import StepRunner
+from mftkit.training.steps import Step
+from mftkit.training.validation import Validator
+from thread_processes import in_threads
+
+TASKS = tuple(mftkit.TaskInfo(name, samples=9, tokens=40, valid_samples=5) for name in "abc")
+STEPS, ROWS, VOCABULARY = 6, 4, 7
+
+
+class Samples(list):
+    """What the trainer asks of a data set."""
+
+    def __init__(self, members):
+        super().__init__(members)
+        self.task = np.array([sample.task for sample in members])
+        self.lengths = np.array([len(sample.tokens) for sample in members])
+        self.counting = self.lengths - 1
+
+
+def samples(count, seed):
+    """Task a likes low tokens, c high ones; c is rare."""
+    generator = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        task = (0, 1, 0, 1, 2)[i % 5]
+        tokens = generator.integers(task * 2, task * 2 + 3, 2 + i % 4).astype(np.int32)
+        made.append(mftkit.Sample(i, task, tokens, np.ones(len(tokens), bool)))
+    return Samples(made)
+
+
+class Unigram(nn.Module):
+    """A token's log-probability, whatever stands before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.scores = nn.Parameter(torch.linspace(0, 1, VOCABULARY, dtype=torch.float64))
+
+    def forward(self, batch):
+        return torch.log_softmax(self.scores, 0)[batch.targets], None
+
+
+def steps(data):
+    """Four rows a step, the third step without task c and the fourth without a."""
+    rows = [[0, 1, 2, 4], [5, 6, 8, 9], [10, 11, 12, 13], [1, 3, 4, 6], [14, 15, 16, 17], [18, 19, 0, 1]]
+    for number, members in enumerate(rows, start=1):
+        task, count = data.task[members], len(TASKS)
+        yield Step(
+            number=number,
+            epoch=0,
+            ends_epoch=False,
+            rows=[np.array([i]) for i in members],
+            tokens=np.bincount(task, data.counting[members], count).astype(float),
+            samples=np.bincount(task, minlength=count).astype(float),
+        )
+
+
+def train(name, loss, processes, micro):
+    """Weights of every step [steps, tasks], and the parameters at the end; the same in every process."""
+
+    def work(process):
+        model, data = process.wrap(Unigram()), samples(20, 0)
+        objective = Objective(plugins.build("loss", loss, {}, TASKS), len(TASKS))
+        passes = Passes(process, micro, 8, 0)
+        validator = Validator(samples(15, 1), len(TASKS), passes, torch.float64)
+        component = ADAPTIVE[name]
+        balancing = Balancing(
+            plugins.build("balancer", component["name"], component.get("options", {}), TASKS),
+            len(TASKS),
+            lambda turn, number: validator.minibatch(model, objective, turn, number),
+        )
+        mode = plugins.build("tokenization-mode", "dynamic-padding", {})
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
+        runner = StepRunner(model, data, mode, objective, balancing, optimizer, passes, None)
+        weights = []
+        for step in steps(data):
+            balancing.begin(step.number)
+            result = runner(step, 1.0, Meter(len(TASKS), torch.device("cpu"), torch.float64))
+            balancing.end(step.number, result.task_losses, result.again)
+            weights.append(result.weights)
+        return torch.stack(weights), model.scores.detach()
+
+    every = in_threads(processes, work)
+    for weights, scores in every[1:]:
+        assert torch.equal(weights, every[0][0])
+        torch.testing.assert_close(scores, every[0][1])
+    return every[0]
+
+
+@pytest.mark.parametrize("loss", ["token-balanced", "task-focal"])
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_one_process_of_four_micro_batches_two_of_two_and_four_of_one(name, loss):
+    weights, scores = train(name, loss, 1, ROWS)  # all at once: no first pass
+    assert (weights[-1] - 1).abs().max() > 1e-3, "they move"
+    for processes, micro in ((1, 1), (2, 1), (4, 1)):
+        other_weights, other_scores = train(name, loss, processes, micro)
+        torch.testing.assert_close(other_weights, weights, rtol=1e-10, atol=0)
+        torch.testing.assert_close(other_scores, scores, rtol=1e-10, atol=0)

@@ -1,0 +1,58 @@
+"""Uncertainty weighting against torch's own Adam on the objective, and against TorchJD's."""
+
+import pytest
+import torch
+from torchjd.scalarization import UW
+
+from mftkit import plugins
+from mftkit.training.objective import normalise
+from recorded_losses import recorded, tasks
+
+
+def build(count, **options):
+    return plugins.build("balancer", "uncertainty", options, tasks(count))
+
+
+def test_the_log_variances_are_those_of_the_objective_trained_by_adam():
+    balancer = build(4, learning_rate=0.05)
+    s = torch.zeros(4, dtype=torch.float64, requires_grad=True)
+    adam = torch.optim.Adam([s], lr=0.05)
+    for step, losses in enumerate(recorded(80, 4), start=1):
+        torch.testing.assert_close(balancer.weights(), torch.softmax(-s.detach(), 0))
+        adam.zero_grad()
+        (torch.exp(-s) * losses + s).sum().backward()
+        adam.step()
+        balancer.observe(step, losses, None)
+    torch.testing.assert_close(balancer.memory["log_variance"], s.detach())
+
+
+def test_the_weights_are_torchjds():
+    """Its objective is half of this one, which Adam does not see but for its epsilon."""
+    balancer, reference = build(3), UW(3).double()
+    adam = torch.optim.Adam(reference.parameters(), lr=0.01)
+    for step, losses in enumerate(recorded(80, 3), start=1):
+        values = losses.clone().requires_grad_()
+        total = reference(values)
+        adam.zero_grad()
+        total.backward()
+        torch.testing.assert_close(normalise(balancer.weights()), normalise(values.grad), rtol=1e-6, atol=0)
+        adam.step()
+        balancer.observe(step, losses, None)
+
+
+def test_at_rest_a_weight_is_one_over_the_loss():
+    balancer = build(3, learning_rate=0.1)
+    losses = torch.tensor([0.5, 2.0, 4.0], dtype=torch.float64)
+    for step in range(1, 400):
+        balancer.observe(step, losses, None)
+    assert normalise(balancer.weights()).tolist() == pytest.approx(normalise(1 / losses).tolist(), rel=1e-3)
+
+
+def test_an_absent_task_keeps_its_own_and_the_others_do_not_notice():
+    both, one = build(2), build(1)
+    history = recorded(60, 2, absent=0.5)
+    for step, losses in enumerate(history, start=1):
+        both.observe(step, losses, None)
+        if not losses[1].isnan():
+            one.observe(step, losses[1:], None)
+    assert both.memory["log_variance"][1] == one.memory["log_variance"][0] != 0

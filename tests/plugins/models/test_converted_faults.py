@@ -1,0 +1,185 @@
+"""What cannot be converted is told in one message that names it, and the way out."""
+
+import json
+import pickle
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+import mftkit
+from checkpoints import CHECKPOINTS, read
+from mftkit.cli import main
+from original_models import write_original
+from small_runs import rows, write_rows
+
+
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of a checkpoint with other config keys; None takes a key away."""
+
+    def copy(name, **changes):
+        directory = tmp_path / name
+        shutil.copytree(CHECKPOINTS / name, directory)
+        config = read(name, "config.json") | changes
+        (directory / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v is not None}))
+        return directory
+
+    return copy
+
+
+def refused(directory):
+    with pytest.raises(mftkit.MftError) as told:
+        mftkit.load_model(directory)
+    return str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "value"),
+    [
+        ("chatglm2", "add_bias_linear", True),
+        ("chatglm2", "rmsnorm", False),
+        ("chatglm2", "post_layer_norm", False),
+        ("chatglm2", "apply_residual_connection_post_layernorm", True),
+        ("chatglm2", "pre_seq_len", 128),
+        ("qwen1", "no_bias", False),
+        ("qwen1", "rotary_pct", 0.5),
+        ("qwen1", "scale_attn_weights", False),
+        ("baichuan2-7b", "tie_word_embeddings", True),
+        ("baichuan2-7b", "rope_scaling", {"type": "linear", "factor": 2.0}),
+        ("aquila2", "attention_bias", True),
+    ],
+)
+def test_what_cannot_be_represented_is_refused_by_name(copied, name, key, value):
+    assert f"config.json: {key}: {value!r} cannot be represented: " in refused(copied(name, **{key: value}))
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("chatglm2", "num_layers"),
+        ("chatglm2", "layernorm_epsilon"),
+        ("chatglm2", "kv_channels"),
+        ("qwen1", "rotary_emb_base"),
+        ("qwen1", "seq_length"),
+        ("baichuan2-13b", "rms_norm_eps"),
+        ("aquila2", "intermediate_size"),
+    ],
+)
+def test_a_missing_key_is_named(copied, name, key):
+    assert f"config.json has no {key}, which " in refused(copied(name, **{key: None}))
+
+
+def test_wrong_values_are_named(copied):
+    assert "num_layers: '2' must be a whole number above 0" in refused(copied("chatglm2", num_layers="2"))
+    assert "times 4 heads is not hidden_size 64" in refused(copied("qwen1", kv_channels=8))
+    assert "not a multiple of the number of attention heads" in refused(
+        copied("baichuan-7b", num_attention_heads=7)
+    )
+
+
+def test_quantised_weights_and_another_architecture_under_the_name(copied):
+    assert "holds quantised weights" in refused(copied("chatglm2", quantization_bit=4))
+    assert "holds quantised weights" in refused(copied("qwen1", quantization_config={"bits": 4}))
+    assert "first ChatGLM-6B" in refused(copied("chatglm3", position_encoding_2d=True))
+
+
+def test_shapes_that_do_not_fit_are_named(copied):
+    told = refused(copied("chatglm2", multi_query_group_num=4))
+    assert (
+        "of a shape that config.json does not give: model.layers.0.self_attn.k_proj.bias ((128,) for (64,))"
+        in told
+    )
+    told = refused(copied("qwen1", intermediate_size=100))
+    assert "model.layers.0.mlp.down_proj.weight ((64, 96) for (64, 50))" in told
+    assert "has no place for: model.layers.1." in refused(copied("aquila2", num_hidden_layers=1))
+
+
+def test_weights_that_lack_or_are_too_many(copied):
+    directory = copied("baichuan2-7b")
+    weights = load_file(directory / "model.safetensors")
+    packed = weights.pop("model.layers.0.self_attn.W_pack.weight")
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    assert "lacks weights that the model needs: model.layers.0.self_attn.k_proj.weight" in refused(directory)
+    weights |= {"model.layers.0.self_attn.W_pack.weight": packed, "strange": torch.ones(1)}
+    save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
+    assert refused(directory).endswith("has weights that the model has no place for: strange")
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_shard_that_is_missing_or_cut_off_is_named(tmp_path, pickled):
+    directory = write_original(tmp_path / "it", read("chatglm2", "config.json"), shards=3, pickled=pickled)
+    name = "pytorch_model-00002-of-00003.bin" if pickled else "model-00002-of-00003.safetensors"
+    whole = (directory / name).read_bytes()
+    (directory / name).write_bytes(whole[: len(whole) // 2])
+    assert refused(directory).endswith(f"cannot be loaded: {name}: cut off or damaged; fetch it again")
+    (directory / name).unlink()
+    assert f"{name}" in refused(directory)
+
+
+def test_code_in_a_pytorch_file_is_not_run(tmp_path):
+    class Strange:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    directory = tmp_path / "it"
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps(read("chatglm2", "config.json")))
+    torch.save({"a": Strange()}, directory / "pytorch_model.bin", pickle_module=pickle)
+    assert "holds more than tensors" in refused(directory)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_no_tokenizer_files_are_no_tokenizer(copied):
+    for name, file in (
+        ("chatglm2", "tokenizer.model"),
+        ("qwen1", "qwen.tiktoken"),
+        ("baichuan2-7b", "tokenizer.model"),
+    ):
+        directory = copied(name)
+        (directory / file).unlink()
+        assert mftkit.load_model(directory)[1] is None
+
+
+def test_broken_tokenizer_files_are_named(copied):
+    glm, qwen = copied("chatglm2"), copied("qwen1")
+    whole = (glm / "tokenizer.model").read_bytes()
+    for damaged, told in ((whole[:3000], "it is no sentencepiece model"), (b"", "it has no pieces")):
+        (glm / "tokenizer.model").write_bytes(damaged)
+        assert refused(glm).endswith(f"tokenizer.model cannot be read: {told}")
+    (glm / "tokenizer.model").write_bytes(whole)
+    (glm / "tokenizer_config.json").write_text("{")
+    assert "tokenizer_config.json: Expecting" in refused(glm)
+    ranks = (qwen / "qwen.tiktoken").read_text()
+    (qwen / "qwen.tiktoken").write_text(ranks + "oops")
+    assert "qwen.tiktoken:407: no token in base64 with its rank" in refused(qwen)
+
+
+def test_a_vocabulary_larger_than_the_embedding(tmp_path):
+    directory = write_original(tmp_path / "it", read("chatglm2", "config.json") | {"padded_vocab_size": 400})
+    shutil.copy(CHECKPOINTS / "chatglm2" / "tokenizer.model", directory)
+    assert "ids reach 484, but the model's embedding has 400 rows" in refused(directory)
+
+
+def test_an_unknown_type_with_code_of_its_own(copied):
+    told = refused(copied("chatglm2", model_type="other"))
+    assert "code of its own, which is not run unasked: set model.trust_remote_code" in told
+    assert "no installed adapter knows model type 'other'" in refused(
+        copied("chatglm3", model_type="other", auto_map=None)
+    )
+
+
+def test_a_run_is_refused_before_the_tokenizer_is_asked_for(copied, tmp_path, capsys):
+    write_rows(tmp_path / "rows.jsonl", rows("task", 20))
+    spec = {
+        "name": "refused",
+        "model": {"path": str(copied("chatglm2", model_type="other"))},
+        "tasks": [{"name": "task", "train": ["rows.jsonl"]}],
+    }
+    (tmp_path / "spec.json").write_text(json.dumps(spec))
+    assert main(["run", str(tmp_path / "spec.json")]) == 2
+    told = capsys.readouterr().err
+    assert "which is not run unasked: set model.trust_remote_code to true if you trust it" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "runs").exists()

@@ -1,0 +1,205 @@
+"""Converted checkpoints against what the families' own code gave for them."""
+
+import json
+import logging
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+import mftkit
+from checkpoints import CHECKPOINTS, FAMILIES, WITH_TOKENIZER, read
+from mftkit_registry import MftWarning
+from original_models import original_logits
+
+BOUND = 2e-5
+"""A right conversion is off by 1e-5 at most, a wrong norm epsilon by 1e-3."""
+
+
+def off(given, wanted, mask=None):
+    difference = (given - wanted).abs()
+    return float((difference if mask is None else difference[mask.bool()]).max())
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def case(request):
+    model, tokenizer = mftkit.load_model(CHECKPOINTS / request.param)
+    return request.param, model, tokenizer, load_file(CHECKPOINTS / request.param / "expected.safetensors")
+
+
+def test_logits_states_and_loss_are_the_originals(case):
+    name, model, tokenizer, expected = case
+    assert type(model).__name__ == FAMILIES[name]
+    assert (tokenizer is not None) == (name in WITH_TOKENIZER)
+    ids = expected["input_ids"]
+    with torch.no_grad():
+        outputs = model(input_ids=ids, labels=ids, output_hidden_states=True)
+    assert off(outputs.logits, expected["logits"]) < BOUND
+    assert off(outputs.hidden_states[1], expected["layer0_output"]) < BOUND
+    assert off(outputs.hidden_states[-1], expected["last_hidden_state"]) < BOUND
+    assert float(outputs.loss) == pytest.approx(float(expected["loss"]), abs=1e-5)
+
+
+def test_padded_rows_are_the_originals(case):
+    _, model, _, expected = case
+    for side in ("right_padded", "left_padded"):
+        given = {k.partition(".")[2]: v for k, v in expected.items() if k.startswith(f"{side}.")}
+        if not given:
+            continue
+        wanted = given.pop("logits")
+        with torch.no_grad():
+            logits = model(**given).logits
+        assert off(logits, wanted, given["attention_mask"]) < BOUND
+
+
+def test_the_reference_that_other_shapes_are_tried_against_is_right(case):
+    name, _, _, expected = case
+    assert off(original_logits(CHECKPOINTS / name, expected["input_ids"]), expected["logits"]) < BOUND
+
+
+def test_a_cache_changes_nothing(case):
+    _, model, _, expected = case
+    ids = expected["right_padded.input_ids"].flip(1)  # padded on the left
+    mask = expected["right_padded.attention_mask"].flip(1)
+    with torch.no_grad():
+        whole = model(input_ids=ids, attention_mask=mask, use_cache=False).logits
+        past, parts = None, []
+        for start, end in ((0, 16), (16, 17), (17, 24)):
+            step = model(
+                input_ids=ids[:, start:end],
+                attention_mask=mask[:, :end],
+                past_key_values=past,
+                use_cache=True,
+            )
+            past = step.past_key_values
+            parts.append(step.logits)
+    assert off(torch.cat(parts, 1), whole, mask) < BOUND
+    made = model.generate(
+        ids, attention_mask=mask, max_new_tokens=3, do_sample=False, eos_token_id=None, pad_token_id=0
+    )
+    with torch.no_grad():
+        for row, (made_ids, kept) in enumerate(zip(made, mask, strict=True)):
+            alone = made_ids[int((kept == 0).sum()) :]
+            choices = model(input_ids=alone[None], use_cache=False).logits[0, -4:-1].argmax(-1)
+            assert choices.tolist() == alone[-3:].tolist(), row
+
+
+def test_what_is_saved_needs_no_mftkit(case, tmp_path):
+    name, model, tokenizer, expected = case
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert config["architectures"] == [FAMILIES[name]]
+    assert "auto_map" not in config
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path)
+    again, _ = mftkit.load_model(tmp_path)
+    ids = expected["input_ids"]
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits
+        assert torch.equal(again(input_ids=ids).logits, logits)
+        apart = off(plain(input_ids=ids).logits, logits)
+    # A plain Llama has no ALiBi: the docs say what it needs.
+    assert apart > 0.1 if name == "baichuan2-13b" else apart == 0
+    if tokenizer is not None:
+        tokenizer.save_pretrained(tmp_path)
+        _check_texts(
+            name, AutoTokenizer.from_pretrained(tmp_path), split_special_tokens="glm" in name or "gee" in name
+        )
+
+
+@pytest.mark.parametrize("name", WITH_TOKENIZER)
+def test_tokens_are_the_originals(name):
+    _, tokenizer = mftkit.load_model(CHECKPOINTS / name)
+    _check_texts(name, tokenizer)
+    info = read(name, "expected_tokenizer_info.json")
+    assert len(tokenizer) == tokenizer.vocab_size == info["vocab_size"]
+    assert tokenizer.padding_side == info["padding_side"]
+    for key in ("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id"):
+        assert getattr(tokenizer, key) == info.get(key, getattr(tokenizer, key)), key
+    special = info.get("special_ids", {})
+    assert {token: tokenizer.convert_tokens_to_ids(token) for token in special} == special
+    for case in info.get("no_special_parsing", []):
+        assert tokenizer(case["text"], split_special_tokens=True).input_ids == case["ids"]
+    if pair := info.get("pair"):
+        assert tokenizer(*pair["texts"]).input_ids == pair["ids"]
+    if padded := info.get("padded_batch"):
+        made = tokenizer(padded["texts"], padding=True)
+        assert made.input_ids == padded["input_ids"]
+        assert made.attention_mask == padded["attention_mask"]
+
+
+def _check_texts(name, tokenizer, **options):
+    cases = read(name, "expected_tokenization.json")
+    assert len(cases) > 10
+    for case in cases:
+        text = case["text"]
+        assert tokenizer(text, **options).input_ids == case["ids"], text
+        assert tokenizer(text, add_special_tokens=False, **options).input_ids == case["ids_plain"], text
+        assert tokenizer.decode(case["ids_plain"]) == case["decoded_plain"], text
+
+
+@pytest.mark.parametrize("name", ["chatglm2", "chatglm3", "codegeex2"])
+def test_chat_prompts_are_the_originals(name, tmp_path):
+    _, tokenizer = mftkit.load_model(CHECKPOINTS / name)
+    chat = read(name, "expected_tokenizer_info.json")["chat"]
+    turns = chat["history"]
+    if isinstance(turns[0], list):  # rounds
+        turns = [
+            {"role": r, "content": c}
+            for pair in turns
+            for r, c in zip(("user", "assistant"), pair, strict=True)
+        ]
+        assert tokenizer(chat["prompt"]).input_ids == chat["ids"]
+    turns = [*turns, {"role": "user", "content": chat["query"]}]
+    tokenizer.save_pretrained(tmp_path)
+    for each in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
+        assert each.apply_chat_template(turns, add_generation_prompt=True)["input_ids"] == chat["ids"]
+    # Afterwards text is text again; and a word that has a command in it always was.
+    assert (
+        tokenizer.convert_tokens_to_ids("sop") not in tokenizer("a sop", add_special_tokens=False).input_ids
+    )
+    assert each.convert_tokens_to_ids("eop") not in each("people", add_special_tokens=False).input_ids
+
+
+def test_chatml_of_qwen():
+    _, tokenizer = mftkit.load_model(CHECKPOINTS / "qwen1")
+    turns = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": "yes"},
+        {"role": "user", "content": "so?"},
+    ]
+    assert tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) == (
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nhi<|im_end|>\n"
+        "<|im_start|>assistant\nyes<|im_end|>\n<|im_start|>user\nso?<|im_end|>\n<|im_start|>assistant\n"
+    )
+
+
+def test_qwen_beyond_its_length_is_as_in_training_and_told():
+    model, tokenizer = mftkit.load_model(CHECKPOINTS / "qwen1")
+    assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids(
+        ["<|endoftext|>", "<|im_end|>"]
+    )
+    expected = load_file(CHECKPOINTS / "qwen1" / "expected.safetensors")
+    ids = expected["long.input_ids"]
+    with torch.no_grad():
+        model(input_ids=ids[:, :64])
+        with pytest.warns(MftWarning, match="more than seq_length 64 tokens"):
+            logits = model(input_ids=ids).logits
+        model(input_ids=ids)  # told once
+        model.train()
+        assert off(model(input_ids=ids).logits, expected["long.logits_train_mode"]) < BOUND
+    assert off(logits, expected["long.logits_train_mode"]) < BOUND
+
+
+def test_nothing_of_a_conversion_is_left_behind(caplog):
+    """A native Llama loads as ever after a Baichuan, and a Baichuan after that."""
+    caplog.set_level(logging.WARNING)
+    first, _ = mftkit.load_model(CHECKPOINTS / "baichuan2-13b")
+    plain, _ = mftkit.load_model(CHECKPOINTS / "aquila2")
+    second, _ = mftkit.load_model(CHECKPOINTS / "baichuan-7b")
+    assert type(first) is type(plain) is type(second)
+    assert not plain.model._forward_pre_hooks
+    assert not second.model._forward_pre_hooks
+    expected = load_file(CHECKPOINTS / "aquila2" / "expected.safetensors")
+    with torch.no_grad():
+        assert off(plain(input_ids=expected["input_ids"]).logits, expected["logits"]) < BOUND

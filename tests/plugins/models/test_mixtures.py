@@ -11,12 +11,19 @@ from mftkit.testing.tiny import from_random
 from mftkit.training.collate import collate
 from mftkit.training.scoring import ScoringModel
 
-CASES = [("mixtral", 0), ("qwen", 2), ("qwen", 3), ("deepseek", 0), ("deepseek", 1)]
+CASES = [
+    ("mixtral", "mixtral"),
+    ("qwen", "qwen2_moe"),
+    ("qwen", "qwen3_moe"),
+    ("deepseek", "deepseek_v2"),
+    ("deepseek", "deepseek_v3"),
+]
 
 
 def made(name, which, **options):
     adapter = plugins.build("model-adapter", name, options)
-    return adapter, from_random(adapter, dict(adapter.families[which].config))
+    [config] = [dict(row.config) for row in adapter.families if row.config["model_type"] == which]
+    return adapter, from_random(adapter, config)
 
 
 def packed(model):
@@ -35,7 +42,7 @@ def test_the_loss_is_the_one_of_transformers(name, which):
     assert float(ours.detach()) == pytest.approx(0.01 * float(plain.detach()), rel=1e-5)
 
 
-@pytest.mark.parametrize(("which", "coefficient"), [(0, 0.5), (1, 0.25)])
+@pytest.mark.parametrize(("which", "coefficient"), [("deepseek_v2", 0.5), ("deepseek_v3", 0.25)])
 def test_deepseeks_loss_is_the_papers_for_each_sample(which, coefficient):
     """Sample by sample in plain loops: sum_e f_e P_e over the layers with experts."""
     adapter, model = made("deepseek", which, router_loss=coefficient)
@@ -49,7 +56,9 @@ def test_deepseeks_loss_is_the_papers_for_each_sample(which, coefficient):
         handle.remove()
         logits, _, chosen = given[0]
         shares = (
-            logits.softmax(-1) if which == 0 else logits.sigmoid() / logits.sigmoid().sum(-1, keepdim=True)
+            logits.softmax(-1)
+            if which == "deepseek_v2"
+            else logits.sigmoid() / logits.sigmoid().sum(-1, keepdim=True)
         )
         tokens, experts = shares.shape
         total = 0.0
@@ -69,7 +78,7 @@ def test_a_coefficient_of_0_leaves_it_out_and_tells(name, which):
 
 
 def test_a_model_without_experts_has_none():
-    adapter, model = made("qwen", 0)
+    adapter, model = made("qwen", "qwen2")
     assert adapter.auxiliary_loss(adapter.outputs(model, packed(model)[0])) is None
     assert adapter.lora_parameters(model) == adapter.notes(model) == []
 
@@ -85,13 +94,13 @@ def test_lora_adapts_experts_where_it_can_and_routers_never(name, which, dropout
     assert any(".experts" in place for place in places) == (dropout == 0)
     assert not [place for place in places if place.endswith(("gate", "router"))]
     shared = any("shared_expert" in place for place in places)
-    assert shared == ((name == "deepseek" and dropout == 0) or (name, which) == ("qwen", 2))
+    assert shared == ((name == "deepseek" and dropout == 0) or which == "qwen2_moe")
     told = " ".join(tuning.notes(tuned))
     assert ("leaves the experts" in told) == (dropout > 0)
 
 
 def test_the_loss_and_its_gradient_are_the_same_with_recomputed_activations():
-    adapter, model = made("mixtral", 0)
+    adapter, model = made("mixtral", "mixtral")
     batch, _ = packed(model)
     results = []
     for recomputed in (False, True):

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mftkit import plugins
 from mftkit.interfaces.tokenization import MicroBatch, Sample
+from mftkit.kinds import TOKENIZATION_MODE
 from mftkit.models.conditions import enlarged, evaluation, half_precision, short_window, without_flash
 from mftkit.models.config import reason
 from mftkit.models.native import attention_of
@@ -54,7 +56,7 @@ def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
         fit = " or ".join(adapter.isolating_attentions)
         way = f"set model.attention to {fit}, or " if fit else ""
         raise MftError(
-            _leak(model, f"attention {attention} is not known to keep them apart") + way + _ONE_A_ROW
+            _leak(model, f"attention {attention} is not known to keep them apart") + way + _one_a_row()
         )
     rows = _row(model, LENGTHS, rows=2)
     alone = _row(model, LENGTHS[1:], first=LENGTHS[0])
@@ -65,21 +67,34 @@ def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
             with torch.no_grad():
                 expected = adapter.hidden_states(model, alone)[0]
         except (TypeError, ValueError) as error:  # a decoder that takes no position_ids
-            raise MftError(_leak(model, str(error)) + _ONE_A_ROW) from error
+            raise MftError(_leak(model, str(error)) + _one_a_row()) from error
     if leaked > 0:
         raise MftError(
-            _leak(model, f"with attention {attention}, samples of one row see each other") + _ONE_A_ROW
+            _leak(model, f"with attention {attention}, samples of one row see each other") + _one_a_row()
         )
     last = hidden.detach()[-1, LENGTHS[0] :].double()
     difference = (last - expected.double()).norm(dim=-1) / expected.double().norm(dim=-1)
     # The median over tokens: in low precision a router may send single tokens elsewhere.
     if difference.median() > _tolerance(0.06 if flash else 1e-3, hidden):
-        raise MftError(_leak(model, "a sample's states depend on where in the row it lies") + _ONE_A_ROW)
+        raise MftError(_leak(model, "a sample's states depend on where in the row it lies") + _one_a_row())
 
 
-_ONE_A_ROW = (
-    "use a tokenization mode that puts one sample in a row, or lets the samples of a row see each other"
-)
+def _one_a_row() -> str:
+    """The way out, with the names of the modes that put one sample in a row by default."""
+    names = []
+    for name in plugins.registry().names(TOKENIZATION_MODE.name):
+        try:
+            mode = plugins.build(TOKENIZATION_MODE.name, name, {})
+            layout = mode.layout(np.array([1, 1]), np.array([0, 0]), np.array([0, 1]), 8)
+        except Exception:  # a stranger's mode that breaks is nothing to propose
+            continue
+        if len(layout.offsets) == 3:
+            names.append(name)
+    shown = f" ({', '.join(names)})" if names else ""
+    return (
+        f"use a tokenization mode that puts one sample in a row{shown}, or lets the samples of a row see each other "
+        '(an option of a mode that packs: "attention": "shared")'
+    )
 
 
 def full_logits(head: Head, hidden: Tensor) -> Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from filelock import FileLock, Timeout
@@ -17,8 +19,6 @@ from mftkit.training.metrics import MetricsFile
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mftkit.spec import Spec
 
 OURS = (
@@ -47,8 +47,11 @@ class RunDirectory:
         self.best = path / "best"
         self.base, self._staged = path / "base", path / ".base"
         self._lock = FileLock(path / ".lock")
+        self._made = False
+        """Whether the directory was not there before."""
 
     def __enter__(self) -> Self:
+        self._made = not self.path.exists()
         with disk_errors(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         try:
@@ -59,8 +62,18 @@ class RunDirectory:
             ) from None
         return self
 
-    def __exit__(self, *_error: object) -> None:
+    def __exit__(self, *error: object) -> None:
+        if self._made and error[0] is not None:
+            self._leave_nothing()
         self._lock.release()
+
+    def _leave_nothing(self) -> None:
+        """Take away a directory in which a run never began; the lock is held meanwhile, and none waits for it."""
+        lock = Path(self._lock.lock_file)
+        with suppress(OSError):
+            if [entry.name for entry in self.path.iterdir()] == [lock.name]:
+                lock.unlink()
+                self.path.rmdir()
 
     def end(self) -> dict[str, Any] | None:
         """The last line of a run that has ended, else None."""

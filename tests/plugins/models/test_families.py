@@ -6,6 +6,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from mftkit import LoadRequest, MftError, load_model
 from mftkit.models import select_adapter
+from mftkit.reporter import Reporter
 from mftkit_plugins.models.huggingface import HuggingFace
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.models.qwen import Qwen
@@ -114,3 +115,15 @@ def test_a_random_start_has_the_families_class():
     assert type(model).__name__ == "Qwen3ForCausalLM"
     assert tokenizer is None
     assert json.loads(model.config.to_json_string())["model_type"] == "qwen3"
+
+
+def test_the_fallback_is_told_by_name():
+    heard = []
+    reporter = Reporter()
+    reporter.note = heard.append
+    select_adapter({"model_type": "bloom"}, reporter=reporter)
+    select_adapter({"model_type": "llama"}, reporter=reporter)
+    [told] = heard
+    assert told.startswith(
+        "model.adapter: no installed adapter knows model type 'bloom': huggingface, the fallback"
+    )

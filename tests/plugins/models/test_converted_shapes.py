@@ -1,6 +1,8 @@
 """Converted checkpoints of shapes that no fixture has, against the arithmetic written once more."""
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -113,3 +115,37 @@ def test_a_static_cache_may_be_longer_than_the_text(tmp_path):
             model(input_ids=part, past_key_values=cache, use_cache=True).logits for part in ids.split(6, 1)
         ]
         assert (torch.cat(parts, 1) - model(input_ids=ids).logits).abs().max() < 2e-5
+
+
+def test_what_the_docs_say_a_plain_llama_needs(tmp_path, monkeypatch):
+    write_original(tmp_path / "it", CASES["second-13b-six-heads"])
+    model, _ = mftkit.load_model(tmp_path / "it")
+    model.save_pretrained(tmp_path / "model")
+    document = (Path(__file__).parents[3] / "docs" / "converted.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"^```python\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    made = {}
+    exec(code, made)
+    with torch.no_grad():
+        assert (model(input_ids=made["ids"]).logits - made["logits"]).abs().max() < 2e-5
+
+
+def test_four_bits_come_with_the_loader(tmp_path):
+    """Straight from an original, q, k and v quantised each by itself."""
+    from transformers import BitsAndBytesConfig
+
+    write_original(
+        tmp_path / "it", glm(hidden_size=64, num_attention_heads=4, kv_channels=16, multi_query_group_num=2)
+    )
+    config = read_config(str(tmp_path / "it"))
+    _, adapter = select_adapter(config)
+    four = {"quantization_config": BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4")}
+    request = LoadRequest(str(tmp_path / "it"), config, torch.float32, "auto", load_options=four)
+    model, _ = adapter.load(request)
+    model.train()
+    ids = torch.arange(30)[None]
+    wanted = original_logits(tmp_path / "it", ids)
+    with torch.no_grad():
+        found = model(input_ids=ids).logits
+    assert type(model.model.layers[0].self_attn.k_proj).__name__ == "Linear4bit"
+    assert torch.corrcoef(torch.stack([found.flatten(), wanted.flatten()]))[0, 1] > 0.9

@@ -1,0 +1,36 @@
+"""Training data with ChatGLM's tokenizer: a beginning of two tokens, and commands that are also parts of words."""
+
+import mftkit
+from checkpoints import CHECKPOINTS
+from mftkit.data.chat import chat_format
+from mftkit.data.encoding import Encoder
+from mftkit.data.rows import Conversation, Turn
+
+MASK, SOP, USER, EOP = 481, 483, 486, 484
+
+
+def test_a_text_begins_as_the_tokenizer_begins_it_and_that_does_not_count():
+    _, tokenizer = mftkit.load_model(CHECKPOINTS / "chatglm2")
+    encoded = Encoder(tokenizer).encode_texts(["people [gMASK]"])
+    tokens = encoded.tokens.tolist()
+    assert tokens == [*tokenizer("people [gMASK]").input_ids, tokenizer.eos_token_id]
+    assert tokens[:2] == [MASK, SOP]
+    assert encoded.spans.tolist() == [2, len(tokens)]
+
+
+def test_contents_are_tokenised_as_the_template_is_and_never_become_commands():
+    _, tokenizer = mftkit.load_model(CHECKPOINTS / "chatglm3")
+    chat = chat_format("auto", None, tokenizer)
+    encoder = Encoder(tokenizer, chat.control_texts())
+
+    def tokens(question):
+        turns = (Turn("user", question), Turn("assistant", "yes"))
+        return encoder.encode([chat.render(Conversation(turns)).segments]).tokens.tolist()
+
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "people"}], add_generation_prompt=True
+    )
+    assert tokens("people")[: len(prompt["input_ids"])] == prompt["input_ids"]
+    assert EOP not in tokens("people")
+    looking = tokens("a sop <|user|> [gMASK]")
+    assert [looking.count(command) for command in (MASK, SOP, USER)] == [1, 1, 1]

@@ -25,7 +25,7 @@ def read(path: Path, content: bytes) -> list[tuple[int, Any]]:
     [
         ("a.jsonl", LINES, [1, 2]),
         ("a.jsonl", b"\xef\xbb\xbf\n" + LINES.replace(b"\n", b"\r\n\r\n").rstrip(), [2, 4]),
-        ("a.JSONL.gz", gzip.compress(LINES), [1, 2]),
+        ("a.JSONL.gz", gzip.compress(LINES, mtime=0), [1, 2]),
         ("a.json", LINES, [1, 2]),
         ("a.json", json.dumps(ROWS, indent=1).encode(), [2, 6]),
         ("a.json", b"\xef\xbb\xbf \n" + json.dumps(ROWS).encode() + b"\n", [2, 2]),
@@ -49,15 +49,26 @@ def test_parquet_rows_are_numbered_and_without_nulls(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.jsonl.gz", gzip.compress(LINES * 2000)[:-4], ":4001: the gzip file is damaged"),
+        ("a.jsonl.gz", gzip.compress(LINES * 2000, mtime=0)[:-4], ":4001: the gzip file is damaged"),
         ("a.jsonl.gz", LINES, ":1: the gzip file is damaged or no gzip file"),
-        ("a.jsonl", gzip.compress(LINES), ":1: not UTF-8: these are gzip bytes"),
+        ("a.jsonl", gzip.compress(LINES, mtime=0), ":1: not UTF-8: these are gzip bytes"),
         ("a.json", b"[\n{},\n{]", ":3: not valid JSON"),
         ("a.json", b"[\n{},\n{}", ":3: the JSON array does not end"),
         ("a.json", b"[\n{},\n]", ":2: not valid JSON: the elements"),
         ("a.json", b"[\n{}\n{}]", ":3: not valid JSON: the elements"),
         ("a.json", b"[{}] {}", ":1: there is more after"),
         ("a.json", b"[\n{},\n{\xff}]", ":3: not UTF-8"),
+    ],
+    ids=[
+        "gz cut short",
+        "jsonl named gz",
+        "gz named jsonl",
+        "bad element",
+        "no end",
+        "comma before the end",
+        "no comma",
+        "more after the end",
+        "not utf-8",
     ],
 )
 def test_a_file_of_which_nothing_more_can_be_read(

@@ -2,28 +2,14 @@
 
 import gzip
 import json
-import os
 import re
-from pathlib import Path
 
 import pytest
 
 import mftkit
+from references import HUMANEVAL, OTHER, PROBLEM, humaneval
 from renaming import renamed, respaced, without_docstrings
 
-SHARED = Path(os.environ.get("MFT_SHARED") or Path(__file__).parents[3].parent / "shared")
-HUMANEVAL = SHARED / "data" / "humaneval" / "HumanEval.jsonl.gz"
-
-PROBLEM = {
-    "task_id": "Own/0",
-    "prompt": 'from typing import List\n\n\ndef spread(levels: List[float], step: float) -> int:\n    """ Count how many of the water levels lie further than a step from the level right before them,\n    the first one being left out.\n    >>> spread([1.0, 2.0, 5.0], 1.5)\n    1\n    """\n',
-    "canonical_solution": "    count = 0\n    for earlier, later in zip(levels, levels[1:]):\n        if abs(later - earlier) > step:\n            count += 1\n    return count\n",
-}
-OTHER = {
-    "task_id": "Own/1",
-    "prompt": 'def fold(text: str, width: int) -> list:\n    """ Cut a text into lines of at most width characters, never within a word, and give them as a list.\n    """\n',
-    "canonical_solution": "    lines = ['']\n    for word in text.split():\n        longer = f'{lines[-1]} {word}'.strip()\n        if len(longer) <= width:\n            lines[-1] = longer\n        else:\n            lines.append(word)\n    return lines\n",
-}
 INNOCENT = [
     ("Write a function that adds two numbers.", "def add(a, b):\n    return a + b\n"),
     ("Count the words of a text.", "```python\ndef count(text):\n    return len(text.split())\n```"),
@@ -133,7 +119,7 @@ def test_another_content_of_the_references_is_another_version(tmp_path):
 
 @pytest.mark.skipif(not HUMANEVAL.exists(), reason="HumanEval (../shared/data/humaneval) is not here")
 def test_humaneval_is_caught_as_it_is_laid_out_and_named_anew(pass_through):
-    problems = list(map(json.loads, gzip.decompress(HUMANEVAL.read_bytes()).splitlines()))
+    problems = humaneval()
     assert len(problems) == 164
     rows, innocent = [], [pair(*text) for text in INNOCENT]
     for problem in problems:

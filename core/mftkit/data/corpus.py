@@ -225,4 +225,4 @@ class _Preparation:
 
 def _chosen(table: Table, fraction: float) -> NDArray[np.bool_]:
     split = held_out_groups if table.facts["grouped"] else held_out
-    return split(table.digests, fraction)
+    return split(table.sides, fraction)

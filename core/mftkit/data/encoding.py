@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same rows give another table (tokens, spans, columns): caches made before are then made anew."""
 
 _ANCHOR = "\n"

@@ -27,6 +27,8 @@ class Row(NamedTuple):
     line: int
     content: Conversation | Text
     digest: bytes
+    """sha256 of task and content."""
+    side: bytes
     """sha256 that decides the side of the split: of task and content, or of the row's group."""
     weight: float
     """What its tokens are multiplied by in the loss."""
@@ -94,7 +96,7 @@ def read_rows(
 ) -> Iterator[Row]:
     """The good rows of all sources in order; what else is found goes to ``findings``.
 
-    With ``groups``, a row's key "group" (a string) takes the place of its content in the digest. Raises
+    With ``groups``, a row's key "group" (a string) decides its side of the split in place of its content. Raises
     RowError for a bad row unless these are skipped.
     """
     for source, origin in enumerate(sources):
@@ -121,10 +123,10 @@ def _row(source: int, numbered: Numbered, task: str, row_format: RowFormat, grou
     if isinstance(numbered.value, BadRow):
         raise numbered.value
     content = parse_row(numbered.value, row_format)
-    digest = content_digest(task, content)
+    digest = side = content_digest(task, content)
     if groups and "group" in numbered.value:
-        digest = hashlib.sha256(str(numbered.value["group"]).encode()).digest()
-    return Row(source, numbered.line, content, digest, row_weight(numbered.value))
+        side = hashlib.sha256(str(numbered.value["group"]).encode()).digest()
+    return Row(source, numbered.line, content, digest, side, row_weight(numbered.value))
 
 
 def _note_oddities(row: dict[str, Any], task: str, ids: set[int], findings: Findings) -> None:

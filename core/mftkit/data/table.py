@@ -25,6 +25,7 @@ SCHEMA = pa.schema(
         ("tokens", pa.list_(pa.int32())),
         ("spans", pa.list_(pa.int32())),
         ("digest", pa.uint64()),
+        ("side", pa.uint64()),
         ("source", pa.int32()),
         ("line", pa.int64()),
         ("weight", pa.float64()),
@@ -49,11 +50,12 @@ class TableWriter:
 
     def append(self, encoded: Encoded, rows: Sequence[Row]) -> int:
         """Add a batch of samples and their rows; returns how many repeat the digest of an earlier one."""
-        prefixes = np.frombuffer(b"".join(row.digest[:8] for row in rows), ">u8").astype(np.uint64)
+        prefixes = _prefixes([row.digest for row in rows])
         columns = [
             _lists(encoded.tokens, np.asarray(encoded.lengths)),
             _lists(encoded.spans, 2 * np.asarray(encoded.span_counts)),
             pa.array(prefixes),
+            pa.array(_prefixes([row.side for row in rows])),
             pa.array([row.source for row in rows], pa.int32()),
             pa.array([row.line for row in rows], pa.int64()),
             pa.array([row.weight for row in rows], pa.float64()),
@@ -87,6 +89,11 @@ class TableWriter:
         if self._waiting:
             self._writer.write_batch(pa.concat_batches(self._waiting))
         self._waiting, self._waiting_tokens = [], 0
+
+
+def _prefixes(digests: Sequence[bytes]) -> NDArray[np.uint64]:
+    """[n]: the leading 8 bytes of each, as a number in the same order."""
+    return np.frombuffer(b"".join(digest[:8] for digest in digests), ">u8").astype(np.uint64)
 
 
 def _lists(values: Any, lengths: NDArray[np.int32]) -> pa.ListArray:
@@ -144,8 +151,13 @@ class Table:
 
     @property
     def digests(self) -> NDArray[np.uint64]:
-        """[rows]: the leading 8 bytes of each row's digest."""
+        """[rows]: the leading 8 bytes of each row's digest of task and content."""
         return _joined([np.asarray(batch.column("digest")) for batch in self._batches]).astype(np.uint64)
+
+    @property
+    def sides(self) -> NDArray[np.uint64]:
+        """[rows]: the leading 8 bytes of the digest that decides each row's side of the split."""
+        return _joined([np.asarray(batch.column("side")) for batch in self._batches]).astype(np.uint64)
 
     @property
     def weights(self) -> NDArray[np.float64]:

@@ -38,7 +38,8 @@ class Counter(mftkit.DataGenerator):
             elif self.options.kind == "bad":
                 yield {"prompt": "no answer"}
             else:
-                yield chat_row(f"{context.task} {i} {context.seed}", "answer", group=f"group {i // 2}")
+                said = i % 10 if self.options.kind == "repeating" else i
+                yield chat_row(f"{context.task} {said} {context.seed}", "answer", group=f"group {i // 2}")
 
 
 class Plugins:
@@ -138,6 +139,14 @@ def test_a_group_is_on_the_same_side_in_every_task(tmp_path: Path, plugins: Plug
     assert train[0] == train[1]
     assert not train[0] & valid[0]
     assert len(made.valid) + len(made.train) == 80
+
+
+def test_rows_repeat_by_what_they_say_and_not_by_their_group(tmp_path: Path, plugins: Plugins) -> None:
+    listener = Listener()
+    prepare(spec(tmp_path), tokenizer(), listener)
+    assert not [warning for warning in listener.warnings if "repeat" in warning]
+    prepare(spec(tmp_path, kind="repeating"), tokenizer(), listener)
+    assert "task a: 30 rows repeat an earlier one (all are kept)" in listener.warnings
 
 
 def test_rows_that_are_no_rows_are_told(tmp_path: Path, plugins: Plugins) -> None:

@@ -11,6 +11,7 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from torch import Tensor
 
+NOT_FINITE = "its weights hold NaN or infinities, or are too large for their dtype"
 TRIED = (2, 24)
 """Rows and tokens that logits are compared on."""
 
@@ -33,6 +34,8 @@ def compare_logits(before: Tensor, after: Tensor, dtype: torch.dtype, told: str)
     """
     if before.shape != after.shape:
         raise MftError(f"{told}: their shapes differ, {tuple(after.shape)} for {tuple(before.shape)}")
+    if not before.isfinite().all():
+        raise MftError(f"the model's logits are not finite, and nothing was written: {NOT_FINITE}")
     difference, largest = float((after - before).abs().max()), float(before.abs().max())
     if not difference <= max(1e-3, 16 * torch.finfo(dtype).eps) * max(largest, 1e-30):
         raise MftError(f"{told} (off by {difference:.3g}, the largest being {largest:.3g})")

@@ -12,6 +12,8 @@ from mftkit.files import new_directory
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_vocabulary, read_config, select_adapter
 from mftkit.models.config import dtype_of, stored_dtype
+from mftkit.models.generation import mend_generation
+from mftkit.models.loading import check_code
 from mftkit.reporter import Reporter
 from mftkit_registry import MftError
 
@@ -49,6 +51,7 @@ def convert(path: str, output: Path, reporter: Reporter | None = None, adapter: 
     config = read_config(path)
     name, chosen = select_adapter(config, adapter, reporter=reporter)
     if not chosen.converts(config):
+        check_code(path, config, trust=False)
         raise MftError(
             f"PATH: {path} (model type {config.get('model_type')!r}) needs no conversion: transformers has its "
             "architecture; use it as it is"
@@ -65,6 +68,8 @@ def convert(path: str, output: Path, reporter: Reporter | None = None, adapter: 
     model, tokenizer = chosen.load(request)
     before = tried_logits(model)
     architecture = type(model).__name__
+    if contradiction := mend_generation(model):
+        reporter.warn(contradiction)
     told = f"the converted model's logits differ from those of {path}, and nothing was written"
     with new_directory(output) as partial:
         _write(model, tokenizer, partial)

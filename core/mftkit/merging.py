@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mftkit.comparing import compare_logits, tried_logits
 from mftkit.files import new_directory, temporary
 from mftkit.models.config import ADAPTER_CONFIG, reason
+from mftkit.models.generation import mend_generation
 from mftkit.peft_noise import without_peft_noise
 from mftkit.reporter import Reporter
 from mftkit.results import Result, adapter_and_request, find_result, load_base, with_adapter
@@ -66,6 +67,8 @@ def merge(
     reporter.note(f"merging {source.path} into {request.path} ({str(request.dtype).removeprefix('torch.')})")
     model, tokenizer = load_base(source, chosen, request)
     merged, before = _merged(source, model, reporter)
+    if contradiction := mend_generation(merged):
+        reporter.warn(contradiction)
     _finish(merged, tokenizer)
     del model
     try:

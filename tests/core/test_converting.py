@@ -46,12 +46,17 @@ def test_what_is_written_is_native_and_the_same(name, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_dtype_is_the_checkpoints_own(tmp_path):
+@pytest.mark.parametrize("safe", [True, False], ids=["safetensors", "bin"])
+def test_the_dtype_is_the_checkpoints_own(tmp_path, safe):
     """Qwen 1's config names none, and its weights are of bfloat16."""
     shutil.copytree(CHECKPOINTS / "qwen1", tmp_path / "in")
     weights = load_file(tmp_path / "in" / "model.safetensors")
     halved = {name: weight.bfloat16() for name, weight in weights.items()}
-    save_file(halved, tmp_path / "in" / "model.safetensors", metadata={"format": "pt"})
+    if safe:
+        save_file(halved, tmp_path / "in" / "model.safetensors", metadata={"format": "pt"})
+    else:
+        (tmp_path / "in" / "model.safetensors").unlink()
+        torch.save(halved, tmp_path / "in" / "pytorch_model.bin")
     convert(str(tmp_path / "in"), tmp_path / "out")
     written = load_file(tmp_path / "out" / "model.safetensors")
     assert {weight.dtype for weight in written.values()} == {torch.bfloat16}
@@ -76,12 +81,19 @@ def test_nothing_is_left_of_what_fails(tmp_path):
     (tmp_path / "in" / "config.json").write_text(json.dumps(config | {"num_layers": 3}))
     with pytest.raises(mftkit.MftError, match="lacks weights"):
         convert(str(tmp_path / "in"), tmp_path / "out")
+    (tmp_path / "in" / "config.json").write_text(json.dumps(config))
+    weights = load_file(tmp_path / "in" / "model.safetensors")
+    weights["transformer.output_layer.weight"][0, 0] = float("nan")
+    save_file(weights, tmp_path / "in" / "model.safetensors")
+    with pytest.raises(mftkit.MftError, match="logits are not finite, and nothing was written"):
+        convert(str(tmp_path / "in"), tmp_path / "out")
     assert [entry.name for entry in tmp_path.iterdir()] == ["in"]
 
 
-def test_an_invalid_generation_config_stops_nothing(tmp_path):
+@pytest.mark.parametrize("settings", [{"top_p": 0.8}, {"temperature": 0.8, "top_p": 0.8}])
+def test_an_invalid_generation_config_stops_nothing(tmp_path, settings):
     """Old ones set how to sample without saying to, which transformers refuses to write."""
     shutil.copytree(CHECKPOINTS / "baichuan2-7b", tmp_path / "in")
-    (tmp_path / "in" / "generation_config.json").write_text(json.dumps({"top_p": 0.8, "eos_token_id": 2}))
+    (tmp_path / "in" / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": 2}))
     convert(str(tmp_path / "in"), tmp_path / "out")
     assert json.loads((tmp_path / "out" / "generation_config.json").read_text())["eos_token_id"] == 2

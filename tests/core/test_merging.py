@@ -66,6 +66,17 @@ def test_the_base_keeps_its_dtype_and_the_command_tells_the_difference(make, tmp
     assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["merged"]
 
 
+def test_generation_settings_that_contradict_each_other_do_not_keep_a_result(make, tmp_path, capsys):
+    adapter = make(lora())
+    (tmp_path / "base" / "generation_config.json").write_text(
+        '{"temperature": 0.8, "top_p": 0.8, "eos_token_id": 0}'
+    )
+    assert main(["merge", str(adapter), "--output", str(tmp_path / "merged")]) == 0
+    assert "warning: the base's generation settings contradict each other" in capsys.readouterr().err
+    written = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
+    assert (written["eos_token_id"], "temperature" in written) == (0, False)
+
+
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
 def test_a_trained_head_of_a_tied_model_is_a_head_of_its_own(make, tmp_path):
     adapter = make(lora(modules_to_save=["lm_head"]), tie_word_embeddings=True)

@@ -85,6 +85,27 @@ def strange(checkpoint):
     (checkpoint / "modeling_strange.py").write_text("raise SystemExit('was run')")
 
 
+def not_finite(checkpoint):
+    for file in checkpoint.glob("*.safetensors"):
+        weights = load_file(file)
+        if "model.norm.weight" in weights:
+            save_file(
+                {**weights, "model.norm.weight": torch.full((32,), torch.nan)},
+                file,
+                metadata={"format": "pt"},
+            )
+
+
+def own_tokenizer(checkpoint):
+    file = checkpoint / "tokenizer_config.json"
+    own = {
+        "tokenizer_class": "StrangeTokenizer",
+        "auto_map": {"AutoTokenizer": ["strange.StrangeTokenizer", None]},
+    }
+    file.write_text(json.dumps(json.loads(file.read_text()) | own))
+    (checkpoint / "strange.py").write_text("raise SystemExit('was run')")
+
+
 def large(checkpoint):
     words = train_bpe(["def sort(value): return sort(value)"] * 9, 300)
     words.add_tokens([f"<{i}>" for i in range(40)])
@@ -109,8 +130,17 @@ CASES = {
     "empty shard": (lambda at: shard(at).write_bytes(b""), "cannot be loaded"),
     "broken index": (lambda at: next(at.glob("*.index.json")).write_text('{"weight_'), "cannot be loaded"),
     "index of another": (
-        lambda at: next(at.glob("*.index.json")).write_text('{"metadata": {}}'), "cannot be loaded"
+        lambda at: next(at.glob("*.index.json")).write_text('{"metadata": {}}'), "index.json: cut off or damaged"
     ),
+    "shard is a directory": (
+        lambda at: (shard(at).rename(at / "moved"), shard(at).with_name("extra.safetensors").mkdir()), "cannot be loaded"
+    ),
+    "shard that was not fetched": (
+        lambda at: shard(at).write_text("version https://git-lfs.github.com/spec/v1"), "safetensors: cut off or damaged",
+    ),
+    "not finite": (not_finite, "the logits of LlamaForCausalLM are not finite: its weights hold NaN"),
+    "no activation": (configured(hidden_act="nope"), "nothing is known under 'nope'"),
+    "tokenizer's code": (own_tokenizer, "the tokenizer of .* is code of its own, which is not run unasked"),
     "missing layer": (configured(num_hidden_layers=3), "lacks weights that the model needs: model.layers.2"),
     "shape": (misshapen, r"of a shape that config.json does not give: model.norm.weight \(\(5,\) for \(32,\)\)"),
     "no tokenizer": (remove("tokenizer*"), "has no tokenizer files, and text cannot be read without"),
@@ -118,6 +148,7 @@ CASES = {
     "vocabulary": (large, "ids reach 3.., but the model's embedding has 300 rows"),
     "remote code": (strange, "set model.trust_remote_code to true if you trust it"),
     "config": (lambda at: (at / "config.json").write_text("{"), "no config that can be read"),
+    "config that is none": (lambda at: (at / "config.json").write_text("null"), "no config that can be read"),
     "config's numbers": (configured(num_attention_heads=5), "hidden size .* is not a multiple of the number of attention"),
 }  # fmt: skip
 

@@ -36,7 +36,8 @@ class Figures:
         """Draw as a table where the width allows it."""
         rows = [*self.rows, *([self.footer] if self.footer else [])]
         widths = [
-            max(_width(header), *(cell_len(row[i]) for row in rows)) for i, header in enumerate(self.headers)
+            max([_width(header), *(cell_len(row[i]) for row in rows)])
+            for i, header in enumerate(self.headers)
         ]
         room = options.max_width - sum(width + GAP for width in widths[1:])
         yield self._table(widths) if room >= min(widths[0], NARROWEST_NAME) else self._list(rows)

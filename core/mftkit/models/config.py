@@ -36,10 +36,10 @@ def read_config(path: str, trust_remote_code: bool = False) -> dict[str, Any]:
     source = str(directory) if directory.is_dir() else path
     try:
         found, _ = PreTrainedConfig.get_config_dict(source, trust_remote_code=trust_remote_code)
-    except OSError as error:
+    except (OSError, TypeError, ValueError) as error:  # the last two where it is JSON, and no object
         raise MftError(f"model.path: {path} has no config that can be read: {reason(error)}") from error
     if not found:
-        raise MftError(f"model.path: {path} has no config.json")
+        raise MftError(f"model.path: config.json of {path} says nothing")
     return dict(found)
 
 
@@ -50,6 +50,8 @@ def is_hub_id(path: str) -> bool:
 
 def reason(error: BaseException) -> str:
     """What a library's error says, in one line: its first two, without lists of all that would be right."""
+    if isinstance(error, KeyError):  # whose text is the key alone
+        return f"nothing is known under {error}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     text = " ".join(lines[:2]) or type(error).__name__
     return text if len(text) <= 400 else text[:397] + "..."
@@ -91,19 +93,33 @@ def dtype_of(config: dict[str, Any]) -> torch.dtype:
 
 
 def stored_dtype(path: str) -> torch.dtype | None:
-    """The floating-point dtype of most tensors in a directory's safetensors; None where there are none."""
+    """The floating-point dtype of most tensors in a directory's files of weights; None where there are none."""
+    found: Counter[torch.dtype] = Counter()
+    try:
+        for file in sorted(Path(path).glob("model*.safetensors")):
+            found.update(_safetensors_dtypes(file))
+        for file in [] if found else sorted(Path(path).glob("pytorch_model*.bin")):
+            found.update(_torch_dtypes(file))
+    except Exception:  # a damaged file is told when it is loaded
+        return None
+    return next((dtype for dtype, _ in found.most_common() if dtype.is_floating_point), None)
+
+
+def _safetensors_dtypes(file: Path) -> list[torch.dtype]:
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import safe_open
 
     names = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
-    found: Counter[str] = Counter()
-    for file in sorted(Path(path).glob("*.safetensors")):
-        try:
-            with safe_open(file, "pt") as held:
-                found.update(str(held.get_slice(name).get_dtype()) for name in held.keys())  # noqa: SIM118
-        except SafetensorError:  # told when it is loaded
-            return None
-    return next((names[name] for name, _ in found.most_common() if name in names), None)
+    with safe_open(file, "pt") as held:
+        stored = [str(held.get_slice(name).get_dtype()) for name in held.keys()]  # noqa: SIM118
+    return [names[name] for name in stored if name in names]
+
+
+def _torch_dtypes(file: Path) -> list[torch.dtype]:
+    import torch
+
+    held = torch.load(file, map_location="meta", weights_only=True)
+    return [value.dtype for value in held.values() if isinstance(value, torch.Tensor)]
 
 
 def _check_directory(directory: Path) -> None:

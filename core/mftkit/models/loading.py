@@ -123,11 +123,11 @@ def _explained(request: LoadRequest, error: Exception) -> str:
     where = f"model.path: {request.path}" if request.path else "model.config"
     if "attn_implementation" in str(error) or "FlashAttention" in str(error):
         return f"model.attention: {request.attention} cannot be used here: {told}"
-    if "Weights only load failed" in str(error):
-        return f"{where} cannot be loaded: its PyTorch file holds more than tensors, which is not run; use safetensors"
     damaged = damaged_files(request.path)
     if damaged:
         return f"{where} cannot be loaded: {' and '.join(damaged)}: cut off or damaged; fetch it again"
+    if "Weights only load failed" in str(error):
+        return f"{where} cannot be loaded: its PyTorch file holds more than tensors, which is not run; use safetensors"
     return f"{where} cannot be loaded: {told}"
 
 

@@ -32,6 +32,13 @@ class OriginalConfig:
             raise self.error(key, value, "must be a number")
         return float(value)
 
+    def positive(self, key: str, default: float | None = None) -> float:
+        """A number above 0."""
+        number = self.number(key, default)
+        if not number > 0:
+            raise self.error(key, number, "must be above 0")
+        return number
+
     def flag(self, key: str, default: bool) -> bool:
         """True or false; ``default`` is what the family's own code takes where the key is absent."""
         value = self.values.get(key)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from mftkit import plugins
+from mftkit.comparing import NOT_FINITE
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.kinds import TOKENIZATION_MODE
 from mftkit.models.conditions import enlarged, evaluation, half_precision, short_window, without_flash
@@ -120,6 +121,8 @@ def _compare_head(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -
         raise MftError(
             f"model: {type(model).__name__} cannot be run as configured: {reason(error)}"
         ) from error
+    if not wanted.isfinite().all():
+        raise MftError(f"model: the logits of {type(model).__name__} are not finite: {NOT_FINITE}")
     hidden = adapter.hidden_states(model, batch)
     given = full_logits(adapter.head(model), hidden)
     largest = float(wanted.abs().max())

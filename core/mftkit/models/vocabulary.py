@@ -38,6 +38,11 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> PreTrainedToke
             path, trust_remote_code=trust_remote_code
         )
     except Exception as error:  # the tokenizers library raises bare Exceptions on a broken file
+        if "trust_remote_code" in str(error):
+            raise MftError(
+                f"the tokenizer of {path} is code of its own, which is not run unasked: set model.trust_remote_code "
+                "to true if you trust it, or give the tokenizer's files in the form of transformers (tokenizer.json)"
+            ) from error
         raise MftError(f"the tokenizer of {path} cannot be read: {reason(error)}") from error
     return tokenizer
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mftkit.files import new_directory
 from mftkit.models import check_head, check_vocabulary, choose_pad, read_config
+from mftkit.models.generation import mend_generation
 from mftkit.training.checkpoint import fingerprint
+from mftkit_registry import MftWarning
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,6 +62,8 @@ def own_base(
         check_vocabulary(tokenizer, model)
         check_head(adapter, model)
         told = choose_pad(tokenizer, model, learned, known=adapter.pad_tokens)
+        if contradiction := mend_generation(model):
+            warnings.warn(contradiction, MftWarning, stacklevel=2)
         with new_directory(place.staged) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from transformers import GenerationConfig
 
 from mftkit.files import new_directory, write_json
+from mftkit.models.generation import mend_generation
 from mftkit.training.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
@@ -97,14 +97,9 @@ def _write(assembly: Assembly, directory: RunDirectory, place: Path) -> None:
 def _set_generation(assembly: Assembly, reporter: Reporter) -> None:
     """Generation settings that stop where trained answers end, and that transformers agrees to write."""
     model = assembly.tuning.base_model(assembly.model)
+    if told := mend_generation(model):
+        reporter.warn(told)
     settings = model.generation_config
-    try:
-        settings.validate(strict=True)
-    except ValueError as error:
-        reporter.warn(
-            f"the base's generation settings contradict each other, and model/ goes without: {error}"
-        )
-        settings = model.generation_config = GenerationConfig(bos_token_id=settings.bos_token_id)  # type: ignore[no-untyped-call]
     ends = settings.eos_token_id
     known = ends if isinstance(ends, list) else [ends]
     learned = [*known, assembly.tokenizer.eos_token_id, _answer_end(assembly)]

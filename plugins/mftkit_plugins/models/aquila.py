@@ -37,7 +37,7 @@ class Aquila(mftkit.ConvertedAdapter):
         original = OriginalConfig("Aquila", config)
         original.refuse("attention_bias", False, False, why="Aquila's attention has no bias")
         heads = original.whole("num_attention_heads")
-        rotary: dict[str, Any] = {"rope_theta": original.number("rope_theta", 10000.0)}
+        rotary: dict[str, Any] = {"rope_theta": original.positive("rope_theta", 10000.0)}
         native = LlamaConfig(
             vocab_size=original.whole("vocab_size"),
             hidden_size=original.whole("hidden_size"),

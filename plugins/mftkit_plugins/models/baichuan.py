@@ -133,7 +133,7 @@ def _llama_config(config: dict[str, Any]) -> Any:
         hidden_act=original.text("hidden_act", "silu"),
         rms_norm_eps=original.number("rms_norm_eps"),
         max_position_embeddings=original.whole(length, 4096),
-        rope_parameters={"rope_type": "default", "rope_theta": original.number("rope_theta", 10000.0)},
+        rope_parameters={"rope_type": "default", "rope_theta": original.positive("rope_theta", 10000.0)},
         tie_word_embeddings=original.flag("tie_word_embeddings", False),
         bos_token_id=config.get("bos_token_id"),
         eos_token_id=config.get("eos_token_id"),

@@ -80,9 +80,16 @@ class ChatGlm(mftkit.ConvertedAdapter):
         )
 
     def remarks(self, config: dict[str, Any]) -> list[str]:
-        """Dropout of the residual stream, which Glm has not."""
-        dropout = OriginalConfig("ChatGLM", config).number("hidden_dropout", 0.0)
-        return [f"hidden_dropout {dropout:g} is left out: the native class has none"] if dropout else []
+        """Dropout of the residual stream, which Glm has not; and how ``rope_ratio`` is read."""
+        original = OriginalConfig("ChatGLM", config)
+        dropout, ratio = original.number("hidden_dropout", 0.0), original.positive("rope_ratio", 1.0)
+        told = [f"hidden_dropout {dropout:g} is left out: the native class has none"] if dropout else []
+        if ratio != 1:
+            told.append(
+                f"rope_ratio {ratio:g} multiplies the base of the rotary embedding, as in ChatGLM3's code; a ChatGLM2 "
+                "whose code divides positions by it (ChatGLM2-6B-32k is said to) would be another model: compare first"
+            )
+        return told
 
     def original_tokenizer(self, path: str, config: dict[str, Any]) -> PreTrainedTokenizerBase | None:
         """The sentencepiece model with the command tokens behind it."""
@@ -130,7 +137,7 @@ def _glm_config(original: OriginalConfig, heads: int, grouped: bool) -> Any:
         max_position_embeddings=original.whole("seq_length"),
         rope_parameters={
             "rope_type": "default",
-            "rope_theta": ROPE_BASE * original.number("rope_ratio", 1.0),
+            "rope_theta": ROPE_BASE * original.positive("rope_ratio", 1.0),
             "partial_rotary_factor": 0.5,
         },
         # Glm's own defaults lie beyond a small vocabulary.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mftkit.models.converted import checkpoint_file
@@ -61,7 +63,15 @@ def chatglm_tokenizer(path: str, config: dict[str, Any]) -> PreTrainedTokenizerB
 
 
 def _has_roles(path: str, config: dict[str, Any], settings: dict[str, Any]) -> bool:
-    """Whether it is a ChatGLM3: known by name alone, for its files are the second's."""
-    named = [config.get("_name_or_path"), settings.get("name_or_path")]
-    told = [str(name).lower() for name in named if name]
-    return any("chatglm3" in name for name in told or [path.lower()]) or "<|user|>" in str(settings)
+    """Whether it is a ChatGLM3: known by name alone, for its files are the second's.
+
+    The first name that says which it is decides: the config's, the tokenizer's, then those of the path, from its end.
+    """
+    if "<|user|>" in str(settings):
+        return True
+    directory = Path(path).expanduser()
+    parts = reversed((directory.resolve() if directory.is_dir() else directory).parts)
+    for name in (config.get("_name_or_path"), settings.get("name_or_path"), *parts):
+        if found := re.search("chatglm([23])|codegeex2", str(name).lower()):
+            return found[1] == "3"
+    return False

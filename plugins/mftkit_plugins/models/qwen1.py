@@ -148,7 +148,7 @@ def _qwen2_config(original: OriginalConfig) -> Any:
         num_key_value_heads=heads,
         rms_norm_eps=original.number("layer_norm_epsilon"),
         max_position_embeddings=original.whole("max_position_embeddings", values.get("seq_length")),
-        rope_parameters={"rope_type": "default", "rope_theta": original.number("rotary_emb_base")},
+        rope_parameters={"rope_type": "default", "rope_theta": original.positive("rotary_emb_base")},
         attention_dropout=original.number("attn_dropout_prob", 0.0),
         tie_word_embeddings=original.flag("tie_word_embeddings", False),
         bos_token_id=values.get("bos_token_id"),

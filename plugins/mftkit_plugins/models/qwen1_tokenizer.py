@@ -67,4 +67,6 @@ def _ranks(file: Path) -> dict[bytes, int]:
             ranks[b64decode(token, validate=True)] = int(rank)
         except ValueError as error:
             raise mftkit.MftError(f"{file}:{number}: no token in base64 with its rank: {error}") from error
+    if not ranks or sorted(ranks.values()) != list(range(len(ranks))):
+        raise mftkit.MftError(f"{file}: its ranks are not 0, 1, 2 and so on: the file is not complete")
     return ranks

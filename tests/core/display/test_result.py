@@ -27,6 +27,13 @@ def written(directory: Path, lines: list[dict[str, Any]], tail: str = "") -> Pat
     return directory
 
 
+def test_a_run_without_a_finite_loss_has_no_row_and_says_why(tmp_path: Path) -> None:
+    tasks = {"a": {"loss": None}}
+    line = {"event": "valid", "step": 0, "loss": None, "tasks": tasks}
+    told = as_text(result_view(written(tmp_path, [line]), outcome("failed", step=0, error="not finite")), 80)
+    assert "failed after step 0" in told
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, None])
 def test_first_best_last_and_perplexity_of_each_task(
     scripted: ModuleType, tmp_path: Path, width: int | None

@@ -55,6 +55,18 @@ def test_what_cannot_be_represented_is_refused_by_name(copied, name, key, value)
     assert f"config.json: {key}: {value!r} cannot be represented: " in refused(copied(name, **{key: value}))
 
 
+@pytest.mark.parametrize(("name", "key"), [("chatglm2", "rope_ratio"), ("qwen1", "rotary_emb_base")])
+def test_a_rotary_embedding_of_base_0_is_refused(copied, name, key):
+    assert f"config.json: {key}: 0.0 must be above 0" in refused(copied(name, **{key: 0}))
+
+
+def test_how_the_ratio_of_the_rotary_base_is_read_is_told(copied, tmp_path, capsys):
+    assert main(["convert", str(copied("chatglm2", rope_ratio=4)), "--output", str(tmp_path / "out")]) == 0
+    assert "rope_ratio 4 multiplies the base of the rotary embedding" in capsys.readouterr().err
+    written = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert written["rope_parameters"]["rope_theta"] == 40000
+
+
 @pytest.mark.parametrize(
     ("name", "key"),
     [
@@ -152,6 +164,8 @@ def test_broken_tokenizer_files_are_named(copied):
     (glm / "tokenizer_config.json").write_text("{")
     assert "tokenizer_config.json: Expecting" in refused(glm)
     ranks = (qwen / "qwen.tiktoken").read_text()
+    (qwen / "qwen.tiktoken").write_text(ranks.split("\n", 1)[1])
+    assert "its ranks are not 0, 1, 2 and so on: the file is not complete" in refused(qwen)
     (qwen / "qwen.tiktoken").write_text(ranks + "oops")
     assert "qwen.tiktoken:407: no token in base64 with its rank" in refused(qwen)
 

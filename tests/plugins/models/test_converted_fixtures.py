@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 
 import pytest
 import torch
@@ -159,6 +160,30 @@ def test_chat_prompts_are_the_originals(name, tmp_path):
         tokenizer.convert_tokens_to_ids("sop") not in tokenizer("a sop", add_special_tokens=False).input_ids
     )
     assert each.convert_tokens_to_ids("eop") not in each("people", add_special_tokens=False).input_ids
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "third"),
+    [
+        ("chatglm3-6b/model", None, True),
+        ("chatglm3/chatglm2", None, False),
+        ("chatglm2", "/home/me/base", False),
+        ("chatglm3", "/home/me/base", True),
+        ("chatglm3", "THUDM/chatglm2-6b", False),
+        ("any", None, False),
+    ],
+)
+def test_chatglm_3_is_known_by_the_nearest_name_that_says_so(tmp_path, monkeypatch, place, name, third):
+    directory = tmp_path / place
+    shutil.copytree(CHECKPOINTS / "chatglm2", directory)
+    for file in ("config.json", "tokenizer_config.json"):
+        values = {
+            k: v for k, v in json.loads((directory / file).read_text()).items() if "name_or_path" not in k
+        }
+        (directory / file).write_text(json.dumps(values | ({"_name_or_path": name} if name else {})))
+    monkeypatch.chdir(directory)
+    _, tokenizer = mftkit.load_model(".")
+    assert ("<|user|>" in tokenizer.get_vocab()) is third
 
 
 def test_chatml_of_qwen():

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import Batch, Layout, MicroBatch, Sample, TokenizationMode
     from mftkit.interfaces.tracker import Tracker
     from mftkit.interfaces.tuning import Tuning
-    from mftkit.models import load_model
     from mftkit.models.converted import Conversion, ConvertedAdapter
     from mftkit.models.experts import MixtureAdapter
     from mftkit.models.native import NativeAdapter
+    from mftkit.results import load_model
     from mftkit.spec import load_spec
     from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
     from mftkit.spec.references import ChatModelRef, ExecutorRef
@@ -87,7 +87,7 @@ _HOMES = {
     "Tuning": "mftkit.interfaces.tuning",
     "collate": "mftkit.training.collate",
     "hookimpl": "mftkit_registry",
-    "load_model": "mftkit.models",
+    "load_model": "mftkit.results",
     "load_spec": "mftkit.spec",
     "run": "mftkit.training.run",
 }

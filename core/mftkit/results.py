@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mftkit.interfaces.model import LoadRequest
@@ -14,8 +15,6 @@ from mftkit.peft_noise import without_peft_noise
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mftkit.interfaces.model import ModelAdapter
@@ -124,6 +123,39 @@ def with_adapter(result: Result, base: PreTrainedModel) -> Any:
             return PeftModel.from_pretrained(base, str(result.path))
         except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
             raise MftError(f"RUN: the adapter in {result.path} does not load: {reason(error)}") from error
+
+
+def load_model(
+    path: str | Path, adapter: str = "auto"
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
+    """The model in a directory or under a hub id, in its own dtype and in evaluation mode, and its tokenizer.
+
+    A directory with a PEFT adapter gives the model that it was trained on, with the adapter in place (peft's
+    ``PeftModel``). The tokenizer is None where the checkpoint has none. No code of the checkpoint's is run.
+
+    Args:
+        path: a checkpoint, a run's ``model/``, or a hub id.
+        adapter: what loads it; "auto": what fits it best, or for a run's adapter what the run's spec names.
+
+    Raises:
+        MftError: it cannot be loaded whole.
+    """
+    directory = Path(path).expanduser()
+    if (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file():
+        result = find_result(directory)
+        named = None if adapter == "auto" else select_adapter(read_config(result.base), adapter)[1]
+        model, tokenizer = load_base(result, *adapter_and_request(result, adapter=named))
+        model = with_adapter(result, model)
+    else:
+        config = read_config(str(path))
+        _, chosen = select_adapter(config, adapter)
+        source = str(directory) if directory.is_dir() else str(path)
+        request = LoadRequest(path=source, config=config, dtype=dtype_of(config), attention="auto")
+        model, tokenizer = chosen.load(request)
+        if tokenizer is not None:
+            check_vocabulary(tokenizer, model)
+    model.train(False)
+    return model, tokenizer
 
 
 def load_result(

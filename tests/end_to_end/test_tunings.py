@@ -84,6 +84,20 @@ def test_it_learns_and_keeps_only_what_it_trained(finished):
     )
 
 
+def test_from_python_the_result_is_the_model_with_its_adapter(finished):
+    model, tokenizer = mftkit.load_model(finished / "model")
+    base, _ = mftkit.load_model(finished / "base")
+    named, _ = mftkit.load_model(str(finished / "model"), adapter="llama")
+    ids = tokenizer("big: sort a list", return_tensors="pt").input_ids
+    with torch.no_grad():
+        ours, plain, again = (each(input_ids=ids).logits for each in (model, base, named))
+    assert not model.training
+    assert torch.equal(ours, again)
+    assert (ours - plain).abs().max() > 1e-3
+    with pytest.raises(mftkit.MftError, match="qwen does not know model type 'llama'"):
+        mftkit.load_model(finished / "model", adapter="qwen")
+
+
 @pytest.mark.parametrize("method", ["lora", "qlora"])
 def test_it_learns_from_padded_rows_and_recomputed_activations(project, method):
     losses = []

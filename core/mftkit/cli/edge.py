@@ -72,10 +72,25 @@ def _told(error: BaseException) -> int:
     ):  # torch's, not imported here
         tell(f"error: out of memory: {str(error).splitlines()[0] if str(error) else 'no details'}")
         return FAULT
+    if missing := _missing_method(error):
+        tell(f"error: {missing}")
+        return MftError.exit_code
     where = _plugin_of(error)
     whose = f"plugin {where} failed" if where else "internal error"
     tell(f"{whose}: {type(error).__name__}: {error}; run again with --debug for the traceback")
     return FAULT
+
+
+def _missing_method(error: BaseException) -> str | None:
+    """What to tell where a component lacks a method that its kind must have: the interface's own was called."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if not isinstance(error, NotImplementedError) or not frames:
+        return None
+    name, owner = frames[-1].f_code.co_name, type(frames[-1].f_locals.get("self"))
+    if not frames[-1].f_globals.get("__name__", "").startswith("mftkit.interfaces."):
+        return None
+    whose = f"{owner.__module__}.{owner.__qualname__}"
+    return f"{whose} defines no {name}(), which its kind must have; mend it in the plugin"
 
 
 def _plugin_of(error: BaseException) -> str | None:

@@ -19,6 +19,7 @@ from mftkit.data.rows import BadRow, RowError, parse_row
 from mftkit.data.stages import Stage
 from mftkit.data.storage import ELSEWHERE, cache_root, locked
 from mftkit.files import disk_errors, write_text
+from mftkit.interfaces.component import TaskInfo
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ _TOLD = 3
 """Bad rows skipped that are told in full."""
 
 
+def tasks_before_data(tasks: Sequence[TaskSpec]) -> tuple[TaskInfo, ...]:
+    """The run's tasks as components see them before any data is read: of no samples yet."""
+    return tuple(TaskInfo(task.name, task.weight) for task in tasks)
+
+
 def filtered(
     spec: Spec, task: TaskSpec, sources: tuple[Source, ...], reporter: Reporter
 ) -> tuple[Source, ...]:
@@ -44,7 +50,8 @@ def filtered(
     """
     if not task.filters:
         return sources
-    filters = [plugins.build(kinds.DATA_FILTER, ref.name, ref.options) for ref in task.filters]
+    tasks = tasks_before_data(spec.tasks)
+    filters = [plugins.build(kinds.DATA_FILTER, ref.name, ref.options, tasks) for ref in task.filters]
     directory = cache_root(spec.data.cache) / "filtered" / _key(spec, task, sources, filters)
     with locked(directory, reporter):
         if not _complete(directory):

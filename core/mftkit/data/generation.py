@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 from mftkit import kinds, plugins
 from mftkit.chat import open_chat
 from mftkit.data.files import FileSource
-from mftkit.data.filtering import filtered
+from mftkit.data.filtering import filtered, tasks_before_data
 from mftkit.data.generation_state import Generation
 from mftkit.data.identity import rows_identity
 from mftkit.data.sources import task_sources
@@ -106,7 +106,12 @@ class _Making:
     @cached_property
     def generator(self) -> DataGenerator:
         assert self.task.generator is not None, "only asked for tasks that have one"
-        made: DataGenerator = plugins.build(kinds.DATA_GENERATOR.name, self.name, self.task.generator.options)
+        made: DataGenerator = plugins.build(
+            kinds.DATA_GENERATOR.name,
+            self.name,
+            self.task.generator.options,
+            tasks_before_data(self.spec.tasks),
+        )
         return made
 
     @property

@@ -1,7 +1,6 @@
 """From a path or a hub id to a model that can be trained: config, adapter, weights, tokenizer, checks."""
 
 from mftkit.models.config import read_config
-from mftkit.models.loading import load_model
 from mftkit.models.pad_token import choose_pad
 from mftkit.models.probes import check_head, check_isolation
 from mftkit.models.selection import select_adapter
@@ -12,7 +11,6 @@ __all__ = [
     "check_isolation",
     "check_vocabulary",
     "choose_pad",
-    "load_model",
     "read_config",
     "select_adapter",
 ]

@@ -4,41 +4,18 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mftkit.interfaces.model import LoadRequest
-from mftkit.models.config import build_config, dtype_of, read_config, reason
+from mftkit.models.config import build_config, reason
 from mftkit.models.damage import damaged_files
-from mftkit.models.selection import select_adapter
-from mftkit.models.vocabulary import check_vocabulary
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel
 
-
-def load_model(
-    path: str | Path, adapter: str = "auto"
-) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
-    """The model in a directory or under a hub id, in its own dtype and in evaluation mode, and its tokenizer.
-
-    The tokenizer is None where the checkpoint has none. No code of the checkpoint's is run. What cannot be
-    loaded whole raises MftError.
-    """
-    path = str(path)
-    config = read_config(path)
-    _, chosen = select_adapter(config, adapter)
-    directory = Path(path).expanduser()
-    source = str(directory) if directory.is_dir() else path
-    request = LoadRequest(path=source, config=config, dtype=dtype_of(config), attention="auto")
-    model, tokenizer = chosen.load(request)
-    if tokenizer is not None:
-        check_vocabulary(tokenizer, model)
-    model.train(False)
-    return model, tokenizer
+    from mftkit.interfaces.model import LoadRequest
 
 
 def pretrained(request: LoadRequest) -> PreTrainedModel:

@@ -142,6 +142,7 @@ def draft(spec: Spec, reporter: Reporter) -> Draft:
     chat = _chat(spec, tokenizer)
     corpus = prepare(spec, tokenizer, reporter)
     parts = _components(spec, corpus)
+    adapter.tasks = parts.loss.tasks  # chosen by the checkpoint alone, before there was any data
     check_row_weights(spec.loss.name, parts.loss, corpus, reporter)
     steps = _steps(spec, corpus, parts.mode)
     _tell_schedule(spec, steps, reporter)

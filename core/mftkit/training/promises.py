@@ -88,12 +88,22 @@ def _check_shapes(loss: Loss, tokens: Tokens) -> None:
     found = loss.statistics(replace(tokens, logprobs=tokens.logprobs.clone().requires_grad_()))
     _require(
         loss,
+        isinstance(found, torch.Tensor),
+        f"statistics are a tensor of shape [tasks, k]: this is {type(found).__name__}",
+    )
+    _require(
+        loss,
         found.ndim == 2 and len(found) == tokens.num_tasks and found.shape[1] > 0,
         f"statistics are of shape [tasks, k]: {tuple(found.shape)} with {tokens.num_tasks} tasks",
     )
     _require(loss, found.requires_grad, "statistics are differentiable: these have no gradient")
     counts = counts_of(tokens)
     losses = _task_losses(loss, found.detach().double().requires_grad_(), *counts)
+    _require(
+        loss,
+        isinstance(losses, torch.Tensor),
+        f"task_losses are a tensor of shape [tasks]: this is {type(losses).__name__}",
+    )
     _require(
         loss,
         losses.shape == (tokens.num_tasks,),

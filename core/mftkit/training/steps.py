@@ -176,6 +176,10 @@ def check_layout(
     layout: Layout, lengths: NDArray[np.int64] | Sequence[int], max_length: int, mode: str
 ) -> None:
     """Refuse a layout that loses, repeats or overfills: training on it would be silently wrong."""
+    if not (hasattr(layout, "samples") and hasattr(layout, "offsets")):
+        raise MftError(
+            f"tokenization: {mode}.layout must give a mftkit.Layout, and gave {type(layout).__name__}."
+        )
     lengths = np.asarray(lengths)
     samples, offsets = np.asarray(layout.samples), np.asarray(layout.offsets)
     if not np.array_equal(np.sort(samples), np.arange(len(lengths))):

@@ -92,6 +92,27 @@ def test_a_fault_of_the_program_is_1(debug: Any, install: Install, mft: Mft, spe
     assert done.stderr.startswith("Traceback" if debug else message)
 
 
+def test_a_component_that_lacks_a_method_is_the_plugins_fault(
+    install: Install, mft: Mft, spec_file: Path
+) -> None:
+    source = """
+import mftkit
+class Lacking(mftkit.ModelAdapter):
+    pass
+@mftkit.hookimpl
+def register_model_adapters(register):
+    register("lacking", Lacking, summary="s")
+"""
+    site = install("lacking", {"lacking": "lacking_plugin"}, {"lacking_plugin": source})
+    model = {
+        "init": "random", "adapter": "lacking", "config": {"model_type": "llama"}, "tokenizer": {"train_bpe": 300},
+    }  # fmt: skip
+    given = f"model={json.dumps(model)}"
+    done = mft("run", str(spec_file), "--dry-run", "--set", given, sites=(site,))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "error: lacking_plugin.Lacking defines no matches(), which its kind must have" in done.stderr
+
+
 def test_an_interrupt_is_130(install: Install, tmp_path: Path, spec_file: Path) -> None:
     ready = tmp_path / "ready"
     wait = f"__import__('pathlib').Path({str(ready)!r}).touch(); __import__('time').sleep(60)"

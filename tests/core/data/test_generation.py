@@ -25,10 +25,12 @@ class Counter(mftkit.DataGenerator):
 
     options: Options
     asked = 0
+    told: tuple[mftkit.TaskInfo, ...] = ()
 
     def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
         type(self).asked += 1
         (context.directory / "notes").write_text("kept", encoding="utf-8")
+        type(self).told = self.tasks
         context.report(dropped=2)
         for i in range(self.options.count):
             if self.options.kind == "unwritable":
@@ -47,9 +49,11 @@ class Plugins:
 
     version = "1.0"
 
-    def build(self, kind: str, name: str, options: dict[str, Any]) -> Counter:
+    def build(
+        self, kind: str, name: str, options: dict[str, Any], tasks: tuple[mftkit.TaskInfo, ...]
+    ) -> Counter:
         assert (kind, name) == ("data-generator", "counter")
-        return Counter(Counter.Options(**options))
+        return Counter(Counter.Options(**options), tasks)
 
     def registry(self) -> Any:
         return SimpleNamespace(
@@ -139,6 +143,11 @@ def test_a_group_is_on_the_same_side_in_every_task(tmp_path: Path, plugins: Plug
     assert train[0] == train[1]
     assert not train[0] & valid[0]
     assert len(made.valid) + len(made.train) == 80
+
+
+def test_a_generator_knows_the_tasks_of_the_run(tmp_path: Path, plugins: Plugins) -> None:
+    generate_tasks(spec(tmp_path, "a", "b"), "b", Listener())
+    assert Counter.told == (mftkit.TaskInfo("a"), mftkit.TaskInfo("b"))
 
 
 def test_rows_repeat_by_what_they_say_and_not_by_their_group(tmp_path: Path, plugins: Plugins) -> None:

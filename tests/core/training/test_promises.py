@@ -71,6 +71,11 @@ class Flat(Honest):
         return super().statistics(tokens)[:, 0]
 
 
+class Number(Honest):
+    def statistics(self, tokens):
+        return 1.0
+
+
 class Detached(Honest):
     def statistics(self, tokens):
         return super().statistics(tokens).detach()
@@ -166,6 +171,7 @@ def test_kept_promises(kind, num_tasks):
         (Affine, "linear: its task_losses"),
         (FalselyLinearInLogprobs, "linear_in_logprobs: its statistics"),
         (MeanOfMicroBatch, "statistics add over micro-batches"),
+        (Number, r"statistics are a tensor of shape \[tasks, k\]: this is float"),
         (Flat, r"statistics are of shape \[tasks, k\]"),
         (Detached, "statistics are differentiable"),
         (Scalar, r"task_losses are of shape \[tasks\]"),

@@ -113,6 +113,11 @@ def test_rows_of_a_step_come_longest_first():
     assert lengths == sorted(lengths, reverse=True)
 
 
+def test_a_layout_that_is_none_is_refused():
+    with pytest.raises(MftError, match="must give a mftkit.Layout, and gave list"):
+        check_layout([[0, 1]], np.array([3, 3]), 8, "Mine")
+
+
 @pytest.mark.parametrize(
     ("order", "offsets", "says"),
     [

@@ -124,7 +124,8 @@ def _problem(details: Mapping[str, Any], data: Any, model: type[BaseModel]) -> P
         return Problem(location, "should be a path", given)
     if details["type"] == "extra_forbidden":
         keys = allowed_keys(model, location[:-1])
-        return Problem(location, "unknown key", given, hint=one_of(keys, str(location[-1])) if keys else "")
+        hint = one_of(keys, str(location[-1])) if keys else "; it takes no options"
+        return Problem(location, "unknown key", given, hint=hint)
     if details["type"] in ("literal_error", "enum"):
         allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         return Problem(location, "is not one of the values allowed", given, hint=one_of(allowed, given))

@@ -26,7 +26,7 @@ class HubDataset(Section):
 def name_for_files(value: Any) -> str:
     """A name that may stand in a path: no separators, control characters, blanks at its ends."""
     if not isinstance(value, str) or not value.strip():
-        refuse_one("should be a name", value)
+        refuse_one("should be a text that is not blank", value)
     if value in (".", "..") or value != value.strip() or re.search(r"[/\\\x00-\x1f\x7f]", value):
         refuse_one("is used in file names: no / or \\, no control characters, no blanks at its ends", value)
     if len(value) > LONGEST_NAME:

@@ -100,10 +100,9 @@ def test_the_result_loads_without_mftkit_and_its_template_renders_what_was_train
 def trained_ids(run):
     """The token ids of every sample that the run was given, from the cache."""
     from mftkit.data.corpus import prepare
-    from mftkit.models import load_model
 
     spec = mftkit.load_spec(run / "spec.json")
-    _, tokenizer = load_model(str(run / "model"))
+    _, tokenizer = mftkit.load_model(run / "model")
     corpus = prepare(spec, tokenizer, Reporter())
     return [corpus.train[i].tokens.tolist() for i in range(len(corpus.train))] + [
         corpus.valid[i].tokens.tolist() for i in range(len(corpus.valid))

@@ -14,52 +14,61 @@ if TYPE_CHECKING:
     from mftkit.affinity.intervals import Affinity
 
 
+Batches = Annotated[
+    int, typer.Option("--batches", min=3, metavar="N", help="Batches, over which intervals are taken.")
+]
+Samples = Annotated[
+    int, typer.Option("--samples", min=1, metavar="N", help="Samples of each task in half a batch.")
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of the samples drawn.")]
+Layers = Annotated[
+    str,
+    typer.Option(
+        "--layers",
+        metavar="N|all",
+        help="Compare the trained parameters of the last N decoder layers, or all; auto: all of an adapter, "
+        "the last 2 layers of a whole model.",
+    ),
+]
+Run = Annotated[
+    Path | None,
+    typer.Option(
+        "--run",
+        metavar="RUN",
+        help="Take the weights of this run's best checkpoint, in place of those that SPEC starts with.",
+        show_default=False,
+    ),
+]
+StepOfRun = Annotated[
+    int | None,
+    typer.Option(
+        "--step",
+        metavar="N",
+        help="The run's checkpoint of this step; the run is SPEC's own where --run is left out.",
+        show_default=False,
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="DIR",
+        help="Where affinity.html and affinity.json are written. [default: SPEC's output with -affinity]",
+        show_default=False,
+    ),
+]
+
+
 def affinity(
     spec: SpecFile,
     overrides: Overrides = None,
-    batches: Annotated[
-        int, typer.Option("--batches", min=3, metavar="N", help="Batches, over which intervals are taken.")
-    ] = 16,
-    samples: Annotated[
-        int, typer.Option("--samples", min=1, metavar="N", help="Samples of each task in half a batch.")
-    ] = 8,
-    seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of the samples drawn.")] = 0,
-    layers: Annotated[
-        str,
-        typer.Option(
-            "--layers",
-            metavar="N|all",
-            help="Compare the trained parameters of the last N decoder layers, or all; auto: all of an adapter, "
-            "the last 2 layers of a whole model.",
-        ),
-    ] = "auto",
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            "--run",
-            metavar="RUN",
-            help="Take the weights of this run's best checkpoint, in place of those that SPEC starts with.",
-            show_default=False,
-        ),
-    ] = None,
-    step: Annotated[
-        int | None,
-        typer.Option(
-            "--step",
-            metavar="N",
-            help="The run's checkpoint of this step; the run is SPEC's own where --run is left out.",
-            show_default=False,
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            metavar="DIR",
-            help="Where affinity.html and affinity.json are written. [default: SPEC's output with -affinity]",
-            show_default=False,
-        ),
-    ] = None,
+    batches: Batches = 16,
+    samples: Samples = 8,
+    seed: Seed = 0,
+    layers: Layers = "auto",
+    run: Run = None,
+    step: StepOfRun = None,
+    output: Output = None,
 ) -> None:
     """Compare the gradients of SPEC's tasks: which help and which fight each other."""
     from mftkit.spec import load_spec

@@ -21,16 +21,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 import mftkit
-from mftkit.reporter import Reporter
-from mftkit.training.assembly import assemble, draft
+from mftkit.reporting.reporter import Reporter
 from mftkit.training.metrics import Meter
-from mftkit.training.schedule import learning_rate
+from mftkit.training.optimizer import learning_rate
+from mftkit.training.setup import assemble, draft
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mftkit.training.assembly import Assembly
     from mftkit.training.balancing import Balancing
+    from mftkit.training.setup import Assembly
 
 ROUNDS, TURN = 5, 25
 BALANCERS: dict[str, dict[str, Any]] = {

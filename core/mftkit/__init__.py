@@ -10,10 +10,18 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mftkit import testing as testing
-    from mftkit.chat.session import Chat
-    from mftkit.hookspecs import Register, RunInfo
+    from mftkit.batches.collate import collate
+    from mftkit.chat_client import open_chat
     from mftkit.interfaces.balancer import Balancer
-    from mftkit.interfaces.chat import BudgetSpent, ChatError, ChatModel, ChatOptions, ChatRequest, Reply
+    from mftkit.interfaces.chat import (
+        BudgetSpent,
+        Chat,
+        ChatError,
+        ChatModel,
+        ChatOptions,
+        ChatRequest,
+        Reply,
+    )
     from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
     from mftkit.interfaces.data_filter import DataFilter, FilterContext
     from mftkit.interfaces.executor import Execution, Executor, Limits, Program
@@ -22,18 +30,19 @@ if TYPE_CHECKING:
     from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss, Tokens, Totals
     from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
+    from mftkit.interfaces.run_info import RunInfo
     from mftkit.interfaces.tokenization import Batch, Layout, MicroBatch, Sample, TokenizationMode
     from mftkit.interfaces.tracker import Tracker
     from mftkit.interfaces.tuning import Tuning
     from mftkit.models.converted import Conversion, ConvertedAdapter
-    from mftkit.models.experts import MixtureAdapter
+    from mftkit.models.moe import MixtureAdapter
     from mftkit.models.native import NativeAdapter
-    from mftkit.results import load_model
+    from mftkit.models.result import load_model
+    from mftkit.plugins.hookspecs import Register
     from mftkit.spec import load_spec
     from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
     from mftkit.spec.references import ChatModelRef, ExecutorRef
-    from mftkit.training.collate import collate
-    from mftkit.training.run import run
+    from mftkit.tools.run import run
     from mftkit_registry import MftError, hookimpl
 
     __version__: str
@@ -42,7 +51,7 @@ _HOMES = {
     "Balancer": "mftkit.interfaces.balancer",
     "Batch": "mftkit.interfaces.tokenization",
     "BudgetSpent": "mftkit.interfaces.chat",
-    "Chat": "mftkit.chat.session",
+    "Chat": "mftkit.interfaces.chat",
     "ChatError": "mftkit.interfaces.chat",
     "ChatModel": "mftkit.interfaces.chat",
     "ChatModelRef": "mftkit.spec.references",
@@ -68,14 +77,14 @@ _HOMES = {
     "Loss": "mftkit.interfaces.loss",
     "MftError": "mftkit_registry",
     "MicroBatch": "mftkit.interfaces.tokenization",
-    "MixtureAdapter": "mftkit.models.experts",
+    "MixtureAdapter": "mftkit.models.moe",
     "ModelAdapter": "mftkit.interfaces.model",
     "NativeAdapter": "mftkit.models.native",
     "Options": "mftkit.interfaces.component",
     "Program": "mftkit.interfaces.executor",
-    "Register": "mftkit.hookspecs",
+    "Register": "mftkit.plugins.hookspecs",
     "Reply": "mftkit.interfaces.chat",
-    "RunInfo": "mftkit.hookspecs",
+    "RunInfo": "mftkit.interfaces.run_info",
     "Sample": "mftkit.interfaces.tokenization",
     "SpecPath": "mftkit.interfaces.component",
     "SpecPathOrHubId": "mftkit.spec.paths",
@@ -85,11 +94,12 @@ _HOMES = {
     "Totals": "mftkit.interfaces.loss",
     "Tracker": "mftkit.interfaces.tracker",
     "Tuning": "mftkit.interfaces.tuning",
-    "collate": "mftkit.training.collate",
+    "collate": "mftkit.batches.collate",
     "hookimpl": "mftkit_registry",
-    "load_model": "mftkit.results",
+    "load_model": "mftkit.models.result",
     "load_spec": "mftkit.spec",
-    "run": "mftkit.training.run",
+    "open_chat": "mftkit.chat_client",
+    "run": "mftkit.tools.run",
 }
 
 __all__ = [
@@ -144,6 +154,7 @@ __all__ = [
     "hookimpl",
     "load_model",
     "load_spec",
+    "open_chat",
     "run",
 ]
 

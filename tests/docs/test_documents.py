@@ -13,7 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 import mftkit
-from mftkit import plugins, spec
+from mftkit import spec
+from mftkit.plugins import installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +107,7 @@ def test_the_two_commands_stand_in_the_readme() -> None:
 
 def test_the_readme_names_every_built_in_component_and_its_default() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    built_in = [row for row in plugins.registry().plugins if row.distribution == "mftkit"]
+    built_in = [row for row in installed.registry().plugins if row.distribution == "mftkit"]
     assert built_in
     for row in built_in:
         assert row.status == "ok", row.error

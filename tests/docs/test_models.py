@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-from mftkit import plugins
+from mftkit.plugins import installed
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
@@ -18,11 +18,11 @@ def test_the_table_is_as_the_adapters_give_it() -> None:
 def test_every_built_in_adapter_but_the_fallback_has_a_row() -> None:
     page = PAGE.read_text("utf-8")
     adapters = [
-        row.name for row in plugins.registry().plugins
+        row.name for row in installed.registry().plugins
         if row.kind == "model-adapter" and row.distribution == "mftkit"
     ]  # fmt: skip
     assert [name for name in adapters if f"| `{name}` |" not in page] == ["huggingface"]
 
 
 def test_the_documented_option_is_one() -> None:
-    assert plugins.build("model-adapter", "qwen", {"router_loss": 0}).options.router_loss == 0
+    assert installed.build("model-adapter", "qwen", {"router_loss": 0}).options.router_loss == 0

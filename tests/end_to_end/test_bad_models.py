@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mftkit.cli import main
-from mftkit.data.tokenizers import train_bpe
+from mftkit.data.tokens.train_tokenizer import train_bpe
 from small_runs import rows, small_spec, write_rows
 
 SHAPE = {

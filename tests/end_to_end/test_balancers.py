@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 import mftkit
 from adaptive_balancers import ADAPTIVE
-from mftkit.reporter import Reporter
+from mftkit.reporting.reporter import Reporter
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 LOSSES = ["token-balanced", "sample-balanced", "sample-focal", "task-focal", "mixed"]

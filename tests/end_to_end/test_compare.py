@@ -17,10 +17,10 @@ from scipy.stats import rankdata
 
 import mftkit
 from mftkit.cli import main
-from mftkit.comparison.arms import Asked
-from mftkit.comparison.compare import compare
-from mftkit.reporter import Reporter
-from mftkit.training.assembly import assemble, draft
+from mftkit.reporting.reporter import Reporter
+from mftkit.tools.compare.arms import Asked
+from mftkit.tools.compare.compare import compare
+from mftkit.training.setup import assemble, draft
 from small_runs import comparable, environment, metrics, mft, rows, small_spec, write_rows
 
 TRAINING = {"epochs": 2, "evaluate_every": 4, "checkpoint_every": 2, "log_every": 1, "batch_size": 8}

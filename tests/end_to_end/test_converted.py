@@ -10,9 +10,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import mftkit
 from checkpoints import CHECKPOINTS, FAMILIES
-from mftkit.merging import merge
-from mftkit.peft_noise import without_peft_noise
-from mftkit.reporter import Reporter
+from mftkit.base.quiet import without_peft_noise
+from mftkit.reporting.reporter import Reporter
+from mftkit.tools.merge import merge
 from small_runs import metrics, rows, small_spec, write_rows
 
 IDS = (torch.arange(40) * 7 + 3).view(2, 20)

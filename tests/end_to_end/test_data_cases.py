@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fixture_types import Install
-    from mftkit.training.plan import Plan, PlannedTask
+    from mftkit.reporting.plan import Plan, PlannedTask
 
 MESSY = Path(os.environ.get("MFT_SHARED") or Path(__file__).parents[2].parent / "shared") / "data" / "messy"
 TABLE = MESSY / "expected.json"

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chat_server import MODEL, Answer, ChatServer, drawn, good, serving
-from mftkit import execution
 from mftkit.cli import main
+from mftkit.plugins import executors
 from references import HUMANEVAL, OTHER, PROBLEM, humaneval
 from renaming import renamed, respaced
 from small_runs import metrics, small_spec, write_rows
@@ -89,7 +89,7 @@ def counted(rows: list[dict[str, Any]]) -> Counter[str]:
 def test_only_what_is_the_models_own_and_works_is_trained_on(
     server: ChatServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(execution.WEAK, "1")
+    monkeypatch.setenv(executors.WEAK, "1")
     monkeypatch.setenv("OPENAI_API_KEY", "sk-any")
     monkeypatch.chdir(tmp_path)
     write(tmp_path, server)

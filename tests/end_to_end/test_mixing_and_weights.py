@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 import mftkit
 from data_path import Listener
-from mftkit.training.plan import Plan
+from mftkit.reporting.plan import Plan
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 MIXING = {"proportions": {"big": 1, "small": 2}, "epoch_samples": 45}

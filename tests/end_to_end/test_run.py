@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import mftkit
-from mftkit.reporter import Reporter
+from mftkit.reporting.reporter import Reporter
 from small_runs import environment, metrics, mft, rows, small_spec, train, write_rows
 
 TOLD = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "report.html"}

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 import mftkit
 from mftkit import plugins
-from mftkit.merging import merge
+from mftkit.tools.merge import merge
 from small_runs import comparable, environment, metrics, rows, small_spec, write_rows
 
 ADAPTER = {"rank": 8, "alpha": 64, "dropout": 0.1}

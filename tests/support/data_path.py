@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mftkit.data.tokenizers import train_bpe
-from mftkit.reporter import Reporter
+from mftkit.data.tokens.train_tokenizer import train_bpe
+from mftkit.reporting.reporter import Reporter
 from mftkit.spec import ChatSpec, DataSpec, MixingSpec, TaskSpec
 
 if TYPE_CHECKING:

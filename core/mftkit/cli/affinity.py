@@ -11,7 +11,7 @@ from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from mftkit.affinity.intervals import Affinity
+    from mftkit.tools.affinity.intervals import Affinity
 
 
 Batches = Annotated[
@@ -77,10 +77,10 @@ def affinity(
     number = _layers(layers)
     from transformers.utils import logging
 
-    from mftkit.affinity.measuring import measure
-    from mftkit.affinity.page import page
-    from mftkit.affinity.states import state_of_run
-    from mftkit.files import disk_errors, write_json, write_text
+    from mftkit.base.atomic_files import disk_errors, write_json, write_text
+    from mftkit.tools.affinity.measure import measure
+    from mftkit.tools.affinity.page import page
+    from mftkit.tools.affinity.run_checkpoint import state_of_run
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is shown instead
     target = output or read.output.with_name(f"{read.output.name}-affinity")

@@ -8,6 +8,7 @@ import typer
 
 from mftkit.cli import data, plugins, spec
 from mftkit.cli.affinity import affinity
+from mftkit.cli.chat import chat, complete
 from mftkit.cli.compare import compare
 from mftkit.cli.convert import convert
 from mftkit.cli.doctor import doctor
@@ -15,7 +16,6 @@ from mftkit.cli.generate import generate
 from mftkit.cli.merge import merge
 from mftkit.cli.report import report
 from mftkit.cli.run import run
-from mftkit.cli.talk import chat, complete
 
 app = typer.Typer(
     help="Fine-tune one code model on many tasks at once.",

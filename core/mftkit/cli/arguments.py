@@ -30,7 +30,7 @@ Overrides = Annotated[
 
 def allow_weak_isolation(allowed: bool) -> None:
     """Allow it for this command and the processes that it starts."""
-    from mftkit.execution import WEAK
+    from mftkit.plugins.executors import WEAK
 
     if allowed:
         os.environ[WEAK] = "1"

@@ -14,7 +14,7 @@ from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from mftkit.comparison.arms import Asked
+    from mftkit.tools.compare.arms import Asked
 
 SIGNALLED = 128
 """A comparison that a signal stopped exits with this plus the signal's number."""
@@ -111,7 +111,7 @@ def compare(
     asked = _asked(balancers or [], losses or [], baselines, mixed_loss, budget)
     from transformers.utils import logging
 
-    from mftkit.comparison.compare import compare as run_all
+    from mftkit.tools.compare.compare import compare as run_all
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is shown instead
     with console_reporter() as reporter:
@@ -128,7 +128,7 @@ def compare(
 def _asked(
     balancers: list[str], losses: list[str], baselines: str, mixed_loss: str | None, budget: str
 ) -> "Asked":
-    from mftkit.comparison.arms import Asked, Budget, parse_baselines, parse_references
+    from mftkit.tools.compare.arms import Asked, Budget, parse_baselines, parse_references
 
     if budget not in tuple(Budget):
         raise MftError(f"--budget {budget}: allowed are {', '.join(Budget)}")
@@ -145,8 +145,8 @@ def _show(document: dict[str, Any], path: Path, as_json: bool) -> None:
     if as_json:
         result(json.dumps(document, indent=2, ensure_ascii=False))
         return
-    from mftkit.display.comparison import comparison_view
     from mftkit.display.tables import as_text
+    from mftkit.tools.compare.terminal import comparison_view
 
     if not sys.stdout.isatty():
         result(as_text(comparison_view(document, path)))

@@ -7,7 +7,7 @@ from mftkit_registry import MftError
 
 def kinds(incomplete: str) -> list[tuple[str, str]]:
     """Kinds that begin so, with what gives them."""
-    from mftkit.kinds import KINDS
+    from mftkit.plugins.kinds import KINDS
 
     return [(kind.name, f"given by {kind.hook}") for kind in KINDS if kind.name.startswith(incomplete)]
 
@@ -16,7 +16,7 @@ def components(context: typer.Context, incomplete: str) -> list[tuple[str, str]]
     """Components of the kind that stands before, with their summaries."""
     import warnings
 
-    from mftkit.plugins import registry
+    from mftkit.plugins.installed import registry
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a message would land in the middle of the line

@@ -24,7 +24,7 @@ def convert(
     """Write a checkpoint that is converted on load in transformers' own layout, with a fast tokenizer."""
     from transformers.utils import logging
 
-    from mftkit.converting import convert as converted_into
+    from mftkit.tools.convert import convert as converted_into
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nobody needs it
     with console_reporter() as reporter:

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mftkit.data.looking import Statistics
-    from mftkit.data.rows import RowError
+    from mftkit.data.rows.formats import RowError
+    from mftkit.tools.data_stats.statistics import Statistics
 
 app = typer.Typer(help="Look at data files.", no_args_is_help=True)
 Paths = Annotated[
@@ -62,8 +62,8 @@ def stats(
     as_json: AsJson = False,
 ) -> None:
     """Count rows, formats and lengths, and find duplicates and rows that repeat a benchmark."""
-    from mftkit.data.looking import data_sources, placed_rows
     from mftkit.display import console_reporter
+    from mftkit.tools.data_stats.statistics import data_sources, placed_rows
 
     found = _statistics(references or [], field, tokenizer, near)
     with console_reporter() as reporter, reporter.progress("reading rows", None) as advance:
@@ -74,7 +74,7 @@ def stats(
     if as_json:
         result(json.dumps(told, indent=2, ensure_ascii=False))
     else:
-        from mftkit.display.rows import statistics_view
+        from mftkit.tools.data_stats.terminal import statistics_view
 
         _show(statistics_view(told))
 
@@ -88,7 +88,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print some rows, drawn at random, turn by turn."""
-    from mftkit.data.looking import data_sources, format_name, placed_rows, sampled
+    from mftkit.tools.data_stats.statistics import data_sources, format_name, placed_rows, sampled
 
     bad: list[str] = []
     rows = placed_rows(data_sources(paths, _warned), _kept(bad) if skip_bad else None)
@@ -99,7 +99,7 @@ def show(
         told = [{"place": row.place, "format": format_name(row.row), "row": row.row} for row in drawn]
         result(json.dumps(told, indent=2, ensure_ascii=False))
     else:
-        from mftkit.display.rows import rows_view
+        from mftkit.tools.data_stats.terminal import rows_view
 
         _show(rows_view(drawn))
 
@@ -107,7 +107,7 @@ def show(
 def _statistics(
     references: list[Path], field: str | None, tokenizer: str | None, near: float
 ) -> "Statistics":
-    from mftkit.data.looking import Statistics
+    from mftkit.tools.data_stats.statistics import Statistics
 
     found = Statistics()
     if field is not None and not references:

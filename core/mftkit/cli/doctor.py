@@ -13,7 +13,7 @@ BROKEN = 1
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="As a JSON object.")] = False) -> None:
     """Tell versions, devices, plugins, disk, and what would be slow; exits with 1 if the program is broken."""
-    from mftkit.doctor import examine
+    from mftkit.tools.doctor import examine
 
     report = examine()
     if as_json:

@@ -23,7 +23,7 @@ def merge(
     """Merge RUN's adapter into its full-precision base, as a plain transformers checkpoint."""
     from transformers.utils import logging
 
-    from mftkit.merging import merge as merged_into
+    from mftkit.tools.merge import merge as merged_into
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nobody needs it
     with console_reporter() as reporter:

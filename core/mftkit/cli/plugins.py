@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mftkit.cli import completion
-from mftkit.cli.check import check
 from mftkit.cli.console import result, table, tell
-from mftkit.cli.new import new
+from mftkit.cli.plugins_check import check
+from mftkit.cli.plugins_new import new
 
 if TYPE_CHECKING:
     from mftkit_registry import PluginRecord
@@ -38,7 +38,7 @@ def list_(
 
     MFT_BLOCK_PLUGINS=name,... (names of entry points) keeps plugins out: they are not imported.
     """
-    from mftkit.plugins import registry
+    from mftkit.plugins.installed import registry
 
     rows = registry().plugins
     if kind is not None:
@@ -77,11 +77,11 @@ def show(
     ],
 ) -> None:
     """Show a component's options: types, defaults and what they mean."""
-    from mftkit import plugins
-    from mftkit.cli.options import describe_options
+    from mftkit.plugins import installed
+    from mftkit.plugins.options import describe_options
 
-    registration = plugins.registry().get(kind, name)
-    found = plugins.component_class(registration)
+    registration = installed.registry().get(kind, name)
+    found = installed.component_class(registration)
     result(f"{registration.kind} {registration.name}: {registration.summary}")
     result(f"from {registration.origin}")
     if text := inspect.cleandoc(found.__doc__ or ""):

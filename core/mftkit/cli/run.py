@@ -9,7 +9,7 @@ import typer
 
 from mftkit.cli.arguments import AllowWeakIsolation, Overrides, SpecFile, allow_weak_isolation
 from mftkit.display import console_reporter
-from mftkit.reporter import Reporter
+from mftkit.reporting.reporter import Reporter
 from mftkit_registry import MftError
 
 SIGNALLED = 128
@@ -39,7 +39,7 @@ def run(
         raise typer.Exit(_launch(spec, overrides or [], fresh, processes))
     from transformers.utils import logging
 
-    from mftkit.training.run import run as train
+    from mftkit.tools.run import run as train
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is shown instead
     # Of several processes, the first tells for all.

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mftkit.data.generation import task_rows
+from mftkit.data.made.generated import task_rows
 from mftkit.data.mixing import Mixture, mixture
-from mftkit.data.reading import Findings
-from mftkit.data.rows import RowError
+from mftkit.data.rows.formats import RowError
+from mftkit.data.rows.reading import Findings
+from mftkit.data.rows.sources import expand
 from mftkit.data.samples import Part, Samples
-from mftkit.data.sources import expand
 from mftkit.data.split import held_out, held_out_groups
-from mftkit.data.tokenising import Task, Tokeniser
+from mftkit.data.tokens.token_cache import Task, Tokeniser
 from mftkit.interfaces.component import TaskInfo
 from mftkit_registry.errors import MftError
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
-    from mftkit.data.files import Source
-    from mftkit.data.table import Table
-    from mftkit.reporter import Reporter
+    from mftkit.data.rows.files import Source
+    from mftkit.data.tokens.table import Table
+    from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec, TaskSpec
 
 __all__ = ["Corpus", "Samples", "TaskReport", "prepare"]

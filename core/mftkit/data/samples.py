@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mftkit.data.table import Table
+    from mftkit.data.tokens.table import Table
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from mftkit.reporter import Reporter
+    from mftkit.reporting.reporter import Reporter
 
 
 def console_reporter(

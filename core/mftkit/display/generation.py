@@ -5,37 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from mftkit.display.figures import duration, one_line, whole
-from mftkit.display.pace import Pace
+from mftkit.base.formatting import duration, one_line, whole
+from mftkit.display.eta import Pace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mftkit.data.generation_state import Generation
-
-
-def counts_told(state: Generation) -> str:
-    """What was kept, and dropped for this or that; "" where nothing was counted."""
-    return ", ".join(f"{what.replace('_', ' ')} {number}" for what, number in sorted(state.counts.items()))
-
-
-def cost_told(state: Generation) -> str:
-    """Requests and tokens, and their cost where there are prices; "" where no model was asked."""
-    if not state.chats:
-        return ""
-    usage = state.usage
-    told = [f"{whole(usage.asked)} requests", f"{whole(usage.tokens)} tokens"]
-    if usage.cached:
-        told.insert(1, f"{whole(usage.cached)} replies from the disk")
-    if usage.cost:
-        told.append(f"cost {usage.cost:.4g}")
-    return ", ".join(told)
+    from mftkit.reporting.generation_progress import GenerationProgress
 
 
 class GenerationLine:
     """The line about a generation, and how long it goes on."""
 
-    def __init__(self, state: Generation, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, state: GenerationProgress, clock: Callable[[], float] = time.monotonic) -> None:
         self._state = state
         self._pace = Pace(clock)
         self.description = one_line(f"{state.doing} {state.task}")
@@ -54,7 +36,7 @@ class GenerationLine:
         """Everything but the rows."""
         goal = self._state.goal
         left = None if goal is None else self._pace.left(goal)
-        told = [counts_told(self._state), cost_told(self._state)]
+        told = [self._state.counts_text(), self._state.cost_text()]
         return [part for part in (*told, f"left {duration(left)}" if left is not None else "") if part]
 
     def text(self) -> str:

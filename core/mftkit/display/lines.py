@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from mftkit.display.figures import duration, nats, one_line, share, whole
+from mftkit.base.formatting import duration, nats, one_line, share, whole
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,22 +7,22 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
-from mftkit.display.figures import duration, one_line, whole
+from mftkit.base.formatting import duration, one_line, whole
+from mftkit.display.eta import Pace
 from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations, train_line
-from mftkit.display.pace import Pace
 from mftkit.display.plan import plan_text
 from mftkit.display.result import how_it_ended, result_view
 from mftkit.display.tables import as_text
-from mftkit.reporter import Reporter
+from mftkit.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from mftkit.data.generation_state import Generation
-    from mftkit.training.plan import Plan
-    from mftkit.training.trainer import Outcome
+    from mftkit.reporting.generation_progress import GenerationProgress
+    from mftkit.reporting.outcome import Outcome
+    from mftkit.reporting.plan import Plan
 
 SHORT = 2.0
 """Seconds of work that nobody needs to be told of."""
@@ -62,7 +62,7 @@ class PlainReporter(Reporter):
         work.finish()
 
     @contextmanager
-    def generation(self, state: Generation) -> Iterator[Callable[[], None]]:
+    def generation(self, state: GenerationProgress) -> Iterator[Callable[[], None]]:
         """As other work, with counts and cost."""
         line = GenerationLine(state)
         work = _Work(line.description, state.goal, self._messages, line.text)

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from mftkit.display.figures import one_line, place, share, whole
+from mftkit.base.formatting import one_line, place, share, whole
 from mftkit.display.tables import Figures, as_text, facts
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mftkit.training.plan import Plan
+    from mftkit.reporting.plan import Plan
 
 INDENT = (0, 0, 0, 2)
 ONLY_WHERE_ANY = ("truncated", "dropped", "skipped")

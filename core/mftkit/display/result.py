@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from mftkit.display.figures import nats, one_line, perplexity, place, whole
+from mftkit.base.formatting import nats, one_line, perplexity, place, whole
 from mftkit.display.lines import read_lines
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import Figures
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mftkit.training.trainer import Outcome
+    from mftkit.reporting.outcome import Outcome
 
 MEAN = "mean of tasks"
 TRAINED = ("finished", "early-stopped")

@@ -19,16 +19,16 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from mftkit.display.figures import duration, one_line, whole
+from mftkit.base.formatting import duration, one_line, whole
+from mftkit.display.eta import Pace
 from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations
-from mftkit.display.pace import Pace
-from mftkit.display.panel import TrainingPanel
 from mftkit.display.plain import SHORT, write
 from mftkit.display.plan import plan_view
+from mftkit.display.progress_panel import TrainingPanel
 from mftkit.display.result import how_it_ended, result_view
 from mftkit.display.tables import Flow, as_text
-from mftkit.reporter import Reporter
+from mftkit.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Task
 
-    from mftkit.data.generation_state import Generation
-    from mftkit.training.plan import Plan
-    from mftkit.training.trainer import Outcome
+    from mftkit.reporting.generation_progress import GenerationProgress
+    from mftkit.reporting.outcome import Outcome
+    from mftkit.reporting.plan import Plan
 
 REDRAWN = 4
 """Times a second, so that the clock is seen to tick."""
@@ -117,7 +117,7 @@ class TerminalReporter(Reporter):
             self.note(f"{told}: done, {f'{whole(done)} ' if done else ''}in {duration(spent)}")
 
     @contextmanager
-    def generation(self, state: Generation) -> Iterator[Callable[[], None]]:
+    def generation(self, state: GenerationProgress) -> Iterator[Callable[[], None]]:
         """A bar of the rows, and under it counts, cost and time left."""
         line, drawn = GenerationLine(state), 0.0
         task = self._work.add_task(line.description, total=state.goal)

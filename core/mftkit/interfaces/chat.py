@@ -18,7 +18,7 @@ record on the disk that nothing is paid twice, what was spent and the budget are
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import Field, model_validator
 
@@ -26,7 +26,9 @@ from mftkit.interfaces.component import Component, Options
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from mftkit.reporting.usage import Usage
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,38 @@ class ChatError(MftError):
 
 class BudgetSpent(ChatError):  # noqa: N818 - an end that was asked for
     """The budget leaves no room for another request; the generation ends with what there is."""
+
+
+class Chat(Protocol):
+    """An open conversation with a chat model, as generators and filters use it: many requests at a time.
+
+    Replies come in the order of the requests. Every reply is on the disk before it is given out; asked again in
+    the same order, the same requests have the same replies without a request to the model. Use it in a ``with``
+    statement.
+    """
+
+    def __enter__(self) -> Self:
+        """Itself."""
+
+    def __exit__(self, *error: object) -> None:
+        """Close it."""
+
+    @property
+    def usage(self) -> Usage:
+        """What was asked and what it cost."""
+
+    def ask(self, messages: Sequence[Mapping[str, str]], *, key: str | None = None, **sampling: Any) -> Reply:
+        """The reply to one request; see ``ChatRequest`` for what may be given."""
+
+    def ask_all(self, requests: Iterable[ChatRequest]) -> Iterator[Reply]:
+        """The replies to requests, in their order, many being asked at a time.
+
+        Requests are taken from the iterable somewhat ahead of the replies. Raises ChatError, in the place of
+        the reply that it is about: BudgetSpent where the budget leaves no room for the request.
+        """
+
+    def close(self) -> None:
+        """Ask no more; what is under way has a moment to end, as it is paid for. Once or more."""
 
 
 class ChatModel(Component):

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from mftkit.chat import Chat
+    from mftkit.interfaces.chat import Chat
     from mftkit.interfaces.executor import Executor
-    from mftkit.spec.references import ChatRef, ComponentRef
+    from mftkit.interfaces.references import ChatRef, ComponentRef
 
 
 @dataclass(frozen=True)

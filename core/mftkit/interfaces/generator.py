@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mftkit.interfaces.component import Component
+from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
-    from mftkit.chat import Chat
-    from mftkit.spec.references import ChatModelRef
+    from mftkit.interfaces.chat import Chat
+    from mftkit.interfaces.references import ChatRef
 
 
 @dataclass(frozen=True)
@@ -27,19 +28,20 @@ class GenerationContext:
     """A directory of the generator's own, for this task and these options; it survives a kill."""
     report: Callable[..., None]
     """``report(kept=1, dropped=2)``: adds to counts that the user is shown."""
-    open_chat: Callable[[Any], Chat] | None = None
-    """What ``chat`` opens chats by; None: in ``directory``, without telling anything."""
+    open_chat: Callable[[ChatRef], Chat] | None = None
+    """What ``chat`` opens chats by; ``mftkit.open_chat`` does, given the directory. None: no chat can be opened."""
 
-    def chat(self, model: ChatModelRef) -> Chat:
+    def chat(self, model: ChatRef) -> Chat:
         """A chat with the model that an option names, for a ``with`` statement; see ``mftkit.ChatModelRef``.
 
         Its replies are kept on the disk: what was asked before, in the same order, is not asked again.
         """
-        if self.open_chat is not None:
-            return self.open_chat(model)
-        from mftkit.chat import open_chat
-
-        return open_chat(model, self.directory)
+        if self.open_chat is None:
+            raise MftError(
+                "This GenerationContext cannot open chats. Pass open_chat, for example "
+                "lambda model: mftkit.open_chat(model, directory)."
+            )
+        return self.open_chat(model)
 
 
 class DataGenerator(Component):

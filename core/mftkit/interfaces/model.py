@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from mftkit.base.tokenizer_files import load_tokenizer
 from mftkit.interfaces.component import Component
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.family import Family, InstructFormat
     from mftkit.interfaces.tokenization import Batch
-    from mftkit.reporter import Reporter
+    from mftkit.reporting.reporter import Reporter
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,6 @@ class ModelAdapter(Component):
 
     def load_tokenizer(self, request: LoadRequest) -> PreTrainedTokenizerBase | None:
         """The tokenizer alone, which data is prepared with before any weight is read."""
-        from mftkit.models.vocabulary import load_tokenizer
-
         return load_tokenizer(request.path, request.trust_remote_code) if request.path else None
 
     def lora_targets(self, model: PreTrainedModel) -> list[str]:

@@ -9,7 +9,7 @@ from mftkit.interfaces.component import Component
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mftkit.hookspecs import RunInfo
+    from mftkit.interfaces.run_info import RunInfo
 
 
 class Tracker(Component):

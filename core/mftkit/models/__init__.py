@@ -1,8 +1,8 @@
 """From a path or a hub id to a model that can be trained: config, adapter, weights, tokenizer, checks."""
 
 from mftkit.models.config import read_config
+from mftkit.models.model_checks import check_head, check_isolation
 from mftkit.models.pad_token import choose_pad
-from mftkit.models.probes import check_head, check_isolation
 from mftkit.models.selection import select_adapter
 from mftkit.models.vocabulary import check_vocabulary
 

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mftkit.base.reasons import reason
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -46,15 +47,6 @@ def read_config(path: str, trust_remote_code: bool = False) -> dict[str, Any]:
 def is_hub_id(path: str) -> bool:
     """Whether a path that is no directory here may be a hub id: ``name`` or ``organisation/name``."""
     return not path.startswith((".", "/", "~")) and path.count("/") <= 1 and "\\" not in path
-
-
-def reason(error: BaseException) -> str:
-    """What a library's error says, in one line: its first two, without lists of all that would be right."""
-    if isinstance(error, KeyError):  # whose text is the key alone
-        return f"nothing is known under {error}"
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    text = " ".join(lines[:2]) or type(error).__name__
-    return text if len(text) <= 400 else text[:397] + "..."
 
 
 def build_config(values: dict[str, Any], given_by_hand: bool = True) -> PreTrainedConfig:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mftkit.models.config import reason
+from mftkit.base.reasons import reason
+from mftkit.base.tokenizer_files import load_tokenizer
 from mftkit.models.loading import from_config, whole
 from mftkit.models.native import NativeAdapter
-from mftkit.models.vocabulary import load_tokenizer
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformers.core_model_loading import WeightConverter, WeightRenaming
 
     from mftkit.interfaces.model import LoadRequest
-    from mftkit.reporter import Reporter
+    from mftkit.reporting.reporter import Reporter
 
 ORIGIN = "converted_from"
 """Key of a converted config: the ``model_type`` that it had, so that its own adapter goes on serving it."""

@@ -6,8 +6,9 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mftkit.models.config import build_config, reason
-from mftkit.models.damage import damaged_files
+from mftkit.base.reasons import reason
+from mftkit.models.config import build_config
+from mftkit.models.corrupt_files import damaged_files
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from mftkit import plugins
-from mftkit.kinds import MODEL_ADAPTER
-from mftkit.reporter import Reporter
+from mftkit.plugins import installed
+from mftkit.plugins.kinds import MODEL_ADAPTER
+from mftkit.reporting.reporter import Reporter
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _rank(entry: tuple[int, str, ModelAdapter]) -> int:
 
 def _ranked(config: dict[str, Any], reporter: Reporter) -> list[tuple[int, str, ModelAdapter]]:
     found = []
-    for name in plugins.registry().names(MODEL_ADAPTER.name):
+    for name in installed.registry().names(MODEL_ADAPTER.name):
         try:
             adapter = _build(name, {})
             rank = adapter.matches(config)
@@ -84,11 +84,11 @@ def _ranked(config: dict[str, Any], reporter: Reporter) -> list[tuple[int, str, 
 
 
 def _build(name: str, options: dict[str, Any]) -> ModelAdapter:
-    return cast("ModelAdapter", plugins.build(MODEL_ADAPTER, name, options))
+    return cast("ModelAdapter", installed.build(MODEL_ADAPTER, name, options))
 
 
 def _told(name: str) -> str:
-    return f"{name} ({plugins.registry().get(MODEL_ADAPTER.name, name).distribution})"
+    return f"{name} ({installed.registry().get(MODEL_ADAPTER.name, name).distribution})"
 
 
 def _way_out(config: dict[str, Any]) -> str:

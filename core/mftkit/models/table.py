@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mftkit import plugins
-from mftkit.kinds import MODEL_ADAPTER
+from mftkit.plugins import installed
+from mftkit.plugins.kinds import MODEL_ADAPTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,10 +32,10 @@ def families_table(distribution: str) -> str:
 
 
 def _rows(distribution: str) -> Iterator[tuple[str, ...]]:
-    for row in plugins.registry().plugins:
+    for row in installed.registry().plugins:
         if row.kind != MODEL_ADAPTER.name or row.distribution != distribution or not row.name:
             continue
-        adapter: ModelAdapter = plugins.build(MODEL_ADAPTER.name, row.name, {})
+        adapter: ModelAdapter = installed.build(MODEL_ADAPTER.name, row.name, {})
         for family in adapter.families:
             yield _cells(row.name, adapter, family)
 

@@ -11,7 +11,7 @@ from mftkit.similarity.overlap import CodeIndex, WordIndex
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mftkit.data.said import Said
+    from mftkit.data.rows.row_texts import Said
     from mftkit.similarity.references import Reference
 
 _PYTHON = ("python", "py", "python3")

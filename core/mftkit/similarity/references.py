@@ -6,8 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mftkit.data.files import FileSource
-from mftkit.data.rows import BadRow, RowError
+from mftkit.data.rows.files import FileSource
+from mftkit.data.rows.formats import BadRow, RowError
 from mftkit.similarity.code import docstrings
 from mftkit_registry import MftError
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from mftkit.spec.model import Spec
 from mftkit.spec.overrides import apply_overrides
 from mftkit.spec.problems import SpecError, problems_of
 from mftkit.spec.reading import read_json
+from mftkit.spec.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -1,171 +1,143 @@
-"""The spec: what a run is made of."""
+"""The parts of a spec about the model and its text: base, data, chat."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    Field,
-    ValidationError,
-    ValidationInfo,
-    ValidatorFunctionWrapHandler,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, WithJsonSchema, WrapValidator, field_serializer, model_validator
 
-from mftkit import kinds, plugins
-from mftkit.spec.mixing import MixingSpec, mixing_problems
-from mftkit.spec.model_section import ChatSpec, DataSpec, ModelSpec
-from mftkit.spec.paths import FilePath
-from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
-from mftkit.spec.references import (
-    BalancerRef,
-    ComponentRef,
-    GradientsRef,
-    LossRef,
-    TokenizationRef,
-    TrackerRef,
-    TuningPlace,
-    TuningRef,
-    component_class,
-    unnamed,
-)
+from mftkit.interfaces.references import AUTO, ComponentRef
+from mftkit.spec.paths import FilePath, PathOrHubId, absolute_if_local
+from mftkit.spec.problems import Problem, refuse, refuse_one
+from mftkit.spec.references import AdapterRef
 from mftkit.spec.section import Section
-from mftkit.spec.tasks import Name, TaskSpec, repeated_names
-from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
+
+SMALLEST_BPE = 300
+"""The 256 bytes, the marks of a chat, and some merges."""
 
 
-class Spec(Section):
-    """What a run is made of; every default is filled in, every path absolute."""
+class TrainBpe(Section):
+    """A byte-level BPE, trained on the tasks' own text."""
 
-    # A check across sections stands at the later one and sees those before it that are right, so that
-    # everything wrong is told at once.
+    train_bpe: int = Field(ge=SMALLEST_BPE)
+    """Size of its vocabulary, tokens."""
 
-    name: Name
-    """The run's name; where left out, the spec file's without its ending."""
-    output: FilePath
-    """The run directory; where left out, runs/ and the name."""
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    """Of everything random."""
-    model: ModelSpec
+
+def _tokenizer(value: Any, _plain: Any, info: ValidationInfo) -> str | TrainBpe | None:
+    if value is None or isinstance(value, TrainBpe):
+        return value
+    if isinstance(value, dict):
+        return TrainBpe.model_validate(value)
+    if not isinstance(value, str):
+        refuse_one('should be a path, or {"train_bpe": vocabulary size}', value)
+    return absolute_if_local(value, info)
+
+
+_BPE = {
+    "type": "object",
+    "properties": {"train_bpe": {"type": "integer", "minimum": SMALLEST_BPE}},
+    "required": ["train_bpe"],
+    "additionalProperties": False,
+}
+Tokenizer = Annotated[
+    str | TrainBpe | None,
+    WrapValidator(_tokenizer),
+    WithJsonSchema({"anyOf": [{"type": "string"}, _BPE, {"type": "null"}]}),
+]
+
+
+class ModelSpec(Section):
     """The base model."""
-    tuning: TuningPlace = Field(default_factory=unnamed)
-    """Which parameters are trained: {"method": ..., and its options}."""
-    tasks: list[TaskSpec] = Field(min_length=1)
-    """The tasks; their order is their index."""
-    data: DataSpec = DataSpec()
-    """How rows become samples."""
-    mixing: MixingSpec | None = None
-    """How much of each task an epoch holds; null: every sample once."""
-    chat: ChatSpec = ChatSpec()
-    """How a conversation becomes text."""
-    tokenization: TokenizationRef = Field(default_factory=unnamed)
-    """Which samples share a row."""
-    max_length: int = Field(default=2048, ge=2)
-    """Most tokens in a sample, and in a row."""
-    loss: LossRef = Field(default_factory=unnamed)
-    """The loss."""
-    balancer: BalancerRef = Field(default_factory=unnamed)
-    """What weighs the tasks."""
-    gradients: GradientsRef | None = None
-    """What makes one gradient of the tasks' own; null: their sum, which needs no gradient of each task."""
-    training: TrainingSpec = TrainingSpec()
-    """Training."""
-    trackers: list[TrackerRef] = Field(default_factory=list)
-    """Where metrics go besides metrics.jsonl."""
 
-    def dump(self) -> dict[str, Any]:
-        """The spec as JSON has it, defaults and absolute paths included; ``load_spec`` reads it again."""
-        return self.model_dump(mode="json")
+    adapter: AdapterRef = ComponentRef(name=AUTO)
+    """What knows the model's family; "auto": chosen from the checkpoint's config."""
+    path: PathOrHubId | None = None
+    """The checkpoint: a directory or a hub id."""
+    init: Literal["pretrained", "random"] = "pretrained"
+    """"random" starts from random weights, with ``config`` and ``tokenizer`` in place of ``path``."""
+    config: dict[str, Any] | None = None
+    """For a random start: the keys of the family's config.json, ``model_type`` among them."""
+    tokenizer: Tokenizer = None
+    """A tokenizer's path or hub id; for a random start also {"train_bpe": vocabulary size}."""
+    dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
+    """Of weights and arithmetic; "auto": bfloat16 where the device has it, else float32."""
+    attention: str = Field(default="auto", min_length=1)
+    """transformers' attention implementation; "auto": the best there is."""
+    trust_remote_code: bool = False
+    """Whether code that a checkpoint brings may be run."""
 
-    @field_serializer("tuning")
-    def _flat_tuning(self, tuning: TuningRef) -> dict[str, Any]:
-        return tuning.flat()
+    @field_serializer("adapter")
+    def _short(self, adapter: ComponentRef) -> Any:
+        return AUTO if adapter.name == AUTO else adapter.model_dump()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _named(cls, data: Any, info: ValidationInfo) -> Any:
-        """Name and output directory, where they are left out."""
-        if not isinstance(data, dict):
-            return data
-        stem = (info.context or {}).get("name")
-        named = data if "name" in data or stem is None else {"name": stem, **data}
-        return {"output": f"runs/{named['name']}", **named} if "name" in named else named
-
-    @field_validator("tasks", mode="wrap")
-    @classmethod
-    def _distinct(cls, given: Any, read: ValidatorFunctionWrapHandler) -> list[TaskSpec]:
-        problems = repeated_names(given) if isinstance(given, list) else []
-        try:
-            tasks: list[TaskSpec] = read(given)
-        except ValidationError as error:
-            refuse([*problems_of(error, given, TaskSpec), *problems])
-        if all(task.weight == 0 for task in tasks):
-            problems.append(Problem((), "all have weight 0: nothing would be learned", shows_given=False))
+    @model_validator(mode="after")
+    def _start(self) -> "ModelSpec":
+        problems = self._random_start() if self.init == "random" else self._pretrained_start()
         if problems:
             refuse(problems)
-        return tasks
+        return self
 
-    @field_validator("mixing")
-    @classmethod
-    def _fits_the_tasks(cls, mixing: MixingSpec | None, info: ValidationInfo) -> MixingSpec | None:
-        if mixing is not None and "tasks" in info.data:
-            problems = mixing_problems(mixing, info.data["tasks"])
-            if problems:
-                refuse(problems)
-        return mixing
-
-    @field_validator("balancer")
-    @classmethod
-    def _weights_are_read(cls, balancer: ComponentRef, info: ValidationInfo) -> ComponentRef:
-        """A weight that the balancer does not read is refused."""
-        weighted = [task for task in info.data.get("tasks", []) if task.weight != 1]
-        if weighted and not component_class(balancer, kinds.BALANCER).reads_task_weights:
-            tasks = ", ".join(f"{task.name} {task.weight:g}" for task in weighted)
-            what = f"does not read tasks[].weight, which is set ({tasks})"
-            readers = plugins.those_that(kinds.BALANCER, "reads_task_weights")
-            refuse_one(what, balancer.name, hint=f"; {readers}, or take the weights out")
-        return balancer
-
-    @field_validator("training")
-    @classmethod
-    def _fits_the_rest(cls, training: TrainingSpec, info: ValidationInfo) -> TrainingSpec:
+    def _random_start(self) -> list[Problem]:
         problems = []
-        loss = info.data.get("loss")
-        if training.task_mean == "dataset" and loss and not component_class(loss, kinds.LOSS).linear:
-            what = f'"dataset" is for losses that are linear in their statistics, and {loss.name} is not'
-            problems.append(Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"'))
-        if training.early_stopping and "tasks" in info.data:
-            problems += _early_stopping(training.early_stopping, info.data["tasks"])
-        combiner = info.data.get("gradients")
-        if combiner and "grouping" in training.model_fields_set and training.grouping != "task":
-            what = f'should be "task": gradients ({combiner.name}) needs forward passes of one task each'
-            problems.append(Problem(("grouping",), what, training.grouping, hint="; or leave it out"))
-        if problems:
-            refuse(problems)
-        return training.model_copy(update={"grouping": "task"}) if combiner else training
+        if self.path is not None:
+            problems.append(Problem(("path",), "has no meaning where init is random", self.path))
+        if self.config is None or not isinstance(self.config.get("model_type"), str):
+            what = 'a random start needs the family\'s config, with its "model_type"'
+            problems.append(Problem(("config",), what, self.config))
+        if self.tokenizer is None:
+            what = 'a random start needs a path, or {"train_bpe": vocabulary size}'
+            problems.append(Problem(("tokenizer",), what, None))
+        return problems
 
-    @field_validator("trackers")
-    @classmethod
-    def _each_once(cls, trackers: list[TrackerRef]) -> list[TrackerRef]:
-        names = [tracker.name for tracker in trackers]
-        for index, name in enumerate(names):
-            if name in names[:index]:
-                refuse_one("is named twice", name, at=(index, "name"))
-        return trackers
+    def _pretrained_start(self) -> list[Problem]:
+        problems = []
+        if self.path is None:
+            hint = '; or "init": "random" with "config" and "tokenizer"'
+            problems.append(Problem(("path",), "is missing: the checkpoint to start from", None, False, hint))
+        if self.config is not None:
+            problems.append(
+                Problem(("config",), "is for a random start; a checkpoint has its own", self.config)
+            )
+        if isinstance(self.tokenizer, TrainBpe):
+            what = "a checkpoint's vocabulary is fixed: give a path, or leave it out"
+            problems.append(Problem(("tokenizer",), what, self.tokenizer.model_dump()))
+        return problems
 
 
-def _early_stopping(stopping: EarlyStoppingSpec, tasks: list[TaskSpec]) -> list[Problem]:
-    """Every task that it watches must have validation rows."""
-    at = ("early_stopping", "tasks")
-    valid = [task.name for task in tasks if task.validates]
-    if not valid:
-        return [
-            Problem(at[:1], "needs validation, and no task has any: set tasks[].valid", shows_given=False)
-        ]
-    problems = []
-    for index, name in enumerate(stopping.tasks or []):
-        if name not in valid:
-            known = any(task.name == name for task in tasks)
-            what = "has no validation rows" if known else "is not a task of this spec"
-            problems.append(Problem((*at, index), what, name, hint=one_of(valid, name)))
-    return problems
+class DataSpec(Section):
+    """How rows become samples."""
+
+    on_bad_row: Literal["error", "skip"] = "error"
+    """A row that cannot be used: an error that names file and line, or counted and left out."""
+    overlong: Literal["truncate", "drop", "error"] = "truncate"
+    """A sample of more than ``max_length`` tokens: its end is cut, or it is dropped, or it is an error."""
+    cache: FilePath | None = None
+    """Directory of the tokenised samples; null: the user's cache directory."""
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """Of generated rows; null: the run's. It keeps them as they are where runs differ in their seed."""
+
+
+class ChatMarkers(Section):
+    """The text in front of each turn, where no template is used."""
+
+    system: str
+    """In front of the system's turn."""
+    user: str
+    """In front of a user's turn."""
+    assistant: str
+    """In front of an answer."""
+    end: str | None = None
+    """After an answer; null: the tokenizer's end-of-sequence token."""
+
+
+class ChatSpec(Section):
+    """How a conversation becomes text."""
+
+    format: Literal["auto", "template", "markers"] = "auto"
+    """"template": the tokenizer's own chat template; "markers"; "auto": the template if there is one."""
+    markers: ChatMarkers | None = None
+    """The markers; null: those of the MFTCoder paper."""
+
+    @model_validator(mode="after")
+    def _used(self) -> "ChatSpec":
+        if self.markers is not None and self.format == "template":
+            refuse_one("are not used where format is template", self.markers.model_dump(), at=("markers",))
+        return self

@@ -3,35 +3,23 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
 from pydantic import (
     BaseModel,
-    Field,
     ValidationError,
     ValidationInfo,
     WithJsonSchema,
     WrapValidator,
 )
 
-from mftkit import kinds, plugins
+from mftkit.interfaces.references import AUTO, ChatRef, ComponentRef
+from mftkit.plugins import installed, kinds
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
-from mftkit.spec.section import Section
 from mftkit_registry import Kind, MftError, UnknownComponentError
 
 KIND_KEY = "x-mft-kind"
 """Marks a component's place in the JSON Schema."""
-AUTO = "auto"
-"""In place of the name of an adapter or an executor."""
-
-
-class ComponentRef(Section):
-    """A component and its options, in a spec ``{"name": ..., "options": {...}}`` or the bare name."""
-
-    name: str
-    """Name of the component."""
-    options: dict[str, Any] = Field(default_factory=dict)
-    """All its options, defaults included, as JSON has them and with absolute paths."""
 
 
 class TuningRef(ComponentRef):
@@ -47,12 +35,6 @@ class TuningRef(ComponentRef):
         return {"method": self.name, **self.options}
 
 
-class ChatRef(ComponentRef):
-    """A chat model; also the type of an option of a generator or a filter that asks one."""
-
-    kind: ClassVar[Kind] = kinds.CHAT_MODEL
-
-
 def unnamed() -> Any:
     """What stands for a component that a spec does not name: it becomes the default of its kind."""
     return {}
@@ -60,7 +42,7 @@ def unnamed() -> Any:
 
 def component_class(ref: ComponentRef, kind: Kind) -> Any:
     """The class that a reference names."""
-    return plugins.component_class(plugins.registry().get(kind, ref.name))
+    return installed.component_class(installed.registry().get(kind, ref.name))
 
 
 def _nested(value: Any, _plain: Any, info: ValidationInfo, kind: Kind) -> ComponentRef:
@@ -105,7 +87,7 @@ def _flat(value: Any, _plain: Any, info: ValidationInfo, kind: Kind) -> TuningRe
 def _resolve(kind: Kind, value: dict[str, Any], key: str) -> tuple[str, type[BaseModel]]:
     """The component's name and its options' model; without a name, the kind's default."""
     name = value.get(key)
-    registry = plugins.registry()
+    registry = installed.registry()
     try:
         if key not in value:
             name = registry.default(kind)
@@ -115,7 +97,7 @@ def _resolve(kind: Kind, value: dict[str, Any], key: str) -> tuple[str, type[Bas
                 what = f"is missing, and no {kind.name} is the default"
             hint = registry.unknown(kind).way_out()
             refuse_one(what, name, at=(key,), hint=hint, shows_given=key in value)
-        options: type[BaseModel] = plugins.component_class(registry.get(kind, name)).Options
+        options: type[BaseModel] = installed.component_class(registry.get(kind, name)).Options
         return name, options
     except UnknownComponentError as error:
         refuse_one(f"unknown {kind.name}", name, at=(key,), hint=error.way_out())

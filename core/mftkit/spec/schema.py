@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mftkit import kinds, plugins
 from mftkit.interfaces.component import Options
-from mftkit.spec.model import Spec
-from mftkit.spec.references import AUTO, KIND_KEY
+from mftkit.interfaces.references import AUTO
+from mftkit.plugins import installed, kinds
+from mftkit.spec.references import KIND_KEY
+from mftkit.spec.spec import Spec
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def json_schema(tell: Callable[[str], None]) -> dict[str, Any]:
     """The schema of a spec file; an installed component that cannot be used is told, and left out."""
     schema = Spec.model_json_schema()
     definitions = schema.pop("$defs")
-    places = _Places(plugins.registry(), tell)
+    places = _Places(installed.registry(), tell)
     schema = places.filled(schema)
     definitions = places.filled(definitions)
     schema["required"] = [key for key in schema["required"] if key not in ("name", "output")]
@@ -70,7 +71,7 @@ class _Places:
     def _object(self, registration: Registration) -> dict[str, Any] | None:
         prefix = f"{registration.kind}.{registration.name}."
         try:
-            model = plugins.component_class(registration).Options
+            model = installed.component_class(registration).Options
             options = model.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
         except Exception as error:  # a stranger's model may have no JSON Schema
             self.tell(f'{registration.kind} "{registration.name}" is left out of the schema: {error}')

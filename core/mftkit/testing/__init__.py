@@ -12,12 +12,12 @@ In a plugin's tests, collected by pytest::
 """
 
 from mftkit.testing.adapters import ModelAdapterConformance
+from mftkit.testing.assertions import ConformanceError, ConformanceWarning
 from mftkit.testing.balancers import BalancerConformance
 from mftkit.testing.chat_models import ChatModelConformance
 from mftkit.testing.combiners import GradientCombinerConformance
 from mftkit.testing.conformance import Conformance
 from mftkit.testing.executors import ExecutorConformance
-from mftkit.testing.expectations import ConformanceError, ConformanceWarning
 from mftkit.testing.filters import DataFilterConformance
 from mftkit.testing.generators import DataGeneratorConformance
 from mftkit.testing.losses import LossConformance

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from mftkit.batches.collate import idle_batch
 from mftkit.models.config import read_config
+from mftkit.models.model_checks import check_head, check_isolation
 from mftkit.models.native import attention_of
-from mftkit.models.probes import check_head, check_isolation
-from mftkit.testing.adapter_runs import check_chunked_head, check_router, check_rows, check_tunings, quiet
+from mftkit.testing.adapter_training import check_chunked_head, check_router, check_rows, check_tunings, quiet
+from mftkit.testing.assertions import advise, require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import advise, require
 from mftkit.testing.tiny import config_for, from_disk, from_random, inputs, logits
-from mftkit.training.collate import idle_batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from mftkit.testing.assertions import require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import require
 from mftkit.testing.randomness import seeded, untouched
 from mftkit.training.balancing import Balancing
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mftkit.testing.expectations import require
+from mftkit.testing.assertions import require
 
 if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import Batch, Sample

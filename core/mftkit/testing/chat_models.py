@@ -8,11 +8,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mftkit.chat.ledger import Ledger
-from mftkit.chat.session import Chat
+from mftkit.chat_client.client import ChatClient
+from mftkit.chat_client.reply_cache import Ledger
 from mftkit.interfaces.chat import ChatModel, ChatOptions, ChatRequest, Reply
+from mftkit.testing.assertions import require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +94,9 @@ class ChatModelConformance(Conformance):
             path = Path(directory) / "replies.jsonl"
             told = []
             for _ in range(2):
-                with Chat(self.make(()), Ledger(path, "tried"), lambda _line: None, lambda: None) as chat:
+                with ChatClient(
+                    self.make(()), Ledger(path, "tried"), lambda _line: None, lambda: None
+                ) as chat:
                     told.append(list(chat.ask_all(self.requests(5))))
             require([r.text for r in told[0]] == [r.text for r in told[1]], "replies differ the second time")
             require(all(r.cached for r in told[1]), "a reply is not on the disk")

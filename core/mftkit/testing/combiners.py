@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
+from mftkit.testing.assertions import require
 from mftkit.testing.balancers import saved
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import require
 from mftkit.testing.randomness import seeded, untouched
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import sys
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mftkit.cli.options import describe_options
 from mftkit.interfaces.component import TaskInfo
-from mftkit.testing.expectations import advise, require
+from mftkit.plugins.options import describe_options
+from mftkit.testing.assertions import advise, require
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from mftkit.interfaces.executor import PYTHON, Execution, Limits, Program
+from mftkit.testing.assertions import require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable

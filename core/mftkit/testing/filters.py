@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mftkit.data.rows import BadRow
-from mftkit.data.said import content_of
-from mftkit.execution import choose_executor
+from mftkit.data.rows.formats import BadRow
+from mftkit.data.rows.row_texts import content_of
 from mftkit.interfaces.data_filter import FilterContext
+from mftkit.plugins.executors import choose_executor
+from mftkit.testing.assertions import ConformanceError, require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import ConformanceError, require
 from mftkit.testing.randomness import seeded, untouched
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class DataFilterConformance(Conformance):
 
     def context(self, directory: Path, dropped: list[tuple[Any, str]]) -> FilterContext:
         """What the filter is given."""
-        from mftkit.chat import open_chat
+        from mftkit.chat_client import open_chat
 
         def drop(row: dict[str, Any], reason: str, detail: str = "") -> None:
             require(isinstance(reason, str) and bool(reason.strip()), "a row is dropped without a reason")

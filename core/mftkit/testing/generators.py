@@ -8,10 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mftkit.data.rows import BadRow, RowFormat, parse_row, row_weight
+from mftkit.chat_client import open_chat
+from mftkit.data.rows.formats import BadRow, RowFormat, parse_row, row_weight
 from mftkit.interfaces.generator import GenerationContext
+from mftkit.testing.assertions import ConformanceError, advise, require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import ConformanceError, advise, require
 from mftkit.testing.randomness import seeded, untouched
 
 
@@ -41,7 +42,9 @@ class DataGeneratorConformance(Conformance):
             wrong = [name for name, number in counts.items() if not isinstance(number, int)]
             require(not wrong, f"report: {', '.join(wrong)} of no whole number")
 
-        return GenerationContext(seed, self.tasks[0].name, directory, report)
+        return GenerationContext(
+            seed, self.tasks[0].name, directory, report, lambda model: open_chat(model, directory)
+        )
 
     def test_rows_are_rows(self) -> None:
         """Rows can be written as JSON, and read as a conversation, a pair or a text."""

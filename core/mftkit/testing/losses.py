@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit.interfaces.loss import Totals
+from mftkit.testing.assertions import advise, require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import advise, require
 from mftkit.testing.micro_batches import number_of_statistics, only_tasks, reordered, splits
 from mftkit.testing.randomness import seeded, untouched
+from mftkit.training.loss_checks import counts_of, equal, is_linear, part, random_tokens, row_weights_kept
 from mftkit.training.objective import Objective
-from mftkit.training.promises import counts_of, equal, is_linear, part, random_tokens, row_weights_kept
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit.interfaces.loss import Tokens
-from mftkit.testing.expectations import require
-from mftkit.training.promises import part
+from mftkit.testing.assertions import require
+from mftkit.training.loss_checks import part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mftkit.batches.sampler import check_layout
 from mftkit.interfaces.tokenization import MicroBatch, Sample
+from mftkit.testing.assertions import advise, require
 from mftkit.testing.batches import check_batch
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import advise, require
 from mftkit.testing.randomness import seeded, untouched
-from mftkit.training.steps import check_layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from mftkit.testing.expectations import require
+from mftkit.testing.assertions import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mftkit import kinds, testing
-from mftkit.testing.expectations import ConformanceError, ConformanceWarning
+from mftkit import testing
+from mftkit.plugins import kinds
+from mftkit.testing.assertions import ConformanceError, ConformanceWarning
 from mftkit_registry import MftError, MftWarning
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models.config import build_config, known_keys, read_config
 from mftkit.models.native import NativeAdapter
-from mftkit.testing.expectations import ConformanceError
+from mftkit.testing.assertions import ConformanceError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mftkit.hookspecs import RunInfo
+from mftkit.interfaces.run_info import RunInfo
+from mftkit.testing.assertions import require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

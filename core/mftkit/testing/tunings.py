@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
-from mftkit.models.conditions import stop_training
+from mftkit.models.eval_contexts import stop_training
+from mftkit.testing.assertions import require
 from mftkit.testing.balancers import saved
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.expectations import require
 from mftkit.testing.tiny import AnyAdapter, config_for, from_disk, from_random, inputs, logits
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mftkit import kinds, plugins
-from mftkit.data.identity import chat_refs
+from mftkit.chat_client.cache_key import chat_refs
+from mftkit.plugins import installed, kinds
 
 if TYPE_CHECKING:
     from mftkit.spec import Spec
-    from mftkit.training.assembly import Assembly
+    from mftkit.training.setup import Assembly
 
 PACKAGES = (
     "mftkit",
@@ -51,7 +51,7 @@ def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
         *(("tracker", tracker.name) for tracker in spec.trackers),
         *([("gradient-combiner", spec.gradients.name)] if spec.gradients else []),
     ]
-    registry = plugins.registry()
+    registry = installed.registry()
     found = [registry.get(kind, name) for kind, name in dict.fromkeys(named)]
     return [
         {
@@ -67,7 +67,7 @@ def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
 def _chat_models(spec: Spec) -> list[str]:
     """Those that the tasks' generators ask."""
     generators = [
-        plugins.build(kinds.DATA_GENERATOR, task.generator.name, task.generator.options)
+        installed.build(kinds.DATA_GENERATOR, task.generator.name, task.generator.options)
         for task in spec.tasks
         if task.generator is not None
     ]

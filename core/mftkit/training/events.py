@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from mftkit import plugins
+from mftkit.plugins import installed
 from mftkit.training.trackers import Tracking
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mftkit.hookspecs import RunInfo
+    from mftkit.interfaces.run_info import RunInfo
     from mftkit.interfaces.tracker import Tracker
-    from mftkit.reporter import Reporter
+    from mftkit.reporting.reporter import Reporter
 
 
 @dataclass(frozen=True)
 class Events:
-    """The events of one run (``mftkit.hookspecs``); a callback that fails is told once, and the run goes on."""
+    """The events of one run (``mftkit.plugins.hookspecs``); a callback that fails is told once, and the run goes on."""
 
     reporter: Reporter
     run: RunInfo
@@ -35,7 +35,7 @@ class Events:
     def _fire(self, event: str, **facts: Any) -> None:
         if self.silent:
             return
-        for plugin, error in plugins.registry().fire(event, run=self.run, **facts):
+        for plugin, error in installed.registry().fire(event, run=self.run, **facts):
             if plugin.entry_point not in self._told:
                 self._told.add(plugin.entry_point)
                 self.reporter.warn(

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mftkit.files import new_directory, write_json
-from mftkit.models.generation import mend_generation
-from mftkit.training.checkpoint import CheckpointError
+from mftkit.base.atomic_files import new_directory, write_json
+from mftkit.models.generation_config import mend_generation
+from mftkit.runs.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mftkit.reporter import Reporter
-    from mftkit.training.assembly import Assembly
-    from mftkit.training.directory import RunDirectory
-    from mftkit.training.standing import Standing
+    from mftkit.reporting.reporter import Reporter
+    from mftkit.runs.directory import RunDirectory
+    from mftkit.training.setup import Assembly
+    from mftkit.training.validation_history import Standing
 
 
 def export(assembly: Assembly, directory: RunDirectory, best_step: int | None, reporter: Reporter) -> bool:

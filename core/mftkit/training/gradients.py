@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mftkit.interfaces.gradients import GradientCombiner
+    from mftkit.processes import Processes
     from mftkit.training.objective import Counts
-    from mftkit.training.processes import Processes
 
     Rows = Sequence[Sequence[NDArray[np.int64]]]
 

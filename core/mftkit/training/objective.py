@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mftkit.interfaces.loss import Tokens, Totals
-from mftkit.training.promises import check_promises, check_small_counts, random_tokens
+from mftkit.training.loss_checks import check_promises, check_small_counts, random_tokens
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:

@@ -1,72 +1,89 @@
-"""What a run is about to do, told before it does it."""
+"""The plan of a run that is put together: its sizes, and what a person should know before it starts."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mftkit.training.mixing import told_mixing
+from mftkit.reporting.plan import Plan, PlannedTask
+from mftkit.training.balancing import extra_work
+from mftkit.training.environment import used_components
+from mftkit.training.gradients import told_memory
+from mftkit.training.repeats import told_mixing
+from mftkit.training.row_weights import told_row_weights
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from torch import Tensor, nn
 
-    from torch import Tensor
-
+    from mftkit.batches.sampler import Steps
     from mftkit.data.corpus import Corpus
     from mftkit.spec import Spec
-    from mftkit.training.steps import Steps
+    from mftkit.training.setup import Draft
 
 
-@dataclass(frozen=True)
-class PlannedTask:
-    """One task of the plan."""
+def plan_of(drafted: Draft, model: nn.Module, pad_told: str) -> Plan:
+    """What is told before training.
 
-    name: str
-    samples: int
-    """Training samples, however many of them an epoch draws."""
-    tokens: int
-    """Counting tokens an epoch."""
-    share: float
-    """Of all counting tokens, 0..1."""
-    valid_samples: int
-    truncated: int
-    dropped: int
-    skipped: int
-    drawn: int | None = None
-    """Samples that an epoch draws, repeated ones included; None: each sample once."""
+    Args:
+        drafted: the run.
+        model: what the tuning made.
+        pad_told: what was done for a pad token, "" for nothing.
+    """
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return make_plan(
+        drafted.spec,
+        drafted.corpus,
+        drafted.steps,
+        parameters=sum(size(p) for p in model.parameters()),
+        trainable=sum(size(p) for p in trained),
+        device=str(drafted.processes.device),
+        processes=drafted.processes.count,
+        dtype=drafted.dtype.name,
+        components=_component_names(drafted.spec, drafted.adapter_name),
+        notes=_notes(drafted, model, pad_told),
+    )
 
 
-@dataclass(frozen=True)
-class Plan:
-    """A run before it starts."""
+def _notes(drafted: Draft, model: nn.Module, pad_told: str) -> tuple[str, ...]:
+    tuning = drafted.parts.tuning
+    family = drafted.adapter.notes(tuning.base_model(model))
+    trained = [p for p in model.parameters() if p.requires_grad]
+    notes = (
+        told_row_weights(drafted.corpus),
+        pad_told,
+        *family,
+        *tuning.notes(model),
+        _told_work(drafted),
+        told_memory(drafted.parts.combiner, trained),
+    )
+    return tuple(note for note in notes if note)
 
-    name: str
-    output: Path
-    tasks: tuple[PlannedTask, ...]
-    rows: int
-    """Rows of the first epoch."""
-    fill: float
-    """Share of ``rows * max_length`` positions that hold tokens, 0..1."""
-    max_length: int
-    steps: int
-    steps_per_epoch: int
-    batch_size: int
-    parameters: int
-    trainable: int
-    device: str
-    processes: int
-    dtype: str
-    components: dict[str, str]
-    """Kind to "name (distribution version)"."""
-    notes: tuple[str, ...]
-    mixing: str = ""
-    """How an epoch is mixed; nothing where it has every sample once."""
 
-    def dump(self) -> dict[str, Any]:
-        """As plan.json has it."""
-        return {**asdict(self), "output": str(self.output)}
+def _told_work(drafted: Draft) -> str:
+    """What the balancer costs, where it costs anything."""
+    balancer, training, corpus = drafted.parts.balancer, drafted.spec.training, drafted.corpus
+    held = [corpus.valid.lengths[corpus.valid.task == i] for i in range(len(corpus.tasks))]
+    minibatch = sum(
+        min(balancer.validation_samples, len(lengths)) * float(lengths.mean())
+        for lengths in held
+        if len(lengths)
+    )
+    step = drafted.steps.tokens_per_epoch / drafted.steps.steps_per_epoch
+    # A loss that is not linear makes a first pass over several micro-batches anyway.
+    several = training.batch_size > training.micro_batch_size * drafted.processes.count
+    several |= training.grouping == "task" and len(corpus.tasks) > drafted.processes.count
+    share = extra_work(balancer, minibatch, step, accumulates=several and drafted.parts.loss.linear)
+    name = drafted.spec.balancer.name
+    return f"balancer {name}: about {100 * share:.1f} % more arithmetic a step" if share else ""
+
+
+def _component_names(spec: Spec, adapter: str) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for used in used_components(spec, adapter):
+        told = f"{used['name']} ({used['distribution']} {used['version']})"
+        names[used["kind"]] = f"{names[used['kind']]}, {told}" if used["kind"] in names else told
+    return names
 
 
 def size(parameter: Tensor) -> int:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mftkit import kinds, plugins
+from mftkit.plugins import installed, kinds
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from mftkit.data.corpus import Corpus
     from mftkit.interfaces.loss import Loss
-    from mftkit.reporter import Reporter
+    from mftkit.reporting.reporter import Reporter
 
 
 def check_row_weights(name: str, loss: Loss, corpus: Corpus, reporter: Reporter) -> None:
@@ -28,7 +28,7 @@ def check_row_weights(name: str, loss: Loss, corpus: Corpus, reporter: Reporter)
         raise MftError(
             f"loss: {name} does not read the weights of rows, and {len(weighed)} training rows have one (the first: "
             f"{corpus.train.origin(int(weighed[0]))}); choose another loss "
-            f"({plugins.those_that(kinds.LOSS, 'reads_row_weights')}), or take the key 'weight' out of the rows."
+            f"({installed.those_that(kinds.LOSS, 'reads_row_weights')}), or take the key 'weight' out of the rows."
         )
     if not weights.any():
         raise MftError("tasks: all training rows have weight 0: nothing would be learned; raise one.")

@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from mftkit import kinds, plugins
+from mftkit.plugins import installed, kinds
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mftkit.hookspecs import RunInfo
+    from mftkit.interfaces.run_info import RunInfo
     from mftkit.interfaces.tracker import Tracker
-    from mftkit.reporter import Reporter
+    from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
 
 DIRECTORY = "trackers"
@@ -28,7 +28,7 @@ def make_trackers(spec: Spec) -> dict[str, Tracker]:
         MftError: a package that one of them needs is not installed.
     """
     made: dict[str, Tracker] = {
-        ref.name: plugins.build(kinds.TRACKER, ref.name, ref.options) for ref in spec.trackers
+        ref.name: installed.build(kinds.TRACKER, ref.name, ref.options) for ref in spec.trackers
     }
     lacking = {
         module: package

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mftkit.models.conditions import evaluation
-from mftkit.training.collate import collate
+from mftkit.batches.collate import collate
+from mftkit.models.eval_contexts import evaluation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from mftkit.batches.batcher import Passes
     from mftkit.data.corpus import Samples
     from mftkit.interfaces.tokenization import Batch
+    from mftkit.training.logprob_model import ScoringModel
     from mftkit.training.objective import Objective
-    from mftkit.training.passes import Passes
-    from mftkit.training.scoring import ScoringModel
 
 
 class Validator:

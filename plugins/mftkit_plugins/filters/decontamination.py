@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 import mftkit
-from mftkit.data.said import said
+from mftkit.data.rows.row_texts import said
 from mftkit.similarity.contamination import Contamination
 from mftkit.similarity.references import read_references, references_digest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from mftkit.data.said import said
+from mftkit.data.rows.row_texts import said
 
 Part = Literal["all", "question", "answer"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 import mftkit
-from mftkit.data.said import Said, said
+from mftkit.data.rows.row_texts import Said, said
 from mftkit.similarity.code import blocks, code_of, parsed
 
 if TYPE_CHECKING:

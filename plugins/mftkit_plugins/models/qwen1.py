@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import mftkit
-from mftkit.models.original import OriginalConfig
+from mftkit.models.legacy_config import OriginalConfig
 from mftkit_plugins.models.tiny import ORIGINAL
 from mftkit_registry import MftWarning
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mftkit import Conversion
-    from mftkit.reporter import Reporter
+    from mftkit.reporting.reporter import Reporter
 
 LIMIT = "original_seq_length"
 """Key of a converted config: tokens up to which the original code evaluates as the native class does."""

@@ -67,7 +67,7 @@ class Pack(TokenizationMode):
 
     def collate(self, samples: MicroBatch) -> Batch:
         """Rows as long as the longest of them."""
-        from mftkit.training.collate import collate
+        from mftkit.batches.collate import collate
 
         return collate(samples, isolated=self.options.attention == "isolated")
 

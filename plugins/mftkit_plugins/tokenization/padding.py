@@ -35,7 +35,7 @@ class Padding(TokenizationMode):
 
     def collate(self, samples: MicroBatch) -> Batch:
         """Rows of ``max_length`` positions."""
-        from mftkit.training.collate import collate
+        from mftkit.batches.collate import collate
 
         return collate(samples, pad_to=samples.max_length)
 
@@ -66,7 +66,7 @@ class DynamicPadding(TokenizationMode):
 
     def collate(self, samples: MicroBatch) -> Batch:
         """Rows as long as the longest of them."""
-        from mftkit.training.collate import collate
+        from mftkit.batches.collate import collate
 
         return collate(samples)
 

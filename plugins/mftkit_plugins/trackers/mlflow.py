@@ -11,7 +11,7 @@ import mftkit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mftkit.hookspecs import RunInfo
+    from mftkit.interfaces.run_info import RunInfo
 
 STATUS = {"interrupted": "KILLED", "failed": "FAILED"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from mftkit.peft_noise import without_peft_noise
+from mftkit.base.quiet import without_peft_noise
 from mftkit_registry import nearest
 
 OWN = {

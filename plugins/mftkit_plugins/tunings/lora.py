@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import Field, field_validator
 
 import mftkit
-from mftkit.peft_noise import without_peft_noise
+from mftkit.base.quiet import without_peft_noise
 from mftkit_plugins.tunings.fields import check_fields
 from mftkit_plugins.tunings.targets import AUTO, Places, automatic, check_targets
 

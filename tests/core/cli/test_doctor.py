@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mftkit import doctor, machine
+from mftkit.base import machine
 from mftkit.cli import main
+from mftkit.tools import doctor
 
 if TYPE_CHECKING:
     from fixture_types import Install, Mft

@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mftkit.display import console_reporter
-from mftkit.training.plan import Plan, PlannedTask
+from mftkit.reporting.plan import Plan, PlannedTask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mftkit.reporter import Reporter
+    from mftkit.reporting.reporter import Reporter
 
 TASKS = {
     "code-completion": (400, 51234),

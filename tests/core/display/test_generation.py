@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from mftkit.chat.usage import Usage
-from mftkit.data.generation_state import Generation
 from mftkit.display import console_reporter
 from mftkit.display import plain as plain_module
-from mftkit.display.generation import GenerationLine, cost_told, counts_told
+from mftkit.display.generation import GenerationLine
+from mftkit.reporting.generation_progress import GenerationProgress
+from mftkit.reporting.usage import Usage
 
 
-def state(usage: Usage | None = None, **changes: Any) -> Generation:
-    made = Generation("exer\ncises", "maker", 100)
+def state(usage: Usage | None = None, **changes: Any) -> GenerationProgress:
+    made = GenerationProgress("exer\ncises", "maker", 100)
     if usage is not None:
         made.chats = [SimpleNamespace(usage=usage), SimpleNamespace(usage=Usage(1, 1, 1, 1, 0.5))]  # type: ignore[list-item]
     for name, value in changes.items():
@@ -39,7 +39,7 @@ def test_everything_stands_on_one_line() -> None:
 def test_what_is_not_there_is_not_told() -> None:
     made = state(goal=None, rows=7)
     assert GenerationLine(made).text() == "generating exer cises: 7 rows"
-    assert (counts_told(made), cost_told(made)) == ("", "")
+    assert (made.counts_text(), made.cost_text()) == ("", "")
 
 
 def test_rows_from_the_disk_say_nothing_about_the_time_left() -> None:

@@ -1,8 +1,8 @@
 import pytest
 
-from mftkit import MftError, ModelAdapter, plugins
+from mftkit import MftError, ModelAdapter
 from mftkit.models import select_adapter
-from mftkit.reporter import Reporter
+from mftkit.reporting.reporter import Reporter
 
 
 class Registered:
@@ -48,12 +48,12 @@ class Heard(Reporter):
 
 @pytest.fixture
 def install(monkeypatch):
-    def installed(**adapters):
+    def install(**adapters):
         registered = Registered(**adapters)
-        monkeypatch.setattr(plugins, "registry", lambda: registered)
-        monkeypatch.setattr(plugins, "build", registered.build)
+        monkeypatch.setattr(installed, "registry", lambda: registered)
+        monkeypatch.setattr(installed, "build", registered.build)
 
-    return installed
+    return install
 
 
 def test_the_best_match_is_chosen(install):

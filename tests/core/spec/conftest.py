@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mftkit import hookspecs, plugins
-from mftkit.kinds import KINDS
+from mftkit.plugins import hookspecs, installed
+from mftkit.plugins.kinds import KINDS
 from mftkit_registry import Registry
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def stand_ins(install: Install, monkeypatch: pytest.MonkeyPatch) -> Registry:
     install("stand-ins", {"stand-ins": "spec_stand_ins"}, {"spec_stand_ins": STAND_INS}, group="mft-stand-in")
     loaded = Registry.load(KINDS, [hookspecs], group="mft-stand-in")
     assert [row.error for row in loaded.plugins if row.status != "ok"] == []
-    monkeypatch.setattr(plugins, "registry", lambda: loaded)
+    monkeypatch.setattr(installed, "registry", lambda: loaded)
     return loaded
 
 

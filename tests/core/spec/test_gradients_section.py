@@ -21,12 +21,12 @@ SPEC = {"name": "x", "model": {"path": "org/model"}, "tasks": [{"name": "a", "tr
 
 @pytest.fixture
 def plain_sum(install):
-    from mftkit import plugins
+    from mftkit.plugins import installed
 
     install("mft-sum", {"sum": "mft_sum"}, {"mft_sum": PLUGIN})
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
     yield
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
 
 
 def test_grouping_is_implied(plain_sum):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mftkit
-from mftkit import plugins
+from mftkit.plugins import installed
 from mftkit.training.balancing import Balancing, extra_work
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
@@ -172,9 +172,9 @@ def spy(install, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_rows(tmp_path / "data" / "big.jsonl", rows("big", 120))
     write_rows(tmp_path / "data" / "small.jsonl", rows("small", 40))
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
     yield tmp_path
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
 
 
 def told(directory):

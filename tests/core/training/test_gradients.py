@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 import mftkit
-from mftkit import plugins
+from mftkit.batches.batcher import Passes
+from mftkit.batches.sampler import Steps
+from mftkit.plugins import installed
 from mftkit.training.balancing import Balancing
-from mftkit.training.finite import NonFiniteLossError
 from mftkit.training.gradients import TaskGradients, make_gradients, told_memory
 from mftkit.training.metrics import Meter
+from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.objective import Objective
-from mftkit.training.passes import Passes
-from mftkit.training.step import StepRunner
-from mftkit.training.steps import Steps
+from mftkit.training.train_step import StepRunner
 from mftkit_registry import MftError
 from thread_processes import GradientRecorder, in_threads
 
@@ -70,7 +70,7 @@ class Corpus(list):
 
 def step():
     plan = Steps(
-        Corpus(samples()), plugins.build("tokenization-mode", "padding", {}), tasks=len(TASKS), seed=1,
+        Corpus(samples()), installed.build("tokenization-mode", "padding", {}), tasks=len(TASKS), seed=1,
         batch_size=16, max_length=8, epochs=1, max_steps=1, group_by_task=True,
     )  # fmt: skip
     return plan[1]
@@ -100,12 +100,12 @@ def train(
     def work(process):
         model = process.wrap(Scorer(**scorer))
         corpus = Corpus(samples())
-        objective = Objective(plugins.build("loss", loss, {}, TASKS), len(TASKS))
+        objective = Objective(installed.build("loss", loss, {}, TASKS), len(TASKS))
         balancing = Balancing(Given(weights, TASKS), len(TASKS), None)
         balancing.stopped = list(stopped)
         optimizer = GradientRecorder([p for p in model.parameters() if p.requires_grad])
         runner = StepRunner(
-            model, corpus, plugins.build("tokenization-mode", "padding", {}), objective, balancing, optimizer,
+            model, corpus, installed.build("tokenization-mode", "padding", {}), objective, balancing, optimizer,
             Passes(process, micro, 8, 0), max_norm, make_gradients(model, process, corpus.task, combiner),
         )  # fmt: skip
         for _ in range(steps):
@@ -120,7 +120,7 @@ def formula(loss, auxiliary=False):
     model = Scorer(auxiliary)
     corpus = samples()
     batch = mftkit.collate(mftkit.MicroBatch(tuple((sample,) for sample in corpus), 8, 0))
-    made = plugins.build("loss", loss, {}, TASKS)
+    made = installed.build("loss", loss, {}, TASKS)
     logprobs, extra = model(batch)
     tokens = mftkit.Tokens(
         logprobs, batch.task, batch.sample, batch.sample_task, len(TASKS), len(batch.sample_task)
@@ -251,6 +251,6 @@ def test_a_pass_holds_one_task_and_every_process_runs_equally_many(micro, proces
 def test_rows_of_several_tasks_are_refused_with_the_way_out():
     with pytest.raises(MftError, match=r'"task" needs rows.*1 of the 1 rows.*tokenization\.options\.scope'):
         Steps(
-            Corpus(samples()), plugins.build("tokenization-mode", "pack", {}), tasks=4, seed=1,
+            Corpus(samples()), installed.build("tokenization-mode", "pack", {}), tasks=4, seed=1,
             batch_size=4, max_length=64, epochs=1, max_steps=1, group_by_task=True,
         )  # fmt: skip

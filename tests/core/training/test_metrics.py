@@ -4,7 +4,8 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
-from mftkit.training.metrics import Meter, MetricsFile
+from mftkit.runs.metrics_file import MetricsFile
+from mftkit.training.metrics import Meter
 
 
 def test_lines_past_a_step_and_ends_are_cut(tmp_path):

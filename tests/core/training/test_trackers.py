@@ -10,7 +10,7 @@ import pytest
 
 import mftkit
 from data_path import Listener
-from mftkit import plugins
+from mftkit.plugins import installed
 from small_runs import metrics, mft, rows, small_spec, write_rows
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ def project(tmp_path: Path, install: Install) -> Iterator[Path]:
     install("stranger", {"stranger": "stranger_trackers"}, {"stranger_trackers": STRANGER})
     write_rows(tmp_path / "data" / "big.jsonl", rows("big", 40))
     write_rows(tmp_path / "data" / "small.jsonl", rows("small", 20))
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
     yield tmp_path
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
 
 
 def spec(project: Path, *trackers: Any, **changes: Any) -> Any:

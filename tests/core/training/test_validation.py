@@ -9,8 +9,8 @@ import pytest
 import torch
 
 import mftkit
-from mftkit.reporter import Reporter
-from mftkit.training.assembly import assemble, draft
+from mftkit.reporting.reporter import Reporter
+from mftkit.training.setup import assemble, draft
 from mftkit.training.validation import Validator
 from small_runs import metrics, rows, small_spec, write_rows
 
@@ -122,13 +122,13 @@ class Watcher(mftkit.Balancer):
 @pytest.fixture
 def watcher(install, monkeypatch):
     """The balancer above, from a distribution of its own."""
-    from mftkit import plugins
+    from mftkit.plugins import installed
 
     site = install("mft-watcher", {"watcher": "mft_watcher"}, {"mft_watcher": BALANCER})
     monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
     yield
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
 
 
 @pytest.mark.usefixtures("watcher")

@@ -8,12 +8,12 @@ from torch import nn
 import mftkit
 from adaptive_balancers import ADAPTIVE
 from mftkit import plugins
+from mftkit.batches.batcher import Passes
+from mftkit.batches.sampler import Step
 from mftkit.training.balancing import Balancing
 from mftkit.training.metrics import Meter
 from mftkit.training.objective import Objective
-from mftkit.training.passes import Passes
-from mftkit.training.step import StepRunner
-from mftkit.training.steps import Step
+from mftkit.training.train_step import StepRunner
 from mftkit.training.validation import Validator
 from thread_processes import in_threads
 

@@ -13,8 +13,8 @@ import pytest
 
 import mftkit
 from chat_server import MODEL, Answer, ChatServer, serving
-from mftkit.chat.ledger import Ledger
-from mftkit.chat.session import Chat
+from mftkit.chat_client.client import ChatClient
+from mftkit.chat_client.reply_cache import Ledger
 from mftkit_plugins.chat_models import retrying
 from mftkit_plugins.chat_models.server import Server
 
@@ -168,7 +168,7 @@ def test_many_requests_at_a_server_that_takes_few_wait_their_turn(
         model = Server(
             Server.Options(model=MODEL, base_url=server.url, concurrency=8, retries=3, longest_wait=0.02)
         )
-        with Chat(model, Ledger(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
+        with ChatClient(model, Ledger(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
             texts = [reply.text for reply in chat.ask_all(mftkit.ChatRequest.of(str(i)) for i in range(24))]
         refused = server.requests - len(taken)
     assert texts == [str(i) for i in range(24)]

@@ -8,8 +8,8 @@ import pytest
 
 import mftkit
 from mftkit import plugins
-from mftkit.chat import open_chat
-from mftkit.execution import choose_executor
+from mftkit.chat_client import open_chat
+from mftkit.plugins.executors import choose_executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from built_in import suites
-from mftkit import execution
+from mftkit.plugins import executors
 from mftkit.testing.filters import some_rows
 
 PLACE = tempfile.TemporaryDirectory()
@@ -19,7 +19,7 @@ REFERENCES.write_text(
 
 @pytest.fixture(autouse=True)
 def _weak(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(execution.WEAK, "1")
+    monkeypatch.setenv(executors.WEAK, "1")
 
 
 globals().update(

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 import mftkit
 from chat_server import MODEL, Answer, ChatServer, serving
-from mftkit import execution
+from mftkit.plugins import executors
 from mftkit_plugins.filters.verification.filter import NO_REPLY, NO_TESTS, TOO_LATE, Verification
 from mftkit_plugins.filters.verification.stubs import stubs
 from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED
@@ -26,7 +26,7 @@ def pair(answer, tests=None, question=QUESTION, **more):
 @pytest.fixture(autouse=True)
 def _weak(monkeypatch: pytest.MonkeyPatch) -> None:
     """In whatever is there: what isolates is tried elsewhere."""
-    monkeypatch.setenv(execution.WEAK, "1")
+    monkeypatch.setenv(executors.WEAK, "1")
 
 
 GOOD = {
@@ -177,7 +177,7 @@ def test_options_that_need_a_model_say_so():
 
 
 def test_a_weak_isolation_is_refused_before_anything_runs(pass_through, monkeypatch):
-    monkeypatch.delenv(execution.WEAK)
+    monkeypatch.delenv(executors.WEAK)
     with pytest.raises(mftkit.MftError, match="--allow-weak-isolation"):
         pass_through("verification", [GOOD["asserts"]], isolation="rlimits")
 

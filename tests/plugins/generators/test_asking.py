@@ -13,7 +13,7 @@ import pytest
 import mftkit
 from chat_server import MODEL, Answer, ChatServer, content, good, serving
 from mftkit import plugins
-from mftkit.data.rows import parse_row
+from mftkit.data.rows.formats import parse_row
 
 Make = Callable[..., tuple[list[dict[str, Any]], Counter[str]]]
 SEEDS = [

@@ -12,14 +12,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import mftkit
 from loss_formulas import ALPHA, COUNT, GAMMA, NAMES, STEPS_PER_EPOCH, TASKS, formula
 from mftkit import plugins
+from mftkit.batches.batcher import Passes
+from mftkit.batches.collate import collate
+from mftkit.batches.sampler import Step
 from mftkit.training.balancing import Balancing
-from mftkit.training.collate import collate
+from mftkit.training.logprob_model import ScoringModel
 from mftkit.training.metrics import Meter
 from mftkit.training.objective import Objective, check_promises
-from mftkit.training.passes import Passes
-from mftkit.training.scoring import ScoringModel
-from mftkit.training.step import StepResult, StepRunner
-from mftkit.training.steps import Step
+from mftkit.training.train_step import StepResult, StepRunner
 from mftkit_registry import MftError
 from thread_processes import GradientRecorder, in_threads
 

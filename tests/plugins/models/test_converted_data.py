@@ -2,9 +2,9 @@
 
 import mftkit
 from checkpoints import CHECKPOINTS
-from mftkit.data.chat import chat_format
-from mftkit.data.encoding import Encoder
-from mftkit.data.rows import Conversation, Turn
+from mftkit.data.rows.formats import Conversation, Turn
+from mftkit.data.text.chat_format import chat_format
+from mftkit.data.text.encoder import Encoder
 
 MASK, SOP, USER, EOP = 481, 483, 486, 484
 

@@ -6,7 +6,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from mftkit import LoadRequest, MftError, load_model
 from mftkit.models import select_adapter
-from mftkit.reporter import Reporter
+from mftkit.reporting.reporter import Reporter
 from mftkit_plugins.models.huggingface import HuggingFace
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.models.qwen import Qwen

@@ -3,9 +3,9 @@
 import pytest
 
 from mftkit import plugins
-from mftkit.data.chat import chat_format
-from mftkit.data.rows import Conversation, Turn
-from mftkit.data.tokenizers import train_bpe
+from mftkit.data.rows.formats import Conversation, Turn
+from mftkit.data.text.chat_format import chat_format
+from mftkit.data.tokens.train_tokenizer import train_bpe
 
 TURNS = [("system", "SYS"), ("user", "ASK"), ("assistant", "SAY"), ("user", "MORE"), ("assistant", "DONE")]
 RENDERED = {

@@ -5,11 +5,11 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from mftkit import plugins
+from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
-from mftkit.testing.adapter_runs import samples
+from mftkit.testing.adapter_training import samples
 from mftkit.testing.tiny import from_random
-from mftkit.training.collate import collate
-from mftkit.training.scoring import ScoringModel
+from mftkit.training.logprob_model import ScoringModel
 
 CASES = [
     ("mixtral", "mixtral"),

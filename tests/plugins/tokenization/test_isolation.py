@@ -7,9 +7,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
-from mftkit.models.probes import full_logits
-from mftkit.training.collate import collate
+from mftkit.models.model_checks import full_logits
 from mftkit_plugins.models.huggingface import HuggingFace
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.models.qwen import Qwen

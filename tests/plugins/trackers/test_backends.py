@@ -22,7 +22,7 @@ import json, sys
 from pathlib import Path
 from accelerate import PartialState
 from mftkit import plugins
-from mftkit.hookspecs import RunInfo
+from mftkit.interfaces.run_info import RunInfo
 
 name, options, run, key = sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 spec = {"name": "two", "seed": 7, "tasks": [{"name": "ü+a", "train": ["a.jsonl"]}]}

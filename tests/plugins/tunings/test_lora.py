@@ -11,11 +11,11 @@ import torch
 
 import mftkit
 from mftkit import plugins
+from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
-from mftkit.models.conditions import evaluation
-from mftkit.training.collate import collate
+from mftkit.models.eval_contexts import evaluation
+from mftkit.training.logprob_model import ScoringModel
 from mftkit.training.plan import size
-from mftkit.training.scoring import ScoringModel
 from small_runs import environment, small_spec
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from mftkit.data.said import said, with_answer
+from mftkit.data.rows.row_texts import said, with_answer
 from mftkit.similarity.code import blocks, code_of, parsed
 from mftkit_plugins.filters.verification.trial import Pair, Verdict
 

@@ -1,0 +1,59 @@
+"""A checkpoint's tokenizer, and whether it has one at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mftkit.base.reasons import reason
+from mftkit_registry.errors import MftError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+VOCABULARY_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "vocab.json",
+    "vocab.txt",
+    "spiece.model",
+    "tekken.json",
+)
+"""Without one of them transformers builds a tokenizer of no words, from tokenizer_config.json or from the
+model's type alone, and says nothing."""
+
+
+def load_tokenizer(path: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of a directory or a hub id; None where there is no vocabulary.
+
+    One that cannot be read raises MftError.
+    """
+    from transformers import AutoTokenizer
+
+    if not _has_vocabulary(path):
+        return None
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            path, trust_remote_code=trust_remote_code
+        )
+    except Exception as error:  # the tokenizers library raises bare Exceptions on a broken file
+        if "trust_remote_code" in str(error):
+            raise MftError(
+                f"the tokenizer of {path} is code of its own, which is not run unasked: set model.trust_remote_code "
+                "to true if you trust it, or give the tokenizer's files in the form of transformers (tokenizer.json)"
+            ) from error
+        raise MftError(f"the tokenizer of {path} cannot be read: {reason(error)}") from error
+    return tokenizer
+
+
+def _has_vocabulary(path: str) -> bool:
+    directory = Path(path).expanduser()
+    if directory.is_dir():
+        return any((directory / name).is_file() for name in VOCABULARY_FILES)
+    from transformers.utils.hub import cached_file
+
+    options = {
+        "_raise_exceptions_for_missing_entries": False,
+        "_raise_exceptions_for_connection_errors": False,
+    }
+    return any(cached_file(path, name, **options) is not None for name in VOCABULARY_FILES)

@@ -1,0 +1,53 @@
+"""What every forward pass of a run shares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from mftkit.batches.collate import idle_batch
+from mftkit.interfaces.tokenization import MicroBatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from mftkit.data.corpus import Samples
+    from mftkit.interfaces.tokenization import Batch, Sample
+    from mftkit.processes import Processes
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Makes the batches of one process."""
+
+    processes: Processes
+    rows: int
+    """Rows of ``max_length`` that fit in a forward pass (``micro_batch_size``)."""
+    max_length: int
+    pad_id: int
+
+    def batch(
+        self,
+        samples: Samples,
+        rows: Sequence[Sequence[int] | NDArray],  # type: ignore[type-arg]
+        collate: Callable[[MicroBatch], Batch],
+    ) -> Batch:
+        """The batch of some rows of samples on this process's device; without rows, an idle one."""
+        if not len(rows):
+            return idle_batch(self.pad_id).to(self.processes.device)
+        members = tuple(tuple(samples[int(i)] for i in row) for row in rows)
+        batch = collate(MicroBatch(members, self.max_length, self.pad_id))
+        return _weighed(batch, members).to(self.processes.device)
+
+
+def _weighed(batch: Batch, rows: tuple[tuple[Sample, ...], ...]) -> Batch:
+    """The batch with its samples' weights, whatever mode made it; itself where all are 1."""
+    weights = {sample.index: sample.weight for row in rows for sample in row if sample.weight != 1}
+    if not weights:
+        return batch
+    told = [weights.get(index, 1.0) for index in batch.sample_index]
+    return replace(batch, row_weight=torch.tensor(told, dtype=torch.float64))

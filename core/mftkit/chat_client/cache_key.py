@@ -1,0 +1,53 @@
+"""What a component's rows depend on: its options, without those that say how a chat model is reached."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from mftkit.interfaces.references import ChatRef
+from mftkit.plugins import kinds
+from mftkit.spec.references import component_class
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def rows_identity(options: BaseModel) -> Any:
+    """Options as JSON has them; of a chat model only what its replies depend on."""
+    return _reduced(options, options.model_dump(mode="json"))
+
+
+def chat_identity(ref: ChatRef) -> dict[str, Any]:
+    """What the replies of a chat model depend on."""
+    how = component_class(ref, kinds.CHAT_MODEL).how_not_what
+    return {"name": ref.name, "options": {k: v for k, v in ref.options.items() if k not in how}}
+
+
+def chat_refs(value: Any) -> Iterator[ChatRef]:
+    """The chat models that options name, at any depth."""
+    if isinstance(value, ChatRef):
+        yield value
+        return
+    if isinstance(value, BaseModel):
+        value = [getattr(value, name) for name in type(value).model_fields]
+    elif isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for part in value:
+            yield from chat_refs(part)
+
+
+def _reduced(value: Any, dumped: Any) -> Any:
+    """``dumped`` with each reference to a chat model in ``value`` replaced; the two have the same shape."""
+    if isinstance(value, ChatRef):
+        return chat_identity(value)
+    if isinstance(value, BaseModel) and isinstance(dumped, dict):
+        return {key: _reduced(getattr(value, key, None), part) for key, part in dumped.items()}
+    if isinstance(value, dict) and isinstance(dumped, dict) and len(value) == len(dumped):
+        pairs = zip(value.values(), dumped.items(), strict=True)
+        return {key: _reduced(part, plain) for part, (key, plain) in pairs}
+    if isinstance(value, list | tuple) and isinstance(dumped, list) and len(value) == len(dumped):
+        return [_reduced(part, plain) for part, plain in zip(value, dumped, strict=True)]
+    return dumped

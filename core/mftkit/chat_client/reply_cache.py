@@ -1,0 +1,104 @@
+"""The replies of a chat on the disk: each is there before anybody sees it, so that none is paid twice."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections import Counter
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+from mftkit.base.atomic_files import disk_errors
+from mftkit.interfaces.chat import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from mftkit.interfaces.chat import ChatRequest
+
+
+class Ledger:
+    """Lines of request and reply, appended and flushed to the disk; for one process at a time.
+
+    A request's identity is all of what is asked (the model, the messages, the sampling, the key) and how many
+    equal ones came before it, so that a generation that runs again finds its replies by asking the same.
+    A last line that a kill cut short is taken off.
+    """
+
+    def __init__(self, path: Path, identity: Any) -> None:
+        self._path = path
+        self._identity = identity
+        self._lock = threading.Lock()
+        self._replies: dict[str, Reply] = {}
+        self._asked: Counter[str] = Counter()
+        self.damaged = 0
+        """Lines that cannot be read; their requests are asked again."""
+        with disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._read()
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+
+    def recorded(self) -> list[Reply]:
+        """All replies that are there."""
+        return list(self._replies.values())
+
+    def identify(self, request: ChatRequest) -> str:
+        """The identity of a request that is being asked: the next one of its equals."""
+        asked = [self._identity, [dict(m) for m in request.messages], dict(request.sampling), request.key]
+        digest = _digest(asked)
+        number = self._asked[digest]
+        self._asked[digest] += 1
+        return _digest([digest, number])
+
+    def find(self, identity: str) -> Reply | None:
+        """The reply to a request, if it is there."""
+        reply = self._replies.get(identity)
+        return None if reply is None else replace(reply, cached=True)
+
+    def record(self, replies: Iterable[tuple[str, Reply]]) -> None:
+        """Put replies on the disk, in one piece. Raises MftError where the disk cannot be written."""
+        found = list(replies)
+        lines = "".join(_line(identity, reply) for identity, reply in found).encode(
+            "utf-8", "backslashreplace"
+        )
+        with self._lock, disk_errors(self._path):
+            written = 0
+            while written < len(lines):
+                written += os.write(self._file, lines[written:])
+            os.fsync(self._file)
+            self._replies.update(found)
+
+    def close(self) -> None:
+        """Once; nothing is recorded any more."""
+        with self._lock:
+            os.close(self._file)
+            self._file = -1
+
+    def _read(self) -> None:
+        if not self._path.exists():
+            return
+        data = self._path.read_bytes()
+        whole = data[: data.rfind(b"\n") + 1]
+        if len(whole) < len(data):
+            os.truncate(self._path, len(whole))
+        for line in whole.splitlines():
+            try:
+                entry = json.loads(line)
+                identity = entry.pop("request")
+                self._replies[identity] = Reply(**entry)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                self.damaged += 1
+
+
+def _line(identity: str, reply: Reply) -> str:
+    entry = {"request": identity, **asdict(reply)}
+    del entry["cached"]
+    return json.dumps(entry) + "\n"
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

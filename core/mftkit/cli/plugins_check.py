@@ -1,0 +1,134 @@
+"""``mft plugins check``: whether an installed component does what its kind promises."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mftkit.cli.console import result, table, tell
+from mftkit_registry import MftError, UnknownComponentError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic import BaseModel
+
+    from mftkit_registry import Registration
+
+FAILED = 1
+
+
+def check(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.", show_default=False)],
+    kind: Annotated[
+        str | None,
+        typer.Option("--kind", metavar="K", help="Its kind, where two have the name.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="option=value",
+            help="Set an option of the component; the value is JSON, or else a string. May be given many times.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="config.json of a tiny model that a model adapter or a tuning is tried on.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Try what the component NAME promises; exit code 1 where a check fails.
+
+    The checks are those of mftkit.testing, which a plugin's own tests inherit.
+    """
+    from mftkit.plugins import installed
+
+    registration = find(name, kind)
+    component = installed.component_class(registration)
+    chosen: dict[str, Any] = {"options": _options(component.Options, settings or [])}
+    if config is not None:
+        chosen["config"] = _config(config)
+    tell(f"checking {registration.kind} {registration.name} of {registration.origin}")
+
+    from mftkit.testing.running import run_suite, suite_for
+
+    suite = suite_for(registration.kind, component, **chosen)
+    if hasattr(suite, "config"):
+        _quiet()
+    elif config is not None:
+        raise MftError(f"--config: a {registration.kind} is tried on no model")
+    rows = list(run_suite(suite))
+    table(("check", "result", "what"), [(row.check, row.outcome, row.what) for row in rows])
+    failed, warned = (sum(row.outcome == outcome for row in rows) for outcome in ("failed", "warning"))
+    result(
+        f"{len(rows)} checks: {len(rows) - failed} passed, {warned} of them with a warning; {failed} failed"
+    )
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def find(name: str, kind: str | None) -> "Registration":
+    """The component of this name, of any kind unless one is given.
+
+    Raises UnknownComponentError, and MftError where components of two kinds have the name.
+    """
+    from mftkit.plugins.installed import registry
+
+    known = registry()
+    if kind is not None:
+        return known.get(kind, name)
+    claims = {row.kind for row in known.plugins if row.name == name and row.status in ("ok", "conflict")}
+    kinds = [found.name for found in known.kinds if found.name in claims]
+    if not kinds:
+        raise _unknown(name)
+    if len(kinds) > 1:
+        raise MftError(f'"{name}" is the name of a {" and of a ".join(kinds)}: say which by --kind')
+    return known.get(kinds[0], name)
+
+
+def _unknown(name: str) -> UnknownComponentError:
+    from mftkit.plugins.installed import registry
+
+    names = tuple(dict.fromkeys(n for kind in registry().kinds for n in registry().names(kind)))
+    suspects = registry().unknown(registry().kinds[0]).suspects
+    return UnknownComponentError("component", name, names, nearest(name, names), suspects)
+
+
+def _options(model: "type[BaseModel]", settings: "Sequence[str]") -> dict[str, Any]:
+    """The options that ``--set`` gives, checked; paths are relative to the working directory."""
+    from pydantic import ValidationError
+
+    from mftkit.spec.overrides import apply_overrides
+    from mftkit.spec.problems import SpecError, problems_of
+
+    given = apply_overrides({}, settings)
+    try:
+        model.model_validate(given, context={"directory": Path.cwd()})
+    except ValidationError as error:
+        raise SpecError("options", problems_of(error, given, model)) from error
+    return given
+
+
+def _config(path: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MftError(f"--config {path}: cannot be read as JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise MftError(f"--config {path}: should be an object, as config.json of a checkpoint is")
+    return config
+
+
+def _quiet() -> None:
+    """Without what transformers tells of its own while it writes and reads tiny models."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    logging.set_verbosity_error()  # type: ignore[no-untyped-call]

@@ -1,0 +1,40 @@
+"""``mft plugins new``: writes a plugin package to start from."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mftkit.cli.console import result
+
+
+def new(
+    name: Annotated[
+        str,
+        typer.Argument(metavar="NAME", help="Name of the component, as specs give it.", show_default=False),
+    ],
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="K", help="What it is: loss, balancer, ...", show_default=False)
+    ],
+    directory: Annotated[
+        Path | None,
+        typer.Option(
+            "--directory",
+            metavar="DIR",
+            help="Where the package is written; must not exist. [default: mft-NAME]",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Write a complete package with a small component of kind K, its tests and its entry point."""
+    from mftkit.tools.scaffold import new_package
+
+    written = new_package(name, kind, directory)
+    result(f"{written.directory}: a {written.kind}, {written.component}, in {written.module}")
+    for step in (
+        f"cd {written.directory}",
+        "pip install -e .",
+        "pytest",
+        f"mft plugins check {written.component}",
+    ):
+        result(f"  {step}")

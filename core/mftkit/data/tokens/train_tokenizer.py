@@ -1,0 +1,123 @@
+"""A tokenizer trained on the tasks' own text: byte-level BPE."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+from mftkit.base.atomic_files import new_directory
+from mftkit.data.made.generated import task_rows
+from mftkit.data.made.storage import ELSEWHERE, cache_root, locked
+from mftkit.data.rows.formats import Conversation
+from mftkit.data.rows.reading import Findings, read_rows
+from mftkit_registry.errors import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from transformers import PreTrainedTokenizerFast
+
+    from mftkit.data.rows.files import Source
+    from mftkit.data.rows.formats import RowFormat
+    from mftkit.reporting.reporter import Reporter
+    from mftkit.spec import Spec, TaskSpec
+
+VERSION = 1
+"""Raise it when the same text gives another tokenizer."""
+
+_SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
+_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+"""Words in the manner of recent code models: digits apart, and line breaks apart from the indentation after
+them, so that an answer's first words are the same tokens alone and after a prompt."""
+_FILE = "tokenizer.json"
+
+
+def train_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of at most ``vocab_size`` tokens, the special ones included; equal for equal texts.
+
+    Raises MftError for a vocabulary too small for the 256 bytes and the special tokens.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    if vocab_size < len(alphabet) + len(_SPECIAL):
+        smallest = len(alphabet) + len(_SPECIAL)
+        raise MftError(
+            f"model.tokenizer.train_bpe: {vocab_size} is too small, at least {smallest} are wanted"
+        )
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(_SPECIAL.values()),
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    return _wrapped(tokenizer_object=backend)
+
+
+def tokenizer_of_tasks(spec: Spec, vocab_size: int, reporter: Reporter) -> PreTrainedTokenizerFast:
+    """``train_bpe`` on the tasks' own text, kept in the cache by the content of their files."""
+    made_of = [VERSION, vocab_size, spec.data.on_bad_row]
+    read = [[source.digest().sha256, row_format] for source, row_format, _task in _distinct(spec, reporter)]
+    key = hashlib.sha256(json.dumps([made_of, read]).encode()).hexdigest()[:32]
+    directory: Path = cache_root(spec.data.cache) / "tokenizers" / key
+    with locked(directory, reporter):
+        kept = _kept(directory / _FILE, reporter)
+        if kept is not None:
+            return kept
+        trained = train_bpe(iter_texts(spec, reporter), vocab_size)
+        with new_directory(directory, ELSEWHERE) as part:
+            trained.backend_tokenizer.save(str(part / _FILE))
+    return _wrapped(tokenizer_file=str(directory / _FILE))
+
+
+def _kept(file: Path, reporter: Reporter) -> PreTrainedTokenizerFast | None:
+    """The tokenizer that was trained before; None where there is none, or a damaged one."""
+    if not file.exists():
+        return None
+    try:
+        return _wrapped(tokenizer_file=str(file))
+    except Exception as error:  # the tokenizers library raises bare ones
+        reporter.warn(f"{file} is damaged ({error}): it is trained anew")
+        return None
+
+
+def iter_texts(spec: Spec, reporter: Reporter) -> Iterator[str]:
+    """The contents of all tasks' training rows, each source being read once however many tasks name it."""
+    with reporter.progress("reading text for the tokenizer", None) as advance:
+        for source, row_format, task in _distinct(spec, reporter):
+            for row in read_rows([source], task.name, row_format, Findings(spec.data.on_bad_row)):
+                advance(1)
+                if isinstance(row.content, Conversation):
+                    yield from (turn.content for turn in row.content.turns)
+                else:
+                    yield row.content.content
+
+
+def _distinct(spec: Spec, reporter: Reporter) -> list[tuple[Source, RowFormat, TaskSpec]]:
+    found: dict[tuple[str, str], tuple[Source, RowFormat, TaskSpec]] = {}
+    for index, task in enumerate(spec.tasks):
+        for source in task_rows(spec, index, task, reporter):
+            found.setdefault((source.name, task.format), (source, task.format, task))
+    return list(found.values())
+
+
+def _wrapped(**backend: object) -> PreTrainedTokenizerFast:
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        **backend, **_SPECIAL, clean_up_tokenization_spaces=False
+    )

@@ -1,0 +1,71 @@
+"""The picture of a training run, redrawn in place."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from mftkit.base.formatting import duration, nats, one_line, whole
+from mftkit.display.lines import train_facts
+from mftkit.display.tables import GAP, Figures, Flow
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+
+    from mftkit.display.eta import Pace
+
+AROUND = 7
+"""Lines of a picture besides its tasks: bar, facts (some may wrap), header, what is left out."""
+
+
+class TrainingPanel:
+    """Bar, figures and tasks of the last train line."""
+
+    def __init__(self, name: str, total: int, pace: Pace) -> None:
+        self._name = one_line(name)
+        self._total = total
+        self._pace = pace
+        self._started = time.monotonic()
+        self._line: dict[str, Any] | None = None
+
+    def update(self, line: dict[str, Any]) -> None:
+        """Show this train line from now on."""
+        self._line = line
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Draw what is known."""
+        yield self._bar()
+        if self._line is not None:
+            yield Flow([Text(fact) for fact in train_facts(self._line)])
+            yield self._tasks(self._line, max(1, console.size.height - AROUND))
+
+    def _bar(self) -> RenderableType:
+        step = self._line["step"] if self._line else 0
+        spent = f"{duration(time.monotonic() - self._started)} so far"
+        left = self._pace.left(self._total)
+        told = f"{whole(step)}/{whole(self._total)}" if self._line else "starting"
+        grid = Table.grid(padding=(0, GAP, 0, 0), expand=True)
+        grid.add_column(overflow="fold", max_width=24)
+        grid.add_column(ratio=1)
+        grid.add_column(no_wrap=True)
+        grid.add_row(
+            Text(self._name, style="bold"),
+            ProgressBar(total=self._total, completed=step, pulse=self._line is None),
+            Text(f"{told}  {spent}" + ("" if left is None else f"  {duration(left)} left")),
+        )
+        return grid
+
+    @staticmethod
+    def _tasks(line: dict[str, Any], room: int) -> RenderableType:
+        rows = [
+            [name, nats(task["loss"]), f"{task['weight']:.3f}", whole(task["tokens"]), whole(task["samples"])]
+            for name, task in line["tasks"].items()
+        ]
+        table = Figures(["task", "loss", "weight", "tokens", "samples"], rows[:room])
+        left_out = len(rows) - room
+        return Group(table, Text(f"and {left_out} more tasks", style="dim")) if left_out > 0 else table

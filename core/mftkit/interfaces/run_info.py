@@ -1,0 +1,22 @@
+"""The run, as a tracker or a callback sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The run that an event belongs to."""
+
+    name: str
+    output: Path
+    """The run directory."""
+    spec: dict[str, Any]
+    """The whole resolved spec, as in spec.json."""
+    tasks: tuple[str, ...]
+    """Names of the tasks; the order is the tasks' index."""

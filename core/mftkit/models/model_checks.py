@@ -1,0 +1,177 @@
+"""Checks of a loaded model by trying it on a few tokens: what no config can promise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from mftkit.base.reasons import reason
+from mftkit.batches.collate import collate
+from mftkit.interfaces.tokenization import MicroBatch, Sample
+from mftkit.models.eval_contexts import enlarged, evaluation, half_precision, short_window, without_flash
+from mftkit.models.logits_check import NOT_FINITE
+from mftkit.models.native import attention_of
+from mftkit.models.vocabulary import embedding
+from mftkit.plugins import installed
+from mftkit.plugins.kinds import TOKENIZATION_MODE
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+    from mftkit.interfaces.model import Head, ModelAdapter
+    from mftkit.interfaces.tokenization import Batch
+
+LENGTHS = (5, 7)
+"""Tokens of the samples that are tried together in one row."""
+LARGE = 100.0
+"""How large logits are made to tell a soft cap, which changes small ones by nothing that rounding leaves."""
+
+
+def check_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
+    """The adapter's hidden states and head give the model's own logits, else MftError.
+
+    Tried on one short row, as it is and with the hidden states enlarged, where a soft cap shows; without
+    flash attention, which neither the CPU nor float32 has.
+    """
+    batch = _row(model, LENGTHS[1:])
+    with evaluation(model), without_flash(model), torch.no_grad():
+        largest = _compare_head(adapter, model, batch)
+        if largest > 0:
+            with enlarged(model, LARGE / largest):
+                _compare_head(adapter, model, batch)
+
+
+def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
+    """Samples that share a row and restart their positions do not see each other, else MftError.
+
+    Tried on two rows of two samples: no gradient of the last sample's hidden states reaches another
+    sample's input, and they equal those of the sample alone. With the sliding window of a model that has
+    one made short: a long one would hide what it does at its edge. The model is where it is to be trained.
+    """
+    attention = attention_of(model)
+    if attention not in adapter.isolating_attentions:
+        fit = " or ".join(adapter.isolating_attentions)
+        way = f"set model.attention to {fit}, or " if fit else ""
+        raise MftError(
+            _leak(model, f"attention {attention} is not known to keep them apart") + way + _one_a_row()
+        )
+    rows = _row(model, LENGTHS, rows=2)
+    alone = _row(model, LENGTHS[1:], first=LENGTHS[0])
+    flash = attention.startswith("flash")
+    with evaluation(model), short_window(model), half_precision(model, flash):
+        try:
+            hidden, leaked = _gradient_elsewhere(adapter, model, rows)
+            with torch.no_grad():
+                expected = adapter.hidden_states(model, alone)[0]
+        except (TypeError, ValueError) as error:  # a decoder that takes no position_ids
+            raise MftError(_leak(model, str(error)) + _one_a_row()) from error
+    if leaked > 0:
+        raise MftError(
+            _leak(model, f"with attention {attention}, samples of one row see each other") + _one_a_row()
+        )
+    last = hidden.detach()[-1, LENGTHS[0] :].double()
+    difference = (last - expected.double()).norm(dim=-1) / expected.double().norm(dim=-1)
+    # The median over tokens: in low precision a router may send single tokens elsewhere.
+    if difference.median() > _tolerance(0.06 if flash else 1e-3, hidden):
+        raise MftError(_leak(model, "a sample's states depend on where in the row it lies") + _one_a_row())
+
+
+def _one_a_row() -> str:
+    """The way out, with the names of the modes that put one sample in a row by default."""
+    names = []
+    for name in installed.registry().names(TOKENIZATION_MODE.name):
+        try:
+            mode = installed.build(TOKENIZATION_MODE.name, name, {})
+            layout = mode.layout(np.array([1, 1]), np.array([0, 0]), np.array([0, 1]), 8)
+        except Exception:  # a stranger's mode that breaks is nothing to propose
+            continue
+        if len(layout.offsets) == 3:
+            names.append(name)
+    shown = f" ({', '.join(names)})" if names else ""
+    return (
+        f"use a tokenization mode that puts one sample in a row{shown}, or lets the samples of a row see each other "
+        '(an option of a mode that packs: "attention": "shared")'
+    )
+
+
+def full_logits(head: Head, hidden: Tensor) -> Tensor:
+    """[..., vocabulary] float32 or wider: the logits of hidden states [..., H], all at once."""
+    dtype = torch.promote_types(hidden.dtype, torch.float32)
+    weight = head.weight.to(dtype)
+    if head.normalized:
+        weight = torch.nn.functional.normalize(weight)
+    logits = hidden.to(dtype) @ weight.T
+    if head.bias is not None:
+        logits = logits + head.bias.to(dtype)
+    logits = logits * head.scale
+    return logits if head.soft_cap is None else torch.tanh(logits / head.soft_cap) * head.soft_cap
+
+
+def _compare_head(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> float:
+    """The largest logit, in size."""
+    try:
+        wanted = model(input_ids=batch.input_ids, use_cache=False).logits
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a config whose numbers do not fit together shows when it is first used
+        raise MftError(
+            f"model: {type(model).__name__} cannot be run as configured: {reason(error)}"
+        ) from error
+    if not wanted.isfinite().all():
+        raise MftError(f"model: the logits of {type(model).__name__} are not finite: {NOT_FINITE}")
+    hidden = adapter.hidden_states(model, batch)
+    given = full_logits(adapter.head(model), hidden)
+    largest = float(wanted.abs().max())
+    difference = (
+        float((given - wanted.to(given.dtype)).abs().max()) if given.shape == wanted.shape else float("inf")
+    )
+    if not difference <= _tolerance(1e-4, hidden, wanted) * max(largest, 1e-30):
+        raise MftError(
+            f"model.adapter: the hidden states and head that {type(adapter).__name__} gives do not make the "
+            f"logits of {type(model).__name__} (off by {difference:.3g}, the largest being {largest:.3g}): "
+            "the model needs an adapter of its own"
+        )
+    return largest
+
+
+def _gradient_elsewhere(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> tuple[Tensor, float]:
+    """Hidden states, and the largest gradient of the last sample's at any other sample's input."""
+    inputs: list[Tensor] = []
+
+    def keep(_module: nn.Module, _arguments: Any, output: Tensor) -> Tensor:
+        inputs.append(output.detach().requires_grad_())
+        return inputs[-1]
+
+    handle = embedding(model).register_forward_hook(keep)
+    try:
+        with torch.enable_grad():
+            hidden = adapter.hidden_states(model, batch)
+            # A random direction: sums and squares of normalised states are constants, and have no gradient.
+            direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
+            (gradient,) = torch.autograd.grad((hidden[-1, LENGTHS[0] :] @ direction).sum(), inputs[-1])
+    finally:
+        handle.remove()
+    gradient = gradient.reshape(*batch.input_ids.shape, -1)
+    gradient[-1, LENGTHS[0] :] = 0
+    return hidden, float(gradient.abs().max())
+
+
+def _row(model: PreTrainedModel, lengths: tuple[int, ...], rows: int = 1, first: int = 0) -> Batch:
+    """Rows of samples of these lengths; ``first`` is the place of their first token in the text tried."""
+    vocabulary = embedding(model).num_embeddings
+    text = (np.arange(first, first + sum(lengths)) * 7 + 3).astype(np.int32) % vocabulary
+    pieces = np.split(text, np.cumsum(lengths)[:-1])
+    row = tuple(Sample(i, 0, piece, np.ones(len(piece), np.bool_)) for i, piece in enumerate(pieces))
+    return collate(MicroBatch((row,) * rows, sum(lengths), 0)).to(embedding(model).weight.device)
+
+
+def _tolerance(least: float, *results: Tensor) -> float:
+    return max(least, *(8 * torch.finfo(result.dtype).eps for result in results))
+
+
+def _leak(model: PreTrainedModel, what: str) -> str:
+    return f"packed samples cannot be isolated in {type(model).__name__}: {what}; "

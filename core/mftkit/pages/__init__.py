@@ -1,0 +1,1 @@
+"""Parts of HTML pages: plots, tables, colours, and the templates that they are set into."""

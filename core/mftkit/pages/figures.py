@@ -1,0 +1,175 @@
+"""The plots of one run, as plotly figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from mftkit.pages.colours import pen
+from mftkit.runs.series import Series, curve, of_task, summed, thinned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mftkit.runs.record import RunRecord
+
+FEW = 60
+"""A curve of so many points shows each of them."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure of a page."""
+
+    key: str
+    """Its name within the run."""
+    title: str
+    told: str
+    """What it shows, with the unit, for those who do not see it too."""
+    json: str
+    """plotly's data and layout, safe to stand in a script element."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A series with its name and pen."""
+
+    series: Series
+    name: str = ""
+    group: int | None = None
+    """Which entry of the page's legend it belongs to; None: to none, drawn in ink."""
+    shape: str = "linear"
+    first: bool = True
+    """False: a further curve of the same entry, drawn thin."""
+
+
+def plots(run: RunRecord) -> list[Plot]:
+    """All that a run's metrics can show; a plot without a number is left out."""
+    train, stride = thinned(run.train)
+    every = f" Every {stride}th line is drawn." if stride > 1 else ""
+    made = [*_of_tasks(run, train, every), *_of_the_whole(train, every)]
+    return [plot for plot in made if plot is not None]
+
+
+def _of_tasks(run: RunRecord, train: list[dict[str, Any]], every: str) -> list[Plot | None]:
+    valid, valid_stride = thinned(run.valid)
+    told = f" Every {valid_stride}th validation is drawn." if valid_stride > 1 else ""
+    mean = Curve(curve(valid, lambda line: line["loss"]), "mean of tasks")
+    losses = [*_each(run.tasks, valid, "loss"), *([mean] if len(run.tasks) > 1 else [])]
+    return [
+        plot("valid-loss", "Validation loss", f"Nats per token, by task.{told}", losses),
+        plot(
+            "train-loss",
+            "Training loss",
+            f"Exact token mean since the line before, nats per token, by task.{every}",
+            _each(run.tasks, train, "loss"),
+        ),
+        plot(
+            "weight",
+            "Weights",
+            f"The balancer's weight of each task; 1 is the mean over tasks.{every}",
+            _each(run.tasks, train, "weight", shape="hv"),
+        ),
+        *(
+            plot(key, f"{title} trained", f"{title} of each task, added up.{every}", _sums(run, key))
+            for key, title in (("tokens", "Counting tokens"), ("samples", "Samples"))
+        ),
+    ]
+
+
+def _of_the_whole(train: list[dict[str, Any]], every: str) -> list[Plot | None]:
+    told = [
+        ("loss", "Objective", "Mean of the steps' objective since the line before."),
+        ("tokens_per_second", "Throughput", "Tokens per second of training steps, without padding."),
+        ("learning_rate", "Learning rate", "Of the step."),
+        ("grad_norm", "Gradient norm", "Before clipping."),
+        ("padding", "Padding", "Share of positions that hold padding."),
+        ("auxiliary_loss", "Auxiliary loss", "The model's own, such as a router's."),
+    ]
+    return [
+        plot(
+            key.replace("_", "-"),
+            title,
+            f"{text}{every}",
+            [Curve(curve(train, lambda line, key=key: line.get(key)))],  # type: ignore[misc]
+            percent=key == "padding",
+            from_nought=key in ("padding", "tokens_per_second"),
+        )
+        for key, title, text in told
+    ]
+
+
+def _each(
+    tasks: Sequence[str], lines: Sequence[dict[str, Any]], key: str, shape: str = "linear"
+) -> list[Curve]:
+    return [Curve(of_task(lines, task, key), task, index, shape) for index, task in enumerate(tasks)]
+
+
+def _sums(run: RunRecord, key: str) -> list[Curve]:
+    found = []
+    for index, task in enumerate(run.tasks):
+        whole = summed(run.train, task, key)
+        points = [{"step": x, "y": y} for x, y in zip(whole.x, whole.y, strict=True)]
+        found.append(Curve(curve(thinned(points)[0], lambda point: point["y"]), task, index))
+    return found
+
+
+def plot(
+    key: str,
+    title: str,
+    told: str,
+    curves: Sequence[Curve],
+    *,
+    x_title: str = "step",
+    percent: bool = False,
+    from_nought: bool = False,
+) -> Plot | None:
+    """A plot of curves; None where no curve has a point."""
+    import plotly.graph_objects as go
+
+    drawn = [one for one in curves if any(y is not None for y in one.series.y)]
+    if not drawn:
+        return None
+    figure = go.Figure([go.Scatter(_trace(one)) for one in drawn])
+    figure.update_layout(
+        template="none",
+        showlegend=False,
+        hovermode="x unified" if len(drawn) > 1 else "x",
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
+        xaxis={"title": {"text": x_title}, "automargin": True, "zeroline": False},
+        yaxis={"automargin": True, "zeroline": False},
+    )
+    if from_nought:
+        figure.update_yaxes(rangemode="tozero")
+    if percent:
+        figure.update_yaxes(tickformat=".1%")
+    return Plot(key, title, told, script_safe(figure.to_json()))
+
+
+def _trace(one: Curve) -> dict[str, Any]:
+    drawn = pen(one.group) if one.group is not None else None
+    few = len(one.series.x) <= FEW
+    return {
+        "x": one.series.x,
+        "y": one.series.y,
+        "name": escape(one.name, quote=False),
+        "mode": "lines+markers" if few else "lines",
+        "connectgaps": True,  # a task that a step lacks has no number there
+        "line": {
+            **({"color": drawn.colour} if drawn else {}),  # else the page's colour of text
+            "dash": drawn.dash if drawn else ("dash" if one.name else "solid"),
+            "width": 2 if one.first else 1,
+            "shape": one.shape,
+            "simplify": False,
+        },
+        "opacity": 1.0 if one.first else 0.55,
+        "marker": {"size": 5 if one.first else 4},
+        "meta": {"group": one.group},
+        "hovertemplate": "%{y:.6~g}" + ("" if one.name else "<extra></extra>"),
+    }
+
+
+def script_safe(json: str) -> str:
+    """JSON that cannot end the script element that it stands in."""
+    return json.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

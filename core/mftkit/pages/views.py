@@ -1,0 +1,139 @@
+"""What the templates are given: runs and comparisons, put into words, tables and plots."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from mftkit.base.formatting import whole
+from mftkit.pages import tables
+from mftkit.pages.colours import Pen, pen
+from mftkit.pages.figures import Curve, Plot, plot, plots
+from mftkit.runs.series import of_task, thinned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mftkit.pages.tables import Table
+    from mftkit.runs.record import RunRecord
+
+GOOD = ("finished", "early-stopped")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a page's legend."""
+
+    name: str
+    pen: Pen
+
+
+@dataclass(frozen=True)
+class RunView:
+    """All that a page shows of one run."""
+
+    key: str
+    """Unlike every other run's of the page; it becomes part of ids."""
+    name: str
+    state: str
+    mood: str
+    """"good", "bad" or "open": the colour of the state."""
+    headline: list[tuple[str, str]]
+    error: str | None
+    faults: list[str]
+    results: Table | None
+    plots: list[Plot]
+    legend: list[Entry]
+    plan: Table | None
+    plan_facts: list[tuple[str, str]]
+    environment: list[tuple[str, str]]
+    spec: str
+    loss: str = ""
+    balancer: str = ""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A plot a task, in which every run is a curve."""
+
+    title: str
+    told: str
+    legend: list[Entry]
+    plots: list[Plot] = field(default_factory=list)
+
+
+def run_view(run: RunRecord, key: str) -> RunView:
+    """A run, ready to be shown."""
+    end = run.end or {}
+    return RunView(
+        key=key,
+        name=run.name,
+        state=run.state,
+        mood="good" if run.state in GOOD else "bad" if run.state == "failed" else "open",
+        headline=_headline(run),
+        error=None if end.get("error") is None else str(end["error"]),
+        faults=[*run.faults, *_open_run(run)],
+        results=tables.results(run),
+        plots=plots(run),
+        legend=legend(run.tasks),
+        plan=tables.planned_tasks(run.plan),
+        plan_facts=tables.planned_facts(run.plan),
+        environment=tables.environment_facts(run.environment),
+        spec=json.dumps(run.spec, indent=2, ensure_ascii=False) if run.spec else "",
+        loss=_named(run.spec, "loss"),
+        balancer=_named(run.spec, "balancer"),
+    )
+
+
+def legend(names: Sequence[str]) -> list[Entry]:
+    """Names with their pens, by their place."""
+    return [Entry(name, pen(index)) for index, name in enumerate(names)]
+
+
+def by_task(runs: Sequence[RunRecord], names: Sequence[str]) -> Overlay:
+    """Validation losses of several runs, a plot a task and a curve a run."""
+    tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
+    made = []
+    for number, task in enumerate(tasks):
+        curves = [
+            Curve(of_task(thinned(run.valid)[0], task, "loss"), name, index)
+            for index, (run, name) in enumerate(zip(runs, names, strict=True))
+        ]
+        made.append(plot(f"task-{number}", task, "Validation loss, nats per token, by run.", curves))
+    return Overlay(
+        "Validation loss by task",
+        "One plot a task, one curve a run.",
+        legend(names),
+        [each for each in made if each is not None],
+    )
+
+
+def _headline(run: RunRecord) -> list[tuple[str, str]]:
+    steps = run.plan.get("steps")
+    of = f" of {whole(steps)}" if isinstance(steps, int) else ""
+    facts = [("step", f"{whole(run.last_step)}{of}")]
+    if run.train:
+        facts.append(("epochs", f"{run.train[-1].get('epoch', 0):.2f}"))
+    if run.end and isinstance(run.end.get("best_step"), int):
+        facts.append(("best step", whole(run.end["best_step"])))
+    facts += [(key, told) for key in ("loss", "balancer") if (told := _named(run.spec, key))]
+    speeds = sorted(
+        line["tokens_per_second"] for line in run.train if isinstance(line.get("tokens_per_second"), float)
+    )
+    if speeds:
+        facts.append(("tokens a second, median", whole(speeds[len(speeds) // 2])))
+    if isinstance(run.plan.get("parameters"), int):
+        facts.append(("parameters", whole(run.plan["parameters"])))
+    return facts
+
+
+def _open_run(run: RunRecord) -> list[str]:
+    if run.end is not None:
+        return []
+    return ["there is no end line: the run goes on, or was killed; this is how far it had come"]
+
+
+def _named(spec: dict[str, Any], key: str) -> str:
+    found = spec.get(key)
+    return str(found.get("name", "")) if isinstance(found, dict) else ""

@@ -1,0 +1,1 @@
+"""The program's plugins: the kinds of component, the hooks, and what is installed."""

@@ -1,0 +1,161 @@
+"""Checkpoints: complete or absent, checked before they are believed, pruned with care."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import random
+import re
+import shutil
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from mftkit.base.atomic_files import new_directory, temporary, write_json
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.gradients import GradientCombiner
+
+MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a run needs to go on as if it had never stopped."""
+
+    model: dict[str, Tensor]
+    state: dict[str, Any]
+    """Optimizer, balancer, random number generators, progress: what ``torch.load(weights_only=True)`` reads."""
+    manifest: dict[str, Any]
+    """What it belongs to: step, data fingerprint, number of processes."""
+
+
+class CheckpointError(Exception):
+    """A checkpoint that is incomplete or damaged."""
+
+
+class CheckpointStore:
+    """The ``checkpoints`` directory of a run."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint of a step lies."""
+        return self.directory / f"step-{step:08d}"
+
+    def steps(self) -> list[int]:
+        """Steps with a checkpoint, oldest first."""
+        if not self.directory.is_dir():
+            return []
+        names = (_NAME.fullmatch(entry.name) for entry in self.directory.iterdir() if entry.is_dir())
+        return sorted(int(match[1]) for match in names if match)
+
+    def write(self, step: int, checkpoint: Checkpoint) -> Path:
+        """Write it beside, flush it, rename it: a crash leaves it complete or absent."""
+        path = self.path(step)
+        with new_directory(path) as partial:
+            save_file(checkpoint.model, partial / MODEL)
+            torch.save(checkpoint.state, partial / STATE)
+            files = {name: fingerprint(partial / name) for name in (MODEL, STATE)}
+            write_json(partial / MANIFEST, {**checkpoint.manifest, "step": step, "files": files})
+        return path
+
+    def read(self, step: int) -> Checkpoint:
+        """The checkpoint of a step.
+
+        Raises:
+            CheckpointError: a file is missing, cut short or altered.
+        """
+        path = self.path(step)
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            for name, expected in manifest["files"].items():
+                if fingerprint(path / name) != expected:
+                    raise CheckpointError(f"{path / name} is damaged")
+            state = torch.load(path / STATE, weights_only=True, map_location="cpu")
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+        return Checkpoint(load_file(path / MODEL), state, manifest)
+
+    def prune(self, keep: int, wanted: set[int]) -> None:
+        """Remove all but the ``keep`` newest and those that are ``wanted``."""
+        for step in self.steps()[:-keep]:
+            if step not in wanted:
+                self.discard(step)
+
+    def discard(self, step: int) -> None:
+        """Remove a checkpoint; hidden first, so that a kill leaves no half one under a checkpoint's name."""
+        doomed = temporary(self.path(step))
+        self.path(step).rename(doomed)
+        shutil.rmtree(doomed)
+
+    def clear_partial(self) -> None:
+        """Remove what a killed process left half written."""
+        if self.directory.is_dir():
+            for entry in self.directory.glob(".*"):
+                shutil.rmtree(entry, ignore_errors=True)
+
+
+def check_state(key: str, name: str, component: Balancer | GradientCombiner) -> None:
+    """Refuse a component of the spec's ``key`` whose state no checkpoint would give back."""
+    held = BytesIO()
+    try:
+        torch.save(component.state_dict(), held)
+        held.seek(0)
+        torch.load(held, weights_only=True)
+    except Exception as error:
+        raise MftError(
+            f"{key}: {name}: state_dict() holds what a checkpoint cannot give back ({str(error).splitlines()[0]}); "
+            "mend the plugin: tensors, numbers, text, lists and dicts of them."
+        ) from error
+
+
+def fingerprint(path: Path) -> list[int]:
+    """Size in bytes and CRC-32: enough to notice a cut or altered file, at the disk's speed."""
+    crc = 0
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            crc = zlib.crc32(block, crc)
+    return [path.stat().st_size, crc]
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every random number generator that training uses."""
+    version, numbers, gauss = random.getstate()
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002  # whatever a plugin draws from
+    return {
+        "python": [version, list(numbers), gauss],
+        "numpy": [
+            str(name),
+            torch.from_numpy(np.asarray(keys).astype(np.int64)),
+            position,
+            has_gauss,
+            cached,
+        ],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(state: dict[str, Any]) -> None:
+    """Restore what ``random_state`` gave."""
+    version, numbers, gauss = state["python"]
+    random.setstate((version, tuple(numbers), gauss))
+    name, keys, *rest = state["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,5 +1,0 @@
-"""Packages for plugin authors to start from."""
-
-from mftkit.scaffold.packages import NewPackage, new_package
-
-__all__ = ["NewPackage", "new_package"]

@@ -1,0 +1,254 @@
+"""What a model adapter's suite tries on a tiny model: the head in chunks, packed rows, training, and its results."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from mftkit.base.quiet import without_peft_noise
+from mftkit.batches.collate import collate
+from mftkit.interfaces.component import TaskInfo
+from mftkit.interfaces.tokenization import MicroBatch, Sample
+from mftkit.models.eval_contexts import evaluation, stop_training
+from mftkit.models.vocabulary import embedding
+from mftkit.plugins import installed
+from mftkit.plugins.kinds import TOKENIZATION_MODE, TUNING
+from mftkit.testing.assertions import require
+from mftkit.testing.tiny import from_disk, logits
+from mftkit.tools.merge import merge
+from mftkit.training.logprob_model import ScoringModel
+from mftkit.training.logprobs import token_logprobs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel
+
+    from mftkit.interfaces.model import ModelAdapter
+    from mftkit.interfaces.tokenization import Batch, TokenizationMode
+    from mftkit.interfaces.tuning import Tuning
+
+LENGTHS = (5, 9, 3, 7)
+"""Tokens of the samples; each pair but the longest fits in a row."""
+MAX_LENGTH = 16
+NEAR = 1e-4
+"""Largest difference of a logit, and of a gradient over the largest."""
+Settings = "Mapping[str, Mapping[str, Any]]"
+
+
+def installed_components(
+    kind: str, given: Mapping[str, Mapping[str, Any]] | None
+) -> Iterator[tuple[str, Any]]:
+    """Name and component of each of a kind: those ``given`` with their options, or all that are well."""
+    task = (TaskInfo("task", samples=4, tokens=24, valid_samples=0),)
+    if given is None:
+        rows = installed.registry().plugins
+        given = {row.name: {} for row in rows if row.kind == kind and row.status == "ok" and row.name}
+    for name, options in given.items():
+        yield name, installed.build(kind, name, dict(options), task)
+
+
+def samples(model: PreTrainedModel) -> tuple[Sample, ...]:
+    """A few samples of uneven lengths, of tokens that the model has."""
+    vocabulary = embedding(model).num_embeddings
+    return tuple(
+        Sample(i, 0, ((np.arange(n) * 7 + 3 + 11 * i) % vocabulary).astype(np.int32), np.ones(n, np.bool_))
+        for i, n in enumerate(LENGTHS)
+    )
+
+
+def batch_of(mode: TokenizationMode, members: tuple[Sample, ...]) -> tuple[Batch, int]:
+    """All samples as the mode lays them out, in one batch; and how many lie in the fullest row."""
+    lengths = np.array([len(sample.tokens) for sample in members])
+    layout = mode.layout(lengths, np.zeros_like(lengths), np.arange(len(members)), MAX_LENGTH)
+    rows = tuple(
+        tuple(members[int(i)] for i in layout.samples[a:b]) for a, b in pairwise(layout.offsets.tolist())
+    )
+    return mode.collate(MicroBatch(rows, MAX_LENGTH, 0)), max(len(row) for row in rows)
+
+
+def one_a_row(members: tuple[Sample, ...]) -> Batch:
+    """The samples in rows of their own, padded."""
+    return collate(MicroBatch(tuple((sample,) for sample in members), MAX_LENGTH, 0))
+
+
+def check_chunked_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
+    """Loss and gradients by the head in chunks of three tokens are those of cross-entropy of the full logits."""
+    batch = one_a_row(samples(model))
+    model.requires_grad_(True)
+    results = []
+    for chunked in (True, False):
+        model.zero_grad()
+        if chunked:
+            states = adapter.hidden_states(model, batch).flatten(0, 1).index_select(0, batch.positions)
+            loss = -token_logprobs(states, batch.targets, adapter.head(model), chunk=3).mean()
+        else:
+            full = model(input_ids=batch.input_ids, use_cache=False).logits.flatten(0, 1)
+            loss = functional.cross_entropy(full.index_select(0, batch.positions), batch.targets)
+        loss.backward()  # type: ignore[no-untyped-call]
+        gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+        results.append((float(loss.detach()), gradients))
+    model.zero_grad()
+    (one, ours), (other, theirs) = results
+    require(abs(one - other) <= NEAR, f"the loss is {one:.6f} in chunks, and {other:.6f} of the full logits")
+    largest = max(float(gradient.abs().max()) for gradient in theirs.values())
+    off = {name: float((ours[name] - theirs[name]).abs().max()) for name in theirs.keys() & ours.keys()}
+    worst = max(off, key=lambda name: off[name])
+    require(theirs.keys() == ours.keys(), f"a gradient is missing: {sorted(theirs.keys() ^ ours.keys())[:3]}")
+    require(
+        off[worst] <= NEAR * largest, f"the gradient of {worst} is off by {off[worst]:.3g} of {largest:.3g}"
+    )
+
+
+def check_rows(
+    adapter: ModelAdapter, model: PreTrainedModel, modes: Mapping[str, Mapping[str, Any]] | None
+) -> None:
+    """In each mode that keeps samples apart, each sample's log-probability is what it is alone."""
+    members = samples(model)
+    alone = torch.cat([_sums(adapter, model, one_a_row((sample,))) for sample in members])
+    for name, mode in installed_components(TOKENIZATION_MODE.name, modes):
+        batch, most = batch_of(mode, members)
+        if most > 1 and batch.position_ids is None:  # which lets the samples of a row see each other
+            continue
+        found = _sums(adapter, model, batch)[np.argsort(batch.sample_index)]
+        off = float((found - alone).abs().max())
+        require(off <= 1e-3, f"{name}: a sample's log-probability differs by {off:.3g} from its own alone")
+
+
+def _sums(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> Tensor:
+    """[samples]: the sum of each one's log-probabilities."""
+    with evaluation(model), torch.no_grad():
+        states = adapter.hidden_states(model, batch).flatten(0, 1).index_select(0, batch.positions)
+        found = token_logprobs(states, batch.targets, adapter.head(model))
+    return found.new_zeros(len(batch.sample_task)).index_add(0, batch.sample, found)
+
+
+def check_router(adapter: ModelAdapter, model: PreTrainedModel) -> None:
+    """The router's loss is a positive scalar, of real tokens alone, and its gradient reaches the routers."""
+    members = samples(model)
+    model.requires_grad_(True)
+    loss = adapter.auxiliary_loss(adapter.outputs(model, one_a_row(members)))
+    require(loss is not None, "the config has experts, and auxiliary_loss gives None")
+    assert loss is not None
+    require(loss.ndim == 0 and 0 < float(loss.detach()) < 100, f"the router's loss is {loss!r}")
+    model.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    reached = [
+        n for n, p in model.named_parameters() if p.grad is not None and ("gate" in n or "router" in n)
+    ]
+    require(bool(reached), "no gradient of the router's loss reaches a router")
+    model.zero_grad()
+    wide = collate(MicroBatch(tuple((sample,) for sample in members), 32, 0), pad_to=32)
+    padded = adapter.auxiliary_loss(adapter.outputs(model, wide))
+    assert padded is not None
+    off = abs(float((padded - loss).detach()))
+    require(off <= 1e-6, f"padding changes the router's loss by {off:.3g}")
+
+
+def check_tunings(
+    adapter: ModelAdapter,
+    base: Path,
+    tunings: Mapping[str, Mapping[str, Any]] | None,
+    modes: Mapping[str, Mapping[str, Any]] | None,
+    plainly: bool,
+) -> None:
+    """With each tuning, steps in each mode lower the loss, and what is exported gives the trained model's logits.
+
+    ``plainly``: transformers and peft alone load it.
+    """
+    for name, tuning in installed_components(TUNING.name, tunings):
+        tuned = _tuned(adapter, base, tuning)
+        before, after = _train(adapter, tuning, tuned, modes)
+        require(after < before, f"{name}: the loss does not fall in training ({before:.4f} to {after:.4f})")
+        place = base.parent / f"result-{name}"
+        place.mkdir()
+        with quiet():
+            tuning.export(tuned, place, str(base))
+        _check_result(adapter, tuning, tuned, place, plainly)
+
+
+def _tuned(adapter: ModelAdapter, base: Path, tuning: Tuning) -> nn.Module:
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(1)
+        model = from_disk(adapter, base, load_options=tuning.load_options(torch.float32))
+        return tuning.apply(model, adapter)
+
+
+def _train(
+    adapter: ModelAdapter,
+    tuning: Tuning,
+    tuned: nn.Module,
+    modes: Mapping[str, Mapping[str, Any]] | None,
+) -> tuple[float, float]:
+    """Loss before and after a step in each mode, twice; with the router's, and with recomputed activations."""
+    base = tuning.base_model(tuned)
+    batches = [
+        batch_of(mode, samples(base))[0] for _, mode in installed_components(TOKENIZATION_MODE.name, modes)
+    ]
+    base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    scorer = ScoringModel(tuned, adapter, tuning)
+    optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=3e-3)
+    first = _loss(scorer, batches[0])
+    with torch.random.fork_rng(devices=[]):
+        for batch in batches * 2:
+            scorer.train()
+            logprobs, extra = scorer(batch)
+            (-logprobs.mean() + (0 if extra is None else extra)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+    return first, _loss(scorer, batches[0])
+
+
+def _loss(scorer: ScoringModel, batch: Batch) -> float:
+    stop_training(scorer)
+    with torch.no_grad():
+        return -float(scorer(batch)[0].mean())
+
+
+def _check_result(
+    adapter: ModelAdapter, tuning: Tuning, tuned: nn.Module, place: Path, plainly: bool
+) -> None:
+    from transformers import AutoModelForCausalLM
+
+    wanted = logits(stop_training(tuning.base_model(tuned)))
+    options = tuning.load_options(torch.float32) if tuning.saves_adapter else {}
+    loaded: Any = None
+    if plainly:
+        with quiet(), without_peft_noise():
+            loaded = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **options)
+    elif not tuning.saves_adapter:
+        loaded = from_disk(adapter, place)
+    if loaded is not None:
+        off = float((logits(stop_training(loaded)) - wanted).abs().max())
+        require(off <= NEAR, f"what {type(tuning).__name__} exported gives logits that differ by {off:.3g}")
+    if tuning.saves_adapter:
+        with quiet():
+            merged = merge(place, place.parent / f"{place.name}-merged", adapter=adapter)
+        require(
+            merged.difference <= NEAR * max(1.0, merged.largest),
+            f"merged, {type(tuning).__name__}'s result gives logits that differ by {merged.difference:.3g}",
+        )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without bars of progress, and without what transformers tells of tiny models."""
+    from transformers.utils import logging as told
+
+    shown, level = told.is_progress_bar_enabled(), told.get_verbosity()
+    told.disable_progress_bar()  # type: ignore[no-untyped-call]
+    told.set_verbosity(logging.ERROR)
+    try:
+        yield
+    finally:
+        told.set_verbosity(level)
+        if shown:
+            told.enable_progress_bar()  # type: ignore[no-untyped-call]

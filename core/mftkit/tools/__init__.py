@@ -1,0 +1,1 @@
+"""The commands' work: each tool stands on the engine and knows nothing of the others."""

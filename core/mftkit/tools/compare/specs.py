@@ -1,0 +1,84 @@
+"""The spec of each run of a comparison: the compared spec, with an arm's changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mftkit.plugins import installed, kinds
+from mftkit.spec import load_spec
+from mftkit.spec.tasks import LONGEST_NAME
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from mftkit.spec import Spec
+    from mftkit.tools.compare.arms import Arm
+
+
+def run_spec(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None) -> Spec:
+    """The spec of an arm's run over all tasks.
+
+    Args:
+        base: the compared spec.
+        arm: what is changed.
+        seed: of the run; generated rows stay those of ``base``.
+        output: the run directory.
+        tokenizer: the one that was trained for the comparison; None where the spec names one.
+
+    Raises MftError, with the arm named, for a spec that cannot be run.
+    """
+    return _load(_changed(base, arm, seed, output, tokenizer), arm)
+
+
+def single_spec(
+    base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None, task: str, training: dict[str, Any]
+) -> Spec:
+    """The spec of one task's own model, with ``training`` as its share of the budget."""
+    names = [each.name for each in base.tasks]
+    data = _changed(base, arm, seed, output, tokenizer)
+    data["tasks"] = [each for each in data["tasks"] if each["name"] == task]
+    rest = {key: value for key, value in data.items() if key not in ("tasks", "model", "data", "chat")}
+    data |= {key: narrowed(value, task, names) for key, value in rest.items()}
+    data["training"] |= training
+    return _load(data, arm)
+
+
+def narrowed(value: Any, task: str, names: list[str]) -> Any:
+    """Settings without those of other tasks: of objects by task and lists of tasks, one task is left.
+
+    >>> narrowed({"alpha": {"a": 1, "b": 2}, "tasks": ["b"], "rate": [1, 2]}, "a", ["a", "b"])
+    {'alpha': {'a': 1}, 'tasks': None, 'rate': [1, 2]}
+    """
+    if isinstance(value, dict):
+        if value and value.keys() <= set(names):
+            return {key: inner for key, inner in value.items() if key == task}
+        return {key: narrowed(inner, task, names) for key, inner in value.items()}
+    if isinstance(value, list) and value and all(isinstance(one, str) and one in names for one in value):
+        return [task] if task in value else None
+    return value
+
+
+def _changed(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None) -> dict[str, Any]:
+    data = base.dump()
+    data |= {"loss": arm.loss, "balancer": arm.balancer, "seed": seed, "output": str(output)}
+    data["name"] = f"{base.name} {arm.label} {seed}"[:LONGEST_NAME].strip().replace("/", "-")
+    if arm.is_baseline:  # without anything that balances tasks
+        data["gradients"] = None
+        data["training"]["grouping"] = "none"
+    if data["data"]["seed"] is None:
+        data["data"]["seed"] = base.seed
+    if tokenizer is not None:
+        data["model"]["tokenizer"] = str(tokenizer)
+    balancer = installed.component_class(installed.registry().get(kinds.BALANCER, arm.balancer["name"]))
+    if arm.is_single or not balancer.reads_task_weights:  # type: ignore[attr-defined]
+        for task in data["tasks"]:
+            task["weight"] = 1.0
+    return data
+
+
+def _load(data: dict[str, Any], arm: Arm) -> Spec:
+    try:
+        return load_spec(data)
+    except MftError as error:
+        raise MftError(f"arm {arm.label}: {error}") from error

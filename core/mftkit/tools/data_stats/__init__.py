@@ -1,0 +1,1 @@
+"""``mft data``: counts over data files, and some of their rows."""

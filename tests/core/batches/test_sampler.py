@@ -1,0 +1,133 @@
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from mftkit.batches.sampler import Steps, check_layout
+from mftkit.data.mixing import Mixture
+from mftkit.interfaces.tokenization import Layout, TokenizationMode
+from mftkit_registry import MftError
+
+
+class OneEach(TokenizationMode):
+    """One sample a row, in the epoch's order."""
+
+    def layout(self, lengths, tasks, order, max_length):
+        return Layout(order, np.arange(len(order) + 1))
+
+
+class Pairs(TokenizationMode):
+    """Two samples a row."""
+
+    def layout(self, lengths, tasks, order, max_length):
+        return Layout(order, np.append(np.arange(0, len(order), 2), len(order)))
+
+
+class Samples(SimpleNamespace):
+    def __len__(self):
+        return len(self.lengths)
+
+
+def samples(count=21):
+    random = np.random.default_rng(0)
+    lengths = random.integers(2, 9, count)
+    return Samples(lengths=lengths, counting=lengths - 1, task=random.integers(0, 3, count))
+
+
+def steps(mode=OneEach, count=21, **changes):
+    settings = {"tasks": 3, "seed": 1, "batch_size": 4, "max_length": 32, "epochs": 2, "max_steps": None}
+    return Steps(samples(count), mode(None), **(settings | changes))
+
+
+@pytest.mark.parametrize("mode", [OneEach, Pairs])
+def test_each_epoch_trains_each_sample_once(mode):
+    plan = steps(mode)
+    for epoch in (0, 1):
+        numbers = [n for n in range(1, plan.total + 1) if plan[n].epoch == epoch]
+        trained = np.concatenate([row for n in numbers for row in plan[n].rows])
+        assert sorted(trained) == list(range(21))
+        assert [plan[n].ends_epoch for n in numbers] == [False] * (len(numbers) - 1) + [True]
+
+
+def test_a_step_is_the_same_whenever_it_is_asked_for():
+    plan, other = steps(), steps()
+    for number in (11, 3, 7, 3):
+        for mine, theirs in zip(plan[number].rows, other[number].rows, strict=True):
+            assert mine.tolist() == theirs.tolist()
+
+
+def test_epochs_and_seeds_differ():
+    first = [row.tolist() for row in steps()[1].rows]
+    assert first != [row.tolist() for row in steps()[7].rows]
+    assert first != [row.tolist() for row in steps(seed=2)[1].rows]
+
+
+def test_totals():
+    assert steps().total == 12
+    assert steps(epochs=0.5).total == 3
+    assert steps(epochs=1.5).total == 9
+    assert steps(max_steps=5).total == 5
+    assert steps(max_steps=50)[50].epoch == 8
+    assert [round(steps().epochs_done(n), 3) for n in (0, 3, 6, 12)] == [0, 0.5, 1, 2]
+
+
+def test_counts_are_those_of_the_global_batch():
+    plan, data = steps(Pairs), samples()
+    step = plan[2]
+    members = np.concatenate(step.rows)
+    assert step.samples.sum() == len(members) == 8
+    for task in range(3):
+        of_task = members[data.task[members] == task]
+        assert step.tokens[task] == data.counting[of_task].sum()
+
+
+@pytest.mark.parametrize(("micro", "processes"), [(1, 1), (3, 1), (4, 1), (1, 2), (3, 2), (2, 4), (1, 5)])
+def test_every_process_runs_equally_many_passes_and_no_row_is_lost(micro, processes):
+    step = steps(count=7)[2]  # the epoch's last, of three rows
+    each = [step.passes(micro, rank, processes) for rank in range(processes)]
+    assert len({len(passes) for passes in each}) == 1
+    assert all(len(rows) <= micro for passes in each for rows in passes)
+    got = sorted(int(i) for passes in each for rows in passes for row in rows for i in row)
+    assert got == sorted(int(i) for row in step.rows for i in row)
+
+
+@pytest.mark.parametrize("mode", [OneEach, Pairs])
+def test_mixed_epochs_hold_what_the_mixture_draws(mode):
+    mixture = Mixture(samples().task, (5, 20, 0), seed=1)
+    plan, data = steps(mode, mixture=mixture), samples()
+    for epoch in (0, 1):
+        numbers = [n for n in range(1, plan.total + 1) if plan[n].epoch == epoch]
+        trained = np.concatenate([row for n in numbers for row in plan[n].rows])
+        assert sorted(trained) == sorted(mixture.epoch(epoch))
+        assert sum(plan[n].samples for n in numbers).tolist() == [5, 20, 0]
+        tokens = np.bincount(data.task[trained], data.counting[trained], 3)
+        assert sum(plan[n].tokens for n in numbers).tolist() == tokens.tolist()
+    assert plan.tokens_per_epoch == data.lengths[mixture.epoch(0)].sum()
+    again = steps(mode, mixture=Mixture(samples().task, (5, 20, 0), seed=1))
+    last = plan.total
+    assert [row.tolist() for row in again[last].rows] == [row.tolist() for row in plan[last].rows]
+
+
+def test_rows_of_a_step_come_longest_first():
+    lengths = [samples().lengths[row].sum() for row in steps(Pairs)[1].rows]
+    assert lengths == sorted(lengths, reverse=True)
+
+
+def test_a_layout_that_is_none_is_refused():
+    with pytest.raises(MftError, match="must give a mftkit.Layout, and gave list"):
+        check_layout([[0, 1]], np.array([3, 3]), 8, "Mine")
+
+
+@pytest.mark.parametrize(
+    ("order", "offsets", "says"),
+    [
+        ([0, 1, 1], [0, 1, 2, 3], "exactly once"),
+        ([0, 1], [0, 2], "exactly once"),
+        ([0, 1, 2], [0, 2, 2, 3], "rise"),
+        ([0, 1, 2], [0, 1, 2], "rise"),
+        ([0, 1, 2], [0, 3], "row of 9 tokens"),
+    ],
+)
+def test_a_layout_that_is_wrong_is_refused(order, offsets, says):
+    with pytest.raises(MftError, match=says):
+        check_layout(Layout(np.array(order), np.array(offsets)), np.array([3, 3, 3]), 8, "Mine")

@@ -1,0 +1,172 @@
+"""Rows of a generator: made once for its options, then read like any file."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import mftkit
+from data_path import Listener, chat_row, sections, tokenizer
+from mftkit.data.corpus import prepare
+from mftkit.data.made import generated
+from mftkit.data.made.generated import generate_tasks
+from mftkit_registry.errors import MftError
+
+
+class Counter(mftkit.DataGenerator):
+    """Makes numbered rows; counts how often it is asked."""
+
+    class Options(mftkit.Options):
+        count: int = 40
+        kind: str = "good"
+
+    options: Options
+    asked = 0
+    told: tuple[mftkit.TaskInfo, ...] = ()
+
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
+        type(self).asked += 1
+        (context.directory / "notes").write_text("kept", encoding="utf-8")
+        type(self).told = self.tasks
+        context.report(dropped=2)
+        for i in range(self.options.count):
+            if self.options.kind == "unwritable":
+                yield {"prompt": object()}
+            elif self.options.kind == "failing" and i == 25:
+                raise RuntimeError("half way")
+            elif self.options.kind == "bad":
+                yield {"prompt": "no answer"}
+            else:
+                said = i % 10 if self.options.kind == "repeating" else i
+                yield chat_row(f"{context.task} {said} {context.seed}", "answer", group=f"group {i // 2}")
+
+
+class Plugins:
+    """Stands for ``mftkit.plugins.installed`` with this one generator installed."""
+
+    version = "1.0"
+
+    def build(
+        self, kind: str, name: str, options: dict[str, Any], tasks: tuple[mftkit.TaskInfo, ...]
+    ) -> Counter:
+        assert (kind, name) == ("data-generator", "counter")
+        return Counter(Counter.Options(**options), tasks)
+
+    def registry(self) -> Any:
+        return SimpleNamespace(
+            get=lambda _kind, _name: SimpleNamespace(distribution="some", version=self.version)
+        )
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Plugins:
+    made = Plugins()
+    monkeypatch.setattr(generated, "installed", made)
+    monkeypatch.setattr(Counter, "asked", 0)
+    return made
+
+
+def spec(cache: Path, *names: str, seed: int = 7, valid: float = 0.25, **options: Any) -> Any:
+    made = sections(
+        cache, *({"name": name, "train": ["-"], "valid": valid} for name in names or ("a",)), seed=seed
+    )
+    made.tasks = [
+        SimpleNamespace(
+            **{**dict(task), "train": None, "generator": SimpleNamespace(name="counter", options=options)}
+        )
+        for task in made.tasks
+    ]
+    return made
+
+
+def test_rows_are_made_once_for_their_options(tmp_path: Path, plugins: Plugins) -> None:
+    listener = Listener()
+    first = generate_tasks(spec(tmp_path), None, listener)["a"]
+    assert len(first.read_text(encoding="utf-8").splitlines()) == 40
+    assert "task a: counter made 40 rows (dropped 2)" in listener.notes
+    assert generate_tasks(spec(tmp_path), "a", Listener())["a"] == first
+    assert Counter.asked == 1
+    others = [spec(tmp_path, count=41), spec(tmp_path, seed=8), spec(tmp_path, "b")]
+    assert len({generate_tasks(other, None, Listener()).popitem()[1] for other in others} | {first}) == 4
+    plugins.version = "1.1"
+    assert generate_tasks(spec(tmp_path), None, Listener())["a"] != first
+
+
+def test_a_file_cut_short_is_made_again(tmp_path: Path, plugins: Plugins) -> None:
+    path = generate_tasks(spec(tmp_path), None, Listener())["a"]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-10])
+    assert generate_tasks(spec(tmp_path), None, Listener())["a"].read_bytes() == whole
+    assert (path.parents[1] / "work" / "notes").exists()
+    assert Counter.asked == 2
+
+
+def test_rows_are_written_as_they_are_made_and_seen_when_they_are_whole(
+    tmp_path: Path, plugins: Plugins
+) -> None:
+    with pytest.raises(RuntimeError, match="half way"):
+        generate_tasks(spec(tmp_path, kind="failing"), None, Listener())
+    [partial] = tmp_path.glob("generated/*/*/*/.rows.jsonl.partial")
+    assert partial.read_bytes().count(b"\n") == 25
+    assert not list(tmp_path.glob("generated/*/*/*/rows.jsonl"))
+    assert not list(tmp_path.glob("generated/*/*/*/manifest.json"))
+
+
+def test_the_manifest_says_what_rows_were_made_of(tmp_path: Path, plugins: Plugins) -> None:
+    path = generate_tasks(spec(tmp_path, count=3), None, Listener())["a"]
+    found = json.loads((path.parent / "manifest.json").read_text())
+    assert found["options"] == {"count": 3, "kind": "good"}
+    assert (found["seed"], found["task"], found["generator"], found["rows"]) == (7, "a", "counter", 3)
+    assert found["counts"] == {"dropped": 2}
+    assert found["versions"]["some"] == "1.0"
+    assert found["versions"]["generator"] == "1"
+    assert (found["stopped"], found["prompts"]) == (None, {})
+    assert found["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "cost": 0.0}
+
+
+def test_a_group_is_on_the_same_side_in_every_task(tmp_path: Path, plugins: Plugins) -> None:
+    made = prepare(spec(tmp_path, "a", "b"), tokenizer(), Listener())
+
+    def groups(split: Any) -> list[set[str]]:
+        found: list[set[str]] = [set(), set()]
+        for i in range(len(split)):
+            path, line = split.origin(i).rsplit(":", 1)
+            row = json.loads(Path(path).read_text(encoding="utf-8").splitlines()[int(line) - 1])
+            found[split.task[i]].add(row["group"])
+        return found
+
+    valid, train = groups(made.valid), groups(made.train)
+    assert valid[0] == valid[1] != set()
+    assert train[0] == train[1]
+    assert not train[0] & valid[0]
+    assert len(made.valid) + len(made.train) == 80
+
+
+def test_a_generator_knows_the_tasks_of_the_run(tmp_path: Path, plugins: Plugins) -> None:
+    generate_tasks(spec(tmp_path, "a", "b"), "b", Listener())
+    assert Counter.told == (mftkit.TaskInfo("a"), mftkit.TaskInfo("b"))
+
+
+def test_rows_repeat_by_what_they_say_and_not_by_their_group(tmp_path: Path, plugins: Plugins) -> None:
+    listener = Listener()
+    prepare(spec(tmp_path), tokenizer(), listener)
+    assert not [warning for warning in listener.warnings if "repeat" in warning]
+    prepare(spec(tmp_path, kind="repeating"), tokenizer(), listener)
+    assert "task a: 30 rows repeat an earlier one (all are kept)" in listener.warnings
+
+
+def test_rows_that_are_no_rows_are_told(tmp_path: Path, plugins: Plugins) -> None:
+    with pytest.raises(MftError, match="generator counter: row 1 cannot be written as JSON"):
+        generate_tasks(spec(tmp_path, kind="unwritable"), None, Listener())
+    with pytest.raises(MftError, match=r"rows\.jsonl:1: .* is missing"):
+        prepare(spec(tmp_path, kind="bad"), tokenizer(), Listener())
+
+
+def test_nothing_to_make_is_an_error(tmp_path: Path, plugins: Plugins) -> None:
+    with pytest.raises(MftError, match=r"no task x with a generator .*tasks with one: a"):
+        generate_tasks(spec(tmp_path), "x", Listener())
+    with pytest.raises(MftError, match="no task of this spec has a generator"):
+        generate_tasks(sections(tmp_path, {"name": "a", "train": ["a.jsonl"]}), None, Listener())

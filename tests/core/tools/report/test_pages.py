@@ -1,0 +1,192 @@
+"""Pages as text: what stands in them, whole or damaged, and that nothing in them is a stranger's markup."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mftkit.cli import main
+from mftkit.cli.report import write_page
+from mftkit.runs.record import read_run
+from mftkit.runs.series import MOST_POINTS, thinned, validation_losses
+from mftkit.tools.report.writing import report_run
+from mftkit_registry import MftError
+from written_runs import END, TASKS, lines, write_run
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return write_run(tmp_path / "run", lines())
+
+
+def page(path: Path) -> str:
+    """A page without plotly, which is long."""
+    html = path.read_text("utf-8")
+    return html[: html.index("plotly.js v")]
+
+
+def test_a_page_tells_results_plan_and_environment(run: Path) -> None:
+    html = page(report_run(run))
+    assert html.count('class="plot"') == 10
+    for told in ("finished", "4.0000", "2.0100", "some-balancer", "1,000", "a note", "3.11"):
+        assert told in html
+    assert 'name="viewport"' in html
+    assert "prefers-color-scheme: dark" in html
+
+
+def test_nothing_is_asked_of_a_network(run: Path) -> None:
+    html = report_run(run).read_text("utf-8")
+    assert not re.search(r"<(script|link|img|iframe)[^>]*\b(src|href)=", html)
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)
+    assert policy is not None
+    assert "default-src 'none'" in policy[1]
+    assert "http" not in policy[1]
+
+
+def test_names_are_text_wherever_they_stand(tmp_path: Path) -> None:
+    told = lines()
+    end = {**END, "reason": "failed", "error": "<img src=x onerror=alert(1)>"}
+    path = write_run(tmp_path / "run", told, end=end, name="</title><script>alert(2)</script>")
+    other = write_run(tmp_path / "other", told, end=end, name="</script>")
+    several = write_page([path, other], tmp_path / "several.html")
+    for html in (page(report_run(path)), page(several)):
+        assert "<script>alert" not in html
+        assert "<img" not in html
+        assert "&lt;script&gt;alert(1)" in html
+        for block in re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL):
+            assert "<" not in block
+            names = [trace.get("name") for trace in json.loads(block)["data"]]
+            assert TASKS[1] not in names  # plotly reads markup in names
+
+
+def test_results_are_those_of_the_metrics(run: Path) -> None:
+    found = validation_losses(read_run(run))
+    assert [one.name for one in found] == [*TASKS, "mean of tasks"]
+    for index, one in enumerate(found[:-1]):
+        assert (one.first, one.best, one.step, one.last) == pytest.approx(
+            (4 + index, 2.01 + index, 100, 2.01 + index)
+        )
+
+
+def test_the_untrained_model_is_no_result(tmp_path: Path) -> None:
+    told = [line for line in lines() if line["event"] == "valid"]
+    told[0]["tasks"]["repair"]["loss"] = 0.5
+    found = validation_losses(read_run(write_run(tmp_path / "run", told)))
+    assert found[0].first == 0.5
+    assert found[0].best == pytest.approx(2.01)
+
+
+def test_a_run_that_goes_on_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", lines(), end=None)
+    whole = (path / "metrics.jsonl").read_text("utf-8")
+    (path / "metrics.jsonl").write_text(whole.removesuffix("\n")[:-30], "utf-8")
+    html = page(report_run(path))
+    assert "not ended" in html
+    assert "the last line of metrics.jsonl is cut off" in html
+    assert "no end line" in html
+    assert html.count('class="plot"') == 10
+
+
+def test_damage_is_told_and_the_rest_is_shown(run: Path) -> None:
+    told = (run / "metrics.jsonl").read_text("utf-8").split("\n")
+    told[4] = told[4][:20]
+    told[8] = "\x00\x00"
+    told[9] = '{"event": "train", "step": 5, "loss": 1, "tasks": {"repair": 3}}'
+    (run / "metrics.jsonl").write_text("\n".join(told), "utf-8")
+    (run / "environment.json").write_text("{", "utf-8")
+    (run / "plan.json").unlink()
+    html = page(report_run(run))
+    assert "3 damaged lines are left out (line 5, 9, 10)" in html
+    assert "environment.json cannot be read" in html
+    assert "finished" in html
+
+
+def test_a_run_without_numbers_yet(tmp_path: Path) -> None:
+    path = write_run(tmp_path / "run", [], end=None)
+    (path / "metrics.jsonl").unlink()
+    html = page(report_run(path))
+    assert "no numbers" in html
+    assert "There is no validation to tell of" in html
+
+
+def test_one_task_without_validation(tmp_path: Path) -> None:
+    told = [line for line in lines(tasks=("only",)) if line["event"] == "train"]
+    html = page(report_run(write_run(tmp_path / "run", told)))
+    assert html.count('class="plot"') == 9
+
+
+def test_long_runs_are_thinned_and_it_is_said(tmp_path: Path) -> None:
+    told = lines(steps=4000, every=1000)
+    kept, stride = thinned([line for line in told if line["event"] == "train"])
+    assert (len(kept), stride, kept[0]["step"], kept[-1]["step"]) == (1334, 3, 1, 4000)
+    assert len(kept) <= MOST_POINTS
+    assert "Every 3th line is drawn" in page(report_run(write_run(tmp_path / "run", told)))
+
+
+def test_several_runs_side_by_side(run: Path, tmp_path: Path) -> None:
+    better = write_run(tmp_path / "better", lines(shift=-0.5), name="better")
+    out = tmp_path / "two.html"
+    assert main(["report", str(run), str(better), "--output", str(out)]) == 0
+    html = page(out)
+    assert "2 runs side by side" in html
+    assert '<td class="best">1.5100' in html
+    assert html.count('class="plot"') == len(TASKS) + 2 * 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["nothing"], "nothing: no such directory"),
+        (["."], "holds no run"),
+        (["run", "run"], "--output: is needed"),
+        (["run", "--output", "run"], "is a directory"),
+    ],
+)
+def test_mistakes(
+    arguments: list[str],
+    told: str,
+    run: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(run.parent)
+    assert main(["report", *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_a_damaged_comparison_is_told(tmp_path: Path) -> None:
+    (tmp_path / "compare.json").write_text('{"name": "x"}')
+    with pytest.raises(MftError, match=r"compare.json is damaged"):
+        write_page([tmp_path])
+
+
+def test_a_page_is_made_without_torch(run: Path) -> None:
+    code = f"import sys; from mftkit.cli import main; assert main(['report', {str(run)!r}]) == 0; assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{run / 'report.html'}\n"
+
+
+def test_a_report_that_fails_takes_nothing_from_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from data_path import Listener
+    from mftkit.runs.directory import RunDirectory
+    from mftkit.tools import run as running
+    from mftkit.tools.report import writing
+
+    def broken(*_: Any) -> None:
+        raise ValueError("no page")
+
+    monkeypatch.setattr(writing, "report_run", broken)
+    listener = Listener()
+    running._report(RunDirectory(tmp_path), listener)
+    assert listener.warnings == [
+        "report.html was not written, and the run is whole without it: ValueError: no page"
+    ]

@@ -1,0 +1,63 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from mftkit.training.nonfinite import FiniteWatch, NonFiniteLossError
+
+
+def batch():
+    return SimpleNamespace(
+        sample=torch.tensor([0, 0, 1]), sample_task=torch.tensor([2, 0]), sample_index=(41, 7)
+    )
+
+
+def everything(_step):
+    return torch.ones(3, dtype=torch.bool)
+
+
+def nothing(_step):
+    return torch.zeros(3, dtype=torch.bool)
+
+
+def test_finite_steps_pass_and_are_forgotten():
+    watch = FiniteWatch()
+    watch.add_pass(1, torch.zeros(3), batch())
+    flag = watch.add_step(1, torch.tensor(1.0), torch.ones(3), torch.tensor(1.0))
+    assert float(flag) == 0
+    watch.look(everything)
+    assert len(watch) == 0
+
+
+def test_the_first_bad_step_is_named_with_its_tasks_and_samples():
+    watch = FiniteWatch()
+    for step, last in ((1, -1.0), (2, float("nan")), (3, float("inf"))):
+        watch.add_pass(step, torch.tensor([-1.0, -1.0, last]), batch())
+        watch.add_step(step, torch.tensor(last), torch.ones(3), torch.tensor(1.0))
+    with pytest.raises(NonFiniteLossError) as caught:
+        watch.look(nothing)
+    assert (caught.value.step, caught.value.tasks, caught.value.samples) == (2, [0], [7])
+
+
+def test_a_task_loss_that_is_not_finite_names_its_task_though_every_token_is():
+    watch = FiniteWatch()
+    watch.add_pass(5, torch.zeros(3), batch())
+    losses = torch.tensor([1.0, float("nan"), float("inf")])
+    watch.add_step(5, torch.tensor(float("nan")), losses, torch.tensor(1.0))
+    with pytest.raises(NonFiniteLossError) as caught:
+        watch.look(lambda _step: torch.tensor([True, False, True]))
+    assert (caught.value.tasks, caught.value.samples) == ([2], [])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_flag_makes_the_fused_optimizer_leave_the_update_out(dtype):
+    weight = torch.nn.Parameter(torch.ones(2, 2, dtype=dtype))
+    optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
+    watch = FiniteWatch()
+    for norm in (1.0, float("nan"), 1.0):
+        before = weight.detach().clone()
+        weight.grad = torch.full_like(weight, norm)
+        optimizer.found_inf = watch.add_step(1, torch.tensor(1.0), torch.ones(1), torch.tensor(norm))
+        optimizer.step()
+        assert torch.equal(weight.detach(), before) == (norm != 1.0)
+        assert torch.isfinite(weight).all()

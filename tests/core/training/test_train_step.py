@@ -1,0 +1,155 @@
+"""What a step does beside its loss, which tests/plugins/losses/test_exact.py compares with the formulas."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import mftkit
+from mftkit.batches.batcher import Passes
+from mftkit.batches.sampler import Step
+from mftkit.plugins import installed
+from mftkit.training.balancing import Balancing, weights_of
+from mftkit.training.metrics import Meter
+from mftkit.training.nonfinite import NonFiniteLossError
+from mftkit.training.objective import Objective
+from mftkit.training.train_step import StepRunner
+from mftkit_registry import MftError
+from thread_processes import in_threads
+
+TASKS = (mftkit.TaskInfo("a"), mftkit.TaskInfo("b"))
+
+
+class Scorer(nn.Module):
+    """Each token's log-probability is a trained number times the token, and its auxiliary loss another."""
+
+    def __init__(self, auxiliary=False):
+        super().__init__()
+        self.slope = nn.Parameter(torch.tensor(-1.0, dtype=torch.float64))
+        self.router = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
+        self.auxiliary = auxiliary
+
+    def forward(self, batch):
+        extra = self.router.square() if self.auxiliary else None
+        return self.slope * batch.targets.double() + 0 * self.router, extra
+
+
+def samples():
+    return [
+        mftkit.Sample(i, i % 2, np.array([1, 2, 3, 4][: 2 + i % 3], np.int32), np.ones(2 + i % 3, bool))
+        for i in range(5)
+    ]
+
+
+def step(number=1):
+    every = samples()
+    return Step(
+        number=number,
+        epoch=0,
+        ends_epoch=True,
+        rows=[np.array([i]) for i in range(len(every))],
+        tokens=np.array([sum(len(s.tokens) - 1 for s in every if s.task == task) for task in (0, 1)], float),
+        samples=np.array([3.0, 2.0]),
+    )
+
+
+def train(*, processes=1, micro=2, rate=0.5, max_norm=None, scorer=Scorer, **options):
+    """One step; every process's scorer, result and runner."""
+
+    def work(process):
+        model = process.wrap(scorer(**options))
+        objective = Objective(installed.build("loss", "mixed", {}, TASKS), 2)
+        balancer = installed.build("balancer", "equal", {}, TASKS)
+        runner = StepRunner(
+            model,
+            samples(),
+            installed.build("tokenization-mode", "padding", {}),
+            objective,
+            Balancing(balancer, 2, None),
+            torch.optim.SGD(model.parameters(), lr=99.0, fused=True),
+            Passes(process, micro, 8, 0),
+            max_norm,
+        )
+        result = runner(step(), rate, Meter(2, torch.device("cpu"), torch.float64))
+        return model, result, runner
+
+    return in_threads(processes, work)
+
+
+# Token 2 five times, token 3 three times and 4 once; the gradient of the mean -lp at the slope is minus their mean.
+MEAN = (5 * 2 + 3 * 3 + 1 * 4) / 9
+
+
+def test_the_sum_is_as_told():
+    targets = [int(token) for sample in samples() for token in sample.tokens[1:]]
+    assert sum(targets) / len(targets) == MEAN
+
+
+def test_the_update_is_made_with_the_steps_own_learning_rate():
+    ((model, result, _),) = train(rate=0.5)
+    assert float(result.objective) == pytest.approx(MEAN)
+    assert float(model.slope.detach()) == pytest.approx(-1 + 0.5 * MEAN)
+    assert model.slope.grad is None, "gradients are dropped after the step"
+
+
+def test_the_gradient_is_clipped_and_its_norm_told_unclipped():
+    ((model, result, _),) = train(rate=1.0, max_norm=0.25)
+    assert float(result.grad_norm) == pytest.approx(MEAN)
+    assert float(model.slope.detach()) == pytest.approx(-0.75, abs=1e-5)
+
+
+def test_without_a_limit_no_gradient_is_clipped():
+    ((model, result, _),) = train(rate=1.0, max_norm=None)
+    assert float(result.grad_norm) == pytest.approx(MEAN)
+    assert float(model.slope.detach()) == pytest.approx(-1 + MEAN)
+
+
+@pytest.mark.parametrize(("processes", "micro"), [(1, 1), (1, 2), (1, 5), (2, 1), (2, 3), (4, 1)])
+def test_an_auxiliary_loss_is_its_mean_over_tokens_whatever_the_split(processes, micro):
+    every = train(processes=processes, micro=micro, rate=0.5, auxiliary=True)
+    for model, result, _ in every:
+        assert float(result.objective) == pytest.approx(MEAN + 4.0)
+        assert float(model.router.detach()) == pytest.approx(2.0 - 0.5 * 4.0)
+    assert sum(float(result.auxiliary) for _, result, _ in every) == pytest.approx(4.0)
+
+
+def test_without_an_auxiliary_loss_none_is_told():
+    ((_, result, _),) = train()
+    assert result.auxiliary is None
+
+
+class Broken(Scorer):
+    """One token's log-probability is not a number."""
+
+    def forward(self, batch):
+        logprobs, extra = super().forward(batch)
+        return torch.where(batch.targets == 4, torch.nan, logprobs), extra
+
+
+def test_an_update_that_is_not_finite_is_left_out_by_the_fused_kernel():
+    ((model, result, runner),) = train(scorer=Broken)
+    assert math.isnan(float(result.objective))
+    assert float(model.slope.detach()) == -1.0
+    assert float(model.router.detach()) == 2.0
+    with pytest.raises(NonFiniteLossError) as fault:
+        runner.watch.look(lambda _: torch.tensor([True, True]))
+    assert fault.value.samples == [2]
+
+
+class Weights(mftkit.Balancer):
+    """Gives what it was made with."""
+
+    def weights(self):
+        return self.options
+
+
+@pytest.mark.parametrize("given", [[1.0, 2.0], torch.ones(3), torch.ones(2, 1), None])
+def test_weights_of_another_shape_are_refused(given):
+    with pytest.raises(MftError, match=r"Weights.weights\(\) must give a tensor of shape \(2,\)"):
+        weights_of(Weights(given, TASKS), 2)
+
+
+def test_the_weights_mean_is_one():
+    assert weights_of(Weights(torch.tensor([1.0, 3.0]), TASKS), 2).tolist() == [0.5, 1.5]

@@ -2,6 +2,7 @@ import pytest
 
 from mftkit import MftError, ModelAdapter
 from mftkit.models import select_adapter
+from mftkit.plugins import installed
 from mftkit.reporting.reporter import Reporter
 
 

@@ -22,7 +22,7 @@ import torch
 
 import mftkit
 from mftkit.reporting.reporter import Reporter
-from mftkit.training.metrics import Meter
+from mftkit.training.meter import Meter
 from mftkit.training.optimizer import learning_rate
 from mftkit.training.setup import assemble, draft
 

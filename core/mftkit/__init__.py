@@ -6,6 +6,7 @@ Everything a plugin or a script may use is here; each name is imported when it i
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.interfaces.tuning import Tuning
     from mftkit.models.converted import Conversion, ConvertedAdapter
-    from mftkit.models.moe import MixtureAdapter
+    from mftkit.models.moe import MoEAdapter
     from mftkit.models.native import NativeAdapter
     from mftkit.models.result import load_model
     from mftkit.plugins.hookspecs import Register
@@ -77,7 +78,7 @@ _HOMES = {
     "Loss": "mftkit.interfaces.loss",
     "MftError": "mftkit_registry",
     "MicroBatch": "mftkit.interfaces.tokenization",
-    "MixtureAdapter": "mftkit.models.moe",
+    "MoEAdapter": "mftkit.models.moe",
     "ModelAdapter": "mftkit.interfaces.model",
     "NativeAdapter": "mftkit.models.native",
     "Options": "mftkit.interfaces.component",
@@ -132,7 +133,7 @@ __all__ = [
     "Loss",
     "MftError",
     "MicroBatch",
-    "MixtureAdapter",
+    "MoEAdapter",
     "ModelAdapter",
     "NativeAdapter",
     "Options",
@@ -160,6 +161,9 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
+    if name == "MixtureAdapter":
+        warnings.warn("mftkit.MixtureAdapter is now mftkit.MoEAdapter", DeprecationWarning, stacklevel=2)
+        return __getattr__("MoEAdapter")
     if name == "__version__":
         from importlib.metadata import version
 

@@ -17,7 +17,7 @@ from mftkit_registry.records import PluginRecord, Registration
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-WAY_OUT = "keep one out with MFT_BLOCK_PLUGINS={names}, or uninstall it"
+HINT = "keep one out with MFT_BLOCK_PLUGINS={names}, or uninstall it"
 
 
 class Registry:
@@ -198,4 +198,4 @@ def _default_conflict(claims: list[Registration]) -> str:
 def _both(owners: list[Registration]) -> str:
     """Who they are, and the way out."""
     names = " or ".join(sorted({owner.entry_point for owner in owners}))
-    return f"{' and '.join(owner.origin for owner in owners)}; {WAY_OUT.format(names=names)}"
+    return f"{' and '.join(owner.origin for owner in owners)}; {HINT.format(names=names)}"

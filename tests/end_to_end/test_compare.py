@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 import mftkit
 from mftkit.cli import main
 from mftkit.reporting.reporter import Reporter
-from mftkit.tools.compare.arms import Asked
+from mftkit.tools.compare.arms import CompareOptions
 from mftkit.tools.compare.compare import compare
 from mftkit.training.setup import assemble, draft
 from small_runs import comparable, environment, metrics, mft, rows, small_spec, write_rows
@@ -191,7 +191,7 @@ def test_a_launcher_of_several_processes_is_refused(
 def test_other_data_is_refused(tmp_path: Path) -> None:
     project = make(tmp_path)
     spec = mftkit.load_spec(project / "spec.json", ["training.max_steps=1"])
-    wish = Asked(baselines=(), balancers=({"name": "equal"},))
+    wish = CompareOptions(baselines=(), balancers=({"name": "equal"},))
     compare(spec, wish)
     write_rows(project / "data" / "small.jsonl", rows("small", 50))
     with pytest.raises(mftkit.MftError, match=r"the data has changed since .*--fresh"):

@@ -1,4 +1,4 @@
-"""Processes that train one model together, as threads of one: what StepRunner asks of the real ones."""
+"""Processes that train one model together, as threads of one: what TrainStep asks of the real ones."""
 
 from __future__ import annotations
 

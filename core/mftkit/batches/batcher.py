@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Passes:
+class Batcher:
     """Makes the batches of one process."""
 
     processes: Processes

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class GlobalBatch:
     """One optimizer step over the global batch."""
 
     number: int
@@ -68,7 +68,7 @@ class Step:
         return [[self.rows[i] for i in piece] for piece in pieces]
 
 
-class Steps:
+class BatchSampler:
     """All steps of a run. The order of an epoch depends on (seed, epoch) alone: resuming needs a number."""
 
     def __init__(
@@ -151,7 +151,7 @@ class Steps:
             self._end(len(self._ends))
         return bisect_left(self._ends, number)
 
-    def __getitem__(self, number: int) -> Step:
+    def __getitem__(self, number: int) -> GlobalBatch:
         """Step ``number``, from 1."""
         epoch = self._epoch_of(number)
         layout = self.layout(epoch)
@@ -161,7 +161,7 @@ class Steps:
         rows.sort(key=lambda row: int(self._samples.lengths[row].sum()), reverse=True)
         members = layout.samples[bounds[0] : bounds[-1]]
         task = self._samples.task[members]
-        return Step(
+        return GlobalBatch(
             number=number,
             epoch=epoch,
             ends_epoch=number == self._end(epoch),

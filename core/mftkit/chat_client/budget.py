@@ -18,7 +18,7 @@ PER_MESSAGE = 16
 """Tokens that a chat template puts around a message, at most."""
 
 
-class Account:
+class Budget:
     """Counts tokens, and says whether there is room for a request; used from several threads.
 
     Room is what is left when every request under way takes the most that it may: prompts are taken for as

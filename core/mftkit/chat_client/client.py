@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
-from mftkit.chat_client.budget import Account
+from mftkit.chat_client.budget import Budget
 from mftkit.interfaces.chat import ChatRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from mftkit.chat_client.reply_cache import Ledger
+    from mftkit.chat_client.reply_cache import ReplyCache
     from mftkit.interfaces.chat import ChatModel, Reply
     from mftkit.reporting.usage import Usage
 
@@ -41,13 +41,13 @@ class ChatClient:
     """
 
     def __init__(
-        self, model: ChatModel, ledger: Ledger, tell: Callable[[str], None], changed: Callable[[], None]
+        self, model: ChatModel, ledger: ReplyCache, tell: Callable[[str], None], changed: Callable[[], None]
     ) -> None:
         self._model = model
         self._ledger = ledger
         self._tell = tell
         self._changed = changed
-        self._account = Account(model.options)
+        self._account = Budget(model.options)
         self._jobs: SimpleQueue[tuple[Sequence[_Asked], tuple[int, int]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._closed = threading.Event()

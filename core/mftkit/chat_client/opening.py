@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.chat_client.cache_key import chat_identity
 from mftkit.chat_client.client import ChatClient
-from mftkit.chat_client.reply_cache import Ledger
+from mftkit.chat_client.reply_cache import ReplyCache
 from mftkit.plugins import installed, kinds
 from mftkit_registry import MftError
 
@@ -42,7 +42,7 @@ def open_chat(
     _check_packages(ref.name, model)
     identity = chat_identity(ref)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    ledger = Ledger(directory / f"replies-{digest}.jsonl", identity)
+    ledger = ReplyCache(directory / f"replies-{digest}.jsonl", identity)
     if ledger.damaged:
         tell(f"{ledger.damaged} replies on the disk cannot be read, and are asked for again")
     return ChatClient(model, ledger, tell, changed)

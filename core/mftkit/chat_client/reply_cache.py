@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.chat import ChatRequest
 
 
-class Ledger:
+class ReplyCache:
     """Lines of request and reply, appended and flushed to the disk; for one process at a time.
 
     A request's identity is all of what is asked (the model, the messages, the sampling, the key) and how many

@@ -18,7 +18,7 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mftkit.tools.chat import Talker
+    from mftkit.tools.chat import TextGenerator
 
 Result = Annotated[
     Path,
@@ -88,14 +88,14 @@ def complete(
     _write("\n")
 
 
-def _loaded(run: Path, max_new_tokens: int, temperature: float) -> Talker:
+def _loaded(run: Path, max_new_tokens: int, temperature: float) -> TextGenerator:
     from transformers.utils import logging
 
-    from mftkit.tools.chat import Talker
+    from mftkit.tools.chat import TextGenerator
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with console_reporter() as reporter:
-        return Talker.load(run, reporter, max_new_tokens=max_new_tokens, temperature=temperature)
+        return TextGenerator.load(run, reporter, max_new_tokens=max_new_tokens, temperature=temperature)
 
 
 def _lines() -> Iterator[str]:
@@ -123,7 +123,7 @@ def _write(text: str) -> None:
 
 
 @contextmanager
-def _stopped_by_interrupt(talker: Talker) -> Iterator[None]:
+def _stopped_by_interrupt(talker: TextGenerator) -> Iterator[None]:
     """The first Ctrl-C ends the answer, a second the program."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -14,7 +14,7 @@ from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from mftkit.tools.compare.arms import Asked
+    from mftkit.tools.compare.arms import CompareOptions
 
 SIGNALLED = 128
 """A comparison that a signal stopped exits with this plus the signal's number."""
@@ -127,12 +127,12 @@ def compare(
 
 def _asked(
     balancers: list[str], losses: list[str], baselines: str, mixed_loss: str | None, budget: str
-) -> "Asked":
-    from mftkit.tools.compare.arms import Asked, Budget, parse_baselines, parse_references
+) -> "CompareOptions":
+    from mftkit.tools.compare.arms import Budget, CompareOptions, parse_baselines, parse_references
 
     if budget not in tuple(Budget):
         raise MftError(f"--budget {budget}: allowed are {', '.join(Budget)}")
-    return Asked(
+    return CompareOptions(
         baselines=parse_baselines(baselines),
         balancers=parse_references(balancers, "--balancers"),
         losses=parse_references(losses, "--losses"),

@@ -63,11 +63,13 @@ def stats(
 ) -> None:
     """Count rows, formats and lengths, and find duplicates and rows that repeat a benchmark."""
     from mftkit.display import console_reporter
-    from mftkit.tools.data_stats.statistics import data_sources, placed_rows
+    from mftkit.tools.data_stats.statistics import data_sources, iter_located_rows
 
     found = _statistics(references or [], field, tokenizer, near)
     with console_reporter() as reporter, reporter.progress("reading rows", None) as advance:
-        for placed in placed_rows(data_sources(paths, reporter.warn), _kept(found.bad) if skip_bad else None):
+        for placed in iter_located_rows(
+            data_sources(paths, reporter.warn), _kept(found.bad) if skip_bad else None
+        ):
             found.add(placed)
             advance(1)
     told = found.dump()
@@ -88,10 +90,10 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print some rows, drawn at random, turn by turn."""
-    from mftkit.tools.data_stats.statistics import data_sources, format_name, placed_rows, sampled
+    from mftkit.tools.data_stats.statistics import data_sources, format_name, iter_located_rows, sampled
 
     bad: list[str] = []
-    rows = placed_rows(data_sources(paths, _warned), _kept(bad) if skip_bad else None)
+    rows = iter_located_rows(data_sources(paths, _warned), _kept(bad) if skip_bad else None)
     drawn = sampled(rows, sample, seed)
     if bad:
         _warned(f"{len(bad)} bad rows left out; the first: {bad[0]}")

@@ -16,7 +16,7 @@ from mftkit.data.rows.reading import Findings
 from mftkit.data.rows.sources import expand
 from mftkit.data.samples import Part, Samples
 from mftkit.data.split import held_out, held_out_groups
-from mftkit.data.tokens.token_cache import Task, Tokeniser
+from mftkit.data.tokens.token_cache import Task, TokenCache
 from mftkit.interfaces.component import TaskInfo
 from mftkit_registry.errors import MftError
 
@@ -92,7 +92,7 @@ class _Preparation:
     def __init__(self, spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
         self.spec = spec
         self.reporter = reporter
-        self.tokeniser = Tokeniser(spec, tokenizer, reporter)
+        self.tokeniser = TokenCache(spec, tokenizer, reporter)
         self.warnings: list[str] = []
 
     def corpus(self) -> Corpus:

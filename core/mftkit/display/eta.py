@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Pace:
+class Eta:
     """Wall-clock pace since the first step seen: validation and checkpoints count, as they will again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

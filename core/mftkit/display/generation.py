@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import duration, one_line, whole
-from mftkit.display.eta import Pace
+from mftkit.display.eta import Eta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ class GenerationLine:
 
     def __init__(self, state: GenerationProgress, clock: Callable[[], float] = time.monotonic) -> None:
         self._state = state
-        self._pace = Pace(clock)
+        self._pace = Eta(clock)
         self.description = one_line(f"{state.doing} {state.task}")
 
     def mark(self) -> None:

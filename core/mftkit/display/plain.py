@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TextIO
 
 from mftkit.base.formatting import duration, one_line, whole
-from mftkit.display.eta import Pace
+from mftkit.display.eta import Eta
 from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations, train_line
 from mftkit.display.plan import plan_text
@@ -37,7 +37,7 @@ class PlainReporter(Reporter):
         self._messages = messages
         self._results = results
         self._dry_run = dry_run
-        self._pace = Pace()
+        self._pace = Eta()
         self._directory: Path | None = None
         self._validations: Validations | None = None
         self._total: int | None = None

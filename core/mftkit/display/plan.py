@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from mftkit.base.formatting import one_line, place, share, whole
-from mftkit.display.tables import Figures, as_text, facts
+from mftkit.display.tables import NumericTable, as_text, facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def plan_view(plan: Plan) -> RenderableType:
     return Group(*parts)
 
 
-def _tasks(plan: Plan) -> Figures:
+def _tasks(plan: Plan) -> NumericTable:
     extra = [column for column in ONLY_WHERE_ANY if any(getattr(task, column) for task in plan.tasks)]
     mixed = ["drawn"] if plan.mixing else []
     rows = [
@@ -61,7 +61,7 @@ def _tasks(plan: Plan) -> Figures:
         *(share(n) if column == "share" else whole(n) for column, n in zip(sums, total, strict=True)),
     ]
     headers = ["task", "samples", *mixed, "counting\ntokens", "share", "valid\nsamples", *extra]
-    return Figures(headers, rows, footer if len(rows) > 1 else None)
+    return NumericTable(headers, rows, footer if len(rows) > 1 else None)
 
 
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from mftkit.base.formatting import duration, nats, one_line, whole
 from mftkit.display.lines import train_facts
-from mftkit.display.tables import GAP, Figures, Flow
+from mftkit.display.tables import GAP, Flow, NumericTable
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from mftkit.display.eta import Pace
+    from mftkit.display.eta import Eta
 
 AROUND = 7
 """Lines of a picture besides its tasks: bar, facts (some may wrap), header, what is left out."""
@@ -26,7 +26,7 @@ AROUND = 7
 class TrainingPanel:
     """Bar, figures and tasks of the last train line."""
 
-    def __init__(self, name: str, total: int, pace: Pace) -> None:
+    def __init__(self, name: str, total: int, pace: Eta) -> None:
         self._name = one_line(name)
         self._total = total
         self._pace = pace
@@ -66,6 +66,6 @@ class TrainingPanel:
             [name, nats(task["loss"]), f"{task['weight']:.3f}", whole(task["tokens"]), whole(task["samples"])]
             for name, task in line["tasks"].items()
         ]
-        table = Figures(["task", "loss", "weight", "tokens", "samples"], rows[:room])
+        table = NumericTable(["task", "loss", "weight", "tokens", "samples"], rows[:room])
         left_out = len(rows) - room
         return Group(table, Text(f"and {left_out} more tasks", style="dim")) if left_out > 0 else table

@@ -11,7 +11,7 @@ from rich.text import Text
 from mftkit.base.formatting import nats, one_line, perplexity, place, whole
 from mftkit.display.lines import read_lines
 from mftkit.display.plan import INDENT
-from mftkit.display.tables import Figures
+from mftkit.display.tables import NumericTable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def how_it_ended(directory: Path, outcome: Outcome) -> str | None:
     return None
 
 
-def _losses(lines: list[dict[str, Any]]) -> Figures | None:
+def _losses(lines: list[dict[str, Any]]) -> NumericTable | None:
     valid = [(line["step"], _by_name(line)) for line in lines if line["event"] == "valid"]
     if valid:
         headers = ["validation loss", "first", "best", "at step", "last", "perplexity\nof best"]
@@ -90,9 +90,9 @@ def _ends_row(name: str, series: list[tuple[int, dict[str, float]]]) -> list[str
     return [name, nats(of_task[0]), nats(of_task[-1])]
 
 
-def _table(headers: list[str], rows: list[list[str]]) -> Figures:
+def _table(headers: list[str], rows: list[list[str]]) -> NumericTable:
     footer = rows.pop() if rows and rows[-1][0] == MEAN else None
-    return Figures(headers, rows, footer)
+    return NumericTable(headers, rows, footer)
 
 
 def _model(path: Path, best_step: int | None) -> RenderableType:

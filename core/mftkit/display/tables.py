@@ -25,7 +25,7 @@ NARROWEST_NAME = 8
 
 
 @dataclass(frozen=True)
-class Figures:
+class NumericTable:
     """Rows of a name and its numbers; ``headers`` may break into lines, and start with the name's."""
 
     headers: Sequence[str]

@@ -20,7 +20,7 @@ from rich.progress import (
 from rich.text import Text
 
 from mftkit.base.formatting import duration, one_line, whole
-from mftkit.display.eta import Pace
+from mftkit.display.eta import Eta
 from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations
 from mftkit.display.plain import SHORT, write
@@ -70,7 +70,7 @@ class TerminalReporter(Reporter):
         self._console = SteadyConsole(file=messages, highlight=False, markup=False, emoji=False)
         self._results = results
         self._dry_run = dry_run
-        self._pace = Pace()
+        self._pace = Eta()
         self._directory: Path | None = None
         self._validations: Validations | None = None
         self._panel: TrainingPanel | None = None

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def mend_generation(model: PreTrainedModel) -> str | None:
+def fix_generation_config(model: PreTrainedModel) -> str | None:
     """Put plain settings in place of a model's own where these contradict each other; what is to be told then.
 
     Checkpoints are published with a temperature and without sampling: transformers reads that, and will not

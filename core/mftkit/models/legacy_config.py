@@ -7,7 +7,7 @@ from typing import Any
 from mftkit_registry import MftError
 
 
-class OriginalConfig:
+class LegacyConfig:
     """Reads a config under the family's own keys; what it lacks, and what it must not say, raises MftError.
 
     >>> OriginalConfig("Tiny", {"layers": 2}).whole("layers")

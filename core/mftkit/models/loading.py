@@ -52,7 +52,7 @@ def whole(request: LoadRequest, model_class: Any, **options: Any) -> PreTrainedM
     return model  # type: ignore[no-any-return]
 
 
-def randomly_started(request: LoadRequest) -> PreTrainedModel:
+def from_random_init(request: LoadRequest) -> PreTrainedModel:
     """Transformers' causal language model of ``request.config``, from torch's random state."""
     return from_config(request, build_config(request.config, given_by_hand=request.path is None))
 

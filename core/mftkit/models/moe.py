@@ -29,7 +29,7 @@ class MixtureOptions(component.Options):
 
 
 @dataclass
-class Routed:
+class RouterOutputs:
     """What the routers of a model gave in one forward pass, a layer each, for B * S positions."""
 
     logits: list[Tensor] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Routed:
     """[B * S, k] int64: the experts that each position went to; None where the router does not say."""
 
 
-class MixtureAdapter(NativeAdapter):
+class MoEAdapter(NativeAdapter):
     """A family some of whose models have experts; those without are served as by ``NativeAdapter``.
 
     The loss is the family's own function in transformers, times the coefficient in the config; padding counts for
@@ -78,7 +78,7 @@ class MixtureAdapter(NativeAdapter):
         loss: Tensor | None = getattr(outputs, "router_loss", None)
         return loss
 
-    def balance_loss(self, model: PreTrainedModel, batch: Batch, routed: Routed) -> Tensor | None:
+    def balance_loss(self, model: PreTrainedModel, batch: Batch, routed: RouterOutputs) -> Tensor | None:
         """A scalar, before the coefficient (Switch, arXiv 2101.03961, Eq. 4-6).
 
         It is k, the number of experts that a token goes to, where all experts get equally much, and more else. By
@@ -98,7 +98,7 @@ class MixtureAdapter(NativeAdapter):
         family = getattr(sys.modules[type(model).__module__], "load_balancing_loss_func", None)
         if router_class(model) is None or not self.lora_parameters(model):
             return []
-        if type(self).balance_loss is MixtureAdapter.balance_loss and family is None:
+        if type(self).balance_loss is MoEAdapter.balance_loss and family is None:
             return [f"nothing balances the experts of {type(model).__name__}: no loss of its router is known"]
         if not self.coefficient(model):
             return [
@@ -116,9 +116,9 @@ def router_class(model: PreTrainedModel) -> type[nn.Module] | None:
 
 
 @contextmanager
-def recorded(model: PreTrainedModel, router: type[nn.Module]) -> Iterator[Routed]:
+def recorded(model: PreTrainedModel, router: type[nn.Module]) -> Iterator[RouterOutputs]:
     """Keeps what the routers give in the forward pass within; not in its repetition for gradients."""
-    routed = Routed()
+    routed = RouterOutputs()
 
     def keep(_module: nn.Module, _inputs: Any, output: Any) -> None:
         several = isinstance(output, tuple)
@@ -135,7 +135,7 @@ def recorded(model: PreTrainedModel, router: type[nn.Module]) -> Iterator[Routed
             handle.remove()
 
 
-def sum_of(routed: Routed) -> Tensor:
+def sum_of(routed: RouterOutputs) -> Tensor:
     """A scalar that every router has a part in."""
     total = routed.logits[0].sum()
     for logits in routed.logits[1:]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mftkit.interfaces.model import Head, ModelAdapter
-from mftkit.models.loading import pretrained, randomly_started
+from mftkit.models.loading import from_random_init, pretrained
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class NativeAdapter(ModelAdapter):
 
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """The checkpoint's model, or one from a random start, and the tokenizer beside it."""
-        model = pretrained(request) if request.init == "pretrained" else randomly_started(request)
+        model = pretrained(request) if request.init == "pretrained" else from_random_init(request)
         return model, self.load_tokenizer(request)
 
     def lora_targets(self, model: PreTrainedModel) -> list[str]:

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Any, Self
 from filelock import FileLock, Timeout
 
 from mftkit.base.atomic_files import disk_errors, write_json
-from mftkit.spec import load_spec
-from mftkit.runs.base_place import BasePlace
+from mftkit.runs.base_checkpoint import BaseCheckpoint
 from mftkit.runs.checkpoint import CheckpointStore
 from mftkit.runs.metrics_file import MetricsFile
+from mftkit.spec import load_spec
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from mftkit.spec import Spec
 
-OURS = (
+RUN_FILES = (
     "spec.json",
     "environment.json",
     "plan.json",
@@ -127,9 +127,9 @@ class RunDirectory:
                 f"{', ...' if len(differing) > 6 else ''}); use --fresh to start over, or another output."
             )
 
-    def base_place(self, fresh: bool) -> BasePlace:
+    def base_place(self, fresh: bool) -> BaseCheckpoint:
         """Where a base of the run's own is kept; ``fresh``: the one that is there is the run's before."""
-        return BasePlace(self.base, self._staged, kept=not fresh and self.base.is_dir())
+        return BaseCheckpoint(self.base, self._staged, kept=not fresh and self.base.is_dir())
 
     def settle_base(self, needed: bool) -> None:
         """Put a base that was written beside in its place; remove one that nothing needs."""
@@ -140,7 +140,7 @@ class RunDirectory:
 
     def start_over(self) -> None:
         """Remove a run's files."""
-        for name in OURS:
+        for name in RUN_FILES:
             entry = self.path / name
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)

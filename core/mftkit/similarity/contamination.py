@@ -11,7 +11,7 @@ from mftkit.similarity.overlap import CodeIndex, WordIndex
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mftkit.data.rows.row_texts import Said
+    from mftkit.data.rows.row_texts import RowTexts
     from mftkit.similarity.references import Reference
 
 _PYTHON = ("python", "py", "python3")
@@ -69,7 +69,7 @@ class Contamination:
         if not any(used):
             self.too_short.append(reference.name)
 
-    def repeats(self, row: Said) -> Repeats | None:
+    def repeats(self, row: RowTexts) -> Repeats | None:
         """The reference that a row repeats, by the first measure that finds one."""
         for text in row.all:
             if self._words and (shared := self._words.most(text)):
@@ -90,7 +90,7 @@ class Contamination:
         return None
 
 
-def _codes(row: Said) -> Iterator[str]:
+def _codes(row: RowTexts) -> Iterator[str]:
     """Each content's code, and question and answer together, as where a function is to be completed."""
     for text in row.all:
         yield code_of(text, *_PYTHON)
@@ -98,7 +98,7 @@ def _codes(row: Said) -> Iterator[str]:
         yield code_of(row.asked[-1], *_PYTHON) + "\n" + code_of(row.answered[0], *_PYTHON)
 
 
-def _parts(row: Said) -> Iterator[str]:
+def _parts(row: RowTexts) -> Iterator[str]:
     for text in row.all:
         yield text
         yield without_blocks(text)

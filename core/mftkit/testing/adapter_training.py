@@ -22,7 +22,7 @@ from mftkit.plugins.kinds import TOKENIZATION_MODE, TUNING
 from mftkit.testing.assertions import require
 from mftkit.testing.tiny import from_disk, logits
 from mftkit.tools.merge import merge
-from mftkit.training.logprob_model import ScoringModel
+from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.logprobs import token_logprobs
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _train(
         batch_of(mode, samples(base))[0] for _, mode in installed_components(TOKENIZATION_MODE.name, modes)
     ]
     base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    scorer = ScoringModel(tuned, adapter, tuning)
+    scorer = LogprobModel(tuned, adapter, tuning)
     optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=3e-3)
     first = _loss(scorer, batches[0])
     with torch.random.fork_rng(devices=[]):
@@ -207,7 +207,7 @@ def _train(
     return first, _loss(scorer, batches[0])
 
 
-def _loss(scorer: ScoringModel, batch: Batch) -> float:
+def _loss(scorer: LogprobModel, batch: Batch) -> float:
     stop_training(scorer)
     with torch.no_grad():
         return -float(scorer(batch)[0].mean())

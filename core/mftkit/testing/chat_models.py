@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.chat_client.client import ChatClient
-from mftkit.chat_client.reply_cache import Ledger
+from mftkit.chat_client.reply_cache import ReplyCache
 from mftkit.interfaces.chat import ChatModel, ChatOptions, ChatRequest, Reply
 from mftkit.testing.assertions import require
 from mftkit.testing.conformance import Conformance
@@ -95,7 +95,7 @@ class ChatModelConformance(Conformance):
             told = []
             for _ in range(2):
                 with ChatClient(
-                    self.make(()), Ledger(path, "tried"), lambda _line: None, lambda: None
+                    self.make(()), ReplyCache(path, "tried"), lambda _line: None, lambda: None
                 ) as chat:
                     told.append(list(chat.ask_all(self.requests(5))))
             require([r.text for r in told[0]] == [r.text for r in told[1]], "replies differ the second time")

@@ -28,7 +28,7 @@ POSITIONS = ("max_position_embeddings", "n_positions")
 """Keys of configs that say how long a text may be."""
 
 
-class Talker:
+class TextGenerator:
     """A model with its tokenizer, to be prompted.
 
     ``stop()``, from a signal handler too, ends the answer that is being given within a token or two.
@@ -53,12 +53,12 @@ class Talker:
         self.stopping = False
 
     @staticmethod
-    def load(path: Path, reporter: Reporter | None = None, **options: Any) -> Talker:
+    def load(path: Path, reporter: Reporter | None = None, **options: Any) -> TextGenerator:
         """Of a run or of a directory of weights, on the graphics processor where there is one."""
         adapter, model, tokenizer = load_result(path, reporter)
         if torch.cuda.is_available():
             model.to("cuda")
-        return Talker(model, tokenizer, adapter, **options)
+        return TextGenerator(model, tokenizer, adapter, **options)
 
     @property
     def can_chat(self) -> bool:

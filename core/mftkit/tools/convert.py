@@ -11,7 +11,7 @@ from mftkit.base.atomic_files import new_directory
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_vocabulary, read_config, select_adapter
 from mftkit.models.config import dtype_of, stored_dtype
-from mftkit.models.generation_config import mend_generation
+from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.loading import check_code
 from mftkit.models.logits_check import compare_logits, tried_logits
 from mftkit.reporting.reporter import Reporter
@@ -68,7 +68,7 @@ def convert(path: str, output: Path, reporter: Reporter | None = None, adapter: 
     model, tokenizer = chosen.load(request)
     before = tried_logits(model)
     architecture = type(model).__name__
-    if contradiction := mend_generation(model):
+    if contradiction := fix_generation_config(model):
         reporter.warn(contradiction)
     told = f"the converted model's logits differ from those of {path}, and nothing was written"
     with new_directory(output) as partial:

@@ -13,7 +13,7 @@ from mftkit.base.atomic_files import new_directory, temporary
 from mftkit.base.quiet import without_peft_noise
 from mftkit.base.reasons import reason
 from mftkit.models.config import ADAPTER_CONFIG
-from mftkit.models.generation_config import mend_generation
+from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.logits_check import compare_logits, tried_logits
 from mftkit.models.result import Result, adapter_and_request, find_result, load_base, with_adapter
 from mftkit.reporting.reporter import Reporter
@@ -68,7 +68,7 @@ def merge(
     reporter.note(f"merging {source.path} into {request.path} ({str(request.dtype).removeprefix('torch.')})")
     model, tokenizer = load_base(source, chosen, request)
     merged, before = _merged(source, model, reporter)
-    if contradiction := mend_generation(merged):
+    if contradiction := fix_generation_config(merged):
         reporter.warn(contradiction)
     _finish(merged, tokenizer)
     del model

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mftkit.base.atomic_files import new_directory, write_json
-from mftkit.models.generation_config import mend_generation
+from mftkit.models.generation_config import fix_generation_config
 from mftkit.runs.checkpoint import CheckpointError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.directory import RunDirectory
     from mftkit.training.setup import Assembly
-    from mftkit.training.validation_history import Standing
+    from mftkit.training.validation_history import ValidationHistory
 
 
 def export(assembly: Assembly, directory: RunDirectory, best_step: int | None, reporter: Reporter) -> bool:
@@ -40,7 +40,11 @@ def export(assembly: Assembly, directory: RunDirectory, best_step: int | None, r
 
 
 def export_best(
-    assembly: Assembly, directory: RunDirectory, standing: Standing, of_model: int | None, reporter: Reporter
+    assembly: Assembly,
+    directory: RunDirectory,
+    standing: ValidationHistory,
+    of_model: int | None,
+    reporter: Reporter,
 ) -> None:
     """Write ``best/``: each step that is the best of a task or by mean rank, once, and best.json that tells which.
 
@@ -97,7 +101,7 @@ def _write(assembly: Assembly, directory: RunDirectory, place: Path) -> None:
 def _set_generation(assembly: Assembly, reporter: Reporter) -> None:
     """Generation settings that stop where trained answers end, and that transformers agrees to write."""
     model = assembly.tuning.base_model(assembly.model)
-    if told := mend_generation(model):
+    if told := fix_generation_config(model):
         reporter.warn(told)
     settings = model.generation_config
     ends = settings.eos_token_id

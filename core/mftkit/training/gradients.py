@@ -66,10 +66,10 @@ def make_gradients(
     """What a run's passes leave their gradients in; ``task`` is each training sample's."""
     if combiner is None:
         return Gradients(scorer, processes)
-    return TaskGradients(scorer, processes, task, len(combiner.tasks), combiner)
+    return PerTaskGradients(scorer, processes, task, len(combiner.tasks), combiner)
 
 
-class TaskGradients(Gradients):
+class PerTaskGradients(Gradients):
     """One gradient a task, of which a combiner makes one.
 
     Every pass holds one task. While it runs, the parameters' ``.grad`` are views of that task's row of one buffer

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tuning import Tuning
 
 
-class ScoringModel(nn.Module):
+class LogprobModel(nn.Module):
     """Hidden states, head and log-probabilities in one forward pass.
 
     Nothing of the model may be used outside of it: with the head applied outside, a data-parallel

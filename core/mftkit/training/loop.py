@@ -12,20 +12,20 @@ import torch
 
 from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import Checkpoint, random_state, set_random_state
-from mftkit.training.metrics import Meter
+from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.optimizer import learning_rate
 from mftkit.training.signals import StopRequest
-from mftkit.training.validation_history import Standing
+from mftkit.training.validation_history import ValidationHistory
 
 if TYPE_CHECKING:
-    from mftkit.batches.sampler import Step
+    from mftkit.batches.sampler import GlobalBatch
     from mftkit.runs.directory import RunDirectory
     from mftkit.training.events import Events
     from mftkit.training.setup import Assembly
     from mftkit.training.train_step import StepResult
 
-LOOK_EVERY = 50
+FINITE_CHECK_EVERY = 50
 """Steps after which numbers that are not finite are looked for at the latest, where a look makes the device wait."""
 
 
@@ -34,7 +34,7 @@ class Progress:
     """Where the run is; part of every checkpoint."""
 
     step: int = 0
-    standing: Standing = field(default_factory=Standing)
+    standing: ValidationHistory = field(default_factory=ValidationHistory)
     stopped: bool = False
 
     @property
@@ -45,7 +45,7 @@ class Progress:
     @classmethod
     def load(cls, state: dict[str, Any]) -> Progress:
         """From what ``asdict`` gave."""
-        return cls(**{**state, "standing": Standing(**state["standing"])})
+        return cls(**{**state, "standing": ValidationHistory(**state["standing"])})
 
 
 class Trainer:
@@ -88,7 +88,7 @@ class Trainer:
                 return self._failed(fault)
         return self._outcome("early-stopped" if progress.stopped else "finished")
 
-    def _train_step(self, step: Step) -> None:
+    def _train_step(self, step: GlobalBatch) -> None:
         parts = self._parts
         self._clock.start()
         rate = learning_rate(step.number, parts.steps.total, self._training)
@@ -96,7 +96,7 @@ class Trainer:
         self._last = result = parts.runner(step, rate, self._meter)
         self.progress.step = step.number
         parts.balancing.end(step.number, result.task_losses, result.again)
-        if parts.device.type == "cpu" or len(parts.runner.watch) >= LOOK_EVERY:
+        if parts.device.type == "cpu" or len(parts.runner.watch) >= FINITE_CHECK_EVERY:
             self._look()
         self._clock.stop()
 
@@ -294,5 +294,5 @@ class Clock:
         return spent
 
 
-def _due(every: int | str, step: Step) -> bool:
+def _due(every: int | str, step: GlobalBatch) -> bool:
     return step.ends_epoch if isinstance(every, str) else step.number % every == 0

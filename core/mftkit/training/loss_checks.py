@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _SAMPLES_OF_A_TASK = 4
 
 
-def check_promises(loss: Loss, num_tasks: int, seed: int = 0) -> None:
+def check_loss(loss: Loss, num_tasks: int, seed: int = 0) -> None:
     """Try a loss's promises, in float64 on the CPU; no global random state is read or changed.
 
     Statistics of shape [tasks, k] that add over micro-batches, one task loss a task, shares that sum to 1 and

@@ -14,7 +14,7 @@ from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, check_vocabulary, choose_pad, read_config, select_adapter
 from mftkit.models.converted import checkpoint_file
 from mftkit.models.loading import check_code
-from mftkit.training.base_checkpoint import own_base
+from mftkit.training.base_writer import own_base
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tuning import Tuning
     from mftkit.processes import Processes
     from mftkit.reporting.reporter import Reporter
-    from mftkit.runs.base_place import BasePlace
+    from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
 
 
@@ -132,7 +132,7 @@ def load_for_training(
     learned: set[int],
     weights: bool,
     processes: Processes,
-    place: BasePlace | None = None,
+    place: BaseCheckpoint | None = None,
 ) -> tuple[nn.Module, str]:
     """The model that the tuning made, and what was done for a pad token.
 

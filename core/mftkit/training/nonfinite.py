@@ -26,7 +26,7 @@ class NonFiniteLossError(Exception):
         self.samples = samples
 
 
-class FiniteWatch:
+class NonFiniteGuard:
     """Keeps, on the device, what each step since the last look gave; ``look`` reads it.
 
     The optimizer is told by a flag on the device to leave out an update of which a gradient is not

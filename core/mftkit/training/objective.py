@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from mftkit.interfaces.loss import Tokens, Totals
-from mftkit.training.loss_checks import check_promises, check_small_counts, random_tokens
+from mftkit.training.loss_checks import check_loss, check_small_counts, random_tokens
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 TaskMean = Literal["present", "all", "dataset"]
 
-__all__ = ["Counts", "Objective", "TaskMean", "accumulation_dtype", "check_promises", "normalise"]
+__all__ = ["Counts", "Objective", "TaskMean", "accumulation_dtype", "check_loss", "normalise"]
 
 
 @dataclass(frozen=True)

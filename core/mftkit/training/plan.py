@@ -16,7 +16,7 @@ from mftkit.training.row_weights import told_row_weights
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from mftkit.batches.sampler import Steps
+    from mftkit.batches.sampler import BatchSampler
     from mftkit.data.corpus import Corpus
     from mftkit.spec import Spec
     from mftkit.training.setup import Draft
@@ -95,7 +95,7 @@ def size(parameter: Tensor) -> int:
 def make_plan(
     spec: Spec,
     corpus: Corpus,
-    steps: Steps,
+    steps: BatchSampler,
     *,
     parameters: int,
     trainable: int,

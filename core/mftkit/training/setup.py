@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from mftkit.batches.batcher import Passes
-from mftkit.batches.sampler import Steps
+from mftkit.batches.batcher import Batcher
+from mftkit.batches.sampler import BatchSampler
 from mftkit.data.corpus import prepare
 from mftkit.data.text.chat_format import chat_format
 from mftkit.interfaces.tokenization import MicroBatch
@@ -19,16 +19,16 @@ from mftkit.plugins import installed
 from mftkit.processes import Processes
 from mftkit.runs.checkpoint import check_state
 from mftkit.training.balancing import Balancing, weights_of
-from mftkit.training.base_checkpoint import base_fingerprint
+from mftkit.training.base_writer import base_fingerprint
 from mftkit.training.gradients import Gradients, make_gradients
-from mftkit.training.logprob_model import ScoringModel
+from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.model_loading import load_for_training, make_tokenizer, pick_adapter, pick_dtype
-from mftkit.training.objective import Objective, check_promises
+from mftkit.training.objective import Objective, check_loss
 from mftkit.training.optimizer import make_optimizer, warmup_steps
 from mftkit.training.plan import plan_of
 from mftkit.training.repeats import tell_repeats
 from mftkit.training.row_weights import check_row_weights
-from mftkit.training.train_step import StepRunner
+from mftkit.training.train_step import TrainStep
 from mftkit.training.validation import Validator
 from mftkit_registry import MftError
 
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tuning import Tuning
     from mftkit.reporting.plan import Plan
     from mftkit.reporting.reporter import Reporter
-    from mftkit.runs.base_place import BasePlace
+    from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
     from mftkit.training.model_loading import Precision
 
@@ -65,10 +65,10 @@ class Assembly:
     tokenizer: PreTrainedTokenizerBase
     chat: ChatFormat | None
     """How conversations became text; None where no task has any."""
-    scorer: ScoringModel
+    scorer: LogprobModel
     """Around the model, without the wrapper of several processes."""
-    steps: Steps
-    runner: StepRunner
+    steps: BatchSampler
+    runner: TrainStep
     validator: Validator
     objective: Objective
     balancing: Balancing
@@ -114,7 +114,7 @@ class Draft:
     chat: ChatFormat | None
     corpus: Corpus
     parts: _Components
-    steps: Steps
+    steps: BatchSampler
     objective: Objective
 
     @property
@@ -166,7 +166,7 @@ def draft(spec: Spec, reporter: Reporter) -> Draft:
     )
 
 
-def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = True) -> Assembly:
+def assemble(drafted: Draft, place: BaseCheckpoint | None = None, *, weights: bool = True) -> Assembly:
     """The parts of a run, its model loaded.
 
     Args:
@@ -180,10 +180,10 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
     spec, processes, parts, corpus = drafted.spec, drafted.processes, drafted.parts, drafted.corpus
     place = place if drafted.needs_own_base else None
     model, pad_told = _loaded(drafted, place, weights=weights)
-    scorer = ScoringModel(model, drafted.adapter, parts.tuning, drafted.dtype.autocast)
+    scorer = LogprobModel(model, drafted.adapter, parts.tuning, drafted.dtype.autocast)
     wrapped = _wrapped(drafted, scorer) if weights else scorer
     pad_id = int(drafted.tokenizer.pad_token_id)
-    passes = Passes(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
+    passes = Batcher(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
     optimizer = make_optimizer(scorer, spec.training)
     validator = Validator(corpus.valid, len(corpus.tasks), passes, drafted.objective.dtype)
     balancing = Balancing(
@@ -205,7 +205,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
         chat=drafted.chat,
         scorer=scorer,
         steps=drafted.steps,
-        runner=StepRunner(
+        runner=TrainStep(
             wrapped,
             corpus.train,
             parts.mode,
@@ -226,7 +226,7 @@ def assemble(drafted: Draft, place: BasePlace | None = None, *, weights: bool = 
     )
 
 
-def _wrapped(drafted: Draft, scorer: ScoringModel) -> nn.Module:
+def _wrapped(drafted: Draft, scorer: LogprobModel) -> nn.Module:
     """The scorer on its device, for several processes; samples of a row are tried for being apart."""
     parts, processes = drafted.parts, drafted.processes
     scorer.to(processes.device)
@@ -235,7 +235,7 @@ def _wrapped(drafted: Draft, scorer: ScoringModel) -> nn.Module:
     return processes.wrap(scorer)
 
 
-def _loaded(drafted: Draft, place: BasePlace | None, *, weights: bool) -> tuple[nn.Module, str]:
+def _loaded(drafted: Draft, place: BaseCheckpoint | None, *, weights: bool) -> tuple[nn.Module, str]:
     """The model that the tuning made, and what was done for a pad token."""
     torch.manual_seed(drafted.spec.seed)
     return load_for_training(
@@ -252,7 +252,7 @@ def _loaded(drafted: Draft, place: BasePlace | None, *, weights: bool) -> tuple[
     )
 
 
-def _tell_schedule(spec: Spec, steps: Steps, reporter: Reporter) -> None:
+def _tell_schedule(spec: Spec, steps: BatchSampler, reporter: Reporter) -> None:
     training = spec.training
     if warmup_steps(training.warmup, steps.total) >= steps.total > 1:
         reporter.warn(
@@ -319,16 +319,16 @@ def _check_balancer(name: str, balancer: Balancer) -> None:
     check_state("balancer", name, balancer)
 
 
-def _objective(spec: Spec, loss: Loss, steps: Steps, device: torch.device) -> Objective:
-    check_promises(loss, len(loss.tasks))
+def _objective(spec: Spec, loss: Loss, steps: BatchSampler, device: torch.device) -> Objective:
+    check_loss(loss, len(loss.tasks))
     objective = Objective(loss, len(loss.tasks), spec.training.task_mean, device=device)
     objective.steps_per_epoch = steps.steps_per_epoch
     return objective
 
 
-def _steps(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> Steps:
+def _steps(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSampler:
     training = spec.training
-    return Steps(
+    return BatchSampler(
         corpus.train,
         mode,
         tasks=len(corpus.tasks),
@@ -342,7 +342,7 @@ def _steps(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> Steps:
     )
 
 
-def _restarts_positions(mode: TokenizationMode, corpus: Corpus, steps: Steps, max_length: int) -> bool:
+def _restarts_positions(mode: TokenizationMode, corpus: Corpus, steps: BatchSampler, max_length: int) -> bool:
     """Whether the mode keeps samples of one row apart, seen on its fullest row."""
     layout = steps.layout(0)
     row = int(np.diff(layout.offsets).argmax())

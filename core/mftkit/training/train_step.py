@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mftkit.training.gradients import Gradients
-from mftkit.training.nonfinite import FiniteWatch
+from mftkit.training.nonfinite import NonFiniteGuard
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from mftkit.batches.batcher import Passes
-    from mftkit.batches.sampler import Step
+    from mftkit.batches.batcher import Batcher
+    from mftkit.batches.sampler import GlobalBatch
     from mftkit.data.corpus import Samples
     from mftkit.interfaces.tokenization import Batch, TokenizationMode
     from mftkit.training.balancing import Balancing
-    from mftkit.training.metrics import Meter
+    from mftkit.training.meter import Meter
     from mftkit.training.objective import Counts, Objective
 
 
@@ -38,7 +38,7 @@ class StepResult:
     """``task_losses`` of the same batch after the update, where the balancer compares them."""
 
 
-class StepRunner:
+class TrainStep:
     """Forward, backward and update of one global batch.
 
     The loss is a function of sums over the global batch, so its gradient is the sum over micro-batches of
@@ -56,7 +56,7 @@ class StepRunner:
         objective: Objective,
         balancing: Balancing,
         optimizer: torch.optim.Optimizer,
-        passes: Passes,
+        passes: Batcher,
         max_grad_norm: float | None,
         gradients: Gradients | None = None,
     ) -> None:
@@ -72,9 +72,9 @@ class StepRunner:
         self._gradients = gradients or Gradients(scorer, passes.processes)
         self._max_grad_norm = max_grad_norm
         self._trained = [p for p in scorer.parameters() if p.requires_grad]
-        self.watch = FiniteWatch()
+        self.watch = NonFiniteGuard()
 
-    def __call__(self, step: Step, learning_rate: float, meter: Meter) -> StepResult:
+    def __call__(self, step: GlobalBatch, learning_rate: float, meter: Meter) -> StepResult:
         """Train one step."""
         rows = step.passes(self._passes.rows, self._processes.rank, self._processes.count)
         batches = [self._passes.batch(self._samples, each, self._mode.collate) for each in rows]

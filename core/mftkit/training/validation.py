@@ -18,23 +18,23 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from mftkit.batches.batcher import Passes
+    from mftkit.batches.batcher import Batcher
     from mftkit.data.corpus import Samples
     from mftkit.interfaces.tokenization import Batch
-    from mftkit.training.logprob_model import ScoringModel
+    from mftkit.training.logprob_model import LogprobModel
     from mftkit.training.objective import Objective
 
 
 class Validator:
     """Runs the validation samples of all tasks through the model."""
 
-    def __init__(self, samples: Samples, num_tasks: int, passes: Passes, dtype: torch.dtype) -> None:
+    def __init__(self, samples: Samples, num_tasks: int, passes: Batcher, dtype: torch.dtype) -> None:
         self.samples = samples
         self._num_tasks = num_tasks
         self._passes = passes
         self._dtype = dtype
 
-    def losses(self, scorer: ScoringModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def losses(self, scorer: LogprobModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Sum of -log p (nats) and counting tokens of each task, over the whole validation set."""
         processes = self._passes.processes
         nll = torch.zeros(self._num_tasks, device=processes.device, dtype=self._dtype)
@@ -45,7 +45,7 @@ class Validator:
         tokens = np.bincount(self.samples.task, self.samples.counting, self._num_tasks).astype(np.float64)
         return processes.sum(nll).cpu().double().numpy(), tokens
 
-    def minibatch(self, scorer: ScoringModel, objective: Objective, turn: int, per_task: int) -> Tensor:
+    def minibatch(self, scorer: LogprobModel, objective: Objective, turn: int, per_task: int) -> Tensor:
         """Losses [tasks], by the run's loss, of the ``turn``-th mini-batch; NaN for a task without samples."""
         members = self._members(turn, per_task)
         task = self.samples.task[members]
@@ -98,7 +98,7 @@ def _up_to_multiple(number: int, of: int) -> int:
 
 
 @contextmanager
-def _evaluating(scorer: ScoringModel) -> Iterator[None]:
+def _evaluating(scorer: LogprobModel) -> Iterator[None]:
     """Evaluation mode without gradients; every module's own mode again afterwards."""
     with evaluation(scorer), torch.no_grad():
         yield

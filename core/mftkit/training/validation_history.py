@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Standing:
+class ValidationHistory:
     """All validations of a run so far. What is asked of it follows from them alone."""
 
     steps: list[int] = field(default_factory=list)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from pydantic import Field
 
-from mftkit_plugins.balancers.cadence import ValidationOptions, interval
-from mftkit_plugins.balancers.memory import Remembering
+from mftkit_plugins.balancers.stateful import StatefulBalancer
+from mftkit_plugins.balancers.validation_options import ValidationOptions, interval
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ class CobaOptions(ValidationOptions):
     """The least weight of a task, where 1 is the mean over tasks; 0: none, the formula as it stands."""
 
 
-class Coba(Remembering):
+class Coba(StatefulBalancer):
     """CoBa (Gong et al., EMNLP 2024, arXiv 2410.06741): equal pace for all tasks, and less for one that diverges.
 
     At each look t, l_i(t) is task i's validation loss over its first one, and a_i(t) the slope of the line

@@ -9,7 +9,7 @@ from pydantic import Field
 
 import mftkit
 from mftkit_plugins.balancers.by_task import by_task
-from mftkit_plugins.balancers.memory import Remembering
+from mftkit_plugins.balancers.stateful import StatefulBalancer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,7 @@ class DroOptions(mftkit.Options):
     run's loss; null: 0 for all."""
 
 
-class Dro(Remembering):
+class Dro(StatefulBalancer):
     """Online group distributionally robust optimisation on excess loss: w moves towards the tasks that are worst off.
 
     w'_i = w_i exp(eta max(L_i - reference_i, 0)), w = (1 - c) w' / sum w' + c / K. Without references, the online

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 import mftkit
-from mftkit_plugins.balancers.memory import Remembering
+from mftkit_plugins.balancers.stateful import StatefulBalancer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ class DwaOptions(mftkit.Options):
     """The higher, the more alike the weights."""
 
 
-class Dwa(Remembering):
+class Dwa(StatefulBalancer):
     """w_i = K softmax_i(r_i / T) with r_i = M_i(t-1) / M_i(t-2), M_i(t) the mean of L_i over window t (Liu, Johns and
     Davison, arXiv 1803.10704, Eq. 7).
 

@@ -11,14 +11,14 @@ from pydantic import Field, model_validator
 import mftkit
 from mftkit_plugins.balancers.adam import adam_memory, adam_step
 from mftkit_plugins.balancers.by_task import by_task
-from mftkit_plugins.balancers.cadence import ValidationOptions, interval
-from mftkit_plugins.balancers.memory import Remembering
+from mftkit_plugins.balancers.stateful import StatefulBalancer
+from mftkit_plugins.balancers.validation_options import ValidationOptions, interval
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 EPSILON = 1e-8
-LOOK_EVERY = 50
+FINITE_CHECK_EVERY = 50
 """Comparisons after which losses below their bounds are looked for, where a look makes the device wait."""
 Bound = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -50,7 +50,7 @@ class FamoOptions(ValidationOptions):
         return self
 
 
-class Famo(Remembering):
+class Famo(StatefulBalancer):
     """FAMO (Liu et al., NeurIPS 2023, arXiv 2306.03792, algorithm 2): the logarithms of all losses fall alike.
 
     By validation losses, as in Eq. 4 of MFTCoder (arXiv 2311.02303), or by training losses, as in the FAMO paper.
@@ -112,7 +112,7 @@ class Famo(Remembering):
         memory, options = self.memory, self.options
         old, new = self._distances(before), self._distances(after)
         self._comparisons += 1
-        if after.device.type == "cpu" or self._comparisons % LOOK_EVERY == 0:
+        if after.device.type == "cpu" or self._comparisons % FINITE_CHECK_EVERY == 0:
             self._check_bounds()
         present = torch.isfinite(old) & torch.isfinite(new)
         gained = torch.where(present, old.log() - new.log(), 0.0)

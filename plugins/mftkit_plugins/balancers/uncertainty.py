@@ -9,7 +9,7 @@ from pydantic import Field
 
 import mftkit
 from mftkit_plugins.balancers.adam import adam_memory, adam_step
-from mftkit_plugins.balancers.memory import Remembering
+from mftkit_plugins.balancers.stateful import StatefulBalancer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ class UncertaintyOptions(mftkit.Options):
     """Of the log-variances' own Adam: about the most that one moves in a step."""
 
 
-class Uncertainty(Remembering):
+class Uncertainty(StatefulBalancer):
     """w_i proportional to exp(-s_i), where s minimises sum_i exp(-s_i) L_i + s_i (Kendall, Gal and Cipolla, arXiv
     1705.07115, Eq. 7 to 10, with s_i = log sigma_i^2 up to a constant factor, which the mean weight takes out).
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mftkit
+from mftkit_plugins.executors.availability import why_not
 from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
-from mftkit_plugins.executors.probing import why_not
-from mftkit_plugins.executors.watching import PATIENCE, watched
+from mftkit_plugins.executors.supervisor import PATIENCE, watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

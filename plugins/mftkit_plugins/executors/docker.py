@@ -10,9 +10,9 @@ import uuid
 from typing import Literal
 
 import mftkit
+from mftkit_plugins.executors.availability import why_not
 from mftkit_plugins.executors.launch import ENVIRONMENT, launcher, standard_input
-from mftkit_plugins.executors.probing import why_not
-from mftkit_plugins.executors.watching import PATIENCE, watched
+from mftkit_plugins.executors.supervisor import PATIENCE, watched
 
 HOME = "/program"
 NOBODY = "65534:65534"

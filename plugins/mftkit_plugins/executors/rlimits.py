@@ -14,9 +14,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import mftkit
+from mftkit_plugins.executors.availability import why_not
 from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
-from mftkit_plugins.executors.probing import why_not
-from mftkit_plugins.executors.watching import PATIENCE, watched
+from mftkit_plugins.executors.supervisor import PATIENCE, watched
 
 FIRST_USER = 1_800_000_000
 """Beyond what systems give to users."""

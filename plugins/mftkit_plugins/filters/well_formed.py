@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from pydantic import Field, model_validator
 
 import mftkit
-from mftkit.data.rows.row_texts import Said, said
+from mftkit.data.rows.row_texts import RowTexts, said
 from mftkit.similarity.code import blocks, code_of, parsed
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class WellFormed(mftkit.DataFilter):
             else:
                 context.drop(row, wrong)
 
-    def _wrong(self, row: Said) -> str | None:
+    def _wrong(self, row: RowTexts) -> str | None:
         options = self.options
         for what, texts, least, most in (
             ("question", row.asked, options.min_question, options.max_question),

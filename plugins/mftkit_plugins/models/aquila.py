@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import mftkit
-from mftkit.models.legacy_config import OriginalConfig
+from mftkit.models.legacy_config import LegacyConfig
 from mftkit_plugins.models.tiny import GROUPED, ORIGINAL
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Aquila(mftkit.ConvertedAdapter):
 
         from mftkit import Conversion
 
-        original = OriginalConfig("Aquila", config)
+        original = LegacyConfig("Aquila", config)
         original.refuse("attention_bias", False, False, why="Aquila's attention has no bias")
         heads = original.whole("num_attention_heads")
         rotary: dict[str, Any] = {"rope_theta": original.positive("rope_theta", 10000.0)}

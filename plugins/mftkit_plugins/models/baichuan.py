@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import mftkit
-from mftkit.models.legacy_config import OriginalConfig
+from mftkit.models.legacy_config import LegacyConfig
 from mftkit_plugins.models.tiny import ATTENTION, ORIGINAL
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _llama_config(config: dict[str, Any]) -> Any:
 
     from mftkit_plugins.models import alibi
 
-    original = OriginalConfig("Baichuan", config)
+    original = LegacyConfig("Baichuan", config)
     if has_normalised_head(config):
         original.refuse("tie_word_embeddings", False, False, why="a normalised head is not the embedding")
     original.refuse("rope_scaling", None, None, why="the original code has no such thing")

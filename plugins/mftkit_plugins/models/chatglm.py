@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import mftkit
-from mftkit.models.legacy_config import OriginalConfig
+from mftkit.models.legacy_config import LegacyConfig
 from mftkit_plugins.models.tiny import ORIGINAL
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class ChatGlm(mftkit.ConvertedAdapter):
         from mftkit import Conversion
         from mftkit_plugins.models.weights import FromHeads, split_qkv
 
-        original = OriginalConfig("ChatGLM", config)
+        original = LegacyConfig("ChatGLM", config)
         _refuse(original)
         grouped = original.flag("multi_query_attention", False)
         heads = original.whole("num_attention_heads")
@@ -81,7 +81,7 @@ class ChatGlm(mftkit.ConvertedAdapter):
 
     def remarks(self, config: dict[str, Any]) -> list[str]:
         """Dropout of the residual stream, which Glm has not; and how ``rope_ratio`` is read."""
-        original = OriginalConfig("ChatGLM", config)
+        original = LegacyConfig("ChatGLM", config)
         dropout, ratio = original.number("hidden_dropout", 0.0), original.positive("rope_ratio", 1.0)
         told = [f"hidden_dropout {dropout:g} is left out: the native class has none"] if dropout else []
         if ratio != 1:
@@ -98,7 +98,7 @@ class ChatGlm(mftkit.ConvertedAdapter):
         return chatglm_tokenizer(path, config)
 
 
-def _refuse(original: OriginalConfig) -> None:
+def _refuse(original: LegacyConfig) -> None:
     """What Glm has no place for."""
     if "position_encoding_2d" in original.values or "inner_hidden_size" in original.values:
         raise mftkit.MftError(
@@ -119,7 +119,7 @@ def _refuse(original: OriginalConfig) -> None:
     )
 
 
-def _glm_config(original: OriginalConfig, heads: int, grouped: bool) -> Any:
+def _glm_config(original: LegacyConfig, heads: int, grouped: bool) -> Any:
     from transformers import GlmConfig
 
     values = original.values

@@ -20,7 +20,7 @@ _TINY = {
 }  # fmt: skip
 
 
-class DeepSeek(mftkit.MixtureAdapter):
+class DeepSeek(mftkit.MoEAdapter):
     """``DeepseekV2ForCausalLM`` (V2, V2.5, Coder-V2) and ``DeepseekV3ForCausalLM`` (V3, R1).
 
     The classes in transformers have no router loss; here is that of the papers, for each sample by itself.

@@ -7,7 +7,7 @@ from typing import Any
 import mftkit
 
 
-class HuggingFace(mftkit.MixtureAdapter):
+class HuggingFace(mftkit.MoEAdapter):
     """Nothing is known of the family: its head, and whether packed samples stay apart, are tried."""
 
     def matches(self, config: dict[str, Any]) -> int:

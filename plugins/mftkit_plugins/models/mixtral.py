@@ -7,7 +7,7 @@ from mftkit_plugins.models.formats import MISTRAL
 from mftkit_plugins.models.tiny import EXPERTS
 
 
-class Mixtral(mftkit.MixtureAdapter):
+class Mixtral(mftkit.MoEAdapter):
     """``MixtralForCausalLM``."""
 
     model_types = ("mixtral",)

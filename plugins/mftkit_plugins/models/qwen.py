@@ -10,7 +10,7 @@ from mftkit_plugins.models.tiny import EXPERTS, GROUPED
 _EXPERTS = {**EXPERTS, "num_experts": 4, "moe_intermediate_size": 64, "router_aux_loss_coef": 0.01}
 
 
-class Qwen(Qwen1, mftkit.MixtureAdapter):
+class Qwen(Qwen1, mftkit.MoEAdapter):
     """``Qwen2ForCausalLM`` (2 and 2.5), ``Qwen3ForCausalLM``, and the two with experts.
 
     Checkpoints of Qwen 1 are converted to the first.

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import mftkit
-from mftkit.models.legacy_config import OriginalConfig
+from mftkit.models.legacy_config import LegacyConfig
 from mftkit_plugins.models.tiny import ORIGINAL
 from mftkit_registry import MftWarning
 
@@ -58,7 +58,7 @@ class Qwen1(mftkit.ConvertedAdapter):
 
         return Conversion(
             Qwen2ForCausalLM,
-            _qwen2_config(OriginalConfig("Qwen", config)),
+            _qwen2_config(LegacyConfig("Qwen", config)),
             [
                 WeightRenaming("transformer.wte", "model.embed_tokens"),
                 WeightRenaming("transformer.ln_f", "model.norm"),
@@ -83,7 +83,7 @@ class Qwen1(mftkit.ConvertedAdapter):
         """Rows beyond ``seq_length`` train exactly, and are validated as they are trained."""
         super().tell(config, max_length, reporter)
         if self.converts(config) and max_length is not None:
-            limit = _limit(OriginalConfig("Qwen", config))
+            limit = _limit(LegacyConfig("Qwen", config))
             if limit is not None and max_length > limit:
                 reporter.warn(f"max_length {max_length}: {_told(limit)}; training is the same at any length")
 
@@ -121,12 +121,12 @@ def _told(limit: int) -> str:
     )
 
 
-def _limit(original: OriginalConfig) -> int | None:
+def _limit(original: LegacyConfig) -> int | None:
     scaled = original.flag("use_dynamic_ntk", True) or original.flag("use_logn_attn", True)
     return original.whole("seq_length") if scaled else None
 
 
-def _qwen2_config(original: OriginalConfig) -> Any:
+def _qwen2_config(original: LegacyConfig) -> Any:
     from transformers import Qwen2Config
 
     values = original.values

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 import mftkit
 from mftkit.base.quiet import without_peft_noise
 from mftkit_plugins.tunings.fields import check_fields
-from mftkit_plugins.tunings.targets import AUTO, Places, automatic, check_targets
+from mftkit_plugins.tunings.targets import AUTO, LoraTargets, automatic, check_targets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,7 +70,7 @@ class Lora(mftkit.Tuning):
         from peft import get_peft_model
 
         wanted = self.options.targets
-        places = automatic(adapter, model, self._plain) if wanted == AUTO else Places(wanted)
+        places = automatic(adapter, model, self._plain) if wanted == AUTO else LoraTargets(wanted)
         check_targets(places.modules, model)
         self._told = places.notes
         try:
@@ -89,7 +89,7 @@ class Lora(mftkit.Tuning):
         other = ("use_dora", "lora_bias", "target_parameters", "fan_in_fan_out")
         return not self.options.dropout and not any(self.options.lora.get(key) for key in other)
 
-    def _config(self, places: Places) -> LoraConfig:
+    def _config(self, places: LoraTargets) -> LoraConfig:
         from peft import LoraConfig
 
         options = self.options

@@ -21,7 +21,7 @@ ALL_LINEAR = "all-linear"
 
 
 @dataclass(frozen=True)
-class Places:
+class LoraTargets:
     """Where adapters go."""
 
     modules: str | list[str]
@@ -30,7 +30,7 @@ class Places:
     notes: list[str] = field(default_factory=list)
 
 
-def automatic(adapter: mftkit.ModelAdapter, model: PreTrainedModel, plain: bool) -> Places:
+def automatic(adapter: mftkit.ModelAdapter, model: PreTrainedModel, plain: bool) -> LoraTargets:
     """The adapter's own targets: linear layers, and experts where peft can.
 
     peft adapts a stack of experts by changing the parameter, which allows no dropout and no DoRA (``plain``). In
@@ -39,7 +39,7 @@ def automatic(adapter: mftkit.ModelAdapter, model: PreTrainedModel, plain: bool)
     """
     wanted, stacks = adapter.lora_targets(model), adapter.lora_parameters(model)
     if not stacks:
-        return Places(wanted)
+        return LoraTargets(wanted)
     taken = _taken_for_experts(wanted, model)
     modules = [name for name in wanted if name not in taken]
     others = _weights(taken, model)
@@ -51,7 +51,7 @@ def automatic(adapter: mftkit.ModelAdapter, model: PreTrainedModel, plain: bool)
     if left:
         way = "" if plain else ": peft adapts them only where tuning.dropout is 0 (and without DoRA)"
         notes.append(f'tuning.targets "auto" leaves the {" and the ".join(left)} as they are{way}')
-    return Places(modules, [*stacks, *whole] if plain else [], notes)
+    return LoraTargets(modules, [*stacks, *whole] if plain else [], notes)
 
 
 def _taken_for_experts(targets: list[str], model: PreTrainedModel) -> set[str]:

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mftkit.batches.sampler import Steps, check_layout
+from mftkit.batches.sampler import BatchSampler, check_layout
 from mftkit.data.mixing import Mixture
 from mftkit.interfaces.tokenization import Layout, TokenizationMode
 from mftkit_registry import MftError
@@ -36,7 +36,7 @@ def samples(count=21):
 
 def steps(mode=OneEach, count=21, **changes):
     settings = {"tasks": 3, "seed": 1, "batch_size": 4, "max_length": 32, "epochs": 2, "max_steps": None}
-    return Steps(samples(count), mode(None), **(settings | changes))
+    return BatchSampler(samples(count), mode(None), **(settings | changes))
 
 
 @pytest.mark.parametrize("mode", [OneEach, Pairs])

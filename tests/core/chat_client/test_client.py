@@ -11,7 +11,7 @@ import pytest
 
 import mftkit
 from mftkit.chat_client.client import ChatClient
-from mftkit.chat_client.reply_cache import Ledger
+from mftkit.chat_client.reply_cache import ReplyCache
 from mftkit.interfaces.chat import BudgetSpent, ChatError, ChatRequest, Reply
 
 
@@ -49,7 +49,7 @@ class Echo(mftkit.ChatModel):
 
 
 def chat(path: Path, model: Echo, identity: str = "echo") -> ChatClient:
-    return ChatClient(model, Ledger(path, identity), lambda _line: None, lambda: None)
+    return ChatClient(model, ReplyCache(path, identity), lambda _line: None, lambda: None)
 
 
 def requests(count: int, start: int = 0) -> list[ChatRequest]:
@@ -142,7 +142,7 @@ def test_a_line_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
         list(asking.ask_all(requests(3)))
     lines = path.read_text().splitlines()
     path.write_text("\n".join([lines[0], "\0\0\0", "[]", lines[2]]) + "\n")
-    ledger = Ledger(path, "echo")
+    ledger = ReplyCache(path, "echo")
     assert (ledger.damaged, len(ledger.recorded())) == (2, 2)
 
 

@@ -7,7 +7,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import mftkit
 from mftkit.data.rows.formats import Turn
 from mftkit.data.tokens.train_tokenizer import train_bpe
-from mftkit.tools.chat import Talker
+from mftkit.tools.chat import TextGenerator
 
 TEMPLATE = (
     "{%- for message in messages -%}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{%- endfor -%}"
@@ -56,7 +56,7 @@ def ids(tokenizer, text):
 
 def talker(tokenizer, said, **options):
     scripted = Scripted(tokenizer, said)
-    return Talker(scripted.model, tokenizer, **options), scripted
+    return TextGenerator(scripted.model, tokenizer, **options), scripted
 
 
 def test_the_prompt_is_the_templates_and_contents_stay_text(tokenizer):

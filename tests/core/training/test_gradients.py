@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 import mftkit
-from mftkit.batches.batcher import Passes
-from mftkit.batches.sampler import Steps
+from mftkit.batches.batcher import Batcher
+from mftkit.batches.sampler import BatchSampler
 from mftkit.plugins import installed
 from mftkit.training.balancing import Balancing
-from mftkit.training.gradients import TaskGradients, make_gradients, told_memory
-from mftkit.training.metrics import Meter
+from mftkit.training.gradients import PerTaskGradients, make_gradients, told_memory
+from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.objective import Objective
-from mftkit.training.train_step import StepRunner
+from mftkit.training.train_step import TrainStep
 from mftkit_registry import MftError
 from thread_processes import GradientRecorder, in_threads
 
@@ -69,7 +69,7 @@ class Corpus(list):
 
 
 def step():
-    plan = Steps(
+    plan = BatchSampler(
         Corpus(samples()), installed.build("tokenization-mode", "padding", {}), tasks=len(TASKS), seed=1,
         batch_size=16, max_length=8, epochs=1, max_steps=1, group_by_task=True,
     )  # fmt: skip
@@ -104,9 +104,9 @@ def train(
         balancing = Balancing(Given(weights, TASKS), len(TASKS), None)
         balancing.stopped = list(stopped)
         optimizer = GradientRecorder([p for p in model.parameters() if p.requires_grad])
-        runner = StepRunner(
+        runner = TrainStep(
             model, corpus, installed.build("tokenization-mode", "padding", {}), objective, balancing, optimizer,
-            Passes(process, micro, 8, 0), max_norm, make_gradients(model, process, corpus.task, combiner),
+            Batcher(process, micro, 8, 0), max_norm, make_gradients(model, process, corpus.task, combiner),
         )  # fmt: skip
         for _ in range(steps):
             result = runner(step(), 0.0, Meter(len(TASKS), torch.device("cpu"), torch.float64))
@@ -224,7 +224,7 @@ def test_parameters_of_several_number_types_are_refused():
     model = Scorer()
     model.mix = nn.Parameter(model.mix.detach().float())
     with pytest.raises(MftError, match=r"torch\.float32, torch\.float64.*model\.dtype"):
-        TaskGradients(model, None, np.zeros(1, np.int64), 4, Combiner(None, TASKS))
+        PerTaskGradients(model, None, np.zeros(1, np.int64), 4, Combiner(None, TASKS))
 
 
 def test_the_memory_is_told():
@@ -250,7 +250,7 @@ def test_a_pass_holds_one_task_and_every_process_runs_equally_many(micro, proces
 
 def test_rows_of_several_tasks_are_refused_with_the_way_out():
     with pytest.raises(MftError, match=r'"task" needs rows.*1 of the 1 rows.*tokenization\.options\.scope'):
-        Steps(
+        BatchSampler(
             Corpus(samples()), installed.build("tokenization-mode", "pack", {}), tasks=4, seed=1,
             batch_size=4, max_length=64, epochs=1, max_steps=1, group_by_task=True,
         )  # fmt: skip

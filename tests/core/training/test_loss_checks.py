@@ -2,7 +2,7 @@ import pytest
 import torch
 
 import mftkit
-from mftkit.training.loss_checks import check_promises
+from mftkit.training.loss_checks import check_loss
 from mftkit_registry import MftError
 
 
@@ -158,7 +158,7 @@ def loss(kind, num_tasks):
 @pytest.mark.parametrize("num_tasks", [1, 2, 3, 100])
 @pytest.mark.parametrize("kind", [Honest, InFloat32, Root, Weighed, Pooled])
 def test_kept_promises(kind, num_tasks):
-    check_promises(loss(kind, num_tasks), num_tasks)
+    check_loss(loss(kind, num_tasks), num_tasks)
 
 
 @pytest.mark.parametrize("num_tasks", [1, 2, 7])
@@ -186,7 +186,7 @@ def test_kept_promises(kind, num_tasks):
 )
 def test_broken_promises(kind, promise, num_tasks):
     with pytest.raises(MftError, match=rf"loss: {kind.__name__} \(.*\) breaks a promise.*{promise}"):
-        check_promises(loss(kind, num_tasks), num_tasks)
+        check_loss(loss(kind, num_tasks), num_tasks)
 
 
 @pytest.mark.parametrize(
@@ -199,11 +199,11 @@ def test_broken_promises(kind, promise, num_tasks):
 )
 def test_shares_that_only_several_tasks_show_false(kind, promise):
     with pytest.raises(MftError, match=promise):
-        check_promises(loss(kind, 3), 3)
+        check_loss(loss(kind, 3), 3)
 
 
 def test_random_state_is_left_alone():
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    check_promises(loss(Honest, 3), 3, seed=5)
+    check_loss(loss(Honest, 3), 3, seed=5)
     assert torch.equal(torch.get_rng_state(), before)

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mftkit.training.nonfinite import FiniteWatch, NonFiniteLossError
+from mftkit.training.nonfinite import NonFiniteGuard, NonFiniteLossError
 
 
 def batch():
@@ -21,7 +21,7 @@ def nothing(_step):
 
 
 def test_finite_steps_pass_and_are_forgotten():
-    watch = FiniteWatch()
+    watch = NonFiniteGuard()
     watch.add_pass(1, torch.zeros(3), batch())
     flag = watch.add_step(1, torch.tensor(1.0), torch.ones(3), torch.tensor(1.0))
     assert float(flag) == 0
@@ -30,7 +30,7 @@ def test_finite_steps_pass_and_are_forgotten():
 
 
 def test_the_first_bad_step_is_named_with_its_tasks_and_samples():
-    watch = FiniteWatch()
+    watch = NonFiniteGuard()
     for step, last in ((1, -1.0), (2, float("nan")), (3, float("inf"))):
         watch.add_pass(step, torch.tensor([-1.0, -1.0, last]), batch())
         watch.add_step(step, torch.tensor(last), torch.ones(3), torch.tensor(1.0))
@@ -40,7 +40,7 @@ def test_the_first_bad_step_is_named_with_its_tasks_and_samples():
 
 
 def test_a_task_loss_that_is_not_finite_names_its_task_though_every_token_is():
-    watch = FiniteWatch()
+    watch = NonFiniteGuard()
     watch.add_pass(5, torch.zeros(3), batch())
     losses = torch.tensor([1.0, float("nan"), float("inf")])
     watch.add_step(5, torch.tensor(float("nan")), losses, torch.tensor(1.0))
@@ -53,7 +53,7 @@ def test_a_task_loss_that_is_not_finite_names_its_task_though_every_token_is():
 def test_the_flag_makes_the_fused_optimizer_leave_the_update_out(dtype):
     weight = torch.nn.Parameter(torch.ones(2, 2, dtype=dtype))
     optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
-    watch = FiniteWatch()
+    watch = NonFiniteGuard()
     for norm in (1.0, float("nan"), 1.0):
         before = weight.detach().clone()
         weight.grad = torch.full_like(weight, norm)

@@ -8,14 +8,14 @@ import torch
 from torch import nn
 
 import mftkit
-from mftkit.batches.batcher import Passes
-from mftkit.batches.sampler import Step
+from mftkit.batches.batcher import Batcher
+from mftkit.batches.sampler import GlobalBatch
 from mftkit.plugins import installed
 from mftkit.training.balancing import Balancing, weights_of
-from mftkit.training.metrics import Meter
+from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.objective import Objective
-from mftkit.training.train_step import StepRunner
+from mftkit.training.train_step import TrainStep
 from mftkit_registry import MftError
 from thread_processes import in_threads
 
@@ -45,7 +45,7 @@ def samples():
 
 def step(number=1):
     every = samples()
-    return Step(
+    return GlobalBatch(
         number=number,
         epoch=0,
         ends_epoch=True,
@@ -62,14 +62,14 @@ def train(*, processes=1, micro=2, rate=0.5, max_norm=None, scorer=Scorer, **opt
         model = process.wrap(scorer(**options))
         objective = Objective(installed.build("loss", "mixed", {}, TASKS), 2)
         balancer = installed.build("balancer", "equal", {}, TASKS)
-        runner = StepRunner(
+        runner = TrainStep(
             model,
             samples(),
             installed.build("tokenization-mode", "padding", {}),
             objective,
             Balancing(balancer, 2, None),
             torch.optim.SGD(model.parameters(), lr=99.0, fused=True),
-            Passes(process, micro, 8, 0),
+            Batcher(process, micro, 8, 0),
             max_norm,
         )
         result = runner(step(), rate, Meter(2, torch.device("cpu"), torch.float64))

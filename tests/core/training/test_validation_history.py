@@ -5,22 +5,22 @@ import numpy as np
 import pytest
 
 from mftkit.spec import EarlyStoppingSpec
-from mftkit.training.validation_history import Standing
+from mftkit.training.validation_history import ValidationHistory
 
 NAMES = ("a", "b", "c")
 NAN = math.nan
 
 
 def standing(*rows, first=0):
-    made = Standing()
+    made = ValidationHistory()
     for step, losses in enumerate(rows, start=first):
         made.add(step, losses)
     return made
 
 
 def test_nothing_is_best_before_a_validation_and_an_untrained_model_never_is():
-    assert Standing().best_step is None
-    assert Standing().best_steps() == {}
+    assert ValidationHistory().best_step is None
+    assert ValidationHistory().best_steps() == {}
     start = standing((1, 1, 1))
     assert (start.best_step, start.best_steps(), start.best_by_rank([0])) == (None, {}, None)
     assert standing((1, 1, 1), (2, 2, 2)).best_step == 1

@@ -11,7 +11,7 @@ import mftkit
 from mftkit import plugins
 from mftkit.training.balancing import Balancing
 from mftkit.training.objective import Objective, normalise
-from mftkit_plugins.balancers.famo import LOOK_EVERY
+from mftkit_plugins.balancers.famo import FINITE_CHECK_EVERY
 from recorded_losses import recorded, tasks
 
 
@@ -202,4 +202,4 @@ def test_options_without_effect_are_refused(idle):
 
 
 def test_on_a_device_bounds_are_looked_at_now_and_then():
-    assert LOOK_EVERY == 50, "as often as core looks for losses that are not finite"
+    assert FINITE_CHECK_EVERY == 50, "as often as core looks for losses that are not finite"

@@ -8,12 +8,12 @@ from torch import nn
 import mftkit
 from adaptive_balancers import ADAPTIVE
 from mftkit import plugins
-from mftkit.batches.batcher import Passes
-from mftkit.batches.sampler import Step
+from mftkit.batches.batcher import Batcher
+from mftkit.batches.sampler import GlobalBatch
 from mftkit.training.balancing import Balancing
-from mftkit.training.metrics import Meter
+from mftkit.training.meter import Meter
 from mftkit.training.objective import Objective
-from mftkit.training.train_step import StepRunner
+from mftkit.training.train_step import TrainStep
 from mftkit.training.validation import Validator
 from thread_processes import in_threads
 
@@ -58,7 +58,7 @@ def steps(data):
     rows = [[0, 1, 2, 4], [5, 6, 8, 9], [10, 11, 12, 13], [1, 3, 4, 6], [14, 15, 16, 17], [18, 19, 0, 1]]
     for number, members in enumerate(rows, start=1):
         task, count = data.task[members], len(TASKS)
-        yield Step(
+        yield GlobalBatch(
             number=number,
             epoch=0,
             ends_epoch=False,
@@ -74,7 +74,7 @@ def train(name, loss, processes, micro):
     def work(process):
         model, data = process.wrap(Unigram()), samples(20, 0)
         objective = Objective(plugins.build("loss", loss, {}, TASKS), len(TASKS))
-        passes = Passes(process, micro, 8, 0)
+        passes = Batcher(process, micro, 8, 0)
         validator = Validator(samples(15, 1), len(TASKS), passes, torch.float64)
         component = ADAPTIVE[name]
         balancing = Balancing(
@@ -84,7 +84,7 @@ def train(name, loss, processes, micro):
         )
         mode = plugins.build("tokenization-mode", "dynamic-padding", {})
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
-        runner = StepRunner(model, data, mode, objective, balancing, optimizer, passes, None)
+        runner = TrainStep(model, data, mode, objective, balancing, optimizer, passes, None)
         weights = []
         for step in steps(data):
             balancing.begin(step.number)

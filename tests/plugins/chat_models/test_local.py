@@ -8,7 +8,7 @@ import torch
 
 import mftkit
 from mftkit.chat_client.client import ChatClient
-from mftkit.chat_client.reply_cache import Ledger
+from mftkit.chat_client.reply_cache import ReplyCache
 from mftkit_plugins.chat_models.local import Local
 from tiny_chat_model import tiny_chat_model
 
@@ -100,7 +100,7 @@ def test_without_a_template_the_papers_markers_are_used(tmp_path: Path) -> None:
 def test_through_a_chat_batches_are_full_and_resume(path: Path, tmp_path: Path) -> None:
     def replies(count: int) -> list[mftkit.Reply]:
         model = Local(Local.Options(path=str(path), reply_tokens=6, batch=4, device="cpu"))
-        with ChatClient(model, Ledger(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
+        with ChatClient(model, ReplyCache(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
             return list(chat.ask_all(asked([f"number {i}" for i in range(count)])))
 
     half, whole = replies(8), replies(10)

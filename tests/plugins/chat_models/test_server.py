@@ -14,7 +14,7 @@ import pytest
 import mftkit
 from chat_server import MODEL, Answer, ChatServer, serving
 from mftkit.chat_client.client import ChatClient
-from mftkit.chat_client.reply_cache import Ledger
+from mftkit.chat_client.reply_cache import ReplyCache
 from mftkit_plugins.chat_models import retrying
 from mftkit_plugins.chat_models.server import Server
 
@@ -84,9 +84,9 @@ def test_what_is_sent_and_what_comes_back(connect: Callable[..., Server]) -> Non
 def test_the_key_comes_from_the_named_variable_alone(
     connect: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("ELSEWHERE", "other")
+    monkeypatch.setenv("CACHE_FULL_HINT", "other")
     with scripted(GOOD) as server:
-        connect(server, key_variable="ELSEWHERE").reply(ASK)
+        connect(server, key_variable="CACHE_FULL_HINT").reply(ASK)
         connect(server, key_variable="NOT_SET").reply(ASK)
     assert [h["authorization"] for h in server.headers] == ["Bearer other", "Bearer none"]
     with pytest.raises(mftkit.ChatError, match="wants a key: set the environment variable NOT_SET"):
@@ -168,7 +168,7 @@ def test_many_requests_at_a_server_that_takes_few_wait_their_turn(
         model = Server(
             Server.Options(model=MODEL, base_url=server.url, concurrency=8, retries=3, longest_wait=0.02)
         )
-        with ChatClient(model, Ledger(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
+        with ChatClient(model, ReplyCache(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
             texts = [reply.text for reply in chat.ask_all(mftkit.ChatRequest.of(str(i)) for i in range(24))]
         refused = server.requests - len(taken)
     assert texts == [str(i) for i in range(24)]

@@ -14,7 +14,7 @@ import pytest
 
 import mftkit
 from mftkit.chat_client.client import ChatClient
-from mftkit.chat_client.reply_cache import Ledger
+from mftkit.chat_client.reply_cache import ReplyCache
 from mftkit_plugins.chat_models.server import Server
 from tiny_chat_model import tiny_chat_model
 
@@ -68,7 +68,7 @@ def test_many_requests_and_their_replies_again(served: tuple[str, Path], tmp_pat
     requests = [mftkit.ChatRequest.of(f"What is {i}?", temperature=0.0) for i in range(6)]
     for cached in (False, True):
         model = Server(Server.Options(model=str(path), base_url=url, reply_tokens=8, concurrency=3))
-        with ChatClient(model, Ledger(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
+        with ChatClient(model, ReplyCache(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
             replies = list(chat.ask_all(requests))
         assert [reply.cached for reply in replies] == [cached] * 6
         for reply in replies:

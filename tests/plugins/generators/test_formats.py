@@ -8,8 +8,7 @@ import pytest
 
 import mftkit
 from mftkit import plugins
-from mftkit_plugins.generators import asking
-from mftkit_plugins.generators.asking import BadReply, code_block, json_list
+from mftkit_plugins.generators.chat_requests import BadReply, code_block, json_list
 from mftkit_plugins.generators.code_exercises.topics import read_topics
 from mftkit_plugins.generators.self_instruct.seeds import read_seeds
 from mftkit_plugins.generators.self_instruct.similarity import Pool, rouge_l
@@ -122,4 +121,4 @@ def test_a_model_is_named_without_its_place() -> None:
         "camel",
         {"topics": ["a"], "model": {"name": "local", "options": {"path": "/a/b/tiny"}}},
     )
-    assert asking.model_name(local.options.model) == "tiny"
+    assert chat_requests.model_name(local.options.model) == "tiny"

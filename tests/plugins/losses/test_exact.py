@@ -12,14 +12,14 @@ from transformers import LlamaConfig, LlamaForCausalLM
 import mftkit
 from loss_formulas import ALPHA, COUNT, GAMMA, NAMES, STEPS_PER_EPOCH, TASKS, formula
 from mftkit import plugins
-from mftkit.batches.batcher import Passes
+from mftkit.batches.batcher import Batcher
 from mftkit.batches.collate import collate
-from mftkit.batches.sampler import Step
+from mftkit.batches.sampler import GlobalBatch
 from mftkit.training.balancing import Balancing
-from mftkit.training.logprob_model import ScoringModel
-from mftkit.training.metrics import Meter
-from mftkit.training.objective import Objective, check_promises
-from mftkit.training.train_step import StepResult, StepRunner
+from mftkit.training.logprob_model import LogprobModel
+from mftkit.training.meter import Meter
+from mftkit.training.objective import Objective, check_loss
+from mftkit.training.train_step import StepResult, TrainStep
 from mftkit_registry import MftError
 from thread_processes import GradientRecorder, in_threads
 
@@ -132,7 +132,7 @@ def make_step(rows, num_tasks=COUNT):
     ends = np.cumsum([len(row) for row in rows])
     task = np.array([sample.task for sample in samples])
     counting = np.array([sample.counts[1:].sum() for sample in samples])
-    return Step(
+    return GlobalBatch(
         number=1,
         epoch=0,
         ends_epoch=True,
@@ -161,7 +161,7 @@ class Given(mftkit.Balancer):
 
 
 def scorer_of(model):
-    return ScoringModel(
+    return LogprobModel(
         model, plugins.build("model-adapter", "llama", {}), plugins.build("tuning", "full", {})
     )
 
@@ -179,8 +179,8 @@ def train(objective, rows, *, micro, processes=1, mode="pack", weights=WEIGHTS, 
         scorer = process.wrap(scorer_of(models[process.rank]))
         scorer.register_forward_pre_hook(lambda _module, batch: scored.append(len(batch[0].targets)))
         optimizer = GradientRecorder(scorer.parameters())
-        passes = Passes(process, micro, MAX_LENGTH, pad_id=0)
-        runner = StepRunner(
+        passes = Batcher(process, micro, MAX_LENGTH, pad_id=0)
+        runner = TrainStep(
             scorer,
             samples,
             collating,
@@ -376,6 +376,6 @@ def test_promises_are_kept(name):
     for num_tasks in (1, 4, 50):
         tasks = tuple(mftkit.TaskInfo(f"{i}") for i in range(num_tasks))
         kind = type(build(name))
-        check_promises(kind(kind.Options(), tasks), num_tasks)
+        check_loss(kind(kind.Options(), tasks), num_tasks)
     assert build(name).linear == (name in LINEAR)
     assert build(name).linear_in_logprobs == (name in ("token-balanced", "sample-balanced", "mixed"))

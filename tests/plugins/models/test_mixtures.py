@@ -9,7 +9,7 @@ from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.testing.adapter_training import samples
 from mftkit.testing.tiny import from_random
-from mftkit.training.logprob_model import ScoringModel
+from mftkit.training.logprob_model import LogprobModel
 
 CASES = [
     ("mixtral", "mixtral"),
@@ -108,7 +108,7 @@ def test_the_loss_and_its_gradient_are_the_same_with_recomputed_activations():
             model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
         model.train()
         model.zero_grad()
-        scorer = ScoringModel(model, adapter, plugins.build("tuning", "full", {}))
+        scorer = LogprobModel(model, adapter, plugins.build("tuning", "full", {}))
         _, extra = scorer(batch)
         extra.backward()
         results.append((float(extra.detach()), model.model.layers[0].mlp.gate.weight.grad.clone()))

@@ -14,7 +14,7 @@ from mftkit import plugins
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation
-from mftkit.training.logprob_model import ScoringModel
+from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.plan import size
 from small_runs import environment, small_spec
 
@@ -110,7 +110,7 @@ def test_fields_that_may_not_be_set_are_refused_by_name(tmp_path, field, value, 
 def test_a_trained_copy_of_the_head_is_the_head(model, adapter, tuning):
     lora = tuning(lora={"modules_to_save": ["lm_head"]})
     tuned = lora.apply(model.float(), adapter)
-    scorer = ScoringModel(tuned, adapter, lora)
+    scorer = LogprobModel(tuned, adapter, lora)
     logprobs, _ = scorer(batch(model))
     logprobs.sum().backward()
     gradients = {name: p.grad for name, p in trained(tuned).items()}
@@ -120,7 +120,7 @@ def test_a_trained_copy_of_the_head_is_the_head(model, adapter, tuning):
 @pytest.mark.parametrize("lora", [{}, {"use_dora": True}, {"modules_to_save": ["lm_head", "embed_tokens"]}])
 def test_a_bfloat16_base_trains_float32_adapters_under_autocast(model, adapter, tuning, lora):
     tuned = tuning(lora=lora).apply(model, adapter)
-    scorer = ScoringModel(tuned, adapter, tuning(), torch.bfloat16)
+    scorer = LogprobModel(tuned, adapter, tuning(), torch.bfloat16)
     logprobs, _ = scorer(batch(model))
     assert logprobs.dtype == torch.float32
     logprobs.sum().backward()
@@ -158,7 +158,7 @@ def test_a_quantised_base_counts_its_parameters_and_validates_on_the_cpu(model, 
     assert (state.quant_type, state.nested, layer.compute_dtype) == ("nf4", True, torch.float32)
     assert sum(map(size, quantised.parameters())) == sum(p.numel() for p in model.parameters())
     qlora = tuning("qlora")
-    scorer = ScoringModel(qlora.apply(quantised, adapter), adapter, qlora)
+    scorer = LogprobModel(qlora.apply(quantised, adapter), adapter, qlora)
     scorer.train()
     with evaluation(scorer), torch.no_grad():
         first, _ = scorer(batch(model))

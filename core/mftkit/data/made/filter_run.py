@@ -29,7 +29,7 @@ _SHOWN = 100
 UNTOLD = "no reason given"
 
 
-class Stage:
+class FilterRun:
     """Counts around a filter."""
 
     def __init__(

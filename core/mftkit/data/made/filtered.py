@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from mftkit.base.atomic_files import disk_errors, write_text
-from mftkit.data.made.filter_run import Stage
-from mftkit.data.made.storage import ELSEWHERE, cache_root, locked
+from mftkit.data.made.filter_run import FilterRun
+from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.files import FileSource
 from mftkit.data.rows.formats import BadRow, RowError, parse_row
 from mftkit.interfaces.component import TaskInfo
@@ -115,22 +115,24 @@ class _Pass:
                 rows = stage.apply(rows, changed)
             lines = [_line(row, stages[-1].name) for row in rows]
         text = "".join(lines)
-        write_text(directory / "rows.jsonl", text, ELSEWHERE)
+        write_text(directory / "rows.jsonl", text, CACHE_FULL_HINT)
         manifest = self.manifest(stages, filters, len(lines), len(text.encode()))
         write_text(
             directory / "manifest.json",
             json.dumps(manifest, indent=1, ensure_ascii=False, default=str),
-            ELSEWHERE,
+            CACHE_FULL_HINT,
         )
         self.tell(stages)
 
-    def stage(self, directory: Path, number: int, made: DataFilter) -> Stage:
+    def stage(self, directory: Path, number: int, made: DataFilter) -> FilterRun:
         name = self.task.filters[number].name
         work = directory / "work" / f"{number}-{name}"
-        with disk_errors(work, ELSEWHERE):
+        with disk_errors(work, CACHE_FULL_HINT):
             work.mkdir(parents=True, exist_ok=True)
         replies = directory.parent / "replies" / f"{_digest([self.task.name, name])}-{name}"
-        return Stage(name, made, self.spec.seed, self.task.name, (work, replies), self.state, self.reporter)
+        return FilterRun(
+            name, made, self.spec.seed, self.task.name, (work, replies), self.state, self.reporter
+        )
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of all sources that can be read; a bad one is told with the place where the user wrote it."""
@@ -150,7 +152,7 @@ class _Pass:
                 yield numbered.value
 
     def manifest(
-        self, stages: Sequence[Stage], filters: Sequence[DataFilter], kept: int, size: int
+        self, stages: Sequence[FilterRun], filters: Sequence[DataFilter], kept: int, size: int
     ) -> dict[str, Any]:
         told = [
             {**_identity(ref, made), **stage.found()}
@@ -167,7 +169,7 @@ class _Pass:
             "filters": told,
         }
 
-    def tell(self, stages: Sequence[Stage]) -> None:
+    def tell(self, stages: Sequence[FilterRun]) -> None:
         if self.skipped:
             told = f"{len(self.skipped)} bad rows skipped, {self.state.rows} kept"
             first = "; ".join(self.skipped[:_TOLD])

@@ -29,7 +29,7 @@ from mftkit.base.atomic_files import disk_errors, sync, temporary, write_text
 from mftkit.chat_client import open_chat
 from mftkit.chat_client.cache_key import rows_identity
 from mftkit.data.made.filtered import filtered, tasks_before_data
-from mftkit.data.made.storage import ELSEWHERE, cache_root, locked
+from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.files import FileSource
 from mftkit.data.rows.sources import task_sources
 from mftkit.interfaces.chat import BudgetSpent
@@ -155,7 +155,7 @@ class _Making:
             return False
 
     def make(self) -> None:
-        with disk_errors(self.directory, ELSEWHERE):
+        with disk_errors(self.directory, CACHE_FULL_HINT):
             self.work.mkdir(parents=True, exist_ok=True)
             self.directory.mkdir(exist_ok=True)
         state = GenerationProgress(self.task.name, self.name, self.generator.goal)
@@ -164,7 +164,9 @@ class _Making:
         if stopped is not None and not state.rows:
             raise MftError(f"task {self.task.name}: {self.name} made no row: {stopped}")
         write_text(
-            self.directory / "manifest.json", json.dumps(self.manifest(state, stopped), indent=1), ELSEWHERE
+            self.directory / "manifest.json",
+            json.dumps(self.manifest(state, stopped), indent=1),
+            CACHE_FULL_HINT,
         )
         self.tell(state, stopped)
 
@@ -187,7 +189,7 @@ class _Making:
     ) -> BudgetSpent | None:
         """Write rows as they come; the end of a budget ends them, and is returned."""
         partial, stopped = temporary(self.rows), None
-        with disk_errors(self.rows, ELSEWHERE):
+        with disk_errors(self.rows, CACHE_FULL_HINT):
             with partial.open("w", encoding="utf-8") as file:
                 try:
                     for row in rows:

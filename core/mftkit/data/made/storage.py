@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from mftkit.reporting.reporter import Reporter
 
-ELSEWHERE = "free space, or set data.cache or MFT_CACHE to another directory"
+CACHE_FULL_HINT = "free space, or set data.cache or MFT_CACHE to another directory"
 """The way out where the cache cannot be written."""
 
 
@@ -30,7 +30,7 @@ def cache_root(configured: str | os.PathLike[str] | None) -> Path:
 @contextmanager
 def locked(target: Path, reporter: Reporter) -> Iterator[None]:
     """Hold the right to make ``target``; the system takes it back from a process that dies."""
-    with disk_errors(target, ELSEWHERE):
+    with disk_errors(target, CACHE_FULL_HINT):
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{target}.lock")
         try:

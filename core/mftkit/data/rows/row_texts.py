@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from mftkit.data.rows.formats import CONVERSATIONS, PAIRS, BadRow, Conversation, Text, parse_row
 
 
-class Said(NamedTuple):
+class RowTexts(NamedTuple):
     """A row's texts."""
 
     asked: tuple[str, ...]
@@ -31,12 +31,12 @@ def content_of(row: dict[str, Any]) -> Conversation | Text:
         return parse_row(row, "text")
 
 
-def said(row: dict[str, Any]) -> Said:
+def said(row: dict[str, Any]) -> RowTexts:
     """A row's texts. Raises BadRow for what is no row."""
     content = content_of(row)
     if isinstance(content, Text):
-        return Said((), (content.content,))
-    return Said(
+        return RowTexts((), (content.content,))
+    return RowTexts(
         tuple(turn.content for turn in content.turns if turn.role != "assistant"),
         tuple(turn.content for turn in content.turns if turn.role == "assistant"),
     )

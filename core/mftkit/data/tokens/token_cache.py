@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit.base.atomic_files import new_directory
-from mftkit.data.made.storage import ELSEWHERE, cache_root, locked
+from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.formats import BadRow, Conversation, Text
 from mftkit.data.rows.reading import Findings, read_rows
 from mftkit.data.text.chat_format import chat_format
@@ -43,7 +43,7 @@ class Task(NamedTuple):
     """Whether rows may name their group, which then decides the split."""
 
 
-class Tokeniser:
+class TokenCache:
     """Makes and reads the tables of a run."""
 
     def __init__(self, spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
@@ -64,7 +64,7 @@ class Tokeniser:
                 directory, lambda _told_above: None
             ):  # another process has made it meanwhile
                 return table, fingerprint, True
-            with new_directory(directory, ELSEWHERE) as part:
+            with new_directory(directory, CACHE_FULL_HINT) as part:
                 self._write(task, digests, TableWriter(part))
         return Table(directory), fingerprint, False
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory
 from mftkit.data.made.generated import task_rows
-from mftkit.data.made.storage import ELSEWHERE, cache_root, locked
+from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.formats import Conversation
 from mftkit.data.rows.reading import Findings, read_rows
 from mftkit_registry.errors import MftError
@@ -79,7 +79,7 @@ def tokenizer_of_tasks(spec: Spec, vocab_size: int, reporter: Reporter) -> PreTr
         if kept is not None:
             return kept
         trained = train_bpe(iter_texts(spec, reporter), vocab_size)
-        with new_directory(directory, ELSEWHERE) as part:
+        with new_directory(directory, CACHE_FULL_HINT) as part:
             trained.backend_tokenizer.save(str(part / _FILE))
     return _wrapped(tokenizer_file=str(directory / _FILE))
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from mftkit.base.reasons import reason
-from mftkit.batches.batcher import Passes
+from mftkit.batches.batcher import Batcher
 from mftkit.batches.collate import collate
 from mftkit.interfaces.balancer import Balancer
 from mftkit.interfaces.gradients import GradientCombiner
@@ -18,10 +18,10 @@ from mftkit.tools.affinity.intervals import Affinity, summarise
 from mftkit.tools.affinity.parameters import LAST, choose
 from mftkit.tools.affinity.sampling import Halves, step_of
 from mftkit.training.balancing import Balancing
-from mftkit.training.gradients import TaskGradients
-from mftkit.training.metrics import Meter
+from mftkit.training.gradients import PerTaskGradients
+from mftkit.training.meter import Meter
 from mftkit.training.setup import assemble, draft
-from mftkit.training.train_step import StepRunner
+from mftkit.training.train_step import TrainStep
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -106,21 +106,21 @@ def _take(assembly: Assembly, cosines: Cosines, halves: Halves, batches: int, re
     parts, count = assembly, len(assembly.corpus.tasks)
     spec, train = parts.spec, parts.corpus.train
     trained = [p for p in parts.scorer.parameters() if p.requires_grad]
-    runner = StepRunner(
+    runner = TrainStep(
         parts.scorer,
         train,
         Alone(None),
         parts.objective,
         Balancing(Even(None, parts.corpus.tasks), count, _no_validation),
         torch.optim.SGD(trained, lr=0.0, fused=True),  # fused: the kind that leaves steps out
-        Passes(
+        Batcher(
             parts.processes,
             spec.training.micro_batch_size,
             spec.max_length,
             int(parts.tokenizer.pad_token_id or 0),
         ),
         None,
-        TaskGradients(parts.scorer, parts.processes, train.task, count, cosines),
+        PerTaskGradients(parts.scorer, parts.processes, train.task, count, cosines),
     )
     meter = Meter(count, parts.device, parts.objective.dtype)
     with evaluation(parts.scorer), reporter.progress("batches", batches) as advance:

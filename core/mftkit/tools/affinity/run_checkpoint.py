@@ -13,7 +13,7 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mftkit.runs.base_place import BasePlace
+    from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
 
 SAME = ("model", "tuning")
@@ -26,7 +26,7 @@ class RunState:
 
     path: Path
     checkpoint: Checkpoint
-    place: BasePlace
+    place: BaseCheckpoint
 
 
 def state_of_run(spec: Spec, run: Path, step: int | None) -> RunState:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mftkit.batches.sampler import Step
+from mftkit.batches.sampler import GlobalBatch
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -59,11 +59,11 @@ def _batches(members: Ints, size: int, count: int, drawn: np.random.Generator) -
     return np.concatenate(every)[:count]
 
 
-def step_of(number: int, members: Ints, samples: Samples, tasks: int) -> Step:
+def step_of(number: int, members: Ints, samples: Samples, tasks: int) -> GlobalBatch:
     """A step over these samples, one a row, that trains each task in forward passes of its own."""
     order = members[np.argsort(-samples.lengths[members], kind="stable")]
     task = samples.task[order]
-    return Step(
+    return GlobalBatch(
         number=number,
         epoch=0,
         ends_epoch=False,

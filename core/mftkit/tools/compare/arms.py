@@ -69,7 +69,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class Asked:
+class CompareOptions:
     """What the user wants compared."""
 
     baselines: tuple[Baseline, ...] = tuple(Baseline)
@@ -80,7 +80,7 @@ class Asked:
     budget: Budget = Budget.EPOCHS
 
 
-def make_arms(base: Spec, asked: Asked) -> list[Arm]:
+def make_arms(base: Spec, asked: CompareOptions) -> list[Arm]:
     """The arms, baselines first; one that is another's twin is left out.
 
     A balancer is tried with the spec's loss, a loss with the spec's balancer. Without either the spec is
@@ -153,7 +153,7 @@ def _reference(kind: Kind, given: dict[str, Any], own: dict[str, Any]) -> tuple[
     return {"name": name, "options": options}, f"{name} ({told})", f"{name}-{digest}"
 
 
-def _baseline(which: Baseline, base: Spec, asked: Asked) -> Arm:
+def _baseline(which: Baseline, base: Spec, asked: CompareOptions) -> Arm:
     balancer = {"name": _neutral()}
     if which is Baseline.SINGLE:
         return Arm(which.value, f"{which}-{asked.budget}", which.value, base.loss.model_dump(), balancer)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mftkit.base.atomic_files import write_json
 from mftkit.reporting.reporter import Reporter
-from mftkit.tools.compare.arms import Asked, make_arms
+from mftkit.tools.compare.arms import CompareOptions, make_arms
 from mftkit.tools.compare.directory import ComparisonDirectory
 from mftkit.tools.compare.outcomes import document
 from mftkit.tools.compare.planning import plan_runs
@@ -38,7 +38,7 @@ class Compared:
 
 def compare(
     base: Spec,
-    asked: Asked,
+    asked: CompareOptions,
     *,
     seeds: int = 1,
     output: Path | None = None,

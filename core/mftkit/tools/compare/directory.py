@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from mftkit.spec import Spec
 
-OURS = ("spec.json", "state.json", "compare.json", "compare.html", "tokenizer", "runs")
+RUN_FILES = ("spec.json", "state.json", "compare.json", "compare.html", "tokenizer", "runs")
 """All that a comparison writes; ``--fresh`` removes these and nothing else."""
-WAY_OUT = "use --fresh to start over, or another --output"
+HINT = "use --fresh to start over, or another --output"
 
 
 class ComparisonDirectory:
@@ -67,13 +67,13 @@ class ComparisonDirectory:
             more = ", ..." if len(differing) > 6 else ""
             raise MftError(
                 f"--output: {self.path} holds the comparison of another spec (differs in "
-                f"{', '.join(differing[:6])}{more}); {WAY_OUT}."
+                f"{', '.join(differing[:6])}{more}); {HINT}."
             )
 
     def begin(self, base: Spec, *, fresh: bool) -> None:
         """Make the directory this spec's."""
         if fresh:
-            for name in OURS:
+            for name in RUN_FILES:
                 entry = self.path / name
                 if entry.is_dir() and not entry.is_symlink():
                     shutil.rmtree(entry)
@@ -86,7 +86,7 @@ class ComparisonDirectory:
         """Remember the data; raises MftError where arms that are there were trained on other data."""
         if self._state["data"] not in (None, fingerprint):
             raise MftError(
-                f"--output: the data has changed since {self.path} was started; restore it, or {WAY_OUT}."
+                f"--output: the data has changed since {self.path} was started; restore it, or {HINT}."
             )
         self._state["data"] = fingerprint
         self._keep()
@@ -113,7 +113,7 @@ class ComparisonDirectory:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise MftError(f"--output: {self.path / name} is damaged ({error}); {WAY_OUT}.") from error
+            raise MftError(f"--output: {self.path / name} is damaged ({error}); {HINT}.") from error
         return value if isinstance(value, dict) else {}
 
 

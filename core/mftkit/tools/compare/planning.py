@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mftkit.spec import Spec
-    from mftkit.tools.compare.arms import Arm, Asked
+    from mftkit.tools.compare.arms import Arm, CompareOptions
     from mftkit.tools.compare.directory import ComparisonDirectory
     from mftkit.training.setup import Draft
 
@@ -53,7 +53,7 @@ class Comparison:
     """What is compared, and all runs in their order: every arm of a seed before the next seed."""
 
     base: Spec
-    asked: Asked
+    asked: CompareOptions
     arms: list[Arm]
     seeds: list[int]
     runs: list[PlannedRun]
@@ -81,7 +81,7 @@ def shared_tokenizer(base: Spec, directory: ComparisonDirectory, reporter: Repor
 
 def plan_runs(
     base: Spec,
-    asked: Asked,
+    asked: CompareOptions,
     arms: list[Arm],
     seeds: list[int],
     directory: ComparisonDirectory,

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from mftkit.base.formatting import one_line, place
 from mftkit.display.plan import INDENT
-from mftkit.display.tables import Figures
+from mftkit.display.tables import NumericTable
 from mftkit.tools.compare.rows import budget_told, rows, start_told
 
 if TYPE_CHECKING:
@@ -38,7 +38,9 @@ def comparison_view(document: dict[str, Any], path: Path) -> RenderableType:
     return Group(
         Text(one_line(title), style="bold", overflow="fold"),
         Text(),
-        Padding(Figures(["task", *labels], [_cells(row) for row in rows(document)]), INDENT, expand=False),
+        Padding(
+            NumericTable(["task", *labels], [_cells(row) for row in rows(document)]), INDENT, expand=False
+        ),
         Text(),
         *(Text(one_line(line), overflow="fold") for line in told if line),
     )

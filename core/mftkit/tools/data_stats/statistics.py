@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.data.rows.files import Source
-    from mftkit.data.rows.row_texts import Said
+    from mftkit.data.rows.row_texts import RowTexts
     from mftkit.similarity.contamination import Contamination
     from mftkit.similarity.near import NearIndex
 
 SAMPLES = 3
 
 
-class Placed(NamedTuple):
+class LocatedRow(NamedTuple):
     """A row and where it stands."""
 
     source: str
     line: int
     row: dict[str, Any]
-    said: Said
+    said: RowTexts
 
     @property
     def place(self) -> str:
@@ -44,7 +44,9 @@ def data_sources(paths: Sequence[Path], warn: Callable[[str], None]) -> tuple[So
     return expand(paths, "PATH", warn)
 
 
-def placed_rows(sources: Iterable[Source], bad: Callable[[RowError], None] | None = None) -> Iterator[Placed]:
+def iter_located_rows(
+    sources: Iterable[Source], bad: Callable[[RowError], None] | None = None
+) -> Iterator[LocatedRow]:
     """Every row that can be read, as a chat or as a text; a bad one goes to ``bad``, or is raised as RowError."""
     for source in sources:
         for numbered in source.rows():
@@ -60,7 +62,7 @@ def placed_rows(sources: Iterable[Source], bad: Callable[[RowError], None] | Non
                     raise error from None
                 bad(error)
                 continue
-            yield Placed(source.name, numbered.line, numbered.value, texts)
+            yield LocatedRow(source.name, numbered.line, numbered.value, texts)
 
 
 def format_name(row: dict[str, Any]) -> str:
@@ -75,10 +77,10 @@ def format_name(row: dict[str, Any]) -> str:
     return next(("/".join(pair) for pair in PAIRS if pair[0] in row and pair[1] in row), "text")
 
 
-def sampled(rows: Iterable[Placed], number: int, seed: int) -> list[Placed]:
+def sampled(rows: Iterable[LocatedRow], number: int, seed: int) -> list[LocatedRow]:
     """So many rows, each as likely as any other, in the order in which they stand; in one pass."""
     drawn = random.Random(seed)
-    kept: list[tuple[int, Placed]] = []
+    kept: list[tuple[int, LocatedRow]] = []
     for index, row in enumerate(rows):
         if len(kept) < number:
             kept.append((index, row))
@@ -111,7 +113,7 @@ class Statistics:
     _seen: dict[bytes, str] = field(default_factory=dict)
     _places: list[str] = field(default_factory=list)
 
-    def add(self, placed: Placed) -> None:
+    def add(self, placed: LocatedRow) -> None:
         """Count a row."""
         row = placed.row
         self.files[placed.source] += 1
@@ -130,7 +132,7 @@ class Statistics:
         if self.tokens_of is not None:
             self.lengths.setdefault(f"{what} tokens", []).append(sum(map(self.tokens_of, texts)))
 
-    def _compare(self, placed: Placed) -> None:
+    def _compare(self, placed: LocatedRow) -> None:
         if self.contamination is not None and (found := self.contamination.repeats(placed.said)):
             self.repeats.append(f"{placed.place} {found.how}: {found.reference}, {found.detail}")
         text = "\n".join(placed.said.all)

@@ -10,7 +10,7 @@ from rich.text import Text
 from mftkit.base.formatting import one_line, whole
 from mftkit.data.rows.formats import Conversation
 from mftkit.data.rows.row_texts import content_of
-from mftkit.display.tables import Figures, facts
+from mftkit.display.tables import NumericTable, facts
 from mftkit.tools.data_stats.statistics import format_name
 
 if TYPE_CHECKING:
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from mftkit.tools.data_stats.statistics import Placed
+    from mftkit.tools.data_stats.statistics import LocatedRow
 
 STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "text": "green"}
 
 
-def rows_view(rows: Sequence[Placed]) -> RenderableType:
+def rows_view(rows: Sequence[LocatedRow]) -> RenderableType:
     """Rows one below the other, turn by turn."""
     return Group(*(part for row in rows for part in _row(row)))
 
 
-def _row(placed: Placed) -> list[RenderableType]:
+def _row(placed: LocatedRow) -> list[RenderableType]:
     row = placed.row
     told = [placed.place, format_name(row)]
     told += [
@@ -76,7 +76,7 @@ def statistics_view(told: dict[str, Any]) -> RenderableType:
     headers = ["length", "mean", "least", "median", "95 %", "most", "total"]
     keys = ("mean", "least", "median", "of_95_percent", "most", "total")
     table = [[what, *(whole(numbers[key]) for key in keys)] for what, numbers in told["lengths"].items()]
-    return Group(facts(pairs), Text(), Figures(headers, table)) if table else facts(pairs)
+    return Group(facts(pairs), Text(), NumericTable(headers, table)) if table else facts(pairs)
 
 
 def _counts(counts: dict[str, int]) -> str:

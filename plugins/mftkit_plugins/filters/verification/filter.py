@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 import mftkit
 from mftkit.similarity.code import parsed
-from mftkit_plugins.filters.verification import asking
+from mftkit_plugins.filters.verification import prompts
 from mftkit_plugins.filters.verification.cases import Case, case_of
 from mftkit_plugins.filters.verification.stubs import functions
 from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, tried
@@ -20,7 +20,7 @@ from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, tried
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from mftkit_plugins.filters.verification.asking import Answer
+    from mftkit_plugins.filters.verification.prompts import Answer
 
 _TOGETHER = 32
 """Rows that are asked for and executed at a time."""
@@ -116,10 +116,10 @@ class _Work:
     def complete(self, cases: Sequence[Case]) -> None:
         """Ask for what is missing: tests, or a solution and tests."""
         if self.options.solution == "model":
-            self.ask(cases, lambda case: asking.BOTH.format(question=case.question), asking.read_both)
+            self.ask(cases, lambda case: prompts.BOTH.format(question=case.question), prompts.read_both)
         else:
             lacking = [case for case in cases if case.tests is None]
-            self.ask(lacking, _tests_prompt, asking.read_tests)
+            self.ask(lacking, _tests_prompt, prompts.read_tests)
         for case in cases:
             if case.verdict.reason is None and parsed(case.solution) is None:
                 case.drop(NO_CODE)
@@ -159,8 +159,8 @@ class _Work:
     def mend(self, cases: Sequence[Case]) -> None:
         """Have what fails mended once: the solution alone where the tests are the row's."""
         for given, template, read in (
-            (True, asking.MEND_SOLUTION, asking.read_solution),
-            (False, asking.MEND_BOTH, asking.read_both),
+            (True, prompts.MEND_SOLUTION, prompts.read_solution),
+            (False, prompts.MEND_BOTH, prompts.read_both),
         ):
             some = [case for case in cases if case.given is given]
             before = [case.verdict for case in some]
@@ -187,7 +187,7 @@ def _until_spent(
 
 def _tests_prompt(case: Case) -> str:
     names = ", ".join(functions(case.solution)) or "what the task names"
-    return asking.TESTS.format(question=case.question, names=names)
+    return prompts.TESTS.format(question=case.question, names=names)
 
 
 def _mend_prompt(template: str, case: Case) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 import mftkit
-from mftkit_plugins.generators import asking
+from mftkit_plugins.generators import chat_requests
 from mftkit_plugins.generators.camel import prompts
 from mftkit_plugins.generators.camel.session import Session
 
@@ -105,7 +105,7 @@ class Camel(mftkit.DataGenerator):
             if options.student_model not in (None, options.model):
                 student = stack.enter_context(context.chat(options.student_model))
             made = _Sessions(options, context, student, teacher).rows()
-            yield from asking.numbered(islice(made, options.samples), NAME, context.task)
+            yield from chat_requests.numbered(islice(made, options.samples), NAME, context.task)
 
 
 class _Sessions:
@@ -119,16 +119,16 @@ class _Sessions:
         self.options = options
         self.seed = context.seed
         self.report = context.report
-        asked = partial(asking.Asking, report=context.report, tries=options.tries)
+        asked = partial(chat_requests.Asking, report=context.report, tries=options.tries)
         self.subtopics = asked(teacher, stage="subtopics", parse=_names)
         self.questions = asked(student, stage="questions", parse=str.strip)
         self.answers = asked(teacher, stage="answers", parse=str.strip)
-        self.model = asking.model_name(options.model)
+        self.model = chat_requests.model_name(options.model)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of all sessions, those side by side one after the other."""
         sessions = iter([self.session(number, topic) for number, topic in enumerate(self.topics(), 1)])
-        barren, rows = asking.Barren(), 0
+        barren, rows = chat_requests.GiveUp(), 0
         for number in count(1):
             together = list(islice(sessions, self.sessions_wanted(rows)))
             if not together:
@@ -215,11 +215,11 @@ class _Sessions:
             yield {**shared, "messages": session.messages()}
             return
         for question, answer in session.exchanges:
-            yield {**shared, "messages": asking.dialogue(question, answer)}
+            yield {**shared, "messages": chat_requests.dialogue(question, answer)}
 
 
 def _names(text: str) -> list[str]:
-    names = [item.strip() for item in asking.json_list(text) if isinstance(item, str) and item.strip()]
+    names = [item.strip() for item in chat_requests.json_list(text) if isinstance(item, str) and item.strip()]
     if not names:
-        raise asking.BadReply("not the format")
+        raise chat_requests.BadReply("not the format")
     return list(dict.fromkeys(names))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import mftkit
-from mftkit_plugins.generators import asking
+from mftkit_plugins.generators import chat_requests
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Session:
     question: str = ""
     """Asked, and not answered yet."""
     over: bool = False
-    _asked: asking.Unseen = field(default_factory=asking.Unseen)
+    _asked: chat_requests.Deduplicator = field(default_factory=chat_requests.Deduplicator)
 
     def to_student(self) -> mftkit.ChatRequest:
         """Asks the student for the next question: it answers the teacher."""
@@ -41,7 +41,7 @@ class Session:
 
     def messages(self) -> list[dict[str, str]]:
         """All exchanges, as a row has them."""
-        return [turn for exchange in self.exchanges for turn in asking.dialogue(*exchange)]
+        return [turn for exchange in self.exchanges for turn in chat_requests.dialogue(*exchange)]
 
     def asks(self, question: str | None, done: str) -> str | None:
         """The student's turn, None where none came; why the session ends with it, if it does."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, field_validator
 
 import mftkit
-from mftkit_plugins.generators import asking
+from mftkit_plugins.generators import chat_requests
 from mftkit_plugins.generators.code_exercises import prompts
 from mftkit_plugins.generators.code_exercises.topics import Topics, read_topics
 
@@ -79,7 +79,7 @@ class CodeExercises(mftkit.DataGenerator):
 
     def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)
-        self.version = f"1, {asking.state(self.options.topics)}"
+        self.version = f"1, {chat_requests.state(self.options.topics)}"
 
     @property
     def goal(self) -> int:
@@ -101,7 +101,7 @@ class CodeExercises(mftkit.DataGenerator):
         """Rows ``{"id", "data_name", "generator", "topic", "model", "round", "group", "messages"}``."""
         with context.chat(self.options.model) as chat:
             made = _Rounds(self.options, context, chat).rows()
-            yield from asking.numbered(made, NAME, context.task)
+            yield from chat_requests.numbered(made, NAME, context.task)
 
 
 class _Rounds:
@@ -112,13 +112,13 @@ class _Rounds:
         self.report = context.report
         self.seed = context.seed
         self.topics: Topics = read_topics(options.topics)
-        self.unseen = asking.Unseen()
-        self.asking = partial(asking.Asking, chat, context.report, tries=options.tries)
-        self.model = asking.model_name(options.model)
+        self.unseen = chat_requests.Deduplicator()
+        self.asking = partial(chat_requests.Asking, chat, context.report, tries=options.tries)
+        self.model = chat_requests.model_name(options.model)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """As many rows as are wanted, unless nothing more comes of the model."""
-        drawn, barren, left = self.drawn(), asking.Barren(), self.options.samples
+        drawn, barren, left = self.drawn(), chat_requests.GiveUp(), self.options.samples
         for number in count(1):
             made = 0
             prompts = min(self.options.round, -(-left // self.options.exercises))  # no more than are wanted
@@ -147,7 +147,7 @@ class _Rounds:
             )
             for index, exercise in enumerate(exercises)
         ]
-        solutions = self.asking(stage="solutions", parse=asking.code_block).all(requests)
+        solutions = self.asking(stage="solutions", parse=chat_requests.code_block).all(requests)
         for exercise, solution in zip(exercises, solutions, strict=True):
             if solution is not None:
                 yield self.row(number, exercise, solution)
@@ -190,7 +190,7 @@ class _Rounds:
             "model": self.model,
             "round": number,
             "group": f"{NAME} {number} {exercise.prompt}",
-            "messages": asking.dialogue(
+            "messages": chat_requests.dialogue(
                 exercise.text, f"{fence}{self.topics.language.lower()}\n{solution}\n{fence}"
             ),
         }
@@ -198,9 +198,9 @@ class _Rounds:
 
 def _statements(text: str) -> list[str]:
     def read(item: Any) -> str:
-        [exercise] = asking.texts_of(item, "exercise")
+        [exercise] = chat_requests.texts_of(item, "exercise")
         if not exercise:
-            raise asking.BadReply("not the format")
+            raise chat_requests.BadReply("not the format")
         return exercise
 
-    return asking.good_items(asking.json_list(text), read)
+    return chat_requests.good_items(chat_requests.json_list(text), read)

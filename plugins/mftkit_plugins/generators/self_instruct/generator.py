@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 import mftkit
-from mftkit_plugins.generators import asking
+from mftkit_plugins.generators import chat_requests
 from mftkit_plugins.generators.self_instruct import prompts
 from mftkit_plugins.generators.self_instruct.seeds import Seed, read_seeds
 from mftkit_plugins.generators.self_instruct.similarity import Pool
@@ -81,7 +81,7 @@ class SelfInstruct(mftkit.DataGenerator):
 
     def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)
-        self.version = f"1, {asking.state(self.options.seeds)}"
+        self.version = f"1, {chat_requests.state(self.options.seeds)}"
 
     @property
     def goal(self) -> int:
@@ -102,7 +102,7 @@ class SelfInstruct(mftkit.DataGenerator):
         seeds = read_seeds(self.options.seeds)
         with context.chat(self.options.model) as chat:
             made = _Rounds(self.options, seeds, context, chat).rows()
-            yield from asking.numbered(made, NAME, context.task)
+            yield from chat_requests.numbered(made, NAME, context.task)
 
 
 class _Rounds:
@@ -117,8 +117,8 @@ class _Rounds:
         self.seeds = seeds
         self.seed = context.seed
         self.report = context.report
-        self.asking = partial(asking.Asking, chat, context.report, tries=options.tries)
-        self.model = asking.model_name(options.model)
+        self.asking = partial(chat_requests.Asking, chat, context.report, tries=options.tries)
+        self.model = chat_requests.model_name(options.model)
         self.made: list[str] = []
         self.pool = Pool()
         for seed in seeds:
@@ -128,7 +128,7 @@ class _Rounds:
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """As many rows as are wanted, unless nothing more comes of the model."""
-        barren, left = asking.Barren(), self.options.samples
+        barren, left = chat_requests.GiveUp(), self.options.samples
         for number in count(1):
             made = 0
             for row in islice(self.round(number, left), left):
@@ -228,7 +228,7 @@ class _Rounds:
             "model": self.model,
             "round": number,
             "group": text,
-            "messages": asking.dialogue(f"{text}\n\n{given}" if given else text, output),
+            "messages": chat_requests.dialogue(f"{text}\n\n{given}" if given else text, output),
         }
 
 
@@ -236,33 +236,33 @@ def _listed(text: str) -> list[str]:
     """The tasks of a numbered list, the first of which may stand without its number."""
     found = NUMBERED.findall(text)
     if not found:
-        raise asking.BadReply("not the format")
+        raise chat_requests.BadReply("not the format")
     return found
 
 
 def _yes_or_no(text: str) -> bool:
     word = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)
     if word is None:
-        raise asking.BadReply("not the format")
+        raise chat_requests.BadReply("not the format")
     return word[1].lower() == "yes"
 
 
 def _instances(text: str) -> list[tuple[str, str]]:
     """Inputs with their outputs; an input that has two outputs is left out, as one of them is wrong."""
-    found = dict.fromkeys(asking.good_items(asking.json_list(text), _instance))
+    found = dict.fromkeys(chat_requests.good_items(chat_requests.json_list(text), _instance))
     outputs: dict[str, int] = {}
     for given, _output in found:
         outputs[given] = outputs.get(given, 0) + 1
     kept = [(given, output) for given, output in found if outputs[given] == 1]
     if not kept:
-        raise asking.BadReply("contradictory")
+        raise chat_requests.BadReply("contradictory")
     return kept
 
 
 def _instance(item: object) -> tuple[str, str]:
     if isinstance(item, dict):
         item = {"input": "", **item}
-    given, output = asking.texts_of(item, "input", "output")
+    given, output = chat_requests.texts_of(item, "input", "output")
     if not output or given == output:
-        raise asking.BadReply("not the format")
+        raise chat_requests.BadReply("not the format")
     return given, output

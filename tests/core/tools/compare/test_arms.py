@@ -11,7 +11,14 @@ from scipy.stats import rankdata
 import mftkit
 from mftkit.plugins import installed
 from mftkit.reporting.reporter import Reporter
-from mftkit.tools.compare.arms import Asked, Baseline, Budget, make_arms, parse_baselines, parse_references
+from mftkit.tools.compare.arms import (
+    Baseline,
+    Budget,
+    CompareOptions,
+    make_arms,
+    parse_baselines,
+    parse_references,
+)
 from mftkit.tools.compare.directory import ComparisonDirectory
 from mftkit.tools.compare.outcomes import mean_ranks
 from mftkit.tools.compare.planning import plan_runs
@@ -43,8 +50,8 @@ def base(project: Path, **changes: Any) -> Any:
     return mftkit.load_spec(small_spec(**changes), directory=project)
 
 
-def asked(**wish: Any) -> Asked:
-    return Asked(
+def asked(**wish: Any) -> CompareOptions:
+    return CompareOptions(
         **{
             key: tuple({"name": name} for name in value) if key in ("balancers", "losses") else value
             for key, value in wish.items()
@@ -82,7 +89,7 @@ def test_a_bare_name_stands_for_the_specs_own_options(project: Path) -> None:
     given = parse_references(
         ["sample-focal", '{"name": "sample-focal", "options": {"gamma": 1.0}}'], "--losses"
     )
-    arms = make_arms(spec, Asked(baselines=(), losses=given))
+    arms = make_arms(spec, CompareOptions(baselines=(), losses=given))
     assert [arm.loss["options"]["gamma"] for arm in arms] == [3.0, 1.0]
     assert [arm.label for arm in arms] == ["sample-focal", "sample-focal (gamma=1.0)"]
     assert len({arm.key for arm in arms}) == 2

@@ -9,7 +9,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mftkit.batches.sampler import Step
+    from mftkit.batches.sampler import GlobalBatch
     from mftkit.interfaces.tokenization import Batch
 
 
@@ -37,7 +37,7 @@ class Meter:
         self.positions += batch.input_ids.numel()
         self.real_tokens += batch.real_tokens
 
-    def add_step(self, step: Step, objective: Tensor) -> None:
+    def add_step(self, step: GlobalBatch, objective: Tensor) -> None:
         """One optimizer step of the global batch."""
         self.objective += objective.detach()
         self.tokens += torch.from_numpy(step.tokens)

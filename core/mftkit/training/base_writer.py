@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory
 from mftkit.models import check_head, check_vocabulary, choose_pad, read_config
-from mftkit.models.generation_config import mend_generation
+from mftkit.models.generation_config import fix_generation_config
 from mftkit.runs.checkpoint import fingerprint
 from mftkit_registry import MftWarning
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.model import LoadRequest, ModelAdapter
     from mftkit.processes import Processes
-    from mftkit.runs.base_place import BasePlace
+    from mftkit.runs.base_checkpoint import BaseCheckpoint
 
 
 def own_base(
-    place: BasePlace,
+    place: BaseCheckpoint,
     request: LoadRequest,
     adapter: ModelAdapter,
     tokenizer: PreTrainedTokenizerBase,
@@ -46,7 +46,7 @@ def own_base(
         check_vocabulary(tokenizer, model)
         check_head(adapter, model)
         told = choose_pad(tokenizer, model, learned, known=adapter.pad_tokens)
-        if contradiction := mend_generation(model):
+        if contradiction := fix_generation_config(model):
             warnings.warn(contradiction, MftWarning, stacklevel=2)
         with new_directory(place.staged) as partial:
             model.save_pretrained(partial)

@@ -148,7 +148,7 @@ def model_name(ref: mftkit.ChatModelRef) -> str:
     return str(options.get("model") or Path(str(options.get("path") or ref.name)).name)
 
 
-class Barren:
+class GiveUp:
     """Ends a generator whose rounds give nothing: a model that never answers in the format costs no more."""
 
     MOST = 3
@@ -174,7 +174,7 @@ def dialogue(prompt: str, answer: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
 
 
-class Unseen:
+class Deduplicator:
     """Tells what was there before, but for spaces and capitals."""
 
     def __init__(self) -> None:

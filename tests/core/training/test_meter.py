@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from mftkit.runs.metrics_file import MetricsFile
-from mftkit.training.metrics import Meter
+from mftkit.training.meter import Meter
 
 
 def test_lines_past_a_step_and_ends_are_cut(tmp_path):

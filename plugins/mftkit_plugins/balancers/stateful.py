@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Remembering(mftkit.Balancer):
+class StatefulBalancer(mftkit.Balancer):
     """Keeps all that it learns in ``memory``: real tensors by name, where the losses are.
 
     Nothing is read back from the device, so no step waits for it.

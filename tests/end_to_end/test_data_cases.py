@@ -12,8 +12,8 @@ import pytest
 
 import mftkit
 from data_path import Listener, chat_row, tokenizer, write_lines
-from mftkit import plugins
 from mftkit.cli import main
+from mftkit.plugins import installed
 from small_runs import mft, small_spec
 
 if TYPE_CHECKING:
@@ -172,9 +172,9 @@ GENERATOR = """
 @pytest.fixture
 def numbers(install: Install) -> Iterator[Any]:
     install("numbers-dist", {"numbers": "numbers_plugin"}, {"numbers_plugin": GENERATOR})
-    plugins.registry.cache_clear()
-    yield plugins.registry().get("data-generator", "numbers").resolve()
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
+    yield installed.registry().get("data-generator", "numbers").resolve()
+    installed.registry.cache_clear()
 
 
 def test_a_generators_rows_are_kept_by_its_options(write_spec: Any, numbers: Any) -> None:

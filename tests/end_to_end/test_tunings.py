@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import mftkit
-from mftkit import plugins
+from mftkit.plugins import installed
 from mftkit.tools.merge import merge
 from small_runs import comparable, environment, metrics, rows, small_spec, write_rows
 
@@ -235,12 +235,12 @@ class Norms(mftkit.Tuning):
 
 def test_a_strangers_tuning_trains(project, install):
     install("mft-norms", {"norms": "mft_norms"}, {"mft_norms": STRANGER})
-    plugins.registry.cache_clear()
+    installed.registry.cache_clear()
     try:
         spec = small_spec(tuning={"method": "norms", "which": "input_layernorm"}, training={"max_steps": 4})
         run, _ = start(project, spec)
     finally:
-        plugins.registry.cache_clear()
+        installed.registry.cache_clear()
     losses = [line["loss"] for line in metrics(run) if line["event"] == "valid"]
     assert losses[-1] < losses[0]
     assert set(load_file(run / "checkpoints" / "step-00000004" / "model.safetensors")) == {

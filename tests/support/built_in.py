@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mftkit import plugins
+from mftkit.plugins import installed
 from mftkit.testing import Conformance
 from mftkit.testing.running import suite_for
 
@@ -12,9 +12,9 @@ from mftkit.testing.running import suite_for
 def suites(kind: str, **settings: dict[str, Any]) -> dict[str, type[Conformance]]:
     """Classes for pytest to collect, one a component; ``settings`` by its name with _ for -."""
     found = {}
-    for row in plugins.registry().plugins:
+    for row in installed.registry().plugins:
         if row.kind == kind and row.distribution == "mftkit":
-            component = plugins.component_class(plugins.registry().get(kind, row.name))
+            component = installed.component_class(installed.registry().get(kind, row.name))
             key = row.name.replace("-", "_")
             found[f"Test_{key}"] = suite_for(kind, component, **settings.get(key, {}))
     assert found

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from mftkit import plugins
+from mftkit.plugins import installed
 from recorded_losses import recorded, tasks
 
 
 def build(count, **options):
-    return plugins.build("balancer", "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
+    return installed.build("balancer", "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
 
 
 def softmax(numbers):
@@ -167,7 +167,7 @@ def test_losses_that_do_not_move_weigh_the_same():
 
 
 def test_what_it_asks_of_core():
-    usual = plugins.build("balancer", "coba", {}, tasks(3))
+    usual = installed.build("balancer", "coba", {}, tasks(3))
     assert (usual.needs_validation, usual.validation_samples, usual.hold, usual.compares) == (5, 2, 1, None)
-    assert plugins.build("balancer", "coba", {}, tasks(64)).needs_validation == 64
-    assert plugins.build("balancer", "coba", {"every": 9, "samples": 3, "hold": 0}, tasks(64)).hold == 0
+    assert installed.build("balancer", "coba", {}, tasks(64)).needs_validation == 64
+    assert installed.build("balancer", "coba", {"every": 9, "samples": 3, "hold": 0}, tasks(64)).hold == 0

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 import mftkit
-from mftkit import plugins
+from mftkit.plugins import installed
 from recorded_losses import recorded, tasks
 
 
 def build(count, **options):
-    return plugins.build("balancer", "dro", options, tasks(count))
+    return installed.build("balancer", "dro", options, tasks(count))
 
 
 def by_hand(history, step_size, smoothing, reference):

@@ -6,7 +6,7 @@ import pytest
 
 import mftkit.testing
 from chat_server import MODEL, Answer, serving
-from mftkit import plugins
+from mftkit.plugins import installed
 from mftkit_plugins.chat_models.local import Local
 from mftkit_plugins.chat_models.server import Server
 from tiny_chat_model import tiny_chat_model
@@ -40,7 +40,9 @@ class TestLocal(mftkit.testing.ChatModelConformance):
 
 def test_none_is_left_out() -> None:
     rows = [
-        row for row in plugins.registry().plugins if row.kind == "chat-model" and row.distribution == "mftkit"
+        row
+        for row in installed.registry().plugins
+        if row.kind == "chat-model" and row.distribution == "mftkit"
     ]
-    built_in = {plugins.component_class(plugins.registry().get("chat-model", row.name)) for row in rows}
+    built_in = {installed.component_class(installed.registry().get("chat-model", row.name)) for row in rows}
     assert built_in == {Server, Local}

@@ -12,8 +12,8 @@ import pytest
 
 import mftkit
 from chat_server import MODEL, Answer, ChatServer, content, good, serving
-from mftkit import plugins
 from mftkit.data.rows.formats import parse_row
+from mftkit.plugins import installed
 
 Make = Callable[..., tuple[list[dict[str, Any]], Counter[str]]]
 SEEDS = [
@@ -47,7 +47,7 @@ def make(server: ChatServer, tmp_path: Path) -> Make:
         directory = tmp_path / options.pop("directory", "work")
         seed = options.pop("seed", 7)
         given = {"model": {"name": "openai", "options": chat}, "round": 2, **options}
-        generator = plugins.build("data-generator", name, given)
+        generator = installed.build("data-generator", name, given)
         context = mftkit.GenerationContext(seed, "a-task", directory, lambda **more: counts.update(more))
         return list(generator.rows(context)), counts
 
@@ -336,7 +336,7 @@ def test_what_a_budget_paid_for_is_used(
     tokens = sum(reply["prompt_tokens"] + reply["completion_tokens"] for reply in spent)
     # at its longest the last request takes more than it did, so there is no room for it
     chat = {"model": MODEL, "base_url": server.url, "reply_tokens": 50, "max_tokens": tokens}
-    generator = plugins.build(
+    generator = installed.build(
         "data-generator", name, {**options, "model": {"name": "openai", "options": chat}}
     )
     rows: list[dict[str, Any]] = []

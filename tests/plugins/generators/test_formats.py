@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 import mftkit
-from mftkit import plugins
+from mftkit.plugins import installed
+from mftkit_plugins.generators import chat_requests
 from mftkit_plugins.generators.chat_requests import BadReply, code_block, json_list
 from mftkit_plugins.generators.code_exercises.topics import read_topics
 from mftkit_plugins.generators.self_instruct.seeds import read_seeds
@@ -44,7 +45,7 @@ def test_a_file_that_is_no_file_of_topics_is_told(text: str, said: str, tmp_path
 def test_templates_are_checked() -> None:
     for wrong, said in (("no place", "has no {topic}"), ("{topic} {lang}", "only {topic}")):
         with pytest.raises(ValueError, match=said):
-            plugins.build("data-generator", "code-exercises", {"model": "local", "templates": [wrong]})
+            installed.build("data-generator", "code-exercises", {"model": "local", "templates": [wrong]})
 
 
 @pytest.mark.parametrize(
@@ -116,7 +117,7 @@ def test_without_a_block_there_is_no_code(text: str) -> None:
 
 
 def test_a_model_is_named_without_its_place() -> None:
-    local = plugins.build(
+    local = installed.build(
         "data-generator",
         "camel",
         {"topics": ["a"], "model": {"name": "local", "options": {"path": "/a/b/tiny"}}},

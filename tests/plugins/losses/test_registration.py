@@ -1,7 +1,7 @@
 import pytest
 
 import mftkit_plugins.losses
-from mftkit import plugins
+from mftkit.plugins import installed
 
 
 def test_the_losses_and_the_default():
@@ -22,4 +22,4 @@ def test_the_losses_and_the_default():
 @pytest.mark.parametrize("name", ["token-balanced", "sample-balanced", "mixed"])
 def test_losses_without_options_refuse_any(name):
     with pytest.raises(ValueError, match="gamma"):
-        plugins.build("loss", name, {"gamma": 1.0})
+        installed.build("loss", name, {"gamma": 1.0})

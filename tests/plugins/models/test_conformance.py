@@ -3,7 +3,7 @@
 import re
 
 from built_in import suites
-from mftkit import plugins
+from mftkit.plugins import installed
 from mftkit.testing.running import suite_for
 
 LORA = {"rank": 4, "dropout": 0.0, "alpha": 8}
@@ -12,9 +12,9 @@ LORA = {"rank": 4, "dropout": 0.0, "alpha": 8}
 def families():
     """A class a family, named after it."""
     found = {}
-    for row in plugins.registry().plugins:
+    for row in installed.registry().plugins:
         if row.kind == "model-adapter" and row.distribution == "mftkit":
-            component = plugins.component_class(plugins.registry().get("model-adapter", row.name))
+            component = installed.component_class(installed.registry().get("model-adapter", row.name))
             for family in component.families:
                 settings = {
                     "config": family.config,

@@ -6,17 +6,17 @@ import sys
 
 import pytest
 
-from mftkit import plugins
+from mftkit.plugins import installed
 
 TRACKERS = [
-    row.name for row in plugins.registry().plugins if row.kind == "tracker" and row.distribution == "mftkit"
+    row.name for row in installed.registry().plugins if row.kind == "tracker" and row.distribution == "mftkit"
 ]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", TRACKERS)
 def test_conformance(name, tmp_path):
-    for module in plugins.component_class(plugins.registry().get("tracker", name)).packages:
+    for module in installed.component_class(installed.registry().get("tracker", name)).packages:
         pytest.importorskip(module)
     places = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
     code = f"import sys; from mftkit.cli import main; sys.exit(main(['plugins', 'check', {name!r}]))"

@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from mftkit import plugins
+from mftkit.plugins import installed
 
 TINY = {
     "vocab_size": 48, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -18,12 +18,12 @@ def model():
 
 @pytest.fixture
 def adapter():
-    return plugins.build("model-adapter", "llama", {})
+    return installed.build("model-adapter", "llama", {})
 
 
 @pytest.fixture
 def tuning():
     def build(name="lora", **options):
-        return plugins.build("tuning", name, {"rank": 4, **options})
+        return installed.build("tuning", name, {"rank": 4, **options})
 
     return build

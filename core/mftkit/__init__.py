@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mftkit import testing as testing
     from mftkit.batches.collate import collate
     from mftkit.chat_client import open_chat
+    from mftkit.chat_client.context import GenerationContext
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.chat import (
         BudgetSpent,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.data_filter import DataFilter, FilterContext
     from mftkit.interfaces.executor import Execution, Executor, Limits, Program
     from mftkit.interfaces.family import Family, InstructFormat
-    from mftkit.interfaces.generator import DataGenerator, GenerationContext
+    from mftkit.interfaces.generator import DataGenerator
     from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss, Tokens, Totals
     from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
@@ -68,7 +69,7 @@ _HOMES = {
     "ExecutorRef": "mftkit.spec.references",
     "FilterContext": "mftkit.interfaces.data_filter",
     "Family": "mftkit.interfaces.family",
-    "GenerationContext": "mftkit.interfaces.generator",
+    "GenerationContext": "mftkit.chat_client.context",
     "GradientCombiner": "mftkit.interfaces.gradients",
     "Head": "mftkit.interfaces.model",
     "InstructFormat": "mftkit.interfaces.family",

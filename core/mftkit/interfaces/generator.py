@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class GenerationContext:
-    """What a generator is given."""
+class BaseGenerationContext:
+    """What a generator is given; ``mftkit.GenerationContext`` also opens chats without being told how."""
 
     seed: int
     """The run's seed: the same seed and options give the same rows."""
@@ -29,7 +29,7 @@ class GenerationContext:
     report: Callable[..., None]
     """``report(kept=1, dropped=2)``: adds to counts that the user is shown."""
     open_chat: Callable[[ChatRef], Chat] | None = None
-    """What ``chat`` opens chats by; ``mftkit.open_chat`` does, given the directory. None: no chat can be opened."""
+    """What ``chat`` opens chats by; ``mftkit.open_chat`` does, given the directory. None: as the subclass does it."""
 
     def chat(self, model: ChatRef) -> Chat:
         """A chat with the model that an option names, for a ``with`` statement; see ``mftkit.ChatModelRef``.
@@ -37,10 +37,7 @@ class GenerationContext:
         Its replies are kept on the disk: what was asked before, in the same order, is not asked again.
         """
         if self.open_chat is None:
-            raise MftError(
-                "This GenerationContext cannot open chats. Pass open_chat, for example "
-                "lambda model: mftkit.open_chat(model, directory)."
-            )
+            raise MftError("This context cannot open chats: use mftkit.GenerationContext, or pass open_chat.")
         return self.open_chat(model)
 
 
@@ -62,6 +59,6 @@ class DataGenerator(Component):
         """The texts that it asks a chat model with, by what they are for; kept with the rows."""
         return {}
 
-    def rows(self, context: GenerationContext) -> Iterator[dict[str, Any]]:
+    def rows(self, context: BaseGenerationContext) -> Iterator[dict[str, Any]]:
         """Rows as a data file has them: ``chat_rounds``, ``messages``, ``text``, ... (see the data docs)."""
         raise NotImplementedError

@@ -8,9 +8,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
-from mftkit.chat_client import open_chat
+from mftkit.chat_client.context import GenerationContext
 from mftkit.data.rows.formats import BadRow, RowFormat, parse_row, row_weight
-from mftkit.interfaces.generator import GenerationContext
 from mftkit.testing.assertions import ConformanceError, advise, require
 from mftkit.testing.conformance import Conformance
 from mftkit.testing.randomness import seeded, untouched
@@ -42,9 +41,7 @@ class DataGeneratorConformance(Conformance):
             wrong = [name for name, number in counts.items() if not isinstance(number, int)]
             require(not wrong, f"report: {', '.join(wrong)} of no whole number")
 
-        return GenerationContext(
-            seed, self.tasks[0].name, directory, report, lambda model: open_chat(model, directory)
-        )
+        return GenerationContext(seed, self.tasks[0].name, directory, report)
 
     def test_rows_are_rows(self) -> None:
         """Rows can be written as JSON, and read as a conversation, a pair or a text."""

@@ -28,12 +28,12 @@ from typing import TYPE_CHECKING, Any
 from mftkit.base.atomic_files import disk_errors, sync, temporary, write_text
 from mftkit.chat_client import open_chat
 from mftkit.chat_client.cache_key import rows_identity
+from mftkit.chat_client.context import GenerationContext
 from mftkit.data.made.filtered import filtered, tasks_before_data
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.files import FileSource
 from mftkit.data.rows.sources import task_sources
 from mftkit.interfaces.chat import BudgetSpent
-from mftkit.interfaces.generator import GenerationContext
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.generation_progress import GenerationProgress
 from mftkit_registry.errors import MftError

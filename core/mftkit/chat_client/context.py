@@ -1,0 +1,25 @@
+"""The context that generators get: their chats keep replies in the generator's directory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mftkit.chat_client.opening import open_chat
+from mftkit.interfaces.generator import BaseGenerationContext
+
+if TYPE_CHECKING:
+    from mftkit.interfaces.chat import Chat
+    from mftkit.interfaces.references import ChatRef
+
+
+@dataclass(frozen=True)
+class GenerationContext(BaseGenerationContext):
+    """What a generator is given: the seed, the task, a directory, and chats with the models that its options name."""
+
+    def chat(self, model: ChatRef) -> Chat:
+        """A chat with the model that an option names, for a ``with`` statement; see ``mftkit.ChatModelRef``.
+
+        Its replies are kept on the disk: what was asked before, in the same order, is not asked again.
+        """
+        return open_chat(model, self.directory) if self.open_chat is None else super().chat(model)

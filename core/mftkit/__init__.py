@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from mftkit import testing as testing
     from mftkit.batches.collate import collate
     from mftkit.chat_client import open_chat
-    from mftkit.chat_client.context import GenerationContext
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.chat import (
         BudgetSpent,
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.data_filter import DataFilter, FilterContext
     from mftkit.interfaces.executor import Execution, Executor, Limits, Program
     from mftkit.interfaces.family import Family, InstructFormat
-    from mftkit.interfaces.generator import DataGenerator
+    from mftkit.interfaces.generator import DataGenerator, GenerationContext
     from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.loss import Loss, Tokens, Totals
     from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mftkit.chat_client.opening import open_chat
-from mftkit.interfaces.generator import BaseGenerationContext
+from mftkit.interfaces import generator
 
 if TYPE_CHECKING:
     from mftkit.interfaces.chat import Chat
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class GenerationContext(BaseGenerationContext):
+class GenerationContext(generator.GenerationContext):
     """What a generator is given: the seed, the task, a directory, and chats with the models that its options name."""
 
     def chat(self, model: ChatRef) -> Chat:

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class BaseGenerationContext:
-    """What a generator is given; ``mftkit.GenerationContext`` also opens chats without being told how."""
+class GenerationContext:
+    """What a generator is given; in the program one that knows how to open chats."""
 
     seed: int
     """The run's seed: the same seed and options give the same rows."""
@@ -59,6 +59,6 @@ class DataGenerator(Component):
         """The texts that it asks a chat model with, by what they are for; kept with the rows."""
         return {}
 
-    def rows(self, context: BaseGenerationContext) -> Iterator[dict[str, Any]]:
+    def rows(self, context: GenerationContext) -> Iterator[dict[str, Any]]:
         """Rows as a data file has them: ``chat_rounds``, ``messages``, ``text``, ... (see the data docs)."""
         raise NotImplementedError

@@ -11,8 +11,13 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mftkit import testing as testing
+    from mftkit.base.json_types import JsonObject
     from mftkit.batches.collate import collate
     from mftkit.chat_client import open_chat
+    from mftkit.data.rows.code_blocks import CodeBlock, code_blocks, without_code_blocks
+    from mftkit.data.rows.files import FileSource
+    from mftkit.data.rows.formats import BadRow, RowError
+    from mftkit.data.rows.row_texts import RowTexts, row_texts, with_answer
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.chat import (
         BudgetSpent,
@@ -44,11 +49,12 @@ if TYPE_CHECKING:
     from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
     from mftkit.spec.references import ChatModelRef, ExecutorRef
     from mftkit.tools.run import run
-    from mftkit_registry import MftError, hookimpl
+    from mftkit_registry import MftError, hookimpl, nearest
 
     __version__: str
 
 _HOMES = {
+    "BadRow": "mftkit.data.rows.formats",
     "Balancer": "mftkit.interfaces.balancer",
     "Batch": "mftkit.interfaces.tokenization",
     "BudgetSpent": "mftkit.interfaces.chat",
@@ -58,6 +64,7 @@ _HOMES = {
     "ChatModelRef": "mftkit.spec.references",
     "ChatOptions": "mftkit.interfaces.chat",
     "ChatRequest": "mftkit.interfaces.chat",
+    "CodeBlock": "mftkit.data.rows.code_blocks",
     "Component": "mftkit.interfaces.component",
     "DataFilter": "mftkit.interfaces.data_filter",
     "Conversion": "mftkit.models.converted",
@@ -66,12 +73,14 @@ _HOMES = {
     "Execution": "mftkit.interfaces.executor",
     "Executor": "mftkit.interfaces.executor",
     "ExecutorRef": "mftkit.spec.references",
+    "FileSource": "mftkit.data.rows.files",
     "FilterContext": "mftkit.interfaces.data_filter",
     "Family": "mftkit.interfaces.family",
     "GenerationContext": "mftkit.chat_client.context",
     "GradientCombiner": "mftkit.interfaces.gradients",
     "Head": "mftkit.interfaces.model",
     "InstructFormat": "mftkit.interfaces.family",
+    "JsonObject": "mftkit.base.json_types",
     "Layout": "mftkit.interfaces.tokenization",
     "Limits": "mftkit.interfaces.executor",
     "LoadRequest": "mftkit.interfaces.model",
@@ -85,6 +94,8 @@ _HOMES = {
     "Program": "mftkit.interfaces.executor",
     "Register": "mftkit.plugins.hookspecs",
     "Reply": "mftkit.interfaces.chat",
+    "RowError": "mftkit.data.rows.formats",
+    "RowTexts": "mftkit.data.rows.row_texts",
     "RunInfo": "mftkit.interfaces.run_info",
     "Sample": "mftkit.interfaces.tokenization",
     "SpecPath": "mftkit.interfaces.component",
@@ -95,15 +106,21 @@ _HOMES = {
     "Totals": "mftkit.interfaces.loss",
     "Tracker": "mftkit.interfaces.tracker",
     "Tuning": "mftkit.interfaces.tuning",
+    "code_blocks": "mftkit.data.rows.code_blocks",
     "collate": "mftkit.batches.collate",
     "hookimpl": "mftkit_registry",
     "load_model": "mftkit.models.result",
     "load_spec": "mftkit.spec",
+    "nearest": "mftkit_registry",
     "open_chat": "mftkit.chat_client",
+    "row_texts": "mftkit.data.rows.row_texts",
     "run": "mftkit.tools.run",
+    "with_answer": "mftkit.data.rows.row_texts",
+    "without_code_blocks": "mftkit.data.rows.code_blocks",
 }
 
 __all__ = [
+    "BadRow",
     "Balancer",
     "Batch",
     "BudgetSpent",
@@ -113,6 +130,7 @@ __all__ = [
     "ChatModelRef",
     "ChatOptions",
     "ChatRequest",
+    "CodeBlock",
     "Component",
     "Conversion",
     "ConvertedAdapter",
@@ -122,11 +140,13 @@ __all__ = [
     "Executor",
     "ExecutorRef",
     "Family",
+    "FileSource",
     "FilterContext",
     "GenerationContext",
     "GradientCombiner",
     "Head",
     "InstructFormat",
+    "JsonObject",
     "Layout",
     "Limits",
     "LoadRequest",
@@ -140,6 +160,8 @@ __all__ = [
     "Program",
     "Register",
     "Reply",
+    "RowError",
+    "RowTexts",
     "RunInfo",
     "Sample",
     "SpecPath",
@@ -151,12 +173,17 @@ __all__ = [
     "Tracker",
     "Tuning",
     "__version__",
+    "code_blocks",
     "collate",
     "hookimpl",
     "load_model",
     "load_spec",
+    "nearest",
     "open_chat",
+    "row_texts",
     "run",
+    "with_answer",
+    "without_code_blocks",
 ]
 
 

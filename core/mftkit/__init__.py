@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from mftkit.models.result import load_model
     from mftkit.plugins.hookspecs import Register
     from mftkit.spec import load_spec
-    from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
+    from mftkit.spec.paths import SpecPathOrHubId
     from mftkit.spec.references import ChatModelRef, ExecutorRef
     from mftkit.tools.run import run
     from mftkit_registry import MftError, hookimpl, nearest
@@ -189,7 +189,8 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     if name == "MixtureAdapter":
-        warnings.warn("mftkit.MixtureAdapter is now mftkit.MoEAdapter", DeprecationWarning, stacklevel=2)
+        what = "mftkit.MixtureAdapter is now mftkit.MoEAdapter; the old name will be removed"
+        warnings.warn(what, DeprecationWarning, stacklevel=2)
         return __getattr__("MoEAdapter")
     if name == "__version__":
         from importlib.metadata import version

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Local(mftkit.ChatModel):
     """Generates in batches; sampling is seeded by the requests themselves, so that runs can be repeated."""
 
-    how_not_what = mftkit.ChatModel.how_not_what | {"device"}
+    options_without_effect_on_replies = mftkit.ChatModel.options_without_effect_on_replies | {"device"}
 
     class Options(mftkit.ChatOptions):
         """Options of ``local``."""

@@ -79,9 +79,9 @@ class Qwen1(mftkit.ConvertedAdapter):
         if isinstance(limit, int):
             model.register_forward_pre_hook(_Limit(limit), with_kwargs=True)
 
-    def tell(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
+    def describe(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
         """Rows beyond ``seq_length`` train exactly, and are validated as they are trained."""
-        super().tell(config, max_length, reporter)
+        super().describe(config, max_length, reporter)
         if self.converts(config) and max_length is not None:
             limit = _limit(LegacyConfig("Qwen", config))
             if limit is not None and max_length > limit:

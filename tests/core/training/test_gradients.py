@@ -64,7 +64,7 @@ class Corpus(list):
         return np.array([len(sample.tokens) for sample in self])
 
     @property
-    def counting(self):
+    def loss_tokens(self):
         return self.lengths - 1
 
 

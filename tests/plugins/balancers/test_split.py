@@ -28,7 +28,7 @@ class Samples(list):
         super().__init__(members)
         self.task = np.array([sample.task for sample in members])
         self.lengths = np.array([len(sample.tokens) for sample in members])
-        self.counting = self.lengths - 1
+        self.loss_tokens = self.lengths - 1
 
 
 def samples(count, seed):
@@ -63,7 +63,7 @@ def steps(data):
             epoch=0,
             ends_epoch=False,
             rows=[np.array([i]) for i in members],
-            tokens=np.bincount(task, data.counting[members], count).astype(float),
+            tokens=np.bincount(task, data.loss_tokens[members], count).astype(float),
             samples=np.bincount(task, minlength=count).astype(float),
         )
 

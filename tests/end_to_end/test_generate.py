@@ -209,7 +209,7 @@ def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(
     write(project, server.url, max_tokens=100, reply_tokens=2000, temperature=0.5)
     none = generate(project)
     assert none.returncode == 2
-    assert "made no rows: the budget leaves no room for another request" in none.stderr
+    assert "made no rows: the budget does not cover another request" in none.stderr
 
 
 def test_what_the_user_got_wrong_is_told_in_one_message(

@@ -11,7 +11,7 @@ import pytest
 import mftkit
 import mftkit.testing
 from mftkit.plugins import installed
-from mftkit_plugins.executors import bubblewrap, docker, probing, rlimits, watching
+from mftkit_plugins.executors import availability, bubblewrap, docker, rlimits, supervisor
 from mftkit_plugins.executors.bubblewrap import Bubblewrap
 from mftkit_plugins.executors.docker import Docker
 from mftkit_plugins.executors.rlimits import Rlimits
@@ -126,7 +126,7 @@ def test_without_an_engine_it_says_which_were_asked(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (
         Docker(Docker.Options()).unavailable()
-        == "no engine answers: docker: not installed; podman: not installed"
+        == "no engine responds: docker: not installed; podman: not installed"
     )
     mute = tmp_path / "podman"
     mute.write_text("#!/bin/sh\necho 'cannot connect' >&2\nexit 125\n")
@@ -134,7 +134,7 @@ def test_without_an_engine_it_says_which_were_asked(monkeypatch: pytest.MonkeyPa
     docker._silent.cache_clear()
     told = Docker(Docker.Options(engine="podman")).unavailable()
     docker._silent.cache_clear()
-    assert told == "no engine answers: podman: cannot connect"
+    assert told == "no engine responds: podman: cannot connect"
 
 
 def test_without_bwrap_it_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,8 +149,8 @@ def test_one_that_does_not_work_says_what_it_was_told() -> None:
                 "exited", 1, "", "setting up\nNo permissions to create new namespace\n", 0.1
             )
 
-    told = probing.why_not(Refuses(mftkit.Options()))
-    assert told == "a program that it was tried on did not run: No permissions to create new namespace"
+    told = availability.failure_of(Refuses(mftkit.Options()))
+    assert told == "a test program failed: No permissions to create new namespace"
 
 
 def test_memory_is_that_of_all_descendants() -> None:
@@ -161,7 +161,7 @@ def test_memory_is_that_of_all_descendants() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.readline()
-        found = watching.resident(process.pid)
+        found = supervisor.resident(process.pid)
         os.killpg(process.pid, 9)
     assert found > 64 << 20
-    assert watching.resident(process.pid) == 0
+    assert supervisor.resident(process.pid) == 0

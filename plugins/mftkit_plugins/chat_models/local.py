@@ -133,9 +133,7 @@ class Local(mftkit.ChatModel):
 def _ready(tokenizer: Any) -> Any:
     """With a chat template, and something to pad with: what is padded is masked."""
     if not getattr(tokenizer, "chat_template", None):
-        from mftkit.data.text.chat_format import chat_format
-
-        tokenizer.chat_template = chat_format("auto", None, tokenizer).jinja
+        tokenizer.chat_template = mftkit.chat_format("auto", None, tokenizer).jinja
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -59,7 +59,7 @@ def batch(task, sample=None, sample_task=None):
         task=torch.tensor(task, dtype=torch.int64),
         sample=torch.tensor(sample, dtype=torch.int64),
         sample_task=torch.tensor(sample_task, dtype=torch.int64),
-        row_weight=None,
+        sample_weight=None,
     )
 
 

@@ -137,7 +137,7 @@ class _Work:
             return
         replies = self.chat.ask_all(mftkit.ChatRequest.of(prompt(case)) for case in cases)
         for case, reply in zip(cases, _until_spent(replies, self.context), strict=False):
-            answer = read(reply.text) if reply is not None and reply.whole else None
+            answer = read(reply.text) if reply is not None and reply.complete else None
             if answer is None:
                 case.drop(TOO_LATE if reply is None else NO_REPLY)
                 continue

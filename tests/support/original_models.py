@@ -58,7 +58,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | float = 0.0) -> Tenso
 
 
 def heads_of(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    split: Tensor = x.unflatten(-1, (heads, -1))  # type: ignore[no-untyped-call]
+    return split.transpose(1, 2)
 
 
 def decode(

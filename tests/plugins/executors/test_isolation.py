@@ -11,7 +11,7 @@ import pytest
 import mftkit
 import mftkit.testing
 from mftkit.plugins import installed
-from mftkit_plugins.executors import bubblewrap, docker, probing, rlimits, watching
+from mftkit_plugins.executors import bubblewrap, docker, availability, rlimits, supervisor
 from mftkit_plugins.executors.bubblewrap import Bubblewrap
 from mftkit_plugins.executors.docker import Docker
 from mftkit_plugins.executors.rlimits import Rlimits
@@ -149,7 +149,7 @@ def test_one_that_does_not_work_says_what_it_was_told() -> None:
                 "exited", 1, "", "setting up\nNo permissions to create new namespace\n", 0.1
             )
 
-    told = probing.why_not(Refuses(mftkit.Options()))
+    told = availability.why_not(Refuses(mftkit.Options()))
     assert told == "a program that it was tried on did not run: No permissions to create new namespace"
 
 
@@ -161,7 +161,7 @@ def test_memory_is_that_of_all_descendants() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.readline()
-        found = watching.resident(process.pid)
+        found = supervisor.resident(process.pid)
         os.killpg(process.pid, 9)
     assert found > 64 << 20
-    assert watching.resident(process.pid) == 0
+    assert supervisor.resident(process.pid) == 0

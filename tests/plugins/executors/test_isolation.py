@@ -11,7 +11,7 @@ import pytest
 import mftkit
 import mftkit.testing
 from mftkit.plugins import installed
-from mftkit_plugins.executors import bubblewrap, docker, availability, rlimits, supervisor
+from mftkit_plugins.executors import availability, bubblewrap, docker, rlimits, supervisor
 from mftkit_plugins.executors.bubblewrap import Bubblewrap
 from mftkit_plugins.executors.docker import Docker
 from mftkit_plugins.executors.rlimits import Rlimits

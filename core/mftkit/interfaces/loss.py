@@ -24,7 +24,9 @@ class _SampleWeight:
         if instance is None:  # the default, asked for by ``dataclass``
             return None  # type: ignore[return-value]
         weights: Tensor | None = vars(instance)["sample_weight"]
-        return instance.logprobs.new_ones(instance.num_samples) if weights is None else weights
+        if weights is None:
+            return instance.logprobs.new_ones(instance.num_samples)
+        return weights.to(instance.logprobs.dtype)  # which ``dataclasses.replace`` may have changed
 
     def __set__(self, instance: Tokens, value: Tensor | None) -> None:
         vars(instance)["sample_weight"] = value

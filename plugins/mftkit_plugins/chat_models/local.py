@@ -137,9 +137,7 @@ class Local(mftkit.ChatModel):
 def _with_template_and_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
     """Return the tokenizer with a chat template and a padding token; padding is masked."""
     if not getattr(tokenizer, "chat_template", None):
-        from mftkit.data.text.chat_format import chat_format
-
-        tokenizer.chat_template = chat_format("auto", None, tokenizer).jinja
+        tokenizer.chat_template = mftkit.chat_format("auto", None, tokenizer).jinja
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

@@ -6,16 +6,14 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import mftkit
-from mftkit.models.legacy_config import LegacyConfig
+from mftkit import LegacyConfig, MftWarning
 from mftkit_plugins.models.tiny import ORIGINAL
-from mftkit_registry import MftWarning
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from mftkit import Conversion
-    from mftkit.reporting.reporter import Reporter
+    from mftkit import Conversion, Reporter
 
 LIMIT = "original_seq_length"
 """Key of a converted config: tokens up to which the original code evaluates as the native class does."""

@@ -71,10 +71,14 @@ class TestRlimits(mftkit.testing.ExecutorConformance):
 class TestRlimitsWithoutNamespaces(TestRlimits):
     """As where the system gives none: processes are then found and killed one by one."""
 
-    test_ten_gigabytes = test_endless_output = test_a_large_file = test_an_endless_loop = (
-        None  # the same as above
-    )
-    test_memory_of_many_processes = test_options_round_trip = test_listing_it_is_light = None
+    # The same as above:
+    test_ten_gigabytes = None  # type: ignore[assignment]
+    test_endless_output = None  # type: ignore[assignment]
+    test_a_large_file = None  # type: ignore[assignment]
+    test_an_endless_loop = None  # type: ignore[assignment]
+    test_memory_of_many_processes = None  # type: ignore[assignment]
+    test_options_round_trip = None  # type: ignore[assignment]
+    test_listing_it_is_light = None  # type: ignore[assignment]
 
     @pytest.fixture(autouse=True)
     def _none(self, monkeypatch: pytest.MonkeyPatch) -> None:

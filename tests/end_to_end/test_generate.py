@@ -150,7 +150,7 @@ def test_a_signal_ends_it_soon_and_keeps_what_was_under_way(project: Path, serve
     assert recorded(project) >= 6
 
 
-def test_a_server_that_dies_is_told_and_gone_on_with(
+def test_a_server_that_dies_is_reported_and_resumed(
     generate: Generate, project: Path, server: ChatServer
 ) -> None:
     write(project, server.url, retries=2, longest_wait=0.1)
@@ -212,7 +212,7 @@ def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(
     assert "made no rows: the budget does not cover another request" in none.stderr
 
 
-def test_what_the_user_got_wrong_is_told_in_one_message(
+def test_what_the_user_got_wrong_is_reported_in_one_message(
     generate: Generate, project: Path, server: ChatServer
 ) -> None:
     server.script = lambda _body, _number: Answer(status=401, error={"message": f"bad key {SECRET}"})

@@ -125,8 +125,8 @@ def test_a_bad_reply_is_asked_for_again(
     server.script = script
     rows, counts = make(name, **options_of(name, seeds), concurrency=1)
     assert len(rows) == (3 if name == "camel" else 12)
-    told = {what: number for what, number in counts.items() if what.endswith(bad)}
-    assert sum(told.values()) >= 1
+    bad_counts = {what: number for what, number in counts.items() if what.endswith(bad)}
+    assert sum(bad_counts.values()) >= 1
     assert not [what for what in counts if "given up" in what]
     assert not [
         row

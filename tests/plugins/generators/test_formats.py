@@ -35,7 +35,7 @@ def test_the_topics_that_come_with_it_are_many_and_distinct() -> None:
         ('{"language": "Go", "topics": {"a": ["b"]}, "level": 1}', "unknown keys level"),
     ],
 )
-def test_a_file_that_is_no_file_of_topics_is_told(text: str, said: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_file_of_topics_is_reported(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "topics.json"
     path.write_text(text)
     with pytest.raises(mftkit.MftError, match=said):
@@ -61,7 +61,7 @@ def test_templates_are_checked() -> None:
         ),
     ],
 )
-def test_a_bad_seed_is_told_with_its_line(line: str, said: str, tmp_path: Path) -> None:
+def test_a_bad_seed_is_reported_with_its_line(line: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "seeds.jsonl"
     path.write_text(json.dumps(SEED) + "\n" + line + "\n")
     with pytest.raises(mftkit.MftError, match=said):

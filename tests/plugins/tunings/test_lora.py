@@ -15,7 +15,7 @@ from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation
 from mftkit.plugins import installed
 from mftkit.training.logprob_model import LogprobModel
-from mftkit.training.plan import size
+from mftkit.training.plan import parameter_size
 from small_runs import environment, small_spec
 
 
@@ -156,7 +156,7 @@ def test_a_quantised_base_counts_its_parameters_and_validates_on_the_cpu(model, 
     assert isinstance(layer, bitsandbytes.nn.Linear4bit)
     state = layer.weight.quant_state
     assert (state.quant_type, state.nested, layer.compute_dtype) == ("nf4", True, torch.float32)
-    assert sum(map(size, quantised.parameters())) == sum(p.numel() for p in model.parameters())
+    assert sum(map(parameter_size, quantised.parameters())) == sum(p.numel() for p in model.parameters())
     qlora = tuning("qlora")
     scorer = LogprobModel(qlora.apply(quantised, adapter), adapter, qlora)
     scorer.train()

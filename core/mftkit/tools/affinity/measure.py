@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from mftkit.base.reasons import reason
-from mftkit.batches.batcher import Batcher
 from mftkit.batches.collate import collate
 from mftkit.interfaces.balancer import Balancer
 from mftkit.interfaces.gradients import GradientCombiner
@@ -19,9 +18,9 @@ from mftkit.tools.affinity.parameters import LAST, choose
 from mftkit.tools.affinity.sampling import Halves, step_of
 from mftkit.training.balancing import Balancing
 from mftkit.training.gradients import PerTaskGradients
+from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
-from mftkit.training.setup import assemble, draft
-from mftkit.training.train_step import TrainStep
+from mftkit.training.setup import build_run, check_run
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
     from mftkit.tools.affinity.run_checkpoint import RunState
-    from mftkit.training.setup import Assembly
+    from mftkit.training.run_parts import Run
 
 
 def measure(
@@ -61,19 +60,19 @@ def measure(
     Raises:
         MftError: something the user can mend.
     """
-    drafted = draft(spec, reporter)
-    if len(drafted.corpus.tasks) < 2:
+    checked = check_run(spec, reporter)
+    if len(checked.corpus.tasks) < 2:
         raise MftError("tasks: affinity is between tasks, and the spec has one.")
-    halves = Halves(drafted.corpus, batches, samples, seed, reporter)
-    assembly = assemble(drafted, state.place if state is not None and state.place.kept else None)
+    halves = Halves(checked.corpus, batches, samples, seed, reporter)
+    run = build_run(checked, state.place if state is not None and state.place.kept else None)
     if state is not None:
-        _restore(assembly, state)
-    if layers is None and not everything and not assembly.tuning.saves_adapter:
+        _restore(run, state)
+    if layers is None and not everything and not checked.tuning.saves_adapter:
         layers = LAST
-    chosen = choose(assembly.scorer, None if everything else layers)
+    chosen = choose(run.logprob_model, None if everything else layers)
     reporter.note(f"gradients of {chosen}")
-    cosines = Cosines(None, assembly.corpus.tasks)
-    _take(assembly, cosines, halves, batches, reporter)
+    cosines = Cosines(None, checked.corpus.tasks)
+    _take(run, cosines, halves, batches, reporter)
     settings = {
         "name": spec.name,
         "loss": spec.loss.name,
@@ -84,16 +83,16 @@ def measure(
         "samples": samples,
         "seed": seed,
     }
-    names = tuple(task.name for task in assembly.corpus.tasks)
+    names = tuple(task.name for task in checked.corpus.tasks)
     return summarise(names, np.stack([found.numpy() for found in cosines.found]), seed, settings)
 
 
-def _restore(assembly: Assembly, state: RunState) -> None:
+def _restore(run: Run, state: RunState) -> None:
     manifest = state.checkpoint.manifest
-    if manifest.get("base") != assembly.own_base:
+    if manifest.get("base") != run.own_base:
         raise MftError(f"--run: the base of {state.path} is not there any more as it was trained upon.")
     try:
-        assembly.tuning.load_state_dict(assembly.model, state.checkpoint.model)
+        run.checked.tuning.load_state_dict(run.model, state.checkpoint.model)
     except (KeyError, RuntimeError) as error:  # a tokenizer trained on other tasks' text has another size
         raise MftError(
             f"--run: the weights of {state.path} do not fit the model that the spec makes ({reason(error)}); give the "
@@ -101,29 +100,24 @@ def _restore(assembly: Assembly, state: RunState) -> None:
         ) from error
 
 
-def _take(assembly: Assembly, cosines: Cosines, halves: Halves, batches: int, reporter: Reporter) -> None:
+def _take(run: Run, cosines: Cosines, halves: Halves, batches: int, reporter: Reporter) -> None:
     """Steps that change no weight."""
-    parts, count = assembly, len(assembly.corpus.tasks)
-    spec, train = parts.spec, parts.corpus.train
-    trained = [p for p in parts.scorer.parameters() if p.requires_grad]
+    checked, model, count = run.checked, run.logprob_model, len(run.checked.corpus.tasks)
+    train = checked.corpus.train
+    trained = [p for p in model.parameters() if p.requires_grad]
     runner = TrainStep(
-        parts.scorer,
+        model,
         train,
         Alone(None),
-        parts.objective,
-        Balancing(Even(None, parts.corpus.tasks), count, _no_validation),
+        checked.objective,
+        Balancing(Even(None, checked.corpus.tasks), count, _no_validation),
         torch.optim.SGD(trained, lr=0.0, fused=True),  # fused: the kind that leaves steps out
-        Batcher(
-            parts.processes,
-            spec.training.micro_batch_size,
-            spec.max_length,
-            int(parts.tokenizer.pad_token_id or 0),
-        ),
+        run.batcher,
         None,
-        PerTaskGradients(parts.scorer, parts.processes, train.task, count, cosines),
+        PerTaskGradients(model, checked.processes, train.task, count, cosines),
     )
-    meter = Meter(count, parts.device, parts.objective.dtype)
-    with evaluation(parts.scorer), reporter.progress("batches", batches) as advance:
+    meter = Meter(count, run.device, checked.objective.dtype)
+    with evaluation(model), reporter.progress("batches", batches) as advance:
         for batch in range(batches):
             for second in (False, True):
                 step = step_of(2 * batch + second + 1, halves.half(batch, second), train, count)
@@ -192,5 +186,5 @@ class Alone(TokenizationMode):
         return collate(samples)
 
 
-def _no_validation(_turn: int, _samples: int) -> Tensor:
+def _no_validation(_number: int, _samples: int) -> Tensor:
     raise AssertionError("an even balancer asks for no validation")

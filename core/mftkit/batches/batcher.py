@@ -50,5 +50,5 @@ def _with_sample_weights(batch: Batch, rows: tuple[tuple[Sample, ...], ...]) -> 
     weights = {sample.index: sample.weight for row in rows for sample in row if sample.weight != 1}
     if not weights:
         return batch
-    row_weight = [weights.get(index, 1.0) for index in batch.sample_index]
-    return replace(batch, row_weight=torch.tensor(row_weight, dtype=torch.float64))
+    sample_weight = [weights.get(index, 1.0) for index in batch.sample_index]
+    return replace(batch, sample_weight=torch.tensor(sample_weight, dtype=torch.float64))

@@ -90,7 +90,7 @@ class CheckpointStore:
         return manifest
 
     def read(self, step: int, *, manifest: dict[str, Any] | None = None) -> Checkpoint:
-        """The checkpoint of a step, verified unless its ``manifest`` is given, which only ``verify`` returns.
+        """The checkpoint of a step, verified unless its ``manifest`` is given, because it has been verified already.
 
         Raises:
             CheckpointError: a file is missing, cut short or altered.

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
 from mftkit.interfaces.run_info import RunInfo
+from mftkit.reporting.lines import EndLine
+from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.directory import RunDirectory
 from mftkit.training.environment import describe_environment
-from mftkit.training.events import Events
+from mftkit.training.events import HookCaller
 from mftkit.training.export import export, export_best
 from mftkit.training.failures import describe_out_of_memory
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
-from mftkit.training.trackers import make_trackers
+from mftkit.training.trackers import listening_trackers, make_trackers
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.tracker import Tracker
+    from mftkit.reporting.listener import Listener
+    from mftkit.runs.checkpoint import Checkpoint
     from mftkit.spec import Spec
     from mftkit.training.run_parts import Run
 
@@ -75,10 +79,9 @@ def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:
     end = directory.end()
     assert end is not None, "a finished run has an end line"
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end['reason']} at step {end.get('step')}); "
-        "--fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}); --fresh starts over"
     )
-    return Outcome(end["reason"], end.get("step", 0), end.get("best_step"))
+    return Outcome(end.reason, end.step, end.best_step)
 
 
 def _train(
@@ -91,60 +94,56 @@ def _train(
     spec, processes = built.checked.spec, built.checked.processes
     tasks = tuple(task.name for task in spec.tasks)
     info = RunInfo(spec.name, spec.output, spec.dump(), tasks)
-    events = Events(reporter, info, trackers, silent=not processes.is_main)
-    trainer = Trainer(built, directory, events)
-    found = _prepare_directory(built, directory, fresh, reporter) if processes.is_main else None
-    found = processes.from_main(found)
-    if found is not None:
-        trainer.resume(directory.checkpoints.read(found.step, manifest=found.manifest))
+    failures = FailureReport(reporter.warn)
+    plugins = [*listening_trackers(trackers, info), HookCaller(info, failures)] if processes.is_main else []
+    listeners = Listeners(reporter, plugins, failures)
+    trainer = Trainer(built, directory, listeners)
+    checkpoint = _prepare_directory(built, directory, fresh, reporter) if processes.is_main else None
+    manifest = processes.from_main(None if checkpoint is None else checkpoint.manifest)
+    if manifest is not None:
+        # The main process has verified and read it; the others read it without verifying it again.
+        trainer.resume(checkpoint or directory.checkpoints.read(manifest["step"], manifest=manifest))
+        del checkpoint
         reporter.note(f"resuming from step {trainer.step} of {built.checked.sampler.total}")
-    events.started(trainer.step)
-    outcome = _train_guarded(trainer, directory, events)
+    listeners.started(trainer.step)
+    outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
     if processes.is_main:
-        if outcome.reason in ("finished", "early-stopped"):
+        if outcome.is_complete:
             if not export(built, directory, outcome.best_step, reporter):
                 outcome = replace(outcome, best_step=None)
             if built.best_per_task:
                 export_best(built, directory, outcome.best_step, reporter)
-        _write_end(directory, outcome)
+        directory.metrics.write(EndLine.of(outcome))
         _write_report(directory, reporter)
     processes.from_main(None)  # the others stay until the result is written
-    events.ended(outcome.reason, outcome.error)
-    reporter.ended(directory.path, outcome)
+    listeners.ended(outcome)
+    reporter.show_result(directory.path, outcome)
     return outcome
-
-
-@dataclass(frozen=True)
-class _FoundCheckpoint:
-    """A checkpoint that was verified and belongs to the run."""
-
-    step: int
-    manifest: JsonObject
 
 
 def _prepare_directory(
     built: Run, directory: RunDirectory, fresh: bool, reporter: Reporter
-) -> _FoundCheckpoint | None:
+) -> Checkpoint | None:
     """Make the directory this spec's; returns the checkpoint to resume from, None to start at the beginning."""
     if fresh:
         directory.start_over()
-    found = _newest_checkpoint(directory, reporter)
-    if found is not None:
-        _check_belongs(found.manifest, built, directory)
+    checkpoint = _newest_checkpoint(directory, reporter)
+    if checkpoint is not None:
+        _check_belongs(checkpoint.manifest, built, directory)
     directory.describe(built.checked.spec, describe_environment(built), built.plan.dump())
     directory.settle_base(built.own_base is not None)
-    directory.metrics.cut(-1 if found is None else found.step)
-    return found
+    directory.metrics.cut(-1 if checkpoint is None else checkpoint.manifest["step"])
+    return checkpoint
 
 
-def _newest_checkpoint(directory: RunDirectory, reporter: Reporter) -> _FoundCheckpoint | None:
+def _newest_checkpoint(directory: RunDirectory, reporter: Reporter) -> Checkpoint | None:
     """The newest checkpoint that is not damaged; damaged ones are reported and removed."""
     store = directory.checkpoints
     store.clear_partial()
     steps = store.steps()
     for number, step in enumerate(reversed(steps), start=1):
         try:
-            return _FoundCheckpoint(step, store.verify(step))
+            return store.read(step)
         except CheckpointError as error:
             left = (
                 "resuming from the one before it"
@@ -175,8 +174,13 @@ def _check_belongs(manifest: JsonObject, built: Run, directory: RunDirectory) ->
         )
 
 
-def _train_guarded(trainer: Trainer, directory: RunDirectory, events: Events) -> Outcome:
-    """Train; whatever goes wrong, metrics.jsonl has an end line before the error is raised again."""
+def _train_guarded(
+    trainer: Trainer, listener: Listener, directory: RunDirectory | None, reporter: Reporter
+) -> Outcome:
+    """Train; whatever goes wrong, metrics.jsonl has an end line before the error is raised again.
+
+    ``directory`` is None in all processes but the main one, which writes for all.
+    """
     try:
         return trainer.train()
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -184,24 +188,13 @@ def _train_guarded(trainer: Trainer, directory: RunDirectory, events: Events) ->
         return Outcome("failed", trainer.step, trainer.best_step, error=message)
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
+        outcome = Outcome("failed", trainer.step, trainer.best_step, error=message)
         with suppress(Exception):  # the error itself matters more than the line about it
-            if not events.silent:
-                _write_end(directory, Outcome("failed", trainer.step, trainer.best_step, error=message))
-                _write_report(directory, events.reporter)
-            events.ended("failed", message)
+            if directory is not None:
+                directory.metrics.write(EndLine.of(outcome))
+                _write_report(directory, reporter)
+            listener.ended(outcome)
         raise
-
-
-def _write_end(directory: RunDirectory, outcome: Outcome) -> None:
-    directory.metrics.write(
-        {
-            "event": "end",
-            "reason": outcome.reason,
-            "step": outcome.step,
-            "best_step": outcome.best_step,
-            "error": outcome.error,
-        }
-    )
 
 
 def _write_report(directory: RunDirectory, reporter: Reporter) -> None:

@@ -36,8 +36,8 @@ class LossRequests:
         return cls(
             needs_validation=balancer.needs_validation,
             validation_samples=balancer.validation_samples,
-            minibatch_reuse=balancer.hold,
-            needs_step_losses=balancer.prepares,
+            minibatch_reuse=balancer.minibatch_reuse,
+            needs_step_losses=balancer.needs_step_losses,
             compares=balancer.compares,
         )
 

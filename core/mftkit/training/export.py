@@ -136,4 +136,4 @@ def _answer_end(checked: CheckedRun) -> int | None:
     if not complete.any():
         return None
     sample = train[int(np.argmax(complete))]
-    return int(sample.tokens[np.flatnonzero(sample.counts)[-1]])
+    return int(sample.tokens[np.flatnonzero(sample.loss_mask)[-1]])

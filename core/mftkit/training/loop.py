@@ -1,4 +1,4 @@
-"""The training loop, from top to bottom: train, one optimizer step, validate, save, resume.
+"""The training loop: one optimizer step, and the loop around it with validating, saving and resuming.
 
 Where to look for what a step does, with N tasks, k statistics per task, and several micro-batches:
 
@@ -17,7 +17,7 @@ Where to look for what a step does, with N tasks, k statistics per task, and sev
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -40,9 +40,10 @@ if TYPE_CHECKING:
     from mftkit.batches.sampler import GlobalBatch
     from mftkit.data.corpus import Samples
     from mftkit.interfaces.tokenization import TokenizationMode
+    from mftkit.reporting.lines import Line, TrainLine
+    from mftkit.reporting.listener import Listener
     from mftkit.runs.directory import RunDirectory
     from mftkit.training.balancing import Balancing
-    from mftkit.training.events import Events
     from mftkit.training.objective import Objective
     from mftkit.training.run_parts import Run
     from mftkit.training.training_state import ProcessState, TrainingState
@@ -105,7 +106,8 @@ class TrainStep:
         coefficients = Coefficients(
             self._model, objective, self._balancing, processes, batch.number, micro_batches, counts
         )
-        totals, router_total = objective.zeros(), None
+        totals = objective.zeros()
+        router_total: Tensor | None = None
         self._gradients.begin(rows)
         for i, micro_batch in enumerate(micro_batches):
             coefficients.begin_forward(i)
@@ -116,10 +118,9 @@ class TrainStep:
                 if router_loss is not None:
                     # A product of means, which cannot be exact over the split: weighted by the share of loss tokens.
                     share = len(micro_batch.targets) / max(1.0, float(batch.tokens.sum()))
-                    loss = loss + router_loss * share
-                    router_total = router_loss.detach() * share + (
-                        0 if router_total is None else router_total
-                    )
+                    part = router_loss * share
+                    loss = loss + part
+                    router_total = part.detach() if router_total is None else router_total + part.detach()
                 self._gradients.backward(loss)
             totals += statistics.detach()
             meter.add_micro_batch(logprobs, micro_batch)
@@ -149,11 +150,11 @@ class TrainStep:
 class Trainer:
     """Trains a run, and writes its metrics and checkpoints to a run directory."""
 
-    def __init__(self, run: Run, directory: RunDirectory, events: Events) -> None:
+    def __init__(self, run: Run, directory: RunDirectory, listener: Listener) -> None:
         checked = run.checked
         self._run = run
         self._directory = directory
-        self._events = events
+        self._listener = listener
         self._processes = checked.processes
         self._corpus = checked.corpus
         self._task_names = [task.name for task in checked.corpus.tasks]
@@ -171,7 +172,7 @@ class Trainer:
     def train(self) -> Outcome:
         """Train to the end of the run, to a stop signal, or to a number that is not finite."""
         self._run.logprob_model.train()
-        with StopRequest(self._events.stopping) as stop:
+        with StopRequest(self._listener.stop_requested) as stop:
             try:
                 if not self._history.steps:
                     self._validate()
@@ -179,8 +180,8 @@ class Trainer:
                     batch = self._sampler[self.step + 1]
                     final = batch.number == self._sampler.total
                     self._train_on(batch)
-                    line = self._log() if final or _due(self._training.log_every, batch) else {}
-                    self._events.step_ended(batch.number, line)
+                    line = self._log() if final or _due(self._training.log_every, batch) else None
+                    self._listener.step_ended(batch.number, line)
                     improved = False
                     if final or _due(self._training.evaluate_every, batch):
                         improved = self._validate()
@@ -218,7 +219,7 @@ class Trainer:
         """Raise NonFiniteLossError if a step since the last check was not finite."""
         self._train_step.guard.check(lambda step: torch.from_numpy(self._sampler[step].tokens > 0))
 
-    def _log(self) -> dict[str, Any]:
+    def _log(self) -> TrainLine:
         """Write the train line of the steps since the last one."""
         self._clock.start()
         self._check_finite()  # waits for the device: the time of the steps' work is theirs
@@ -238,7 +239,7 @@ class Trainer:
         self._write(line)
         return line
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, line: Line) -> None:
         if self._processes.is_main:
             self._directory.metrics.write(line)
 
@@ -251,12 +252,14 @@ class Trainer:
         losses = [n / t if t else math.nan for n, t in zip(nll, tokens, strict=True)]
         line = valid_line(self.step, self._task_names, losses, tokens)
         self._write(line)
-        self._events.validated(line)
+        self._listener.validated(line)
         bad = [i for i, loss in enumerate(losses) if tokens[i] and not math.isfinite(loss)]
         if bad:
             raise NonFiniteLossError(self.step, bad, [], validation=True)
-        for task in self._history.add(self.step, losses):
-            self._events.task_stopped(self._task_names[task], self.step)
+        newly_stopped = self._history.add(self.step, losses)
+        if self._processes.is_main:
+            for task in newly_stopped:
+                self._listener.task_stopped(self._task_names[task], self.step)
         saved = [*self._directory.checkpoints.steps(), self.step]
         # The main process decides: it may be removing a checkpoint that another one still sees.
         return bool(self._processes.from_main(self.step in self._steps_to_keep(saved)))
@@ -290,7 +293,7 @@ class Trainer:
             weights = run.checked.tuning.state_dict(run.model)
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
-            self._events.saved(self.step, path)
+            self._listener.saved(self.step, path)
         self._processes.from_main(None)  # no process runs ahead of a checkpoint that is not there yet
 
     def resume(self, checkpoint: Checkpoint) -> None:

@@ -25,7 +25,7 @@ def check_loss(loss: Loss, num_tasks: int, seed: int = 0) -> None:
     """Check a loss's promises, in float64 on the CPU; no global random state is read or changed.
 
     Statistics of shape [tasks, k] must add over micro-batches, there must be one task loss per task, and shares must
-    sum to 1 and depend on counts alone. ``linear``, ``linear_in_logprobs``, ``reads_row_weights`` and ``pooled`` are
+    sum to 1 and depend on counts alone. ``linear``, ``linear_in_logprobs``, ``reads_sample_weights`` and ``pooled`` are
     checked if the loss promises them.
 
     Raises MftError, which names the loss and the promise that it breaks.
@@ -39,9 +39,11 @@ def check_loss(loss: Loss, num_tasks: int, seed: int = 0) -> None:
         _check_linear_in_logprobs(loss, tokens, generator)
     if loss.linear:
         _check_linear(loss, tokens, generator)
-    if loss.reads_row_weights:
+    if loss.reads_sample_weights:
         for kept, fault in row_weights_kept(loss, tokens, generator):
-            _require(loss, kept, f"reads_row_weights is True, but {fault}. Set reads_row_weights = False")
+            _require(
+                loss, kept, f"reads_sample_weights is True, but {fault}. Set reads_sample_weights = False"
+            )
     if loss.pooled:
         _check_pooled(loss, tokens)
 
@@ -187,12 +189,12 @@ def _check_linear(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Non
 
 
 def row_weights_kept(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Iterator[tuple[bool, str]]:
-    """For each part of the promise ``reads_row_weights``, whether it is kept, and the fault if it is not."""
+    """For each part of the promise ``reads_sample_weights``, whether it is kept, and the fault if it is not."""
     drawn = torch.rand(tokens.num_samples, dtype=torch.float64, generator=generator)
     plain = loss.statistics(tokens)
-    ones = loss.statistics(replace(tokens, row_weight=torch.ones_like(drawn)))
+    ones = loss.statistics(replace(tokens, sample_weight=torch.ones_like(drawn)))
     yield equal(ones, plain), "its statistics with weights that are all 1 are not those without weights"
-    weighted = replace(tokens, row_weight=3 * drawn)
+    weighted = replace(tokens, sample_weight=3 * drawn)
     found = loss.statistics(weighted)
     yield not equal(found, plain), "its statistics do not change with tokens.weight"
     first = torch.arange(tokens.num_samples) < tokens.num_samples // 3
@@ -208,8 +210,8 @@ def _check_pooled(loss: Loss, tokens: Tokens) -> None:
         here = part(tokens, present)
         counts = torch.stack(counts_of(here))
         totals = Totals(loss.statistics(here), counts[0], counts[1], counts[0] > 0)
-        shares = torch.where(totals.counted, loss.task_shares(totals), 0.0)
-        losses = torch.where(totals.counted, loss.task_losses(totals), 0.0)
+        shares = torch.where(totals.tasks_in_mean, loss.task_shares(totals), 0.0)
+        losses = torch.where(totals.tasks_in_mean, loss.task_losses(totals), 0.0)
         _require(
             loss,
             equal((shares * losses).sum(), -here.logprobs.mean()),
@@ -265,7 +267,7 @@ def part(tokens: Tokens, samples: Tensor) -> Tokens:
         sample_task=tokens.sample_task[samples],
         num_tasks=tokens.num_tasks,
         num_samples=int(samples.sum()),
-        row_weight=None if tokens.row_weight is None else tokens.row_weight[samples],
+        sample_weight=tokens.sample_weight[samples] if tokens.weighted else None,
     )
 
 

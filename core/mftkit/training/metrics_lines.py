@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+
+from mftkit.reporting.lines import TaskTraining, TaskValidation, TrainLine, ValidLine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +29,7 @@ def train_line(
     learning_rate: float,
     seconds: float,
     result: StepResult,
-) -> dict[str, Any]:
+) -> TrainLine:
     """The train line of the steps since the last one; every process must call it.
 
     Args:
@@ -45,39 +47,36 @@ def train_line(
     )
     nll = processes.sum(meter.nll).cpu().double()
     positions, real_tokens = processes.sum(positions_and_tokens).tolist()
-    task_weights = result.weights.tolist()
-    line: dict[str, Any] = {
-        "event": "train",
-        "step": step,
-        "epoch": round(epoch, 6),
-        "loss": float(meter.objective) / meter.steps,
-        "tasks": {
-            name: {
-                "loss": float(nll[i] / meter.tokens[i]) if meter.tokens[i] else None,
-                "weight": task_weights[i],
-                "tokens": int(meter.tokens[i]),
-                "samples": int(meter.samples[i]),
-            }
+    weights = result.weights.tolist()
+    return TrainLine(
+        step=step,
+        epoch=round(epoch, 6),
+        loss=float(meter.objective) / meter.steps,
+        tasks={
+            name: TaskTraining(
+                loss=float(nll[i] / meter.tokens[i]) if meter.tokens[i] else None,
+                weight=weights[i],
+                tokens=int(meter.tokens[i]),
+                samples=int(meter.samples[i]),
+            )
             for i, name in enumerate(task_names)
         },
-        "learning_rate": learning_rate,
-        "grad_norm": float(result.grad_norm),
-        "tokens_per_second": round(real_tokens / max(seconds, 1e-9), 1),
-        "padding": 1 - real_tokens / positions,
-    }
-    if result.router_loss is not None:
-        line["auxiliary_loss"] = float(processes.sum(result.router_loss))
-    return line
+        learning_rate=learning_rate,
+        grad_norm=float(result.grad_norm),
+        tokens_per_second=round(real_tokens / max(seconds, 1e-9), 1),
+        padding=1 - real_tokens / positions,
+        auxiliary_loss=None if result.router_loss is None else float(processes.sum(result.router_loss)),
+    )
 
 
 def valid_line(
     step: int, task_names: Sequence[str], losses: Sequence[float], tokens: NDArray[np.float64]
-) -> dict[str, Any]:
+) -> ValidLine:
     """The valid line of a step, from each task's mean loss and its number of loss tokens (0: it is left out)."""
     tasks = {
-        name: {"loss": float(loss), "tokens": int(count)}
+        name: TaskValidation(loss=float(loss), tokens=int(count))
         for name, loss, count in zip(task_names, losses, tokens, strict=True)
         if count
     }
-    mean = float(np.mean([task["loss"] for task in tasks.values()]))
-    return {"event": "valid", "step": step, "loss": mean, "tasks": tasks}
+    mean = float(np.mean([loss for loss, count in zip(losses, tokens, strict=True) if count]))
+    return ValidLine(step=step, loss=mean, tasks=tasks)

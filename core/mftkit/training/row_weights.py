@@ -23,12 +23,12 @@ def check_row_weights(name: str, loss: Loss, corpus: Corpus, reporter: Reporter)
     weights = corpus.train.weights
     if weights is None:
         return
-    if not loss.reads_row_weights:
+    if not loss.reads_sample_weights:
         weighted = np.flatnonzero(weights != 1)
         raise MftError(
             f"loss: {name} does not read the weights of rows, but {len(weighted)} training rows have one (the first: "
             f"{corpus.train.origin(int(weighted[0]))}). Choose another loss "
-            f"({installed.those_that(kinds.LOSS, 'reads_row_weights')}), or remove the key 'weight' from the rows."
+            f"({installed.those_that(kinds.LOSS, 'reads_sample_weights')}), or remove the key 'weight' from the rows."
         )
     if not weights.any():
         raise MftError(

@@ -62,7 +62,7 @@ def check_run(spec: Spec, reporter: Reporter) -> CheckedRun:
     processes = Processes()
     precision = choose_precision(spec.model.dtype, processes.device, reporter)
     adapter_name, adapter, config = choose_adapter(spec, reporter)
-    adapter.tell(config, spec.max_length, reporter)
+    adapter.describe(config, spec.max_length, reporter)
     tokenizer = load_tokenizer(spec, adapter, config, reporter)
     chat = _chat_format(spec, tokenizer)
     corpus = prepare(spec, tokenizer, reporter)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mftkit.cli.console import result, tell
+from mftkit.cli.app import app
+from mftkit.cli.console import result, show_message
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from mftkit.data.rows.formats import RowError
     from mftkit.tools.data_stats.statistics import Statistics
 
-app = typer.Typer(help="Look at data files.", no_args_is_help=True)
+commands = typer.Typer(help="Look at data files.", no_args_is_help=True)
+app.add_typer(commands, name="data")
 Paths = Annotated[
     list[Path],
     typer.Argument(
@@ -32,7 +34,7 @@ SkipBad = Annotated[
 SIMILAR = 0.8
 
 
-@app.command()
+@commands.command()
 def stats(
     paths: Paths,
     references: Annotated[
@@ -81,7 +83,7 @@ def stats(
         _show(statistics_view(told))
 
 
-@app.command()
+@commands.command()
 def show(
     paths: Paths,
     sample: Annotated[int, typer.Option("--sample", min=1, metavar="N", help="How many rows.")] = 5,
@@ -146,7 +148,7 @@ def _kept(bad: list[str]) -> "Callable[[RowError], None]":
 
 
 def _warned(message: str) -> None:
-    tell(f"warning: {message}")
+    show_message(f"warning: {message}")
 
 
 def _show(view: "RenderableType") -> None:

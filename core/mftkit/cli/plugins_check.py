@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mftkit.cli.console import result, table, tell
+from mftkit.cli.console import result, show_message, table
 from mftkit_registry import MftError, UnknownComponentError, nearest
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check(
     chosen: dict[str, Any] = {"options": _options(component.Options, settings or [])}
     if config is not None:
         chosen["config"] = _config(config)
-    tell(f"checking {registration.kind} {registration.name} of {registration.origin}")
+    show_message(f"checking {registration.kind} {registration.name} of {registration.origin}")
 
     from mftkit.testing.running import run_suite, suite_for
 

@@ -1,4 +1,4 @@
-"""Series of numbers over steps, and what a run came to, from the lines of its metrics."""
+"""Series of numbers over steps, and the losses of a run, from the lines of its metrics."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class Losses:
     first: float
     best: float
     step: int
-    """Of the best, among validations after a step where there are any."""
+    """The step of the best, among validations after a step where there are any."""
     last: float
 
     @property
     def perplexity(self) -> float:
-        """Of the best."""
+        """Perplexity of the best loss."""
         return math.exp(self.best) if self.best < 700 else math.inf
 
 

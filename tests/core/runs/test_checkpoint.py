@@ -54,9 +54,9 @@ def test_damage_is_noticed(store, name, damage):
 def test_pruning_keeps_the_newest_and_the_best(store):
     for step in (1, 2, 3, 4, 5):
         store.write(step, checkpoint())
-    store.prune(2, wanted={2})
+    store.prune(2, protected={2})
     assert store.steps() == [2, 4, 5]
-    store.prune(1, wanted=set())
+    store.prune(1, protected=set())
     assert store.steps() == [5]
 
 

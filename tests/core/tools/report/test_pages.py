@@ -112,7 +112,7 @@ def test_a_run_without_numbers_yet(tmp_path: Path) -> None:
     (path / "metrics.jsonl").unlink()
     html = page(report_run(path))
     assert "not reported any numbers" in html
-    assert "There is no validation to tell of" in html
+    assert "There are no validation losses yet" in html
 
 
 def test_one_task_without_validation(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_several_runs_side_by_side(run: Path, tmp_path: Path) -> None:
     [
         (["nothing"], "nothing: no such directory"),
         (["."], "holds no run"),
-        (["run", "run"], "--output: is needed"),
+        (["run", "run"], "--output: required"),
         (["run", "--output", "run"], "is a directory"),
     ],
 )

@@ -250,7 +250,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "the same command goes on from there" in err
+    assert "the same command resumes the comparison" in err
     assert "No arm is complete yet" in out
     partial = json.loads((project / "run-compare/compare.json").read_text())
     assert not partial["complete"]

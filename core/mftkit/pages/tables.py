@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, perplexity, share, whole
-from mftkit.runs.series import validation_losses
+from mftkit.runs.series import MEAN, validation_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,7 +38,7 @@ class Table:
 
 def results(run: RunRecord) -> Table | None:
     """The validation losses of one run by task."""
-    losses = validation_losses(run)
+    losses = validation_losses(run.valid, run.tasks)
     if not losses:
         return None
     rows = [
@@ -60,8 +60,8 @@ def results(run: RunRecord) -> Table | None:
 
 def side_by_side(runs: Sequence[RunRecord], titles: Sequence[str]) -> Table | None:
     """The best loss of each task, one column per run; the lowest of a row is marked."""
-    found = [{one.name: one.best for one in validation_losses(run)} for run in runs]
-    names = sorted(dict.fromkeys(name for each in found for name in each), key=lambda n: n == "mean of tasks")
+    found = [{one.name: one.best for one in validation_losses(run.valid, run.tasks)} for run in runs]
+    names = sorted(dict.fromkeys(name for each in found for name in each), key=lambda n: n == MEAN)
     if not names:
         return None
     rows = []
@@ -70,7 +70,7 @@ def side_by_side(runs: Sequence[RunRecord], titles: Sequence[str]) -> Table | No
         cells = [Cell(nats(each.get(name)), each.get(name) == lowest and len(runs) > 1) for each in found]
         rows.append((name, cells))
     headings = ["task", *titles]
-    footer = int(names[-1] == "mean of tasks")
+    footer = int(names[-1] == MEAN)
     return Table("Best validation loss of each task, nats per token; lower is better", headings, rows, footer)
 
 

@@ -110,7 +110,10 @@ def register_model_adapters(register):
     given = f"model={json.dumps(model)}"
     done = mft("run", str(spec_file), "--dry-run", "--set", given, sites=(site,))
     assert (done.returncode, done.stdout) == (2, "")
-    assert "error: lacking_plugin.Lacking does not define matches(), which its interface requires; fix" in done.stderr
+    assert (
+        "error: lacking_plugin.Lacking does not define matches(), which its interface requires; fix"
+        in done.stderr
+    )
 
 
 def test_an_interrupt_is_130(install: Install, tmp_path: Path, spec_file: Path) -> None:

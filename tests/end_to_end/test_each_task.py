@@ -81,7 +81,8 @@ def test_a_run_that_goes_on_knows_which_tasks_have_stopped(project: Path, monkey
 
 
 def told(project: Path) -> dict[str, Any]:
-    return json.loads((project / "run/best/best.json").read_text())
+    found: dict[str, Any] = json.loads((project / "run/best/best.json").read_text())
+    return found
 
 
 def test_each_tasks_best_and_the_best_by_rank(project: Path, losses: Any) -> None:

@@ -42,7 +42,7 @@ class Validator:
             for batch in self._batches(np.arange(len(self.samples))):
                 logprobs, _ = scorer(batch)
                 nll.index_add_(0, batch.task, -logprobs.to(self._dtype))
-        tokens = np.bincount(self.samples.task, self.samples.counting, self._num_tasks).astype(np.float64)
+        tokens = np.bincount(self.samples.task, self.samples.loss_tokens, self._num_tasks).astype(np.float64)
         return processes.sum(nll).cpu().double().numpy(), tokens
 
     def minibatch(self, scorer: LogprobModel, objective: Objective, turn: int, per_task: int) -> Tensor:
@@ -50,7 +50,7 @@ class Validator:
         members = self._members(turn, per_task)
         task = self.samples.task[members]
         counts = objective.counts(
-            np.bincount(task, weights=self.samples.counting[members], minlength=self._num_tasks),
+            np.bincount(task, weights=self.samples.loss_tokens[members], minlength=self._num_tasks),
             np.bincount(task, minlength=self._num_tasks),
         )
         totals = objective.zeros()

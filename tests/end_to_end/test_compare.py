@@ -16,12 +16,13 @@ import torch
 from scipy.stats import rankdata
 
 import mftkit
+from commands import environment, mft
 from mftkit.cli import main
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import CompareOptions
 from mftkit.tools.compare.compare import compare
 from mftkit.training.setup import assemble, draft
-from small_runs import comparable, environment, metrics, mft, rows, small_spec, write_rows
+from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 TRAINING = {"epochs": 2, "evaluate_every": 4, "checkpoint_every": 2, "log_every": 1, "batch_size": 8}
 WISH = ("--balancers", "equal", "--baselines", "single,mixed")

@@ -75,7 +75,10 @@ def affinity(
     step: StepOfRun = None,
     output: Output = None,
 ) -> None:
-    """Compare the gradients of SPEC's tasks: which tasks help each other, and which conflict."""
+    """Compare the gradients of SPEC's tasks.
+
+    Shows which tasks help each other and which fight, as a table and as a page.
+    """
     from mftkit.spec import load_spec
 
     read = load_spec(spec, overrides or ())

@@ -101,9 +101,10 @@ def compare(
     fresh: Fresh = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train SPEC in several ways, all else being equal, and compare the validation losses of each task.
+    """Train SPEC in several ways and compare the results.
 
-    Resumes a comparison that was stopped; finished runs are not trained again.
+    All else is equal, and the table shows the best validation losses of each task. Resumes a comparison that was
+    stopped; finished runs are not trained again.
     """
     from mftkit.spec import load_spec
 

@@ -18,9 +18,10 @@ BROKEN = 1
 
 @app.command()
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object.")] = False) -> None:
-    """Show versions, devices, plugins and disks, and what would make a run slow.
+    """Check the installation and this machine.
 
-    Exits with 1 if the installation is broken.
+    Shows versions, devices, plugins and disks, and what would make a run slow. Exits with 1 if the installation is
+    broken.
     """
     from mftkit.tools.doctor import examine
 

@@ -18,7 +18,7 @@ def report(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...",
+            metavar="RUN",
             help="Run directories, finished or not, or the directory of one comparison.",
             show_default=False,
         ),
@@ -33,7 +33,10 @@ def report(
         ),
     ] = None,
 ) -> None:
-    """Write a self-contained HTML page about one RUN, or about several side by side."""
+    """Write an HTML page about one RUN or several.
+
+    The page is one file that needs no network; several runs are shown side by side.
+    """
     result(str(write_page(runs, output)))
 
 

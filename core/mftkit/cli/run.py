@@ -36,7 +36,7 @@ def run(
     ] = 1,
     weak: AllowWeakIsolation = False,
 ) -> None:
-    """Train the model of SPEC on its tasks, or resume an unfinished run of the same spec."""
+    """Train what SPEC describes, or resume its unfinished run."""
     from mftkit.spec import load_spec
 
     allow_weak_isolation(weak)

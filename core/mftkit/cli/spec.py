@@ -24,7 +24,10 @@ def check(spec: SpecFile, overrides: Overrides = None) -> None:
 
 @commands.command()
 def schema() -> None:
-    """Print the JSON Schema of a spec, with the options of every installed component."""
+    """Print the JSON Schema of specs.
+
+    It includes the options of every installed component.
+    """
     from mftkit.spec.schema import json_schema
 
     schema = json_schema(lambda message: show_message(f"warning: {message}"))

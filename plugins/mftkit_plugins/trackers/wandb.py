@@ -25,7 +25,7 @@ class WeightsAndBiases(mftkit.Tracker):
         """Options of the tracker."""
 
         mode: Literal["offline", "online"] = "offline"
-        """Where the run goes. "offline": files in the run directory, for "wandb sync"; "online": sent during the run."""
+        """Where the run goes. "offline": files in the run directory, for wandb sync; "online": sent during the run."""
         project: str = "mftkit"
         """The project in Weights & Biases."""
         entity: str | None = None

@@ -16,12 +16,13 @@ import torch
 from scipy.stats import rankdata
 
 import mftkit
+from commands import environment, mft
 from mftkit.cli import main
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import CompareOptions
 from mftkit.tools.compare.compare import compare
 from mftkit.training.setup import build_run, check_run
-from small_runs import comparable, environment, metrics, mft, rows, small_spec, write_rows
+from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 TRAINING = {"epochs": 2, "evaluate_every": 4, "checkpoint_every": 2, "log_every": 1, "batch_size": 8}
 WISH = ("--balancers", "equal", "--baselines", "single,mixed")
@@ -142,7 +143,7 @@ def test_finished_arms_are_used_again_and_seeds_measure_noise(
         == 0
     )
     captured = capsys.readouterr()
-    assert "1 of 4 runs were finished before" in captured.err
+    assert "1 of 4 runs are finished already" in captured.err
     found = json.loads(captured.out)
     assert [arm["label"] for arm in found["arms"]] == ["mixed", "sample-balanced"]
     assert found["arms"][0]["losses"]["big"][0] == document["arms"][1]["losses"]["big"][0]
@@ -168,7 +169,7 @@ def test_mistakes_are_told_before_anything_is_trained(
     for arguments, told in (
         (["--balancers", "equl"], 'did you mean "equal"?'),
         (["--baselines", "singel"], "did you mean single?"),
-        (["--budget", "hours"], "--budget hours: allowed are epochs, steps"),
+        (["--budget", "hours"], "--budget hours: expected epochs or steps"),
         (["--losses", '{"name": "sample-focal", "options": {"gama": 1}}'], "arm sample-focal"),
         (["--baselines", "", "--losses", "mixed", "--output", "spec.json"], "is a file"),
         (["--set", "seed=8"], "holds the comparison of another spec (differs in seed)"),
@@ -195,12 +196,12 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     wish = CompareOptions(baselines=(), balancers=({"name": "equal"},))
     compare(spec, wish)
     write_rows(project / "data" / "small.jsonl", rows("small", 50))
-    with pytest.raises(mftkit.MftError, match=r"the data has changed since .*--fresh"):
+    with pytest.raises(mftkit.MftError, match=r"the training data has changed since .*--fresh"):
         compare(spec, wish)
     (project / "run-compare/spec.json").write_text("{")
     with pytest.raises(mftkit.MftError, match=r"spec.json is damaged .*--fresh"):
         compare(spec, wish)
-    assert compare(spec, wish, fresh=True).document["complete"]
+    assert compare(spec, wish, fresh=True).result.complete
 
 
 def test_an_arm_that_fails_is_told_and_the_others_go_on(
@@ -251,7 +252,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "the same command goes on from there" in err
+    assert "the same command resumes the comparison" in err
     assert "No arm is complete yet" in out
     partial = json.loads((project / "run-compare/compare.json").read_text())
     assert not partial["complete"]
@@ -265,7 +266,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on(
     process = start(project)
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert "2 of 4 runs were finished before" in err
+    assert "2 of 4 runs are finished already" in err
     assert "resuming from step" in err
     assert (runs / "single-epochs/seed-7/big/metrics.jsonl").stat().st_mtime_ns == kept
     found = json.loads((project / "run-compare/compare.json").read_text())

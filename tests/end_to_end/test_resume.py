@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from small_runs import comparable, environment, metrics, mft, rows, small_spec, train, write_rows
+from commands import environment, mft
+from small_runs import comparable, metrics, rows, small_spec, train, write_rows
 
 SPEC = small_spec(training={"epochs": 2, "evaluate_every": 4, "checkpoint_every": 3, "log_every": 2})
 KILL_WHILE_WRITING = """

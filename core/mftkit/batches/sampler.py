@@ -168,7 +168,7 @@ class BatchSampler:
             epoch=epoch,
             ends_epoch=number == self._end(epoch),
             rows=rows,
-            tokens=np.bincount(task, self._samples.counting[members], self._tasks).astype(np.float64),
+            tokens=np.bincount(task, self._samples.loss_tokens[members], self._tasks).astype(np.float64),
             samples=np.bincount(task, None, self._tasks).astype(np.float64),
             row_task=np.array([self._samples.task[row[0]] for row in rows]) if self._group_by_task else None,
         )

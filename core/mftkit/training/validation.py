@@ -41,7 +41,7 @@ class Validator:
             for batch in self._batches(np.arange(len(self.samples))):
                 logprobs, _ = model(batch)
                 nll.index_add_(0, batch.task, -logprobs.to(self._dtype))
-        tokens = np.bincount(self.samples.task, self.samples.counting, self._num_tasks).astype(np.float64)
+        tokens = np.bincount(self.samples.task, self.samples.loss_tokens, self._num_tasks).astype(np.float64)
         return processes.sum(nll).cpu().double().numpy(), tokens
 
     def minibatch_losses(
@@ -51,7 +51,7 @@ class Validator:
         members = self._members(number, per_task)
         task = self.samples.task[members]
         counts = objective.counts(
-            np.bincount(task, weights=self.samples.counting[members], minlength=self._num_tasks),
+            np.bincount(task, weights=self.samples.loss_tokens[members], minlength=self._num_tasks),
             np.bincount(task, minlength=self._num_tasks),
         )
         totals = objective.zeros()

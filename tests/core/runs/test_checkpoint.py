@@ -70,9 +70,9 @@ def test_a_verified_one_is_read_without_another_pass_over_its_files(
 def test_pruning_keeps_the_newest_and_the_best(store: CheckpointStore) -> None:
     for step in (1, 2, 3, 4, 5):
         store.write(step, checkpoint())
-    store.prune(2, wanted={2})
+    store.prune(2, protected={2})
     assert store.steps() == [2, 4, 5]
-    store.prune(1, wanted=set())
+    store.prune(1, protected=set())
     assert store.steps() == [5]
 
 

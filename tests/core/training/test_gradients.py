@@ -71,7 +71,7 @@ class Corpus(list[Any]):
         return np.array([len(sample.tokens) for sample in self])
 
     @property
-    def counting(self) -> NDArray[Any]:
+    def loss_tokens(self) -> NDArray[Any]:
         return self.lengths - 1
 
 

@@ -31,7 +31,7 @@ class Samples(list[Any]):
         super().__init__(members)
         self.task = np.array([sample.task for sample in members])
         self.lengths = np.array([len(sample.tokens) for sample in members])
-        self.counting = self.lengths - 1
+        self.loss_tokens = self.lengths - 1
 
 
 def samples(count: Any, seed: Any) -> Any:
@@ -66,7 +66,7 @@ def steps(data: Any) -> Iterator[Any]:
             epoch=0,
             ends_epoch=False,
             rows=[np.array([i]) for i in members],
-            tokens=np.bincount(task, data.counting[members], count).astype(float),
+            tokens=np.bincount(task, data.loss_tokens[members], count).astype(float),
             samples=np.bincount(task, minlength=count).astype(float),
         )
 

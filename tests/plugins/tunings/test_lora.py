@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 import mftkit
+from commands import environment
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation
@@ -22,7 +23,7 @@ from mftkit.training.plan import parameter_size
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.tunings.lora import Lora
 from mftkit_plugins.tunings.qlora import QLora
-from small_runs import environment, small_spec
+from small_runs import small_spec
 
 
 def trained(model: Any) -> dict[str, torch.Tensor]:

@@ -145,7 +145,7 @@ CASES = {
     "tokenizer's code": (own_tokenizer, "the tokenizer of .* needs the checkpoint's own code, and running that is disabled"),
     "missing layer": (configured(num_hidden_layers=3), "lacks weights that the model needs: model.layers.2"),
     "shape": (misshapen, r"of a shape that config.json does not give: model.norm.weight \(\(5,\) for \(32,\)\)"),
-    "no tokenizer": (remove("tokenizer*"), "has no tokenizer files, and text cannot be read without"),
+    "no tokenizer": (remove("tokenizer*"), "no tokenizer files in .* Set model.tokenizer to a path or hub id"),
     "broken tokenizer": (lambda at: (at / "tokenizer.json").write_text("{"), "the tokenizer of .* cannot be read"),
     "vocabulary": (large, "ids reach 3.., but the model's embedding has 300 rows"),
     "remote code": (strange, "set model.trust_remote_code to true if you trust it"),

@@ -16,12 +16,13 @@ import torch
 from scipy.stats import rankdata
 
 import mftkit
+from commands import environment, mft
 from mftkit.cli import main
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import CompareOptions
 from mftkit.tools.compare.compare import compare
-from mftkit.training.setup import assemble, draft
-from small_runs import comparable, environment, metrics, mft, rows, small_spec, write_rows
+from mftkit.training.setup import build_run, check_run
+from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 TRAINING = {"epochs": 2, "evaluate_every": 4, "checkpoint_every": 2, "log_every": 1, "batch_size": 8}
 WISH = ("--balancers", "equal", "--baselines", "single,mixed")
@@ -87,19 +88,20 @@ def test_all_arms_start_from_the_same_weights_tokenizer_and_order(
     compared: Path, document: dict[str, Any]
 ) -> None:
     assert document["same_start"] is True
-    drafts = [
-        draft(mftkit.load_spec(path / "spec.json"), Reporter()) for path in directories(document, compared)
+    runs = [
+        check_run(mftkit.load_spec(path / "spec.json"), Reporter())
+        for path in directories(document, compared)
     ]
-    weights = [assemble(one).model.state_dict() for one in drafts]
+    weights = [build_run(one).model.state_dict() for one in runs]
     for other in weights[1:]:
         assert other.keys() == weights[0].keys()
         assert all(torch.equal(other[name], weights[0][name]) for name in other)
-    assert all(one.tokenizer.get_vocab() == drafts[0].tokenizer.get_vocab() for one in drafts)
-    mixed, equal = drafts[2:]
-    for number in range(1, mixed.steps.total + 1):
-        pairs = zip(mixed.steps[number].rows, equal.steps[number].rows, strict=True)
+    assert all(one.tokenizer.get_vocab() == runs[0].tokenizer.get_vocab() for one in runs)
+    mixed, equal = runs[2:]
+    for number in range(1, mixed.sampler.total + 1):
+        pairs = zip(mixed.sampler[number].rows, equal.sampler[number].rows, strict=True)
         assert all(np.array_equal(one, other) for one, other in pairs)
-    for single, task in zip(drafts[:2], (0, 1), strict=True):
+    for single, task in zip(runs[:2], (0, 1), strict=True):
         own = [
             mixed.corpus.valid[i].tokens.tolist()
             for i in range(len(mixed.corpus.valid))
@@ -265,7 +267,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on(
     out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
     assert "2 of 4 runs are finished already" in err
-    assert "going on from step" in err
+    assert "resuming from step" in err
     assert (runs / "single-epochs/seed-7/big/metrics.jsonl").stat().st_mtime_ns == kept
     found = json.loads((project / "run-compare/compare.json").read_text())
     for arm, whole in zip(found["arms"], document["arms"], strict=True):

@@ -21,8 +21,8 @@ def missing_packages(packages: Mapping[str, str]) -> dict[str, str]:
 def missing_packages_text(missing: Mapping[str, str]) -> str:
     """What is not installed and how to install it, for a message.
 
-    >>> missing_packages_text({"wandb": "wandb", "PIL": "pillow>=10"})
-    "not installed: wandb, PIL; pip install wandb 'pillow>=10'"
+    >>> missing_packages_text({"yaml": "pyyaml", "PIL": "pillow>=10"})
+    "not installed: yaml, PIL; pip install pyyaml 'pillow>=10'"
     """
     packages = dict.fromkeys(missing.values())
     quoted = [repr(package) if set(package) & set("<>[]!~; ") else package for package in packages]

@@ -73,20 +73,33 @@ class CheckpointStore:
             write_json(partial / MANIFEST, {**checkpoint.manifest, "step": step, "files": files})
         return path
 
-    def read(self, step: int) -> Checkpoint:
-        """The checkpoint of a step.
+    def verify(self, step: int) -> dict[str, Any]:
+        """The manifest of a step's checkpoint, whose files are complete and as they were written.
 
         Raises:
             CheckpointError: a file is missing, truncated or altered.
         """
         path = self.path(step)
         try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            for name, expected in manifest["files"].items():
-                if fingerprint(path / name) != expected:
+            manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            for name in (MODEL, STATE):
+                if fingerprint(path / name) != manifest["files"][name]:
                     raise CheckpointError(f"{path / name} is damaged")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+        return manifest
+
+    def read(self, step: int, *, manifest: dict[str, Any] | None = None) -> Checkpoint:
+        """The checkpoint of a step, verified unless its ``manifest`` is given, because it has been verified already.
+
+        Raises:
+            CheckpointError: a file is missing, cut short or altered.
+        """
+        path = self.path(step)
+        manifest = manifest or self.verify(step)
+        try:
             state = torch.load(path / STATE, weights_only=True, map_location="cpu")
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
         return Checkpoint(load_file(path / MODEL), state, manifest)
 

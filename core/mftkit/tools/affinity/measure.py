@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from mftkit.base.reasons import reason
-from mftkit.batches.batcher import Batcher
 from mftkit.batches.collate import collate
 from mftkit.interfaces.balancer import Balancer
 from mftkit.interfaces.gradients import GradientCombiner
@@ -19,9 +18,9 @@ from mftkit.tools.affinity.parameters import LAST, choose
 from mftkit.tools.affinity.sampling import Halves, step_of
 from mftkit.training.balancing import Balancing
 from mftkit.training.gradients import PerTaskGradients
+from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
-from mftkit.training.setup import assemble, draft
-from mftkit.training.train_step import TrainStep
+from mftkit.training.setup import build_run, check_run
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
     from mftkit.tools.affinity.run_checkpoint import RunCheckpoint
-    from mftkit.training.setup import Assembly
+    from mftkit.training.run_parts import Run
 
 
 def measure(
@@ -62,19 +61,19 @@ def measure(
     Raises:
         MftError: something the user can fix.
     """
-    drafted = draft(spec, reporter)
-    if len(drafted.corpus.tasks) < 2:
+    checked = check_run(spec, reporter)
+    if len(checked.corpus.tasks) < 2:
         raise MftError("tasks: affinity compares tasks, and the spec has only one.")
-    halves = Halves(drafted.corpus, batches, samples, seed, reporter)
-    assembly = assemble(drafted, checkpoint.base if checkpoint is not None and checkpoint.base.kept else None)
+    halves = Halves(checked.corpus, batches, samples, seed, reporter)
+    run = build_run(checked, checkpoint.base if checkpoint is not None and checkpoint.base.kept else None)
     if checkpoint is not None:
-        _restore(assembly, checkpoint)
-    if layers is None and not all_parameters and not assembly.tuning.saves_adapter:
+        _restore(run, checkpoint)
+    if layers is None and not all_parameters and not checked.tuning.saves_adapter:
         layers = LAST
-    parameters = choose(assembly.scorer, None if all_parameters else layers)
+    parameters = choose(run.logprob_model, None if all_parameters else layers)
     reporter.note(f"comparing gradients of {parameters}")
-    cosines = Cosines(None, assembly.corpus.tasks)
-    _measure_batches(assembly, cosines, halves, batches, reporter)
+    cosines = Cosines(None, checked.corpus.tasks)
+    _measure_batches(run, cosines, halves, batches, reporter)
     settings = Settings(
         name=spec.name,
         loss=spec.loss.name,
@@ -85,18 +84,18 @@ def measure(
         samples=samples,
         seed=seed,
     )
-    names = tuple(task.name for task in assembly.corpus.tasks)
+    names = tuple(task.name for task in checked.corpus.tasks)
     return summarize(names, np.stack([found.numpy() for found in cosines.found]), seed, settings)
 
 
-def _restore(assembly: Assembly, checkpoint: RunCheckpoint) -> None:
+def _restore(run: Run, checkpoint: RunCheckpoint) -> None:
     manifest = checkpoint.content.manifest
-    if manifest.get("base") != assembly.own_base:
+    if manifest.get("base") != run.own_base:
         raise MftError(
             f"--run: {checkpoint.path} was trained on another base than the run has now; restore the run's base/"
         )
     try:
-        assembly.tuning.load_state_dict(assembly.model, checkpoint.content.model)
+        run.checked.tuning.load_state_dict(run.model, checkpoint.content.model)
     except (KeyError, RuntimeError) as error:  # a tokenizer trained on other text has another size
         raise MftError(
             f"--run: the weights of {checkpoint.path} do not fit the spec's model ({reason(error)}); give the "
@@ -104,31 +103,24 @@ def _restore(assembly: Assembly, checkpoint: RunCheckpoint) -> None:
         ) from error
 
 
-def _measure_batches(
-    assembly: Assembly, cosines: Cosines, halves: Halves, batches: int, reporter: Reporter
-) -> None:
+def _measure_batches(run: Run, cosines: Cosines, halves: Halves, batches: int, reporter: Reporter) -> None:
     """Make optimizer steps that change no weight, for the gradients that ``cosines`` then gets."""
-    parts, count = assembly, len(assembly.corpus.tasks)
-    spec, train = parts.spec, parts.corpus.train
-    trained = [p for p in parts.scorer.parameters() if p.requires_grad]
+    checked, model, count = run.checked, run.logprob_model, len(run.checked.corpus.tasks)
+    train = checked.corpus.train
+    trained = [p for p in model.parameters() if p.requires_grad]
     runner = TrainStep(
-        parts.scorer,
+        model,
         train,
         OneSamplePerRow(None),
-        parts.objective,
-        Balancing(EqualWeights(None, parts.corpus.tasks), count, _no_validation),
+        checked.objective,
+        Balancing(EqualWeights(None, checked.corpus.tasks), count, _no_validation),
         torch.optim.SGD(trained, lr=0.0, fused=True),  # fused, since only fused optimizers can skip a step
-        Batcher(
-            parts.processes,
-            spec.training.micro_batch_size,
-            spec.max_length,
-            int(parts.tokenizer.pad_token_id or 0),
-        ),
+        run.batcher,
         None,
-        PerTaskGradients(parts.scorer, parts.processes, train.task, count, cosines),
+        PerTaskGradients(model, checked.processes, train.task, count, cosines),
     )
-    meter = Meter(count, parts.device, parts.objective.dtype)
-    with evaluation(parts.scorer), reporter.progress("batches", batches) as advance:
+    meter = Meter(count, run.device, checked.objective.dtype)
+    with evaluation(model), reporter.progress("batches", batches) as advance:
         for batch in range(batches):
             for second in (False, True):
                 step = step_of(2 * batch + second + 1, halves.half(batch, second), train, count)
@@ -197,5 +189,5 @@ class OneSamplePerRow(TokenizationMode):
         return collate(samples)
 
 
-def _no_validation(_turn: int, _samples: int) -> Tensor:
+def _no_validation(_number: int, _samples: int) -> Tensor:
     raise AssertionError("equal weights need no validation")

@@ -68,7 +68,7 @@ def step_of(number: int, members: Ints, samples: Samples, tasks: int) -> GlobalB
         epoch=0,
         ends_epoch=False,
         rows=[np.array([sample]) for sample in order],
-        tokens=np.bincount(task, samples.counting[order], tasks).astype(np.float64),
+        tokens=np.bincount(task, samples.loss_tokens[order], tasks).astype(np.float64),
         samples=np.bincount(task, None, tasks).astype(np.float64),
         row_task=np.asarray(task),
     )

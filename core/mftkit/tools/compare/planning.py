@@ -14,7 +14,7 @@ from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import Budget
 from mftkit.tools.compare.result import TaskBudget
 from mftkit.tools.compare.specs import run_spec, single_spec
-from mftkit.training.setup import draft
+from mftkit.training.setup import check_run
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.tools.compare.arms import Arm, CompareOptions
     from mftkit.tools.compare.directory import ComparisonDirectory
-    from mftkit.training.setup import Draft
+    from mftkit.training.run_parts import CheckedRun
 
 INTERVALS = ("log_every", "evaluate_every", "checkpoint_every")
 
@@ -123,7 +123,7 @@ class _Planner:
             reference = reference.model_copy(
                 update={"model": base.model.model_copy(update={"tokenizer": str(tokenizer)})}
             )
-        self.reference = draft(reference, reporter)
+        self.reference = check_run(reference, reporter)
         directory.record_data(self.reference.corpus.fingerprint)
         lacking = [task.name for task in self.reference.corpus.tasks if not task.valid_samples]
         if lacking:
@@ -134,7 +134,7 @@ class _Planner:
 
     @property
     def steps(self) -> int:
-        return self.reference.steps.total
+        return self.reference.sampler.total
 
     def runs_of_all_tasks(self, arm: Arm) -> list[PlannedRun]:
         made = []
@@ -153,10 +153,10 @@ class _Planner:
             if budget is Budget.EPOCHS:
                 training = {"max_steps": None, "epochs": float(seen[index]) / task.samples}
             first = self._own(arm, self.seeds[0], task.name, training)
-            steps = _checked(first).steps.total
+            steps = _checked(first).sampler.total
             training |= self._intervals(steps, budget)
             own = [self._own(arm, seed, task.name, training, steps) for seed in self.seeds]
-            self.budgets[task.name] = TaskBudget(steps, _checked(own[0]).steps.epochs_done(steps))
+            self.budgets[task.name] = TaskBudget(steps, _checked(own[0]).sampler.epochs_done(steps))
             made += own
         return made
 
@@ -168,7 +168,7 @@ class _Planner:
 
     def _samples_seen(self) -> NDArray[np.float64]:
         """Number of samples of each task [tasks] that a run over all tasks trains on."""
-        steps = self.reference.steps
+        steps = self.reference.sampler
         seen: NDArray[np.float64] = np.zeros(len(self.base.tasks))
         for number in range(1, steps.total + 1):
             seen += steps[number].samples
@@ -185,16 +185,16 @@ class _Planner:
             if every == "epoch":
                 if budget is Budget.EPOCHS:
                     continue
-                every = self.reference.steps.steps_per_epoch
+                every = self.reference.sampler.steps_per_epoch
             found[name] = max(1, round(every * steps / self.steps))
         if training.warmup >= 1:  # a number of steps, not a share
             found["warmup"] = max(1, round(training.warmup * steps / self.steps))
         return found
 
 
-def _checked(run: PlannedRun) -> Draft:
+def _checked(run: PlannedRun) -> CheckedRun:
     """The run, built as far as it goes without weights; an error names the arm."""
     try:
-        return draft(run.spec, Reporter())
+        return check_run(run.spec, Reporter())
     except MftError as error:
         raise MftError(f"arm {run.arm.label}{f', task {run.task}' if run.task else ''}: {error}") from error

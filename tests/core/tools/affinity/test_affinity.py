@@ -160,7 +160,7 @@ def corpus_of(*counts: int) -> Any:
     """As much of a corpus as sampling reads."""
     task = np.repeat(np.arange(len(counts)), counts)
     lengths = np.arange(len(task)) % 7 + 2
-    train = SimpleNamespace(task=task, lengths=lengths, counting=lengths - 1)
+    train = SimpleNamespace(task=task, lengths=lengths, loss_tokens=lengths - 1)
     tasks = [SimpleNamespace(name=f"task-{i}") for i in range(len(counts))]
     return SimpleNamespace(train=train, tasks=tasks)
 

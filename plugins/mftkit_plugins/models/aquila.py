@@ -36,18 +36,18 @@ class Aquila(mftkit.ConvertedAdapter):
 
         original = LegacyConfig("Aquila", config)
         original.refuse("attention_bias", False, False, why="Aquila's attention has no bias")
-        heads = original.whole("num_attention_heads")
+        heads = original.positive_int("num_attention_heads")
         rotary: dict[str, Any] = {"rope_theta": original.positive("rope_theta", 10000.0)}
         native = LlamaConfig(
-            vocab_size=original.whole("vocab_size"),
-            hidden_size=original.whole("hidden_size"),
-            intermediate_size=original.whole("intermediate_size"),
-            num_hidden_layers=original.whole("num_hidden_layers"),
+            vocab_size=original.positive_int("vocab_size"),
+            hidden_size=original.positive_int("hidden_size"),
+            intermediate_size=original.positive_int("intermediate_size"),
+            num_hidden_layers=original.positive_int("num_hidden_layers"),
             num_attention_heads=heads,
-            num_key_value_heads=original.whole("num_key_value_heads", heads),
+            num_key_value_heads=original.positive_int("num_key_value_heads", heads),
             hidden_act=original.text("hidden_act", "silu"),
             rms_norm_eps=original.number("rms_norm_eps"),
-            max_position_embeddings=original.whole("max_position_embeddings"),
+            max_position_embeddings=original.positive_int("max_position_embeddings"),
             tie_word_embeddings=original.flag("tie_word_embeddings", False),
             bos_token_id=config.get("bos_token_id"),
             eos_token_id=config.get("eos_token_id"),

@@ -120,19 +120,19 @@ def _llama_config(config: dict[str, Any]) -> Any:
     if has_normalised_head(config):
         original.refuse("tie_word_embeddings", False, False, why="a normalised head is not the embedding")
     original.refuse("rope_scaling", None, None, why="the original code has no such thing")
-    heads = original.whole("num_attention_heads")
+    heads = original.positive_int("num_attention_heads")
     length = "model_max_length" if has_alibi(config) else "max_position_embeddings"
     marks: dict[str, Any] = {alibi.KEY: alibi.NAME} if has_alibi(config) else {}
     return LlamaConfig(
-        vocab_size=original.whole("vocab_size"),
-        hidden_size=original.whole("hidden_size"),
-        intermediate_size=original.whole("intermediate_size"),
-        num_hidden_layers=original.whole("num_hidden_layers"),
+        vocab_size=original.positive_int("vocab_size"),
+        hidden_size=original.positive_int("hidden_size"),
+        intermediate_size=original.positive_int("intermediate_size"),
+        num_hidden_layers=original.positive_int("num_hidden_layers"),
         num_attention_heads=heads,
         num_key_value_heads=heads,
         hidden_act=original.text("hidden_act", "silu"),
         rms_norm_eps=original.number("rms_norm_eps"),
-        max_position_embeddings=original.whole(length, 4096),
+        max_position_embeddings=original.positive_int(length, 4096),
         rope_parameters={"rope_type": "default", "rope_theta": original.positive("rope_theta", 10000.0)},
         tie_word_embeddings=original.flag("tie_word_embeddings", False),
         bos_token_id=config.get("bos_token_id"),

@@ -63,7 +63,7 @@ class ChatGlm(mftkit.ConvertedAdapter):
         original = LegacyConfig("ChatGLM", config)
         _refuse(original)
         grouped = original.flag("multi_query_attention", False)
-        heads = original.whole("num_attention_heads")
+        heads = original.positive_int("num_attention_heads")
         return Conversion(
             GlmForCausalLM,
             _glm_config(original, heads, grouped),
@@ -124,17 +124,17 @@ def _glm_config(original: LegacyConfig, heads: int, grouped: bool) -> Any:
 
     values = original.values
     return GlmConfig(
-        vocab_size=original.whole("padded_vocab_size", values.get("vocab_size")),
-        hidden_size=original.whole("hidden_size"),
-        intermediate_size=original.whole("ffn_hidden_size"),
-        num_hidden_layers=original.whole("num_layers"),
+        vocab_size=original.positive_int("padded_vocab_size", values.get("vocab_size")),
+        hidden_size=original.positive_int("hidden_size"),
+        intermediate_size=original.positive_int("ffn_hidden_size"),
+        num_hidden_layers=original.positive_int("num_layers"),
         num_attention_heads=heads,
-        num_key_value_heads=original.whole("multi_query_group_num") if grouped else heads,
-        head_dim=original.whole("kv_channels"),
+        num_key_value_heads=original.positive_int("multi_query_group_num") if grouped else heads,
+        head_dim=original.positive_int("kv_channels"),
         attention_bias=original.flag("add_qkv_bias", False),
         attention_dropout=original.number("attention_dropout", 0.0),
         rms_norm_eps=original.number("layernorm_epsilon"),
-        max_position_embeddings=original.whole("seq_length"),
+        max_position_embeddings=original.positive_int("seq_length"),
         rope_parameters={
             "rope_type": "default",
             "rope_theta": ROPE_BASE * original.positive("rope_ratio", 1.0),

@@ -123,7 +123,7 @@ def _told(limit: int) -> str:
 
 def _limit(original: LegacyConfig) -> int | None:
     scaled = original.flag("use_dynamic_ntk", True) or original.flag("use_logn_attn", True)
-    return original.whole("seq_length") if scaled else None
+    return original.positive_int("seq_length") if scaled else None
 
 
 def _qwen2_config(original: LegacyConfig) -> Any:
@@ -133,21 +133,21 @@ def _qwen2_config(original: LegacyConfig) -> Any:
     original.refuse("no_bias", True, True, why="Qwen2 has no bias but in q, k and v")
     original.refuse("rotary_pct", 1.0, 1, 1.0, why="Qwen2 turns whole heads")
     original.refuse("scale_attn_weights", True, True, why="Qwen2 always scales")
-    heads, hidden = original.whole("num_attention_heads"), original.whole("hidden_size")
-    channels = original.whole("kv_channels")
+    heads, hidden = original.positive_int("num_attention_heads"), original.positive_int("hidden_size")
+    channels = original.positive_int("kv_channels")
     if channels * heads != hidden:
         raise original.error("kv_channels", channels, f"times {heads} heads is not hidden_size {hidden}")
     limit = _limit(original)
     mark: dict[str, Any] = {} if limit is None else {LIMIT: limit}
     return Qwen2Config(
-        vocab_size=original.whole("vocab_size"),
+        vocab_size=original.positive_int("vocab_size"),
         hidden_size=hidden,
-        intermediate_size=original.whole("intermediate_size") // 2,
-        num_hidden_layers=original.whole("num_hidden_layers"),
+        intermediate_size=original.positive_int("intermediate_size") // 2,
+        num_hidden_layers=original.positive_int("num_hidden_layers"),
         num_attention_heads=heads,
         num_key_value_heads=heads,
         rms_norm_eps=original.number("layer_norm_epsilon"),
-        max_position_embeddings=original.whole("max_position_embeddings", values.get("seq_length")),
+        max_position_embeddings=original.positive_int("max_position_embeddings", values.get("seq_length")),
         rope_parameters={"rope_type": "default", "rope_theta": original.positive("rotary_emb_base")},
         attention_dropout=original.number("attn_dropout_prob", 0.0),
         tie_word_embeddings=original.flag("tie_word_embeddings", False),

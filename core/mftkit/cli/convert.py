@@ -12,9 +12,7 @@ from mftkit.display import console_reporter
 def convert(
     path: Annotated[
         str,
-        typer.Argument(
-            metavar="PATH", help="A checkpoint: its directory or its hub id.", show_default=False
-        ),
+        typer.Argument(metavar="PATH", help="A checkpoint: its directory or its hub id.", show_default=False),
     ],
     output: Annotated[
         Path, typer.Option("--output", metavar="DIR", help="The directory to write.", show_default=False)

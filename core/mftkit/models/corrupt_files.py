@@ -27,7 +27,9 @@ def _is_readable(file: Path) -> bool:
 
 def _is_torch(file: Path) -> bool:
     with file.open("rb") as stream:
-        legacy = stream.read(1) == b"\x80"  # torch.save before 1.6 wrote a bare pickle, which has no length to check
+        legacy = (
+            stream.read(1) == b"\x80"
+        )  # torch.save before 1.6 wrote a bare pickle, which has no length to check
     return legacy or zipfile.is_zipfile(file)
 
 

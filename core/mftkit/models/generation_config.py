@@ -1,4 +1,4 @@
-"""Generation settings saved with a model's weights: transformers refuses to write settings that contradict each other."""
+"""Generation settings beside a model's weights: transformers refuses to write some that it reads."""
 
 from __future__ import annotations
 

@@ -112,9 +112,9 @@ def check_code(path: str | None, config: JsonObject, trust: bool) -> None:
 
     if config.get("auto_map") and not trust and config.get("model_type") not in CONFIG_MAPPING:
         raise MftError(
-            f"model.path: {path}: transformers does not support model type {config.get('model_type')!r}, and running the "
-            "checkpoint's own code is disabled; set model.trust_remote_code to true if you trust it, or install a "
-            "plugin with an adapter for it"
+            f"model.path: {path}: transformers does not support model type {config.get('model_type')!r}, and "
+            "running the checkpoint's own code is disabled; set model.trust_remote_code to true if you trust it, or "
+            "install a plugin with an adapter for it"
         )
 
 

@@ -19,7 +19,7 @@ ROWS, TOKENS = 2, 24
 
 
 def sample_logits(model: PreTrainedModel) -> Tensor:
-    """Return the logits of made-up tokens, [rows, tokens, vocabulary] in float32 or wider; leaves evaluation mode on."""
+    """Return [rows, tokens, vocabulary], float32 or wider: logits of made-up tokens. Leaves evaluation mode on."""
     vocabulary = embedding(model).weight.shape[0]
     ids = (torch.arange(ROWS * TOKENS) * 7 + 3).remainder(vocabulary).view(ROWS, TOKENS)
     model.train(False)

@@ -48,16 +48,18 @@ def check_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
 def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     """Raise MftError unless samples that share a row and restart their positions are independent of each other.
 
-    Tried on two rows of two samples, on the device of training: no gradient of the last sample's hidden states reaches the
-    input of another sample, and its states equal those of the sample alone. A sliding window is shortened, because a long
-    one would hide what it does at its edge.
+    Tried on two rows of two samples, on the device of training: no gradient of the last sample's hidden states
+    reaches the input of another sample, and its states equal those of the sample alone. A sliding window is
+    shortened, because a long one would hide what it does at its edge.
     """
     attention = attention_of(model)
     if attention not in adapter.isolating_attentions:
         supported = " or ".join(adapter.isolating_attentions)
         hint = f"set model.attention to {supported}, or " if supported else ""
         raise MftError(
-            _leak(model, f"attention {attention} is not known to keep them apart") + hint + _one_per_row_hint()
+            _leak(model, f"attention {attention} is not known to keep them apart")
+            + hint
+            + _one_per_row_hint()
         )
     rows = _row(model, LENGTHS, rows=2)
     alone = _row(model, LENGTHS[1:], first=LENGTHS[0])
@@ -120,7 +122,9 @@ def _compare_head(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -
         expected = model(input_ids=batch.input_ids, use_cache=False).logits
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # values of a config that do not fit together show when the model is first used
+    except (
+        Exception
+    ) as error:  # values of a config that do not fit together show when the model is first used
         raise MftError(
             f"model: {type(model).__name__} cannot be run as configured: {reason(error)}"
         ) from error
@@ -131,7 +135,9 @@ def _compare_head(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -
     largest = float(expected.abs().max())
     same_shape = given.shape == expected.shape
     difference = float((given - expected.to(given.dtype)).abs().max()) if same_shape else float("inf")
-    if not difference <= _tolerance(1e-4, hidden, expected) * max(largest, 1e-30):  # ``not <=`` refuses NaN too
+    if not difference <= _tolerance(1e-4, hidden, expected) * max(
+        largest, 1e-30
+    ):  # ``not <=`` refuses NaN too
         raise MftError(
             f"model.adapter: the hidden states and the head of {type(adapter).__name__} do not give the "
             f"logits of {type(model).__name__} (largest difference {difference:.3g}, largest logit {largest:.3g}): "

@@ -91,8 +91,8 @@ class MoEAdapter(NativeAdapter):
     def balance_loss(self, model: PreTrainedModel, batch: Batch, routed: RouterOutputs) -> Tensor | None:
         """Return a scalar, before the coefficient (Switch, arXiv 2101.03961, Eq. 4-6).
 
-        It is k, the number of experts per token, if all experts get the same load, and larger otherwise. Computed by the
-        function of the family's module in transformers; None if it has none.
+        It is k, the number of experts per token, if all experts get the same load, and larger otherwise. Computed by
+        the function of the family's module in transformers; None if it has none.
         """
         family_loss = _family_loss(model)
         chosen = getattr(model.config.get_text_config(), "num_experts_per_tok", None)
@@ -115,9 +115,7 @@ class MoEAdapter(NativeAdapter):
 
 
 def _family_loss(model: PreTrainedModel) -> BalanceLoss | None:
-    found: BalanceLoss | None = getattr(
-        sys.modules[type(model).__module__], "load_balancing_loss_func", None
-    )
+    found: BalanceLoss | None = getattr(sys.modules[type(model).__module__], "load_balancing_loss_func", None)
     return found
 
 
@@ -134,7 +132,8 @@ def router_class(model: PreTrainedModel) -> type[nn.Module] | None:
 def record_routers(model: PreTrainedModel, router: type[nn.Module]) -> Iterator[RouterOutputs]:
     """Record what the routers return in the forward pass within.
 
-    The hooks are gone by the backward pass, so that recomputed activations (gradient checkpointing) record nothing twice.
+    The hooks are gone by the backward pass, so that recomputed activations (gradient checkpointing) record nothing
+    twice.
     """
     routed = RouterOutputs()
 

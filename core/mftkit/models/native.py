@@ -58,8 +58,8 @@ class NativeAdapter(ModelAdapter):
     def outputs(self, model: PreTrainedModel, batch: Batch) -> DecoderOutputs:
         """Return the decoder's outputs.
 
-        The mask stays None and the cache off, in evaluation too: transformers tells samples apart by restarting positions
-        only if there is neither a mask nor a cache, and by default there is a cache.
+        The mask stays None and the cache off, in evaluation too: transformers tells samples apart by restarting
+        positions only if there is neither a mask nor a cache, and by default there is a cache.
         """
         ids, positions = batch.input_ids, batch.position_ids
         flat = positions is not None and len(ids) > 1 and self.needs_one_row(model)
@@ -88,8 +88,8 @@ class NativeAdapter(ModelAdapter):
             or module.weight.dim() != 2
         ):
             raise MftError(
-                f"the head of {type(model).__name__} is not a plain linear layer but {type(module).__name__}: exclude it "
-                "from the tuning's targets and from quantization, or use an adapter that supports it"
+                f"the head of {type(model).__name__} is not a plain linear layer but {type(module).__name__}: exclude "
+                "it from the tuning's targets and from quantization, or use an adapter that supports it"
             )
         config = model.config.get_text_config()
         return Head(

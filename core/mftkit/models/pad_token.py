@@ -34,14 +34,14 @@ def choose_pad(
 ) -> str:
     """Give tokenizer and model a pad token that no sample must learn; return a sentence that says which.
 
-    It is not a token that ends a text or a turn, nor one of ``learned`` (ids): tools that mask padding in a loss by its id,
-    as many do, would mask those too, and the model would never learn to stop. In order of preference: the tokenizer's
-    own pad token, if it is none of these; a token of ``known`` (the family's own for padding) that is in the vocabulary; a
-    special token without a use; a new token, ``<|pad|>``.
+    It is not a token that ends a text or a turn, nor one of ``learned`` (ids): tools that mask padding in a loss by
+    its id, as many do, would mask those too, and the model would never learn to stop. In order of preference: the
+    tokenizer's own pad token, if it is none of these; a token of ``known`` (the family's own for padding) that is in
+    the vocabulary; a special token without a use; a new token, ``<|pad|>``.
 
-    ``may_grow`` False keeps the size of the embedding, because an adapter could not save a new row. If nothing but a new
-    row would do, the token that ends a text is used after all, and the sentence says so. Our own losses are not affected:
-    they know padding by its place.
+    ``may_grow`` False keeps the size of the embedding, because an adapter could not save a new row. If nothing but a
+    new row would do, the token that ends a text is used after all, and the sentence says so. Our own losses are not
+    affected: they know padding by its place.
     """
     busy = _busy(tokenizer, model) | set(learned)
     own = tokenizer.pad_token_id

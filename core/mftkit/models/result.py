@@ -39,13 +39,14 @@ class Result:
 
     @property
     def base(self) -> str:
-        """The base of a PEFT adapter: the run's own, even if the run was moved, or else the one that the adapter names."""
+        """The base of a PEFT adapter: the run's own, even if the run was moved, else the one that it names."""
         if self.run is not None and (self.run / "base").is_dir():
             return str(self.run / "base")
         named = (self.config or {}).get("base_model_name_or_path")
         if not named:
             raise MftError(
-                f"{self.path / ADAPTER_CONFIG} names no base model: set base_model_name_or_path to its directory or hub id"
+                f"{self.path / ADAPTER_CONFIG} names no base model: set base_model_name_or_path to its "
+                "directory or hub id"
             )
         return str(named)
 
@@ -151,8 +152,8 @@ def load_model(
 
     Args:
         path: a checkpoint, a run's ``model/``, or a hub id.
-        adapter: the model adapter to load it with. "auto": the best match; for the PEFT adapter of a run, the one that the
-            run's spec names.
+        adapter: the model adapter to load it with. "auto": the best match; for the PEFT adapter of a run, the one
+            that the run's spec names.
 
     Raises:
         MftError: it cannot be loaded completely.
@@ -187,7 +188,9 @@ def load_result(
     model_adapter, request = adapter_and_request(result, reporter)
     model, tokenizer = load_base(result, model_adapter, request)
     if tokenizer is None:
-        raise MftError(f"RUN: {result.path} has no tokenizer files, so it cannot read text; add its tokenizer")
+        raise MftError(
+            f"RUN: {result.path} has no tokenizer files, so it cannot read text; add its tokenizer"
+        )
     if result.config is not None:
         model = _as_model(with_peft_adapter(result, model))
     model.train(False)

@@ -25,8 +25,8 @@ def select_adapter(
 ) -> tuple[str, ModelAdapter]:
     """Return the adapter called ``name``, or for "auto" the one that matches best; with its name.
 
-    Raises MftError for a tie, for a config that no adapter matches, and for a named adapter that does not match. A broken
-    adapter matters only if it is named: "auto" warns and skips it.
+    Raises MftError for a tie, for a config that no adapter matches, and for a named adapter that does not match. A
+    broken adapter matters only if it is named: "auto" warns and skips it.
     """
     if name != "auto":
         return name, _named(config, name, options or {}, reporter)
@@ -78,10 +78,10 @@ def _ranked(config: JsonObject, reporter: Reporter) -> list[tuple[int, str, Mode
         try:
             adapter = _build(name, {})
             rank = adapter.matches(config)
-        except Exception as error:  # another package's adapter may fail in any way, and must not stop the others
-            reporter.warn(
-                f"model adapter {_with_package(name)} was skipped: {type(error).__name__}: {error}"
-            )
+        except (
+            Exception
+        ) as error:  # another package's adapter may fail in any way, and must not stop the others
+            reporter.warn(f"model adapter {_with_package(name)} was skipped: {type(error).__name__}: {error}")
             continue
         if rank > 0:
             ranked.append((rank, name, adapter))

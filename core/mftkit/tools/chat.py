@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from transformers import GenerationMixin, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mftkit.data.text.segments import Segment
     from mftkit.interfaces.model import ModelAdapter
@@ -124,7 +124,7 @@ class TextGenerator:
             eos_token_id=sorted(ends.ids) or None,
             pad_token_id=self._tokenizer.pad_token_id,
         )  # type: ignore[no-untyped-call]
-        cast("GenerationMixin", self._model).generate(
+        cast("Callable[..., object]", self._model.generate)(
             input_ids=prompt,
             attention_mask=torch.ones_like(prompt),
             generation_config=settings,
@@ -198,9 +198,7 @@ class _StopIf(StoppingCriteria):
 class _Stream(BaseStreamer):
     """Writes an answer as it is generated: only complete characters, and nothing of what ends it."""
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, write: Callable[[str], None], ends: Ends
-    ) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, write: Callable[[str], None], ends: Ends) -> None:
         self._tokenizer = tokenizer
         self._write = write
         self._ends = ends

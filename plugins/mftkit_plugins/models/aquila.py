@@ -1,8 +1,8 @@
-"""Aquila 2, whose parameters are Llama's under another name of the family."""
+"""Aquila 2: Llama's architecture under another model type."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mftkit
 from mftkit.models.legacy_config import LegacyConfig
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit import Conversion
+    from mftkit.base.json_types import JsonObject
 
 
 class Aquila(mftkit.ConvertedAdapter):
-    """``LlamaForCausalLM``: the same names and layouts, so that the config alone is converted."""
+    """``LlamaForCausalLM``: names and layouts are the same, so only the config is converted."""
 
     original_types = ("aquila",)
     families = (
@@ -28,8 +29,8 @@ class Aquila(mftkit.ConvertedAdapter):
         ),
     )
 
-    def conversion(self, config: dict[str, Any]) -> Conversion:
-        """The config's keys are Llama's, too."""
+    def conversion(self, config: JsonObject) -> Conversion:
+        """Read the config, whose keys are Llama's too."""
         from transformers import LlamaConfig, LlamaForCausalLM
 
         from mftkit import Conversion
@@ -37,7 +38,7 @@ class Aquila(mftkit.ConvertedAdapter):
         original = LegacyConfig("Aquila", config)
         original.refuse("attention_bias", False, False, why="Aquila's attention has no bias")
         heads = original.positive_int("num_attention_heads")
-        rotary: dict[str, Any] = {"rope_theta": original.positive("rope_theta", 10000.0)}
+        rotary: JsonObject = {"rope_theta": original.positive("rope_theta", 10000.0)}
         native = LlamaConfig(
             vocab_size=original.positive_int("vocab_size"),
             hidden_size=original.positive_int("hidden_size"),
@@ -57,8 +58,8 @@ class Aquila(mftkit.ConvertedAdapter):
         )
         return Conversion(LlamaForCausalLM, native, [])
 
-    def original_tokenizer(self, path: str, config: dict[str, Any]) -> PreTrainedTokenizerBase | None:  # noqa: ARG002
-        """Byte-level BPE, in files that transformers reads; only its automatic choice does not know the family."""
+    def original_tokenizer(self, path: str, config: JsonObject) -> PreTrainedTokenizerBase | None:  # noqa: ARG002
+        """Load byte-level BPE, from files that transformers can read but rejects for their model type."""
         from mftkit_plugins.models.aquila_tokenizer import aquila_tokenizer
 
         return aquila_tokenizer(path)

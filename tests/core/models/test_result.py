@@ -1,4 +1,4 @@
-"""Where results are found, and what is said where there is none."""
+"""Where results are found, and the errors if there is none."""
 
 import json
 
@@ -41,7 +41,9 @@ def test_a_best_step_is_the_runs_and_has_its_base(run):
 def test_several_results_are_named(run):
     holds(run / "best", "best.json")
     (run / "best" / "step-00000003").mkdir()
-    with pytest.raises(mftkit.MftError, match="holds several results: name one of step-00000003"):
+    with pytest.raises(
+        mftkit.MftError, match="contains several results; give the directory of one: step-00000003"
+    ):
         find_result(run / "best")
 
 
@@ -51,7 +53,7 @@ def test_a_directory_without_a_run_is_taken_by_itself(tmp_path):
         find_result(tmp_path)
 
 
-def test_a_damaged_file_is_told(run):
+def test_a_corrupt_file_is_reported(run):
     holds(run / "model", "adapter_config.json", "[]")
-    with pytest.raises(mftkit.MftError, match="is damaged: it holds no object"):
+    with pytest.raises(mftkit.MftError, match="is corrupt: expected a JSON object, found list"):
         find_result(run)

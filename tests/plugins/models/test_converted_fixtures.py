@@ -199,7 +199,7 @@ def test_chatml_of_qwen():
     )
 
 
-def test_qwen_beyond_its_length_is_as_in_training_and_told():
+def test_qwen_beyond_its_length_is_as_in_training_and_warned_of():
     model, tokenizer = mftkit.load_model(CHECKPOINTS / "qwen1")
     assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids(
         ["<|endoftext|>", "<|im_end|>"]
@@ -210,7 +210,7 @@ def test_qwen_beyond_its_length_is_as_in_training_and_told():
         model(input_ids=ids[:, :64])
         with pytest.warns(MftWarning, match="more than seq_length 64 tokens"):
             logits = model(input_ids=ids).logits
-        model(input_ids=ids)  # told once
+        model(input_ids=ids)  # warned of once
         model.train()
         assert off(model(input_ids=ids).logits, expected["long.logits_train_mode"]) < BOUND
     assert off(logits, expected["long.logits_train_mode"]) < BOUND

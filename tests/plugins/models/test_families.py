@@ -49,13 +49,15 @@ def test_auto_knows_the_family(family, name):
     assert select_adapter({"model_type": family})[0] == name
 
 
-def test_the_fallback_may_be_named_and_a_strangers_family_may_not():
+def test_the_fallback_may_be_named_and_another_family_may_not():
     assert select_adapter({"model_type": "llama"}, "huggingface")[0] == "huggingface"
-    with pytest.raises(MftError, match="qwen does not know model type 'llama'; these do: llama, huggingface"):
+    with pytest.raises(
+        MftError, match="qwen does not support model type 'llama'; these do: llama, huggingface"
+    ):
         select_adapter({"model_type": "llama"}, "qwen")
-    with pytest.raises(MftError, match="no installed adapter knows model type 't5'"):
+    with pytest.raises(MftError, match="no installed adapter supports model type 't5'"):
         select_adapter({"model_type": "t5"})
-    with pytest.raises(MftError, match="no installed adapter knows model type None"):
+    with pytest.raises(MftError, match="no installed adapter supports model type None"):
         select_adapter({})
 
 
@@ -117,13 +119,13 @@ def test_a_random_start_has_the_families_class():
     assert json.loads(model.config.to_json_string())["model_type"] == "qwen3"
 
 
-def test_the_fallback_is_told_by_name():
-    heard = []
+def test_the_fallback_is_reported_by_name():
+    notes = []
     reporter = Reporter()
-    reporter.note = heard.append
+    reporter.note = notes.append
     select_adapter({"model_type": "bloom"}, reporter=reporter)
     select_adapter({"model_type": "llama"}, reporter=reporter)
-    [told] = heard
-    assert told.startswith(
-        "model.adapter: no installed adapter knows model type 'bloom': huggingface, the fallback"
+    [note] = notes
+    assert note.startswith(
+        "model.adapter: no installed adapter supports model type 'bloom'; using the fallback, huggingface"
     )

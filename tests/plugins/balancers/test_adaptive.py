@@ -49,11 +49,11 @@ def test_no_number_is_read_back_from_a_device(name):
 
 @pytest.mark.parametrize("name", BRISK)
 def test_a_device_without_float64_will_do(name):
-    """Core gives it float32 losses, and moving the memory must not ask for more."""
+    """Core gives it float32 losses, and moving the state must not ask for more."""
     balancer = build(name, 3)
     weights = play(balancer, recorded(40, 3).float())
     assert all(torch.isfinite(each).all() for each in weights)
-    assert {held.dtype for held in balancer.memory.values()} == {torch.float32}
+    assert {held.dtype for held in balancer.state.values()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", BRISK)

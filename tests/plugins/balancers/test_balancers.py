@@ -12,10 +12,10 @@ def tasks(*weights):
 
 
 def test_the_balancers_and_the_default():
-    told = []
-    mftkit_plugins.balancers.register_balancers(lambda name, _, **about: told.append((name, about)))
-    assert {name for name, _ in told} == {"equal", "fixed", "coba", "famo", "uncertainty", "dwa", "dro"}
-    assert [name for name, about in told if about.get("default")] == ["equal"]
+    registered = []
+    mftkit_plugins.balancers.register_balancers(lambda name, _, **about: registered.append((name, about)))
+    assert {name for name, _ in registered} == {"equal", "fixed", "coba", "famo", "uncertainty", "dwa", "dro"}
+    assert [name for name, about in registered if about.get("default")] == ["equal"]
 
 
 def test_equal_weighs_all_the_same_and_reads_no_weights():

@@ -34,7 +34,7 @@ def whole(tmp_path_factory):
 
 @pytest.fixture
 def run(whole, tmp_path, capsys):
-    """Spoils a copy of the checkpoint, and runs it: the one message that is told."""
+    """Spoils a copy of the checkpoint and runs it; returns the exit code and the one error."""
 
     def attempt(spoil):
         checkpoint = tmp_path / "model"
@@ -47,10 +47,10 @@ def run(whole, tmp_path, capsys):
         (tmp_path / "spec.json").write_text(json.dumps(spec))
         capsys.readouterr()
         code = main(["run", str(tmp_path / "spec.json")])
-        told = capsys.readouterr()
-        assert told.out == ""
-        lines = told.err.strip().splitlines()
-        assert "Traceback" not in told.err
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        lines = printed.err.strip().splitlines()
+        assert "Traceback" not in printed.err
         errors = [line for line in lines if line.startswith("error: ")]
         assert len(errors) <= 1
         assert not (tmp_path / "run").exists()
@@ -156,13 +156,13 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_one_message_exit_2_and_nothing_written(case, run):
     spoil, message = CASES[case]
-    code, told = run(spoil)
+    code, error = run(spoil)
     assert code == 2
-    assert re.search(message, told), told
+    assert re.search(message, error), error
 
 
 def test_the_checkpoint_unspoilt_trains(whole, tmp_path):
-    """What proves that the refusals are about what was spoilt."""
+    """So that the errors above are about what was spoilt."""
     (tmp_path / "data").symlink_to(whole / "data")
     spec = small_spec(
         model={"path": str(whole / "model")}, training={"max_steps": 1, "evaluate_every": "epoch"}

@@ -17,7 +17,7 @@ def register_tokenization_modes(register: Register) -> None:
     register(
         "pack",
         f"{here}.pack:Pack",
-        summary="fills rows with complete samples, isolated or not",
+        summary="fills rows with complete samples, isolated or with shared attention",
         default=True,
     )
     register("padding", f"{here}.padding:Padding", summary="one sample per row, padded to max_length")

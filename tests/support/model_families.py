@@ -1,6 +1,6 @@
 """Conformance suites of the built-in model families, one class per family.
 
-Training, exporting and merging takes most of a suite's time, and depends on the kind of layer more than on the family: one
+Training, exporting and merging take most of a suite's time and depend on the kind of layer more than on the family: one
 family of each kind of layer is tried with every tuning, the others with LoRA alone. The suite itself (and so
 ``mft plugins check`` and the tests of other packages) tries every installed tuning by default.
 """
@@ -38,12 +38,11 @@ def family_suites(layout: Layout) -> dict[str, type[Conformance]]:
     found = {}
     for row in installed.registry().plugins:
         if row.kind == "model-adapter" and row.distribution == "mftkit":
-            component = installed.component_class(installed.registry().get("model-adapter", row.name))
-            adapter: ModelAdapter = component(component.Options())
+            adapter: ModelAdapter = installed.build("model-adapter", row.name, {})
             for family in adapter.families:
                 if _layout(adapter, family) == layout:
                     name = re.sub(r"\W+", "_", f"Test_{row.name}_{family.name}")
-                    found[name] = suite_for("model-adapter", component, **_settings(family))
+                    found[name] = suite_for("model-adapter", type(adapter), **_settings(family))
     assert found
     return found
 

@@ -7,13 +7,13 @@ files with ``weights_only``) and converts, casts and quantizes them one by one.
 from __future__ import annotations
 
 import threading
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from mftkit.base.reasons import reason
 from mftkit.base.tokenizer_files import load_tokenizer
+from mftkit.interfaces.deprecation import RenamedAttribute
 from mftkit.models.loading import from_config, load_strict
 from mftkit.models.native import NativeAdapter
 from mftkit_registry import MftError
@@ -77,9 +77,7 @@ class ConvertedAdapter(NativeAdapter):
         """Return sentences that a user should know about the conversion of such a checkpoint."""
         return []
 
-    def remarks(self, config: JsonObject) -> list[str]:
-        """Return ``conversion_notes``: their name until version 0.1; override that method instead."""
-        return self.conversion_notes(config)
+    remarks = RenamedAttribute("conversion_notes")
 
     def matches(self, config: JsonObject) -> int:
         """Return 3 for a model that was converted from the family, 2 for the family's own configs."""
@@ -91,16 +89,16 @@ class ConvertedAdapter(NativeAdapter):
         """Return True if the config is in the family's own layout."""
         return config.get("model_type") in self.original_types
 
-    def tell(self, config: JsonObject, max_length: int | None, reporter: Reporter) -> None:
+    def describe(self, config: JsonObject, max_length: int | None, reporter: Reporter) -> None:
         """Report the conversion, if there is one, and its notes."""
         if self.converts(config):
             native_class = self._conversion(config).model.__name__
             reporter.note(
                 f"model type {config['model_type']} is converted to {native_class} on load; none of its own code is run"
             )
-            for note in self._notes_on(config):
+            for note in self.conversion_notes(config):
                 reporter.note(note)
-        super().tell(config, max_length, reporter)
+        super().describe(config, max_length, reporter)
 
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """Load the native model, converted if necessary, and the tokenizer."""
@@ -136,14 +134,6 @@ class ConvertedAdapter(NativeAdapter):
             raise
         except Exception as error:  # whatever the native config's own validation raises is about the values
             raise MftError(f"model.path: config.json: {reason(error)}") from error
-
-    def _notes_on(self, config: JsonObject) -> list[str]:
-        if type(self).remarks is ConvertedAdapter.remarks:
-            return self.conversion_notes(config)
-        warnings.warn(
-            f"{type(self).__name__}.remarks is now called conversion_notes", DeprecationWarning, stacklevel=2
-        )
-        return self.remarks(config)
 
 
 def checkpoint_file(path: str, name: str) -> Path | None:

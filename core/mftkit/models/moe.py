@@ -100,7 +100,7 @@ class MoEAdapter(NativeAdapter):
             return None
         if batch.real_tokens == 0:  # a mean over nothing: 0, with a gradient so that every process has one
             return sum_of(routed) * 0.0
-        return family_loss(tuple(routed.logits), routed.logits[0].shape[-1], chosen, batch.real)
+        return family_loss(tuple(routed.logits), routed.logits[0].shape[-1], chosen, batch.token_mask)
 
     def notes(self, model: PreTrainedModel) -> list[str]:
         """Return a note if nothing balances the experts."""

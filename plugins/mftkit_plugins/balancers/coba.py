@@ -62,7 +62,7 @@ class Coba(StatefulBalancer):
         super().__init__(options, tasks)
         self.needs_validation = interval(options, tasks)
         self.validation_samples = options.samples
-        self.hold = options.hold
+        self.minibatch_reuse = options.hold
         self._evaluations = 0
         self.state = {
             "first": self.full(math.nan),

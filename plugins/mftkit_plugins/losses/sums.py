@@ -20,12 +20,12 @@ def sums_by(index: Tensor, values: Tensor, size: int) -> Tensor:
 
 def weighted_tokens(tokens: Tokens, values: Tensor) -> Tensor:
     """Return ``values`` [V, ...] times each token's weight; unchanged if all weights are 1."""
-    return values if tokens.row_weight is None else values * _broadcast(tokens.weight, values)
+    return values * _broadcast(tokens.weight, values) if tokens.weighted else values
 
 
 def weighted_samples(tokens: Tokens, values: Tensor) -> Tensor:
     """Return ``values`` [S, ...] times each sample's weight; unchanged if all weights are 1."""
-    return values if tokens.row_weight is None else values * _broadcast(tokens.sample_weight, values)
+    return values * _broadcast(tokens.sample_weight, values) if tokens.weighted else values
 
 
 def _broadcast(weights: Tensor, values: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class TaskFocal(FocalLoss):
     row of weight 0 still contributes to P_i.
     """
 
-    reads_row_weights = True
+    reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """Return [tasks, 2]."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit.models.legacy_config import LegacyConfig
+from mftkit import LegacyConfig
 from mftkit_plugins.models.tiny import GROUPED, ORIGINAL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from mftkit import Conversion
-    from mftkit.base.json_types import JsonObject
+    from mftkit import Conversion, JsonObject
 
 
 class Aquila(mftkit.ConvertedAdapter):

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit.models.legacy_config import LegacyConfig
+from mftkit import LegacyConfig
 from mftkit_plugins.models.tiny import ATTENTION, ORIGINAL
 
 if TYPE_CHECKING:
     from transformers import LlamaConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-    from mftkit import Conversion
-    from mftkit.base.json_types import JsonObject
+    from mftkit import Conversion, JsonObject
 
 _TINY: JsonObject = {"model_type": "baichuan", **ATTENTION, "rms_norm_eps": 1e-6, "model_max_length": 128}
 FIRST_VOCABULARY = 64000

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mftkit.models.converted import checkpoint_file
+from mftkit import checkpoint_file
 from mftkit_plugins.models.sentencepiece_backend import Pieces, read_sentencepiece
 from mftkit_plugins.models.tokenizer_files import kept_settings, token_text, tokenizer_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from mftkit.base.json_types import JsonObject
+    from mftkit import JsonObject
 
 TURNS = {False: ("<reserved_102>", "<reserved_103>"), True: ("<reserved_106>", "<reserved_107>")}
 """Tokens before a user's turn and before an answer, by whether it is the second generation (ids 195 and 196)."""

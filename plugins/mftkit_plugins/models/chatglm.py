@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit.models.legacy_config import LegacyConfig
+from mftkit import LegacyConfig
 from mftkit_plugins.models.tiny import ORIGINAL
 
 if TYPE_CHECKING:
     from transformers import GlmConfig, PreTrainedTokenizerBase
 
-    from mftkit import Conversion
-    from mftkit.base.json_types import JsonObject
+    from mftkit import Conversion, JsonObject
 
 ROPE_BASE = 10000.0
 """Base of the rotary embedding in the original code; ``rope_ratio`` in the config multiplies it."""

@@ -6,14 +6,14 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mftkit.models.converted import checkpoint_file
+from mftkit import checkpoint_file
 from mftkit_plugins.models.sentencepiece_backend import read_sentencepiece
 from mftkit_plugins.models.tokenizer_files import kept_settings, tokenizer_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from mftkit.base.json_types import JsonObject
+    from mftkit import JsonObject
 
 COMMANDS = ("[MASK]", "[gMASK]", "[sMASK]", "sop", "eop")
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")

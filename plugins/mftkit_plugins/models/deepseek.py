@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-    from mftkit.models.moe import RouterOutputs
+    from mftkit import RouterOutputs
 
 _TINY = {
     **EXPERTS, "num_key_value_heads": 4, "n_routed_experts": 4, "n_shared_experts": 1, "moe_intermediate_size": 64,
@@ -95,7 +95,7 @@ def _samples(batch: mftkit.Batch) -> tuple[torch.Tensor, torch.Tensor]:
     if positions is None:
         positions = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     sample = (positions == 0).flatten().cumsum(0) - 1
-    real = torch.ones_like(ids, dtype=torch.bool) if batch.real is None else batch.real
+    real = torch.ones_like(ids, dtype=torch.bool) if batch.token_mask is None else batch.token_mask
     return real.flatten(), sample
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import mftkit
 
 if TYPE_CHECKING:
-    from mftkit.base.json_types import JsonObject
+    from mftkit import JsonObject
 
 
 class HuggingFace(mftkit.MoEAdapter):

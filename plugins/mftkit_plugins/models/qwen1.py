@@ -6,17 +6,14 @@ import warnings
 from typing import TYPE_CHECKING, ClassVar, cast
 
 import mftkit
-from mftkit.models.legacy_config import LegacyConfig
+from mftkit import LegacyConfig, MftWarning
 from mftkit_plugins.models.tiny import ORIGINAL
-from mftkit_registry import MftWarning
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen2Config
 
-    from mftkit import Conversion
-    from mftkit.base.json_types import JsonObject
-    from mftkit.reporting.reporter import Reporter
+    from mftkit import Conversion, JsonObject, Reporter
     from mftkit_plugins.models.alibi import Cache
 
 EXACT_LENGTH = "original_seq_length"
@@ -81,9 +78,9 @@ class Qwen1(mftkit.ConvertedAdapter):
         if isinstance(limit, int):
             model.register_forward_pre_hook(_WarnBeyond(limit), with_kwargs=True)
 
-    def tell(self, config: JsonObject, max_length: int | None, reporter: Reporter) -> None:
+    def describe(self, config: JsonObject, max_length: int | None, reporter: Reporter) -> None:
         """Report the conversion, and warn of rows beyond ``seq_length``, which only train like the original."""
-        super().tell(config, max_length, reporter)
+        super().describe(config, max_length, reporter)
         if self.converts(config) and max_length is not None:
             limit = _exact_length(LegacyConfig("Qwen", config))
             if limit is not None and max_length > limit:

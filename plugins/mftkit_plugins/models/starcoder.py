@@ -11,7 +11,7 @@ from mftkit_plugins.models.tiny import GROUPED, WINDOW
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-    from mftkit.models.native import DecoderOutputs
+    from mftkit import DecoderOutputs
 
 _LEARNED = {
     "vocab_size": 128, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128, "n_inner": 128,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mftkit.base.json_types import JsonObject
+    from mftkit import JsonObject
 
 ATTENTION: JsonObject = {
     "vocab_size": 128,

@@ -6,10 +6,10 @@ import json
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit.models.converted import checkpoint_file
+from mftkit import checkpoint_file
 
 if TYPE_CHECKING:
-    from mftkit.base.json_types import JsonObject
+    from mftkit import JsonObject
 
 
 def tokenizer_config(path: str) -> JsonObject:

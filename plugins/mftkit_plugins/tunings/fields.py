@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from mftkit.base.quiet import without_peft_noise
-from mftkit_registry import nearest
+from mftkit import nearest, without_peft_noise
 
 if TYPE_CHECKING:
-    from mftkit.base.json_types import JsonObject
+    from mftkit import JsonObject
 
 OWN = {
     "r": "rank",

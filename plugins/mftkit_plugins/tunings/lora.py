@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, cast
 from pydantic import Field, field_validator
 
 import mftkit
-from mftkit.base.json_types import JsonObject  # noqa: TC001  # pydantic reads the annotation at run time
-from mftkit.base.quiet import without_peft_noise
+from mftkit import (
+    JsonObject,  # pydantic reads the annotation at run time
+    without_peft_noise,
+)
 from mftkit_plugins.tunings.fields import check_fields
 from mftkit_plugins.tunings.targets import AUTO, LoraTargets, automatic, check_targets
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from pydantic import model_validator
 
 import mftkit
-from mftkit.base.quiet import without_peft_noise
+from mftkit import without_peft_noise
 from mftkit_plugins.tunings.lora import Lora, LoraOptions
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from mftkit.base.json_types import JsonObject
+    from mftkit import JsonObject
 
 
 class QLoraOptions(LoraOptions):

@@ -1,5 +1,7 @@
 import random
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -7,20 +9,22 @@ import mftkit
 from mftkit.testing import ConformanceError, ConformanceWarning, DataGeneratorConformance
 
 
-class Counts(mftkit.DataGenerator):
-    reads_seed = True
-
+class Unstated(mftkit.DataGenerator):
     def row(self, seed, number):
         return {"prompt": f"after {number}", "answer": f"{number + seed}"}
 
-    def rows(self, context):
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
         for number in range(40):
             yield self.row(context.seed, number)
 
 
+class Counts(Unstated):
+    reads_seed = True  # where earlier versions of the interface had it
+
+
 class IgnoresTheSeed(Counts):
     def row(self, seed, number):
-        return super().row(0, number)
+        return {"prompt": f"after {number}", "answer": f"{number}"}
 
 
 class Modest(Counts):
@@ -28,37 +32,37 @@ class Modest(Counts):
 
 
 class Clock(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> dict[str, str]:
         return super().row(time.perf_counter_ns(), number)
 
 
 class Draws(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> dict[str, str]:
         return super().row(random.randint(0, 9), number)
 
 
 class NoRows(Counts):
-    def rows(self, context):
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[Any]:
         yield from ()
 
 
 class NoFormat(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> dict[str, str]:
         return {"words": "of no kind"}
 
 
 class TwoFormats(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> dict[str, str]:
         return super().row(seed, number) if number % 2 else {"text": "words"}
 
 
 class NotJson(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> Any:
         return {"text": {1, 2}}
 
 
 class ForgetsWhereItWas(Counts):
-    def rows(self, context):
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, str]]:
         made = context.directory / "made"
         made.mkdir(exist_ok=True)
         for number in range(len(list(made.iterdir())), 40):
@@ -66,9 +70,9 @@ class ForgetsWhereItWas(Counts):
             yield self.row(context.seed, number)
 
 
-def suite(component):
+def suite(component: type[Any]) -> DataGeneratorConformance:
     made = DataGeneratorConformance()
-    made.component = component
+    made.component = component  # type: ignore[misc]
     return made
 
 
@@ -85,11 +89,25 @@ def suite(component):
         (ForgetsWhereItWas, "it_survives_a_kill", "started again in the directory"),
     ],
 )
-def test_what_is_broken_is_caught(component, check, message):
+def test_what_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         getattr(suite(component), f"test_{check}")()
 
 
-def test_a_promise_that_would_be_true_is_a_hint():
-    with pytest.warns(ConformanceWarning, match="reads_seed = True would be true"):
+def test_rows_that_should_not_depend_on_the_seed_are_a_hint():
+    with pytest.warns(ConformanceWarning, match="reads_seed is False, but another seed gives other rows"):
         suite(Modest).test_promise_reads_seed()
+
+
+def test_the_suite_says_whether_the_seed_is_read_and_decides_over_the_component():
+    made = suite(IgnoresTheSeed)
+    made.reads_seed = False
+    made.test_promise_reads_seed()
+    made = suite(Modest)
+    made.reads_seed = True
+    made.test_promise_reads_seed()
+
+
+def test_without_a_statement_either_is_right():
+    for component in (Unstated, type("Same", (Unstated,), {"row": IgnoresTheSeed.row})):
+        suite(component).test_promise_reads_seed()

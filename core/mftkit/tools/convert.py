@@ -14,6 +14,7 @@ from mftkit.models.config import dtype_of, stored_dtype
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.loading import check_code
 from mftkit.models.logits_check import compare_logits, sample_logits
+from mftkit.models.output_directory import check_output
 from mftkit.reporting.reporter import Reporter
 from mftkit_registry import MftError
 
@@ -60,9 +61,9 @@ def convert(path: str, output: Path, reporter: Reporter | None = None, adapter: 
             "architecture; use it as it is"
         )
     output = output.expanduser().resolve()
-    _check_output(output, path)
-    chosen.describe(config, None, reporter)
     directory = Path(path).expanduser()
+    check_output(output, [directory] if directory.is_dir() else [])
+    chosen.describe(config, None, reporter)
     source = str(directory) if directory.is_dir() else path
     dtype = _dtype(config, source)
     request = LoadRequest(path=source, config=config, dtype=dtype, attention="auto")
@@ -98,11 +99,3 @@ def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, di
         check_vocabulary(tokenizer, model)
         tokenizer.save_pretrained(directory)
     model.save_pretrained(directory)
-
-
-def _check_output(output: Path, path: str) -> None:
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise MftError(f"--output: {output} exists and is not empty; give another directory")
-    source = Path(path).expanduser()
-    if source.is_dir() and output.is_relative_to(source.resolve()):
-        raise MftError(f"--output: {output} is inside {path}, which must not change; give another directory")

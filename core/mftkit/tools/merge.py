@@ -15,6 +15,7 @@ from mftkit.base.reasons import reason
 from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.logits_check import compare_logits, sample_logits
+from mftkit.models.output_directory import check_output
 from mftkit.models.result import Result, adapter_and_request, find_result, load_base, with_peft_adapter
 from mftkit.reporting.reporter import Reporter
 from mftkit_registry import MftError
@@ -63,7 +64,7 @@ def merge(
     reporter = reporter or Reporter()
     source = _find(run)
     output = output.expanduser().resolve()
-    _check_output(output, source)
+    check_output(output, _read_only(source))
     chosen, request = _base(source, reporter, adapter)
     reporter.note(f"merging {source.path} into {request.path} ({str(request.dtype).removeprefix('torch.')})")
     model, tokenizer = load_base(source, chosen, request)
@@ -94,17 +95,12 @@ def _find(given: Path) -> Result:
     return found
 
 
-def _check_output(output: Path, source: Result) -> None:
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
-        raise MftError(f"--output: {output} exists and is not empty; give another directory")
-    read_only = [source.path, Path(source.base)]
+def _read_only(source: Result) -> list[Path]:
+    """Return the directories that merging reads; a base may also be a hub id, which is no path."""
+    directories = [source.path, Path(source.base)]
     if source.run is not None:
-        read_only += [source.run / name for name in ("model", "base", "checkpoints")]
-    for directory in read_only:
-        if directory.is_absolute() and output.is_relative_to(directory.resolve()):
-            raise MftError(
-                f"--output: {output} is inside {directory}, which must not change; give another directory"
-            )
+        directories += [source.run / name for name in ("model", "base", "checkpoints")]
+    return [directory for directory in directories if directory.is_absolute()]
 
 
 def _base(

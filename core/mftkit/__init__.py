@@ -1,6 +1,7 @@
 """Multi-task fine-tuning of code models, plugin by plugin.
 
-Everything a plugin or a script may use is here; each name is imported when it is first asked for.
+Everything that a plugin or a script may use is here; each name is imported on first use. A public name stands in the
+imports for type checkers and in the table below; a test checks that the two agree.
 """
 
 from __future__ import annotations
@@ -11,167 +12,140 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mftkit import testing as testing
-    from mftkit.batches.collate import collate
-    from mftkit.chat_client import open_chat
-    from mftkit.interfaces.balancer import Balancer
-    from mftkit.interfaces.chat import (
-        BudgetSpent,
-        Chat,
-        ChatError,
-        ChatModel,
-        ChatOptions,
-        ChatRequest,
-        Reply,
-    )
-    from mftkit.interfaces.component import Component, Options, SpecPath, TaskInfo
-    from mftkit.interfaces.data_filter import DataFilter, FilterContext
-    from mftkit.interfaces.executor import Execution, Executor, Limits, Program
-    from mftkit.interfaces.family import Family, InstructFormat
-    from mftkit.interfaces.generator import DataGenerator, GenerationContext
-    from mftkit.interfaces.gradients import GradientCombiner
-    from mftkit.interfaces.loss import Loss, Tokens, Totals
-    from mftkit.interfaces.model import Head, LoadRequest, ModelAdapter
-    from mftkit.interfaces.run_info import RunInfo
-    from mftkit.interfaces.tokenization import Batch, Layout, MicroBatch, Sample, TokenizationMode
-    from mftkit.interfaces.tracker import Tracker
-    from mftkit.interfaces.tuning import Tuning
-    from mftkit.models.converted import Conversion, ConvertedAdapter
-    from mftkit.models.moe import MoEAdapter
-    from mftkit.models.native import NativeAdapter
-    from mftkit.models.result import load_model
-    from mftkit.plugins.hookspecs import Register
-    from mftkit.spec import load_spec
-    from mftkit.spec.paths import PathOrHubId as SpecPathOrHubId
-    from mftkit.spec.references import ChatModelRef, ExecutorRef
-    from mftkit.tools.run import run
-    from mftkit_registry import MftError, hookimpl
+    from mftkit.base.json_types import JsonObject as JsonObject
+    from mftkit.base.quiet import without_peft_noise as without_peft_noise
+    from mftkit.batches.collate import collate as collate
+    from mftkit.chat_client import open_chat as open_chat
+    from mftkit.data.rows.code_blocks import CodeBlock as CodeBlock
+    from mftkit.data.rows.code_blocks import code_blocks as code_blocks
+    from mftkit.data.rows.code_blocks import without_code_blocks as without_code_blocks
+    from mftkit.data.rows.files import FileSource as FileSource
+    from mftkit.data.rows.formats import BadRow as BadRow
+    from mftkit.data.rows.formats import RowError as RowError
+    from mftkit.data.rows.row_texts import RowTexts as RowTexts
+    from mftkit.data.rows.row_texts import row_texts as row_texts
+    from mftkit.data.rows.row_texts import with_answer as with_answer
+    from mftkit.data.text.chat_format import chat_format as chat_format
+    from mftkit.interfaces import API_VERSION as API_VERSION
+    from mftkit.interfaces.balancer import Balancer as Balancer
+    from mftkit.interfaces.chat import BudgetSpent as BudgetSpent
+    from mftkit.interfaces.chat import Chat as Chat
+    from mftkit.interfaces.chat import ChatError as ChatError
+    from mftkit.interfaces.chat import ChatModel as ChatModel
+    from mftkit.interfaces.chat import ChatOptions as ChatOptions
+    from mftkit.interfaces.chat import ChatRequest as ChatRequest
+    from mftkit.interfaces.chat import Reply as Reply
+    from mftkit.interfaces.component import Component as Component
+    from mftkit.interfaces.component import Options as Options
+    from mftkit.interfaces.component import SpecPath as SpecPath
+    from mftkit.interfaces.component import TaskInfo as TaskInfo
+    from mftkit.interfaces.data_filter import DataFilter as DataFilter
+    from mftkit.interfaces.data_filter import FilterContext as FilterContext
+    from mftkit.interfaces.executor import PYTHON as PYTHON
+    from mftkit.interfaces.executor import Execution as Execution
+    from mftkit.interfaces.executor import Executor as Executor
+    from mftkit.interfaces.executor import Limits as Limits
+    from mftkit.interfaces.executor import Program as Program
+    from mftkit.interfaces.family import Family as Family
+    from mftkit.interfaces.family import InstructFormat as InstructFormat
+    from mftkit.interfaces.generator import DataGenerator as DataGenerator
+    from mftkit.interfaces.generator import GenerationContext as GenerationContext
+    from mftkit.interfaces.gradients import GradientCombiner as GradientCombiner
+    from mftkit.interfaces.loss import Loss as Loss
+    from mftkit.interfaces.loss import Tokens as Tokens
+    from mftkit.interfaces.loss import Totals as Totals
+    from mftkit.interfaces.model import Head as Head
+    from mftkit.interfaces.model import LoadRequest as LoadRequest
+    from mftkit.interfaces.model import ModelAdapter as ModelAdapter
+    from mftkit.interfaces.run_info import RunInfo as RunInfo
+    from mftkit.interfaces.tokenization import Batch as Batch
+    from mftkit.interfaces.tokenization import Layout as Layout
+    from mftkit.interfaces.tokenization import MicroBatch as MicroBatch
+    from mftkit.interfaces.tokenization import Sample as Sample
+    from mftkit.interfaces.tokenization import TokenizationMode as TokenizationMode
+    from mftkit.interfaces.tracker import Tracker as Tracker
+    from mftkit.interfaces.tuning import Tuning as Tuning
+    from mftkit.models.converted import Conversion as Conversion
+    from mftkit.models.converted import ConvertedAdapter as ConvertedAdapter
+    from mftkit.models.converted import checkpoint_file as checkpoint_file
+    from mftkit.models.legacy_config import LegacyConfig as LegacyConfig
+    from mftkit.models.moe import MoEAdapter as MoEAdapter
+    from mftkit.models.native import NativeAdapter as NativeAdapter
+    from mftkit.models.result import load_model as load_model
+    from mftkit.plugins.hookspecs import Register as Register
+    from mftkit.reporting.reporter import Reporter as Reporter
+    from mftkit.spec import load_spec as load_spec
+    from mftkit.spec.paths import SpecPathOrHubId as SpecPathOrHubId
+    from mftkit.spec.references import ChatModelRef as ChatModelRef
+    from mftkit.spec.references import ExecutorRef as ExecutorRef
+    from mftkit.tools.run import run as run
+    from mftkit_registry import MftError as MftError
+    from mftkit_registry import MftWarning as MftWarning
+    from mftkit_registry import hookimpl as hookimpl
+    from mftkit_registry import nearest as nearest
 
     __version__: str
 
-_HOMES = {
-    "Balancer": "mftkit.interfaces.balancer",
-    "Batch": "mftkit.interfaces.tokenization",
-    "BudgetSpent": "mftkit.interfaces.chat",
-    "Chat": "mftkit.interfaces.chat",
-    "ChatError": "mftkit.interfaces.chat",
-    "ChatModel": "mftkit.interfaces.chat",
-    "ChatModelRef": "mftkit.spec.references",
-    "ChatOptions": "mftkit.interfaces.chat",
-    "ChatRequest": "mftkit.interfaces.chat",
-    "Component": "mftkit.interfaces.component",
-    "DataFilter": "mftkit.interfaces.data_filter",
-    "Conversion": "mftkit.models.converted",
-    "ConvertedAdapter": "mftkit.models.converted",
-    "DataGenerator": "mftkit.interfaces.generator",
-    "Execution": "mftkit.interfaces.executor",
-    "Executor": "mftkit.interfaces.executor",
-    "ExecutorRef": "mftkit.spec.references",
-    "FilterContext": "mftkit.interfaces.data_filter",
-    "Family": "mftkit.interfaces.family",
-    "GenerationContext": "mftkit.chat_client.context",
-    "GradientCombiner": "mftkit.interfaces.gradients",
-    "Head": "mftkit.interfaces.model",
-    "InstructFormat": "mftkit.interfaces.family",
-    "Layout": "mftkit.interfaces.tokenization",
-    "Limits": "mftkit.interfaces.executor",
-    "LoadRequest": "mftkit.interfaces.model",
-    "Loss": "mftkit.interfaces.loss",
-    "MftError": "mftkit_registry",
-    "MicroBatch": "mftkit.interfaces.tokenization",
-    "MoEAdapter": "mftkit.models.moe",
-    "ModelAdapter": "mftkit.interfaces.model",
-    "NativeAdapter": "mftkit.models.native",
-    "Options": "mftkit.interfaces.component",
-    "Program": "mftkit.interfaces.executor",
-    "Register": "mftkit.plugins.hookspecs",
-    "Reply": "mftkit.interfaces.chat",
-    "RunInfo": "mftkit.interfaces.run_info",
-    "Sample": "mftkit.interfaces.tokenization",
-    "SpecPath": "mftkit.interfaces.component",
-    "SpecPathOrHubId": "mftkit.spec.paths",
-    "TaskInfo": "mftkit.interfaces.component",
-    "TokenizationMode": "mftkit.interfaces.tokenization",
-    "Tokens": "mftkit.interfaces.loss",
-    "Totals": "mftkit.interfaces.loss",
-    "Tracker": "mftkit.interfaces.tracker",
-    "Tuning": "mftkit.interfaces.tuning",
-    "collate": "mftkit.batches.collate",
-    "hookimpl": "mftkit_registry",
-    "load_model": "mftkit.models.result",
-    "load_spec": "mftkit.spec",
-    "open_chat": "mftkit.chat_client",
-    "run": "mftkit.tools.run",
+_NAMES = {
+    "mftkit.base.json_types": "JsonObject",
+    "mftkit.base.quiet": "without_peft_noise",
+    "mftkit.batches.collate": "collate",
+    "mftkit.chat_client": "open_chat",
+    "mftkit.chat_client.context": "GenerationContext",
+    "mftkit.data.rows.code_blocks": "CodeBlock code_blocks without_code_blocks",
+    "mftkit.data.rows.files": "FileSource",
+    "mftkit.data.rows.formats": "BadRow RowError",
+    "mftkit.data.rows.row_texts": "RowTexts row_texts with_answer",
+    "mftkit.data.text.chat_format": "chat_format",
+    "mftkit.interfaces": "API_VERSION",
+    "mftkit.interfaces.balancer": "Balancer",
+    "mftkit.interfaces.chat": "BudgetSpent Chat ChatError ChatModel ChatOptions ChatRequest Reply",
+    "mftkit.interfaces.component": "Component Options SpecPath TaskInfo",
+    "mftkit.interfaces.data_filter": "DataFilter FilterContext",
+    "mftkit.interfaces.executor": "Execution Executor Limits PYTHON Program",
+    "mftkit.interfaces.family": "Family InstructFormat",
+    "mftkit.interfaces.generator": "DataGenerator",
+    "mftkit.interfaces.gradients": "GradientCombiner",
+    "mftkit.interfaces.loss": "Loss Tokens Totals",
+    "mftkit.interfaces.model": "Head LoadRequest ModelAdapter",
+    "mftkit.interfaces.run_info": "RunInfo",
+    "mftkit.interfaces.tokenization": "Batch Layout MicroBatch Sample TokenizationMode",
+    "mftkit.interfaces.tracker": "Tracker",
+    "mftkit.interfaces.tuning": "Tuning",
+    "mftkit.models.converted": "Conversion ConvertedAdapter checkpoint_file",
+    "mftkit.models.legacy_config": "LegacyConfig",
+    "mftkit.models.moe": "MoEAdapter",
+    "mftkit.models.native": "NativeAdapter",
+    "mftkit.models.result": "load_model",
+    "mftkit.plugins.hookspecs": "Register",
+    "mftkit.reporting.reporter": "Reporter",
+    "mftkit.spec": "load_spec",
+    "mftkit.spec.paths": "SpecPathOrHubId",
+    "mftkit.spec.references": "ChatModelRef ExecutorRef",
+    "mftkit.tools.run": "run",
+    "mftkit_registry": "MftError MftWarning hookimpl nearest",
 }
+"""The public names, by the module that defines them."""
+_MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}
+_RENAMED = {"MixtureAdapter": "MoEAdapter"}
+"""Old public names and their new ones."""
 
-__all__ = [
-    "Balancer",
-    "Batch",
-    "BudgetSpent",
-    "Chat",
-    "ChatError",
-    "ChatModel",
-    "ChatModelRef",
-    "ChatOptions",
-    "ChatRequest",
-    "Component",
-    "Conversion",
-    "ConvertedAdapter",
-    "DataFilter",
-    "DataGenerator",
-    "Execution",
-    "Executor",
-    "ExecutorRef",
-    "Family",
-    "FilterContext",
-    "GenerationContext",
-    "GradientCombiner",
-    "Head",
-    "InstructFormat",
-    "Layout",
-    "Limits",
-    "LoadRequest",
-    "Loss",
-    "MftError",
-    "MicroBatch",
-    "MoEAdapter",
-    "ModelAdapter",
-    "NativeAdapter",
-    "Options",
-    "Program",
-    "Register",
-    "Reply",
-    "RunInfo",
-    "Sample",
-    "SpecPath",
-    "SpecPathOrHubId",
-    "TaskInfo",
-    "TokenizationMode",
-    "Tokens",
-    "Totals",
-    "Tracker",
-    "Tuning",
-    "__version__",
-    "collate",
-    "hookimpl",
-    "load_model",
-    "load_spec",
-    "open_chat",
-    "run",
-]
+__all__ = sorted([*_MODULE_OF, "__version__"])  # noqa: PLE0605
 
 
 def __getattr__(name: str) -> object:
-    if name == "MixtureAdapter":
-        warnings.warn("mftkit.MixtureAdapter is now mftkit.MoEAdapter", DeprecationWarning, stacklevel=2)
-        return __getattr__("MoEAdapter")
+    if name in _RENAMED:
+        what = f"mftkit.{name} is now mftkit.{_RENAMED[name]}; the old name will be removed"
+        warnings.warn(what, DeprecationWarning, stacklevel=2)
+        return __getattr__(_RENAMED[name])
     if name == "__version__":
         from importlib.metadata import version
 
         value: object = version("mftkit")
-    elif name == "testing":  # heavy, so not among the names that ``import *`` gives
+    elif name == "testing":  # heavy, so it is not among the names that ``import *`` gives
         value = importlib.import_module("mftkit.testing")
-    elif name in _HOMES:
-        value = getattr(importlib.import_module(_HOMES[name]), name)
+    elif name in _MODULE_OF:
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import io
 import json
 import os
@@ -69,6 +70,19 @@ def test_every_public_name_resolves() -> None:
         assert getattr(mftkit, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         mftkit.nothing  # noqa: B018
+
+
+def test_type_checkers_and_python_see_the_same_public_names() -> None:
+    tree = ast.parse(Path(mftkit.__file__).read_text())
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
+    typed = {alias.asname: (node.module, alias.name) for node in imports for alias in node.names}
+    assert typed.pop("testing") == ("mftkit", "testing")
+    assert {*typed, "__version__"} == set(mftkit.__all__)
+    for name, (module, original) in typed.items():
+        assert original == name, "an alias would have two names"
+        declared, found = getattr(importlib.import_module(module), name), getattr(mftkit, name)
+        assert found is declared or issubclass(found, declared), name
 
 
 def test_all_built_ins_are_well() -> None:

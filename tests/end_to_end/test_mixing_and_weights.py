@@ -100,7 +100,7 @@ def test_weights_pull_and_are_not_reported(project: Path) -> None:
 def test_a_loss_that_does_not_read_weights_is_refused_with_them(project: Path, monkeypatch: Any) -> None:
     from mftkit_plugins.losses.token_balanced import TokenBalanced
 
-    monkeypatch.setattr(TokenBalanced, "reads_row_weights", False)
+    monkeypatch.setattr(TokenBalanced, "reads_sample_weights", False)
     with pytest.raises(mftkit.MftError) as caught:
         mftkit.run(load(project, "run"), dry_run=True)
     said = str(caught.value)

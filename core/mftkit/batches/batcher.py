@@ -50,4 +50,4 @@ def _weighed(batch: Batch, rows: tuple[tuple[Sample, ...], ...]) -> Batch:
     if not weights:
         return batch
     told = [weights.get(index, 1.0) for index in batch.sample_index]
-    return replace(batch, row_weight=torch.tensor(told, dtype=torch.float64))
+    return replace(batch, sample_weight=torch.tensor(told, dtype=torch.float64))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = None) -> Batch:
     """The tensors of one forward pass, on the CPU: B rows filled up on the right to S positions.
 
-    S is ``pad_to``, or the longest row. A token counts if its ``counts`` says so and it is not its sample's
+    S is ``pad_to``, or the longest row. A token counts if its ``loss_mask`` says so and it is not its sample's
     first: its predecessor would lie in another sample. ``position_ids`` is None where each row is plainly
     causal (one sample a row, or not ``isolated``): padding on the right is seen by nobody. Else positions
     restart at each sample, and each padding token is a sequence of its own, at position 0.
@@ -42,8 +42,8 @@ def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = 
     tokens = _joined([sample.tokens for sample in flat], np.int64)
     input_ids = np.full(len(in_row) * width, samples.pad_id, np.int64)
     input_ids[cells] = tokens
-    real = np.zeros(len(in_row) * width, np.bool_)
-    real[cells] = True
+    token_mask = np.zeros(len(in_row) * width, np.bool_)
+    token_mask[cells] = True
     positions = None
     if isolated and (in_row > 1).any():
         positions = np.zeros_like(input_ids)
@@ -57,14 +57,14 @@ def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = 
     return Batch(
         input_ids=torch.from_numpy(input_ids.reshape(-1, width)),
         position_ids=None if positions is None else torch.from_numpy(positions.reshape(-1, width)),
-        positions=torch.from_numpy(cells[counting] - 1),
+        predictor_index=torch.from_numpy(cells[counting] - 1),
         targets=torch.from_numpy(tokens[counting]),
         task=torch.from_numpy(task[sample]),
         sample=torch.from_numpy((np.cumsum(kept) - 1)[sample]),
         sample_task=torch.from_numpy(task[kept]),
         sample_index=tuple(flat[i].index for i in np.flatnonzero(kept)),
         real_tokens=len(tokens),
-        real=torch.from_numpy(real.reshape(-1, width)),
+        token_mask=torch.from_numpy(token_mask.reshape(-1, width)),
     )
 
 
@@ -77,14 +77,14 @@ def idle_batch(pad_id: int) -> Batch:
     return Batch(
         input_ids=torch.full((1, 2), pad_id, dtype=torch.int64),
         position_ids=None,
-        positions=nothing,
+        predictor_index=nothing,
         targets=nothing,
         task=nothing,
         sample=nothing,
         sample_task=nothing,
         sample_index=(),
         real_tokens=0,
-        real=torch.zeros((1, 2), dtype=torch.bool),
+        token_mask=torch.zeros((1, 2), dtype=torch.bool),
     )
 
 
@@ -107,7 +107,7 @@ def _cells(row_lengths: Ints, width: int) -> Ints:
 
 def _counting(flat: Sequence[Sample], firsts: Ints) -> Ints:
     """Numbers of the tokens that count."""
-    counts = _joined([sample.counts for sample in flat], np.bool_)
+    counts = _joined([sample.loss_mask for sample in flat], np.bool_)
     counts[firsts] = False
     return np.flatnonzero(counts)
 

@@ -21,7 +21,7 @@ def rows_identity(options: BaseModel) -> Any:
 
 def chat_identity(ref: ChatRef) -> dict[str, Any]:
     """What the replies of a chat model depend on."""
-    how = component_class(ref, kinds.CHAT_MODEL).how_not_what
+    how = component_class(ref, kinds.CHAT_MODEL).options_without_effect_on_replies
     return {"name": ref.name, "options": {k: v for k, v in ref.options.items() if k not in how}}
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 from pydantic import Field, model_validator
 
 from mftkit.interfaces.component import Component, Options
+from mftkit.interfaces.deprecation import RenamedAttribute
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -67,9 +68,11 @@ class Reply:
     """Whether it was answered in an earlier run, or earlier in this one, and cost nothing now."""
 
     @property
-    def whole(self) -> bool:
+    def complete(self) -> bool:
         """Whether there is an answer, and all of it."""
         return self.finish_reason not in ("length", "context") and bool(self.text.strip())
+
+    whole = RenamedAttribute("complete")
 
 
 class ChatOptions(Options):
@@ -155,9 +158,13 @@ class ChatModel(Component):
     Options: ClassVar[type[ChatOptions]] = ChatOptions
     packages: ClassVar[dict[str, str]] = {}
     """Modules that it needs, each to what pip installs it by; a missing one is told before any work."""
-    how_not_what: ClassVar[frozenset[str]] = frozenset({"max_tokens", "max_cost", "price_in", "price_out"})
+    options_without_effect_on_replies: ClassVar[frozenset[str]] = frozenset(
+        {"max_tokens", "max_cost", "price_in", "price_out"}
+    )
     """Options that do not change what is answered: rows and replies stay of use when these change. Add those
     of a subclass: addresses, time limits, retries."""
+
+    how_not_what = RenamedAttribute("options_without_effect_on_replies")
 
     options: Any
 

@@ -8,6 +8,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
 
+from mftkit.interfaces.deprecation import adopt_old_names
+
 
 class Options(BaseModel):
     """The options of a component: a frozen Pydantic model that refuses unknown keys.
@@ -59,6 +61,10 @@ class Component:
     """Base of every component: ``self.options`` and ``self.tasks`` (the order is the tasks' index)."""
 
     Options: ClassVar[type[BaseModel]] = Options
+
+    def __init_subclass__(cls, **more: object) -> None:
+        super().__init_subclass__(**more)
+        adopt_old_names(cls)
 
     def __init__(self, options: Any, tasks: tuple[TaskInfo, ...] = ()) -> None:
         self.options = options

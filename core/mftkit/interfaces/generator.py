@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from mftkit.interfaces.component import Component
 from mftkit_registry import MftError
@@ -46,8 +46,6 @@ class DataGenerator(Component):
 
     version: str = "1"
     """Raise it when the rows for given options change: rows made before are then made anew."""
-    reads_seed: ClassVar[bool] = False
-    """Promise: another seed gives other rows. Tried by the conformance suite."""
 
     @property
     def goal(self) -> int | None:

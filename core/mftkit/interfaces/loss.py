@@ -11,11 +11,28 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from mftkit.interfaces.component import Component
+from mftkit.interfaces.deprecation import RenamedAttribute, renamed_fields, warn_renamed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
+class _SampleWeight:
+    """The field ``Tokens.sample_weight``: may be given as None, and then reads as ones, made at each access."""
+
+    def __get__(self, instance: Tokens | None, owner: type) -> Tensor:
+        if instance is None:  # the default, asked for by ``dataclass``
+            return None  # type: ignore[return-value]
+        weights: Tensor | None = vars(instance)["sample_weight"]
+        if weights is None:
+            return instance.logprobs.new_ones(instance.num_samples)
+        return weights.to(instance.logprobs.dtype)  # which ``dataclasses.replace`` may have changed
+
+    def __set__(self, instance: Tokens, value: Tensor | None) -> None:
+        vars(instance)["sample_weight"] = value
+
+
+@renamed_fields(row_weight="sample_weight")  # as a keyword; reading it is the property below
 @dataclass(frozen=True)
 class Tokens:
     """The V counting tokens of one micro-batch, in S samples (each with at least one of them)."""
@@ -30,20 +47,29 @@ class Tokens:
     """[S] int64: each sample's task."""
     num_tasks: int
     num_samples: int
-    row_weight: Tensor | None = None
-    """[S], as ``logprobs``: what each sample's row multiplies its tokens by; None where all are 1."""
+    sample_weight: _SampleWeight = _SampleWeight()
+    """[S], as ``logprobs``: the factor of each sample's tokens, given by its data row; ones where it is left out."""
 
     @property
-    def sample_weight(self) -> Tensor:
-        """[S]: ``row_weight``, or ones."""
-        return self.logprobs.new_ones(self.num_samples) if self.row_weight is None else self.row_weight
+    def weighted(self) -> bool:
+        """False if all weights are known to be 1, so that multiplying by them can be skipped."""
+        return vars(self)["sample_weight"] is not None
+
+    @property
+    def row_weight(self) -> Tensor | None:
+        """The old name of ``sample_weight``; None if all weights are known to be 1."""
+        warn_renamed(
+            "Tokens.row_weight", "Tokens.sample_weight (ones if there are no weights; see Tokens.weighted)"
+        )
+        return self.sample_weight if self.weighted else None
 
     @property
     def weight(self) -> Tensor:
-        """[V]: each token's weight, that of its row. Made when it is asked for."""
+        """[V]: each token's weight, that of its sample; computed at each access."""
         return self.sample_weight[self.sample]
 
 
+@renamed_fields(counted="tasks_in_mean")
 @dataclass(frozen=True)
 class Totals:
     """Sums over the global batch: all processes, all accumulated micro-batches."""
@@ -54,7 +80,7 @@ class Totals:
     """[tasks], same dtype: counting tokens of each task."""
     samples: Tensor
     """[tasks], same dtype: samples of each task."""
-    counted: Tensor
+    tasks_in_mean: Tensor
     """[tasks] bool: the tasks that N counts (``training.task_mean``): those present, or all."""
 
 
@@ -65,13 +91,15 @@ class Loss(Component):
     """Promise: ``task_losses`` is linear in the statistics. Checked numerically at start."""
     linear_in_logprobs: ClassVar[bool] = False
     """Promise: ``statistics`` is linear in ``logprobs``. Checked numerically at start."""
-    reads_row_weights: ClassVar[bool] = False
+    reads_sample_weights: ClassVar[bool] = False
     """Promise: ``statistics`` multiplies each token's or sample's term by ``tokens.weight`` or
     ``tokens.sample_weight``; counts stay counts. Checked numerically at start; data with weights other than 1 is
     refused for a loss that does not."""
     pooled: ClassVar[bool] = False
     """Promise: with equal weights the objective is the mean of -lp over the counting tokens of all tasks, whatever
     its options: plain cross-entropy, which ``mft compare`` takes for its baseline. Checked numerically at start."""
+
+    reads_row_weights = RenamedAttribute("reads_sample_weights")
 
     def statistics(self, tokens: Tokens) -> Tensor:
         """Statistics of one micro-batch, [tasks, k]; they are added over micro-batches and processes.
@@ -89,5 +117,5 @@ class Loss(Component):
 
     def task_shares(self, totals: Totals) -> Tensor:
         """Constants [tasks] that sum to 1 and depend on counts only; equal over the tasks counted."""
-        counted = totals.counted.to(totals.tokens.dtype)
-        return counted / counted.sum()
+        in_mean = totals.tasks_in_mean.to(totals.tokens.dtype)
+        return in_mean / in_mean.sum()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mftkit.base.tokenizer_files import load_tokenizer
 from mftkit.interfaces.component import Component
+from mftkit.interfaces.deprecation import RenamedAttribute
 
 if TYPE_CHECKING:
     import torch
@@ -75,11 +76,13 @@ class ModelAdapter(Component):
         """
         return False
 
-    def tell(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
+    def describe(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
         """Tell what is to be known of a checkpoint with this config before it is used.
 
         ``max_length`` is the longest row that a run trains and validates (tokens), None outside of a run.
         """
+
+    tell = RenamedAttribute("describe")
 
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """Model and tokenizer; the tokenizer is None where the checkpoint has none."""

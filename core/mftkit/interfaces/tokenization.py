@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from mftkit.interfaces.component import Component
+from mftkit.interfaces.deprecation import renamed_fields
 
 if TYPE_CHECKING:
     import numpy as np
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@renamed_fields(counts="loss_mask")
 @dataclass(frozen=True)
 class Sample:
     """One sample, cut to ``max_length``; the arrays are views of the memory-mapped cache."""
@@ -23,7 +25,7 @@ class Sample:
     task: int
     tokens: NDArray[np.int32]
     """[n] token ids."""
-    counts: NDArray[np.bool_]
+    loss_mask: NDArray[np.bool_]
     """[n]: which tokens count in the loss; the first never does."""
     weight: float = 1.0
     """What its row multiplies its tokens by in the loss; no business of a mode: core puts it into the batch."""
@@ -49,11 +51,12 @@ class Layout:
     """[rows + 1], rising strictly from 0 to the number of samples."""
 
 
+@renamed_fields(positions="predictor_index", real="token_mask", row_weight="sample_weight")
 @dataclass(frozen=True)
 class Batch:
     """One forward pass of B rows of S positions, with V counting tokens in ``len(sample_task)`` samples.
 
-    ``targets[v]`` is predicted from the hidden state at ``positions[v]`` of the flattened [B * S] rows,
+    ``targets[v]`` is predicted from the hidden state at ``predictor_index[v]`` of the flattened [B * S] rows,
     its predecessor's, which lies in the same sample.
     """
 
@@ -61,7 +64,7 @@ class Batch:
     """[B, S] int64."""
     position_ids: Tensor | None
     """[B, S] int64, restarting at each sample where samples are isolated; None: 0..S-1 in each row."""
-    positions: Tensor
+    predictor_index: Tensor
     """[V] int64."""
     targets: Tensor
     """[V] int64 token ids."""
@@ -75,9 +78,9 @@ class Batch:
     """``Sample.index`` of the same samples."""
     real_tokens: int
     """Positions that hold a sample's token; the rest is padding."""
-    real: Tensor | None = None
+    token_mask: Tensor | None = None
     """[B, S] bool: which positions hold a sample's token; None: not told, so that padding cannot be told apart."""
-    row_weight: Tensor | None = None
+    sample_weight: Tensor | None = None
     """[samples] float64: the samples' weights, put in by core after ``collate``; None where all are 1."""
 
     def to(self, device: torch.device) -> Batch:
@@ -95,9 +98,6 @@ class Batch:
 
 class TokenizationMode(Component):
     """Lays samples out in rows and makes tensors of rows."""
-
-    keeps_order: ClassVar[bool] = False
-    """Promise: every epoch has the same rows in the same order. Tried by the conformance suite."""
 
     def layout(
         self,

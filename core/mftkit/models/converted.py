@@ -85,7 +85,7 @@ class ConvertedAdapter(NativeAdapter):
         """Whether the config is in the family's own layout."""
         return config.get("model_type") in self.original_types
 
-    def tell(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
+    def describe(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
         """The conversion, where there is one, and what is to be known of it."""
         if self.converts(config):
             made = self._conversion(config).model.__name__
@@ -94,7 +94,7 @@ class ConvertedAdapter(NativeAdapter):
             )
             for remark in self.remarks(config):
                 reporter.note(remark)
-        super().tell(config, max_length, reporter)
+        super().describe(config, max_length, reporter)
 
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """The native model, converted where it has to be, and the tokenizer."""

@@ -90,7 +90,7 @@ class MoEAdapter(NativeAdapter):
             return None
         if batch.real_tokens == 0:  # a mean over nothing: no loss, but a gradient as of every other batch
             return sum_of(routed) * 0.0
-        loss: Tensor = family(tuple(routed.logits), routed.logits[0].shape[-1], chosen, batch.real)
+        loss: Tensor = family(tuple(routed.logits), routed.logits[0].shape[-1], chosen, batch.token_mask)
         return loss
 
     def notes(self, model: PreTrainedModel) -> list[str]:

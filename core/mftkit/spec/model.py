@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, WithJsonSchema, WrapValidator, field_serializer, model_validator
 
 from mftkit.interfaces.references import AUTO, ComponentRef
-from mftkit.spec.paths import FilePath, PathOrHubId, absolute_if_local
+from mftkit.spec.paths import FilePath, SpecPathOrHubId, absolute_if_local
 from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.references import AdapterRef
 from mftkit.spec.section import Section
@@ -49,7 +49,7 @@ class ModelSpec(Section):
 
     adapter: AdapterRef = ComponentRef(name=AUTO)
     """What knows the model's family; "auto": chosen from the checkpoint's config."""
-    path: PathOrHubId | None = None
+    path: SpecPathOrHubId | None = None
     """The checkpoint: a directory or a hub id."""
     init: Literal["pretrained", "random"] = "pretrained"
     """"random" starts from random weights, with ``config`` and ``tokenizer`` in place of ``path``."""

@@ -54,7 +54,5 @@ def _path(value: Any, info: ValidationInfo) -> Path:
 
 FilePath = Annotated[Path, PlainValidator(_path), PlainSerializer(str), TEXT_SCHEMA]
 """An absolute path, as ``pathlib.Path``."""
-PathOrHubId = Annotated[str, PlainValidator(absolute_if_local), TEXT_SCHEMA]
-"""A path or the id of a repository of the hub."""
-SpecPathOrHubId = PathOrHubId
-"""The same, for a component's options."""
+SpecPathOrHubId = Annotated[str, PlainValidator(absolute_if_local), TEXT_SCHEMA]
+"""A path, or the id of a repository of the hub; in the spec and in the options of components."""

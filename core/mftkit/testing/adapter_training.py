@@ -88,11 +88,11 @@ def check_chunked_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     for chunked in (True, False):
         model.zero_grad()
         if chunked:
-            states = adapter.hidden_states(model, batch).flatten(0, 1).index_select(0, batch.positions)
+            states = adapter.hidden_states(model, batch).flatten(0, 1).index_select(0, batch.predictor_index)
             loss = -token_logprobs(states, batch.targets, adapter.head(model), chunk=3).mean()
         else:
             full = model(input_ids=batch.input_ids, use_cache=False).logits.flatten(0, 1)
-            loss = functional.cross_entropy(full.index_select(0, batch.positions), batch.targets)
+            loss = functional.cross_entropy(full.index_select(0, batch.predictor_index), batch.targets)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
         results.append((float(loss.detach()), gradients))
@@ -126,7 +126,7 @@ def check_rows(
 def _sums(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> Tensor:
     """[samples]: the sum of each one's log-probabilities."""
     with evaluation(model), torch.no_grad():
-        states = adapter.hidden_states(model, batch).flatten(0, 1).index_select(0, batch.positions)
+        states = adapter.hidden_states(model, batch).flatten(0, 1).index_select(0, batch.predictor_index)
         found = token_logprobs(states, batch.targets, adapter.head(model))
     return found.new_zeros(len(batch.sample_task)).index_add(0, batch.sample, found)
 

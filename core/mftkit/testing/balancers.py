@@ -84,10 +84,14 @@ class BalancerConformance(Conformance):
     def test_what_it_needs(self) -> None:
         """``needs_validation`` is 0 or a number of steps, ``validation_samples`` a number of samples."""
         balancer = self.make()
-        every, samples, hold = balancer.needs_validation, balancer.validation_samples, balancer.hold
+        every, samples, reuse = (
+            balancer.needs_validation,
+            balancer.validation_samples,
+            balancer.minibatch_reuse,
+        )
         require(isinstance(every, int) and every >= 0, f"needs_validation: {every!r}")
         require(isinstance(samples, int) and samples >= 1, f"validation_samples: {samples!r}")
-        require(isinstance(hold, int) and hold >= 0, f"hold: {hold!r}")
+        require(isinstance(reuse, int) and reuse >= 0, f"minibatch_reuse: {reuse!r}")
         known = balancer.compares in (None, "validation", "training")
         require(known, f'compares is None, "validation" or "training", not {balancer.compares!r}')
         given = balancer.compares != "validation" or every > 0

@@ -30,9 +30,9 @@ def _check_shape(batch: Batch, rows: int, max_length: int) -> None:
     shape = tuple(batch.input_ids.shape)
     fine = len(shape) == 2 and shape[0] == rows and 0 < shape[1] <= max_length
     require(fine, f"input_ids are [rows, positions]: {shape} for {rows} rows of at most {max_length}")
-    for name in ("input_ids", "positions", "targets", "task", "sample", "sample_task"):
+    for name in ("input_ids", "predictor_index", "targets", "task", "sample", "sample_task"):
         require(getattr(batch, name).dtype == torch.int64, f"{name}: {getattr(batch, name).dtype}, not int64")
-    for name in ("positions", "targets", "task", "sample"):
+    for name in ("predictor_index", "targets", "task", "sample"):
         shape = tuple(getattr(batch, name).shape)
         require(shape == tuple(batch.targets.shape), f"{name}: {shape}, and targets {batch.targets.shape}")
 
@@ -44,9 +44,12 @@ def _check_tokens(batch: Batch, samples: list[Sample], pad: int) -> dict[int, in
     held = [token for token in flat if token != pad]
     require(sorted(held) == sorted(wanted), "input_ids hold each token of the samples once, and else pad_id")
     require(batch.real_tokens == len(wanted), f"real_tokens: {batch.real_tokens}, and {len(wanted)} are held")
-    if batch.real is not None:
+    if batch.token_mask is not None:
         held = [token != pad for token in flat]
-        require(batch.real.flatten().tolist() == held, "real says which positions hold a sample's token")
+        require(
+            batch.token_mask.flatten().tolist() == held,
+            "token_mask says which positions hold a sample's token",
+        )
     return {token: place for place, token in enumerate(flat) if token != pad}
 
 
@@ -55,7 +58,7 @@ def _check_targets(batch: Batch, samples: list[Sample], places: dict[int, int]) 
         int(token): (int(before), sample)
         for sample in samples
         for before, token, counts in zip(
-            sample.tokens[:-1], sample.tokens[1:], sample.counts[1:], strict=True
+            sample.tokens[:-1], sample.tokens[1:], sample.loss_mask[1:], strict=True
         )
         if counts
     }
@@ -69,7 +72,7 @@ def _check_targets(batch: Batch, samples: list[Sample], places: dict[int, int]) 
     counting = {sample.index for _, sample in wanted.values()}
     fine = per_sample == [len(counting)] * 2 and set(batch.sample_index) == counting
     require(fine, "sample_task and sample_index list each sample that has a counting token, and no other")
-    columns = (batch.targets, batch.positions, batch.task, batch.sample)
+    columns = (batch.targets, batch.predictor_index, batch.task, batch.sample)
     for target, position, task, number in zip(*(column.tolist() for column in columns), strict=True):
         before, sample = wanted[target]
         require(position == places[before], "positions are where the target's predecessor lies")

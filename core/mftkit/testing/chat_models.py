@@ -50,15 +50,17 @@ class ChatModelConformance(Conformance):
             require(find_spec(outermost) is not None, f"{module} is not installed: pip install {package}")
 
     def test_its_options_are_those_of_a_chat_model(self) -> None:
-        """Its Options extend mftkit.ChatOptions, and ``how_not_what`` names some of them."""
+        """Its Options extend mftkit.ChatOptions, and ``options_without_effect_on_replies`` names some of them."""
         model = self.component.Options
         require(issubclass(model, ChatOptions), "Options is no subclass of mftkit.ChatOptions")
-        odd = sorted(self.component.how_not_what - model.model_fields.keys())
-        require(not odd, f"how_not_what names what is no option: {', '.join(odd)}")
-        needed = ChatModel.how_not_what - self.component.how_not_what
+        odd = sorted(self.component.options_without_effect_on_replies - model.model_fields.keys())
+        require(not odd, f"options_without_effect_on_replies names what is no option: {', '.join(odd)}")
+        needed = (
+            ChatModel.options_without_effect_on_replies - self.component.options_without_effect_on_replies
+        )
         require(
             not needed,
-            f"how_not_what lacks {', '.join(sorted(needed))}: add to mftkit.ChatModel.how_not_what",
+            f"options_without_effect_on_replies lacks {', '.join(sorted(needed))}: extend mftkit.ChatModel's set",
         )
 
     def test_it_answers(self) -> None:

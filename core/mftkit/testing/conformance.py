@@ -46,6 +46,14 @@ class Conformance:
         options = self.component.Options.model_validate(dict(self.options))
         return self.component(options, self.tasks if tasks is None else tasks)
 
+    def stated(self, name: str) -> bool | None:
+        """What the suite states of its component in the attribute ``name``; None: nothing.
+
+        A class attribute of the component, as earlier versions of the interface had it, counts too.
+        """
+        stated: bool | None = getattr(self, name)
+        return getattr(self.component, name, None) if stated is None else stated
+
     def resized(self, count: int) -> Any:
         """A fresh component in a run of ``count`` tasks; None where its options name a task that is not there."""
         more = (TaskInfo(f"task-{i}", samples=9, tokens=90, valid_samples=2) for i in range(count))

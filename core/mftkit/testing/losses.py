@@ -124,12 +124,12 @@ class LossConformance(Conformance):
             "tells token weights before the forward pass",
         )
 
-    def test_promise_reads_row_weights(self) -> None:
-        """Where ``reads_row_weights`` is promised, weights count, those of 1 are none, and sums still add."""
+    def test_promise_reads_sample_weights(self) -> None:
+        """Where ``reads_sample_weights`` is promised, weights count, those of 1 are none, and sums still add."""
         loss = self.make()
-        if loss.reads_row_weights:
+        if loss.reads_sample_weights:
             for kept, told in row_weights_kept(loss, self.tokens(), torch.Generator().manual_seed(1)):
-                require(kept, f"reads_row_weights is promised, and {told}")
+                require(kept, f"reads_sample_weights is promised, and {told}")
 
     def test_absent_tasks(self) -> None:
         """Where a task has no token, the value and the gradients of the others are finite."""
@@ -147,13 +147,13 @@ class LossConformance(Conformance):
         for present in (range(len(self.tasks)), [0], [0, 2]):
             tokens = only_tasks(self.tokens(), list(present))
             totals = totals_of(loss.statistics(tokens), tokens)
-            everyone = replace(totals, counted=torch.ones_like(totals.counted))
+            everyone = replace(totals, tasks_in_mean=torch.ones_like(totals.tasks_in_mean))
             for case in (totals, everyone):
-                shares = torch.where(case.counted, loss.task_shares(case), 0.0)
+                shares = torch.where(case.tasks_in_mean, loss.task_shares(case), 0.0)
                 fine = equal(shares.sum(), shares.new_ones(())) and bool((shares >= 0).all())
                 require(fine, f"task_shares sum to 1 and are not negative: {shares.tolist()}")
                 other = replace(case, statistics=case.statistics * 3 + 1)
-                again = torch.where(case.counted, loss.task_shares(other), 0.0)
+                again = torch.where(case.tasks_in_mean, loss.task_shares(other), 0.0)
                 require(
                     equal(shares, again), "task_shares change with the statistics: counts alone may count"
                 )
@@ -199,7 +199,7 @@ def objective(loss: Loss, tokens: Tokens) -> Tensor:
     """The step's objective with equal weights: a scalar, in the graph of the log-probabilities."""
     totals = totals_of(loss.statistics(tokens), tokens)
     shares = loss.task_shares(totals)
-    return torch.where(totals.counted, shares * loss.task_losses(totals), 0.0).sum()
+    return torch.where(totals.tasks_in_mean, shares * loss.task_losses(totals), 0.0).sum()
 
 
 def value_and_slope(loss: Loss, tokens: Tokens) -> tuple[Tensor, Tensor]:

@@ -39,7 +39,7 @@ def reordered(tokens: Tokens, seed: int = 0) -> Tokens:
         sample_task=tokens.sample_task[order],
         num_tasks=tokens.num_tasks,
         num_samples=tokens.num_samples,
-        row_weight=None if tokens.row_weight is None else tokens.row_weight[order],
+        sample_weight=tokens.sample_weight[order] if tokens.weighted else None,
     )
 
 

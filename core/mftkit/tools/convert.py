@@ -58,7 +58,7 @@ def convert(path: str, output: Path, reporter: Reporter | None = None, adapter: 
         )
     output = output.expanduser().resolve()
     _check_output(output, path)
-    chosen.tell(config, None, reporter)
+    chosen.describe(config, None, reporter)
     directory = Path(path).expanduser()
     source = str(directory) if directory.is_dir() else path
     dtype = dtype_of(config)

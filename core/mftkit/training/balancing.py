@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class Balancing:
     """A balancer in a run.
 
-    Takes are numbered: take k is at step k * ``needs_validation``, of mini-batch k // ``hold``. A balancer that
-    compares is given, at take k + 1, the losses that mini-batch k // ``hold`` had at take k and has now.
+    Takes are numbered: take k is at step k * ``needs_validation``, of mini-batch k // ``minibatch_reuse``. A balancer
+    that compares is given, at take k + 1, the losses that mini-batch k // ``minibatch_reuse`` had at take k and has
+    now.
     """
 
     def __init__(self, balancer: Balancer, num_tasks: int, take: Callable[[int, int], Tensor]) -> None:
@@ -37,7 +38,7 @@ class Balancing:
     @property
     def prepares(self) -> bool:
         """Whether the weights wait for the step's own losses."""
-        return self.balancer.prepares
+        return self.balancer.needs_step_losses
 
     @property
     def repeats_step(self) -> bool:
@@ -54,7 +55,7 @@ class Balancing:
 
         Their mean over all tasks is 1, before those of stopped tasks become 0.
         """
-        if train is not None and self.balancer.prepares:
+        if train is not None and self.balancer.needs_step_losses:
             every = self.balancer.needs_validation
             fresh = bool(every) and (step - 1) % every == 0
             self.balancer.prepare(step, train, self._held if fresh else None)
@@ -88,7 +89,7 @@ class Balancing:
         return self._take(self._turn(take), self.balancer.validation_samples)
 
     def _turn(self, take: int) -> int:
-        return take // self.balancer.hold if self.balancer.hold else 0
+        return take // self.balancer.minibatch_reuse if self.balancer.minibatch_reuse else 0
 
     def state_dict(self) -> dict[str, Any]:
         """The balancer's state, and the losses that it is to compare with."""
@@ -113,10 +114,14 @@ def extra_work(balancer: Balancer, minibatch: float, step: float, *, accumulates
         step: tokens of a training step.
         accumulates: whether a step has several micro-batches, and its loss needs no first pass over them.
     """
-    passes = int(balancer.prepares and accumulates) + int(balancer.compares == "training")
+    passes = int(balancer.needs_step_losses and accumulates) + int(balancer.compares == "training")
     if not balancer.needs_validation:
         return passes * FORWARD
-    rotating = 1 / balancer.hold if balancer.compares == "validation" and balancer.hold else 0.0
+    rotating = (
+        1 / balancer.minibatch_reuse
+        if balancer.compares == "validation" and balancer.minibatch_reuse
+        else 0.0
+    )
     takes = (1 + rotating) / balancer.needs_validation
     return (passes + takes * minibatch / step) * FORWARD
 

@@ -120,4 +120,4 @@ def _answer_end(assembly: Assembly) -> int | None:
     if not whole.any():
         return None
     sample = corpus.train[int(np.argmax(whole))]
-    return int(sample.tokens[np.flatnonzero(sample.counts)[-1]])
+    return int(sample.tokens[np.flatnonzero(sample.loss_mask)[-1]])

@@ -45,5 +45,5 @@ class LogprobModel(nn.Module):
                 hidden, auxiliary = outputs.last_hidden_state, self._adapter.auxiliary_loss(outputs)
             else:
                 hidden = self._adapter.hidden_states(base, batch)
-            scored = hidden.flatten(0, 1).index_select(0, batch.positions)
+            scored = hidden.flatten(0, 1).index_select(0, batch.predictor_index)
             return token_logprobs(scored, batch.targets, self._adapter.head(base)), auxiliary

@@ -25,7 +25,7 @@ def check_loss(loss: Loss, num_tasks: int, seed: int = 0) -> None:
     """Try a loss's promises, in float64 on the CPU; no global random state is read or changed.
 
     Statistics of shape [tasks, k] that add over micro-batches, one task loss a task, shares that sum to 1 and
-    depend on counts alone, and ``linear``, ``linear_in_logprobs``, ``reads_row_weights`` and ``pooled`` where
+    depend on counts alone, and ``linear``, ``linear_in_logprobs``, ``reads_sample_weights`` and ``pooled`` where
     promised.
 
     Raises MftError: naming the loss and the promise that it breaks.
@@ -39,9 +39,9 @@ def check_loss(loss: Loss, num_tasks: int, seed: int = 0) -> None:
         _check_linear_in_logprobs(loss, tokens, generator)
     if loss.linear:
         _check_linear(loss, tokens, generator)
-    if loss.reads_row_weights:
+    if loss.reads_sample_weights:
         for kept, promise in row_weights_kept(loss, tokens, generator):
-            _require(loss, kept, f"reads_row_weights: {promise}. Set reads_row_weights = False")
+            _require(loss, kept, f"reads_sample_weights: {promise}. Set reads_sample_weights = False")
     if loss.pooled:
         _check_pooled(loss, tokens)
 
@@ -176,12 +176,12 @@ def _check_linear(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Non
 
 
 def row_weights_kept(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Iterator[tuple[bool, str]]:
-    """Whether each part of the promise ``reads_row_weights`` is kept, and what is the case where it is not."""
+    """Whether each part of the promise ``reads_sample_weights`` is kept, and what is the case where it is not."""
     drawn = torch.rand(tokens.num_samples, dtype=torch.float64, generator=generator)
     plain = loss.statistics(tokens)
-    ones = loss.statistics(replace(tokens, row_weight=torch.ones_like(drawn)))
+    ones = loss.statistics(replace(tokens, sample_weight=torch.ones_like(drawn)))
     yield equal(ones, plain), "its statistics with weights that are all 1 are not those without weights"
-    weighed = replace(tokens, row_weight=3 * drawn)
+    weighed = replace(tokens, sample_weight=3 * drawn)
     found = loss.statistics(weighed)
     yield not equal(found, plain), "its statistics do not change with tokens.weight"
     first = torch.arange(tokens.num_samples) < tokens.num_samples // 3
@@ -197,8 +197,8 @@ def _check_pooled(loss: Loss, tokens: Tokens) -> None:
         here = part(tokens, present)
         counts = torch.stack(counts_of(here))
         totals = Totals(loss.statistics(here), counts[0], counts[1], counts[0] > 0)
-        shares = torch.where(totals.counted, loss.task_shares(totals), 0.0)
-        losses = torch.where(totals.counted, loss.task_losses(totals), 0.0)
+        shares = torch.where(totals.tasks_in_mean, loss.task_shares(totals), 0.0)
+        losses = torch.where(totals.tasks_in_mean, loss.task_losses(totals), 0.0)
         _require(
             loss,
             equal((shares * losses).sum(), -here.logprobs.mean()),
@@ -251,7 +251,7 @@ def part(tokens: Tokens, samples: Tensor) -> Tokens:
         sample_task=tokens.sample_task[samples],
         num_tasks=tokens.num_tasks,
         num_samples=int(samples.sum()),
-        row_weight=None if tokens.row_weight is None else tokens.row_weight[samples],
+        sample_weight=tokens.sample_weight[samples] if tokens.weighted else None,
     )
 
 

@@ -113,7 +113,7 @@ class Objective:
             sample_task=batch.sample_task,
             num_tasks=self.num_tasks,
             num_samples=len(batch.sample_task),
-            row_weight=None if batch.row_weight is None else batch.row_weight.to(logprobs.dtype),
+            sample_weight=None if batch.sample_weight is None else batch.sample_weight.to(logprobs.dtype),
         )
         found = self.loss.statistics(tokens)
         if found.shape != (self.num_tasks, self._width):
@@ -146,14 +146,14 @@ class Objective:
     @torch.no_grad()
     def task_losses(self, totals: Tensor, counts: Counts) -> Tensor:
         """Each task's loss [tasks] by the batch's own counts, whatever ``task_mean``; NaN where absent."""
-        own = Totals(totals, counts.tokens, counts.samples, counted=counts.present)
+        own = Totals(totals, counts.tokens, counts.samples, tasks_in_mean=counts.present)
         losses = self.loss.task_losses(own).to(self.dtype)
         return torch.where(counts.present, losses, torch.nan)
 
     def _scalar(self, statistics: Tensor, counts: Counts, weights: Tensor) -> Tensor:
         totals = self._totals(statistics, counts)
         losses = torch.where(counts.present, self.loss.task_losses(totals).to(self.dtype), 0.0)
-        shares = torch.where(totals.counted, self.loss.task_shares(totals).detach().to(self.dtype), 0.0)
+        shares = torch.where(totals.tasks_in_mean, self.loss.task_shares(totals).detach().to(self.dtype), 0.0)
         return (weights.to(losses) * shares * losses).sum()
 
     def _totals(self, statistics: Tensor, counts: Counts) -> Totals:

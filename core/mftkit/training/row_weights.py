@@ -23,12 +23,12 @@ def check_row_weights(name: str, loss: Loss, corpus: Corpus, reporter: Reporter)
     weights = corpus.train.weights
     if weights is None:
         return
-    if not loss.reads_row_weights:
+    if not loss.reads_sample_weights:
         weighed = np.flatnonzero(weights != 1)
         raise MftError(
             f"loss: {name} does not read the weights of rows, and {len(weighed)} training rows have one (the first: "
             f"{corpus.train.origin(int(weighed[0]))}); choose another loss "
-            f"({installed.those_that(kinds.LOSS, 'reads_row_weights')}), or take the key 'weight' out of the rows."
+            f"({installed.those_that(kinds.LOSS, 'reads_sample_weights')}), or take the key 'weight' out of the rows."
         )
     if not weights.any():
         raise MftError("tasks: all training rows have weight 0: nothing would be learned; raise one.")

@@ -137,7 +137,7 @@ def draft(spec: Spec, reporter: Reporter) -> Draft:
     processes = Processes()
     dtype = pick_dtype(spec.model.dtype, processes.device, reporter)
     adapter_name, adapter, config = pick_adapter(spec, reporter)
-    adapter.tell(config, spec.max_length, reporter)
+    adapter.describe(config, spec.max_length, reporter)
     tokenizer = make_tokenizer(spec, adapter, config, reporter)
     chat = _chat(spec, tokenizer)
     corpus = prepare(spec, tokenizer, reporter)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 import mftkit
-from mftkit_registry import nearest
+from mftkit import nearest
 
 if TYPE_CHECKING:
     from torch import Tensor

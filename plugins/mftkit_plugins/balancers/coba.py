@@ -60,7 +60,7 @@ class Coba(StatefulBalancer):
         super().__init__(options, tasks)
         self.needs_validation = interval(options, tasks)
         self.validation_samples = options.samples
-        self.hold = options.hold
+        self.minibatch_reuse = options.hold
         self._looks = 0
         self.memory = {
             "first": self.full(math.nan),

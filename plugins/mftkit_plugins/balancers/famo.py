@@ -83,8 +83,8 @@ class Famo(StatefulBalancer):
         if options.losses == "validation":
             self.needs_validation = interval(options, tasks)
             self.validation_samples = options.samples
-            self.hold = options.hold
-        self.prepares = options.losses == "training"
+            self.minibatch_reuse = options.hold
+        self.needs_step_losses = options.losses == "training"
         self._bounds = by_task("balancer.options.lower_bounds", options.lower_bounds, tasks, default=0.0)
         self._lowest = self.full(math.inf)
         self._comparisons = 0

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Local(mftkit.ChatModel):
     """Generates in batches; sampling is seeded by the requests themselves, so that runs can be repeated."""
 
-    how_not_what = mftkit.ChatModel.how_not_what | {"device"}
+    options_without_effect_on_replies = mftkit.ChatModel.options_without_effect_on_replies | {"device"}
 
     class Options(mftkit.ChatOptions):
         """Options of ``local``."""
@@ -133,9 +133,7 @@ class Local(mftkit.ChatModel):
 def _ready(tokenizer: Any) -> Any:
     """With a chat template, and something to pad with: what is padded is masked."""
     if not getattr(tokenizer, "chat_template", None):
-        from mftkit.data.text.chat_format import chat_format
-
-        tokenizer.chat_template = chat_format("auto", None, tokenizer).jinja
+        tokenizer.chat_template = mftkit.chat_format("auto", None, tokenizer).jinja
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer

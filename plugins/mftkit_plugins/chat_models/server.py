@@ -31,7 +31,7 @@ class Server(mftkit.ChatModel):
     """
 
     packages: ClassVar = {"openai": "mftkit[generate]"}
-    how_not_what = mftkit.ChatModel.how_not_what | {
+    options_without_effect_on_replies = mftkit.ChatModel.options_without_effect_on_replies | {
         "base_url",
         "key_variable",
         "concurrency",

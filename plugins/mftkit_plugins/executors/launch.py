@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from mftkit.interfaces.executor import PYTHON
+from mftkit import PYTHON
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

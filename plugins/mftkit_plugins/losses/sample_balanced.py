@@ -20,7 +20,7 @@ class SampleBalanced(mftkit.Loss):
 
     linear = True
     linear_in_logprobs = True
-    reads_row_weights = True
+    reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """[tasks, 1]."""

@@ -24,7 +24,7 @@ class SampleFocal(FocalLoss):
     """
 
     linear = True
-    reads_row_weights = True
+    reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """[tasks, 1]."""

@@ -20,12 +20,12 @@ def sums_by(index: Tensor, values: Tensor, size: int) -> Tensor:
 
 def weighed_tokens(tokens: Tokens, values: Tensor) -> Tensor:
     """``values`` [V, ...] times each token's row weight; themselves where all are 1."""
-    return values if tokens.row_weight is None else values * _beside(tokens.weight, values)
+    return values * _beside(tokens.weight, values) if tokens.weighted else values
 
 
 def weighed_samples(tokens: Tokens, values: Tensor) -> Tensor:
     """``values`` [S, ...] times each sample's row weight; themselves where all are 1."""
-    return values if tokens.row_weight is None else values * _beside(tokens.sample_weight, values)
+    return values * _beside(tokens.sample_weight, values) if tokens.weighted else values
 
 
 def _beside(weights: Tensor, values: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class TaskFocal(FocalLoss):
     of weight 0 still counts in P_i.
     """
 
-    reads_row_weights = True
+    reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """[tasks, 2]."""

@@ -19,7 +19,7 @@ class TokenBalanced(mftkit.Loss):
 
     linear = True
     linear_in_logprobs = True
-    reads_row_weights = True
+    reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """[tasks, 1]."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import mftkit
-from mftkit.models.legacy_config import LegacyConfig
+from mftkit import LegacyConfig
 from mftkit_plugins.models.tiny import ATTENTION, ORIGINAL
 
 if TYPE_CHECKING:

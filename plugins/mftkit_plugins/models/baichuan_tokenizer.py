@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mftkit.models.converted import checkpoint_file
+from mftkit import checkpoint_file
 from mftkit_plugins.models.sentencepiece_backend import Pieces, read_sentencepiece
 from mftkit_plugins.models.tokenizer_files import kept_settings, token_text, tokenizer_config
 

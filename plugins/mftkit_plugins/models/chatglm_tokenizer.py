@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mftkit.models.converted import checkpoint_file
+from mftkit import checkpoint_file
 from mftkit_plugins.models.sentencepiece_backend import read_sentencepiece
 from mftkit_plugins.models.tokenizer_files import kept_settings, tokenizer_config
 

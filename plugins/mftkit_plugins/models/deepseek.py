@@ -91,7 +91,7 @@ def _samples(batch: mftkit.Batch) -> tuple[torch.Tensor, torch.Tensor]:
     if places is None:
         places = torch.arange(ids.shape[1], device=ids.device).expand_as(ids)
     sample = (places == 0).flatten().cumsum(0) - 1
-    real = torch.ones_like(ids, dtype=torch.bool) if batch.real is None else batch.real
+    real = torch.ones_like(ids, dtype=torch.bool) if batch.token_mask is None else batch.token_mask
     return real.flatten(), sample
 
 

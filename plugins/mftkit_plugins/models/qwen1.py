@@ -6,16 +6,14 @@ import warnings
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import mftkit
-from mftkit.models.legacy_config import LegacyConfig
+from mftkit import LegacyConfig, MftWarning
 from mftkit_plugins.models.tiny import ORIGINAL
-from mftkit_registry import MftWarning
 
 if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from mftkit import Conversion
-    from mftkit.reporting.reporter import Reporter
+    from mftkit import Conversion, Reporter
 
 LIMIT = "original_seq_length"
 """Key of a converted config: tokens up to which the original code evaluates as the native class does."""
@@ -79,9 +77,9 @@ class Qwen1(mftkit.ConvertedAdapter):
         if isinstance(limit, int):
             model.register_forward_pre_hook(_Limit(limit), with_kwargs=True)
 
-    def tell(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
+    def describe(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
         """Rows beyond ``seq_length`` train exactly, and are validated as they are trained."""
-        super().tell(config, max_length, reporter)
+        super().describe(config, max_length, reporter)
         if self.converts(config) and max_length is not None:
             limit = _limit(LegacyConfig("Qwen", config))
             if limit is not None and max_length > limit:

@@ -6,7 +6,7 @@ from base64 import b64decode
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit.models.converted import checkpoint_file
+from mftkit import checkpoint_file
 from mftkit_plugins.models.tokenizer_files import kept_settings, tokenizer_config
 
 if TYPE_CHECKING:

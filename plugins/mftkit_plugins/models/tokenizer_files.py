@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import mftkit
-from mftkit.models.converted import checkpoint_file
+from mftkit import checkpoint_file
 
 
 def tokenizer_config(path: str) -> dict[str, Any]:

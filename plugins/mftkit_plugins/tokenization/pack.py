@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from mftkit.interfaces import component
-from mftkit.interfaces.tokenization import Layout, TokenizationMode
+import mftkit
+from mftkit import Layout, TokenizationMode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mftkit.interfaces.tokenization import Batch, MicroBatch
+    from mftkit import Batch, MicroBatch
 
     Ints = NDArray[np.int64]
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Pack(TokenizationMode):
     """Fills rows of ``max_length`` with whole samples."""
 
-    class Options(component.Options):
+    class Options(mftkit.Options):
         """What the samples of a row share."""
 
         attention: Literal["isolated", "shared"] = "isolated"
@@ -67,9 +67,7 @@ class Pack(TokenizationMode):
 
     def collate(self, samples: MicroBatch) -> Batch:
         """Rows as long as the longest of them."""
-        from mftkit.batches.collate import collate
-
-        return collate(samples, isolated=self.options.attention == "isolated")
+        return mftkit.collate(samples, isolated=self.options.attention == "isolated")
 
 
 def _scattered(n: int) -> Ints:

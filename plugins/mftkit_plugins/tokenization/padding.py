@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from mftkit.interfaces import component
-from mftkit.interfaces.tokenization import Layout, TokenizationMode
+import mftkit
+from mftkit import Layout, TokenizationMode
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from mftkit.interfaces.tokenization import Batch, MicroBatch
+    from mftkit import Batch, MicroBatch
 
 RUNS_IN_A_POOL = 64
 """How many runs of similar length are cut from one stretch of the order: enough for runs to be nearly even,
@@ -35,15 +35,13 @@ class Padding(TokenizationMode):
 
     def collate(self, samples: MicroBatch) -> Batch:
         """Rows of ``max_length`` positions."""
-        from mftkit.batches.collate import collate
-
-        return collate(samples, pad_to=samples.max_length)
+        return mftkit.collate(samples, pad_to=samples.max_length)
 
 
 class DynamicPadding(TokenizationMode):
     """Each sample a row, as long as the longest row of its micro-batch."""
 
-    class Options(component.Options):
+    class Options(mftkit.Options):
         """How rows are ordered."""
 
         group_by_length: int = Field(default=0, ge=0)
@@ -66,9 +64,7 @@ class DynamicPadding(TokenizationMode):
 
     def collate(self, samples: MicroBatch) -> Batch:
         """Rows as long as the longest of them."""
-        from mftkit.batches.collate import collate
-
-        return collate(samples)
+        return mftkit.collate(samples)
 
 
 def _runs(lengths: NDArray[np.int64], size: int) -> NDArray[np.int64]:

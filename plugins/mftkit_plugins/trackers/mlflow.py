@@ -11,7 +11,7 @@ import mftkit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mftkit.interfaces.run_info import RunInfo
+    from mftkit import RunInfo
 
 STATUS = {"interrupted": "KILLED", "failed": "FAILED"}
 

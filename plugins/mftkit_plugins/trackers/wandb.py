@@ -10,7 +10,7 @@ import mftkit
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mftkit.interfaces.run_info import RunInfo
+    from mftkit import RunInfo
 
 
 class WeightsAndBiases(mftkit.Tracker):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import mftkit
 
 if TYPE_CHECKING:
-    from mftkit.plugins.hookspecs import Register
+    from mftkit import Register
 
 
 @mftkit.hookimpl

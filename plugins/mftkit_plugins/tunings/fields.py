@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from mftkit.base.quiet import without_peft_noise
-from mftkit_registry import nearest
+from mftkit import nearest, without_peft_noise
 
 OWN = {
     "r": "rank",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import Field, field_validator
 
 import mftkit
-from mftkit.base.quiet import without_peft_noise
+from mftkit import without_peft_noise
 from mftkit_plugins.tunings.fields import check_fields
 from mftkit_plugins.tunings.targets import AUTO, LoraTargets, automatic, check_targets
 

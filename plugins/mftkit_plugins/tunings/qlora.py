@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import model_validator
 
 import mftkit
-from mftkit.base.quiet import without_peft_noise
+from mftkit import without_peft_noise
 from mftkit_plugins.tunings.lora import Lora, LoraOptions
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit_registry import nearest
+from mftkit import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

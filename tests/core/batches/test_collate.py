@@ -35,7 +35,7 @@ def by_hand(samples: MicroBatch, isolated: bool, width: int) -> tuple[list[list[
         row_positions: list[int] = []
         for each in row:
             for i, token in enumerate(each.tokens.tolist()):
-                if i > 0 and each.counts[i]:
+                if i > 0 and each.loss_mask[i]:
                     counting.append((r * width + len(row_ids) - 1, token, each.task, each.index))
                 row_ids.append(token)
                 row_positions.append(i)
@@ -77,7 +77,7 @@ def test_every_tensor_is_what_a_loop_over_tokens_gives(
         assert batch.position_ids is not None
         assert batch.position_ids.tolist() == positions
     told = zip(
-        batch.positions.tolist(),
+        batch.predictor_index.tolist(),
         batch.targets.tolist(),
         batch.task.tolist(),
         [batch.sample_index[i] for i in batch.sample.tolist()],
@@ -94,13 +94,20 @@ def test_every_tensor_is_what_a_loop_over_tokens_gives(
 def test_tensors_are_int64_and_shaped_as_promised() -> None:
     batch = collate(micro_batch([sample(3, [1, 2, 3], [0, 1, 1])], [sample(4, [5], [0])]))
     assert batch.input_ids.shape == (2, 3)
-    held = [batch.input_ids, batch.positions, batch.targets, batch.task, batch.sample, batch.sample_task]
+    held = [
+        batch.input_ids,
+        batch.predictor_index,
+        batch.targets,
+        batch.task,
+        batch.sample,
+        batch.sample_task,
+    ]
     assert {tensor.dtype for tensor in held} == {torch.int64}
 
 
 def test_a_samples_first_token_never_counts() -> None:
     batch = collate(micro_batch([sample(0, [1, 2], [1, 1]), sample(1, [3, 4], [1, 1]), sample(2, [5], [1])]))
-    assert batch.positions.tolist() == [0, 2]
+    assert batch.predictor_index.tolist() == [0, 2]
     assert batch.targets.tolist() == [2, 4]
     assert batch.sample_index == (0, 1)
 
@@ -136,13 +143,13 @@ def test_an_idle_batch_has_a_row_and_nothing_that_counts() -> None:
     batch = idle_batch(PAD)
     assert batch.input_ids.tolist() == [[PAD, PAD]]
     assert batch.position_ids is None
-    assert (len(batch.positions), len(batch.targets), len(batch.sample_task), batch.real_tokens) == (
+    assert (len(batch.predictor_index), len(batch.targets), len(batch.sample_task), batch.real_tokens) == (
         0,
         0,
         0,
         0,
     )
-    assert batch.positions.dtype == torch.int64
+    assert batch.predictor_index.dtype == torch.int64
 
 
 def test_a_batch_moves_with_all_its_tensors() -> None:

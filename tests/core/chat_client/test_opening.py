@@ -43,7 +43,7 @@ def test_rows_depend_on_what_is_answered_and_not_on_how_it_is_reached() -> None:
         return rows_identity(Options.model_validate(given))
 
     same = identity()
-    for option in Server.how_not_what:
+    for option in Server.options_without_effect_on_replies:
         value = {
             "base_url": "http://elsewhere/v1", "key_variable": "OTHER", "limit_field": "max_completion_tokens",
             "max_cost": 5.0, "price_in": 2.0,

@@ -51,9 +51,9 @@ def test_samples_come_task_by_task_and_say_where_they_stand(
             row = json.loads(Path(path).read_text(encoding="utf-8").splitlines()[int(line) - 1])
             ask, answer = (turn["content"] for turn in row["chat_rounds"])
             assert TOK.decode(sample.tokens) == f"<s>human\n{ask}\n<s>bot\n{answer}</s>"
-            assert TOK.decode(sample.tokens[sample.counts]) == f"{answer}</s>"
+            assert TOK.decode(sample.tokens[sample.loss_mask]) == f"{answer}</s>"
             assert (sample.index, sample.task) == (i, split.task[i])
-            assert (len(sample.tokens), sample.counts.sum()) == (split.lengths[i], split.counting[i])
+            assert (len(sample.tokens), sample.loss_mask.sum()) == (split.lengths[i], split.counting[i])
     counting = [made.train.counting[made.train.task == task].sum() for task in (0, 1)]
     assert [task.tokens for task in made.tasks] == counting
     with pytest.raises(IndexError):
@@ -90,7 +90,7 @@ def test_overlong_samples_are_cut_and_counted(tmp_path: Path) -> None:
     made = corpus(tmp_path, task, max_length=100, listener=listener)
     assert len(made.train) == 5
     assert made.train.lengths.max() == 100 == len(made.train[4].tokens)
-    assert made.train[4].counts.sum() == made.train.counting[4] < 100
+    assert made.train[4].loss_mask.sum() == made.train.counting[4] < 100
     assert (made.reports[0].truncated, made.reports[0].dropped, made.reports[0].rows) == (1, 1, 6)
     assert any("1 samples cut" in told for told in listener.warnings)
     assert any("1 samples dropped" in told for told in listener.warnings)
@@ -109,7 +109,7 @@ def test_text_and_chat_tasks_in_one_run(tmp_path: Path, two: list[dict[str, Any]
     made = corpus(tmp_path, *two, {"name": "t", "format": "text", "train": ["t.jsonl"]})
     sample = made.train[len(made.train) - 1]
     assert TOK.decode(sample.tokens).endswith("(): pass</s>")
-    assert sample.counts.tolist() == [False] + [True] * (len(sample.tokens) - 1)
+    assert sample.loss_mask.tolist() == [False] + [True] * (len(sample.tokens) - 1)
 
 
 def test_bad_rows_are_refused_or_counted(tmp_path: Path) -> None:

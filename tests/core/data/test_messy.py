@@ -64,8 +64,8 @@ def test_case(case: dict[str, Any], tmp_path: Path) -> None:
         if expected == "accept with a warning":
             assert listener.warnings
         for sample in (corpus.train[i] for i in range(len(corpus.train))):
-            assert sample.counts.any()
-            assert not sample.counts[0]
+            assert sample.loss_mask.any()
+            assert not sample.loss_mask[0]
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,8 @@ import mftkit
 from mftkit.testing import ConformanceError, ConformanceWarning, DataGeneratorConformance
 
 
-class Counts(mftkit.DataGenerator):
-    reads_seed = True
-
-    def row(self, seed: int, number: int) -> dict[str, str]:
+class Unstated(mftkit.DataGenerator):
+    def row(self, seed, number):
         return {"prompt": f"after {number}", "answer": f"{number + seed}"}
 
     def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
@@ -20,9 +18,13 @@ class Counts(mftkit.DataGenerator):
             yield self.row(context.seed, number)
 
 
+class Counts(Unstated):
+    reads_seed = True  # where earlier versions of the interface had it
+
+
 class IgnoresTheSeed(Counts):
-    def row(self, seed: int, number: int) -> dict[str, str]:
-        return super().row(0, number)
+    def row(self, seed, number):
+        return {"prompt": f"after {number}", "answer": f"{number}"}
 
 
 class Modest(Counts):
@@ -92,6 +94,20 @@ def test_what_is_broken_is_caught(component: type[Any], check: str, message: str
         getattr(suite(component), f"test_{check}")()
 
 
-def test_a_promise_that_would_be_true_is_a_hint() -> None:
-    with pytest.warns(ConformanceWarning, match="reads_seed = True would be true"):
+def test_rows_that_should_not_depend_on_the_seed_are_a_hint():
+    with pytest.warns(ConformanceWarning, match="reads_seed is False, but another seed gives other rows"):
         suite(Modest).test_promise_reads_seed()
+
+
+def test_the_suite_says_whether_the_seed_is_read_and_decides_over_the_component():
+    made = suite(IgnoresTheSeed)
+    made.reads_seed = False
+    made.test_promise_reads_seed()
+    made = suite(Modest)
+    made.reads_seed = True
+    made.test_promise_reads_seed()
+
+
+def test_without_a_statement_either_is_right():
+    for component in (Unstated, type("Same", (Unstated,), {"row": IgnoresTheSeed.row})):
+        suite(component).test_promise_reads_seed()

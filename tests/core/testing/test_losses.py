@@ -101,7 +101,7 @@ class ThreeTasksOnly(Good):
 
 
 class WeightsUnread(Good):
-    reads_row_weights = True
+    reads_sample_weights = True
 
 
 class DoubleOnly(Good):
@@ -124,7 +124,7 @@ def suite(component: type[Any], **options: Any) -> LossConformance:
         (FalselyLinear, "promise_linear", "set linear = False"),
         (FalselyLinearInLogprobs, "promise_linear_in_logprobs", "set linear_in_logprobs = False"),
         (Detached, "gradients", "differ from finite differences"),
-        (WeightsUnread, "promise_reads_row_weights", "do not change with tokens.weight"),
+        (WeightsUnread, "promise_reads_sample_weights", "do not change with tokens.weight"),
         (NoGradient, "gradients", "detach"),
         (SpoiltByAbsentTasks, "absent_tasks", "with tokens of 1 of 3 tasks"),
         (SharesThatFollowTheLoss, "shares", "counts alone may count"),

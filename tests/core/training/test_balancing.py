@@ -70,7 +70,7 @@ def test_what_is_not_asked_for_is_not_taken() -> None:
 
 @pytest.mark.parametrize(("hold", "turns"), [(1, [1, 2, 3]), (2, [0, 1, 1]), (0, [0, 0, 0])])
 def test_validation_losses_at_each_take_of_the_mini_batch_that_is_held(hold: int, turns: list[int]) -> None:
-    heard, taken = play(Asks(needs_validation=2, hold=hold, validation_samples=5), 6)
+    heard, taken = play(Asks(needs_validation=2, minibatch_reuse=hold, validation_samples=5), 6)
     assert taken == [(step, turn, 5) for step, turn in zip((2, 4, 6), turns, strict=True)]
     assert [valid for _, _, _, valid in heard] == [
         None, 100 * turns[0] + 2, None, 100 * turns[1] + 4, None, 100 * turns[2] + 6
@@ -78,7 +78,7 @@ def test_validation_losses_at_each_take_of_the_mini_batch_that_is_held(hold: int
 
 
 def test_one_mini_batch_before_and_after_each_step() -> None:
-    heard, taken = play(Asks(needs_validation=1, compares="validation", hold=2), 4)
+    heard, taken = play(Asks(needs_validation=1, compares="validation", minibatch_reuse=2), 4)
     compared = [told[1:] for told in heard if told[0] == "compare"]
     assert compared == [(1, 0, 1), (2, 1, 2), (3, 102, 103), (4, 103, 104)]
     # One pass a step, and one more where the mini-batch moves on.
@@ -87,13 +87,13 @@ def test_one_mini_batch_before_and_after_each_step() -> None:
 
 
 def test_one_mini_batch_compared_over_several_steps() -> None:
-    heard, taken = play(Asks(needs_validation=3, compares="validation", hold=1), 6)
+    heard, taken = play(Asks(needs_validation=3, compares="validation", minibatch_reuse=1), 6)
     assert [told[1:] for told in heard if told[0] == "compare"] == [(3, 0, 3), (6, 103, 106)]
     assert [(now, turn) for now, turn, _ in taken] == [(0, 0), (3, 0), (3, 1), (6, 1)]
 
 
 def test_the_steps_own_losses_come_before_its_weights() -> None:
-    balancer = Asks(needs_validation=2, compares="validation", hold=0, prepares=True)
+    balancer = Asks(needs_validation=2, compares="validation", minibatch_reuse=0, needs_step_losses=True)
     play(balancer, 3)
     assert balancer.heard[:3] == [("prepare", 1, -1, 0), "weights", ("observe", 1, -1, None)]
     assert ("prepare", 2, -2, None) in balancer.heard, "two steps old would not be those of this moment"
@@ -110,9 +110,9 @@ def test_what_is_held_is_part_of_the_state() -> None:
     def taking(turn: int, _samples: int) -> torch.Tensor:
         return torch.tensor([float(turn)])
 
-    one = Balancing(Asks(needs_validation=2, compares="validation", hold=0), 1, taking)
+    one = Balancing(Asks(needs_validation=2, compares="validation", minibatch_reuse=0), 1, taking)
     one.begin(1)
-    other_balancer = Asks(needs_validation=2, compares="validation", hold=0)
+    other_balancer = Asks(needs_validation=2, compares="validation", minibatch_reuse=0)
     other = Balancing(other_balancer, 1, lambda _turn, _samples: torch.tensor([7.0]))
     other.load_state_dict(one.state_dict())
     other.begin(2)
@@ -122,12 +122,12 @@ def test_what_is_held_is_part_of_the_state() -> None:
 
 def test_the_work_it_makes() -> None:
     assert extra_work(Asks(), 10, 100, accumulates=True) == 0
-    assert extra_work(Asks(prepares=True), 10, 100, accumulates=False) == 0
-    assert extra_work(Asks(prepares=True, compares="training"), 10, 100, accumulates=True) == pytest.approx(
-        2 / 3
-    )
+    assert extra_work(Asks(needs_step_losses=True), 10, 100, accumulates=False) == 0
+    assert extra_work(
+        Asks(needs_step_losses=True, compares="training"), 10, 100, accumulates=True
+    ) == pytest.approx(2 / 3)
     assert extra_work(Asks(needs_validation=5), 30, 100, accumulates=True) == pytest.approx(0.02)
-    held = Asks(needs_validation=5, compares="validation", hold=2)
+    held = Asks(needs_validation=5, compares="validation", minibatch_reuse=2)
     assert extra_work(held, 30, 100, accumulates=True) == pytest.approx(0.03)
 
 
@@ -144,7 +144,7 @@ class Spy(mftkit.Balancer):
         compares: str
         validates: int = 0
 
-    prepares = True
+    needs_step_losses = True
 
     def __init__(self, options, tasks):
         super().__init__(options, tasks)

@@ -119,7 +119,7 @@ class NotANumber(Honest):
 
 
 class Weighed(Honest):
-    reads_row_weights = True
+    reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> torch.Tensor:
         zeros = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
@@ -127,7 +127,7 @@ class Weighed(Honest):
 
 
 class WeightsUnread(Honest):
-    reads_row_weights = True
+    reads_sample_weights = True
 
 
 class WeightsShared(Weighed):
@@ -136,10 +136,10 @@ class WeightsShared(Weighed):
 
 
 class WeightsPlusOne(Honest):
-    reads_row_weights = True
+    reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> torch.Tensor:
-        return super().statistics(tokens) * (1 if tokens.row_weight is None else 2)
+        return super().statistics(tokens) * (2 if tokens.weighted else 1)
 
 
 class Pooled(Honest):
@@ -181,9 +181,9 @@ def test_kept_promises(kind: type[Any], num_tasks: int) -> None:
         (Infinite, "task_losses are finite"),
         (SharesOfTwo, "task_shares are finite and sum to 1"),
         (NotANumber, "task_shares are finite and sum to 1"),
-        (WeightsUnread, "reads_row_weights: its statistics do not change"),
-        (WeightsShared, "reads_row_weights: its statistics of weighed rows do not add"),
-        (WeightsPlusOne, "reads_row_weights: its statistics with weights that are all 1"),
+        (WeightsUnread, "reads_sample_weights: its statistics do not change"),
+        (WeightsShared, "reads_sample_weights: its statistics of weighed rows do not add"),
+        (WeightsPlusOne, "reads_sample_weights: its statistics with weights that are all 1"),
     ],
 )
 def test_broken_promises(kind: type[Any], promise: str, num_tasks: int) -> None:

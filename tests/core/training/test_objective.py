@@ -60,7 +60,7 @@ def batch(task: list[int], sample: Any = None, sample_task: Any = None) -> Simpl
         task=torch.tensor(task, dtype=torch.int64),
         sample=torch.tensor(sample, dtype=torch.int64),
         sample_task=torch.tensor(sample_task, dtype=torch.int64),
-        row_weight=None,
+        sample_weight=None,
     )
 
 

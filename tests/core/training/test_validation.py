@@ -33,7 +33,7 @@ def alone(assembly: Assembly, sample: mftkit.Sample) -> float:
     with torch.no_grad():
         logits = assembly.model.eval()(input_ids=ids, use_cache=False).logits.double()
     logprobs = logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None]).squeeze(1)
-    return -float(logprobs[torch.from_numpy(sample.counts[1:].copy())].sum())
+    return -float(logprobs[torch.from_numpy(sample.loss_mask[1:].copy())].sum())
 
 
 def test_losses_are_those_of_each_sample_alone(assembly: Assembly) -> None:
@@ -44,7 +44,7 @@ def test_losses_are_those_of_each_sample_alone(assembly: Assembly) -> None:
     nll, tokens = assembly.validator.losses(assembly.scorer)
     assert nll == pytest.approx(expected, rel=1e-5)
     assert tokens.tolist() == [
-        sum(valid[i].counts.sum() for i in range(len(valid)) if valid[i].task == t) for t in (0, 1)
+        sum(valid[i].loss_mask.sum() for i in range(len(valid)) if valid[i].task == t) for t in (0, 1)
     ]
     assert assembly.scorer.training
 
@@ -88,7 +88,7 @@ def test_a_minibatch_gives_the_losses_of_the_runs_loss(assembly: Assembly) -> No
     for task in (0, 1):
         chosen = [valid[int(i)] for i in members if valid.task[i] == task]
         nll = sum(alone(assembly, sample) for sample in chosen)
-        assert float(losses[task]) == pytest.approx(nll / sum(s.counts.sum() for s in chosen), rel=1e-5)
+        assert float(losses[task]) == pytest.approx(nll / sum(s.loss_mask.sum() for s in chosen), rel=1e-5)
 
 
 BALANCER = """

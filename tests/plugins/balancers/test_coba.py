@@ -177,6 +177,14 @@ def test_losses_that_do_not_move_weigh_the_same() -> None:
 
 def test_what_it_asks_of_core() -> None:
     usual = installed.build("balancer", "coba", {}, tasks(3))
-    assert (usual.needs_validation, usual.validation_samples, usual.hold, usual.compares) == (5, 2, 1, None)
+    assert (usual.needs_validation, usual.validation_samples, usual.minibatch_reuse, usual.compares) == (
+        5,
+        2,
+        1,
+        None,
+    )
     assert installed.build("balancer", "coba", {}, tasks(64)).needs_validation == 64
-    assert installed.build("balancer", "coba", {"every": 9, "samples": 3, "hold": 0}, tasks(64)).hold == 0
+    assert (
+        installed.build("balancer", "coba", {"every": 9, "samples": 3, "hold": 0}, tasks(64)).minibatch_reuse
+        == 0
+    )

@@ -192,9 +192,14 @@ def test_a_loss_that_is_not_finite_leaves_the_memory_finite() -> None:
 
 def test_what_it_asks_of_core() -> None:
     usual = build(3)
-    assert (usual.compares, usual.needs_validation, usual.hold, usual.prepares) == ("validation", 5, 5, False)
+    assert (usual.compares, usual.needs_validation, usual.minibatch_reuse, usual.needs_step_losses) == (
+        "validation",
+        5,
+        5,
+        False,
+    )
     training = build(3, losses="training")
-    assert (training.compares, training.needs_validation, training.prepares) == ("training", 0, True)
+    assert (training.compares, training.needs_validation, training.needs_step_losses) == ("training", 0, True)
     assert build(200).needs_validation == 200, "the cost of a step does not grow with the tasks"
     assert build(200, every=7).needs_validation == 7
 

@@ -231,15 +231,15 @@ def test_messages_that_are_too_long_are_an_answer(
     with scripted(Answer(status=400, error=error)) as server:
         reply = connect(server).reply(ASK)
     assert reply == mftkit.Reply("", 0, 0, "context")
-    assert not reply.whole
+    assert not reply.complete
 
 
 def test_cut_off_and_empty_replies_are_told_as_they_are(connect: Callable[..., Server]) -> None:
     with scripted(Answer("half a", finish="length"), Answer("")) as server:
         model = connect(server)
         cut, empty = model.reply(ASK), model.reply(ASK)
-    assert (cut.finish_reason, cut.whole) == ("length", False)
-    assert (empty.text, empty.whole) == ("", False)
+    assert (cut.finish_reason, cut.complete) == ("length", False)
+    assert (empty.text, empty.complete) == ("", False)
 
 
 def test_tokens_that_are_not_told_are_estimated(connect: Callable[..., Server], told: list[str]) -> None:

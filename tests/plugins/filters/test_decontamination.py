@@ -94,17 +94,17 @@ def test_references_that_cannot_be_used_are_told(pass_through: Callable[..., Any
         pass_through("decontamination", [], references=["none.jsonl"])
     path = write(tmp_path / "own.jsonl", [PROBLEM, {"question": "x"}])
     with pytest.raises(
-        mftkit.MftError, match=r"own\.jsonl:2: 'prompt' is missing or no text \(keys given: 'question'\)"
+        mftkit.MftError, match=r"own\.jsonl:2: 'prompt' is missing or not a string \(keys given: 'question'\)"
     ):
         pass_through("decontamination", [], references=[path])
     with pytest.raises(mftkit.MftError, match=r"own\.jsonl:1: 'ask' is missing"):
         pass_through("decontamination", [], references=[path], field="ask")
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(mftkit.MftError, match=r"empty\.jsonl: holds no reference"):
+    with pytest.raises(mftkit.MftError, match=r"empty\.jsonl: contains no references"):
         pass_through("decontamination", [], references=["empty.jsonl"])
     short = write(tmp_path / "short.jsonl", [{"ask": "Why?"}])
     assert pass_through("decontamination", [], references=[short], field="ask").notes == [
-        "1 references are too short to be looked for (short.jsonl:1)"
+        "1 references are too short to be found (short.jsonl:1)"
     ]
 
 

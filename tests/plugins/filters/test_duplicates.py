@@ -31,8 +31,8 @@ def test_exact_duplicates_leave_the_first_whatever_the_format_and_the_id(
     found = pass_through("exact-duplicates", rows)
     assert found.kept == [rows[0], rows[3], rows[4]]
     assert [(row["id"], reason, detail) for row, reason, detail in found.dropped] == [
-        (2, "says what an earlier row says", "that of id 1"),
-        (3, "says what an earlier row says", "that of id 1"),
+        (2, "duplicates an earlier row", "id 1"),
+        (3, "duplicates an earlier row", "id 1"),
     ]
     assert len(pass_through("exact-duplicates", rows, ignore_space=False).kept) == 4
     assert len(pass_through("exact-duplicates", rows, part="question").kept) == 2
@@ -49,7 +49,7 @@ def test_near_duplicates_are_those_over_the_threshold(pass_through: Callable[...
     ]
     found = pass_through("near-duplicates", rows, threshold=0.7)
     assert found.kept == [rows[0], rows[3]]
-    assert [detail for _, _, detail in found.dropped] == ["100% as id a", "79% as id a"]
+    assert [detail for _, _, detail in found.dropped] == ["100% similar to id a", "79% similar to id a"]
     assert pass_through("near-duplicates", rows, threshold=0.9).kept == [rows[0], rows[2], rows[3]]
 
 

@@ -177,7 +177,7 @@ def test_replies_of_no_use_and_a_spent_budget(server: ChatServer, pass_through: 
 
 def test_options_that_need_a_model_say_so() -> None:
     for options in ({"repairs": 1}, {"solution": "model"}):
-        with pytest.raises(ValidationError, match="needs a model"):
+        with pytest.raises(ValidationError, match="requires a chat model"):
             Verification.Options(**options)
 
 

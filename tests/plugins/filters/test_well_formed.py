@@ -26,12 +26,12 @@ def pair(question: Any, answer: Any) -> Any:
         (
             {"needs_code": True},
             pair("Why?", "Because it is so."),
-            "the answer is no code that parses as python",
+            "the answer is not code that parses as python",
         ),
         (
             {"needs_code": True},
             pair("Why?", "```java\nint x;\n```"),
-            "the answer is no code that parses as python",
+            "the answer is not code that parses as python",
         ),
         ({"max_repeated_lines": 0.5}, pair("Why?", "x = 1\n" * 9), "the answer repeats itself"),
     ],
@@ -66,7 +66,7 @@ def test_what_is_well_stays(
     ("options", "message"),
     [
         ({"min_answer": 5, "max_answer": 4}, "max_answer is less than min_answer"),
-        ({"needs_code": True, "code": None}, "needs_code needs the language"),
+        ({"needs_code": True, "code": None}, "needs_code requires a language"),
     ],
 )
 def test_options_that_no_row_could_meet_are_refused(options: dict[str, Any], message: str) -> None:

@@ -27,13 +27,13 @@ SEEDS.write_text(
 
 def asking(**options: Any) -> dict[str, Any]:
     model = {"name": "openai", "options": {"model": MODEL, "base_url": SERVER.url}}
-    return {"options": {"model": model, "round": 2, **options}, "limit": 6}
+    return {"options": {"model": model, "round": 2, **options}, "limit": 6, "reads_seed": True}
 
 
 globals().update(
     suites(
         "data-generator",
-        python_source={"options": {"paths": [str(Path(json.__file__).parent)]}},
+        python_source={"options": {"paths": [str(Path(json.__file__).parent)]}, "reads_seed": True},
         code_exercises=asking(exercises=2),
         self_instruct=asking(seeds=str(SEEDS), asked=2),
         camel=asking(topics=["sorting", "trees"], subtopics=4, goal=2),

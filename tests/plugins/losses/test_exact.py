@@ -128,7 +128,7 @@ def alone(model: PreTrainedModel, rows: tuple[Any, ...]) -> list[list[torch.Tens
         ids = torch.tensor(sample.tokens, dtype=torch.int64)
         logprobs = torch.log_softmax(model(input_ids=ids[None], use_cache=False).logits[0], -1)
         lps[sample.task].append(
-            torch.stack([logprobs[k - 1, ids[k]] for k in range(1, len(ids)) if sample.counts[k]])
+            torch.stack([logprobs[k - 1, ids[k]] for k in range(1, len(ids)) if sample.loss_mask[k]])
         )
     return lps
 
@@ -138,7 +138,7 @@ def make_step(rows: tuple[Any, ...], num_tasks: int = COUNT) -> GlobalBatch:
     samples = [sample for row in rows for sample in row]
     ends = np.cumsum([len(row) for row in rows])
     task = np.array([sample.task for sample in samples])
-    counting = np.array([sample.counts[1:].sum() for sample in samples])
+    counting = np.array([sample.loss_mask[1:].sum() for sample in samples])
     return GlobalBatch(
         number=1,
         epoch=0,
@@ -289,7 +289,7 @@ WEIGHING = [name for name in LOSSES if name not in STRANGERS]
 @pytest.mark.parametrize("name", WEIGHING)
 def test_row_weights(name: str, micro: int, processes: int) -> None:
     """Weights of 2, 1, 0 and 1/2; counts stay counts."""
-    assert build(name).reads_row_weights
+    assert build(name).reads_sample_weights
     assert_exact(name, micro=micro, processes=processes, weighed=True)
 
 
@@ -373,7 +373,7 @@ def test_mixed_on_one_task_is_the_loss_of_transformers(micro: int) -> None:
     rows = make_rows(((0,), (0,), (0,), (0,)))
     whole = collate(mftkit.MicroBatch(rows, max_length=MAX_LENGTH, pad_id=0))
     labels = torch.full_like(whole.input_ids, -100).flatten()
-    labels[whole.positions + 1] = whole.targets
+    labels[whole.predictor_index + 1] = whole.targets
     reference = tiny_llama()
     loss = reference(input_ids=whole.input_ids, labels=labels.view_as(whole.input_ids), use_cache=False).loss
     loss.backward()

@@ -30,8 +30,6 @@ class Camel(mftkit.DataGenerator):
     for the model. What was said until then is kept.
     """
 
-    reads_seed = True
-
     class Options(mftkit.Options):
         """Options of ``camel``."""
 

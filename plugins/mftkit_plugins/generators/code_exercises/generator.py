@@ -37,8 +37,6 @@ class CodeExercises(mftkit.DataGenerator):
     were made together are held out together.
     """
 
-    reads_seed = True
-
     class Options(mftkit.Options):
         """Options of ``code-exercises``."""
 

@@ -40,7 +40,6 @@ class PythonSource(mftkit.DataGenerator):
         """Most characters of a row, prompt and answer together; longer ones are dropped."""
 
     options: Options
-    reads_seed = True
 
     def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)

@@ -44,8 +44,6 @@ class SelfInstruct(mftkit.DataGenerator):
     makes instances: the input first, or for a classification the output first.
     """
 
-    reads_seed = True
-
     class Options(mftkit.Options):
         """Options of ``self-instruct``."""
 

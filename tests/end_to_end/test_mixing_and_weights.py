@@ -77,7 +77,7 @@ def test_a_mixed_run_reports_its_counts_and_resumes_bit_for_bit(project: Path) -
             shutil.rmtree(step)
     listener = Planner()
     mftkit.run(load(project, "run"), reporter=listener)
-    assert any(note.startswith("going on from step") for note in listener.notes)
+    assert any(note.startswith("resuming from step") for note in listener.notes)
     assert comparable(metrics(run)) == comparable(metrics(whole))
     mine, theirs = (load_file(each / "model" / "model.safetensors") for each in (run, whole))
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)

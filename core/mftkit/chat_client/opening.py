@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from mftkit.base.optional_packages import missing_packages, missing_packages_text
 from mftkit.chat_client.cache_key import chat_identity
 from mftkit.chat_client.client import ChatClient
 from mftkit.chat_client.reply_cache import ReplyCache
@@ -49,16 +49,6 @@ def open_chat(
 
 
 def _check_packages(name: str, model: ChatModel) -> None:
-    missing = {module: package for module, package in model.packages.items() if not _installed(module)}
+    missing = missing_packages(model.packages)
     if missing:
-        raise MftError(
-            f"chat model {name} cannot be used: not installed: {', '.join(missing)}; "
-            f"pip install {' '.join(repr(package) for package in dict.fromkeys(missing.values()))}"
-        )
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ModuleNotFoundError, ValueError):
-        return False
+        raise MftError(f"chat model {name} cannot be used: {missing_packages_text(missing)}")

@@ -95,9 +95,9 @@ def test_counts_are_those_of_the_global_batch() -> None:
 
 
 @pytest.mark.parametrize(("micro", "processes"), [(1, 1), (3, 1), (4, 1), (1, 2), (3, 2), (2, 4), (1, 5)])
-def test_every_process_runs_equally_many_passes_and_no_row_is_lost(micro: int, processes: int) -> None:
+def test_every_process_gets_equally_many_micro_batches_and_no_row_is_lost(micro: int, processes: int) -> None:
     step = steps(count=7)[2]  # the epoch's last, of three rows
-    each = [step.passes(micro, rank, processes) for rank in range(processes)]
+    each = [step.micro_batches(micro, rank, processes) for rank in range(processes)]
     assert len({len(passes) for passes in each}) == 1
     assert all(len(rows) <= micro for passes in each for rows in passes)
     got = sorted(int(i) for passes in each for rows in passes for row in rows for i in row)
@@ -127,7 +127,7 @@ def test_rows_of_a_step_come_longest_first() -> None:
 
 
 def test_a_layout_that_is_none_is_refused() -> None:
-    with pytest.raises(MftError, match="must give a mftkit.Layout, and gave list"):
+    with pytest.raises(MftError, match="must return a mftkit.Layout, but returned list"):
         check_layout(cast(Any, [[0, 1]]), np.array([3, 3]), 8, "Mine")
 
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chat_server import MODEL, Answer, ChatServer, good, serving
+from commands import environment, mft_process
 from mftkit.cli import main
-from small_runs import environment, metrics, mft
+from small_runs import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -220,7 +221,9 @@ def test_what_the_user_got_wrong_is_told_in_one_message(
     assert done.returncode == 2
     assert "refuses the key in OPENAI_API_KEY" in done.stderr
     assert SECRET not in done.stdout + done.stderr
-    debug = mft("--debug", "generate", "spec.json", cwd=project, OPENAI_API_KEY=SECRET, OPENAI_LOG="debug")
+    debug = mft_process(
+        "--debug", "generate", "spec.json", cwd=project, OPENAI_API_KEY=SECRET, OPENAI_LOG="debug"
+    )
     assert "Traceback" in debug.stderr
     assert SECRET not in debug.stderr
     write(project, server.url, modle="x")

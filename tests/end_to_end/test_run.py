@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import mftkit
+from commands import environment, mft
 from mftkit.reporting.reporter import Reporter
-from small_runs import environment, metrics, mft, rows, small_spec, train, write_rows
+from small_runs import metrics, rows, small_spec, train, write_rows
 
 TOLD = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "report.html"}
 

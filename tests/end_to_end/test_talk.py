@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import mftkit
+from commands import environment
 from mftkit.cli import main
-from small_runs import environment, rows, small_spec, write_rows
+from small_runs import rows, small_spec, write_rows
 
 
 @pytest.fixture(scope="module")

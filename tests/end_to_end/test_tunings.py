@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 import mftkit
+from commands import environment
 from fixture_types import Install
 from mftkit.plugins import installed
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.merge import merge
-from small_runs import comparable, environment, metrics, rows, small_spec, write_rows
+from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 ADAPTER = {"rank": 8, "alpha": 64, "dropout": 0.1}
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mftkit.cli.console import tell
+from mftkit.cli.app import app
+from mftkit.cli.console import show_message
 from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
@@ -43,6 +44,7 @@ Temperature = Annotated[
 ]
 
 
+@app.command()
 def chat(
     run: Result,
     system: Annotated[
@@ -76,13 +78,14 @@ def chat(
         except MftError as error:
             if not sys.stdin.isatty():
                 raise
-            tell(f"error: {error}; /reset starts a new conversation")
+            show_message(f"error: {error}; /reset starts a new conversation")
             turns.pop()
             continue
         _write("\n")
         turns.append(Turn("assistant", text))
 
 
+@app.command()
 def complete(
     run: Result,
     prompt: Annotated[
@@ -114,7 +117,7 @@ def _lines() -> Iterator[str]:
     if sys.stdin.isatty():
         import readline  # noqa: F401  # gives ``input`` line editing and a history
 
-        tell(COMMANDS_HINT)
+        show_message(COMMANDS_HINT)
     while True:
         try:
             line = input("> ") if sys.stdin.isatty() else sys.stdin.readline()

@@ -11,9 +11,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import mftkit
 from checkpoints import CHECKPOINTS, FAMILIES, WITH_TOKENIZER
+from commands import mft
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.convert import convert
-from small_runs import mft
 
 
 class Recorder(Reporter):

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mftkit
+from commands import mft
 from data_path import Listener
 from mftkit.plugins import installed
-from small_runs import metrics, mft, rows, small_spec, write_rows
+from small_runs import metrics, rows, small_spec, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from mftkit.cli import main
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import CompareOptions
 from mftkit.tools.compare.compare import compare
-from mftkit.training.setup import assemble, draft
+from mftkit.training.setup import build_run, check_run
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 TRAINING = {"epochs": 2, "evaluate_every": 4, "checkpoint_every": 2, "log_every": 1, "batch_size": 8}
@@ -88,19 +88,20 @@ def test_all_arms_start_from_the_same_weights_tokenizer_and_order(
     compared: Path, document: dict[str, Any]
 ) -> None:
     assert document["same_start"] is True
-    drafts = [
-        draft(mftkit.load_spec(path / "spec.json"), Reporter()) for path in directories(document, compared)
+    runs = [
+        check_run(mftkit.load_spec(path / "spec.json"), Reporter())
+        for path in directories(document, compared)
     ]
-    weights = [assemble(one).model.state_dict() for one in drafts]
+    weights = [build_run(one).model.state_dict() for one in runs]
     for other in weights[1:]:
         assert other.keys() == weights[0].keys()
         assert all(torch.equal(other[name], weights[0][name]) for name in other)
-    assert all(one.tokenizer.get_vocab() == drafts[0].tokenizer.get_vocab() for one in drafts)
-    mixed, equal = drafts[2:]
-    for number in range(1, mixed.steps.total + 1):
-        pairs = zip(mixed.steps[number].rows, equal.steps[number].rows, strict=True)
+    assert all(one.tokenizer.get_vocab() == runs[0].tokenizer.get_vocab() for one in runs)
+    mixed, equal = runs[2:]
+    for number in range(1, mixed.sampler.total + 1):
+        pairs = zip(mixed.sampler[number].rows, equal.sampler[number].rows, strict=True)
         assert all(np.array_equal(one, other) for one, other in pairs)
-    for single, task in zip(drafts[:2], (0, 1), strict=True):
+    for single, task in zip(runs[:2], (0, 1), strict=True):
         own = [
             mixed.corpus.valid[i].tokens.tolist()
             for i in range(len(mixed.corpus.valid))
@@ -142,7 +143,7 @@ def test_finished_arms_are_used_again_and_seeds_measure_noise(
         == 0
     )
     captured = capsys.readouterr()
-    assert "1 of 4 runs were finished before" in captured.err
+    assert "1 of 4 runs are finished already" in captured.err
     found = json.loads(captured.out)
     assert [arm["label"] for arm in found["arms"]] == ["mixed", "sample-balanced"]
     assert found["arms"][0]["losses"]["big"][0] == document["arms"][1]["losses"]["big"][0]
@@ -168,7 +169,7 @@ def test_mistakes_are_told_before_anything_is_trained(
     for arguments, told in (
         (["--balancers", "equl"], 'did you mean "equal"?'),
         (["--baselines", "singel"], "did you mean single?"),
-        (["--budget", "hours"], "--budget hours: allowed are epochs, steps"),
+        (["--budget", "hours"], "--budget hours: expected epochs or steps"),
         (["--losses", '{"name": "sample-focal", "options": {"gama": 1}}'], "arm sample-focal"),
         (["--baselines", "", "--losses", "mixed", "--output", "spec.json"], "is a file"),
         (["--set", "seed=8"], "holds the comparison of another spec (differs in seed)"),
@@ -195,12 +196,12 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     wish = CompareOptions(baselines=(), balancers=({"name": "equal"},))
     compare(spec, wish)
     write_rows(project / "data" / "small.jsonl", rows("small", 50))
-    with pytest.raises(mftkit.MftError, match=r"the data has changed since .*--fresh"):
+    with pytest.raises(mftkit.MftError, match=r"the training data has changed since .*--fresh"):
         compare(spec, wish)
     (project / "run-compare/spec.json").write_text("{")
     with pytest.raises(mftkit.MftError, match=r"spec.json is damaged .*--fresh"):
         compare(spec, wish)
-    assert compare(spec, wish, fresh=True).document["complete"]
+    assert compare(spec, wish, fresh=True).result.complete
 
 
 def test_an_arm_that_fails_is_told_and_the_others_go_on(
@@ -251,7 +252,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "the same command goes on from there" in err
+    assert "the same command resumes the comparison" in err
     assert "No arm is complete yet" in out
     partial = json.loads((project / "run-compare/compare.json").read_text())
     assert not partial["complete"]
@@ -264,8 +265,8 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on(
     kept = (runs / "single-epochs/seed-7/big/metrics.jsonl").stat().st_mtime_ns
     done = mft("compare", "spec.json", *WISH, cwd=project)
     assert done.returncode == 0, done.stderr
-    assert "2 of 4 runs were finished before" in done.stderr
-    assert "going on from step" in done.stderr
+    assert "2 of 4 runs are finished already" in done.stderr
+    assert "resuming from step" in done.stderr
     assert (runs / "single-epochs/seed-7/big/metrics.jsonl").stat().st_mtime_ns == kept
     found = json.loads((project / "run-compare/compare.json").read_text())
     for arm, whole in zip(found["arms"], document["arms"], strict=True):

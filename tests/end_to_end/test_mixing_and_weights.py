@@ -77,7 +77,7 @@ def test_a_mixed_run_is_told_counts_as_it_says_and_goes_on_bit_for_bit(project: 
             shutil.rmtree(step)
     listener = Planner()
     mftkit.run(load(project, "run"), reporter=listener)
-    assert any(note.startswith("going on from step") for note in listener.notes)
+    assert any(note.startswith("resuming from step") for note in listener.notes)
     assert comparable(metrics(run)) == comparable(metrics(whole))
     mine, theirs = (load_file(each / "model" / "model.safetensors") for each in (run, whole))
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)

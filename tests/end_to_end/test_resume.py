@@ -96,7 +96,7 @@ def test_killed_after_an_epoch(project: Path, reference: Path) -> None:
     assert metrics(project / "run")[-1]["event"] != "end"
     done = mft("run", "spec.json", cwd=project)
     assert done.returncode == 0, done.stderr
-    assert "going on from step" in done.stderr
+    assert "resuming from step" in done.stderr
     assert_equal(project / "run", reference)
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mftkit.cli.console import tell
+from mftkit.cli.app import app
+from mftkit.cli.console import show_message
 from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
@@ -34,6 +35,7 @@ Temperature = Annotated[
 ]
 
 
+@app.command()
 def chat(
     run: Result,
     system: Annotated[str | None, typer.Option("--system", metavar="TEXT", help="A system turn.")] = None,
@@ -65,13 +67,14 @@ def chat(
         except MftError as error:
             if not sys.stdin.isatty():
                 raise
-            tell(f"error: {error}; /reset begins anew")
+            show_message(f"error: {error}; /reset begins anew")
             turns.pop()
             continue
         _write("\n")
         turns.append(Turn("assistant", text))
 
 
+@app.command()
 def complete(
     run: Result,
     prompt: Annotated[
@@ -103,7 +106,7 @@ def _lines() -> Iterator[str]:
     if sys.stdin.isatty():
         import readline  # noqa: F401  # lines can be edited, and called back
 
-        tell(
+        show_message(
             "a line is a turn; /reset forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer"
         )
     while True:

@@ -5,10 +5,12 @@ from typing import Annotated
 
 import typer
 
+from mftkit.cli.app import app
 from mftkit.cli.console import result
 from mftkit.display import console_reporter
 
 
+@app.command()
 def convert(
     path: Annotated[
         str,

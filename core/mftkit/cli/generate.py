@@ -4,11 +4,13 @@ from typing import Annotated
 
 import typer
 
+from mftkit.cli.app import app
 from mftkit.cli.arguments import AllowWeakIsolation, Overrides, SpecFile, allow_weak_isolation
 from mftkit.cli.console import result
 from mftkit.display import console_reporter
 
 
+@app.command()
 def generate(
     spec: SpecFile,
     task: Annotated[

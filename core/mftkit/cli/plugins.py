@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mftkit.cli import completion
-from mftkit.cli.console import result, table, tell
+from mftkit.cli.app import app
+from mftkit.cli.console import result, show_message, table
 from mftkit.cli.plugins_check import check
 from mftkit.cli.plugins_new import new
 
 if TYPE_CHECKING:
     from mftkit_registry import PluginRecord
 
-app = typer.Typer(help="What is installed, and writing one of your own.", no_args_is_help=True)
-app.command()(new)
-app.command()(check)
+commands = typer.Typer(help="What is installed, and writing one of your own.", no_args_is_help=True)
+app.add_typer(commands, name="plugins")
+commands.command()(new)
+commands.command()(check)
 
 
-@app.command("list")
+@commands.command("list")
 def list_(
     kind: Annotated[
         str | None,
@@ -45,7 +47,7 @@ def list_(
         wanted = registry().kind(kind).name
         hidden = [row.name for row in rows if row.status in ("blocked", "error")]
         if hidden:
-            tell(f"note: not loaded, and so of no kind: {', '.join(hidden)}; see mft plugins list")
+            show_message(f"note: not loaded, and so of no kind: {', '.join(hidden)}; see mft plugins list")
         rows = [row for row in rows if row.kind == wanted]
     order = {known.name: number for number, known in enumerate(registry().kinds)}
     rows = sorted(rows, key=lambda row: order.get(row.kind, len(order)))
@@ -63,7 +65,7 @@ def _cells(row: "PluginRecord") -> tuple[str, ...]:
     return row.kind, name, row.summary, row.distribution, row.version, row.status, row.error or ""
 
 
-@app.command()
+@commands.command()
 def show(
     kind: Annotated[
         str,

@@ -1,12 +1,12 @@
 """``mft plugins check``: whether an installed component does what its kind promises."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mftkit.cli.console import result, table, tell
+from mftkit.base.json_files import read_json_object
+from mftkit.cli.console import result, show_message, table
 from mftkit_registry import MftError, UnknownComponentError, nearest
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def check(
     chosen: dict[str, Any] = {"options": _options(component.Options, settings or [])}
     if config is not None:
         chosen["config"] = _config(config)
-    tell(f"checking {registration.kind} {registration.name} of {registration.origin}")
+    show_message(f"checking {registration.kind} {registration.name} of {registration.origin}")
 
     from mftkit.testing.running import run_suite, suite_for
 
@@ -118,12 +118,9 @@ def _options(model: "type[BaseModel]", settings: "Sequence[str]") -> dict[str, A
 
 def _config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
     except (OSError, ValueError) as error:
-        raise MftError(f"--config {path}: cannot be read as JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise MftError(f"--config {path}: should be an object, as config.json of a checkpoint is")
-    return config
+        raise MftError(f"--config {path}: cannot be read as a checkpoint's config.json: {error}") from error
 
 
 def _quiet() -> None:

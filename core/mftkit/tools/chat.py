@@ -155,7 +155,7 @@ class TextGenerator:
                 parts = self._chat.render(Conversation(turns)).segments
             except BadRow:
                 continue
-            ends |= {part.pieces[-1].text for part in parts if part.counting == "all"}
+            ends |= {part.pieces[-1].text for part in parts if part.in_loss == "all"}
         known = adapter.instruct_format(self._tokenizer) if adapter else None
         if known is not None and known.template == self._tokenizer.chat_template:
             ends.add(known.end)
@@ -164,7 +164,7 @@ class TextGenerator:
 
 def _before_last_answer(segments: Sequence[Segment]) -> tuple[Segment, ...]:
     """What the model reads before its last answer."""
-    last = max(i for i, segment in enumerate(segments) if segment.counting == "all")
+    last = max(i for i, segment in enumerate(segments) if segment.in_loss == "all")
     return tuple(segments[:last])
 
 

@@ -76,7 +76,7 @@ def test_replies_that_cannot_be_read_are_told(tmp_path: Path) -> None:
     path.write_text("garbage\n")
     told: list[str] = []
     open_chat(given, tmp_path, told.append).close()
-    assert told == ["1 replies on the disk cannot be read, and are asked for again"]
+    assert told == ["1 replies on the disk are damaged and will be requested again"]
 
 
 def test_a_package_that_is_missing_is_told_before_any_work() -> None:

@@ -143,4 +143,4 @@ def test_faults_are_told_with_their_place(mft: Mft, data: Path) -> None:
     assert told["bad"]["samples"][1].startswith("data/a.jsonl:5: not valid JSON")
     assert "2 bad rows skipped; the first: data/a.jsonl:4" in mft("data", "show", "data", "--skip-bad").stderr
     done = mft("data", "stats", "dada")
-    assert (done.returncode, "there is no file dada; did you mean data?" in done.stderr) == (2, True)
+    assert (done.returncode, "file dada not found; did you mean data?" in done.stderr) == (2, True)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mftkit.base import machine
+from mftkit.base.machine import Memory
 from mftkit.cli import main
 from mftkit.tools import doctor
+from mftkit.tools.doctor import Cores, Device, Disk, Torch
 
 if TYPE_CHECKING:
     from fixture_types import Install, Mft
@@ -72,41 +74,43 @@ def test_a_program_without_torch_is_broken(
     assert "\ndevice" not in told
 
 
-def report(**changes: Any) -> dict[str, Any]:
-    cpu = {"type": "cpu", "name": "x", "bfloat16": False}
-    place = {"free_bytes": 10 * 2**40}
-    return {
-        "torch": {"build": "CPU", "threads": 4, "devices": [cpu]},
-        "cores": {"usable": 4, "quota": None},
-        "memory": {"total_bytes": 2**40, "available_bytes": 2**39},
+def slow(**changes: Any) -> list[str]:
+    """What is slow on a machine without a fault, but for ``changes``."""
+    place = Disk("somewhere", 10 * 2**40, writable=True)
+    facts: dict[str, Any] = {
+        "torch": Torch("CPU", 4, [Device("cpu", "x", bfloat16=False)]),
+        "processor": Cores(4, None),
+        "free": Memory(2**40, 2**39),
         "disk": {"cache": place, "current directory": place},
-    } | changes
+    }
+    return doctor.find_slow(**(facts | changes))
 
 
-GPU = {"type": "cuda", "name": "Old", "bfloat16": False}
+GPU = Device("cuda", "New", bfloat16=True)
+OLD_GPU = Device("cuda", "Old", bfloat16=False)
 
 
 @pytest.mark.parametrize(
     ("changes", "environment", "told"),
     [
         ({}, {}, ["no accelerator"]),
-        ({"torch": {"build": "CUDA 1", "threads": 4, "devices": [GPU | {"bfloat16": True}]}}, {}, []),
-        ({"torch": {"build": "CUDA 1", "threads": 4, "devices": [GPU]}}, {}, ["Old has no bfloat16"]),
-        ({"cores": {"usable": 8, "quota": None}}, {}, ["no accelerator", "torch uses 4 of 8 cores"]),
-        ({"cores": {"usable": 8, "quota": 1.5}}, {}, ["no accelerator", "torch starts 4 threads, and 2 can"]),
+        ({"torch": Torch("CUDA 1", 4, [GPU])}, {}, []),
+        ({"torch": Torch("CUDA 1", 4, [OLD_GPU])}, {}, ["Old has no bfloat16"]),
+        ({"processor": Cores(8, None)}, {}, ["no accelerator", "torch uses 4 of 8 cores"]),
+        ({"processor": Cores(8, 1.5)}, {}, ["no accelerator", "torch starts 4 threads, but only 2 can"]),
         (
-            {"cores": {"usable": 1, "quota": None}},
+            {"processor": Cores(1, None)},
             {},
-            ["no accelerator", "one core only", "torch starts 4 threads"],
+            ["no accelerator", "only one core", "torch starts 4 threads"],
         ),
         ({}, {"TOKENIZERS_PARALLELISM": "false"}, ["no accelerator", "TOKENIZERS_PARALLELISM"]),
         (
-            {"memory": {"total_bytes": 1, "available_bytes": 1}},
+            {"free": Memory(1, 1)},
             {},
             ["no accelerator", "only 0.0 GiB of memory"],
         ),
         (
-            {"disk": {"cache": {"free_bytes": 2**30}}},
+            {"disk": {"cache": Disk("x", 2**30, writable=True)}},
             {},
             ["no accelerator", "only 1.0 GiB are free on the disk of the cache"],
         ),
@@ -120,7 +124,7 @@ def test_what_is_slow(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(doctor, "nvidia_driver", lambda: False)
-    found = doctor.slow(report(**changes))
+    found = slow(**changes)
     assert [line.startswith(start) for line, start in zip(found, told, strict=True)] == [True] * len(told), (
         found
     )
@@ -128,7 +132,7 @@ def test_what_is_slow(
 
 def test_a_driver_without_a_build_for_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "nvidia_driver", lambda: True)
-    assert any("torch is built for the CPU: install" in line for line in doctor.slow(report()))
+    assert any("torch is built for the CPU: install" in line for line in slow())
 
 
 def test_a_containers_limits_count(tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_a_containers_limits_count(tmp_path: Path) -> None:
     assert machine.quota(tmp_path) == 1.5
     (tmp_path / "memory.max").write_text(str(3 << 20))
     (tmp_path / "memory.current").write_text(str(1 << 20))
-    assert machine.memory(tmp_path) == {"total_bytes": 3 << 20, "available_bytes": 2 << 20}
+    assert machine.memory(tmp_path) == Memory(3 << 20, 2 << 20)
 
 
 def test_a_missing_requirement_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:

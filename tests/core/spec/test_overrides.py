@@ -43,12 +43,12 @@ def test_sets(before: Any, override: str, after: Any) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("a", "--set a: should be a.b=value"),
-        ("=1", "should be a.b=value"),
-        ("a..b=1", "should be a.b=value"),
-        ("t.2.w=1", "t is a list, and '2' is no index of it (allowed: 0 to 1)"),
-        ("t.x=1", "'x' is no index of it"),
-        ("e.0=1", "(allowed: none: it is empty)"),
+        ("a", "--set a: expected KEY.KEY=VALUE"),
+        ("=1", "expected KEY.KEY=VALUE"),
+        ("a..b=1", "expected KEY.KEY=VALUE"),
+        ("t.2.w=1", "t is a list, and '2' is not an index of it (allowed: 0 to 1)"),
+        ("t.x=1", "'x' is not an index of it"),
+        ("e.0=1", "(the list is empty)"),
         ("n.a=1", "n is 3, which has no key 'a'"),
     ],
 )

@@ -31,14 +31,16 @@ def build(name: str, count: int, **options: Any) -> Any:
 def play(balancer: Any, losses: torch.Tensor) -> list[torch.Tensor]:
     """A run's steps, as core makes them."""
     now = 0
-    balancing = Balancing(balancer, len(balancer.tasks), lambda _turn, _samples: losses[now] * 0.97)
+    balancing = Balancing(balancer, len(balancer.tasks), lambda _number, _samples: losses[now] * 0.97)
     weights = []
     for step in range(1, len(losses)):
         now = step - 1
-        balancing.begin(step)
-        weights.append(balancing.weights(step, losses[step] if balancing.prepares else None))
+        balancing.before_step(step)
+        weights.append(balancing.weights(step, losses[step] if balancing.needs_step_losses else None))
         now = step
-        balancing.end(step, losses[step], losses[step] * 0.98 if balancing.repeats_step else None)
+        balancing.after_step(
+            step, losses[step], losses[step] * 0.98 if balancing.needs_losses_after_update else None
+        )
     return weights
 
 

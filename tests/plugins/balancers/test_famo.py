@@ -78,7 +78,7 @@ def test_validation_form_is_torchjds_on_the_held_mini_batches(hold: int) -> None
     balancer.compare = compare
     for step in range(1, 61):
         now = step - 1
-        balancing.begin(step)
+        balancing.before_step(step)
         weights = balancing.weights(step, None)
         if compared:
             z = torch.softmax(reference._w.detach(), 0) / (compared[-1][1] + 1e-8)
@@ -87,7 +87,7 @@ def test_validation_form_is_torchjds_on_the_held_mini_batches(hold: int) -> None
             assert weights.tolist() == [1.0] * count, "nothing is known yet"
         now = step
         known = len(compared)
-        balancing.end(step, moments[step], None)
+        balancing.after_step(step, moments[step], None)
         for before, after in compared[known:]:
             reference(before)
             reference.update(after)
@@ -154,7 +154,7 @@ def test_the_gradient_is_famos_for_equal_shares_absent_tasks_or_not(counts: list
         totals = recorded(20, 3, seed=step)[step].unsqueeze(1) * torch.tensor(counts).unsqueeze(1)
         losses = objective.task_losses(totals, tokens)
         balancer.prepare(step, losses, None)
-        slopes = objective.coefficients(totals, tokens, normalise(balancer.weights()))[here, 0]
+        slopes = objective.slopes(totals, tokens, normalise(balancer.weights()))[here, 0]
         sums = totals[here, 0].clone().requires_grad_()
         (expected,) = torch.autograd.grad(reference(sums / torch.tensor(counts)[here]), sums)
         torch.testing.assert_close(slopes, expected, rtol=1e-6, atol=0)

@@ -89,7 +89,7 @@ def test_the_key_comes_from_the_named_variable_alone(
         connect(server, key_variable="CACHE_FULL_HINT").reply(ASK)
         connect(server, key_variable="NOT_SET").reply(ASK)
     assert [h["authorization"] for h in server.headers] == ["Bearer other", "Bearer none"]
-    with pytest.raises(mftkit.ChatError, match="wants a key: set the environment variable NOT_SET"):
+    with pytest.raises(mftkit.ChatError, match="requires a key: set the environment variable NOT_SET"):
         connect("https://api.openai.com/v1", key_variable="NOT_SET")
 
 
@@ -247,14 +247,14 @@ def test_tokens_that_are_not_told_are_estimated(connect: Callable[..., Server], 
         model = connect(server)
         assert model.reply(ASK) == mftkit.Reply("x" * 10, 5, 3, "stop")
         model.reply(ASK)
-    assert [line for line in told if "tells no tokens" in line] == told[:1]
+    assert [line for line in told if "does not report tokens" in line] == told[:1]
 
 
 def test_a_server_that_is_not_there_is_the_users_mistake(connect: Callable[..., Server]) -> None:
     with scripted(GOOD) as server:
         url = server.url
     with pytest.raises(
-        mftkit.ChatError, match=r"does not answer \(3 tries\): .*; is base_url right"
+        mftkit.ChatError, match=r"does not respond \(3 attempts\): .*; check base_url"
     ) as error:
         connect(url, retries=2).reply(ASK)
     assert error.value.exit_code == 2
@@ -266,7 +266,7 @@ def test_a_server_that_dies_and_comes_back(connect: Callable[..., Server], told:
         model.reply(ASK)
         server.stop()
         with pytest.raises(
-            mftkit.ChatError, match=r"no longer answers \(3 tries\).*run again to go on"
+            mftkit.ChatError, match=r"no longer responds \(3 attempts\).*run again to continue"
         ) as error:
             model.reply(ASK)
         assert error.value.exit_code == 1
@@ -302,7 +302,7 @@ def test_the_key_stands_in_no_message_log_or_traceback(
     "url", ["localhost:8000", "ftp://x", "http://", "http://me:word@host/v1", "http://h/v1?key=1"]
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"should be an address|holds a password"):
+    with pytest.raises(ValueError, match=r"should be a URL|contains a password"):
         Server.Options(model="m", base_url=url)
 
 

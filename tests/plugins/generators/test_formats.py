@@ -93,7 +93,7 @@ def test_a_list_is_found_in_a_reply(text: str, found: list[Any]) -> None:
 
 @pytest.mark.parametrize("text", ["", "none", "[1, 2", "[]", "{}"])
 def test_what_is_no_list_is_a_bad_reply(text: str) -> None:
-    with pytest.raises(BadReply, match="not the format"):
+    with pytest.raises(BadReply, match="wrong format"):
         json_list(text)
 
 

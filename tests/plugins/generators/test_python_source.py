@@ -206,7 +206,7 @@ def test_a_path_that_does_not_exist_is_the_users_mistake(make: Make, tmp_path: P
 
 def test_a_directory_without_functions_is_the_users_mistake(make: Make, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MftError, match=r"no Python function of use in .*empty"):
+    with pytest.raises(MftError, match=r"no usable Python functions in .*empty"):
         make(paths=(tmp_path / "empty",))
 
 

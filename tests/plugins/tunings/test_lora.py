@@ -19,7 +19,7 @@ from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation
 from mftkit.plugins import installed
 from mftkit.training.logprob_model import LogprobModel
-from mftkit.training.plan import size
+from mftkit.training.plan import parameter_size
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.tunings.lora import Lora
 from mftkit_plugins.tunings.qlora import QLora
@@ -190,7 +190,7 @@ def test_a_quantised_base_counts_its_parameters_and_validates_on_the_cpu(
     assert isinstance(layer, bitsandbytes.nn.modules.Linear4bit)
     state = cast(Any, layer.weight).quant_state
     assert (state.quant_type, state.nested, layer.compute_dtype) == ("nf4", True, torch.float32)
-    assert sum(map(size, quantised.parameters())) == sum(p.numel() for p in model.parameters())
+    assert sum(map(parameter_size, quantised.parameters())) == sum(p.numel() for p in model.parameters())
     qlora = tuning("qlora")
     scorer = LogprobModel(qlora.apply(quantised, adapter), adapter, qlora)
     scorer.train()

@@ -1,4 +1,4 @@
-"""A task's rows through its filters: counted, told, kept, made anew when something changes."""
+"""A task's rows through its filters: counted, reported, kept, filtered again when something changes."""
 
 from __future__ import annotations
 
@@ -187,5 +187,5 @@ def test_a_filter_that_gives_no_row_is_told(tmp_path: Path) -> None:
 
 def test_when_no_row_stays_there_is_nothing_to_train_on(tmp_path: Path) -> None:
     given = spec(tmp_path, {"name": "word", "options": {"word": "question"}})
-    with pytest.raises(mftkit.MftError, match="no sample is left to train on"):
+    with pytest.raises(mftkit.MftError, match="no samples left to train on"):
         prepare(given, tokenizer(), Listener())

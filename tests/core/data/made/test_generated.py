@@ -13,6 +13,7 @@ from data_path import Listener, chat_row, sections, tokenizer
 from mftkit.data.corpus import prepare
 from mftkit.data.made import generated
 from mftkit.data.task_rows import generate_tasks
+from mftkit_registry import Kind
 from mftkit_registry.errors import MftError
 
 
@@ -50,7 +51,7 @@ class Plugins:
     version = "1.0"
 
     def build(
-        self, kind: str, name: str, options: dict[str, Any], tasks: tuple[mftkit.TaskInfo, ...]
+        self, kind: Kind, name: str, options: dict[str, Any], tasks: tuple[mftkit.TaskInfo, ...]
     ) -> Counter:
         assert (kind.name, name) == ("data-generator", "counter")
         return Counter(Counter.Options(**options), tasks)

@@ -66,7 +66,8 @@ def test_names_are_text_wherever_they_stand(tmp_path: Path) -> None:
 
 
 def test_results_are_those_of_the_metrics(run: Path) -> None:
-    found = validation_losses(read_run(run))
+    record = read_run(run)
+    found = validation_losses(record.valid, record.tasks)
     assert [one.name for one in found] == [*TASKS, "mean of tasks"]
     for index, one in enumerate(found[:-1]):
         assert (one.first, one.best, one.step, one.last) == pytest.approx(
@@ -77,7 +78,8 @@ def test_results_are_those_of_the_metrics(run: Path) -> None:
 def test_the_untrained_model_is_no_result(tmp_path: Path) -> None:
     told = [line for line in lines() if line["event"] == "valid"]
     told[0]["tasks"]["repair"]["loss"] = 0.5
-    found = validation_losses(read_run(write_run(tmp_path / "run", told)))
+    record = read_run(write_run(tmp_path / "run", told))
+    found = validation_losses(record.valid, record.tasks)
     assert found[0].first == 0.5
     assert found[0].best == pytest.approx(2.01)
 
@@ -112,7 +114,7 @@ def test_a_run_without_numbers_yet(tmp_path: Path) -> None:
     (path / "metrics.jsonl").unlink()
     html = page(report_run(path))
     assert "not reported any numbers" in html
-    assert "There is no validation to tell of" in html
+    assert "There are no validation losses yet" in html
 
 
 def test_one_task_without_validation(tmp_path: Path) -> None:
@@ -144,7 +146,7 @@ def test_several_runs_side_by_side(run: Path, tmp_path: Path) -> None:
     [
         (["nothing"], "nothing: no such directory"),
         (["."], "holds no run"),
-        (["run", "run"], "--output: is needed"),
+        (["run", "run"], "--output: required"),
         (["run", "--output", "run"], "is a directory"),
     ],
 )

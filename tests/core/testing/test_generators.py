@@ -10,7 +10,7 @@ from mftkit.testing import ConformanceError, ConformanceWarning, DataGeneratorCo
 
 
 class Unstated(mftkit.DataGenerator):
-    def row(self, seed: Any, number: Any) -> Any:
+    def row(self, seed: int, number: int) -> dict[str, Any]:
         return {"prompt": f"after {number}", "answer": f"{number + seed}"}
 
     def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
@@ -23,7 +23,7 @@ class Counts(Unstated):
 
 
 class IgnoresTheSeed(Counts):
-    def row(self, seed: Any, number: Any) -> Any:
+    def row(self, seed: int, number: int) -> dict[str, Any]:
         return {"prompt": f"after {number}", "answer": f"{number}"}
 
 

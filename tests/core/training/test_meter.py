@@ -1,5 +1,5 @@
-from typing import Any
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch

@@ -37,7 +37,7 @@ def test_a_batch_is_what_transformers_gives_for_each_prompt_alone(path: Path) ->
     model = local(path, temperature=0)
     replies = model.replies(asked())
     for text, reply in zip(PROMPTS, replies, strict=True):
-        ids = model._tokenizer.apply_chat_template(
+        ids: Any = model._tokenizer.apply_chat_template(
             [{"role": "user", "content": text}],
             add_generation_prompt=True,
             return_tensors="pt",

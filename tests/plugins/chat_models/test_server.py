@@ -145,7 +145,7 @@ def test_one_refusal_holds_up_all_requests(connect: Callable[..., Server]) -> No
     with scripted(limited, GOOD) as server:
         model = connect(server)
         with pytest.raises(retrying.Passing) as caught:
-            model._asked(ASK)
+            model._attempt(ASK)
         model._retries._failed(caught.value, 0)
         model._retries._until = time.monotonic() + 0.5
         model.reply(ASK)

@@ -153,7 +153,7 @@ def test_one_that_does_not_work_says_what_it_was_told() -> None:
                 "exited", 1, "", "setting up\nNo permissions to create new namespace\n", 0.1
             )
 
-    told = availability.why_not(Refuses(mftkit.Options()))
+    told = availability.failure_of(Refuses(mftkit.Options()))
     assert told == "a program that it was tried on did not run: No permissions to create new namespace"
 
 

@@ -188,7 +188,7 @@ def test_a_report_that_fails_takes_nothing_from_the_run(
 
     monkeypatch.setattr(writing, "report_run", broken)
     listener = Listener()
-    running._report(RunDirectory(tmp_path), listener)
+    running._write_report(RunDirectory(tmp_path), listener)
     assert listener.warnings == [
         "report.html was not written, and the run is whole without it: ValueError: no page"
     ]

@@ -190,5 +190,5 @@ def test_a_report_that_fails_takes_nothing_from_the_run(
     listener = Listener()
     running._report(RunDirectory(tmp_path), listener)
     assert listener.warnings == [
-        "report.html was not written, and the run is whole without it: ValueError: no page"
+        "could not write report.html (the run itself is complete): ValueError: no page"
     ]

@@ -188,7 +188,7 @@ def test_a_report_that_fails_takes_nothing_from_the_run(
 
     monkeypatch.setattr(writing, "report_run", broken)
     listener = Listener()
-    running._report(RunDirectory(tmp_path), listener)
+    running._write_report(RunDirectory(tmp_path), listener)
     assert listener.warnings == [
         "could not write report.html (the run itself is complete): ValueError: no page"
     ]

@@ -185,10 +185,10 @@ def _train_guarded(
         return trainer.train()
     except (torch.OutOfMemoryError, MemoryError) as error:
         message = describe_out_of_memory(error, trainer.step + 1)
-        return Outcome("failed", trainer.step, trainer.best_step, error=message)
+        return Outcome("failed", trainer.step, trainer.history.best_step, error=message)
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
-        outcome = Outcome("failed", trainer.step, trainer.best_step, error=message)
+        outcome = Outcome("failed", trainer.step, trainer.history.best_step, error=message)
         with suppress(Exception):  # the error itself matters more than the line about it
             if directory is not None:
                 directory.metrics.write(EndLine.of(outcome))

@@ -263,11 +263,10 @@ def test_a_comparison_that_was_stopped_and_killed_resumes(
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=120)
     kept = (runs / "single-epochs/seed-7/big/metrics.jsonl").stat().st_mtime_ns
-    process = start(project)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    assert "2 of 4 runs are finished already" in err
-    assert "resuming from step" in err
+    done = mft("compare", "spec.json", *WISH, cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 4 runs are finished already" in done.stderr
+    assert "resuming from step" in done.stderr
     assert (runs / "single-epochs/seed-7/big/metrics.jsonl").stat().st_mtime_ns == kept
     found = json.loads((project / "run-compare/compare.json").read_text())
     for arm, whole in zip(found["arms"], document["arms"], strict=True):

@@ -127,5 +127,5 @@ def test_a_lost_step_is_reported(project: Path, losses: Any) -> None:
     state.write_bytes(state.read_bytes()[:-7])
     listener = Listener()
     mftkit.run(made, reporter=listener)
-    assert any("step-00000001" in line and "goes without step 1" in line for line in listener.warnings)
+    assert any("step-00000001" in line and "is written without step 1" in line for line in listener.warnings)
     assert best_json(project)["tasks"]["big"]["path"] is None

@@ -1,7 +1,6 @@
 """Several processes on the CPU: the numbers of one process, to rounding; signals, faults and exit codes kept."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -133,10 +132,7 @@ class Fails(mftkit.Loss):
 @pytest.mark.long
 def test_one_process_that_fails_ends_the_others_with_its_message(project: Path, install: Install) -> None:
     site = install("mft-fails", {"fails": "mft_fails"}, {"mft_fails": FAILS})
-    path = os.pathsep.join([str(site), *sys.path])
-    done = mft_process(
-        "run", "spec.json", "--processes", "2", cwd=two(project, loss="fails"), PYTHONPATH=path
-    )
+    done = mft_process("run", "spec.json", "--processes", "2", cwd=two(project, loss="fails"), sites=(site,))
     assert done.returncode == 1
     assert "only here" in done.stderr
     assert metrics(project / "run")[-1]["reason"] == "failed"

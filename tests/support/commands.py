@@ -39,7 +39,7 @@ def mft_process(
     return subprocess.run(
         [sys.executable, "-m", "mftkit.cli", *map(str, arguments)],
         cwd=cwd,
-        env=environment(**({"PYTHONPATH": path} if path else {}), **more),
+        env=environment(**({"PYTHONPATH": path} if path else {}) | more),
         capture_output=True,
         text=True,
         check=False,

@@ -101,9 +101,9 @@ def test_the_key_comes_from_the_named_variable_alone(
         (Answer(status=429, error={"message": "slow down"}), "429"),
         (Answer(status=408, error={"message": "late"}), "408"),
         (Answer("words", cut=True), "."),
-        (Answer(body=b'{"choices": [{"mess'), "a reply that is none"),
-        (Answer(body=b"<html>busy</html>"), "a reply that is none"),
-        (Answer(body=b'{"choices": []}'), "a reply that is none"),
+        (Answer(body=b'{"choices": [{"mess'), "invalid reply"),
+        (Answer(body=b"<html>busy</html>"), "invalid reply"),
+        (Answer(body=b'{"choices": []}'), "invalid reply"),
         (Answer(body=b'{"error": {"message": "upstream"}}'), "upstream"),
     ],
 )
@@ -145,7 +145,7 @@ def test_one_refusal_holds_up_all_requests(connect: Callable[..., Server]) -> No
     with scripted(limited, GOOD) as server:
         model = connect(server)
         with pytest.raises(retrying.Passing) as caught:
-            model._asked(ASK)
+            model._attempt(ASK)
         model._retries._failed(caught.value, 0)
         model._retries._until = time.monotonic() + 0.5
         model.reply(ASK)
@@ -191,16 +191,16 @@ def test_a_wait_that_is_too_long_ends_it(connect: Callable[..., Server]) -> None
 @pytest.mark.parametrize(
     ("answer", "said", "code"),
     [
-        (Answer(status=401, error={"message": "bad key"}), "refuses the key in OPENAI_API_KEY .401.", 2),
-        (Answer(status=403, error={"message": "not you"}), "refuses the key in OPENAI_API_KEY .403.", 2),
+        (Answer(status=401, error={"message": "bad key"}), "rejects the key in OPENAI_API_KEY .401.", 2),
+        (Answer(status=403, error={"message": "not you"}), "rejects the key in OPENAI_API_KEY .403.", 2),
         (
             Answer(status=404, error={"message": "none"}),
-            "knows no model scriptde .* did you mean scripted?",
+            "has no model scriptde .* did you mean scripted?",
             2,
         ),
         (
             Answer(status=400, error={"message": "temperature"}),
-            r"refuses the request \(400\): .*temperature",
+            r"rejects the request \(400\): .*temperature",
             2,
         ),
         (

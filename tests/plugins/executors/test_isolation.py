@@ -130,7 +130,7 @@ def test_without_an_engine_it_says_which_were_asked(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (
         Docker(Docker.Options()).unavailable()
-        == "no engine answers: docker: not installed; podman: not installed"
+        == "no engine responds: docker: not installed; podman: not installed"
     )
     mute = tmp_path / "podman"
     mute.write_text("#!/bin/sh\necho 'cannot connect' >&2\nexit 125\n")
@@ -138,7 +138,7 @@ def test_without_an_engine_it_says_which_were_asked(monkeypatch: pytest.MonkeyPa
     docker._silent.cache_clear()
     told = Docker(Docker.Options(engine="podman")).unavailable()
     docker._silent.cache_clear()
-    assert told == "no engine answers: podman: cannot connect"
+    assert told == "no engine responds: podman: cannot connect"
 
 
 def test_without_bwrap_it_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,8 +153,8 @@ def test_one_that_does_not_work_says_what_it_was_told() -> None:
                 "exited", 1, "", "setting up\nNo permissions to create new namespace\n", 0.1
             )
 
-    told = availability.why_not(Refuses(mftkit.Options()))
-    assert told == "a program that it was tried on did not run: No permissions to create new namespace"
+    told = availability.failure_of(Refuses(mftkit.Options()))
+    assert told == "a test program failed: No permissions to create new namespace"
 
 
 def test_memory_is_that_of_all_descendants() -> None:

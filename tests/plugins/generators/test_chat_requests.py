@@ -108,13 +108,13 @@ def test_rows_are_the_same_whatever_is_under_way(
 BAD = {
     "empty reply": Answer(" \n"),
     "cut off": Answer("[half", finish="length"),
-    "not the format": Answer("I cannot do that, { sorry"),
+    "wrong format": Answer("I cannot do that, { sorry"),
 }
 
 
 @pytest.mark.parametrize(
     ("name", "bad"),  # what the agents of camel say has no format
-    [(name, bad) for name in NAMES for bad in BAD if (name, bad) != ("camel", "not the format")],
+    [(name, bad) for name in NAMES for bad in BAD if (name, bad) != ("camel", "wrong format")],
 )
 def test_a_bad_reply_is_asked_for_again(
     name: str, bad: str, make: Make, seeds: str, server: ChatServer

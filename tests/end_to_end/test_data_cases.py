@@ -13,7 +13,7 @@ import pytest
 import mftkit
 from data_path import Listener, chat_row, tokenizer, write_lines
 from mftkit.cli import main
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from small_runs import mft, small_spec
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ GENERATOR = """
 def numbers(install: Install) -> Iterator[Any]:
     install("numbers-dist", {"numbers": "numbers_plugin"}, {"numbers_plugin": GENERATOR})
     installed.registry.cache_clear()
-    yield installed.registry().get("data-generator", "numbers").resolve()
+    yield installed.registry().get(kinds.DATA_GENERATOR, "numbers").resolve()
     installed.registry.cache_clear()
 
 

@@ -9,7 +9,7 @@ def kinds(incomplete: str) -> list[tuple[str, str]]:
     """Kinds that begin so, with what gives them."""
     from mftkit.plugins.kinds import KINDS
 
-    return [(kind.name, f"given by {kind.hook}") for kind in KINDS if kind.name.startswith(incomplete)]
+    return [(kind.name, f"registered by {kind.hook}") for kind in KINDS if kind.name.startswith(incomplete)]
 
 
 def components(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
@@ -21,7 +21,7 @@ def components(context: typer.Context, incomplete: str) -> list[tuple[str, str]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a message would land in the middle of the line
         try:
-            kind = context.params.get("kind") or ""
+            kind = registry().kind(context.params.get("kind") or "")
             found = [registry().get(kind, name) for name in registry().names(kind)]
         except MftError:
             return []

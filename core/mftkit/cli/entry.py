@@ -75,7 +75,9 @@ def _told(error: BaseException) -> int:
     if missing := _missing_method(error):
         tell(f"error: {missing}")
         return MftError.exit_code
-    where = _plugin_of(error)
+    from mftkit.plugins.ownership import plugin_of_error
+
+    where = plugin_of_error(error)
     whose = f"plugin {where} failed" if where else "internal error"
     tell(f"{whose}: {type(error).__name__}: {error}; run again with --debug for the traceback")
     return FAULT
@@ -91,22 +93,6 @@ def _missing_method(error: BaseException) -> str | None:
         return None
     whose = f"{owner.__module__}.{owner.__qualname__}"
     return f"{whose} defines no {name}(), which its kind must have; mend it in the plugin"
-
-
-def _plugin_of(error: BaseException) -> str | None:
-    """The stranger's plugin in whose code an error was raised, innermost first."""
-    from mftkit.plugins.installed import registry
-
-    owners = {
-        found.entry_point.module.partition(".")[0]: found
-        for found in registry().found
-        if found.entry_point is not None and found.distribution != "mftkit"
-    }
-    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for name in reversed(frames):
-        if owner := owners.get(name.partition(".")[0]):
-            return f'"{owner.name}" ({owner.owner})'
-    return None
 
 
 class SignalledError(BaseException):

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit.interfaces.deprecation import RenamedAttribute
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Balancer(Component):
+@documented
+class Balancer(Component[OptionsT]):
     """Weighs the tasks; composes with any loss (MFTCoder, Eq. 4: sum over i of w_i times L_i).
 
     In each step core asks, in this order: the losses of the held validation mini-batch where they are due,
@@ -46,6 +48,7 @@ class Balancer(Component):
     def prepare(self, step: int, train: Tensor, valid: Tensor | None) -> None:
         """Before the weights of ``step``; ``valid`` None where the held losses are not those of this moment."""
 
+    @required
     def weights(self) -> Tensor:
         """[tasks], finite and not negative. Core divides them by their mean over all tasks."""
         raise NotImplementedError

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from mftkit.interfaces.component import Component, Options
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, Options, OptionsT
 from mftkit.interfaces.deprecation import RenamedAttribute
 from mftkit_registry.errors import MftError
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.usage import Usage
 
 
+@documented
 @dataclass(frozen=True)
 class ChatRequest:
     """One question to a chat model."""
@@ -53,6 +55,7 @@ class ChatRequest:
         return cls((*before, {"role": "user", "content": prompt}), key, sampling)
 
 
+@documented
 @dataclass(frozen=True)
 class Reply:
     """What a chat model answers."""
@@ -149,7 +152,8 @@ class Chat(Protocol):
         """Ask no more; what is under way has a moment to end, as it is paid for. Once or more."""
 
 
-class ChatModel(Component):
+@documented
+class ChatModel(Component[OptionsT]):
     """Answers requests; one provider of models.
 
     Core calls ``replies`` from ``concurrency`` threads, with up to ``batch_size`` requests at a time.

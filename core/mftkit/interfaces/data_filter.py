@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.references import ChatRef, ComponentRef
 
 
+@documented
 @dataclass(frozen=True)
 class FilterContext:
     """What a filter is given, for one pass over the rows of one task."""
@@ -43,7 +45,8 @@ class FilterContext:
     not allowed that."""
 
 
-class DataFilter(Component):
+@documented
+class DataFilter(Component[OptionsT]):
     """Takes rows out of a task's data, or mends them; in the spec one of ``tasks[].filters``.
 
     Rows come as a data file has them, in order, and every one of them can be read as a row of the task.
@@ -53,6 +56,7 @@ class DataFilter(Component):
     """Raise it when the rows kept for given options change; what else they depend on (the content of a file that
     an option names) belongs in it too: rows filtered before are then filtered anew."""
 
+    @required
     def apply(self, rows: Iterator[dict[str, Any]], context: FilterContext) -> Iterator[dict[str, Any]]:
         """The rows that stay, in their order, each as soon as it is known; those that do not go to
         ``context.drop``. A row that is changed is a new one: what comes in is left as it is.

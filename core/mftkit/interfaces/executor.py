@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,6 +15,7 @@ PYTHON = "python"
 """As the first word of a command: the executor's Python interpreter."""
 
 
+@documented
 @dataclass(frozen=True)
 class Limits:
     """What a program may use."""
@@ -32,6 +34,7 @@ class Limits:
     """Bytes of its directory where the executor can bound that, else of each file that it writes."""
 
 
+@documented
 @dataclass(frozen=True)
 class Program:
     """What is run, in a fresh directory that holds ``files`` and is removed afterwards."""
@@ -45,6 +48,7 @@ class Program:
     """What it may read from standard input."""
 
 
+@documented
 @dataclass(frozen=True)
 class Execution:
     """What became of a program."""
@@ -66,7 +70,8 @@ class Execution:
         return self.how == "exited" and self.code == 0
 
 
-class Executor(Component):
+@documented
+class Executor(Component[OptionsT]):
     """Runs programs within limits; in options of type ``mftkit.ExecutorRef`` its name, or "auto".
 
     "auto" takes the strongest that can be used on this machine. ``run`` may be called from several threads at once.
@@ -78,10 +83,12 @@ class Executor(Component):
     """Promise: a program can neither write outside of its directory, nor read the user's files or environment, nor
     reach a network. One without the promise is used only where the user allows weak isolation."""
 
+    @required
     def unavailable(self) -> str | None:
         """Why it cannot be used on this machine, in a few words; None where it can: tried, not guessed."""
         raise NotImplementedError
 
+    @required
     def run(self, program: Program, limits: Limits) -> Execution:
         """Run to the end or to the first limit; afterwards no process of it is left, also where this one is killed."""
         raise NotImplementedError

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mftkit.interfaces.attribute_docs import documented
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+@documented
 @dataclass(frozen=True)
 class Family:
     """One row of the table of families (docs/models.md), and what its conformance is tried on."""
@@ -31,6 +34,7 @@ class Family:
     """What a user must know beside it."""
 
 
+@documented
 @dataclass(frozen=True)
 class InstructFormat:
     """The chat format of a family's instruct models, told by its control tokens."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.references import ChatRef
 
 
+@documented
 @dataclass(frozen=True)
 class GenerationContext:
     """What a generator is given; in the program one that knows how to open chats."""
@@ -41,7 +43,8 @@ class GenerationContext:
         return self.open_chat(model)
 
 
-class DataGenerator(Component):
+@documented
+class DataGenerator(Component[OptionsT]):
     """Makes the rows of a task."""
 
     version: str = "1"
@@ -57,6 +60,7 @@ class DataGenerator(Component):
         """The texts that it asks a chat model with, by what they are for; kept with the rows."""
         return {}
 
+    @required
     def rows(self, context: GenerationContext) -> Iterator[dict[str, Any]]:
         """Rows as a data file has them: ``chat_rounds``, ``messages``, ``text``, ... (see the data docs)."""
         raise NotImplementedError

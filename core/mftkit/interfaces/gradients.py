@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.component import Component, OptionsT, required
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class GradientCombiner(Component):
+class GradientCombiner(Component[OptionsT]):
     """Makes one gradient of the tasks' own, in place of their sum; composes with any loss and any balancer.
 
     Core has each forward pass hold one task (``training.grouping`` "task"), so that the tasks' gradients cost no
     more backward passes over a row than their sum does, but memory for [tasks, P] numbers. What is combined is clipped.
     """
 
+    @required
     def combine(self, gradients: Tensor, weights: Tensor) -> Tensor:
         """The gradient [P] of a step.
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit.interfaces.deprecation import RenamedAttribute, renamed_fields, warn_renamed
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class _SampleWeight:
         vars(instance)["sample_weight"] = value
 
 
+@documented
 @renamed_fields(row_weight="sample_weight")  # as a keyword; reading it is the property below
 @dataclass(frozen=True)
 class Tokens:
@@ -69,6 +71,7 @@ class Tokens:
         return self.sample_weight[self.sample]
 
 
+@documented
 @renamed_fields(counted="tasks_in_mean")
 @dataclass(frozen=True)
 class Totals:
@@ -84,7 +87,8 @@ class Totals:
     """[tasks] bool: the tasks that N counts (``training.task_mean``): those present, or all."""
 
 
-class Loss(Component):
+@documented
+class Loss(Component[OptionsT]):
     """A loss in terms of additive per-task statistics (design: N tasks, k statistics a task)."""
 
     linear: ClassVar[bool] = False
@@ -101,6 +105,7 @@ class Loss(Component):
 
     reads_row_weights = RenamedAttribute("reads_sample_weights")
 
+    @required
     def statistics(self, tokens: Tokens) -> Tensor:
         """Statistics of one micro-batch, [tasks, k]; they are added over micro-batches and processes.
 
@@ -108,6 +113,7 @@ class Loss(Component):
         """
         raise NotImplementedError
 
+    @required
     def task_losses(self, totals: Totals) -> Tensor:
         """One loss a task, [tasks], from the global batch's sums; differentiated at the totals.
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mftkit.base.tokenizer_files import load_tokenizer
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit.interfaces.deprecation import RenamedAttribute
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
 
 
+@documented
 @dataclass(frozen=True)
 class LoadRequest:
     """What the run asks of an adapter."""
@@ -37,6 +39,7 @@ class LoadRequest:
     """Passed on to ``from_pretrained``: what the tuning asks for (quantisation, device map)."""
 
 
+@documented
 @dataclass(frozen=True)
 class Head:
     """The output head: logits = soft_cap * tanh(z / soft_cap), z = scale * (h W^T + bias)."""
@@ -49,7 +52,8 @@ class Head:
     normalized: bool = False
 
 
-class ModelAdapter(Component):
+@documented
+class ModelAdapter(Component[OptionsT]):
     """Knows one family of models.
 
     ``matches`` looks at a config alone; everything else gets the model (the transformers class itself, also
@@ -65,6 +69,7 @@ class ModelAdapter(Component):
     pad_tokens: ClassVar[tuple[str, ...]] = ()
     """Tokens that the families' vocabularies hold for padding, in order of preference."""
 
+    @required
     def matches(self, config: dict[str, Any]) -> int:
         """0 no, 1 fallback, 2 family, 3 exact."""
         raise NotImplementedError
@@ -84,6 +89,7 @@ class ModelAdapter(Component):
 
     tell = RenamedAttribute("describe")
 
+    @required
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """Model and tokenizer; the tokenizer is None where the checkpoint has none."""
         raise NotImplementedError
@@ -105,6 +111,7 @@ class ModelAdapter(Component):
         hidden: Tensor = self.outputs(model, batch).last_hidden_state
         return hidden
 
+    @required
     def head(self, model: PreTrainedModel) -> Head:
         """The output head."""
         raise NotImplementedError

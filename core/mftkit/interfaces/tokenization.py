@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit.interfaces.deprecation import renamed_fields
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@documented
 @renamed_fields(counts="loss_mask")
 @dataclass(frozen=True)
 class Sample:
@@ -31,6 +33,7 @@ class Sample:
     """What its row multiplies its tokens by in the loss; no business of a mode: core puts it into the batch."""
 
 
+@documented
 @dataclass(frozen=True)
 class MicroBatch:
     """The rows of one forward pass, before they are tensors."""
@@ -42,6 +45,7 @@ class MicroBatch:
     """The token that fills rows up; it never counts, and nothing is told apart by its id."""
 
 
+@documented
 @dataclass(frozen=True)
 class Layout:
     """Rows of samples: row r holds ``samples[offsets[r]:offsets[r + 1]]``, in this order."""
@@ -51,6 +55,7 @@ class Layout:
     """[rows + 1], rising strictly from 0 to the number of samples."""
 
 
+@documented
 @renamed_fields(positions="predictor_index", real="token_mask", row_weight="sample_weight")
 @dataclass(frozen=True)
 class Batch:
@@ -96,9 +101,11 @@ class Batch:
         return Batch(**{**held, **moved})
 
 
-class TokenizationMode(Component):
+@documented
+class TokenizationMode(Component[OptionsT]):
     """Lays samples out in rows and makes tensors of rows."""
 
+    @required
     def layout(
         self,
         lengths: NDArray[np.int64],
@@ -114,6 +121,7 @@ class TokenizationMode(Component):
         """
         raise NotImplementedError
 
+    @required
     def collate(self, samples: MicroBatch) -> Batch:
         """The tensors of one forward pass; ``mftkit.collate`` does the work for most modes."""
         raise NotImplementedError

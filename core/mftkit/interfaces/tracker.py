@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -12,7 +13,8 @@ if TYPE_CHECKING:
     from mftkit.interfaces.run_info import RunInfo
 
 
-class Tracker(Component):
+@documented
+class Tracker(Component[OptionsT]):
     """Takes a run's numbers as they are measured; in the spec one of ``trackers``.
 
     In a run of several processes only the first one tracks. What ``start`` raises as MftError ends the run
@@ -22,6 +24,7 @@ class Tracker(Component):
     packages: ClassVar[dict[str, str]] = {}
     """Modules that it needs, each to what pip installs it by; a missing one ends the run before any work."""
 
+    @required
     def start(self, run: RunInfo, directory: Path, step: int) -> None:
         """Before the first step.
 
@@ -32,10 +35,12 @@ class Tracker(Component):
         """
         raise NotImplementedError
 
+    @required
     def log(self, step: int, values: dict[str, float]) -> None:
         """Numbers of a step, as "train/loss" or "valid/tasks/NAME/loss"; a step may come twice, with other names."""
         raise NotImplementedError
 
+    @required
     def end(self, reason: str) -> None:
         """The run ends: "finished", "early-stopped", "interrupted" or "failed"."""
         raise NotImplementedError

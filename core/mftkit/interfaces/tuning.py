@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from mftkit.interfaces.model import ModelAdapter
 
 
-class Tuning(Component):
+@documented
+class Tuning(Component[OptionsT]):
     """Turns a loaded model into one to train; in the spec ``{"method": name, **options}``."""
 
     saves_adapter: ClassVar[bool] = False
@@ -36,6 +38,7 @@ class Tuning(Component):
         """
         return {}
 
+    @required
     def apply(self, model: PreTrainedModel, adapter: ModelAdapter) -> nn.Module:
         """The model to train, with ``requires_grad`` set.
 
@@ -47,10 +50,12 @@ class Tuning(Component):
         """What whoever trains what ``apply`` gave should know, a sentence each, for the plan."""
         return []
 
+    @required
     def base_model(self, model: nn.Module) -> PreTrainedModel:
         """The transformers model inside what ``apply`` gave, the tuned parts in place."""
         raise NotImplementedError
 
+    @required
     def state_dict(self, model: nn.Module) -> dict[str, Tensor]:
         """What a checkpoint must hold to restore the model."""
         raise NotImplementedError
@@ -59,6 +64,7 @@ class Tuning(Component):
         """Restore what ``state_dict`` gave."""
         raise NotImplementedError
 
+    @required
     def export(self, model: nn.Module, directory: Path, base: str | None) -> None:
         """Write the result, loadable without mftkit; ``base`` (a directory or a hub id) is what an adapter names."""
         raise NotImplementedError

@@ -83,9 +83,9 @@ def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
 def _one_a_row() -> str:
     """The way out, with the names of the modes that put one sample in a row by default."""
     names = []
-    for name in installed.registry().names(TOKENIZATION_MODE.name):
+    for name in installed.registry().names(TOKENIZATION_MODE):
         try:
-            mode = installed.build(TOKENIZATION_MODE.name, name, {})
+            mode = installed.build(TOKENIZATION_MODE, name, {})
             layout = mode.layout(np.array([1, 1]), np.array([0, 0]), np.array([0, 1]), 8)
         except Exception:  # a stranger's mode that breaks is nothing to propose
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from mftkit.plugins import installed
 from mftkit.plugins.kinds import MODEL_ADAPTER
@@ -71,7 +71,7 @@ def _rank(entry: tuple[int, str, ModelAdapter]) -> int:
 
 def _ranked(config: dict[str, Any], reporter: Reporter) -> list[tuple[int, str, ModelAdapter]]:
     found = []
-    for name in installed.registry().names(MODEL_ADAPTER.name):
+    for name in installed.registry().names(MODEL_ADAPTER):
         try:
             adapter = _build(name, {})
             rank = adapter.matches(config)
@@ -84,11 +84,11 @@ def _ranked(config: dict[str, Any], reporter: Reporter) -> list[tuple[int, str, 
 
 
 def _build(name: str, options: dict[str, Any]) -> ModelAdapter:
-    return cast("ModelAdapter", installed.build(MODEL_ADAPTER, name, options))
+    return installed.build(MODEL_ADAPTER, name, options)
 
 
 def _told(name: str) -> str:
-    return f"{name} ({installed.registry().get(MODEL_ADAPTER.name, name).distribution})"
+    return f"{name} ({installed.registry().get(MODEL_ADAPTER, name).distribution})"
 
 
 def _way_out(config: dict[str, Any]) -> str:

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, WithJsonSchema, WrapValidator, field_serializer, model_validator
 
 from mftkit.interfaces.references import AUTO, ComponentRef
+from mftkit.plugins import kinds
 from mftkit.spec.paths import FilePath, SpecPathOrHubId, absolute_if_local
 from mftkit.spec.problems import Problem, refuse, refuse_one
-from mftkit.spec.references import AdapterRef
+from mftkit.spec.references import Place
 from mftkit.spec.section import Section
 
 SMALLEST_BPE = 300
@@ -47,7 +48,7 @@ Tokenizer = Annotated[
 class ModelSpec(Section):
     """The base model."""
 
-    adapter: AdapterRef = ComponentRef(name=AUTO)
+    adapter: Annotated[ComponentRef, Place(kinds.MODEL_ADAPTER)] = ComponentRef(name=AUTO)
     """What knows the model's family; "auto": chosen from the checkpoint's config."""
     path: SpecPathOrHubId | None = None
     """The checkpoint: a directory or a hub id."""

@@ -1,6 +1,6 @@
 """The spec: what a run is made of."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import (
     Field,
@@ -18,17 +18,7 @@ from mftkit.spec.mixing import MixingSpec, mixing_problems
 from mftkit.spec.model import ChatSpec, DataSpec, ModelSpec
 from mftkit.spec.paths import FilePath
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
-from mftkit.spec.references import (
-    BalancerRef,
-    GradientsRef,
-    LossRef,
-    TokenizationRef,
-    TrackerRef,
-    TuningPlace,
-    TuningRef,
-    component_class,
-    unnamed,
-)
+from mftkit.spec.references import Place, TuningRef, unnamed
 from mftkit.spec.section import Section
 from mftkit.spec.tasks import Name, TaskSpec, repeated_names
 from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
@@ -48,7 +38,7 @@ class Spec(Section):
     """Of everything random."""
     model: ModelSpec
     """The base model."""
-    tuning: TuningPlace = Field(default_factory=unnamed)
+    tuning: Annotated[TuningRef, Place(kinds.TUNING)] = Field(default_factory=unnamed)
     """Which parameters are trained: {"method": ..., and its options}."""
     tasks: list[TaskSpec] = Field(min_length=1)
     """The tasks; their order is their index."""
@@ -58,19 +48,19 @@ class Spec(Section):
     """How much of each task an epoch holds; null: every sample once."""
     chat: ChatSpec = ChatSpec()
     """How a conversation becomes text."""
-    tokenization: TokenizationRef = Field(default_factory=unnamed)
+    tokenization: Annotated[ComponentRef, Place(kinds.TOKENIZATION_MODE)] = Field(default_factory=unnamed)
     """Which samples share a row."""
     max_length: int = Field(default=2048, ge=2)
     """Most tokens in a sample, and in a row."""
-    loss: LossRef = Field(default_factory=unnamed)
+    loss: Annotated[ComponentRef, Place(kinds.LOSS)] = Field(default_factory=unnamed)
     """The loss."""
-    balancer: BalancerRef = Field(default_factory=unnamed)
+    balancer: Annotated[ComponentRef, Place(kinds.BALANCER)] = Field(default_factory=unnamed)
     """What weighs the tasks."""
-    gradients: GradientsRef | None = None
+    gradients: Annotated[ComponentRef, Place(kinds.GRADIENT_COMBINER)] | None = None
     """What makes one gradient of the tasks' own; null: their sum, which needs no gradient of each task."""
     training: TrainingSpec = TrainingSpec()
     """Training."""
-    trackers: list[TrackerRef] = Field(default_factory=list)
+    trackers: list[Annotated[ComponentRef, Place(kinds.TRACKER)]] = Field(default_factory=list)
     """Where metrics go besides metrics.jsonl."""
 
     def dump(self) -> dict[str, Any]:
@@ -119,7 +109,7 @@ class Spec(Section):
     def _weights_are_read(cls, balancer: ComponentRef, info: ValidationInfo) -> ComponentRef:
         """A weight that the balancer does not read is refused."""
         weighted = [task for task in info.data.get("tasks", []) if task.weight != 1]
-        if weighted and not component_class(balancer, kinds.BALANCER).reads_task_weights:
+        if weighted and not installed.component_class(kinds.BALANCER, balancer.name).reads_task_weights:
             tasks = ", ".join(f"{task.name} {task.weight:g}" for task in weighted)
             what = f"does not read tasks[].weight, which is set ({tasks})"
             readers = installed.those_that(kinds.BALANCER, "reads_task_weights")
@@ -131,7 +121,11 @@ class Spec(Section):
     def _fits_the_rest(cls, training: TrainingSpec, info: ValidationInfo) -> TrainingSpec:
         problems = []
         loss = info.data.get("loss")
-        if training.task_mean == "dataset" and loss and not component_class(loss, kinds.LOSS).linear:
+        if (
+            training.task_mean == "dataset"
+            and loss
+            and not installed.component_class(kinds.LOSS, loss.name).linear
+        ):
             what = f'"dataset" is for losses that are linear in their statistics, and {loss.name} is not'
             problems.append(Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"'))
         if training.early_stopping and "tasks" in info.data:
@@ -146,7 +140,7 @@ class Spec(Section):
 
     @field_validator("trackers")
     @classmethod
-    def _each_once(cls, trackers: list[TrackerRef]) -> list[TrackerRef]:
+    def _each_once(cls, trackers: list[ComponentRef]) -> list[ComponentRef]:
         names = [tracker.name for tracker in trackers]
         for index, name in enumerate(names):
             if name in names[:index]:

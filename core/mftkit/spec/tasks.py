@@ -5,9 +5,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, WrapValidator, model_validator
 
+from mftkit.interfaces.references import ComponentRef
+from mftkit.plugins import kinds
 from mftkit.spec.paths import absolute
 from mftkit.spec.problems import Problem, refuse, refuse_one
-from mftkit.spec.references import FilterRef, GeneratorRef
+from mftkit.spec.references import Place
 from mftkit.spec.section import Section
 
 LONGEST_NAME = 100
@@ -113,9 +115,9 @@ class TaskSpec(Section):
     """The task's weight, without unit, for a balancer that reads it."""
     train: Train = None
     """Training rows: paths or globs, a directory, or a data set of the hub."""
-    generator: GeneratorRef | None = None
+    generator: Annotated[ComponentRef, Place(kinds.DATA_GENERATOR)] | None = None
     """The component that makes the rows, in place of ``train``."""
-    filters: list[FilterRef] = Field(default_factory=list)
+    filters: list[Annotated[ComponentRef, Place(kinds.DATA_FILTER)]] = Field(default_factory=list)
     """What the training rows pass, in this order, before any is held out for validation."""
     valid: Valid = 0.05
     """Validation rows: paths, or the fraction of the training rows that is held out; 0: none."""

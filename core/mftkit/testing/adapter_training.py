@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from mftkit.base.quiet import without_peft_noise
 from mftkit.batches.collate import collate
-from mftkit.interfaces.component import TaskInfo
+from mftkit.interfaces.component import Component, TaskInfo
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation, stop_training
 from mftkit.models.vocabulary import embedding
@@ -35,23 +35,25 @@ if TYPE_CHECKING:
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.interfaces.tokenization import Batch, TokenizationMode
     from mftkit.interfaces.tuning import Tuning
+    from mftkit_registry import Kind
 
 LENGTHS = (5, 9, 3, 7)
 """Tokens of the samples; each pair but the longest fits in a row."""
 MAX_LENGTH = 16
 NEAR = 1e-4
 """Largest difference of a logit, and of a gradient over the largest."""
+C = TypeVar("C", bound=Component)
 Settings = "Mapping[str, Mapping[str, Any]]"
 
 
 def installed_components(
-    kind: str, given: Mapping[str, Mapping[str, Any]] | None
-) -> Iterator[tuple[str, Any]]:
+    kind: Kind[C], given: Mapping[str, Mapping[str, Any]] | None
+) -> Iterator[tuple[str, C]]:
     """Name and component of each of a kind: those ``given`` with their options, or all that are well."""
     task = (TaskInfo("task", samples=4, tokens=24, valid_samples=0),)
     if given is None:
         rows = installed.registry().plugins
-        given = {row.name: {} for row in rows if row.kind == kind and row.status == "ok" and row.name}
+        given = {row.name: {} for row in rows if row.kind == kind.name and row.status == "ok" and row.name}
     for name, options in given.items():
         yield name, installed.build(kind, name, dict(options), task)
 
@@ -114,7 +116,7 @@ def check_rows(
     """In each mode that keeps samples apart, each sample's log-probability is what it is alone."""
     members = samples(model)
     alone = torch.cat([_sums(adapter, model, one_a_row((sample,))) for sample in members])
-    for name, mode in installed_components(TOKENIZATION_MODE.name, modes):
+    for name, mode in installed_components(TOKENIZATION_MODE, modes):
         batch, most = batch_of(mode, members)
         if most > 1 and batch.position_ids is None:  # which lets the samples of a row see each other
             continue
@@ -164,7 +166,7 @@ def check_tunings(
 
     ``plainly``: transformers and peft alone load it.
     """
-    for name, tuning in installed_components(TUNING.name, tunings):
+    for name, tuning in installed_components(TUNING, tunings):
         tuned = _tuned(adapter, base, tuning)
         before, after = _train(adapter, tuning, tuned, modes)
         require(after < before, f"{name}: the loss does not fall in training ({before:.4f} to {after:.4f})")
@@ -190,9 +192,7 @@ def _train(
 ) -> tuple[float, float]:
     """Loss before and after a step in each mode, twice; with the router's, and with recomputed activations."""
     base = tuning.base_model(tuned)
-    batches = [
-        batch_of(mode, samples(base))[0] for _, mode in installed_components(TOKENIZATION_MODE.name, modes)
-    ]
+    batches = [batch_of(mode, samples(base))[0] for _, mode in installed_components(TOKENIZATION_MODE, modes)]
     base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     scorer = LogprobModel(tuned, adapter, tuning)
     optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=3e-3)

@@ -9,29 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mftkit import testing
-from mftkit.plugins import kinds
 from mftkit.testing.assertions import ConformanceError, ConformanceWarning
-from mftkit_registry import MftError, MftWarning
+from mftkit_registry import MftError, MftWarning, import_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mftkit.interfaces.component import Component
+    from mftkit.plugins.component_kind import ComponentKind
     from mftkit.testing.conformance import Conformance
 
-SUITES: dict[str, type[Conformance]] = {
-    kinds.LOSS.name: testing.LossConformance,
-    kinds.BALANCER.name: testing.BalancerConformance,
-    kinds.TOKENIZATION_MODE.name: testing.TokenizationModeConformance,
-    kinds.MODEL_ADAPTER.name: testing.ModelAdapterConformance,
-    kinds.DATA_GENERATOR.name: testing.DataGeneratorConformance,
-    kinds.TUNING.name: testing.TuningConformance,
-    kinds.TRACKER.name: testing.TrackerConformance,
-    kinds.DATA_FILTER.name: testing.DataFilterConformance,
-    kinds.EXECUTOR.name: testing.ExecutorConformance,
-    kinds.CHAT_MODEL.name: testing.ChatModelConformance,
-    kinds.GRADIENT_COMBINER.name: testing.GradientCombinerConformance,
-}
 Outcome = Literal["ok", "warning", "failed"]
 
 
@@ -45,12 +32,12 @@ class CheckResult:
     """What is promised, or how it is broken."""
 
 
-def suite_for(kind: str, component: type[Any], **settings: Any) -> type[Conformance]:
-    """The suite of a kind, for a component. Raises MftError for a kind that has none."""
-    if kind not in SUITES:
-        known = ", ".join(f'"{name}"' for name in SUITES)
-        raise MftError(f'there are no checks for a component of kind "{kind}"; there are for: {known}')
-    return type("Installed", (SUITES[kind],), {"component": component, **settings})
+def suite_for(
+    kind: ComponentKind[Component], component: type[Component], **settings: object
+) -> type[Conformance]:
+    """The suite of a kind, for a component; ``settings`` are attributes of the suite's class."""
+    suite: type[Conformance] = import_object(kind.suite)
+    return type("Installed", (suite,), {"component": component, **settings})
 
 
 def run_suite(suite: type[Conformance]) -> Iterator[CheckResult]:

@@ -10,6 +10,7 @@ import torch
 
 from mftkit.chat_client.cache_key import chat_refs
 from mftkit.plugins import installed, kinds
+from mftkit.spec.references import named_components
 
 if TYPE_CHECKING:
     from mftkit.spec import Spec
@@ -38,21 +39,13 @@ def device_name(device: torch.device) -> str:
 
 
 def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
-    """Each component that the spec names, with where it comes from."""
-    named = [
-        ("model-adapter", adapter),
-        ("tuning", spec.tuning.method),
-        ("tokenization-mode", spec.tokenization.name),
-        ("loss", spec.loss.name),
-        ("balancer", spec.balancer.name),
-        *(("data-generator", task.generator.name) for task in spec.tasks if task.generator is not None),
-        *(("data-filter", used.name) for task in spec.tasks for used in task.filters),
-        *(("chat-model", name) for name in _chat_models(spec)),
-        *(("tracker", tracker.name) for tracker in spec.trackers),
-        *([("gradient-combiner", spec.gradients.name)] if spec.gradients else []),
-    ]
+    """Each component that the spec names, with where it comes from; ``adapter`` is the one chosen for "auto"."""
     registry = installed.registry()
-    found = [registry.get(kind, name) for kind, name in dict.fromkeys(named)]
+    found = [
+        registry.get(kind, adapter if kind is kinds.MODEL_ADAPTER else ref.name)
+        for kind, ref in named_components(spec)
+    ]
+    found += [registry.get(kinds.CHAT_MODEL, name) for name in _chat_models(spec)]
     return [
         {
             "kind": component.kind,
@@ -60,12 +53,12 @@ def used_components(spec: Spec, adapter: str) -> list[dict[str, str]]:
             "distribution": component.distribution,
             "version": component.version,
         }
-        for component in found
+        for component in dict.fromkeys(found)
     ]
 
 
 def _chat_models(spec: Spec) -> list[str]:
-    """Those that the tasks' generators ask."""
+    """The chat models that the tasks' generators ask."""
     generators = [
         installed.build(kinds.DATA_GENERATOR, task.generator.name, task.generator.options)
         for task in spec.tasks

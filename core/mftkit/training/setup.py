@@ -15,7 +15,7 @@ from mftkit.data.corpus import prepare
 from mftkit.data.text.chat_format import chat_format
 from mftkit.interfaces.tokenization import MicroBatch
 from mftkit.models import check_isolation
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
 from mftkit.runs.checkpoint import check_state
 from mftkit.training.balancing import Balancing, weights_of
@@ -280,7 +280,7 @@ def _ending_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) -> 
 
 def _components(spec: Spec, corpus: Corpus) -> _Components:
     tasks = corpus.tasks
-    balancer: Balancer = installed.build("balancer", spec.balancer.name, spec.balancer.options, tasks)
+    balancer: Balancer = installed.build(kinds.BALANCER, spec.balancer.name, spec.balancer.options, tasks)
     _check_balancer(spec.balancer.name, balancer)
     without = [task.name for task in tasks if not task.valid_samples]
     if balancer.needs_validation and without:
@@ -298,13 +298,15 @@ def _components(spec: Spec, corpus: Corpus) -> _Components:
     combiner = None
     if spec.gradients is not None:
         named = spec.gradients
-        combiner = installed.build("gradient-combiner", named.name, named.options, tasks)
+        combiner = installed.build(kinds.GRADIENT_COMBINER, named.name, named.options, tasks)
         check_state("gradients", named.name, combiner)
     return _Components(
-        mode=installed.build("tokenization-mode", spec.tokenization.name, spec.tokenization.options, tasks),
-        loss=installed.build("loss", spec.loss.name, spec.loss.options, tasks),
+        mode=installed.build(
+            kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, tasks
+        ),
+        loss=installed.build(kinds.LOSS, spec.loss.name, spec.loss.options, tasks),
         balancer=balancer,
-        tuning=installed.build("tuning", spec.tuning.method, spec.tuning.options, tasks),
+        tuning=installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks),
         combiner=combiner,
     )
 

@@ -8,7 +8,7 @@ from torch import nn
 import mftkit
 from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import BatchSampler
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.gradients import PerTaskGradients, make_gradients, told_memory
 from mftkit.training.meter import Meter
@@ -70,7 +70,7 @@ class Corpus(list):
 
 def step():
     plan = BatchSampler(
-        Corpus(samples()), installed.build("tokenization-mode", "padding", {}), tasks=len(TASKS), seed=1,
+        Corpus(samples()), installed.build(kinds.TOKENIZATION_MODE, "padding", {}), tasks=len(TASKS), seed=1,
         batch_size=16, max_length=8, epochs=1, max_steps=1, group_by_task=True,
     )  # fmt: skip
     return plan[1]
@@ -100,12 +100,12 @@ def train(
     def work(process):
         model = process.wrap(Scorer(**scorer))
         corpus = Corpus(samples())
-        objective = Objective(installed.build("loss", loss, {}, TASKS), len(TASKS))
+        objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
         balancing = Balancing(Given(weights, TASKS), len(TASKS), None)
         balancing.stopped = list(stopped)
         optimizer = GradientRecorder([p for p in model.parameters() if p.requires_grad])
         runner = TrainStep(
-            model, corpus, installed.build("tokenization-mode", "padding", {}), objective, balancing, optimizer,
+            model, corpus, installed.build(kinds.TOKENIZATION_MODE, "padding", {}), objective, balancing, optimizer,
             Batcher(process, micro, 8, 0), max_norm, make_gradients(model, process, corpus.task, combiner),
         )  # fmt: skip
         for _ in range(steps):
@@ -120,7 +120,7 @@ def formula(loss, auxiliary=False):
     model = Scorer(auxiliary)
     corpus = samples()
     batch = mftkit.collate(mftkit.MicroBatch(tuple((sample,) for sample in corpus), 8, 0))
-    made = installed.build("loss", loss, {}, TASKS)
+    made = installed.build(kinds.LOSS, loss, {}, TASKS)
     logprobs, extra = model(batch)
     tokens = mftkit.Tokens(
         logprobs, batch.task, batch.sample, batch.sample_task, len(TASKS), len(batch.sample_task)
@@ -251,6 +251,6 @@ def test_a_pass_holds_one_task_and_every_process_runs_equally_many(micro, proces
 def test_rows_of_several_tasks_are_refused_with_the_way_out():
     with pytest.raises(MftError, match=r'"task" needs rows.*1 of the 1 rows.*tokenization\.options\.scope'):
         BatchSampler(
-            Corpus(samples()), installed.build("tokenization-mode", "pack", {}), tasks=4, seed=1,
+            Corpus(samples()), installed.build(kinds.TOKENIZATION_MODE, "pack", {}), tasks=4, seed=1,
             batch_size=4, max_length=64, epochs=1, max_steps=1, group_by_task=True,
         )  # fmt: skip

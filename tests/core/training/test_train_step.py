@@ -10,7 +10,7 @@ from torch import nn
 import mftkit
 from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import GlobalBatch
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing, weights_of
 from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
@@ -60,12 +60,12 @@ def train(*, processes=1, micro=2, rate=0.5, max_norm=None, scorer=Scorer, **opt
 
     def work(process):
         model = process.wrap(scorer(**options))
-        objective = Objective(installed.build("loss", "mixed", {}, TASKS), 2)
-        balancer = installed.build("balancer", "equal", {}, TASKS)
+        objective = Objective(installed.build(kinds.LOSS, "mixed", {}, TASKS), 2)
+        balancer = installed.build(kinds.BALANCER, "equal", {}, TASKS)
         runner = TrainStep(
             model,
             samples(),
-            installed.build("tokenization-mode", "padding", {}),
+            installed.build(kinds.TOKENIZATION_MODE, "padding", {}),
             objective,
             Balancing(balancer, 2, None),
             torch.optim.SGD(model.parameters(), lr=99.0, fused=True),

@@ -5,12 +5,12 @@ import math
 import pytest
 import torch
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from recorded_losses import recorded, tasks
 
 
 def build(count, **options):
-    return installed.build("balancer", "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
+    return installed.build(kinds.BALANCER, "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
 
 
 def softmax(numbers):
@@ -167,15 +167,17 @@ def test_losses_that_do_not_move_weigh_the_same():
 
 
 def test_what_it_asks_of_core():
-    usual = installed.build("balancer", "coba", {}, tasks(3))
+    usual = installed.build(kinds.BALANCER, "coba", {}, tasks(3))
     assert (usual.needs_validation, usual.validation_samples, usual.minibatch_reuse, usual.compares) == (
         5,
         2,
         1,
         None,
     )
-    assert installed.build("balancer", "coba", {}, tasks(64)).needs_validation == 64
+    assert installed.build(kinds.BALANCER, "coba", {}, tasks(64)).needs_validation == 64
     assert (
-        installed.build("balancer", "coba", {"every": 9, "samples": 3, "hold": 0}, tasks(64)).minibatch_reuse
+        installed.build(
+            kinds.BALANCER, "coba", {"every": 9, "samples": 3, "hold": 0}, tasks(64)
+        ).minibatch_reuse
         == 0
     )

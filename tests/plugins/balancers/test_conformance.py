@@ -1,13 +1,14 @@
 """The built-in ones at their defaults, and the adaptive ones so brisk that their weights move in the history."""
 
 from built_in import suites
+from mftkit.plugins import kinds
 from mftkit.testing import BalancerConformance
 from mftkit_plugins.balancers.coba import Coba
 from mftkit_plugins.balancers.dro import Dro
 from mftkit_plugins.balancers.dwa import Dwa
 from mftkit_plugins.balancers.famo import Famo
 
-globals().update(suites("balancer"))
+globals().update(suites(kinds.BALANCER))
 
 
 class TestBriskCoba(BalancerConformance):

@@ -6,13 +6,13 @@ import pytest
 import torch
 from torchjd.scalarization import DWA
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.objective import normalise
 from recorded_losses import recorded, tasks
 
 
 def build(count, **options):
-    return installed.build("balancer", "dwa", options, tasks(count))
+    return installed.build(kinds.BALANCER, "dwa", options, tasks(count))
 
 
 @pytest.mark.parametrize(("window", "temperature"), [(1, 2.0), (7, 2.0), (7, 0.3)])

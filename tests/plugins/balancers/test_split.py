@@ -9,7 +9,7 @@ import mftkit
 from adaptive_balancers import ADAPTIVE
 from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import GlobalBatch
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.meter import Meter
 from mftkit.training.objective import Objective
@@ -73,16 +73,16 @@ def train(name, loss, processes, micro):
 
     def work(process):
         model, data = process.wrap(Unigram()), samples(20, 0)
-        objective = Objective(installed.build("loss", loss, {}, TASKS), len(TASKS))
+        objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
         passes = Batcher(process, micro, 8, 0)
         validator = Validator(samples(15, 1), len(TASKS), passes, torch.float64)
         component = ADAPTIVE[name]
         balancing = Balancing(
-            installed.build("balancer", component["name"], component.get("options", {}), TASKS),
+            installed.build(kinds.BALANCER, component["name"], component.get("options", {}), TASKS),
             len(TASKS),
             lambda turn, number: validator.minibatch(model, objective, turn, number),
         )
-        mode = installed.build("tokenization-mode", "dynamic-padding", {})
+        mode = installed.build(kinds.TOKENIZATION_MODE, "dynamic-padding", {})
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
         runner = TrainStep(model, data, mode, objective, balancing, optimizer, passes, None)
         weights = []

@@ -4,13 +4,13 @@ import pytest
 import torch
 from torchjd.scalarization import UW
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.objective import normalise
 from recorded_losses import recorded, tasks
 
 
 def build(count, **options):
-    return installed.build("balancer", "uncertainty", options, tasks(count))
+    return installed.build(kinds.BALANCER, "uncertainty", options, tasks(count))
 
 
 def test_the_log_variances_are_those_of_the_objective_trained_by_adam():

@@ -104,11 +104,11 @@ def test_references_that_cannot_be_used_are_told(pass_through, tmp_path):
 
 
 def test_another_content_of_the_references_is_another_version(tmp_path):
-    from mftkit.plugins import installed
+    from mftkit.plugins import installed, kinds
 
     def version():
         options = {"references": [str(tmp_path / "own.jsonl")]}
-        return installed.build("data-filter", "decontamination", options).version
+        return installed.build(kinds.DATA_FILTER, "decontamination", options).version
 
     write(tmp_path / "own.jsonl", [PROBLEM])
     before = version()

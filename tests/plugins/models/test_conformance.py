@@ -3,7 +3,7 @@
 import re
 
 from built_in import suites
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.testing.running import suite_for
 
 LORA = {"rank": 4, "dropout": 0.0, "alpha": 8}
@@ -14,7 +14,7 @@ def families():
     found = {}
     for row in installed.registry().plugins:
         if row.kind == "model-adapter" and row.distribution == "mftkit":
-            component = installed.component_class(installed.registry().get("model-adapter", row.name))
+            component = installed.component_class(kinds.MODEL_ADAPTER, row.name)
             for family in component.families:
                 settings = {
                     "config": family.config,
@@ -24,10 +24,10 @@ def families():
                     "tunings": {"full": {}, "lora": LORA, "qlora": {"rank": 4}},
                 }
                 name = re.sub(r"\W+", "_", f"Test_{row.name}_{family.name}")
-                found[name] = suite_for("model-adapter", component, **settings)
+                found[name] = suite_for(kinds.MODEL_ADAPTER, component, **settings)
     assert len(found) > 15
     return found
 
 
 globals().update(families())
-globals()["Test_fallback"] = suites("model-adapter")["Test_huggingface"]
+globals()["Test_fallback"] = suites(kinds.MODEL_ADAPTER)["Test_huggingface"]

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 
 TRACKERS = [
     row.name for row in installed.registry().plugins if row.kind == "tracker" and row.distribution == "mftkit"
@@ -16,7 +16,7 @@ TRACKERS = [
 @pytest.mark.long
 @pytest.mark.parametrize("name", TRACKERS)
 def test_conformance(name, tmp_path):
-    for module in installed.component_class(installed.registry().get("tracker", name)).packages:
+    for module in installed.component_class(kinds.TRACKER, name).packages:
         pytest.importorskip(module)
     places = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
     code = f"import sys; from mftkit.cli import main; sys.exit(main(['plugins', 'check', {name!r}]))"

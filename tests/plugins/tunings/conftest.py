@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 
 TINY = {
     "vocab_size": 48, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -18,12 +18,12 @@ def model():
 
 @pytest.fixture
 def adapter():
-    return installed.build("model-adapter", "llama", {})
+    return installed.build(kinds.MODEL_ADAPTER, "llama", {})
 
 
 @pytest.fixture
 def tuning():
     def build(name="lora", **options):
-        return installed.build("tuning", name, {"rank": 4, **options})
+        return installed.build(kinds.TUNING, name, {"rank": 4, **options})
 
     return build

@@ -13,7 +13,7 @@ import mftkit
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.plan import size
 from small_runs import environment, small_spec
@@ -183,7 +183,7 @@ def test_a_missing_bitsandbytes_is_told(tmp_path, monkeypatch):
 def test_reading_a_spec_imports_neither_peft_nor_torch():
     code = (
         "import sys; from mftkit import plugins\n"
-        "for name in ('full', 'lora', 'qlora'): installed.build('tuning', name, {})\n"
+        "for name in ('full', 'lora', 'qlora'): installed.build(kinds.TUNING, name, {})\n"
         "assert not {'torch', 'peft', 'bitsandbytes'} & set(sys.modules)"
     )
     done = subprocess.run(
@@ -195,5 +195,5 @@ def test_reading_a_spec_imports_neither_peft_nor_torch():
 def test_every_option_is_documented_with_its_default():
     text = (Path(__file__).parents[3] / "docs" / "tuning.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| [^|]* \| `([^`]*)` \|", text, re.MULTILINE)
-    options = installed.build("tuning", "lora", {}).options.model_dump()
+    options = installed.build(kinds.TUNING, "lora", {}).options.model_dump()
     assert {key: json.loads(default) for key, default in rows} == options

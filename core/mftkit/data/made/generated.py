@@ -106,7 +106,7 @@ class _Making:
     def generator(self) -> DataGenerator:
         assert self.task.generator is not None, "only asked for tasks that have one"
         made: DataGenerator = installed.build(
-            kinds.DATA_GENERATOR.name,
+            kinds.DATA_GENERATOR,
             self.name,
             self.task.generator.options,
             tasks_before_data(self.spec.tasks),
@@ -140,7 +140,7 @@ class _Making:
 
     @cached_property
     def distribution(self) -> list[str]:
-        registration = installed.registry().get(kinds.DATA_GENERATOR.name, self.name)
+        registration = installed.registry().get(kinds.DATA_GENERATOR, self.name)
         return [registration.distribution, registration.version]
 
     @property

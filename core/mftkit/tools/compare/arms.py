@@ -21,6 +21,7 @@ from mftkit_registry import MftError, nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mftkit.interfaces.component import Component
     from mftkit.spec import Spec
     from mftkit_registry import Kind
 
@@ -139,13 +140,15 @@ def split(value: str) -> list[str]:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
-def _reference(kind: Kind, given: dict[str, Any], own: dict[str, Any]) -> tuple[dict[str, Any], str, str]:
+def _reference(
+    kind: Kind[Component], given: dict[str, Any], own: dict[str, Any]
+) -> tuple[dict[str, Any], str, str]:
     """A component as a spec has it, its label, and its part of a directory's name.
 
     A bare name that is the spec's own component stands for it with the spec's options.
     """
     name, options = given["name"], given.get("options")
-    installed.component_class(installed.registry().get(kind, name))
+    installed.component_class(kind, name)
     if not options:
         return ({"name": name} if name != own["name"] else own), name, name
     told = ", ".join(f"{key}={json.dumps(value)}" for key, value in options.items())
@@ -159,13 +162,13 @@ def _baseline(which: Baseline, base: Spec, asked: CompareOptions) -> Arm:
         return Arm(which.value, f"{which}-{asked.budget}", which.value, base.loss.model_dump(), balancer)
     loss = {"name": asked.mixed_loss or _pooled(base)}
     if asked.mixed_loss is not None:
-        installed.component_class(installed.registry().get(kinds.LOSS, asked.mixed_loss))
+        installed.component_class(kinds.LOSS, asked.mixed_loss)
     return Arm(which.value, f"{which}-{loss['name']}", which.value, loss, balancer)
 
 
 def _pooled(base: Spec) -> str:
     """The loss that promises plain cross-entropy over the tokens of all tasks."""
-    found = _promising(kinds.LOSS, "pooled")
+    found = installed.names_with(kinds.LOSS, "pooled")
     if base.loss.name in found:
         return base.loss.name
     if len(found) != 1:
@@ -179,7 +182,7 @@ def _pooled(base: Spec) -> str:
 
 def _neutral() -> str:
     """A balancer that promises equal weights; of several the first, since they are one."""
-    found = _promising(kinds.BALANCER, "neutral")
+    found = installed.names_with(kinds.BALANCER, "neutral")
     if not found:
         raise MftError(
             "--baselines: need a balancer with equal weights, and none that is installed promises it"
@@ -187,22 +190,10 @@ def _neutral() -> str:
     return found[0]
 
 
-def _promising(kind: Kind, promise: str) -> list[str]:
-    registry = installed.registry()
-    found = []
-    for name in registry.names(kind):
-        try:
-            if getattr(installed.component_class(registry.get(kind, name)), promise):
-                found.append(name)
-        except MftError:  # a broken one promises nothing
-            continue
-    return found
-
-
-def _resolved(kind: Kind, ref: dict[str, Any]) -> list[Any]:
+def _resolved(kind: Kind[Component], ref: dict[str, Any]) -> list[Any]:
     """Name and options with defaults; options that are wrong as they are, for the spec to tell of."""
     options = ref.get("options", {})
-    model = installed.component_class(installed.registry().get(kind, ref["name"])).Options
+    model = installed.component_class(kind, ref["name"]).Options
     try:
         return [ref["name"], plain(model.model_validate(options))]
     except ValidationError:

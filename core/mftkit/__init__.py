@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from mftkit.base.quiet import without_peft_noise as without_peft_noise
     from mftkit.batches.collate import collate as collate
     from mftkit.chat_client import open_chat as open_chat
+    from mftkit.data.rows.code_blocks import CodeBlock as CodeBlock
+    from mftkit.data.rows.code_blocks import code_blocks as code_blocks
+    from mftkit.data.rows.code_blocks import without_code_blocks as without_code_blocks
+    from mftkit.data.rows.files import FileSource as FileSource
+    from mftkit.data.rows.formats import BadRow as BadRow
+    from mftkit.data.rows.formats import RowError as RowError
+    from mftkit.data.rows.row_texts import RowTexts as RowTexts
+    from mftkit.data.rows.row_texts import row_texts as row_texts
+    from mftkit.data.rows.row_texts import with_answer as with_answer
     from mftkit.data.text.chat_format import chat_format as chat_format
     from mftkit.interfaces import API_VERSION as API_VERSION
     from mftkit.interfaces.balancer import Balancer as Balancer
@@ -84,6 +93,10 @@ _NAMES = {
     "mftkit.batches.collate": "collate",
     "mftkit.chat_client": "open_chat",
     "mftkit.chat_client.context": "GenerationContext",
+    "mftkit.data.rows.code_blocks": "CodeBlock code_blocks without_code_blocks",
+    "mftkit.data.rows.files": "FileSource",
+    "mftkit.data.rows.formats": "BadRow RowError",
+    "mftkit.data.rows.row_texts": "RowTexts row_texts with_answer",
     "mftkit.data.text.chat_format": "chat_format",
     "mftkit.interfaces": "API_VERSION",
     "mftkit.interfaces.balancer": "Balancer",

@@ -2,6 +2,8 @@
 
 import json
 import re
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -19,7 +21,7 @@ SHAPE = {
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint in several shards, with its tokenizer, and data."""
     directory = tmp_path_factory.mktemp("bad-models")
     torch.manual_seed(0)
@@ -33,10 +35,10 @@ def whole(tmp_path_factory):
 
 
 @pytest.fixture
-def run(whole, tmp_path, capsys):
+def run(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
     """Spoils a copy of the checkpoint, and runs it: the one message that is told."""
 
-    def attempt(spoil):
+    def attempt(spoil: Any) -> Any:
         checkpoint = tmp_path / "model"
         checkpoint.mkdir()
         for file in (whole / "model").iterdir():
@@ -59,33 +61,33 @@ def run(whole, tmp_path, capsys):
     return attempt
 
 
-def shard(checkpoint, number=1):
+def shard(checkpoint: Path, number: int = 1) -> Any:
     return sorted(checkpoint.glob("*.safetensors"))[number]
 
 
-def configured(**changes):
-    def spoil(checkpoint):
+def configured(**changes: Any) -> Any:
+    def spoil(checkpoint: Path) -> None:
         file = checkpoint / "config.json"
         file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
     return spoil
 
 
-def misshapen(checkpoint):
+def misshapen(checkpoint: Path) -> None:
     for file in checkpoint.glob("*.safetensors"):
         weights = load_file(file)
         if "model.norm.weight" in weights:
             save_file({**weights, "model.norm.weight": torch.ones(5)}, file, metadata={"format": "pt"})
 
 
-def strange(checkpoint):
+def strange(checkpoint: Path) -> None:
     configured(model_type="strange", auto_map={"AutoModelForCausalLM": "modeling_strange.Strange"})(
         checkpoint
     )
     (checkpoint / "modeling_strange.py").write_text("raise SystemExit('was run')")
 
 
-def not_finite(checkpoint):
+def not_finite(checkpoint: Path) -> None:
     for file in checkpoint.glob("*.safetensors"):
         weights = load_file(file)
         if "model.norm.weight" in weights:
@@ -96,7 +98,7 @@ def not_finite(checkpoint):
             )
 
 
-def own_tokenizer(checkpoint):
+def own_tokenizer(checkpoint: Path) -> None:
     file = checkpoint / "tokenizer_config.json"
     own = {
         "tokenizer_class": "StrangeTokenizer",
@@ -106,14 +108,14 @@ def own_tokenizer(checkpoint):
     (checkpoint / "strange.py").write_text("raise SystemExit('was run')")
 
 
-def large(checkpoint):
+def large(checkpoint: Path) -> None:
     words = train_bpe(["def sort(value): return sort(value)"] * 9, 300)
     words.add_tokens([f"<{i}>" for i in range(40)])
     words.save_pretrained(checkpoint)
 
 
-def remove(*patterns):
-    def spoil(checkpoint):
+def remove(*patterns: Any) -> Any:
+    def spoil(checkpoint: Path) -> None:
         for pattern in patterns:
             for file in checkpoint.glob(pattern):
                 file.unlink()
@@ -154,14 +156,14 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_one_message_exit_2_and_nothing_written(case, run):
+def test_one_message_exit_2_and_nothing_written(case: Any, run: Any) -> None:
     spoil, message = CASES[case]
     code, told = run(spoil)
     assert code == 2
     assert re.search(message, told), told
 
 
-def test_the_checkpoint_unspoilt_trains(whole, tmp_path):
+def test_the_checkpoint_unspoilt_trains(whole: Path, tmp_path: Path) -> None:
     """What proves that the refusals are about what was spoilt."""
     (tmp_path / "data").symlink_to(whole / "data")
     spec = small_spec(

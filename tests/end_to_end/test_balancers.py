@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +18,7 @@ LOSSES = ["token-balanced", "sample-balanced", "sample-focal", "task-focal", "mi
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A task of many rows, and one of so few that most steps are without it."""
     directory = tmp_path_factory.mktemp("balancers")
     write_rows(directory / "data" / "big.jsonl", rows("big", 110))
@@ -24,7 +26,7 @@ def data(tmp_path_factory):
     return directory
 
 
-def load(data, output, *, loss="token-balanced", balancer, **training):
+def load(data: Path, output: Any, *, loss: str = "token-balanced", balancer: Any, **training: Any) -> Any:
     usual = {"max_steps": 4, "log_every": 1, "evaluate_every": 100, "checkpoint_every": 100, "batch_size": 8}
     spec = small_spec(
         loss=loss,
@@ -37,13 +39,13 @@ def load(data, output, *, loss="token-balanced", balancer, **training):
     return mftkit.load_spec(spec, directory=data)
 
 
-def lines(run, event):
+def lines(run: Path, event: str) -> Any:
     return [line for line in metrics(run) if line["event"] == event]
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("loss", LOSSES)
-def test_every_balancer_trains_with_every_loss(data, loss):
+def test_every_balancer_trains_with_every_loss(data: Path, loss: Any) -> None:
     absent = 0
     for name, balancer in ADAPTIVE.items():
         output = f"{loss}-{name}"
@@ -61,9 +63,9 @@ def test_every_balancer_trains_with_every_loss(data, loss):
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ADAPTIVE)
-def test_resumed_it_gives_what_an_uninterrupted_run_gives_bit_for_bit(data, name):
+def test_resumed_it_gives_what_an_uninterrupted_run_gives_bit_for_bit(data: Path, name: str) -> None:
     """Dropout on, two micro-batches a step; cut off after step 3 of 7, as by a kill."""
-    more = {"max_steps": 7, "checkpoint_every": 3, "keep_checkpoints": 9}
+    more: dict[str, Any] = {"max_steps": 7, "checkpoint_every": 3, "keep_checkpoints": 9}
     spec = load(data, f"whole-{name}", balancer=ADAPTIVE[name], **more)
     mftkit.run(spec)
     run, kept = data / f"whole-{name}", data / f"kept-{name}"
@@ -86,7 +88,7 @@ def test_resumed_it_gives_what_an_uninterrupted_run_gives_bit_for_bit(data, name
 
 
 @pytest.mark.parametrize("name", ["coba", "famo"])
-def test_without_validation_samples_it_is_refused_before_training(data, name):
+def test_without_validation_samples_it_is_refused_before_training(data: Path, name: str) -> None:
     spec = load(data, "refused", balancer=name)
     spec = spec.model_copy(update={"tasks": [spec.tasks[0], spec.tasks[1].model_copy(update={"valid": 0.0})]})
     with pytest.raises(mftkit.MftError, match=f"balancer: {name} needs validation samples.*: small"):
@@ -95,7 +97,7 @@ def test_without_validation_samples_it_is_refused_before_training(data, name):
 
 
 class Notes(Reporter):
-    def planned(self, plan):
+    def planned(self, plan: Any) -> None:
         self.notes = plan.notes
 
 
@@ -112,7 +114,7 @@ class Notes(Reporter):
         ({"name": "famo", "options": {"losses": "training"}}, "task-focal", 0.33, 0.34),
     ],
 )
-def test_the_plan_tells_what_it_costs(data, balancer, loss, least, most):
+def test_the_plan_tells_what_it_costs(data: Path, balancer: Any, loss: Any, least: Any, most: Any) -> None:
     notes = Notes()
     mftkit.run(load(data, "planned", balancer=balancer, loss=loss), dry_run=True, reporter=notes)
     (told,) = [note for note in notes.notes if note.startswith("balancer ")]
@@ -121,13 +123,13 @@ def test_the_plan_tells_what_it_costs(data, balancer, loss, least, most):
 
 
 @pytest.mark.parametrize("name", ["uncertainty", "dwa", "dro"])
-def test_the_plan_tells_no_cost_of_one_that_has_none(data, name):
+def test_the_plan_tells_no_cost_of_one_that_has_none(data: Path, name: str) -> None:
     notes = Notes()
     mftkit.run(load(data, "planned", balancer=name), dry_run=True, reporter=notes)
     assert not [note for note in notes.notes if note.startswith("balancer ")]
 
 
-def test_a_bound_that_a_loss_reaches_ends_the_run_with_the_way_out(data):
+def test_a_bound_that_a_loss_reaches_ends_the_run_with_the_way_out(data: Path) -> None:
     options = {"losses": "training", "lower_bounds": {"big": 5.5}}
     with pytest.raises(
         mftkit.MftError, match=r"lower_bounds: .* 'big' \(5\.[0-9]+, not above 5\.5\).*--fresh"

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,24 +26,24 @@ RUNS = [
 
 
 class Kept(Reporter):
-    def __init__(self):
-        self.told = []
+    def __init__(self) -> None:
+        self.told: list[str] = []
 
-    def note(self, message):
+    def note(self, message: str) -> None:
         self.told.append(message)
 
     warn = note
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("converted")
     write_rows(directory / "data" / "big.jsonl", rows("big", 24))
     write_rows(directory / "data" / "small.jsonl", rows("small", 12))
     return directory
 
 
-def spec_of(family, method, output, **changes):
+def spec_of(family: str, method: str, output: Any, **changes: Any) -> Any:
     training = {
         "max_steps": 2, "evaluate_every": 2, "checkpoint_every": 2, "learning_rate": 1e-2, "warmup": 0,
     }  # fmt: skip
@@ -52,7 +54,7 @@ def spec_of(family, method, output, **changes):
     return small_spec(output=output, model=model, tuning=tuning, training=training, max_length=160, **changes)
 
 
-def trained(project, family, method, **changes):
+def trained(project: Path, family: str, method: str, **changes: Any) -> Any:
     spec = spec_of(family, method, f"{family}-{method}-{len(changes)}", **changes)
     reporter = Kept()
     outcome = mftkit.run(mftkit.load_spec(spec, directory=project), reporter=reporter)
@@ -63,14 +65,16 @@ def trained(project, family, method, **changes):
     return run, reporter.told
 
 
-def logits(model):
+def logits(model: Any) -> Any:
     model.eval()
     with torch.no_grad():
         return model(input_ids=IDS).logits
 
 
-def check_result(run, family, method):
+def check_result(run: Path, family: str, method: str) -> Any:
     """It loads without mftkit, with the same logits; with ALiBi in mftkit alone."""
+    plain: Any
+    ours: Any
     if method == "full":
         plain, ours = AutoModelForCausalLM.from_pretrained(run / "model"), mftkit.load_model(run / "model")[0]
         assert json.loads((run / "model" / "config.json").read_text())["architectures"] == [FAMILIES[family]]
@@ -88,14 +92,14 @@ def check_result(run, family, method):
 
 
 @pytest.mark.parametrize(("family", "method"), RUNS)
-def test_it_trains_on_packed_rows_and_the_result_loads(project, family, method):
+def test_it_trains_on_packed_rows_and_the_result_loads(project: Path, family: str, method: str) -> None:
     run, told = trained(project, family, method)
     model_type = json.loads((CHECKPOINTS / family / "config.json").read_text())["model_type"]
     assert f"model type {model_type} is converted to {FAMILIES[family]} on load; no code of it is run" in told
     assert any("max_length 160" in note for note in told) == (family == "qwen1")
     ours = check_result(run, family, method)
     assert (run / "base").exists() == (method != "full")
-    tokenizer = AutoTokenizer.from_pretrained(run / "model")
+    tokenizer: Any = AutoTokenizer.from_pretrained(run / "model")
     prompt = tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], add_generation_prompt=True)
     made = ours.generate(torch.tensor([prompt["input_ids"]]), max_new_tokens=3, do_sample=False)
     assert made.shape[1] > len(prompt["input_ids"])
@@ -108,7 +112,7 @@ def test_it_trains_on_packed_rows_and_the_result_loads(project, family, method):
 
 
 @pytest.mark.parametrize("family", ["chatglm2", "baichuan2-13b"])
-def test_a_dry_run_writes_nothing(project, family):
+def test_a_dry_run_writes_nothing(project: Path, family: str) -> None:
     spec = spec_of(family, "lora", f"{family}-dry")
     reporter = Kept()
     assert (
@@ -118,7 +122,7 @@ def test_a_dry_run_writes_nothing(project, family):
     assert not (project / spec["output"]).exists()
 
 
-def test_an_adapter_named_by_hand_goes_on_with_its_own_base(project):
+def test_an_adapter_named_by_hand_goes_on_with_its_own_base(project: Path) -> None:
     """The base in native layout is a Llama's; the adapter knows it for what it was."""
     spec = spec_of("baichuan2-7b", "lora", "by-name")
     spec["model"]["adapter"] = "baichuan"
@@ -133,7 +137,9 @@ def test_an_adapter_named_by_hand_goes_on_with_its_own_base(project):
 @pytest.mark.parametrize("mode", ["pack", "padding", "dynamic-padding"])
 @pytest.mark.parametrize("method", ["full", "lora", "qlora"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_family_with_every_tuning_in_every_mode(project, family, method, mode):
+def test_every_family_with_every_tuning_in_every_mode(
+    project: Path, family: str, method: str, mode: str
+) -> None:
     run, _ = trained(project, family, method, tokenization=mode, **{"name": mode} if mode != "pack" else {})
     try:
         check_result(run, family, method)

@@ -41,9 +41,9 @@ def test_a_task_that_gains_no_more_trains_no_more(project: Path, losses: Any) ->
     outcome = mftkit.run(made, reporter=listener)
     assert (outcome.reason, outcome.step) == ("early-stopped", 5)
     assert weights(project) == [(1, 1), (1, 1), (1, 1), (0, 1), (0, 1)]
-    assert [note for note in listener.notes if note.startswith("task ")] == [
-        "task big gets no better: its weight is 0 after step 3",
-        "task small gets no better: its weight is 0 after step 5",
+    assert [note for note in listener.notes if note.startswith("early stopping")] == [
+        "early stopping for task big: no improvement; its weight is 0 after step 3",
+        "early stopping for task small: no improvement; its weight is 0 after step 5",
     ]
 
 
@@ -81,7 +81,8 @@ def test_a_run_that_goes_on_knows_which_tasks_have_stopped(project: Path, monkey
 
 
 def told(project: Path) -> dict[str, Any]:
-    return json.loads((project / "run/best/best.json").read_text())
+    found: dict[str, Any] = json.loads((project / "run/best/best.json").read_text())
+    return found
 
 
 def test_each_tasks_best_and_the_best_by_rank(project: Path, losses: Any) -> None:

@@ -27,7 +27,7 @@ KINDS = ("right", "wrong", "copied", "copied, laid out anew", "copied, named and
 
 def solution(prompt: str) -> str:
     """A solution of one of the kinds, decided by the prompt: the kind stands in a comment."""
-    name = re.search(r"`(\w+)\(", prompt)[1]
+    name = re.findall(r"`(\w+)\(", prompt)[0]
     kind = drawn(prompt, KINDS)
     if not kind.startswith("copied"):
         result = "sorted(value, key=str)" if kind == "right" else "list(value)"
@@ -83,7 +83,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def counted(rows: list[dict[str, Any]]) -> Counter[str]:
-    return Counter(re.search(r"# (\w[\w, ]*)\n", json.dumps(row).replace("\\n", "\n"))[1] for row in rows)
+    return Counter(re.findall(r"# (\w[\w, ]*)\n", json.dumps(row).replace("\\n", "\n"))[0] for row in rows)
 
 
 def test_only_what_is_the_models_own_and_works_is_trained_on(

@@ -186,7 +186,8 @@ def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(
     some = rows_of(done)
     assert 0 < some.count(b"\n") < 40
     assert (
-        f"warning: task exercises: {some.count(bytes([10]))} of 40 rows were made: the budget" in done.stderr
+        f"warning: task exercises: only {some.count(bytes([10]))} of 40 rows were made: the budget"
+        in done.stderr
     )
     assert "of 2,500 tokens (max_tokens); raise the budget and run again" in done.stderr
     [manifest] = project.glob("cache/generated/*/*/*/manifest.json")
@@ -208,7 +209,7 @@ def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(
     write(project, server.url, max_tokens=100, reply_tokens=2000, temperature=0.5)
     none = generate(project)
     assert none.returncode == 2
-    assert "made no row: the budget leaves no room for another request" in none.stderr
+    assert "made no rows: the budget leaves no room for another request" in none.stderr
 
 
 def test_what_the_user_got_wrong_is_told_in_one_message(

@@ -3,9 +3,12 @@
 import json
 import os
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fixture_types import Install
 from small_runs import metrics, mft, small_spec
 
 PLUGIN = """
@@ -21,7 +24,7 @@ class Sum(mftkit.GradientCombiner):
 """
 
 
-def numbers(run):
+def numbers(run: Path) -> Any:
     return [
         [line["loss"], line.get("grad_norm", 0.0), *(task["loss"] for task in line["tasks"].values())]
         for line in metrics(run)
@@ -30,7 +33,7 @@ def numbers(run):
 
 
 @pytest.mark.long
-def test_the_plain_sum_is_ordinary_training_with_real_processes(project, install):
+def test_the_plain_sum_is_ordinary_training_with_real_processes(project: Path, install: Install) -> None:
     site = install("mft-sum", {"sum": "mft_sum"}, {"mft_sum": PLUGIN})
     path = os.pathsep.join([str(site), *sys.path])
     spec = small_spec(

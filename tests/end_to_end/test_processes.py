@@ -7,9 +7,12 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from fixture_types import Install
 from small_runs import comparable, environment, metrics, mft, small_spec
 
 LOSSES = ["token-balanced", "sample-balanced", "sample-focal", "task-focal", "mixed"]
@@ -40,7 +43,7 @@ for loss, balancer in {PAIRS}:
 """
 
 
-def start(command, cwd, count):
+def start(command: Any, cwd: Path, count: int) -> Any:
     """``count`` processes that know of each other, as a launcher starts them."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -54,7 +57,7 @@ def start(command, cwd, count):
 
 
 @pytest.mark.long
-def test_every_loss_and_balancer_gives_the_numbers_of_one_process(project):
+def test_every_loss_and_balancer_gives_the_numbers_of_one_process(project: Path) -> None:
     for count in (1, 2, 4):
         for process in start([sys.executable, "-c", MATRIX], project, count):
             _, errors = process.communicate(timeout=600)
@@ -76,7 +79,7 @@ def test_every_loss_and_balancer_gives_the_numbers_of_one_process(project):
                 assert all(mine[key] == theirs[key] for key in mine if key not in numbers)
 
 
-def flat(line):
+def flat(line: Any) -> Any:
     """Numbers and words of a line under one level of keys; the padding depends on the split."""
     tasks = {
         f"{name}.{key}": value for name, task in line.get("tasks", {}).items() for key, value in task.items()
@@ -84,7 +87,7 @@ def flat(line):
     return {key: value for key, value in line.items() if key not in ("tasks", "padding")} | tasks
 
 
-def two(project, **changes):
+def two(project: Path, **changes: Any) -> Any:
     spec = small_spec(
         **changes, training={"epochs": 3, "log_every": 1, "evaluate_every": 4, "checkpoint_every": 3}
     )
@@ -93,7 +96,7 @@ def two(project, **changes):
 
 
 @pytest.mark.long
-def test_a_signal_to_the_launcher_saves_and_the_run_goes_on_bit_for_bit(project):
+def test_a_signal_to_the_launcher_saves_and_the_run_goes_on_bit_for_bit(project: Path) -> None:
     whole = mft("run", "spec.json", "--processes", "2", "--set", "output=whole", cwd=two(project))
     assert whole.returncode == 0, whole.stderr
     assert "Warning" not in whole.stderr
@@ -114,7 +117,7 @@ def test_a_signal_to_the_launcher_saves_and_the_run_goes_on_bit_for_bit(project)
     assert comparable(metrics(project / "run")) == comparable(metrics(project / "whole"))
 
 
-def test_a_user_mistake_is_told_once(project):
+def test_a_user_mistake_is_told_once(project: Path) -> None:
     done = mft(
         "run", "spec.json", "--processes", "2", "--set", 'tasks.0.train=["data/none.jsonl"]', cwd=two(project)
     )
@@ -147,7 +150,7 @@ class Fails(mftkit.Loss):
 
 
 @pytest.mark.long
-def test_one_process_that_fails_ends_the_others_with_its_message(project, install):
+def test_one_process_that_fails_ends_the_others_with_its_message(project: Path, install: Install) -> None:
     site = install("mft-fails", {"fails": "mft_fails"}, {"mft_fails": FAILS})
     path = os.pathsep.join([str(site), *sys.path])
     done = mft("run", "spec.json", "--processes", "2", cwd=two(project, loss="fails"), PYTHONPATH=path)
@@ -157,7 +160,7 @@ def test_one_process_that_fails_ends_the_others_with_its_message(project, instal
 
 
 @pytest.mark.long
-def test_under_torchrun_the_processes_find_each_other(project):
+def test_under_torchrun_the_processes_find_each_other(project: Path) -> None:
     two(project)
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
@@ -168,7 +171,7 @@ def test_under_torchrun_the_processes_find_each_other(project):
     assert json.loads((project / "run" / "environment.json").read_text())["processes"] == 2
 
 
-def test_another_number_of_processes_does_not_go_on(project):
+def test_another_number_of_processes_does_not_go_on(project: Path) -> None:
     two(project)
     spec = json.loads((project / "spec.json").read_text())
     done = mft("run", "spec.json", cwd=project)

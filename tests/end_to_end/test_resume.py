@@ -5,6 +5,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -30,7 +32,7 @@ sys.exit(main(["run", "spec.json"]))
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two tasks of 300 rows."""
     directory = tmp_path_factory.mktemp("resume")
     for task in ("big", "small"):
@@ -39,26 +41,26 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def reference(data):
+def reference(data: Path) -> Path:
     """The run that was never killed."""
     return train(data, {**SPEC, "output": "reference"}, name="reference.json")
 
 
 @pytest.fixture
-def project(data, tmp_path):
+def project(data: Path, tmp_path: Path) -> Path:
     (tmp_path / "data").symlink_to(data / "data")
     (tmp_path / "spec.json").write_text(json.dumps(SPEC))
     return tmp_path
 
 
-def start(project):
+def start(project: Path) -> Any:
     return subprocess.Popen(
         [sys.executable, "-m", "mftkit.cli", "run", "spec.json"],
         cwd=project, env=environment(), stderr=subprocess.DEVNULL,
     )  # fmt: skip
 
 
-def wait_for_step(project, step):
+def wait_for_step(project: Path, step: int) -> None:
     path = project / "run" / "metrics.jsonl"
     for _ in range(6000):
         if path.exists() and any(
@@ -71,11 +73,11 @@ def wait_for_step(project, step):
     raise AssertionError(f"step {step} was not reached")
 
 
-def names(run):
+def names(run: Path) -> Any:
     return [entry.name for entry in (run / "checkpoints").iterdir()]
 
 
-def assert_equal(run, reference):
+def assert_equal(run: Path, reference: Path) -> None:
     assert comparable(metrics(run)) == comparable(metrics(reference))
     mine, theirs = (load_file(each / "model" / "model.safetensors") for each in (run, reference))
     assert mine.keys() == theirs.keys()
@@ -84,7 +86,7 @@ def assert_equal(run, reference):
 
 
 @pytest.mark.long
-def test_killed_after_an_epoch(project, reference):
+def test_killed_after_an_epoch(project: Path, reference: Path) -> None:
     epoch = next(line["step"] for line in metrics(reference) if line.get("epoch", 0) > 1)
     process = start(project)
     wait_for_step(project, epoch)
@@ -98,7 +100,7 @@ def test_killed_after_an_epoch(project, reference):
 
 
 @pytest.mark.long
-def test_killed_while_a_checkpoint_is_written(project, reference):
+def test_killed_while_a_checkpoint_is_written(project: Path, reference: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", KILL_WHILE_WRITING],
         cwd=project,
@@ -116,7 +118,7 @@ def test_killed_while_a_checkpoint_is_written(project, reference):
 
 @pytest.mark.long
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_saves_first(project, reference, number, code):
+def test_a_signal_saves_first(project: Path, reference: Path, number: int, code: int) -> None:
     process = start(project)
     wait_for_step(project, 6)
     process.send_signal(number)
@@ -131,7 +133,7 @@ def test_a_signal_saves_first(project, reference, number, code):
 
 
 @pytest.mark.long
-def test_changed_data_is_refused_and_a_damaged_checkpoint_is_told(project):
+def test_changed_data_is_refused_and_a_damaged_checkpoint_is_told(project: Path) -> None:
     done = mft("run", "spec.json", "--set", "training.max_steps=7", cwd=project)
     assert done.returncode == 0, done.stderr
     run = project / "run"

@@ -3,6 +3,8 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ TOLD = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "report.h
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of four epochs, made once; tests only look at it."""
     project = tmp_path_factory.mktemp("finished")
     write_rows(project / "data" / "big.jsonl", rows("big", 240))
@@ -22,14 +24,14 @@ def finished(tmp_path_factory):
     return train(project, small_spec(training={"epochs": 4, "evaluate_every": "epoch"}))
 
 
-def test_every_task_learns(finished):
+def test_every_task_learns(finished: Path) -> None:
     valid = [line for line in metrics(finished) if line["event"] == "valid"]
     assert valid[0]["step"] == 0
     for task in ("big", "small"):
         assert valid[-1]["tasks"][task]["loss"] < 0.7 * valid[0]["tasks"][task]["loss"]
 
 
-def test_the_metrics_are_those_of_the_contract(finished):
+def test_the_metrics_are_those_of_the_contract(finished: Path) -> None:
     lines = metrics(finished)
     trained = [line for line in lines if line["event"] == "train"]
     for line in trained:
@@ -45,7 +47,7 @@ def test_the_metrics_are_those_of_the_contract(finished):
     assert lines[-1]["best_step"] == best[1]
 
 
-def test_an_epoch_counts_every_sample_and_token_once(project):
+def test_an_epoch_counts_every_sample_and_token_once(project: Path) -> None:
     spec = small_spec(training={"epochs": 2, "log_every": 1})
     spec["tasks"] = spec["tasks"][:1]
     mftkit.run(mftkit.load_spec(spec, directory=project))
@@ -60,7 +62,7 @@ def test_an_epoch_counts_every_sample_and_token_once(project):
         assert sum(line["tokens"] for line in lines) == sum(line["tokens"] for line in trained) / 2
 
 
-def test_the_directory_is_that_of_the_contract(finished):
+def test_the_directory_is_that_of_the_contract(finished: Path) -> None:
     names = {entry.name for entry in finished.iterdir() if not entry.name.startswith(".")}
     assert names == {*TOLD, "checkpoints", "model"}
     used = json.loads((finished / "environment.json").read_text())["components"]
@@ -73,7 +75,7 @@ def test_the_directory_is_that_of_the_contract(finished):
     assert len(list((finished / "checkpoints").iterdir())) <= 3  # the two newest, and the best
 
 
-def test_the_result_loads_without_mftkit_and_its_template_renders_what_was_trained(finished):
+def test_the_result_loads_without_mftkit_and_its_template_renders_what_was_trained(finished: Path) -> None:
     messages = [
         {"role": "user", "content": "big: sort a list (0)"},
         {"role": "assistant", "content": "def sort_list_0(value):\n    return sort(value)\n"},
@@ -97,19 +99,20 @@ def test_the_result_loads_without_mftkit_and_its_template_renders_what_was_train
     assert json.loads(done.stdout) in trained_ids(finished)
 
 
-def trained_ids(run):
+def trained_ids(run: Path) -> Any:
     """The token ids of every sample that the run was given, from the cache."""
     from mftkit.data.corpus import prepare
 
     spec = mftkit.load_spec(run / "spec.json")
     _, tokenizer = mftkit.load_model(run / "model")
+    assert tokenizer is not None
     corpus = prepare(spec, tokenizer, Reporter())
     return [corpus.train[i].tokens.tolist() for i in range(len(corpus.train))] + [
         corpus.valid[i].tokens.tolist() for i in range(len(corpus.valid))
     ]
 
 
-def test_a_finished_run_says_so(finished):
+def test_a_finished_run_says_so(finished: Path) -> None:
     before = (finished / "metrics.jsonl").read_bytes()
     done = mft("run", "spec.json", cwd=finished.parent)
     assert done.returncode == 0
@@ -117,7 +120,7 @@ def test_a_finished_run_says_so(finished):
     assert (finished / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_run_of_a_version_with_fewer_keys_is_the_same_spec(finished):
+def test_a_run_of_a_version_with_fewer_keys_is_the_same_spec(finished: Path) -> None:
     """A key that came later, at its default, makes no other spec."""
     path = finished / "spec.json"
     whole = path.read_text()
@@ -129,20 +132,20 @@ def test_a_run_of_a_version_with_fewer_keys_is_the_same_spec(finished):
     assert (done.returncode, "holds this spec's finished run" in done.stderr) == (0, True)
 
 
-def test_another_specs_run_is_refused(finished):
+def test_another_specs_run_is_refused(finished: Path) -> None:
     done = mft("run", "spec.json", "--set", "seed=8", cwd=finished.parent)
     assert done.returncode == 2
     assert "seed" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_the_written_spec_is_itself_runnable(finished):
+def test_the_written_spec_is_itself_runnable(finished: Path) -> None:
     done = mft("run", finished / "spec.json", cwd=finished.parent.parent)
     assert done.returncode == 0, done.stderr
     assert "finished" in done.stderr
 
 
-def test_a_dry_run_plans_and_touches_nothing(project):
+def test_a_dry_run_plans_and_touches_nothing(project: Path) -> None:
     (project / "spec.json").write_text(json.dumps(small_spec()))
     done = mft("run", "spec.json", "--dry-run", cwd=project)
     assert done.returncode == 0, done.stderr
@@ -151,7 +154,7 @@ def test_a_dry_run_plans_and_touches_nothing(project):
     assert (project / "cache").exists()
 
 
-def test_fresh_starts_over_and_leaves_other_files_alone(project):
+def test_fresh_starts_over_and_leaves_other_files_alone(project: Path) -> None:
     run = train(project, small_spec(training={"max_steps": 2}))
     (run / "notes.txt").write_text("mine")
     train(project, small_spec(training={"max_steps": 3}), "--fresh")
@@ -159,13 +162,13 @@ def test_fresh_starts_over_and_leaves_other_files_alone(project):
     assert (run / "notes.txt").read_text() == "mine"
 
 
-def quick(project, **changes):
+def quick(project: Path, **changes: Any) -> Any:
     """A run of a few steps in this process."""
     return mftkit.load_spec(small_spec(**changes, training={"max_steps": 4}), directory=project)
 
 
 @pytest.mark.parametrize("loss", ["token-balanced", "sample-balanced", "sample-focal", "task-focal", "mixed"])
-def test_every_loss_trains(project, loss):
+def test_every_loss_trains(project: Path, loss: Any) -> None:
     outcome = mftkit.run(quick(project, loss=loss))
     assert outcome.reason == "finished"
     lines = metrics(project / "run")
@@ -180,14 +183,14 @@ def test_every_loss_trains(project, loss):
         {"name": "pack", "options": {"attention": "shared", "scope": "task"}},
     ],
 )
-def test_every_mode_trains(project, tokenization):
+def test_every_mode_trains(project: Path, tokenization: Any) -> None:
     outcome = mftkit.run(quick(project, tokenization=tokenization))
     assert outcome.reason == "finished"
     lines = metrics(project / "run")
     assert lines[-2]["loss"] < lines[0]["loss"]
 
 
-def test_weights_of_the_spec_reach_the_loss(project):
+def test_weights_of_the_spec_reach_the_loss(project: Path) -> None:
     spec = small_spec(balancer="fixed", training={"max_steps": 2})
     spec["tasks"][0]["weight"] = 3.0
     mftkit.run(mftkit.load_spec(spec, directory=project))
@@ -195,7 +198,7 @@ def test_weights_of_the_spec_reach_the_loss(project):
     assert [task["weight"] for task in line["tasks"].values()] == [1.5, 0.5]
 
 
-def test_the_split_into_micro_batches_does_not_change_the_numbers(project):
+def test_the_split_into_micro_batches_does_not_change_the_numbers(project: Path) -> None:
     lines = []
     for micro in (16, 3):
         spec = small_spec(output=f"run-{micro}", loss="task-focal", training={"max_steps": 4})
@@ -206,7 +209,7 @@ def test_the_split_into_micro_batches_does_not_change_the_numbers(project):
     assert lines[0] == pytest.approx(lines[1], rel=1e-5)
 
 
-def test_early_stopping(project):
+def test_early_stopping(project: Path) -> None:
     stopping = {"early_stopping": {"patience": 1}, "learning_rate": 0.0001, "min_learning_rate": 0.0001}
     spec = small_spec(training={"max_steps": 40, "evaluate_every": 1, "checkpoint_every": 50, **stopping})
     spec["training"]["learning_rate"] = 0.5  # far too large: it gets worse at once
@@ -217,7 +220,9 @@ def test_early_stopping(project):
 
 
 @pytest.mark.parametrize(("rate", "what"), [(1e30, "the gradient"), (1e38, "the loss")])
-def test_numbers_that_are_not_finite_end_the_run_with_step_task_and_rows(project, rate, what):
+def test_numbers_that_are_not_finite_end_the_run_with_step_task_and_rows(
+    project: Path, rate: Any, what: Any
+) -> None:
     spec = small_spec(
         training={"learning_rate": rate, "warmup": 0, "scheduler": "constant", "max_grad_norm": None}
     )

@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the spec, and a cache that all its runs share."""
     directory = tmp_path_factory.mktemp("six")
     spec = json.loads((ROOT / "examples" / "six-tasks.json").read_text())
@@ -55,7 +56,7 @@ def place(tmp_path_factory):
         ("qlora", "padding", 1),
     ],
 )
-def test_it_trains(place, tuning, mode, processes):
+def test_it_trains(place: Path, tuning: Any, mode: str, processes: Any) -> None:
     changes = {"tuning": TUNINGS[tuning], "tokenization": mode, "output": f"{tuning}-{mode}-{processes}"}
     sets = [part for key, value in changes.items() for part in ("--set", f"{key}={json.dumps(value)}")]
     done = mft("run", "spec.json", "--processes", str(processes), *sets, cwd=place)

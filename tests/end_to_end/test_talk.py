@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +20,7 @@ from small_runs import environment, rows, small_spec, write_rows
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory):
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A whole model, and an adapter on a base of the run's own that was moved since."""
     directory = tmp_path_factory.mktemp("talk")
     write_rows(directory / "data" / "big.jsonl", rows("big", 60))
@@ -32,14 +34,16 @@ def results(tmp_path_factory):
     return directory
 
 
-def say(monkeypatch, capsys, text, *arguments):
+def say(monkeypatch: pytest.MonkeyPatch, capsys: Any, text: Any, *arguments: Any) -> Any:
     monkeypatch.setattr(sys, "stdin", io.StringIO(text))
     capsys.readouterr()
     code = main([*map(str, arguments)])
     return code, capsys.readouterr()
 
 
-def test_piped_lines_are_turns_and_only_answers_come_out(results, monkeypatch, capsys):
+def test_piped_lines_are_turns_and_only_answers_come_out(
+    results: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     answers = []
     for lines in ("big: sort\n\nand now?\n", "big: sort\n/reset\nbig: sort\n/exit\nnever read\n"):
         code, told = say(monkeypatch, capsys, lines, "chat", results / "moved", "--max-new-tokens", "6")
@@ -51,7 +55,9 @@ def test_piped_lines_are_turns_and_only_answers_come_out(results, monkeypatch, c
     assert answers[0].startswith(once)
 
 
-def test_every_result_of_a_run_answers(results, monkeypatch, capsys):
+def test_every_result_of_a_run_answers(
+    results: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     step = results / "moved" / "best" / "step-00000002"
     if not step.is_dir():  # that step's was the best by mean, too
         step.mkdir()
@@ -65,7 +71,9 @@ def test_every_result_of_a_run_answers(results, monkeypatch, capsys):
     assert again.out == told.out, "the prompt as an argument"
 
 
-def test_an_adapters_answer_is_the_merged_models(results, monkeypatch, capsys):
+def test_an_adapters_answer_is_the_merged_models(
+    results: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["merge", str(results / "moved"), "--output", str(results / "merged")]) == 0
     answers = [
         say(monkeypatch, capsys, "big: sort\n", "chat", results / name, "--max-new-tokens", "9")[1].out
@@ -74,7 +82,9 @@ def test_an_adapters_answer_is_the_merged_models(results, monkeypatch, capsys):
     assert answers[0] == answers[1] != ""
 
 
-def test_a_system_turn_is_read_and_temperature_draws(results, monkeypatch, capsys):
+def test_a_system_turn_is_read_and_temperature_draws(
+    results: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     torch.manual_seed(0)
     drawn = {
         say(monkeypatch, capsys, "big: sort\n", "chat", results / "full", "--max-new-tokens", "8", *more)[
@@ -92,17 +102,27 @@ def test_a_system_turn_is_read_and_temperature_draws(results, monkeypatch, capsy
         ("complete", "data", "neither a run directory nor a PEFT adapter nor a model"),
     ],
 )
-def test_what_cannot_be_talked_to_is_told(results, monkeypatch, capsys, command, place, message):
+def test_what_cannot_be_talked_to_is_told(
+    results: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: Any,
+    place: Any,
+    message: str,
+) -> None:
     code, told = say(monkeypatch, capsys, "", command, results / place)
     assert code == 2
     assert message in told.err
 
 
-def test_a_result_without_a_template_is_for_completion(results, tmp_path, monkeypatch, capsys):
+def test_a_result_without_a_template_is_for_completion(
+    results: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     model, tokenizer = mftkit.load_model(results / "full" / "model")
+    assert tokenizer is not None
     tokenizer.chat_template = None
-    for part in (model, tokenizer):
-        part.save_pretrained(tmp_path)
+    model.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
     code, told = say(monkeypatch, capsys, "hello\n", "chat", tmp_path)
     assert code == 2
     assert "has no chat template: it learned texts alone; use mft complete" in told.err
@@ -112,7 +132,7 @@ def test_a_result_without_a_template_is_for_completion(results, tmp_path, monkey
     assert "has no tokenizer files" in told.err
 
 
-def endless(model, tokenizer):
+def endless(model: Any, tokenizer: Any) -> None:
     """Makes the model say one letter for ever."""
     model.config.max_position_embeddings = 10**6
     with torch.no_grad():
@@ -124,7 +144,7 @@ def endless(model, tokenizer):
         model.lm_head.weight[tokenizer.convert_tokens_to_ids("z")] = 1
 
 
-def read_until(terminal, wanted):
+def read_until(terminal: Any, wanted: Any) -> Any:
     """What a person sees, up to ``wanted``."""
     seen = b""
     while wanted not in seen:
@@ -134,10 +154,11 @@ def read_until(terminal, wanted):
     return seen
 
 
-def test_ctrl_c_stops_an_answer_and_at_the_prompt_leaves(results):
+def test_ctrl_c_stops_an_answer_and_at_the_prompt_leaves(results: Any) -> None:
     """On a terminal of its own, as a person types."""
     place = results / "endless"
     model, tokenizer = mftkit.load_model(results / "full" / "model")
+    assert tokenizer is not None
     endless(model, tokenizer)
     model.save_pretrained(place)
     tokenizer.save_pretrained(place)

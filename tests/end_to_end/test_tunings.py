@@ -4,20 +4,24 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import mftkit
+from fixture_types import Install
 from mftkit.plugins import installed
+from mftkit.reporting.reporter import Reporter
 from mftkit.tools.merge import merge
 from small_runs import comparable, environment, metrics, rows, small_spec, write_rows
 
 ADAPTER = {"rank": 8, "alpha": 64, "dropout": 0.1}
 
 
-def adapter_spec(method, **changes):
+def adapter_spec(method: str, **changes: Any) -> Any:
     training = {
         "max_steps": 6, "learning_rate": 2e-2, "evaluate_every": 3, "keep_checkpoints": 9, "log_every": 1,
     } | changes.pop("training", {})  # fmt: skip
@@ -26,13 +30,13 @@ def adapter_spec(method, **changes):
     )
 
 
-def start(project, spec, **options):
+def start(project: Path, spec: Any, **options: Any) -> tuple[Path, Any]:
     outcome = mftkit.run(mftkit.load_spec(spec, directory=project), **options)
     return project / spec["output"], outcome
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("tunings")
     write_rows(directory / "data" / "big.jsonl", rows("big", 120))
     write_rows(directory / "data" / "small.jsonl", rows("small", 40))
@@ -40,20 +44,20 @@ def data(tmp_path_factory):
 
 
 @pytest.fixture
-def project(data, tmp_path):
+def project(data: Path, tmp_path: Path) -> Path:
     (tmp_path / "data").symlink_to(data / "data")
     return tmp_path
 
 
 @pytest.fixture(scope="module", params=["lora", "qlora"])
-def finished(request, data):
+def finished(request: pytest.FixtureRequest, data: Path) -> Path:
     """A finished run, its samples packed; tests copy or only look at it."""
     run, outcome = start(data, adapter_spec(request.param, output=request.param))
     assert outcome.reason == "finished"
     return run
 
 
-def unfinished(run, *, keep):
+def unfinished(run: Path, *, keep: tuple[int, ...]) -> None:
     """Put a run back to where only the checkpoints of the steps ``keep`` were written."""
     shutil.rmtree(run / "model")
     for checkpoint in (run / "checkpoints").iterdir():
@@ -63,12 +67,12 @@ def unfinished(run, *, keep):
     (run / "metrics.jsonl").write_text("".join(lines))
 
 
-def falls(run):
+def falls(run: Path) -> Any:
     losses = [line["loss"] for line in metrics(run) if line["event"] == "valid"]
     return losses[-1] < losses[0] - 0.1
 
 
-def test_it_learns_and_keeps_only_what_it_trained(finished):
+def test_it_learns_and_keeps_only_what_it_trained(finished: Path) -> None:
     assert falls(finished)
     names = {entry.name for entry in finished.iterdir() if not entry.name.startswith(".")}
     told = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "report.html"}
@@ -84,10 +88,11 @@ def test_it_learns_and_keeps_only_what_it_trained(finished):
     )
 
 
-def test_from_python_the_result_is_the_model_with_its_adapter(finished):
+def test_from_python_the_result_is_the_model_with_its_adapter(finished: Path) -> None:
     model, tokenizer = mftkit.load_model(finished / "model")
     base, _ = mftkit.load_model(finished / "base")
     named, _ = mftkit.load_model(str(finished / "model"), adapter="llama")
+    assert tokenizer is not None
     ids = tokenizer("big: sort a list", return_tensors="pt").input_ids
     with torch.no_grad():
         ours, plain, again = (each(input_ids=ids).logits for each in (model, base, named))
@@ -99,7 +104,7 @@ def test_from_python_the_result_is_the_model_with_its_adapter(finished):
 
 
 @pytest.mark.parametrize("method", ["lora", "qlora"])
-def test_it_learns_from_padded_rows_and_recomputed_activations(project, method):
+def test_it_learns_from_padded_rows_and_recomputed_activations(project: Path, method: str) -> None:
     losses = []
     for recomputed in (False, True):
         training = {"gradient_checkpointing": recomputed}
@@ -113,7 +118,7 @@ def test_it_learns_from_padded_rows_and_recomputed_activations(project, method):
 
 
 @pytest.mark.parametrize("keep", [(3,), ()], ids=["from-a-checkpoint", "from-the-base"])
-def test_going_on_is_bit_for_bit(finished, project, keep):
+def test_going_on_is_bit_for_bit(finished: Path, project: Path, keep: tuple[int, ...]) -> None:
     before = comparable(metrics(finished)), load_file(finished / "model" / "adapter_model.safetensors")
     kept = project / "kept"
     shutil.copytree(finished, kept)
@@ -128,7 +133,7 @@ def test_going_on_is_bit_for_bit(finished, project, keep):
         shutil.move(kept, finished)
 
 
-def test_another_base_is_refused_and_fresh_makes_it_anew(project):
+def test_another_base_is_refused_and_fresh_makes_it_anew(project: Path) -> None:
     spec = adapter_spec("lora", training={"max_steps": 3})
     run, _ = start(project, spec)
     weights = run / "base" / "model.safetensors"
@@ -142,22 +147,24 @@ def test_another_base_is_refused_and_fresh_makes_it_anew(project):
     assert not (run / ".base").exists()
 
 
-def test_a_dry_run_touches_nothing_and_counts_what_is_trained(project):
+def test_a_dry_run_touches_nothing_and_counts_what_is_trained(project: Path) -> None:
     plans = []
 
-    class Reporter(mftkit.run.__globals__["Reporter"]):
-        def planned(self, plan):
+    class Planned(Reporter):
+        def planned(self, plan: Any) -> None:
             plans.append((plan.parameters, plan.trainable))
 
     spec = adapter_spec("qlora", training={"max_steps": 1}, tuning={"targets": ["q_proj"]})
-    start(project, spec, dry_run=True, reporter=Reporter())
+    start(project, spec, dry_run=True, reporter=Planned())
     assert not (project / "run").exists()
-    start(project, spec, reporter=Reporter())
+    start(project, spec, reporter=Planned())
     assert plans[0] == plans[1]
     assert plans[0][1] == 2 * 8 * (32 + 32)
 
 
-def test_the_adapter_loads_with_peft_alone_and_merges_to_the_same_logits(finished, project):
+def test_the_adapter_loads_with_peft_alone_and_merges_to_the_same_logits(
+    finished: Path, project: Path
+) -> None:
     merged = merge(finished, project / "merged")
     assert merged.difference < 1e-5
     assert merged.largest > 0.1
@@ -188,14 +195,14 @@ def test_the_adapter_loads_with_peft_alone_and_merges_to_the_same_logits(finishe
 
 
 @pytest.mark.parametrize("lora", [{"use_dora": True}, {"use_rslora": True, "modules_to_save": ["lm_head"]}])
-def test_variants_train_and_merge(project, lora):
+def test_variants_train_and_merge(project: Path, lora: Any) -> None:
     run, _ = start(project, adapter_spec("lora", tuning={"lora": lora}))
     assert falls(run)
     merged = merge(run, project / "merged")
     assert merged.difference < 1e-4 * merged.largest
 
 
-def test_a_pretrained_base_is_named_and_not_copied(finished, project):
+def test_a_pretrained_base_is_named_and_not_copied(finished: Path, project: Path) -> None:
     spec = adapter_spec("lora", training={"max_steps": 1}) | {"model": {"path": str(finished / "base")}}
     run, _ = start(project, spec)
     assert not (run / "base").exists()
@@ -233,7 +240,7 @@ class Norms(mftkit.Tuning):
 """
 
 
-def test_a_strangers_tuning_trains(project, install):
+def test_a_strangers_tuning_trains(project: Path, install: Install) -> None:
     install("mft-norms", {"norms": "mft_norms"}, {"mft_norms": STRANGER})
     installed.registry.cache_clear()
     try:

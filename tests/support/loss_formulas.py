@@ -1,5 +1,10 @@
 """The formulas of the losses, written down once more: each sample by itself, no sums shared."""
 
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
 import mftkit
 
 NAMES = ("rare", "hard", "big", "gone")
@@ -13,12 +18,20 @@ TASKS = tuple(
 )
 
 
-def formula(name, lps, weights, task_mean="present", row_weights=None, gamma=GAMMA, alpha=ALPHA):
+def formula(
+    name: str,
+    lps: Sequence[Sequence[Tensor]],
+    weights: Sequence[float] | Tensor,
+    task_mean: str = "present",
+    row_weights: Any = None,
+    gamma: float = GAMMA,
+    alpha: Any = ALPHA,
+) -> Any:
     """``lps[i][j]``: log p of the counting tokens of task i's sample j; ``row_weights[i][j]``: of its row."""
     row_weights = row_weights or [[1.0] * len(samples) for samples in lps]
     alpha = [alpha.get(task, 1.0) for task in NAMES]
-    tokens = [sum(len(lp) for lp in samples) for samples in lps]
-    samples = [len(samples) for samples in lps]
+    tokens: list[float] = [sum(len(lp) for lp in samples) for samples in lps]
+    samples: list[float] = [len(samples) for samples in lps]
     n = sum(count > 0 for count in samples) if task_mean == "present" else len(NAMES)
     if task_mean == "dataset":
         tokens = [task.tokens / STEPS_PER_EPOCH for task in TASKS]

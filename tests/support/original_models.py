@@ -58,7 +58,8 @@ def attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | float = 0.0) -> Tenso
 
 
 def heads_of(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    split: Tensor = x.unflatten(-1, (heads, -1))  # type: ignore[no-untyped-call]
+    return split.transpose(1, 2)
 
 
 def decode(
@@ -81,7 +82,7 @@ def chatglm(w: Weights, c: dict[str, Any], ids: Tensor) -> Tensor:
         x = x + w.get(at + "self_attention.query_key_value.bias", torch.zeros(()))
         if c["multi_query_attention"]:
             groups = c["multi_query_group_num"]
-            q, k, v = x.split([heads * width, groups * width, groups * width], -1)
+            q, k, v = torch.split(x, [heads * width, groups * width, groups * width], -1)
             q, k, v = heads_of(q, heads), heads_of(k, groups), heads_of(v, groups)
         else:
             q, k, v = heads_of(x, heads).chunk(3, -1)

@@ -94,7 +94,7 @@ def train(project: Path, spec: dict[str, Any], *arguments: str, name: str = "spe
     (project / name).write_text(json.dumps(spec), encoding="utf-8")
     done = mft("run", name, *arguments, cwd=project)
     assert done.returncode == 0, done.stderr
-    return project / spec["output"]
+    return project / str(spec["output"])
 
 
 def metrics(run: Path) -> list[dict[str, Any]]:

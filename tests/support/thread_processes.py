@@ -105,6 +105,6 @@ class GradientRecorder(torch.optim.Optimizer):
         super().__init__(parameters, {"lr": 0.0})
         self.steps: list[list[Tensor]] = []
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         trained = [p for group in self.param_groups for p in group["params"]]
         self.steps.append([p.grad.clone() for p in trained])

@@ -25,6 +25,15 @@ def share(part: float) -> str:
     return f"{part:.1%}"
 
 
+def number(value: float | None, pattern: str) -> str:
+    """A number by a format specification, or a dash where there is none.
+
+    >>> number(0.25, ".1f"), number(None, ".1f")
+    ('0.2', '-')
+    """
+    return "-" if value is None else format(value, pattern)
+
+
 def nats(loss: float | None) -> str:
     """A loss, or a dash where there is none.
 

@@ -18,7 +18,7 @@ def generate(
     weak: AllowWeakIsolation = False,
 ) -> None:
     """Make the data of SPEC's tasks that name a generator."""
-    from mftkit.data.made.generated import generate_tasks
+    from mftkit.data.task_rows import generate_tasks
     from mftkit.spec import load_spec
 
     allow_weak_isolation(weak)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mftkit.data.made.generated import task_rows
 from mftkit.data.mixing import Mixture, mixture
 from mftkit.data.rows.formats import RowError
 from mftkit.data.rows.reading import Findings
 from mftkit.data.rows.sources import expand
 from mftkit.data.samples import Part, Samples
 from mftkit.data.split import held_out, held_out_groups
+from mftkit.data.task_rows import task_rows
 from mftkit.data.tokens.token_cache import Task, TokenCache
 from mftkit.interfaces.component import TaskInfo
 from mftkit_registry.errors import MftError

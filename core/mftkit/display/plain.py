@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from mftkit.base.formatting import duration, one_line, whole
 from mftkit.display.eta import Eta
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.reporting.generation_progress import GenerationProgress
+    from mftkit.reporting.lines import TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
     from mftkit.reporting.plan import Plan
 
@@ -81,20 +82,22 @@ class PlainReporter(Reporter):
         self._total, self._directory = plan.steps, plan.output
         write(self._results if self._dry_run else self._messages, plan_text(plan))
 
-    def trained(self, line: dict[str, Any]) -> None:
+    def step_ended(self, step: int, line: TrainLine | None) -> None:  # noqa: ARG002
         """All numbers of the line, and the time left."""
-        self._pace.mark(line["step"])
+        if line is None:
+            return
+        self._pace.mark(line.step)
         left = None if self._total is None else self._pace.left(self._total)
         write(self._messages, train_line(line, self._total, left))
 
-    def validated(self, line: dict[str, Any]) -> None:
+    def validated(self, line: ValidLine) -> None:
         """All losses of the line, with their change."""
-        self._pace.mark(line["step"])
-        self._validations = self._validations or Validations.before(line["step"], self._directory)
-        parts = self._validations.told(line, arrows=False)
+        self._pace.mark(line.step)
+        self._validations = self._validations or Validations.before(line.step, self._directory)
+        parts = self._validations.parts(line, arrows=False)
         write(self._messages, "  ".join(part.plain for part in parts))
 
-    def ended(self, directory: Path, outcome: Outcome) -> None:
+    def show_result(self, directory: Path, outcome: Outcome) -> None:
         """The result, and where the run did not reach its end, why."""
         write(self._results, as_text(result_view(directory, outcome)))
         told = how_it_ended(directory, outcome)

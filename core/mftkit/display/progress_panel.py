@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from mftkit.base.formatting import duration, nats, one_line, whole
+from mftkit.base.formatting import duration, nats, number, one_line, whole
 from mftkit.display.lines import train_facts
 from mftkit.display.tables import GAP, Flow, NumericTable
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
     from mftkit.display.eta import Eta
+    from mftkit.reporting.lines import TrainLine
 
 AROUND = 7
 """Lines of a picture besides its tasks: bar, facts (some may wrap), header, what is left out."""
@@ -31,9 +32,9 @@ class TrainingPanel:
         self._total = total
         self._pace = pace
         self._started = time.monotonic()
-        self._line: dict[str, Any] | None = None
+        self._line: TrainLine | None = None
 
-    def update(self, line: dict[str, Any]) -> None:
+    def update(self, line: TrainLine) -> None:
         """Show this train line from now on."""
         self._line = line
 
@@ -45,7 +46,7 @@ class TrainingPanel:
             yield self._tasks(self._line, max(1, console.size.height - AROUND))
 
     def _bar(self) -> RenderableType:
-        step = self._line["step"] if self._line else 0
+        step = self._line.step if self._line else 0
         spent = f"{duration(time.monotonic() - self._started)} so far"
         left = self._pace.left(self._total)
         told = f"{whole(step)}/{whole(self._total)}" if self._line else "starting"
@@ -61,10 +62,10 @@ class TrainingPanel:
         return grid
 
     @staticmethod
-    def _tasks(line: dict[str, Any], room: int) -> RenderableType:
+    def _tasks(line: TrainLine, room: int) -> RenderableType:
         rows = [
-            [name, nats(task["loss"]), f"{task['weight']:.3f}", whole(task["tokens"]), whole(task["samples"])]
-            for name, task in line["tasks"].items()
+            [name, nats(task.loss), number(task.weight, ".3f"), whole(task.tokens), whole(task.samples)]
+            for name, task in line.tasks.items()
         ]
         table = NumericTable(["task", "loss", "weight", "tokens", "samples"], rows[:room])
         left_out = len(rows) - room

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
 from mftkit.base.formatting import nats, one_line, perplexity, place, whole
-from mftkit.display.lines import read_lines
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
+from mftkit.reporting.lines import ValidLine
+from mftkit.runs.metrics_file import MetricsFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import RenderableType
 
+    from mftkit.reporting.lines import TrainLine
     from mftkit.reporting.outcome import Outcome
+    from mftkit.runs.metrics_file import Metrics
 
 MEAN = "mean of tasks"
-TRAINED = ("finished", "early-stopped")
 
 
 def result_view(directory: Path, outcome: Outcome) -> RenderableType:
     """A table of losses, and where the model lies and how it is loaded."""
-    lines = read_lines(directory)
+    metrics = MetricsFile(directory / "metrics.jsonl").read()
     title = f"{outcome.reason} after step {whole(outcome.step)}"
     parts: list[RenderableType] = [Text(title, style="bold"), Text()]
-    losses = _losses(lines)
+    losses = _losses(metrics)
     if losses is not None:
         parts += [Padding(losses, INDENT, expand=False), Text()]
-    if outcome.reason in TRAINED:
+    if outcome.is_complete:
         parts.append(_model(directory / "model", outcome.best_step))
         if (directory / "best" / "best.json").exists():
             where = one_line(place(directory / "best"))
@@ -53,23 +55,23 @@ def how_it_ended(directory: Path, outcome: Outcome) -> str | None:
     return None
 
 
-def _losses(lines: list[dict[str, Any]]) -> NumericTable | None:
-    valid = [(line["step"], _by_name(line)) for line in lines if line["event"] == "valid"]
+def _losses(metrics: Metrics) -> NumericTable | None:
+    valid = [(line.step, _by_name(line)) for line in metrics.valid]
     if valid:
         headers = ["validation loss", "first", "best", "at step", "last", "perplexity\nof best"]
         return _table(headers, [_best_row(name, valid) for name in _names(valid)])
-    train = [(line["step"], _by_name(line)) for line in lines if line["event"] == "train"]
+    train = [(line.step, _by_name(line)) for line in metrics.train]
     if train:
         headers = ["training loss", "first", "last"]
         return _table(headers, [_ends_row(name, train) for name in _names(train)])
     return None
 
 
-def _by_name(line: dict[str, Any]) -> dict[str, float]:
+def _by_name(line: TrainLine | ValidLine) -> dict[str, float]:
     """Finite losses of a line, task by task; of a valid line also their mean, under ``MEAN``."""
-    losses = {name: task["loss"] for name, task in line["tasks"].items()}
-    if line["event"] == "valid":
-        losses[MEAN] = line["loss"]
+    losses = {name: task.loss for name, task in line.tasks.items()}
+    if isinstance(line, ValidLine):
+        losses[MEAN] = line.loss
     return {name: loss for name, loss in losses.items() if loss is not None}
 
 

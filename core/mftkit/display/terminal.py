@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rich.progress import Task
 
     from mftkit.reporting.generation_progress import GenerationProgress
+    from mftkit.reporting.lines import TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
     from mftkit.reporting.plan import Plan
 
@@ -151,21 +152,23 @@ class TerminalReporter(Reporter):
         self._panel = TrainingPanel(plan.name, plan.steps, self._pace)
         self._draw()
 
-    def trained(self, line: dict[str, Any]) -> None:
+    def step_ended(self, step: int, line: TrainLine | None) -> None:  # noqa: ARG002
         """Redraws the picture."""
-        self._pace.mark(line["step"])
+        if line is None:
+            return
+        self._pace.mark(line.step)
         if self._panel is not None:
             self._panel.update(line)
         if self._live is not None:
             self._live.refresh()
 
-    def validated(self, line: dict[str, Any]) -> None:
+    def validated(self, line: ValidLine) -> None:
         """A line above the picture."""
-        self._pace.mark(line["step"])
-        self._validations = self._validations or Validations.before(line["step"], self._directory)
-        self._console.print(Flow(self._validations.told(line, arrows=True)))
+        self._pace.mark(line.step)
+        self._validations = self._validations or Validations.before(line.step, self._directory)
+        self._console.print(Flow(self._validations.parts(line, arrows=True)))
 
-    def ended(self, directory: Path, outcome: Outcome) -> None:
+    def show_result(self, directory: Path, outcome: Outcome) -> None:
         """The result in place of the picture."""
         self.close()
         self._console.print()

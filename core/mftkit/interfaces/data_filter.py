@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mftkit.interfaces.attribute_docs import documented
 from mftkit.interfaces.component import Component, OptionsT, required
@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from mftkit.interfaces.chat import Chat
     from mftkit.interfaces.executor import Executor
     from mftkit.interfaces.references import ChatRef, ComponentRef
+
+
+def _unknown_place(row: dict[str, Any]) -> str | None:
+    del row
+    return None
 
 
 @documented
@@ -43,6 +48,8 @@ class FilterContext:
     """``context.executor(options.isolation)``: what runs programs, for an option of type ``ExecutorRef``; which
     one it is gets told. Raises MftError where none can be used, or only one that isolates weakly and the user has
     not allowed that."""
+    locate: Callable[[dict[str, Any]], str | None] = _unknown_place
+    """``context.locate(row)``: ``PATH:LINE`` of a row that came in, or None if that is not known."""
 
 
 @documented
@@ -55,6 +62,13 @@ class DataFilter(Component[OptionsT]):
     version: str = "1"
     """Raise it when the rows kept for given options change; what else they depend on (the content of a file that
     an option names) belongs in it too: rows filtered before are then filtered anew."""
+
+    statistic: ClassVar[str | None] = None
+    """The count of ``mft data stats`` that this filter provides, if any: its drops are then counted under this key.
+
+    "exact_repeats" needs no options. "near_repeats" needs the option ``threshold`` (``--near``), "contaminated" the
+    options ``references`` and ``field`` (``--references``, ``--field``). Every other filter is counted on request
+    (``--filter``)."""
 
     @required
     def apply(self, rows: Iterator[dict[str, Any]], context: FilterContext) -> Iterator[dict[str, Any]]:

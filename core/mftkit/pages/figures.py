@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from html import escape
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from mftkit.pages.colours import pen
-from mftkit.runs.series import Series, curve, of_task, summed, thinned
+from mftkit.runs.series import Series, curve, losses_of_task, summed, thinned, weights_of_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from mftkit.reporting.lines import TaskTraining, TrainLine
     from mftkit.runs.record import RunRecord
 
 FEW = 60
@@ -52,47 +55,50 @@ def plots(run: RunRecord) -> list[Plot]:
     return [plot for plot in made if plot is not None]
 
 
-def _of_tasks(run: RunRecord, train: list[dict[str, Any]], every: str) -> list[Plot | None]:
+def _of_tasks(run: RunRecord, train: list[TrainLine], every: str) -> list[Plot | None]:
     valid, valid_stride = thinned(run.valid)
     told = f" Every {valid_stride}th validation is drawn." if valid_stride > 1 else ""
-    mean = Curve(curve(valid, lambda line: line["loss"]), "mean of tasks")
-    losses = [*_each(run.tasks, valid, "loss"), *([mean] if len(run.tasks) > 1 else [])]
+    mean = Curve(curve(valid, lambda line: line.loss), "mean of tasks")
+    losses = [*_each(run.tasks, partial(losses_of_task, valid)), *([mean] if len(run.tasks) > 1 else [])]
     return [
         plot("valid-loss", "Validation loss", f"Nats per token, by task.{told}", losses),
         plot(
             "train-loss",
             "Training loss",
             f"Exact token mean since the line before, nats per token, by task.{every}",
-            _each(run.tasks, train, "loss"),
+            _each(run.tasks, partial(losses_of_task, train)),
         ),
         plot(
             "weight",
             "Weights",
             f"The balancer's weight of each task; 1 is the mean over tasks.{every}",
-            _each(run.tasks, train, "weight", shape="hv"),
+            _each(run.tasks, partial(weights_of_task, train), shape="hv"),
         ),
         *(
-            plot(key, f"{title} trained", f"{title} of each task, added up.{every}", _sums(run, key))
-            for key, title in (("tokens", "Counting tokens"), ("samples", "Samples"))
+            plot(key, f"{title} trained", f"{title} of each task, added up.{every}", _sums(run, number))
+            for key, title, number in (
+                ("tokens", "Loss tokens", lambda task: task.tokens),
+                ("samples", "Samples", lambda task: task.samples),
+            )
         ),
     ]
 
 
-def _of_the_whole(train: list[dict[str, Any]], every: str) -> list[Plot | None]:
+def _of_the_whole(train: list[TrainLine], every: str) -> list[Plot | None]:
     told = [
         ("loss", "Objective", "Mean of the steps' objective since the line before."),
         ("tokens_per_second", "Throughput", "Tokens per second of training steps, without padding."),
-        ("learning_rate", "Learning rate", "Of the step."),
-        ("grad_norm", "Gradient norm", "Before clipping."),
+        ("learning_rate", "Learning rate", "Learning rate of the step."),
+        ("grad_norm", "Gradient norm", "Norm before clipping."),
         ("padding", "Padding", "Share of positions that hold padding."),
-        ("auxiliary_loss", "Auxiliary loss", "The model's own, such as a router's."),
+        ("auxiliary_loss", "Auxiliary loss", "The model's own loss, such as a router's."),
     ]
     return [
         plot(
             key.replace("_", "-"),
             title,
             f"{text}{every}",
-            [Curve(curve(train, lambda line, key=key: line.get(key)))],  # type: ignore[misc]
+            [Curve(curve(train, attrgetter(key)))],
             percent=key == "padding",
             from_nought=key in ("padding", "tokens_per_second"),
         )
@@ -100,19 +106,16 @@ def _of_the_whole(train: list[dict[str, Any]], every: str) -> list[Plot | None]:
     ]
 
 
-def _each(
-    tasks: Sequence[str], lines: Sequence[dict[str, Any]], key: str, shape: str = "linear"
-) -> list[Curve]:
-    return [Curve(of_task(lines, task, key), task, index, shape) for index, task in enumerate(tasks)]
+def _each(tasks: Sequence[str], series: Callable[[str], Series], shape: str = "linear") -> list[Curve]:
+    return [Curve(series(task), task, index, shape) for index, task in enumerate(tasks)]
 
 
-def _sums(run: RunRecord, key: str) -> list[Curve]:
-    found = []
+def _sums(run: RunRecord, number: Callable[[TaskTraining], int]) -> list[Curve]:
+    curves = []
     for index, task in enumerate(run.tasks):
-        whole = summed(run.train, task, key)
-        points = [{"step": x, "y": y} for x, y in zip(whole.x, whole.y, strict=True)]
-        found.append(Curve(curve(thinned(points)[0], lambda point: point["y"]), task, index))
-    return found
+        whole = summed(run.train, task, number)
+        curves.append(Curve(Series(thinned(whole.x)[0], thinned(whole.y)[0]), task, index))
+    return curves
 
 
 def plot(

@@ -10,15 +10,14 @@ from mftkit.base.formatting import whole
 from mftkit.pages import tables
 from mftkit.pages.colours import Pen, pen
 from mftkit.pages.figures import Curve, Plot, plot, plots
-from mftkit.runs.series import of_task, thinned
+from mftkit.reporting.outcome import COMPLETED
+from mftkit.runs.series import losses_of_task, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mftkit.pages.tables import Table
     from mftkit.runs.record import RunRecord
-
-GOOD = ("finished", "early-stopped")
 
 
 @dataclass(frozen=True)
@@ -65,14 +64,13 @@ class Overlay:
 
 def run_view(run: RunRecord, key: str) -> RunView:
     """A run, ready to be shown."""
-    end = run.end or {}
     return RunView(
         key=key,
         name=run.name,
         state=run.state,
-        mood="good" if run.state in GOOD else "bad" if run.state == "failed" else "open",
+        mood=mood(run.state),
         headline=_headline(run),
-        error=None if end.get("error") is None else str(end["error"]),
+        error=run.end.error if run.end else None,
         faults=[*run.faults, *_open_run(run)],
         results=tables.results(run),
         plots=plots(run),
@@ -86,6 +84,11 @@ def run_view(run: RunRecord, key: str) -> RunView:
     )
 
 
+def mood(state: str) -> str:
+    """The colour of a run's state: "good", "bad" or "open"."""
+    return "good" if state in COMPLETED else "bad" if state == "failed" else "open"
+
+
 def legend(names: Sequence[str]) -> list[Entry]:
     """Names with their pens, by their place."""
     return [Entry(name, pen(index)) for index, name in enumerate(names)]
@@ -97,7 +100,7 @@ def by_task(runs: Sequence[RunRecord], names: Sequence[str]) -> Overlay:
     made = []
     for number, task in enumerate(tasks):
         curves = [
-            Curve(of_task(thinned(run.valid)[0], task, "loss"), name, index)
+            Curve(losses_of_task(thinned(run.valid)[0], task), name, index)
             for index, (run, name) in enumerate(zip(runs, names, strict=True))
         ]
         made.append(plot(f"task-{number}", task, "Validation loss, nats per token, by run.", curves))
@@ -114,13 +117,11 @@ def _headline(run: RunRecord) -> list[tuple[str, str]]:
     of = f" of {whole(steps)}" if isinstance(steps, int) else ""
     facts = [("step", f"{whole(run.last_step)}{of}")]
     if run.train:
-        facts.append(("epochs", f"{run.train[-1].get('epoch', 0):.2f}"))
-    if run.end and isinstance(run.end.get("best_step"), int):
-        facts.append(("best step", whole(run.end["best_step"])))
+        facts.append(("epochs", f"{run.train[-1].epoch or 0:.2f}"))
+    if run.end and run.end.best_step is not None:
+        facts.append(("best step", whole(run.end.best_step)))
     facts += [(key, told) for key in ("loss", "balancer") if (told := _named(run.spec, key))]
-    speeds = sorted(
-        line["tokens_per_second"] for line in run.train if isinstance(line.get("tokens_per_second"), float)
-    )
+    speeds = sorted(line.tokens_per_second for line in run.train if line.tokens_per_second is not None)
     if speeds:
         facts.append(("tokens a second, median", whole(speeds[len(speeds) // 2])))
     if isinstance(run.plan.get("parameters"), int):

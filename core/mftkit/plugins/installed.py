@@ -93,7 +93,7 @@ def build(
 
 
 def build_component(interface: type[C], name: str, options: Mapping[str, object] | None = None) -> C:
-    """An installed component, for components that use others: ``build_component(mftkit.Executor, "rlimits")``.
+    """An installed component, for components that use others: ``build_component(mftkit.Executor, NAME)``.
 
     Args:
         interface: the base class of its kind.

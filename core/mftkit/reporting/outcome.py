@@ -8,14 +8,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from signal import Signals
 
+COMPLETED = ("finished", "early-stopped")
+"""The reasons for which a run ends with a result."""
+
 
 @dataclass(frozen=True)
 class Outcome:
     """How a run ended."""
 
     reason: str
-    """"finished", "early-stopped", "interrupted" or "failed"."""
+    """"finished", "early-stopped", "interrupted" or "failed"; "planned" after a dry run."""
     step: int
     best_step: int | None
     error: str | None = None
     signal: Signals | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """True if the run reached its end, and so has a result."""
+        return self.reason in COMPLETED

@@ -1,9 +1,11 @@
-"""What the program tells while it works; the base class tells nothing, the command line draws it."""
+"""What the program reports while it works; the base class shows nothing, the command line draws it."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
+
+from mftkit.reporting.listener import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
     from mftkit.reporting.plan import Plan
 
 
-class Reporter:
-    """Receives messages and progress; every method is optional for a subclass.
+class Reporter(Listener):
+    """Receives messages and progress, and listens to runs; every method is optional for a subclass.
 
     In a ``with`` statement it is closed whatever happens.
     """
@@ -27,32 +29,36 @@ class Reporter:
         self.close()
 
     def close(self) -> None:
-        """Take down what is shown; once or more. Messages may still follow."""
+        """Take down what is shown; may be called again, and messages may still follow."""
 
     def note(self, message: str) -> None:
-        """Something worth knowing."""
+        """Show something worth knowing."""
 
     def warn(self, message: str) -> None:
-        """Something the user may not have meant: nothing is dropped or changed without one."""
+        """Show something that the user may not have meant: nothing is dropped or changed without a warning."""
 
     @contextmanager
     def progress(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:  # noqa: ARG002
-        """A stretch of work; call what is yielded with the number of items done since the last call."""
+        """Show the progress of some work; call what is yielded with the number of items done since the last call."""
         yield lambda _done: None
 
     @contextmanager
     def generation(self, state: GenerationProgress) -> Iterator[Callable[[], None]]:  # noqa: ARG002
-        """Rows being made; call what is yielded when ``state`` has changed."""
+        """Show rows being made; call what is yielded when ``state`` has changed."""
         yield lambda: None
 
     def planned(self, plan: Plan) -> None:
-        """What the run is about to do."""
+        """Show what the run is about to do."""
 
-    def trained(self, line: dict[str, Any]) -> None:
-        """A train line of metrics.jsonl was written."""
+    def stop_requested(self, signal: str) -> None:
+        """Show what the signal does."""
+        self.note(
+            f"{signal} received: finishing this step, then saving. Press Ctrl-C again to quit without saving."
+        )
 
-    def validated(self, line: dict[str, Any]) -> None:
-        """A valid line of metrics.jsonl was written."""
+    def task_stopped(self, task: str, step: int) -> None:
+        """Show which task stopped."""
+        self.note(f"early stopping for task {task}: no improvement; its weight is 0 after step {step}")
 
-    def ended(self, directory: Path, outcome: Outcome) -> None:
-        """The run is over; its metrics and its model lie in ``directory``."""
+    def show_result(self, directory: Path, outcome: Outcome) -> None:
+        """Show what the run achieved; its metrics and its model lie in ``directory``."""

@@ -19,6 +19,7 @@ from mftkit.spec import load_spec
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from mftkit.reporting.lines import EndLine
     from mftkit.spec import Spec
 
 RUN_FILES = (
@@ -75,10 +76,9 @@ class RunDirectory:
                 lock.unlink()
                 self.path.rmdir()
 
-    def end(self) -> dict[str, Any] | None:
+    def end(self) -> EndLine | None:
         """The last line of a run that has ended, else None."""
-        lines = self.metrics.read()
-        return lines[-1] if lines and lines[-1].get("event") == "end" else None
+        return self.metrics.read().end
 
     def is_finished(self, spec: Spec) -> bool:
         """Whether this spec's run is complete here.
@@ -88,7 +88,7 @@ class RunDirectory:
         """
         self._refuse_foreign(spec)
         end = self.end()
-        return end is not None and end.get("reason") in ("finished", "early-stopped")
+        return end is not None and end.is_complete
 
     def check_writable(self) -> None:
         """Refuse a place that cannot be written, before any work is done for it."""

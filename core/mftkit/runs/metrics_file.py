@@ -1,54 +1,91 @@
-"""metrics.jsonl: what a run measured."""
+"""metrics.jsonl: the one writer and the one reader of what a run measured."""
 
 from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors, write_text
+from mftkit.reporting.lines import EndLine, Line, TrainLine, ValidLine, line_from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+@dataclass
+class Metrics:
+    """What a metrics.jsonl holds."""
+
+    train: list[TrainLine] = field(default_factory=list)
+    valid: list[ValidLine] = field(default_factory=list)
+    end: EndLine | None = None
+    """The last line of a run that has ended."""
+    damaged: list[int] = field(default_factory=list)
+    """Numbers of the lines that cannot be read, from 1; they are left out."""
+    is_cut_off: bool = False
+    """True if the last line lacks its end: it is being written, or a kill came in between."""
+
+
 class MetricsFile:
-    """metrics.jsonl: one JSON object a line, appended and flushed."""
+    """metrics.jsonl: one JSON object per line, appended and flushed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def write(self, line: dict[str, Any]) -> None:
+    def write(self, line: Line) -> None:
         """Append a line; numbers that are not finite are written as null."""
-        text = json.dumps(_finite(line), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(_finite(line.to_json()), ensure_ascii=False, allow_nan=False)
         with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 
-    def read(self) -> list[dict[str, Any]]:
-        """All lines that are whole; one cut off by a kill, or damaged, is left out."""
-        if not self.path.exists():
-            return []
-        lines = []
-        for text in self.path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    def read(self) -> Metrics:
+        """All lines that are whole; empty where there is no file."""
+        metrics = Metrics()
+        texts = self._texts()
+        for number, text in enumerate(texts, 1):
             try:
-                line = json.loads(text)
-            except ValueError:
+                line = line_from_json(json.loads(text))
+            except ValueError:  # not JSON, or a DamagedLineError
+                if text:
+                    metrics.damaged.append(number)
                 continue
-            if (
-                isinstance(line, dict)
-                and isinstance(line.get("event"), str)
-                and isinstance(line.get("step"), int)
-            ):
-                lines.append(line)
-        return lines
+            if line is None:
+                continue
+            if isinstance(line, TrainLine):
+                metrics.train.append(line)
+            elif isinstance(line, ValidLine):
+                metrics.valid.append(line)
+            metrics.end = line if isinstance(line, EndLine) else None
+        if metrics.damaged and metrics.damaged[-1] == len(texts):  # a whole line is followed by a line end
+            metrics.damaged.pop()
+            metrics.is_cut_off = True
+        return metrics
 
     def cut(self, step: int) -> None:
         """Drop lines past ``step``, and earlier ends: a resumed run writes them again."""
-        kept = [line for line in self.read() if line.get("step", 0) <= step and line.get("event") != "end"]
-        write_text(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in kept))
+        kept = [text + "\n" for text in self._texts() if _is_before(text, step)]
+        write_text(self.path, "".join(kept))
+
+    def _texts(self) -> list[str]:
+        if not self.path.exists():
+            return []
+        return self.path.read_text(encoding="utf-8", errors="replace").split("\n")
 
 
-def _finite(value: Any) -> Any:
+def _is_before(text: str, step: int) -> bool:
+    """True for a line up to ``step`` that is no end; lines of later versions, whose event is unknown here, count."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return False
+    if not isinstance(line, dict) or not isinstance(line.get("event"), str) or line["event"] == "end":
+        return False
+    return isinstance(line.get("step"), int) and line["step"] <= step
+
+
+def _finite(value: object) -> object:
     if isinstance(value, dict):
         return {key: _finite(inner) for key, inner in value.items()}
     if isinstance(value, float) and not math.isfinite(value):

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
+
+from mftkit.reporting.lines import TrainLine, ValidLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mftkit.reporting.lines import TaskTraining
     from mftkit.runs.record import RunRecord
 
+L = TypeVar("L", TrainLine, ValidLine)
+T = TypeVar("T")
+
 MOST_POINTS = 1500
-"""Of one curve; a page with more would be slow on a phone."""
+"""Points of one curve at most; a page with more would be slow on a phone."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ class Losses:
         return math.exp(self.best) if self.best < 700 else math.inf
 
 
-def thinned(lines: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:
+def thinned(lines: Sequence[T]) -> tuple[list[T], int]:
     """At most MOST_POINTS lines, the first and the last among them, and the stride: every how-many-th it is."""
     stride = max(1, math.ceil(len(lines) / MOST_POINTS))
     kept = list(lines[::stride])
@@ -49,30 +55,36 @@ def thinned(lines: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]
     return kept, stride
 
 
-def curve(lines: Sequence[dict[str, Any]], number: Callable[[dict[str, Any]], Any]) -> Series:
+def curve(lines: Sequence[L], number: Callable[[L], float | None]) -> Series:
     """A number of each line over the step."""
-    return Series([line["step"] for line in lines], [_finite(number(line)) for line in lines])
+    return Series([line.step for line in lines], [number(line) for line in lines])
 
 
-def of_task(lines: Sequence[dict[str, Any]], task: str, key: str) -> Series:
-    """A task's number over the step."""
-    return curve(lines, lambda line: line["tasks"].get(task, {}).get(key))
+def losses_of_task(lines: Sequence[TrainLine] | Sequence[ValidLine], task: str) -> Series:
+    """A task's loss over the step."""
+    found = [line.tasks.get(task) for line in lines]
+    return Series([line.step for line in lines], [None if each is None else each.loss for each in found])
 
 
-def summed(lines: Sequence[dict[str, Any]], task: str, key: str) -> Series:
-    """A task's number, added up from the start, over the step; all lines are wanted, not thinned ones."""
-    total, values = 0.0, []
+def weights_of_task(lines: Sequence[TrainLine], task: str) -> Series:
+    """A task's weight over the step."""
+    return curve(lines, lambda line: line.tasks[task].weight if task in line.tasks else None)
+
+
+def summed(lines: Sequence[TrainLine], task: str, number: Callable[[TaskTraining], int]) -> Series:
+    """A task's number, added up from the start, over the step; needs all lines, not thinned ones."""
+    total, values = 0, list[float | None]()
     for line in lines:
-        total += line["tasks"].get(task, {}).get(key) or 0
+        total += number(line.tasks[task]) if task in line.tasks else 0
         values.append(total)
-    return Series([line["step"] for line in lines], list(values))
+    return Series([line.step for line in lines], values)
 
 
 def validation_losses(run: RunRecord) -> list[Losses]:
-    """What each task came to, in the run's order, then the mean over tasks."""
-    named = [(task, of_task(run.valid, task, "loss")) for task in run.tasks]
+    """The losses of each task in the run's order, then those of the mean over tasks."""
+    named = [(task, losses_of_task(run.valid, task)) for task in run.tasks]
     if len(named) > 1:
-        named.append(("mean of tasks", curve(run.valid, lambda line: line["loss"])))
+        named.append(("mean of tasks", curve(run.valid, lambda line: line.loss)))
     return [found for name, series in named if (found := _losses(name, series)) is not None]
 
 
@@ -83,8 +95,3 @@ def _losses(name: str, series: Series) -> Losses | None:
     trained = [point for point in points if point[1] > 0] or points
     best, step = min(trained)
     return Losses(name, points[0][0], best, step, points[-1][0])
-
-
-def _finite(value: Any) -> float | None:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None

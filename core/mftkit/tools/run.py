@@ -9,20 +9,23 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit.interfaces.run_info import RunInfo
+from mftkit.reporting.lines import EndLine
+from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import Checkpoint, CheckpointError
 from mftkit.runs.directory import RunDirectory
 from mftkit.training.environment import describe_environment
-from mftkit.training.events import Events
+from mftkit.training.events import HookCaller
 from mftkit.training.export import export, export_best
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import Assembly, assemble, draft
-from mftkit.training.trackers import make_trackers
+from mftkit.training.trackers import listening_trackers, make_trackers
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
+    from mftkit.reporting.listener import Listener
     from mftkit.spec import Spec
 
 
@@ -72,10 +75,9 @@ def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:
     end = directory.end()
     assert end is not None, "a finished run has an end line"
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end['reason']} at step {end.get('step')}); "
-        "--fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}); --fresh starts over"
     )
-    return Outcome(end["reason"], end.get("step", 0), end.get("best_step"))
+    return Outcome(end.reason, end.step, end.best_step)
 
 
 def _train(
@@ -88,26 +90,28 @@ def _train(
     spec, processes = assembly.spec, assembly.processes
     tasks = tuple(task.name for task in spec.tasks)
     info = RunInfo(spec.name, spec.output, spec.dump(), tasks)
-    events = Events(reporter, info, trackers, silent=not processes.is_main)
-    trainer = Trainer(assembly, directory, events)
+    failures = FailureReport(reporter.warn)
+    plugins = [*listening_trackers(trackers, info), HookCaller(info, failures)] if processes.is_main else []
+    listeners = Listeners(reporter, plugins, failures)
+    trainer = Trainer(assembly, directory, listeners)
     start = _prepare(assembly, directory, fresh, reporter) if processes.is_main else None
     start = processes.from_main(start)
     if start is not None:
         trainer.resume(directory.checkpoints.read(start))
         reporter.note(f"going on from step {trainer.progress.step} of {assembly.steps.total}")
-    events.started(trainer.progress.step)
-    outcome = _guarded(trainer, directory, events)
+    listeners.started(trainer.progress.step)
+    outcome = _guarded(trainer, assembly, directory, listeners, reporter)
     if processes.is_main:
-        if outcome.reason in ("finished", "early-stopped"):
+        if outcome.is_complete:
             if not export(assembly, directory, outcome.best_step, reporter):
                 outcome = replace(outcome, best_step=None)
             if assembly.best_per_task:
                 export_best(assembly, directory, trainer.progress.standing, outcome.best_step, reporter)
-        _end(directory, outcome)
+        directory.metrics.write(EndLine.of(outcome))
         _report(directory, reporter)
     processes.from_main(None)  # the others stay until the result is written
-    events.ended(outcome.reason, outcome.error)
-    reporter.ended(directory.path, outcome)
+    listeners.ended(outcome)
+    reporter.show_result(directory.path, outcome)
     return outcome
 
 
@@ -163,7 +167,9 @@ def _check_belongs(checkpoint: Checkpoint, assembly: Assembly, directory: RunDir
         )
 
 
-def _guarded(trainer: Trainer, directory: RunDirectory, events: Events) -> Outcome:
+def _guarded(
+    trainer: Trainer, assembly: Assembly, directory: RunDirectory, listeners: Listener, reporter: Reporter
+) -> Outcome:
     """Train; whatever goes wrong, the metrics file says so before the error goes on."""
     try:
         return trainer.train()
@@ -176,24 +182,13 @@ def _guarded(trainer: Trainer, directory: RunDirectory, events: Events) -> Outco
     except Exception as error:
         progress = trainer.progress
         message = f"{type(error).__name__}: {error}"
+        outcome = Outcome("failed", progress.step, progress.best_step, error=message)
         with suppress(Exception):  # the error itself matters more than the line about it
-            if not events.silent:
-                _end(directory, Outcome("failed", progress.step, progress.best_step, error=message))
-                _report(directory, events.reporter)
-            events.ended("failed", message)
+            if assembly.processes.is_main:
+                directory.metrics.write(EndLine.of(outcome))
+                _report(directory, reporter)
+            listeners.ended(outcome)
         raise
-
-
-def _end(directory: RunDirectory, outcome: Outcome) -> None:
-    directory.metrics.write(
-        {
-            "event": "end",
-            "reason": outcome.reason,
-            "step": outcome.step,
-            "best_step": outcome.best_step,
-            "error": outcome.error,
-        }
-    )
 
 
 def _report(directory: RunDirectory, reporter: Reporter) -> None:

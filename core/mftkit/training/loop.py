@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from mftkit.reporting.lines import TaskTraining, TaskValidation, TrainLine, ValidLine
 from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import Checkpoint, random_state, set_random_state
 from mftkit.training.meter import Meter
@@ -20,8 +21,9 @@ from mftkit.training.validation_history import ValidationHistory
 
 if TYPE_CHECKING:
     from mftkit.batches.sampler import GlobalBatch
+    from mftkit.reporting.lines import Line
+    from mftkit.reporting.listener import Listener
     from mftkit.runs.directory import RunDirectory
-    from mftkit.training.events import Events
     from mftkit.training.setup import Assembly
     from mftkit.training.train_step import StepResult
 
@@ -51,7 +53,7 @@ class Progress:
 class Trainer:
     """Trains what the assembly holds, into a run directory."""
 
-    def __init__(self, assembly: Assembly, directory: RunDirectory, events: Events) -> None:
+    def __init__(self, assembly: Assembly, directory: RunDirectory, events: Listener) -> None:
         self._parts = assembly
         self._training = assembly.spec.training
         self._directory = directory
@@ -66,7 +68,7 @@ class Trainer:
         """Go on to the end of the run, a stop signal, or a fault."""
         parts, progress = self._parts, self.progress
         parts.scorer.train()
-        with StopRequest(self._events.stopping) as stop:
+        with StopRequest(self._events.stop_requested) as stop:
             try:
                 if not progress.standing.steps:
                     self._validate()
@@ -74,7 +76,7 @@ class Trainer:
                     step = parts.steps[progress.step + 1]
                     self._train_step(step)
                     final = step.number == parts.steps.total
-                    line = self._log() if final or _due(self._training.log_every, step) else {}
+                    line = self._log() if final or _due(self._training.log_every, step) else None
                     self._events.step_ended(step.number, line)
                     improved = False
                     if final or _due(self._training.evaluate_every, step):
@@ -104,7 +106,7 @@ class Trainer:
         """Raise for a step since the last look that was not finite."""
         self._parts.runner.watch.look(lambda step: torch.from_numpy(self._parts.steps[step].tokens > 0))
 
-    def _log(self) -> dict[str, Any]:
+    def _log(self) -> TrainLine:
         """Write the train line of the steps since the last one."""
         self._clock.start()
         self._look()  # waits for the device: the steps' work is done, and its time is theirs
@@ -115,32 +117,30 @@ class Trainer:
         nll = parts.processes.sum(meter.nll).cpu().double()
         positions, real_tokens = parts.processes.sum(own).tolist()
         weights = last.weights.tolist()
-        line: dict[str, Any] = {
-            "event": "train",
-            "step": self.progress.step,
-            "epoch": round(parts.steps.epochs_done(self.progress.step), 6),
-            "loss": float(meter.objective) / meter.steps,
-            "tasks": {
-                task.name: {
-                    "loss": float(nll[i] / meter.tokens[i]) if meter.tokens[i] else None,
-                    "weight": weights[i],
-                    "tokens": int(meter.tokens[i]),
-                    "samples": int(meter.samples[i]),
-                }
+        line = TrainLine(
+            step=self.progress.step,
+            epoch=round(parts.steps.epochs_done(self.progress.step), 6),
+            loss=float(meter.objective) / meter.steps,
+            tasks={
+                task.name: TaskTraining(
+                    loss=float(nll[i] / meter.tokens[i]) if meter.tokens[i] else None,
+                    weight=weights[i],
+                    tokens=int(meter.tokens[i]),
+                    samples=int(meter.samples[i]),
+                )
                 for i, task in enumerate(parts.corpus.tasks)
             },
-            "learning_rate": learning_rate(self.progress.step, parts.steps.total, self._training),
-            "grad_norm": float(last.grad_norm),
-            "tokens_per_second": round(real_tokens / max(self._clock.take(), 1e-9), 1),
-            "padding": 1 - real_tokens / positions,
-        }
-        if last.auxiliary is not None:
-            line["auxiliary_loss"] = float(parts.processes.sum(last.auxiliary))
+            learning_rate=learning_rate(self.progress.step, parts.steps.total, self._training),
+            grad_norm=float(last.grad_norm),
+            tokens_per_second=round(real_tokens / max(self._clock.take(), 1e-9), 1),
+            padding=1 - real_tokens / positions,
+            auxiliary_loss=(None if last.auxiliary is None else float(parts.processes.sum(last.auxiliary))),
+        )
         meter.reset()
         self._write(line)
         return line
 
-    def _write(self, line: dict[str, Any]) -> None:
+    def _write(self, line: Line) -> None:
         if self._parts.processes.is_main:
             self._directory.metrics.write(line)
 
@@ -153,19 +153,17 @@ class Trainer:
         nll, tokens = parts.validator.losses(parts.scorer)
         names = [task.name for task in parts.corpus.tasks]
         losses = [n / t if t else math.nan for n, t in zip(nll, tokens, strict=True)]
-        told = {
-            name: {"loss": float(loss), "tokens": int(t)}
+        tasks = {
+            name: TaskValidation(loss=float(loss), tokens=int(t))
             for name, loss, t in zip(names, losses, tokens, strict=True)
             if t
         }
-        mean = float(np.mean([task["loss"] for task in told.values()]))
-        line = {"event": "valid", "step": progress.step, "loss": mean, "tasks": told}
+        mean = float(np.mean([loss for loss, t in zip(losses, tokens, strict=True) if t]))
+        line = ValidLine(step=progress.step, loss=mean, tasks=tasks)
         self._write(line)
         self._events.validated(line)
         if not math.isfinite(mean):
-            bad = [
-                i for i, name in enumerate(names) if not math.isfinite(told.get(name, {"loss": 0})["loss"])
-            ]
+            bad = [i for i, loss in enumerate(losses) if tokens[i] and not math.isfinite(loss)]
             raise NonFiniteLossError(progress.step, bad, [], validation=True)
         before = set(parts.balancing.stopped)
         progress.standing.add(progress.step, losses)
@@ -181,7 +179,7 @@ class Trainer:
         self._parts.balancing.stopped = standing.stopped(stopping, names)
         self.progress.stopped = standing.is_over(stopping, names)
         for index in self._parts.balancing.stopped:
-            if index not in before:
+            if index not in before and self._parts.processes.is_main:
                 self._events.task_stopped(names[index], self.progress.step)
 
     def _wanted(self, kept: list[int]) -> set[int]:

@@ -1,20 +1,22 @@
-"""Gives a run's numbers to the trackers that its spec names."""
+"""Passes a run's numbers on to the trackers that its spec names."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit.plugins import installed, kinds
+from mftkit.reporting.listener import Listener
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.run_info import RunInfo
     from mftkit.interfaces.tracker import Tracker
-    from mftkit.reporting.reporter import Reporter
+    from mftkit.reporting.lines import TrainLine, ValidLine
+    from mftkit.reporting.outcome import Outcome
     from mftkit.spec import Spec
 
 DIRECTORY = "trackers"
@@ -52,8 +54,40 @@ def _installed(module: str) -> bool:
         return False
 
 
-def flatten(line: dict[str, Any]) -> dict[str, float]:
-    """The numbers of a train or valid line by path, those that are null left out.
+def listening_trackers(trackers: Mapping[str, Tracker], run: RunInfo) -> list[Listener]:
+    """A listener for each of the trackers that ``make_trackers`` made."""
+    return [TrackerListener(name, tracker, run) for name, tracker in trackers.items()]
+
+
+class TrackerListener(Listener):
+    """Passes a run's numbers on to one tracker."""
+
+    def __init__(self, name: str, tracker: Tracker, run: RunInfo) -> None:
+        self.name = f'tracker "{name}" of {installed.registry().get(kinds.TRACKER, name).origin}'
+        self._tracker = tracker
+        self._run = run
+        self._directory = run.output / DIRECTORY / name
+
+    def started(self, step: int) -> None:
+        """Start the tracker."""
+        self._tracker.start(self._run, self._directory, step)
+
+    def step_ended(self, step: int, line: TrainLine | None) -> None:
+        """Log a train line."""
+        if line is not None:
+            self._tracker.log(step, flatten(line.to_json()))
+
+    def validated(self, line: ValidLine) -> None:
+        """Log a valid line."""
+        self._tracker.log(line.step, flatten(line.to_json()))
+
+    def ended(self, outcome: Outcome) -> None:
+        """End the tracker."""
+        self._tracker.end(outcome.reason)
+
+
+def flatten(line: JsonObject) -> dict[str, float]:
+    """The numbers of a train or valid line by path; those that are null are left out.
 
     >>> flatten({"event": "train", "step": 1, "loss": 2, "tasks": {"a": {"loss": 3.0, "weight": None}}})
     {'train/loss': 2.0, 'train/tasks/a/loss': 3.0}
@@ -61,7 +95,7 @@ def flatten(line: dict[str, Any]) -> dict[str, float]:
     return dict(_numbers(f"{line['event']}/", {k: v for k, v in line.items() if k != "step"}))
 
 
-def _numbers(prefix: str, values: dict[str, Any]) -> list[tuple[str, float]]:
+def _numbers(prefix: str, values: JsonObject) -> list[tuple[str, float]]:
     found = []
     for key, value in values.items():
         if isinstance(value, dict):
@@ -69,49 +103,3 @@ def _numbers(prefix: str, values: dict[str, Any]) -> list[tuple[str, float]]:
         elif isinstance(value, int | float):
             found.append((prefix + key, float(value)))
     return found
-
-
-@dataclass(frozen=True)
-class Tracking:
-    """The trackers of one run; one that fails is told once, and the run goes on."""
-
-    trackers: dict[str, Tracker]
-    reporter: Reporter
-    run: RunInfo
-    _told: set[str] = field(default_factory=set)
-
-    def start(self, step: int) -> None:
-        """Before the first step after ``step``; one that does not start is left out."""
-        for name, tracker in list(self.trackers.items()):
-            try:
-                tracker.start(self.run, self.run.output / DIRECTORY / name, step)
-            except MftError:
-                raise
-            except (Exception, SystemExit) as error:
-                self._tell(name, error)
-                del self.trackers[name]
-
-    def log(self, line: dict[str, Any]) -> None:
-        """A train or valid line."""
-        step, values = line["step"], flatten(line)
-        self._each(lambda tracker: tracker.log(step, values))
-
-    def end(self, reason: str) -> None:
-        """After the last line."""
-        self._each(lambda tracker: tracker.end(reason))
-
-    def _each(self, use: Callable[[Tracker], None]) -> None:
-        for name, tracker in self.trackers.items():
-            try:
-                use(tracker)
-            except (Exception, SystemExit) as error:
-                self._tell(name, error)
-
-    def _tell(self, name: str, error: BaseException) -> None:
-        if name not in self._told:
-            self._told.add(name)
-            what = " ".join(str(error).split())
-            self.reporter.warn(
-                f'tracker "{name}" failed, and the run goes on: {type(error).__name__}: {what}; this is told once '
-                "(metrics.jsonl holds every number)"
-            )

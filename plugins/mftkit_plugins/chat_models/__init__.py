@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import mftkit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @mftkit.hookimpl
-def register_chat_models(register: Callable[..., None]) -> None:
+def register_chat_models(register: mftkit.Register) -> None:
     """Neither imports its libraries before the first request."""
     register(
         "openai",

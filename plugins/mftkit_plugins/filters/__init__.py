@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import mftkit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @mftkit.hookimpl
-def register_data_filters(register: Callable[..., Any]) -> None:
+def register_data_filters(register: mftkit.Register) -> None:
     """Register each filter by import string."""
     register(
         "exact-duplicates",
         "mftkit_plugins.filters.exact:ExactDuplicates",
-        summary="drops rows that say what an earlier row says",
+        summary="drops rows whose contents repeat an earlier row",
     )
     register(
         "near-duplicates",
         "mftkit_plugins.filters.near:NearDuplicates",
-        summary="drops rows that are almost an earlier row (MinHash on tokens of code)",
+        summary="drops rows that are almost equal to an earlier row (MinHash on tokens of code)",
     )
     register(
         "decontamination",
         "mftkit_plugins.filters.decontamination:Decontamination",
-        summary="drops rows that repeat a benchmark's problem, also laid out or named anew",
+        summary="drops rows that repeat a benchmark problem, even reformatted or with other names",
     )
     register(
         "well-formed",
@@ -36,5 +31,5 @@ def register_data_filters(register: Callable[..., Any]) -> None:
     register(
         "verification",
         "mftkit_plugins.filters.verification.filter:Verification",
-        summary="runs each row's solution with tests, in isolation; keeps what passes tests that a stub fails",
+        summary="runs each row's solution with tests, in isolation; keeps it if it passes tests that a stub fails",
     )

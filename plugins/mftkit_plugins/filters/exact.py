@@ -1,40 +1,41 @@
-"""Rows that say the same."""
+"""Rows with equal contents."""
 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit_plugins.filters.parts import Part, called, part_of
+from mftkit_plugins.filters.row_parts import Part, part_of, row_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
 class ExactDuplicates(mftkit.DataFilter):
-    """Keeps the first of the rows that say the same; ids and other keys do not count."""
+    """Keeps the first of the rows with equal contents; ids and other keys are ignored."""
 
     class Options(mftkit.Options):
         """Options of ``exact-duplicates``."""
 
         part: Part = "all"
-        """What is compared: question and answer, or one of them. A raw text is an answer."""
+        """What is compared: question and answer, or one of them. A raw text counts as an answer."""
         ignore_space: bool = True
-        """Whether rows that differ in white space alone are the same."""
+        """Whether rows that differ only in white space are equal."""
 
     options: Options
+    statistic = "exact_repeats"
 
     def apply(
-        self, rows: Iterator[dict[str, Any]], context: mftkit.FilterContext
-    ) -> Iterator[dict[str, Any]]:
-        """Rows in order; what was seen is kept as digests."""
+        self, rows: Iterator[mftkit.JsonObject], context: mftkit.FilterContext
+    ) -> Iterator[mftkit.JsonObject]:
+        """Yield rows in order; only digests of earlier rows are kept in memory."""
         seen: dict[bytes, str] = {}
         for number, row in enumerate(rows, 1):
             text = part_of(row, self.options.part)
             digest = sha256(("".join(text.split()) if self.options.ignore_space else text).encode()).digest()
             if digest in seen:
-                context.drop(row, "says what an earlier row says", detail=f"that of {seen[digest]}")
+                context.drop(row, "duplicates an earlier row", detail=seen[digest])
                 continue
-            seen[digest] = called(row, number)
+            seen[digest] = row_label(row, number, context)
             yield row

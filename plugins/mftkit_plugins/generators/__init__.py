@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import mftkit
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 
 @mftkit.hookimpl
-def register_data_generators(register: Callable[..., Any]) -> None:
+def register_data_generators(register: mftkit.Register) -> None:
     """Register each generator by import string."""
     register(
         "python-source",
@@ -21,15 +16,15 @@ def register_data_generators(register: Callable[..., Any]) -> None:
     register(
         "code-exercises",
         "mftkit_plugins.generators.code_exercises.generator:CodeExercises",
-        summary="exercises and solutions from a list of topics, by a chat model",
+        summary="exercises and solutions from a list of topics, written by a chat model",
     )
     register(
         "self-instruct",
         "mftkit_plugins.generators.self_instruct.generator:SelfInstruct",
-        summary="new tasks from a file of seed tasks, by a chat model",
+        summary="new tasks from a file of seed tasks, written by a chat model",
     )
     register(
         "camel",
         "mftkit_plugins.generators.camel.generator:Camel",
-        summary="conversations of a student and a teacher, both chat models",
+        summary="conversations between a student and a teacher, both chat models",
     )

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-FENCE = re.compile(r"^[ \t]*(`{3,})[ \t]*([\w+#.-]*)[^\n]*\n(.*?)^[ \t]*\1[ \t]*$", re.MULTILINE | re.DOTALL)
-OPEN_FENCE = re.compile(r"^[ \t]*`{3,}[^`\n]*\n", re.MULTILINE)
-
 
 class BadReply(Exception):  # noqa: N818 - a verdict on a reply
     """A reply that is of no use; says why, in a word or two."""
@@ -122,11 +119,10 @@ def good_items(items: list[Any], read: Callable[[Any], Result]) -> list[Result]:
 
 
 def code_block(text: str) -> str:
-    """The code of a reply: its longest fenced block, which need not be closed. Raises BadReply without one."""
-    blocks = [match.group(3) for match in FENCE.finditer(text)]
-    if not blocks and (opened := OPEN_FENCE.search(text)):
-        blocks = [text[opened.end() :]]
-    code = max(blocks, key=len, default="")
+    """Return the code of a reply: its longest closed block, or else the open one. Raises BadReply without any."""
+    blocks = mftkit.code_blocks(text)
+    closed = [block.code for block in blocks if block.closed]
+    code = max(closed or [block.code for block in blocks], key=len, default="")
     if not code.strip():
         raise BadReply("no code")
     return code.strip("\n").rstrip()

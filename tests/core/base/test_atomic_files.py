@@ -3,6 +3,8 @@ import resource
 import signal
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,11 +12,12 @@ from mftkit.base.atomic_files import disk_errors, new_directory, write_text
 from mftkit_registry import MftError
 
 
-def python(code, *arguments, file_size=None):
+def python(code: str, *arguments: Any, file_size: int | None = None) -> subprocess.CompletedProcess[str]:
     """Run ``code`` in a process that may write files of ``file_size`` bytes at most."""
 
-    def limit():
+    def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        assert file_size is not None
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
 
     return subprocess.run(
@@ -27,7 +30,7 @@ def python(code, *arguments, file_size=None):
     )
 
 
-def test_a_new_directory_takes_the_place_of_the_old_one(tmp_path):
+def test_a_new_directory_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
     target = tmp_path / "model"
     for text in ("one", "two"):
         with new_directory(target) as partial:
@@ -37,7 +40,7 @@ def test_a_new_directory_takes_the_place_of_the_old_one(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
-def test_an_error_while_filling_leaves_the_old_one_alone(tmp_path):
+def test_an_error_while_filling_leaves_the_old_one_alone(tmp_path: Path) -> None:
     target = tmp_path / "model"
     with new_directory(target) as partial:
         (partial / "a").write_text("one")
@@ -77,7 +80,9 @@ with atomic_files.new_directory(target) as partial:
 @pytest.mark.parametrize(
     ("when", "left"), [("filling", {"a": "one"}), ("renaming", {}), ("removing", {"a": "two", "b": "two"})]
 )
-def test_a_kill_leaves_a_whole_directory_or_none_and_the_next_clears_up(tmp_path, when, left):
+def test_a_kill_leaves_a_whole_directory_or_none_and_the_next_clears_up(
+    tmp_path: Path, when: str, left: dict[str, str]
+) -> None:
     target = tmp_path / "step"
     assert python(KILL, target, when).returncode == -signal.SIGKILL
     found = {file.name: file.read_text() for file in target.iterdir()} if target.exists() else {}
@@ -88,7 +93,7 @@ def test_a_kill_leaves_a_whole_directory_or_none_and_the_next_clears_up(tmp_path
     assert [entry.name for entry in target.iterdir()] == ["c"]
 
 
-def test_what_the_disk_says_is_one_message(tmp_path):
+def test_what_the_disk_says_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
     with pytest.raises(MftError, match=r"spec\.json cannot be written: Not a directory; free space"):
         write_text(tmp_path / "file" / "spec.json", "{}")
@@ -97,7 +102,7 @@ def test_what_the_disk_says_is_one_message(tmp_path):
         raise AssertionError("not reached")
 
 
-def test_a_fault_of_another_file_is_not_the_disks(tmp_path):
+def test_a_fault_of_another_file_is_not_the_disks(tmp_path: Path) -> None:
     target = tmp_path / "cache" / "table"
     for error in (
         PermissionError(13, "Permission denied", str(tmp_path / "rows.jsonl")),
@@ -147,7 +152,7 @@ except MftError as error:
 """
 
 
-def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     done = python(WRITE_TEXT, path, file_size=1 << 14)
     assert done.stdout == (
@@ -161,7 +166,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path):
     [(100_000, 1, "no room left on the disk"), (1, 100_000, "the disk is full, or fails")],
     ids=["model", "state"],
 )
-def test_a_full_disk_leaves_no_checkpoint(tmp_path, model, state, said):
+def test_a_full_disk_leaves_no_checkpoint(tmp_path: Path, model: int, state: int, said: str) -> None:
     done = python(CHECKPOINT, tmp_path, model, state, file_size=1 << 16)
     path = tmp_path / "step-00000003"
     assert (done.returncode, done.stdout) == (
@@ -171,12 +176,12 @@ def test_a_full_disk_leaves_no_checkpoint(tmp_path, model, state, said):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_no_tokenizer(tmp_path):
+def test_a_full_disk_leaves_no_tokenizer(tmp_path: Path) -> None:
     done = python(VOCABULARY, tmp_path / "model", file_size=1 << 16)
     assert "model cannot be written: no room left on the disk; free space" in done.stdout, done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
-def test_it_imports_nothing_heavy():
+def test_it_imports_nothing_heavy() -> None:
     code = "import sys, mftkit.base.atomic_files; assert not {'torch', 'safetensors', 'numpy'} & set(sys.modules)"
     assert python(code).returncode == 0

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,22 +14,25 @@ from mftkit.interfaces.tokenization import MicroBatch, Sample
 PAD = 9
 
 
-def sample(index, tokens, counts, task=0):
+def sample(index: int, tokens: list[int], counts: list[Any], task: int = 0) -> Sample:
     arrays = np.array(tokens, np.int32), np.array(counts, np.bool_)
     for array in arrays:
         array.flags.writeable = False  # as the memory-mapped cache is
     return Sample(index, task, *arrays)
 
 
-def micro_batch(*rows, max_length=64):
+def micro_batch(*rows: list[Sample], max_length: int = 64) -> MicroBatch:
     return MicroBatch(tuple(tuple(row) for row in rows), max_length, PAD)
 
 
-def by_hand(samples, isolated, width):
+def by_hand(samples: MicroBatch, isolated: bool, width: int) -> tuple[list[list[int]], Any, Any]:
     """What a batch must hold, token by token: (ids, positions, [(position, target, task, index)])."""
-    ids, positions, counting = [], [], []
+    ids: list[list[int]] = []
+    positions: list[list[int]] = []
+    counting: list[tuple[int, int, int, int]] = []
     for r, row in enumerate(samples.rows):
-        row_ids, row_positions = [], []
+        row_ids: list[int] = []
+        row_positions: list[int] = []
         for each in row:
             for i, token in enumerate(each.tokens.tolist()):
                 if i > 0 and each.loss_mask[i]:
@@ -37,16 +42,15 @@ def by_hand(samples, isolated, width):
         fill = width - len(row_ids)
         ids.append(row_ids + [PAD] * fill)
         positions.append(row_positions + [0] * fill)
-    if not isolated or all(len(row) <= 1 for row in samples.rows):
-        positions = None
-    return ids, positions, counting
+    alone = not isolated or all(len(row) <= 1 for row in samples.rows)
+    return ids, None if alone else positions, counting
 
 
 @st.composite
-def micro_batches(draw):
+def micro_batches(draw: st.DrawFn) -> Any:
     numbers = iter(range(100, 10_000))
 
-    def one(pair):
+    def one(pair: tuple[list[int], list[bool], int]) -> Sample:
         return sample(next(numbers), pair[0], pair[1], pair[2])
 
     arrays = st.integers(1, 6).flatmap(
@@ -61,13 +65,16 @@ def micro_batches(draw):
 
 
 @given(micro_batches(), st.booleans(), st.integers(0, 3))
-def test_every_tensor_is_what_a_loop_over_tokens_gives(samples, isolated, extra):
+def test_every_tensor_is_what_a_loop_over_tokens_gives(
+    samples: MicroBatch, isolated: bool, extra: int
+) -> None:
     width = max(sum(len(each.tokens) for each in row) for row in samples.rows) + extra
     batch = collate(samples, isolated=isolated, pad_to=width if extra else None)
     ids, positions, counting = by_hand(samples, isolated, width)
     assert batch.input_ids.tolist() == ids
     assert (batch.position_ids is None) == (positions is None)
     if positions is not None:
+        assert batch.position_ids is not None
         assert batch.position_ids.tolist() == positions
     told = zip(
         batch.predictor_index.tolist(),
@@ -84,7 +91,7 @@ def test_every_tensor_is_what_a_loop_over_tokens_gives(samples, isolated, extra)
     assert batch.real_tokens == sum(len(each.tokens) for row in samples.rows for each in row)
 
 
-def test_tensors_are_int64_and_shaped_as_promised():
+def test_tensors_are_int64_and_shaped_as_promised() -> None:
     batch = collate(micro_batch([sample(3, [1, 2, 3], [0, 1, 1])], [sample(4, [5], [0])]))
     assert batch.input_ids.shape == (2, 3)
     held = [
@@ -98,26 +105,26 @@ def test_tensors_are_int64_and_shaped_as_promised():
     assert {tensor.dtype for tensor in held} == {torch.int64}
 
 
-def test_a_samples_first_token_never_counts():
+def test_a_samples_first_token_never_counts() -> None:
     batch = collate(micro_batch([sample(0, [1, 2], [1, 1]), sample(1, [3, 4], [1, 1]), sample(2, [5], [1])]))
     assert batch.predictor_index.tolist() == [0, 2]
     assert batch.targets.tolist() == [2, 4]
     assert batch.sample_index == (0, 1)
 
 
-def test_counts_of_the_cache_are_left_alone():
+def test_counts_of_the_cache_are_left_alone() -> None:
     counts = np.array([True, True])
     collate(micro_batch([Sample(0, 0, np.array([1, 2], np.int32), counts)]))
     assert counts.tolist() == [True, True]
 
 
-def test_the_pad_id_tells_nothing_apart():
+def test_the_pad_id_tells_nothing_apart() -> None:
     batch = collate(micro_batch([sample(0, [PAD, PAD, PAD], [0, 1, 1])], [sample(1, [1, PAD], [0, 1])]))
     assert batch.targets.tolist() == [PAD, PAD, PAD]
     assert batch.real_tokens == 5
 
 
-def test_a_row_without_counting_tokens_is_allowed():
+def test_a_row_without_counting_tokens_is_allowed() -> None:
     batch = collate(micro_batch([sample(0, [1, 2, 3], [1, 0, 0])]))
     assert batch.targets.shape == (0,)
     assert batch.sample_task.shape == (0,)
@@ -125,14 +132,14 @@ def test_a_row_without_counting_tokens_is_allowed():
     assert batch.real_tokens == 3
 
 
-def test_no_rows_and_rows_too_long_are_refused():
+def test_no_rows_and_rows_too_long_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one row"):
         collate(micro_batch())
     with pytest.raises(ValueError, match="3 tokens does not fit into 2"):
         collate(micro_batch([sample(0, [1, 2, 3], [0, 1, 1])]), pad_to=2)
 
 
-def test_an_idle_batch_has_a_row_and_nothing_that_counts():
+def test_an_idle_batch_has_a_row_and_nothing_that_counts() -> None:
     batch = idle_batch(PAD)
     assert batch.input_ids.tolist() == [[PAD, PAD]]
     assert batch.position_ids is None
@@ -145,10 +152,11 @@ def test_an_idle_batch_has_a_row_and_nothing_that_counts():
     assert batch.predictor_index.dtype == torch.int64
 
 
-def test_a_batch_moves_with_all_its_tensors():
+def test_a_batch_moves_with_all_its_tensors() -> None:
     batch = collate(micro_batch([sample(0, [1, 2], [0, 1]), sample(1, [1, 2], [0, 1])])).to(
         torch.device("meta")
     )
+    assert batch.position_ids is not None
     assert {batch.input_ids.device.type, batch.position_ids.device.type, batch.sample_task.device.type} == {
         "meta"
     }

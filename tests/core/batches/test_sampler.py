@@ -1,7 +1,9 @@
 from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mftkit.batches.sampler import BatchSampler, check_layout
 from mftkit.data.mixing import Mixture
@@ -12,35 +14,46 @@ from mftkit_registry import MftError
 class OneEach(TokenizationMode):
     """One sample a row, in the epoch's order."""
 
-    def layout(self, lengths, tasks, order, max_length):
+    def layout(
+        self, lengths: NDArray[Any], tasks: NDArray[Any], order: NDArray[Any], max_length: int
+    ) -> Layout:
         return Layout(order, np.arange(len(order) + 1))
 
 
 class Pairs(TokenizationMode):
     """Two samples a row."""
 
-    def layout(self, lengths, tasks, order, max_length):
+    def layout(
+        self, lengths: NDArray[Any], tasks: NDArray[Any], order: NDArray[Any], max_length: int
+    ) -> Layout:
         return Layout(order, np.append(np.arange(0, len(order), 2), len(order)))
 
 
 class Samples(SimpleNamespace):
-    def __len__(self):
+    def __len__(self) -> Any:
         return len(self.lengths)
 
 
-def samples(count=21):
+def samples(count: int = 21) -> Samples:
     random = np.random.default_rng(0)
     lengths = random.integers(2, 9, count)
     return Samples(lengths=lengths, counting=lengths - 1, task=random.integers(0, 3, count))
 
 
-def steps(mode=OneEach, count=21, **changes):
-    settings = {"tasks": 3, "seed": 1, "batch_size": 4, "max_length": 32, "epochs": 2, "max_steps": None}
-    return BatchSampler(samples(count), mode(None), **(settings | changes))
+def steps(mode: type[Any] = OneEach, count: int = 21, **changes: Any) -> BatchSampler:
+    settings: dict[str, Any] = {
+        "tasks": 3,
+        "seed": 1,
+        "batch_size": 4,
+        "max_length": 32,
+        "epochs": 2,
+        "max_steps": None,
+    }
+    return BatchSampler(cast(Any, samples(count)), mode(None), **(settings | changes))
 
 
 @pytest.mark.parametrize("mode", [OneEach, Pairs])
-def test_each_epoch_trains_each_sample_once(mode):
+def test_each_epoch_trains_each_sample_once(mode: type[Any]) -> None:
     plan = steps(mode)
     for epoch in (0, 1):
         numbers = [n for n in range(1, plan.total + 1) if plan[n].epoch == epoch]
@@ -49,20 +62,20 @@ def test_each_epoch_trains_each_sample_once(mode):
         assert [plan[n].ends_epoch for n in numbers] == [False] * (len(numbers) - 1) + [True]
 
 
-def test_a_step_is_the_same_whenever_it_is_asked_for():
+def test_a_step_is_the_same_whenever_it_is_asked_for() -> None:
     plan, other = steps(), steps()
     for number in (11, 3, 7, 3):
         for mine, theirs in zip(plan[number].rows, other[number].rows, strict=True):
             assert mine.tolist() == theirs.tolist()
 
 
-def test_epochs_and_seeds_differ():
+def test_epochs_and_seeds_differ() -> None:
     first = [row.tolist() for row in steps()[1].rows]
     assert first != [row.tolist() for row in steps()[7].rows]
     assert first != [row.tolist() for row in steps(seed=2)[1].rows]
 
 
-def test_totals():
+def test_totals() -> None:
     assert steps().total == 12
     assert steps(epochs=0.5).total == 3
     assert steps(epochs=1.5).total == 9
@@ -71,7 +84,7 @@ def test_totals():
     assert [round(steps().epochs_done(n), 3) for n in (0, 3, 6, 12)] == [0, 0.5, 1, 2]
 
 
-def test_counts_are_those_of_the_global_batch():
+def test_counts_are_those_of_the_global_batch() -> None:
     plan, data = steps(Pairs), samples()
     step = plan[2]
     members = np.concatenate(step.rows)
@@ -82,7 +95,7 @@ def test_counts_are_those_of_the_global_batch():
 
 
 @pytest.mark.parametrize(("micro", "processes"), [(1, 1), (3, 1), (4, 1), (1, 2), (3, 2), (2, 4), (1, 5)])
-def test_every_process_runs_equally_many_passes_and_no_row_is_lost(micro, processes):
+def test_every_process_runs_equally_many_passes_and_no_row_is_lost(micro: int, processes: int) -> None:
     step = steps(count=7)[2]  # the epoch's last, of three rows
     each = [step.passes(micro, rank, processes) for rank in range(processes)]
     assert len({len(passes) for passes in each}) == 1
@@ -92,30 +105,30 @@ def test_every_process_runs_equally_many_passes_and_no_row_is_lost(micro, proces
 
 
 @pytest.mark.parametrize("mode", [OneEach, Pairs])
-def test_mixed_epochs_hold_what_the_mixture_draws(mode):
+def test_mixed_epochs_hold_what_the_mixture_draws(mode: type[Any]) -> None:
     mixture = Mixture(samples().task, (5, 20, 0), seed=1)
     plan, data = steps(mode, mixture=mixture), samples()
     for epoch in (0, 1):
         numbers = [n for n in range(1, plan.total + 1) if plan[n].epoch == epoch]
         trained = np.concatenate([row for n in numbers for row in plan[n].rows])
         assert sorted(trained) == sorted(mixture.epoch(epoch))
-        assert sum(plan[n].samples for n in numbers).tolist() == [5, 20, 0]
+        assert np.sum([plan[n].samples for n in numbers], axis=0).tolist() == [5, 20, 0]
         tokens = np.bincount(data.task[trained], data.counting[trained], 3)
-        assert sum(plan[n].tokens for n in numbers).tolist() == tokens.tolist()
+        assert np.sum([plan[n].tokens for n in numbers], axis=0).tolist() == tokens.tolist()
     assert plan.tokens_per_epoch == data.lengths[mixture.epoch(0)].sum()
     again = steps(mode, mixture=Mixture(samples().task, (5, 20, 0), seed=1))
     last = plan.total
     assert [row.tolist() for row in again[last].rows] == [row.tolist() for row in plan[last].rows]
 
 
-def test_rows_of_a_step_come_longest_first():
+def test_rows_of_a_step_come_longest_first() -> None:
     lengths = [samples().lengths[row].sum() for row in steps(Pairs)[1].rows]
     assert lengths == sorted(lengths, reverse=True)
 
 
-def test_a_layout_that_is_none_is_refused():
+def test_a_layout_that_is_none_is_refused() -> None:
     with pytest.raises(MftError, match="must give a mftkit.Layout, and gave list"):
-        check_layout([[0, 1]], np.array([3, 3]), 8, "Mine")
+        check_layout(cast(Any, [[0, 1]]), np.array([3, 3]), 8, "Mine")
 
 
 @pytest.mark.parametrize(
@@ -128,6 +141,6 @@ def test_a_layout_that_is_none_is_refused():
         ([0, 1, 2], [0, 3], "row of 9 tokens"),
     ],
 )
-def test_a_layout_that_is_wrong_is_refused(order, offsets, says):
+def test_a_layout_that_is_wrong_is_refused(order: list[int], offsets: list[int], says: str) -> None:
     with pytest.raises(MftError, match=says):
         check_layout(Layout(np.array(order), np.array(offsets)), np.array([3, 3, 3]), 8, "Mine")

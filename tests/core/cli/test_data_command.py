@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,9 +46,15 @@ def test_stats_count_and_compare(mft: Mft, data: Path) -> None:
     assert told["answers_in_a_row"] == {"1": 4, "2": 1}
     assert told["lengths"]["question characters"]["most"] == len("Add two numbers, please.")
     assert told["lengths"]["answer characters"]["least"] == len("x = 1\n")
-    assert told["exact_repeats"] == {"rows": 1, "samples": ["data/a.jsonl:2 says what data/a.jsonl:1 says"]}
+    assert told["exact_repeats"] == {
+        "rows": 1,
+        "samples": ["data/a.jsonl:2 duplicates an earlier row: data/a.jsonl:1"],
+    }
     assert told["near_repeats"]["rows"] == 1
-    assert told["near_repeats"]["samples"][0].startswith("data/a.jsonl:3 is ")
+    assert re.fullmatch(
+        r"data/a\.jsonl:3 nearly duplicates an earlier row: \d+% similar to data/a\.jsonl:1",
+        told["near_repeats"]["samples"][0],
+    )
     assert told["contaminated"] is None
 
 
@@ -62,6 +69,44 @@ def test_stats_find_what_repeats_a_reference(mft: Mft, data: Path, tmp_path: Pat
     assert "length" in plain.stdout
     done = mft("data", "stats", "data/a.jsonl", "--field", "x")
     assert (done.returncode, "--references" in done.stderr) == (2, True)
+
+
+def test_stats_ask_the_filters_that_are_named(mft: Mft, data: Path) -> None:
+    formed = {"name": "well-formed", "options": {"max_answer": 20}}
+    near = {"name": "near-duplicates", "options": {"threshold": 0.7}}
+    done = mft(
+        "data", "stats", "data", "--filter", json.dumps(formed), "--filter", json.dumps(near), "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    assert counts["filters"]["well-formed"] == {
+        "rows": 3,
+        "samples": [f"data/a.jsonl:{line} the answer is too long" for line in (1, 2, 3)],
+        "reasons": {"the answer is too long": 3},
+    }
+    default = json.loads(mft("data", "stats", "data", "--near", "0.7", "--json").stdout)
+    assert counts["near_repeats"] == default["near_repeats"]
+    assert default["filters"] == {}
+    plain = mft("data", "stats", "data", "--filter", "well-formed", "--near", "0").stdout
+    assert "dropped by well-formed  0" in plain
+    assert "near duplicates         not searched" in plain
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("near-duplicats", 'unknown data-filter (given: "near-duplicats")'),
+        ('{"name": "near-duplicates", "options": {"treshold": 1}}', 'did you mean "threshold"?'),
+        ('{"name"', "not valid JSON"),
+        ("decontamination", "options.references: is missing"),
+    ],
+)
+def test_a_filter_that_cannot_be_used_is_an_error(mft: Mft, data: Path, given: str, message: str) -> None:
+    done = mft("data", "stats", "data", "--filter", given)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: --filter {given}: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_show_prints_rows_turn_by_turn(mft: Mft, data: Path) -> None:
@@ -96,8 +141,6 @@ def test_faults_are_told_with_their_place(mft: Mft, data: Path) -> None:
     told = json.loads(mft("data", "stats", "data", "--skip-bad", "--json").stdout)
     assert (told["rows"], told["bad"]["rows"]) == (5, 2)
     assert told["bad"]["samples"][1].startswith("data/a.jsonl:5: not valid JSON")
-    assert (
-        "2 bad rows left out; the first: data/a.jsonl:4" in mft("data", "show", "data", "--skip-bad").stderr
-    )
+    assert "2 bad rows skipped; the first: data/a.jsonl:4" in mft("data", "show", "data", "--skip-bad").stderr
     done = mft("data", "stats", "dada")
     assert (done.returncode, "there is no file dada; did you mean data?" in done.stderr) == (2, True)

@@ -75,6 +75,8 @@ FAULTY = """
         class Options(mftkit.Options):
             def model_post_init(self, context):
                 {then}
+        def statistics(self, tokens): ...
+        def task_losses(self, totals): ...
     @mftkit.hookimpl
     def register_losses(register):
         register("faulty", Faulty, summary="s")
@@ -110,7 +112,8 @@ def register_model_adapters(register):
     given = f"model={json.dumps(model)}"
     done = mft("run", str(spec_file), "--dry-run", "--set", given, sites=(site,))
     assert (done.returncode, done.stdout) == (2, "")
-    assert "error: lacking_plugin.Lacking defines no matches(), which its kind must have" in done.stderr
+    assert 'model-adapter "lacking" of lacking 1.0' in done.stderr
+    assert "matches() is missing; load() is missing; head() is missing" in done.stderr
 
 
 def test_an_interrupt_is_130(install: Install, tmp_path: Path, spec_file: Path) -> None:

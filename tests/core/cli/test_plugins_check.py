@@ -1,5 +1,9 @@
 """``mft plugins check``, as a person runs it."""
 
+import subprocess
+
+from fixture_types import Install, Mft
+
 LOSSES = """
 import mftkit
 
@@ -38,13 +42,13 @@ class Raises(Means):
 """
 
 
-def outcomes(done):
+def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """Of the table, by check."""
     lines = [line for line in done.stdout.splitlines() if "  " in line]
     return {line.split("  ")[0]: line for line in lines[1:]}
 
 
-def test_what_is_broken_is_told_and_exits_with_one(install, mft):
+def test_what_is_broken_is_told_and_exits_with_one(install: Install, mft: Mft) -> None:
     site = install("mft-broken", {"broken": "mft_broken"}, {"mft_broken": LOSSES})
     done = mft("plugins", "check", "means", "--set", "scale=2", sites=(site,))
     assert done.returncode == 1, done.stderr
@@ -66,7 +70,7 @@ def test_what_is_broken_is_told_and_exits_with_one(install, mft):
     assert "mft_broken.py:" in outcomes(done)["shapes"]
 
 
-def test_names_and_options_that_are_wrong_exit_with_two(install, mft):
+def test_names_and_options_that_are_wrong_exit_with_two(install: Install, mft: Mft) -> None:
     site = install("mft-broken", {"broken": "mft_broken"}, {"mft_broken": LOSSES})
     for arguments, message in (
         (("mean",), 'unknown component "mean"; allowed: '),
@@ -80,7 +84,7 @@ def test_names_and_options_that_are_wrong_exit_with_two(install, mft):
         assert message in done.stderr
 
 
-def test_what_is_well_exits_with_zero(mft):
+def test_what_is_well_exits_with_zero(mft: Mft) -> None:
     done = mft("plugins", "check", "equal")
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith("passed, 0 of them with a warning; 0 failed\n")

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mftkit.display import console_reporter
+from mftkit.reporting.lines import TrainLine, ValidLine
+from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.plan import Plan, PlannedTask
 
 if TYPE_CHECKING:
@@ -31,12 +33,9 @@ TASKS = {
 STEPS, EVERY = 300, 20
 
 
-class Ended:
-    """Like the trainer's outcome, without the trainer."""
-
-    def __init__(self, reason: str, error: str | None = None, signal: signal.Signals | None = None) -> None:
-        self.reason, self.error, self.signal = reason, error, signal
-        self.step, self.best_step = STEPS, 280
+def ended(reason: str, error: str | None = None, signal: signal.Signals | None = None) -> Outcome:
+    """How the run ended."""
+    return Outcome(reason, STEPS, 280, error, signal)
 
 
 def plan(directory: Path, **changes: Any) -> Plan:
@@ -130,17 +129,20 @@ def play(reporter: Reporter, directory: Path, pause: float, ending: str = "finis
             time.sleep(pause)
             file.write(json.dumps(line) + "\n")
             file.flush()
-            (reporter.trained if line["event"] == "train" else reporter.validated)(line)
+            if line["event"] == "train":
+                reporter.step_ended(line["step"], TrainLine.from_json(line))
+            else:
+                reporter.validated(ValidLine.from_json(line))
             if line["step"] == 60:
                 reporter.warn("plugin [x] failed in on_step_end: this is told once")
             if line["step"] == 100:
                 _stop(ending)
-    outcome: Any = Ended("finished")
+    outcome = ended("finished")
     if ending == "interrupted":
-        outcome = Ended("interrupted", signal=signal.SIGINT)
+        outcome = ended("interrupted", signal=signal.SIGINT)
     if ending == "failed":
-        outcome = Ended("failed", error="the loss or its gradient is not finite in step 300; tasks: repair")
-    reporter.ended(directory, outcome)
+        outcome = ended("failed", error="the loss or its gradient is not finite in step 300; tasks: repair")
+    reporter.show_result(directory, outcome)
 
 
 def _stop(ending: str) -> None:

@@ -16,7 +16,7 @@ from mftkit.reporting.usage import Usage
 def state(usage: Usage | None = None, **changes: Any) -> GenerationProgress:
     made = GenerationProgress("exer\ncises", "maker", 100)
     if usage is not None:
-        made.chats = [SimpleNamespace(usage=usage), SimpleNamespace(usage=Usage(1, 1, 1, 1, 0.5))]  # type: ignore[list-item]
+        made.chats = [SimpleNamespace(usage=usage), SimpleNamespace(usage=Usage(1, 1, 1, 1, 0.5))]
     for name, value in changes.items():
         setattr(made, name, value)
     return made

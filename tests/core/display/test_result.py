@@ -1,22 +1,22 @@
 from __future__ import annotations
 
 import json
-from types import ModuleType, SimpleNamespace
+from signal import SIGINT
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from mftkit.display.result import how_it_ended, result_view
 from mftkit.display.tables import as_text
+from mftkit.reporting.outcome import Outcome
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import ModuleType
 
 
-def outcome(reason: str = "finished", **more: Any) -> Any:
-    return SimpleNamespace(
-        **{"reason": reason, "step": 300, "best_step": 280, "error": None, "signal": None, **more}
-    )
+def outcome(reason: str = "finished", **more: Any) -> Outcome:
+    return Outcome(**{"reason": reason, "step": 300, "best_step": 280, **more})
 
 
 def written(directory: Path, lines: list[dict[str, Any]], tail: str = "") -> Path:
@@ -83,7 +83,7 @@ def test_a_run_without_a_line_has_a_result_too(tmp_path: Path) -> None:
 
 def test_how_a_run_ended(tmp_path: Path) -> None:
     assert how_it_ended(tmp_path, outcome()) is None
-    told = how_it_ended(tmp_path, outcome("interrupted", signal=SimpleNamespace(name="SIGINT")))
+    told = how_it_ended(tmp_path, outcome("interrupted", signal=SIGINT))
     assert told is not None
     assert "SIGINT" in told
     assert "goes on" in told

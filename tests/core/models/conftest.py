@@ -1,7 +1,17 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 TINY = {
     "vocab_size": 48,
@@ -18,22 +28,23 @@ WORDS = ["def", "return", "if", "else", "for", "in", "x", "y", "(", ")"]
 
 
 @pytest.fixture
-def make_model():
+def make_model() -> Callable[..., PreTrainedModel]:
     """A tiny model of a family, random and always the same."""
 
-    def make(family="llama", **changes):
+    def make(family: str = "llama", **changes: Any) -> PreTrainedModel:
         torch.manual_seed(0)
         config = AutoConfig.for_model(family, **(TINY | changes))
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+        return model
 
     return make
 
 
 @pytest.fixture
-def make_tokenizer():
+def make_tokenizer() -> Callable[..., PreTrainedTokenizerBase]:
     """A tokenizer of the special tokens given (the first ends a text) and a few words."""
 
-    def make(*special, template=None, **roles):
+    def make(*special: str, template: str | None = None, **roles: Any) -> PreTrainedTokenizerBase:
         special = special or ("<eos>",)
         tokens = [*special, *WORDS]
         backend = Tokenizer(
@@ -49,7 +60,11 @@ def make_tokenizer():
 
 
 @pytest.fixture
-def checkpoint(tmp_path, make_model, make_tokenizer):
+def checkpoint(
+    tmp_path: Path,
+    make_model: Callable[..., PreTrainedModel],
+    make_tokenizer: Callable[..., PreTrainedTokenizerBase],
+) -> tuple[Path, PreTrainedModel]:
     """A whole checkpoint: its directory and the model in it."""
     model = make_model()
     directory = tmp_path / "checkpoint"

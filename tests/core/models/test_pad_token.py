@@ -1,10 +1,15 @@
+from collections.abc import Callable
+
 import pytest
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from mftkit.models import choose_pad
 
 
-def test_the_tokenizers_own_is_kept(make_model, make_tokenizer):
+def test_the_tokenizers_own_is_kept(
+    make_model: Callable[..., PreTrainedModel], make_tokenizer: Callable[..., PreTrainedTokenizerBase]
+) -> None:
     tokenizer, model = make_tokenizer("<eos>", "<mine>", pad_token="<mine>"), make_model()
     assert "tokenizer's own, <mine> (id 1)" in choose_pad(tokenizer, model)
     assert tokenizer.pad_token == "<mine>"
@@ -21,7 +26,12 @@ def test_the_tokenizers_own_is_kept(make_model, make_tokenizer):
         (("<eos>", "<|fim_pad|>"), "<|fim_pad|>"),
     ],
 )
-def test_else_the_likeliest_special_token(special, chosen, make_model, make_tokenizer):
+def test_else_the_likeliest_special_token(
+    special: tuple[str, ...],
+    chosen: str,
+    make_model: Callable[..., PreTrainedModel],
+    make_tokenizer: Callable[..., PreTrainedTokenizerBase],
+) -> None:
     for pad in (None, "<eos>"):
         tokenizer = make_tokenizer(*special, pad_token=pad)
         told = choose_pad(tokenizer, make_model())
@@ -30,16 +40,20 @@ def test_else_the_likeliest_special_token(special, chosen, make_model, make_toke
         assert ("there was none" if pad is None else "<eos> must be learned") in told
 
 
-def test_an_embedding_that_may_not_grow_stays_and_the_end_pads(make_model, make_tokenizer):
+def test_an_embedding_that_may_not_grow_stays_and_the_end_pads(
+    make_model: Callable[..., PreTrainedModel], make_tokenizer: Callable[..., PreTrainedTokenizerBase]
+) -> None:
     tokenizer, model = make_tokenizer("<eos>"), make_model(vocab_size=11)
     told = choose_pad(tokenizer, model, may_grow=False)
     assert told == "the pad token is <eos> (id 0), which also ends a text: an adapter cannot hold a new token"
-    assert (model.get_input_embeddings().num_embeddings, len(tokenizer)) == (11, 11)
+    assert model.get_input_embeddings().num_embeddings == len(tokenizer) == 11
     tokenizer, model = make_tokenizer("<eos>"), make_model(vocab_size=12)
     assert "a row that the embedding had to spare" in choose_pad(tokenizer, model, may_grow=False)
 
 
-def test_unknown_is_better_than_a_new_one_but_not_if_it_ends_the_text(make_model, make_tokenizer):
+def test_unknown_is_better_than_a_new_one_but_not_if_it_ends_the_text(
+    make_model: Callable[..., PreTrainedModel], make_tokenizer: Callable[..., PreTrainedTokenizerBase]
+) -> None:
     tokenizer = make_tokenizer("<eos>", "<unk>", unk_token="<unk>")
     choose_pad(tokenizer, make_model())
     assert tokenizer.pad_token == "<unk>"
@@ -51,7 +65,11 @@ def test_unknown_is_better_than_a_new_one_but_not_if_it_ends_the_text(make_model
 @pytest.mark.parametrize(
     "how", ["ends a turn in the template", "ends a generation", "is said to be learned", "begins a text"]
 )
-def test_a_token_that_must_be_learned_is_not_kept(how, make_model, make_tokenizer):
+def test_a_token_that_must_be_learned_is_not_kept(
+    how: str,
+    make_model: Callable[..., PreTrainedModel],
+    make_tokenizer: Callable[..., PreTrainedTokenizerBase],
+) -> None:
     template = "{% for m in messages %}{{ m.content }}<end>{% endfor %}" if "template" in how else None
     roles = {"bos_token": "<end>"} if "begins" in how else {}
     tokenizer, model = make_tokenizer("<eos>", "<end>", "<unused>", template=template, **roles), make_model()
@@ -68,7 +86,9 @@ def test_a_token_that_must_be_learned_is_not_kept(how, make_model, make_tokenize
         assert tokenizer.pad_token == "<unused>"
 
 
-def test_a_pad_token_among_the_ends_of_a_generation_is_kept(make_model, make_tokenizer):
+def test_a_pad_token_among_the_ends_of_a_generation_is_kept(
+    make_model: Callable[..., PreTrainedModel], make_tokenizer: Callable[..., PreTrainedTokenizerBase]
+) -> None:
     """As Qwen's instruct models have it: <|im_end|> ends a turn, <|endoftext|> pads and is listed too."""
     template = "{{ messages[0].content }}<|im_end|>"
     tokenizer = make_tokenizer("<|im_end|>", "<|endoftext|>", template=template, pad_token="<|endoftext|>")
@@ -78,7 +98,9 @@ def test_a_pad_token_among_the_ends_of_a_generation_is_kept(make_model, make_tok
     assert tokenizer.pad_token == "<|endoftext|>"
 
 
-def test_a_new_token_takes_a_spare_row(make_model, make_tokenizer):
+def test_a_new_token_takes_a_spare_row(
+    make_model: Callable[..., PreTrainedModel], make_tokenizer: Callable[..., PreTrainedTokenizerBase]
+) -> None:
     tokenizer, model = make_tokenizer(), make_model()
     told = choose_pad(tokenizer, model)
     assert "<|pad|> was added as id 11, a row that the embedding had to spare" in told
@@ -87,7 +109,11 @@ def test_a_new_token_takes_a_spare_row(make_model, make_tokenizer):
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_without_a_spare_row_the_embedding_grows(tied, make_model, make_tokenizer):
+def test_without_a_spare_row_the_embedding_grows(
+    tied: bool,
+    make_model: Callable[..., PreTrainedModel],
+    make_tokenizer: Callable[..., PreTrainedTokenizerBase],
+) -> None:
     tokenizer = make_tokenizer()
     model = make_model(vocab_size=len(tokenizer), tie_word_embeddings=tied)
     before = model(input_ids=torch.tensor([[1, 2, 3]])).logits
@@ -97,10 +123,14 @@ def test_without_a_spare_row_the_embedding_grows(tied, make_model, make_tokenize
     assert torch.allclose(after[..., :11], before, atol=1e-6)
 
 
-def test_no_token_is_left_without_a_gradient(make_model, make_tokenizer):
+def test_no_token_is_left_without_a_gradient(
+    make_model: Callable[..., PreTrainedModel], make_tokenizer: Callable[..., PreTrainedTokenizerBase]
+) -> None:
     """A checkpoint with pad_token_id at the end-of-text token builds an embedding that never trains it."""
     tokenizer, model = make_tokenizer(pad_token="<eos>"), make_model(pad_token_id=0)
     assert model.get_input_embeddings().padding_idx == 0
     choose_pad(tokenizer, model)
     model(input_ids=torch.tensor([[0, 1, 2]])).logits.square().sum().backward()
-    assert float(model.get_input_embeddings().weight.grad[0].abs().max()) > 0
+    gradient = model.get_input_embeddings().weight.grad
+    assert isinstance(gradient, torch.Tensor)
+    assert float(gradient[0].abs().max()) > 0

@@ -1,6 +1,7 @@
 """Where results are found, and what is said where there is none."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -8,19 +9,19 @@ import mftkit
 from mftkit.models.result import find_result
 
 
-def holds(directory, name, text="{}"):
+def holds(directory: Path, name: str, text: str = "{}") -> Path:
     directory.mkdir(parents=True, exist_ok=True)
     (directory / name).write_text(text)
     return directory
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path) -> Path:
     spec = {"model": {"adapter": "auto", "trust_remote_code": False}}
     return holds(tmp_path / "run", "spec.json", json.dumps(spec))
 
 
-def test_a_runs_result_is_its_model(run):
+def test_a_runs_result_is_its_model(run: Path) -> None:
     holds(run / "model", "config.json")
     for given in (run, run / "model"):
         found = find_result(given)
@@ -28,7 +29,7 @@ def test_a_runs_result_is_its_model(run):
         assert found.model["adapter"] == "auto"
 
 
-def test_a_best_step_is_the_runs_and_has_its_base(run):
+def test_a_best_step_is_the_runs_and_has_its_base(run: Path) -> None:
     step = holds(
         run / "best" / "step-00000003", "adapter_config.json", '{"base_model_name_or_path": "org/gone"}'
     )
@@ -38,20 +39,20 @@ def test_a_best_step_is_the_runs_and_has_its_base(run):
     assert find_result(step).base == str(run / "base")
 
 
-def test_several_results_are_named(run):
+def test_several_results_are_named(run: Path) -> None:
     holds(run / "best", "best.json")
     (run / "best" / "step-00000003").mkdir()
     with pytest.raises(mftkit.MftError, match="holds several results: name one of step-00000003"):
         find_result(run / "best")
 
 
-def test_a_directory_without_a_run_is_taken_by_itself(tmp_path):
+def test_a_directory_without_a_run_is_taken_by_itself(tmp_path: Path) -> None:
     assert find_result(holds(tmp_path / "there", "config.json")).run is None
     with pytest.raises(mftkit.MftError, match="neither a run directory nor a PEFT adapter nor a model"):
         find_result(tmp_path)
 
 
-def test_a_damaged_file_is_told(run):
+def test_a_damaged_file_is_told(run: Path) -> None:
     holds(run / "model", "adapter_config.json", "[]")
     with pytest.raises(mftkit.MftError, match="is damaged: it holds no object"):
         find_result(run)

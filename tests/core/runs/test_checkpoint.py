@@ -1,4 +1,5 @@
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from mftkit.runs.checkpoint import (
 )
 
 
-def checkpoint(value=1.0):
+def checkpoint(value: float = 1.0) -> Checkpoint:
     return Checkpoint(
         model={"weight": torch.full((4,), value)},
         state={"progress": {"step": 3, "best": None}, "moments": torch.arange(3)},
@@ -24,11 +25,11 @@ def checkpoint(value=1.0):
 
 
 @pytest.fixture
-def store(tmp_path):
+def store(tmp_path: Path) -> CheckpointStore:
     return CheckpointStore(tmp_path / "checkpoints")
 
 
-def test_what_was_written_is_read(store):
+def test_what_was_written_is_read(store: CheckpointStore) -> None:
     path = store.write(7, checkpoint())
     assert path.name == "step-00000007"
     read = store.read(7)
@@ -40,7 +41,7 @@ def test_what_was_written_is_read(store):
 
 @pytest.mark.parametrize("name", [MODEL, STATE])
 @pytest.mark.parametrize("damage", ["cut", "altered", "gone"])
-def test_damage_is_noticed(store, name, damage):
+def test_damage_is_noticed(store: CheckpointStore, name: str, damage: str) -> None:
     file = store.write(1, checkpoint()) / name
     content = file.read_bytes()
     if damage == "gone":
@@ -51,7 +52,7 @@ def test_damage_is_noticed(store, name, damage):
         store.read(1)
 
 
-def test_pruning_keeps_the_newest_and_the_best(store):
+def test_pruning_keeps_the_newest_and_the_best(store: CheckpointStore) -> None:
     for step in (1, 2, 3, 4, 5):
         store.write(step, checkpoint())
     store.prune(2, wanted={2})
@@ -60,7 +61,7 @@ def test_pruning_keeps_the_newest_and_the_best(store):
     assert store.steps() == [5]
 
 
-def test_half_written_ones_are_neither_listed_nor_left(store):
+def test_half_written_ones_are_neither_listed_nor_left(store: CheckpointStore) -> None:
     store.write(1, checkpoint())
     (store.directory / ".step-00000002.partial").mkdir()
     assert store.steps() == [1]
@@ -68,8 +69,8 @@ def test_half_written_ones_are_neither_listed_nor_left(store):
     assert [entry.name for entry in store.directory.iterdir()] == ["step-00000001"]
 
 
-def test_random_numbers_go_on_where_they_were(store):
-    def draw():
+def test_random_numbers_go_on_where_they_were(store: CheckpointStore) -> None:
+    def draw() -> tuple[float, float, float]:
         return random.random(), float(np.random.random()), float(torch.rand(()))
 
     random.gauss(0, 1)  # leaves a second number behind, which is state too

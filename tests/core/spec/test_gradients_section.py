@@ -1,8 +1,11 @@
 """``gradients``, and the grouping that it means."""
 
+from collections.abc import Iterator
+
 import pytest
 
 import mftkit
+from fixture_types import Install
 from mftkit_registry import MftError
 
 PLUGIN = """
@@ -20,7 +23,7 @@ SPEC = {"name": "x", "model": {"path": "org/model"}, "tasks": [{"name": "a", "tr
 
 
 @pytest.fixture
-def plain_sum(install):
+def plain_sum(install: Install) -> Iterator[None]:
     from mftkit.plugins import installed
 
     install("mft-sum", {"sum": "mft_sum"}, {"mft_sum": PLUGIN})
@@ -29,18 +32,18 @@ def plain_sum(install):
     installed.registry.cache_clear()
 
 
-def test_grouping_is_implied(plain_sum):
+def test_grouping_is_implied(plain_sum: None) -> None:
     read = mftkit.load_spec({**SPEC, "gradients": "plain-sum"})
     assert read.training.grouping == "task"
     assert mftkit.load_spec(read.dump()).dump() == read.dump()
     assert mftkit.load_spec(SPEC).training.grouping == "none"
 
 
-def test_another_grouping_is_refused(plain_sum):
+def test_another_grouping_is_refused(plain_sum: None) -> None:
     with pytest.raises(MftError, match=r'training\.grouping: should be "task".*plain-sum.*given: "none"'):
         mftkit.load_spec({**SPEC, "gradients": "plain-sum", "training": {"grouping": "none"}})
 
 
-def test_an_unknown_combiner_is_told(plain_sum):
+def test_an_unknown_combiner_is_told(plain_sum: None) -> None:
     with pytest.raises(MftError, match='unknown gradient-combiner.*did you mean "plain-sum"'):
         mftkit.load_spec({**SPEC, "gradients": "plain-sun"})

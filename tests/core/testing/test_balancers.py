@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -8,50 +10,50 @@ from mftkit.testing import BalancerConformance, ConformanceError
 class Average(mftkit.Balancer):
     """A moving average, as it should be."""
 
-    def __init__(self, options, tasks=()):
+    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)
         self.average = torch.ones(len(tasks), dtype=torch.float64)
 
-    def weights(self):
+    def weights(self) -> torch.Tensor:
         return self.average
 
-    def observe(self, step, train, valid):
+    def observe(self, step: int, train: torch.Tensor, valid: Any) -> None:
         self.average = torch.where(train.isnan(), self.average, 0.9 * self.average + 0.1 * train)
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, torch.Tensor]:
         return {"average": self.average}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, torch.Tensor]) -> None:
         self.average = state["average"]
 
 
 class Forgets(Average):
-    def state_dict(self):
+    def state_dict(self) -> dict[str, torch.Tensor]:
         return {"average": torch.ones_like(self.average)}
 
 
 class SpoiltByAbsentTasks(Average):
-    def observe(self, step, train, valid):
+    def observe(self, step: int, train: torch.Tensor, valid: Any) -> None:
         self.average = 0.9 * self.average + 0.1 * train
 
 
 class OfAnObject(Average):
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         return {"average": self.average, "self": self}
 
 
 class Draws(Average):
-    def weights(self):
+    def weights(self) -> torch.Tensor:
         return self.average + torch.rand(len(self.tasks))
 
 
 class Negative(Average):
-    def weights(self):
+    def weights(self) -> torch.Tensor:
         return self.average - 10
 
 
 class ThreeTasks(Average):
-    def weights(self):
+    def weights(self) -> torch.Tensor:
         return torch.ones(3)
 
 
@@ -60,17 +62,17 @@ class FalselyNeutral(Average):
 
 
 class Meddles(Average):
-    def observe(self, step, train, valid):
+    def observe(self, step: int, train: torch.Tensor, valid: Any) -> None:
         train.mul_(0)
 
 
-def suite(component):
+def suite(component: type[Any]) -> BalancerConformance:
     made = BalancerConformance()
-    made.component = component
+    made.component = component  # type: ignore[misc]
     return made
 
 
-def test_one_that_does_all_is_let_through():
+def test_one_that_does_all_is_let_through() -> None:
     for name in dir(BalancerConformance):
         if name.startswith("test_"):
             getattr(suite(Average), name)()
@@ -90,11 +92,11 @@ def test_one_that_does_all_is_let_through():
         (Meddles, "it_changes_nothing_it_is_given", "changed the losses"),
     ],
 )
-def test_what_is_broken_is_caught(component, check, message):
+def test_what_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         getattr(suite(component), f"test_{check}")()
 
 
-def test_a_state_that_a_checkpoint_does_not_read_is_caught():
+def test_a_state_that_a_checkpoint_does_not_read_is_caught() -> None:
     with pytest.raises(Exception, match="[Ww]eights"):
         suite(OfAnObject).test_state_round_trip()

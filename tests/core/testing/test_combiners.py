@@ -1,5 +1,7 @@
 """The suite of gradient combiners: one that keeps its promises passes, each broken one is found."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from mftkit.testing.running import run_suite, suite_for
 class Sum(mftkit.GradientCombiner):
     """The plain sum."""
 
-    def combine(self, gradients, weights):
+    def combine(self, gradients: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return gradients.sum(0)
 
 
@@ -20,34 +22,34 @@ class Remembers(mftkit.GradientCombiner):
 
     kept = None
 
-    def combine(self, gradients, weights):
+    def combine(self, gradients: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         self.kept = (
             gradients.sum(0) if self.kept is None else self.kept.to(gradients) * 0.5 + gradients.sum(0)
         )
         return self.kept
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         return {"kept": self.kept}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.kept = state["kept"]
 
 
 class Forgets(Remembers):
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         return {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         pass
 
 
 class Draws(Sum):
-    def combine(self, gradients, weights):
+    def combine(self, gradients: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return super().combine(gradients, weights) * torch.rand(())
 
 
 class Overwrites(Sum):
-    def combine(self, gradients, weights):
+    def combine(self, gradients: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         gradients *= 2
         return super().combine(gradients, weights)
 
@@ -55,27 +57,28 @@ class Overwrites(Sum):
 class Divides(Sum):
     """By each row's length, also where the row is zero."""
 
-    def combine(self, gradients, weights):
-        return (gradients / gradients.norm(dim=1, keepdim=True)).sum(0)
+    def combine(self, gradients: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        lengths: torch.Tensor = gradients.norm(dim=1, keepdim=True)
+        return (gradients / lengths).sum(0)
 
 
 class Stacks(Sum):
-    def combine(self, gradients, weights):
+    def combine(self, gradients: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return gradients
 
 
 class Widens(Sum):
-    def combine(self, gradients, weights):
+    def combine(self, gradients: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         return gradients.double().sum(0)
 
 
-def failed(component):
+def failed(component: type[Any]) -> dict[str, str]:
     rows = run_suite(suite_for(kinds.GRADIENT_COMBINER, component))
     return {row.check: row.what for row in rows if row.outcome == "failed"}
 
 
 @pytest.mark.parametrize("component", [Sum, Remembers])
-def test_a_sound_one_passes(component):
+def test_a_sound_one_passes(component: type[Any]) -> None:
     assert failed(component) == {}
 
 
@@ -90,5 +93,5 @@ def test_a_sound_one_passes(component):
         (Widens, "what it gives", "float64 for gradients of torch.float32"),
     ],
 )
-def test_a_broken_promise_is_found(component, check, says):
+def test_a_broken_promise_is_found(component: type[Any], check: str, says: str) -> None:
     assert says in failed(component)[check]

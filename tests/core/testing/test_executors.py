@@ -5,6 +5,7 @@ import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,10 +18,10 @@ class Bare(mftkit.Executor):
 
     isolated = True
 
-    def unavailable(self):
+    def unavailable(self) -> str | None:
         return None
 
-    def run(self, program, limits):
+    def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
         with tempfile.TemporaryDirectory() as directory:
             for name, text in program.files.items():
                 Path(directory, name).write_text(text)
@@ -30,22 +31,22 @@ class Bare(mftkit.Executor):
 
 
 class Absent(Bare):
-    def unavailable(self):
+    def unavailable(self) -> str:
         return "it is not here"
 
 
 class Shares(Bare):
-    def run(self, program, limits):
+    def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
         return replace(super().run(program, limits), code=0)
 
 
-def suite(component):
+def suite(component: type[Any]) -> ExecutorConformance:
     made = ExecutorConformance()
-    made.component = component
+    made.component = component  # type: ignore[misc]
     return made
 
 
-def test_a_program_is_run_by_one_that_holds_nothing_in():
+def test_a_program_is_run_by_one_that_holds_nothing_in() -> None:
     suite(Bare).test_it_works_here()
     suite(Bare).test_a_program_runs()
 
@@ -61,6 +62,6 @@ def test_a_program_is_run_by_one_that_holds_nothing_in():
         (Bare, "an_open_socket", "connects to this machine"),
     ],
 )
-def test_what_is_broken_is_caught(component, check, message):
+def test_what_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         getattr(suite(component), f"test_{check}")()

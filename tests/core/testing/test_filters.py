@@ -1,4 +1,6 @@
 import random
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -7,41 +9,41 @@ from mftkit.testing import ConformanceError, DataFilterConformance
 
 
 class Keeps(mftkit.DataFilter):
-    def apply(self, rows, context):
+    def apply(self, rows: Any, context: mftkit.FilterContext) -> Iterator[dict[str, Any]]:
         yield from rows
 
 
 class Loses(mftkit.DataFilter):
-    def apply(self, rows, context):
+    def apply(self, rows: Any, context: mftkit.FilterContext) -> Iterator[dict[str, Any]]:
         yield from list(rows)[1:]
 
 
 class GivesNoReason(mftkit.DataFilter):
-    def apply(self, rows, context):
+    def apply(self, rows: Any, context: mftkit.FilterContext) -> Iterator[Any]:
         for row in rows:
             context.drop(row, " ")
         yield from ()
 
 
 class Spoils(mftkit.DataFilter):
-    def apply(self, rows, context):
+    def apply(self, rows: Any, context: mftkit.FilterContext) -> Iterator[dict[str, str]]:
         yield from ({"words": "of no kind"} for _ in rows)
 
 
 class Reverses(mftkit.DataFilter):
-    def apply(self, rows, context):
+    def apply(self, rows: Any, context: mftkit.FilterContext) -> Iterator[dict[str, Any]]:
         yield from reversed(list(rows))
 
 
 class Meddles(mftkit.DataFilter):
-    def apply(self, rows, context):
+    def apply(self, rows: Any, context: mftkit.FilterContext) -> Iterator[dict[str, Any]]:
         for row in rows:
             row["seen"] = True
             yield row
 
 
 class Draws(mftkit.DataFilter):
-    def apply(self, rows, context):
+    def apply(self, rows: Any, context: mftkit.FilterContext) -> Iterator[dict[str, Any]]:
         for row in rows:
             if random.random() < 0.5:
                 context.drop(row, "by chance")
@@ -50,7 +52,7 @@ class Draws(mftkit.DataFilter):
 
 
 class ForgetsWhereItWas(mftkit.DataFilter):
-    def apply(self, rows, context):
+    def apply(self, rows: Any, context: mftkit.FilterContext) -> Iterator[dict[str, Any]]:
         for number, row in enumerate(rows):
             place = context.directory / str(number)
             if place.exists():
@@ -61,18 +63,18 @@ class ForgetsWhereItWas(mftkit.DataFilter):
 
 
 class MakesOne(mftkit.DataFilter):
-    def apply(self, rows, context):
+    def apply(self, rows: Any, context: mftkit.FilterContext) -> Iterator[dict[str, str]]:
         yield from rows
         yield {"prompt": "one", "answer": "more"}
 
 
-def suite(component):
+def suite(component: type[Any]) -> DataFilterConformance:
     made = DataFilterConformance()
-    made.component = component
+    made.component = component  # type: ignore[misc]
     return made
 
 
-def test_one_that_keeps_all_is_let_through():
+def test_one_that_keeps_all_is_let_through() -> None:
     for name in dir(DataFilterConformance):
         if name.startswith("test_") and "light" not in name:
             getattr(suite(Keeps), name)()
@@ -91,6 +93,6 @@ def test_one_that_keeps_all_is_let_through():
         (MakesOne, "no_rows", "made of none"),
     ],
 )
-def test_what_is_broken_is_caught(component, check, message):
+def test_what_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         getattr(suite(component), f"test_{check}")()

@@ -1,5 +1,7 @@
 import random
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,7 @@ class Unstated(mftkit.DataGenerator):
     def row(self, seed, number):
         return {"prompt": f"after {number}", "answer": f"{number + seed}"}
 
-    def rows(self, context):
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
         for number in range(40):
             yield self.row(context.seed, number)
 
@@ -30,37 +32,37 @@ class Modest(Counts):
 
 
 class Clock(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> dict[str, str]:
         return super().row(time.perf_counter_ns(), number)
 
 
 class Draws(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> dict[str, str]:
         return super().row(random.randint(0, 9), number)
 
 
 class NoRows(Counts):
-    def rows(self, context):
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[Any]:
         yield from ()
 
 
 class NoFormat(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> dict[str, str]:
         return {"words": "of no kind"}
 
 
 class TwoFormats(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> dict[str, str]:
         return super().row(seed, number) if number % 2 else {"text": "words"}
 
 
 class NotJson(Counts):
-    def row(self, seed, number):
+    def row(self, seed: int, number: int) -> Any:
         return {"text": {1, 2}}
 
 
 class ForgetsWhereItWas(Counts):
-    def rows(self, context):
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, str]]:
         made = context.directory / "made"
         made.mkdir(exist_ok=True)
         for number in range(len(list(made.iterdir())), 40):
@@ -68,9 +70,9 @@ class ForgetsWhereItWas(Counts):
             yield self.row(context.seed, number)
 
 
-def suite(component):
+def suite(component: type[Any]) -> DataGeneratorConformance:
     made = DataGeneratorConformance()
-    made.component = component
+    made.component = component  # type: ignore[misc]
     return made
 
 
@@ -87,7 +89,7 @@ def suite(component):
         (ForgetsWhereItWas, "it_survives_a_kill", "started again in the directory"),
     ],
 )
-def test_what_is_broken_is_caught(component, check, message):
+def test_what_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:
     with pytest.raises(ConformanceError, match=message):
         getattr(suite(component), f"test_{check}")()
 

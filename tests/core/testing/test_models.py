@@ -1,7 +1,11 @@
 """Adapters and tunings that break their promises."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import mftkit
 from mftkit.plugins import kinds
@@ -22,18 +26,18 @@ TINY = {
 
 
 class MatchesAll(Llama):
-    def matches(self, config):
+    def matches(self, config: dict[str, Any]) -> int:
         return 2
 
 
 class Float32Always(Llama):
-    def load(self, request):
+    def load(self, request: mftkit.LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         model, tokenizer = super().load(request)
         return model.float(), tokenizer
 
 
 class AddsNoise(Llama):
-    def load(self, request):
+    def load(self, request: mftkit.LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         model, tokenizer = super().load(request)
         if request.path:
             torch.nn.init.zeros_(model.lm_head.weight)
@@ -41,17 +45,17 @@ class AddsNoise(Llama):
 
 
 class HeadOfTheWrongScale(Llama):
-    def head(self, model):
+    def head(self, model: PreTrainedModel) -> mftkit.Head:
         return mftkit.Head(super().head(model).weight, scale=2.0)
 
 
 class Leaks(Llama):
-    def outputs(self, model, batch):
+    def outputs(self, model: PreTrainedModel, batch: mftkit.Batch) -> Any:
         return model.model(input_ids=batch.input_ids, use_cache=False)
 
 
 class TargetsThatAreNotThere(Llama):
-    def lora_targets(self, model):
+    def lora_targets(self, model: PreTrainedModel) -> list[str]:
         return ["q_proj", "queries"]
 
 
@@ -66,40 +70,42 @@ class TargetsThatAreNotThere(Llama):
         (TargetsThatAreNotThere, "lora_targets", ConformanceError, "no module is named queries"),
     ],
 )
-def test_an_adapter_that_is_broken_is_caught(component, check, error, message):
+def test_an_adapter_that_is_broken_is_caught(
+    component: type[Any], check: str, error: type[Any], message: str
+) -> None:
     suite = suite_for(kinds.MODEL_ADAPTER, component, config=TINY)()
     with pytest.raises(error, match=message):
         getattr(suite, f"test_{check}")()
 
 
-def test_without_a_config_one_of_the_adapters_own_family_is_made():
+def test_without_a_config_one_of_the_adapters_own_family_is_made() -> None:
     suite = ModelAdapterConformance()
-    suite.component = Llama
+    suite.component = Llama  # type: ignore[misc]
     assert suite.family()["model_type"] == "llama"
-    suite.component = type("OfNoKnownFamily", (Llama,), {"model_types": ("no-such-family",)})
+    suite.component = type("OfNoKnownFamily", (Llama,), {"model_types": ("no-such-family",)})  # type: ignore[misc]
     with pytest.raises(ConformanceError, match="--config"):
         suite.family()
 
 
 class TrainsNothing(Full):
-    def apply(self, model, adapter):
+    def apply(self, model: PreTrainedModel, adapter: mftkit.ModelAdapter) -> PreTrainedModel:
         return model.requires_grad_(False)
 
 
 class ForgetsTheHead(Full):
-    def state_dict(self, model):
+    def state_dict(self, model: torch.nn.Module) -> dict[str, torch.Tensor]:
         return {name: t for name, t in super().state_dict(model).items() if "lm_head" not in name}
 
 
 class ExportsTheBase(Full):
-    def export(self, model, directory, base):
+    def export(self, model: torch.nn.Module, directory: Path, base: str | None) -> None:
         from transformers import AutoModelForCausalLM
 
-        AutoModelForCausalLM.from_pretrained(base).save_pretrained(directory)
+        AutoModelForCausalLM.from_pretrained(str(base)).save_pretrained(directory)
 
 
 class NamesNoTransformersModel(Full):
-    def base_model(self, model):
+    def base_model(self, model: Any) -> Any:
         return model.model
 
 
@@ -112,7 +118,7 @@ class NamesNoTransformersModel(Full):
         (type("Adapts", (Full,), {"saves_adapter": True}), "export_loads", "saves_adapter is wrong"),
     ],
 )
-def test_a_tuning_that_is_broken_is_caught(component, check, message):
+def test_a_tuning_that_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:
     suite = suite_for(kinds.TUNING, component, config=TINY)()
     assert isinstance(suite, TuningConformance)
     with pytest.raises(ConformanceError, match=message):

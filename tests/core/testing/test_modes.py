@@ -1,43 +1,57 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 import mftkit
 from mftkit.testing import ConformanceError, ConformanceWarning, TokenizationModeConformance
 
 
 class OneARow(mftkit.TokenizationMode):
-    def layout(self, lengths, tasks, order, max_length):
+    def layout(
+        self, lengths: NDArray[Any], tasks: NDArray[Any], order: NDArray[Any], max_length: int
+    ) -> mftkit.Layout:
         return mftkit.Layout(order, np.arange(len(order) + 1))
 
-    def collate(self, samples):
+    def collate(self, samples: mftkit.MicroBatch) -> mftkit.Batch:
         return mftkit.collate(samples)
 
 
 class Loses(OneARow):
-    def layout(self, lengths, tasks, order, max_length):
+    def layout(
+        self, lengths: NDArray[Any], tasks: NDArray[Any], order: NDArray[Any], max_length: int
+    ) -> mftkit.Layout:
         return mftkit.Layout(order[:-1], np.arange(len(order)))
 
 
 class AllInOne(OneARow):
-    def layout(self, lengths, tasks, order, max_length):
+    def layout(
+        self, lengths: NDArray[Any], tasks: NDArray[Any], order: NDArray[Any], max_length: int
+    ) -> mftkit.Layout:
         return mftkit.Layout(order, np.array([0, len(order)]))
 
 
 class Sorted(OneARow):
-    def layout(self, lengths, tasks, order, max_length):
+    def layout(
+        self, lengths: NDArray[Any], tasks: NDArray[Any], order: NDArray[Any], max_length: int
+    ) -> mftkit.Layout:
         return super().layout(lengths, tasks, np.argsort(lengths, kind="stable"), max_length)
 
 
 class Shuffles(OneARow):
-    def layout(self, lengths, tasks, order, max_length):
+    def layout(
+        self, lengths: NDArray[Any], tasks: NDArray[Any], order: NDArray[Any], max_length: int
+    ) -> mftkit.Layout:
         return super().layout(lengths, tasks, np.random.permutation(order), max_length)
 
 
 class Writes(OneARow):
-    def layout(self, lengths, tasks, order, max_length):
+    def layout(
+        self, lengths: NDArray[Any], tasks: NDArray[Any], order: NDArray[Any], max_length: int
+    ) -> mftkit.Layout:
         order.sort()
         return super().layout(lengths, tasks, order, max_length)
 
@@ -45,30 +59,32 @@ class Writes(OneARow):
 class Pairs(OneARow):
     """Two samples a row, where core would keep them apart."""
 
-    def layout(self, lengths, tasks, order, max_length):
+    def layout(
+        self, lengths: NDArray[Any], tasks: NDArray[Any], order: NDArray[Any], max_length: int
+    ) -> mftkit.Layout:
         fits = 2 * lengths.max() <= max_length
         return mftkit.Layout(order, np.unique([*range(0, len(order), 2 if fits else 1), len(order)]))
 
 
-def changed(**how):
+def changed(**how: Any) -> Any:
     """``OneARow`` whose batches are changed by functions of the batch."""
 
     class Changed(OneARow):
-        def collate(self, samples):
+        def collate(self, samples: mftkit.MicroBatch) -> mftkit.Batch:
             batch = super().collate(samples)
             return replace(batch, **{key: change(batch) for key, change in how.items()})
 
     return Changed
 
 
-def suite(component):
+def suite(component: type[Any]) -> TokenizationModeConformance:
     made = TokenizationModeConformance()
-    made.component = component
+    made.component = component  # type: ignore[misc]
     return made
 
 
 @pytest.mark.parametrize("component", [OneARow, Pairs])
-def test_one_that_does_all_is_let_through(component):
+def test_one_that_does_all_is_let_through(component: type[Any]) -> None:
     for name in dir(TokenizationModeConformance):
         if name.startswith("test_"):
             getattr(suite(component), name)()
@@ -111,12 +127,12 @@ def test_one_that_does_all_is_let_through(component):
         ),
     ],
 )
-def test_what_is_broken_is_caught(component, check, error, message):
+def test_what_is_broken_is_caught(component: type[Any], check: str, error: type[Any], message: str) -> None:
     with pytest.raises(error, match=message):
         getattr(suite(component), f"test_{check}")()
 
 
-def test_rows_that_are_always_the_same_may_be_promised():
+def test_rows_that_are_always_the_same_may_be_promised() -> None:
     suite(type("Kept", (Sorted,), {"keeps_order": True})).test_order_is_read()
     with pytest.warns(ConformanceWarning, match="keeps_order is True, but another order"):
         suite(type("NotKept", (OneARow,), {"keeps_order": True})).test_order_is_read()

@@ -1,8 +1,10 @@
 """Prompts are those of training, answers stop where trained ones do, and come as they are made."""
 
+from typing import Any, cast
+
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 import mftkit
 from mftkit.data.rows.formats import Turn
@@ -19,18 +21,18 @@ TEXT_END = TEMPLATE.replace("<|end|>", "~~")
 class Scripted:
     """A model that says what it is told to, whatever is asked; the prompts are kept."""
 
-    def __init__(self, tokenizer, said):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, said: list[int]) -> None:
         torch.manual_seed(0)
         config = AutoConfig.for_model(
             "llama", vocab_size=len(tokenizer), hidden_size=16, intermediate_size=16, num_hidden_layers=1,
             num_attention_heads=2, max_position_embeddings=64, pad_token_id=0,
         )  # fmt: skip
         self.model = AutoModelForCausalLM.from_config(config).eval()
-        self.prompts = []
+        self.prompts: list[list[int]] = []
         said = list(said)
         plain = self.model.forward
 
-        def forward(input_ids=None, **more):
+        def forward(input_ids: torch.Tensor, **more: Any) -> Any:
             outputs = plain(input_ids=input_ids, **more)
             if input_ids.shape[1] > 1:
                 self.prompts.append(input_ids[0].tolist())
@@ -43,37 +45,47 @@ class Scripted:
 
 
 @pytest.fixture
-def tokenizer():
+def tokenizer() -> PreTrainedTokenizerBase:
     made = train_bpe(["def sort(values): return sorted(values)"] * 3, 300)
     made.add_special_tokens({"extra_special_tokens": ["<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]})
     made.chat_template = TEMPLATE
     return made
 
 
-def ids(tokenizer, text):
-    return tokenizer(text, add_special_tokens=False)["input_ids"]
+def ignore(_piece: str) -> None:
+    """For what is shown piece by piece."""
 
 
-def talker(tokenizer, said, **options):
+def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    found: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return found
+
+
+def talker(
+    tokenizer: PreTrainedTokenizerBase, said: list[int], **options: Any
+) -> tuple[TextGenerator, Scripted]:
     scripted = Scripted(tokenizer, said)
     return TextGenerator(scripted.model, tokenizer, **options), scripted
 
 
-def test_the_prompt_is_the_templates_and_contents_stay_text(tokenizer):
+def test_the_prompt_is_the_templates_and_contents_stay_text(tokenizer: PreTrainedTokenizerBase) -> None:
     talk, scripted = talker(tokenizer, [tokenizer.eos_token_id])
     turns = [Turn("system", "be brief"), Turn("user", "sort")]
-    assert talk.answer(turns, str) == ""
-    wanted = tokenizer.apply_chat_template(
+    assert talk.answer(turns, ignore) == ""
+    wanted = cast(Any, tokenizer).apply_chat_template(
         [{"role": turn.role, "content": turn.content} for turn in turns],
         add_generation_prompt=True, return_dict=True,
     )["input_ids"]  # fmt: skip
     assert scripted.prompts == [wanted]
-    talk.answer([Turn("user", "<|end|>")], str)
-    assert scripted.prompts[1].count(tokenizer.convert_tokens_to_ids("<|end|>")) == 1
+    talk.answer([Turn("user", "<|end|>")], ignore)
+    assert scripted.prompts[1].count(ids(tokenizer, "<|end|>")[0]) == 1
 
 
-def test_it_comes_piece_by_piece_and_stops_at_the_token_that_ends_answers(tokenizer):
-    end, heard = tokenizer.convert_tokens_to_ids("<|end|>"), []
+def test_it_comes_piece_by_piece_and_stops_at_the_token_that_ends_answers(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    heard: list[str] = []
+    [end] = ids(tokenizer, "<|end|>")
     talk, _ = talker(tokenizer, [*ids(tokenizer, "def é():"), end, *ids(tokenizer, "more")])
     assert talk.answer([Turn("user", "go")], heard.append) == "def é():"
     assert "".join(heard) == "def é():"
@@ -81,38 +93,39 @@ def test_it_comes_piece_by_piece_and_stops_at_the_token_that_ends_answers(tokeni
     assert not any("\ufffd" in piece for piece in heard)
 
 
-def test_a_text_that_ends_answers_is_not_shown(tokenizer):
-    tokenizer.chat_template, heard = TEXT_END, []
+def test_a_text_that_ends_answers_is_not_shown(tokenizer: PreTrainedTokenizerBase) -> None:
+    heard: list[str] = []
+    tokenizer.chat_template = TEXT_END
     talk, _ = talker(tokenizer, [*ids(tokenizer, "a ~ b~~"), *ids(tokenizer, " and more")])
     assert talk.answer([Turn("user", "go")], heard.append) == "a ~ b"
     assert "".join(heard) == "a ~ b"
 
 
-def test_it_can_be_stopped_and_is_no_longer_than_asked(tokenizer):
+def test_it_can_be_stopped_and_is_no_longer_than_asked(tokenizer: PreTrainedTokenizerBase) -> None:
     token = ids(tokenizer, "a")
     talk, _ = talker(tokenizer, token * 60, max_new_tokens=5)
-    assert talk.answer([Turn("user", "go")], str) == "aaaaa"
+    assert talk.answer([Turn("user", "go")], ignore) == "aaaaa"
     assert talk.answer([Turn("user", "go")], lambda _piece: talk.stop()) in ("a", "aa")
-    assert talk.complete("x y", str) == "aaaaa"
+    assert talk.complete("x y", ignore) == "aaaaa"
 
 
-def test_what_fills_the_positions_is_refused(tokenizer):
+def test_what_fills_the_positions_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
     talk, _ = talker(tokenizer, [])
     with pytest.raises(mftkit.MftError, match="the model reads 64 at most"):
-        talk.complete("x" * 90, str)
+        talk.complete("x" * 90, ignore)
 
 
-def test_without_a_template_it_completes_alone(tokenizer):
+def test_without_a_template_it_completes_alone(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer.chat_template = None
     talk, scripted = talker(tokenizer, [*ids(tokenizer, "b"), tokenizer.eos_token_id])
     assert not talk.can_chat
     with pytest.raises(mftkit.MftError, match="there is no chat template"):
-        talk.answer([Turn("user", "go")], str)
-    assert talk.complete("x y", str) == "b"
+        talk.answer([Turn("user", "go")], ignore)
+    assert talk.complete("x y", ignore) == "b"
     assert scripted.prompts == [ids(tokenizer, "x y")]
 
 
-def test_drawing_follows_the_temperature(tokenizer):
+def test_drawing_follows_the_temperature(tokenizer: PreTrainedTokenizerBase) -> None:
     torch.manual_seed(0)
     talk, _ = talker(tokenizer, [*ids(tokenizer, "b"), tokenizer.eos_token_id], temperature=0.5)
-    assert talk.complete("x y", str) == "b"
+    assert talk.complete("x y", ignore) == "b"

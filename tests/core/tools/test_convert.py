@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,15 +17,15 @@ from small_runs import mft
 
 
 class Kept(Reporter):
-    def __init__(self):
-        self.told = []
+    def __init__(self) -> None:
+        self.told: list[str] = []
 
-    def note(self, message):
+    def note(self, message: str) -> None:
         self.told.append(message)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_what_is_written_is_native_and_the_same(name, tmp_path):
+def test_what_is_written_is_native_and_the_same(name: str, tmp_path: Path) -> None:
     reporter = Kept()
     done = convert(str(CHECKPOINTS / name), tmp_path / "out", reporter)
     assert (done.architecture, done.difference) == (FAMILIES[name], 0.0)
@@ -47,7 +48,7 @@ def test_what_is_written_is_native_and_the_same(name, tmp_path):
 
 
 @pytest.mark.parametrize("safe", [True, False], ids=["safetensors", "bin"])
-def test_the_dtype_is_the_checkpoints_own(tmp_path, safe):
+def test_the_dtype_is_the_checkpoints_own(tmp_path: Path, safe: bool) -> None:
     """Qwen 1's config names none, and its weights are of bfloat16."""
     shutil.copytree(CHECKPOINTS / "qwen1", tmp_path / "in")
     weights = load_file(tmp_path / "in" / "model.safetensors")
@@ -62,7 +63,7 @@ def test_the_dtype_is_the_checkpoints_own(tmp_path, safe):
     assert {weight.dtype for weight in written.values()} == {torch.bfloat16}
 
 
-def test_the_command_tells_what_it_did(tmp_path):
+def test_the_command_tells_what_it_did(tmp_path: Path) -> None:
     done = mft("convert", CHECKPOINTS / "baichuan2-13b", "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "out")
@@ -73,7 +74,7 @@ def test_the_command_tells_what_it_did(tmp_path):
     assert again.stderr.strip().endswith("exists and is not empty; give another directory")
 
 
-def test_nothing_is_left_of_what_fails(tmp_path):
+def test_nothing_is_left_of_what_fails(tmp_path: Path) -> None:
     shutil.copytree(CHECKPOINTS / "chatglm2", tmp_path / "in")
     with pytest.raises(mftkit.MftError, match="which is not touched"):
         convert(str(tmp_path / "in"), tmp_path / "in" / "out")
@@ -91,7 +92,7 @@ def test_nothing_is_left_of_what_fails(tmp_path):
 
 
 @pytest.mark.parametrize("settings", [{"top_p": 0.8}, {"temperature": 0.8, "top_p": 0.8}])
-def test_an_invalid_generation_config_stops_nothing(tmp_path, settings):
+def test_an_invalid_generation_config_stops_nothing(tmp_path: Path, settings: dict[str, float]) -> None:
     """Old ones set how to sample without saying to, which transformers refuses to write."""
     shutil.copytree(CHECKPOINTS / "baichuan2-7b", tmp_path / "in")
     (tmp_path / "in" / "generation_config.json").write_text(json.dumps({**settings, "eos_token_id": 2}))

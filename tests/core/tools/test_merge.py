@@ -1,6 +1,9 @@
 """What is merged, and what is refused; runs' adapters are merged in tests/end_to_end/test_tunings.py."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import peft
 import pytest
@@ -20,10 +23,10 @@ TINY = {
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(tmp_path: Path) -> Callable[..., Path]:
     """An adapter of random numbers over a base beside it: ``make(config, **base's config)``; its directory."""
 
-    def made(config, dtype=torch.float32, **changes):
+    def made(config: Any, dtype: torch.dtype = torch.float32, **changes: Any) -> Path:
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(
             AutoConfig.for_model("llama", **TINY, **changes), dtype=dtype
@@ -41,11 +44,13 @@ def make(tmp_path):
     return made
 
 
-def lora(**options):
+def lora(**options: Any) -> Any:
     return peft.LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "down_proj"], **options)
 
 
-def test_the_base_keeps_its_dtype_and_the_command_tells_the_difference(make, tmp_path, capsys):
+def test_the_base_keeps_its_dtype_and_the_command_tells_the_difference(
+    make: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     adapter = make(lora(), torch.bfloat16)
     assert main(["merge", str(adapter), "--output", str(tmp_path / "new" / "merged")]) == 0
     told = capsys.readouterr()
@@ -66,7 +71,9 @@ def test_the_base_keeps_its_dtype_and_the_command_tells_the_difference(make, tmp
     assert [entry.name for entry in (tmp_path / "new").iterdir()] == ["merged"]
 
 
-def test_generation_settings_that_contradict_each_other_do_not_keep_a_result(make, tmp_path, capsys):
+def test_generation_settings_that_contradict_each_other_do_not_keep_a_result(
+    make: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     adapter = make(lora())
     (tmp_path / "base" / "generation_config.json").write_text(
         '{"temperature": 0.8, "top_p": 0.8, "eos_token_id": 0}'
@@ -78,11 +85,13 @@ def test_generation_settings_that_contradict_each_other_do_not_keep_a_result(mak
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`")
-def test_a_trained_head_of_a_tied_model_is_a_head_of_its_own(make, tmp_path):
+def test_a_trained_head_of_a_tied_model_is_a_head_of_its_own(
+    make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     adapter = make(lora(modules_to_save=["lm_head"]), tie_word_embeddings=True)
-    told = []
+    told: list[str] = []
     reporter = Reporter()
-    reporter.note = told.append
+    monkeypatch.setattr(reporter, "note", told.append)
     merged = merge(adapter, tmp_path / "merged", reporter)
     assert merged.difference < 1e-4 * merged.largest
     assert "no longer tied" in told[-1]
@@ -103,14 +112,18 @@ def test_a_trained_head_of_a_tied_model_is_a_head_of_its_own(make, tmp_path):
     ],
     ids=["prompt", "poly"],
 )
-def test_what_cannot_be_merged_is_refused_by_name(make, tmp_path, config, told):
+def test_what_cannot_be_merged_is_refused_by_name(
+    make: Callable[..., Path], tmp_path: Path, config: Any, told: str
+) -> None:
     adapter = make(config)
     with pytest.raises(mftkit.MftError, match=told):
         merge(adapter, tmp_path / "merged")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["adapter", "base"]
 
 
-def test_a_merge_that_loses_something_leaves_nothing(make, tmp_path, monkeypatch):
+def test_a_merge_that_loses_something_leaves_nothing(
+    make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     adapter = make(lora())
     monkeypatch.setattr(
         "peft.tuners.lora.layer.Linear.get_delta_weight", lambda self, _adapter: self.weight * 0.5
@@ -120,11 +133,11 @@ def test_a_merge_that_loses_something_leaves_nothing(make, tmp_path, monkeypatch
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["adapter", "base"]
 
 
-def edit(path, **changes):
+def edit(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_the_base_must_be_there_and_whole(make, tmp_path):
+def test_the_base_must_be_there_and_whole(make: Callable[..., Path], tmp_path: Path) -> None:
     adapter = make(lora())
     edit(tmp_path / "base" / "config.json", quantization_config={"quant_method": "bitsandbytes"})
     with pytest.raises(
@@ -139,7 +152,7 @@ def test_the_base_must_be_there_and_whole(make, tmp_path):
         merge(adapter, tmp_path / "merged")
 
 
-def test_a_run_that_was_moved_finds_its_own_base(make, tmp_path):
+def test_a_run_that_was_moved_finds_its_own_base(make: Callable[..., Path], tmp_path: Path) -> None:
     adapter = make(lora())
     run = tmp_path / "run"
     run.mkdir()
@@ -153,7 +166,7 @@ def test_a_run_that_was_moved_finds_its_own_base(make, tmp_path):
     assert merge(run, run / "merged").base == str(run / "base")
 
 
-def test_where_there_is_nothing_to_merge_it_says_why(tmp_path):
+def test_where_there_is_nothing_to_merge_it_says_why(tmp_path: Path) -> None:
     output, run = tmp_path / "merged", tmp_path / "run"
     with pytest.raises(mftkit.MftError, match="there is no directory"):
         merge(run, output)
@@ -170,7 +183,7 @@ def test_where_there_is_nothing_to_merge_it_says_why(tmp_path):
             merge(given, output)
 
 
-def test_an_output_with_something_in_it_is_left_alone(make, tmp_path):
+def test_an_output_with_something_in_it_is_left_alone(make: Callable[..., Path], tmp_path: Path) -> None:
     adapter, output = make(lora()), tmp_path / "merged"
     output.mkdir()
     (output / "notes.txt").write_text("mine")

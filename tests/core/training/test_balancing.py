@@ -1,11 +1,15 @@
 """What a balancer is told, and when; the numbers it is told are those of the model before and after a step."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import mftkit
+from fixture_types import Install
 from mftkit.plugins import installed
 from mftkit.training.balancing import Balancing, extra_work
 from small_runs import comparable, metrics, rows, small_spec, write_rows
@@ -14,35 +18,35 @@ from small_runs import comparable, metrics, rows, small_spec, write_rows
 class Asks(mftkit.Balancer):
     """Asks for what it is told to ask, and writes down what it gets."""
 
-    def __init__(self, **asked):
+    def __init__(self, **asked: Any) -> None:
         super().__init__(mftkit.Options(), (mftkit.TaskInfo("a"),))
         for name, value in asked.items():
             setattr(self, name, value)
-        self.heard = []
+        self.heard: list[Any] = []
 
-    def weights(self):
+    def weights(self) -> torch.Tensor:
         self.heard.append("weights")
         return torch.ones(1)
 
-    def prepare(self, step, train, valid):
+    def prepare(self, step: int, train: torch.Tensor, valid: torch.Tensor | None) -> None:
         self.heard.append(("prepare", step, *of(train, valid)))
 
-    def observe(self, step, train, valid):
+    def observe(self, step: int, train: torch.Tensor, valid: torch.Tensor | None) -> None:
         self.heard.append(("observe", step, *of(train, valid)))
 
-    def compare(self, step, before, after):
+    def compare(self, step: int, before: torch.Tensor, after: torch.Tensor) -> None:
         self.heard.append(("compare", step, *of(before, after)))
 
 
-def of(*losses):
+def of(*losses: torch.Tensor | None) -> list[Any]:
     return [None if loss is None else loss.item() for loss in losses]
 
 
-def play(balancer, steps):
+def play(balancer: Asks, steps: int) -> tuple[Any, Any]:
     """Each take gives 100 * turn + the number of updates made; what was heard and taken."""
     now, taken = 0, []
 
-    def take(turn, samples):
+    def take(turn: int, samples: int) -> torch.Tensor:
         taken.append((now, turn, samples))
         return torch.tensor([100.0 * turn + now])
 
@@ -58,14 +62,14 @@ def play(balancer, steps):
     return [heard for heard in balancer.heard if heard != "weights"], taken
 
 
-def test_what_is_not_asked_for_is_not_taken():
+def test_what_is_not_asked_for_is_not_taken() -> None:
     heard, taken = play(Asks(), 2)
     assert taken == []
     assert heard == [("observe", 1, -1, None), ("observe", 2, -2, None)]
 
 
 @pytest.mark.parametrize(("hold", "turns"), [(1, [1, 2, 3]), (2, [0, 1, 1]), (0, [0, 0, 0])])
-def test_validation_losses_at_each_take_of_the_mini_batch_that_is_held(hold, turns):
+def test_validation_losses_at_each_take_of_the_mini_batch_that_is_held(hold: int, turns: list[int]) -> None:
     heard, taken = play(Asks(needs_validation=2, minibatch_reuse=hold, validation_samples=5), 6)
     assert taken == [(step, turn, 5) for step, turn in zip((2, 4, 6), turns, strict=True)]
     assert [valid for _, _, _, valid in heard] == [
@@ -73,7 +77,7 @@ def test_validation_losses_at_each_take_of_the_mini_batch_that_is_held(hold, tur
     ]  # fmt: skip
 
 
-def test_one_mini_batch_before_and_after_each_step():
+def test_one_mini_batch_before_and_after_each_step() -> None:
     heard, taken = play(Asks(needs_validation=1, compares="validation", minibatch_reuse=2), 4)
     compared = [told[1:] for told in heard if told[0] == "compare"]
     assert compared == [(1, 0, 1), (2, 1, 2), (3, 102, 103), (4, 103, 104)]
@@ -82,13 +86,13 @@ def test_one_mini_batch_before_and_after_each_step():
     assert [told[3] for told in heard if told[0] == "observe"] == [1, 2, 103, 104]
 
 
-def test_one_mini_batch_compared_over_several_steps():
+def test_one_mini_batch_compared_over_several_steps() -> None:
     heard, taken = play(Asks(needs_validation=3, compares="validation", minibatch_reuse=1), 6)
     assert [told[1:] for told in heard if told[0] == "compare"] == [(3, 0, 3), (6, 103, 106)]
     assert [(now, turn) for now, turn, _ in taken] == [(0, 0), (3, 0), (3, 1), (6, 1)]
 
 
-def test_the_steps_own_losses_come_before_its_weights():
+def test_the_steps_own_losses_come_before_its_weights() -> None:
     balancer = Asks(needs_validation=2, compares="validation", minibatch_reuse=0, needs_step_losses=True)
     play(balancer, 3)
     assert balancer.heard[:3] == [("prepare", 1, -1, 0), "weights", ("observe", 1, -1, None)]
@@ -96,14 +100,14 @@ def test_the_steps_own_losses_come_before_its_weights():
     assert ("prepare", 3, -3, 2) in balancer.heard
 
 
-def test_the_steps_own_batch_again():
+def test_the_steps_own_batch_again() -> None:
     heard, taken = play(Asks(compares="training"), 1)
     assert heard == [("observe", 1, -1, None), ("compare", 1, -1, 0.5)]
     assert taken == []
 
 
-def test_what_is_held_is_part_of_the_state():
-    def taking(turn, _samples):
+def test_what_is_held_is_part_of_the_state() -> None:
+    def taking(turn: int, _samples: int) -> torch.Tensor:
         return torch.tensor([float(turn)])
 
     one = Balancing(Asks(needs_validation=2, compares="validation", minibatch_reuse=0), 1, taking)
@@ -116,7 +120,7 @@ def test_what_is_held_is_part_of_the_state():
     assert other_balancer.heard[-1] == ("compare", 2, 0.0, 7.0)
 
 
-def test_the_work_it_makes():
+def test_the_work_it_makes() -> None:
     assert extra_work(Asks(), 10, 100, accumulates=True) == 0
     assert extra_work(Asks(needs_step_losses=True), 10, 100, accumulates=False) == 0
     assert extra_work(
@@ -165,7 +169,7 @@ class Spy(mftkit.Balancer):
 
 
 @pytest.fixture
-def spy(install, tmp_path, monkeypatch):
+def spy(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The balancer above, from a distribution of its own, in a directory with two tasks' data."""
     site = install("mft-spy", {"spy": "mft_spy"}, {"mft_spy": SPY})
     monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
@@ -177,12 +181,12 @@ def spy(install, tmp_path, monkeypatch):
     installed.registry.cache_clear()
 
 
-def told(directory):
+def told(directory: Path) -> list[list[Any]]:
     return [json.loads(line) for line in (directory / "told.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("micro", [4, 16])
-def test_training_losses_before_and_after_with_the_same_dropout(spy, micro):
+def test_training_losses_before_and_after_with_the_same_dropout(spy: Path, micro: int) -> None:
     """A learning rate of next to nothing changes nothing: what differs is then the masks, or the batch."""
     training = {
         "max_steps": 2,
@@ -203,8 +207,8 @@ def test_training_losses_before_and_after_with_the_same_dropout(spy, micro):
         assert prepared == observed == before == after
 
 
-def test_an_update_shows_and_the_next_step_is_that_of_a_run_that_did_not_look(spy):
-    losses = []
+def test_an_update_shows_and_the_next_step_is_that_of_a_run_that_did_not_look(spy: Path) -> None:
+    losses: list[Any] = []
     for balancer in ({"name": "spy", "options": {"compares": "training"}}, "equal"):
         spec = small_spec(
             balancer=balancer, training={"max_steps": 4, "log_every": 1}, output=f"run{len(losses)}"
@@ -219,7 +223,7 @@ def test_an_update_shows_and_the_next_step_is_that_of_a_run_that_did_not_look(sp
     assert sum(after[0] < before[0] for before, after in compared) >= 3
 
 
-def test_validation_losses_before_and_after_are_those_of_the_valid_lines_moments(spy):
+def test_validation_losses_before_and_after_are_those_of_the_valid_lines_moments(spy: Path) -> None:
     options = {"compares": "validation", "validates": 2}
     spec = small_spec(balancer={"name": "spy", "options": options}, training={"max_steps": 4})
     mftkit.run(mftkit.load_spec(spec, directory=spy))

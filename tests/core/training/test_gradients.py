@@ -1,13 +1,16 @@
 """One gradient a task: exact whatever the split, and what is made of them is what the optimizer gets."""
 
+from typing import Any, cast
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 import mftkit
 from mftkit.batches.batcher import Batcher
-from mftkit.batches.sampler import BatchSampler
+from mftkit.batches.sampler import BatchSampler, GlobalBatch
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.gradients import PerTaskGradients, make_gradients, told_memory
@@ -24,10 +27,14 @@ OF_SAMPLE = [0, 1, 0, 2, 0, 0, 1, 0, 2]
 LOSSES = ["token-balanced", "sample-focal", "task-focal", "mixed"]
 
 
+def no_validation(_step: int, _number: int) -> torch.Tensor:
+    raise AssertionError("no balancer here reads validation losses")
+
+
 class Scorer(nn.Module):
     """Log-probabilities that depend on two tensors of parameters, and an auxiliary loss on one of them."""
 
-    def __init__(self, auxiliary=False, spoilt=None):
+    def __init__(self, auxiliary: bool = False, spoilt: Any = None) -> None:
         super().__init__()
         drawn = torch.Generator().manual_seed(0)
         self.table = nn.Parameter(torch.randn(8, 3, dtype=torch.float64, generator=drawn))
@@ -36,14 +43,14 @@ class Scorer(nn.Module):
         self.auxiliary = auxiliary
         self.spoilt = spoilt
 
-    def forward(self, batch):
+    def forward(self, batch: mftkit.Batch) -> tuple[torch.Tensor, Any]:
         logprobs = -nn.functional.softplus(self.table[batch.targets] @ self.mix)
         if self.spoilt is not None:
             logprobs = logprobs * torch.where(batch.task == self.spoilt, torch.nan, 1.0)
         return logprobs, self.mix.square().sum() if self.auxiliary else None
 
 
-def samples():
+def samples() -> list[mftkit.Sample]:
     drawn = np.random.default_rng(0)
     made = []
     for index, task in enumerate(OF_SAMPLE):
@@ -52,25 +59,25 @@ def samples():
     return made
 
 
-class Corpus(list):
+class Corpus(list[Any]):
     """Samples, as the data path gives them."""
 
     @property
-    def task(self):
+    def task(self) -> NDArray[Any]:
         return np.array([sample.task for sample in self])
 
     @property
-    def lengths(self):
+    def lengths(self) -> NDArray[Any]:
         return np.array([len(sample.tokens) for sample in self])
 
     @property
-    def counting(self):
+    def counting(self) -> NDArray[Any]:
         return self.lengths - 1
 
 
-def step():
+def step() -> GlobalBatch:
     plan = BatchSampler(
-        Corpus(samples()), installed.build(kinds.TOKENIZATION_MODE, "padding", {}), tasks=len(TASKS), seed=1,
+        cast(Any, Corpus(samples())), installed.build(kinds.TOKENIZATION_MODE, "padding", {}), tasks=len(TASKS), seed=1,
         batch_size=16, max_length=8, epochs=1, max_steps=1, group_by_task=True,
     )  # fmt: skip
     return plan[1]
@@ -79,29 +86,38 @@ def step():
 class Given(mftkit.Balancer):
     """Weights as they were given."""
 
-    def weights(self):
+    def weights(self) -> Any:
         return self.options
 
 
 class Combiner(mftkit.GradientCombiner):
     """Keeps what it is given, and gives the rows' sum, or what it was made with."""
 
-    def combine(self, gradients, weights):
+    def combine(self, gradients: Any, weights: Any) -> Any:
         self.seen = gradients.clone()
         self.weights = weights
         return gradients.sum(0) if self.options is None else self.options
 
 
 def train(
-    loss, combiner, *, processes=1, micro=2, stopped=(), weights=WEIGHTS, max_norm=None, steps=1, **scorer
-):
+    loss: str,
+    combiner: Any,
+    *,
+    processes: int = 1,
+    micro: int = 2,
+    stopped: list[int] | tuple[Any, ...] = (),
+    weights: torch.Tensor = WEIGHTS,
+    max_norm: float | None = None,
+    steps: int = 1,
+    **scorer: Any,
+) -> Any:
     """Steps of the real runner; what each process's optimizer got, and its result."""
 
-    def work(process):
+    def work(process: Any) -> Any:
         model = process.wrap(Scorer(**scorer))
-        corpus = Corpus(samples())
+        corpus: Any = Corpus(samples())
         objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
-        balancing = Balancing(Given(weights, TASKS), len(TASKS), None)
+        balancing = Balancing(Given(weights, TASKS), len(TASKS), no_validation)
         balancing.stopped = list(stopped)
         optimizer = GradientRecorder([p for p in model.parameters() if p.requires_grad])
         runner = TrainStep(
@@ -115,7 +131,7 @@ def train(
     return in_threads(processes, work)
 
 
-def formula(loss, auxiliary=False):
+def formula(loss: str, auxiliary: bool = False) -> torch.Tensor:
     """Each task's gradient of w_i * share_i * L_i, differentiated over the whole batch at once."""
     model = Scorer(auxiliary)
     corpus = samples()
@@ -126,7 +142,7 @@ def formula(loss, auxiliary=False):
         logprobs, batch.task, batch.sample, batch.sample_task, len(TASKS), len(batch.sample_task)
     )
     counts = [torch.bincount(each, minlength=len(TASKS)).double() for each in (batch.task, batch.sample_task)]
-    totals = mftkit.Totals(made.statistics(tokens), *counts, counts[0] > 0)
+    totals = mftkit.Totals(made.statistics(tokens), counts[0], counts[1], counts[0] > 0)
     parts = WEIGHTS / WEIGHTS.mean() * made.task_shares(totals) * made.task_losses(totals)
     if auxiliary:
         parts = parts + extra * counts[0] / counts[0].sum()
@@ -144,7 +160,9 @@ def formula(loss, auxiliary=False):
 @pytest.mark.parametrize("auxiliary", [False, True])
 @pytest.mark.parametrize(("processes", "micro"), [(1, 1), (1, 2), (1, 9), (2, 1), (2, 2), (4, 2), (8, 1)])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_each_tasks_gradient_is_that_of_the_formula_whatever_the_split(loss, processes, micro, auxiliary):
+def test_each_tasks_gradient_is_that_of_the_formula_whatever_the_split(
+    loss: str, processes: int, micro: int, auxiliary: bool
+) -> None:
     combiner = Combiner(None, TASKS)
     every = train(loss, combiner, processes=processes, micro=micro, auxiliary=auxiliary)
     expected = formula(loss, auxiliary)
@@ -156,7 +174,7 @@ def test_each_tasks_gradient_is_that_of_the_formula_whatever_the_split(loss, pro
 
 @pytest.mark.parametrize("max_norm", [None, 0.01])
 @pytest.mark.parametrize("loss", LOSSES)
-def test_the_plain_sum_is_ordinary_training(loss, max_norm):
+def test_the_plain_sum_is_ordinary_training(loss: str, max_norm: float | None) -> None:
     ((mine, result, _),) = train(loss, Combiner(None, TASKS), max_norm=max_norm, auxiliary=True)
     ((plain, expected, _),) = train(loss, None, max_norm=max_norm, auxiliary=True)
     torch.testing.assert_close(mine, plain, rtol=1e-12, atol=1e-15)
@@ -166,7 +184,7 @@ def test_the_plain_sum_is_ordinary_training(loss, max_norm):
         assert float(mine.norm()) == pytest.approx(max_norm, rel=1e-3)
 
 
-def test_a_second_step_starts_from_empty_rows():
+def test_a_second_step_starts_from_empty_rows() -> None:
     once, twice = Combiner(None, TASKS), Combiner(None, TASKS)
     train("task-focal", once)
     train("task-focal", twice, steps=2)
@@ -174,7 +192,7 @@ def test_a_second_step_starts_from_empty_rows():
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_a_stopped_task_has_no_say_and_its_routers_loss_is_not_lost(processes):
+def test_a_stopped_task_has_no_say_and_its_routers_loss_is_not_lost(processes: int) -> None:
     combiner = Combiner(torch.zeros(27, dtype=torch.float64), TASKS)
     ((got, _, _), *_) = train("mixed", combiner, stopped=[0], auxiliary=True, processes=processes)
     assert combiner.weights.tolist() == [0.0, 1.0, 2.0, 0.0]
@@ -185,17 +203,17 @@ def test_a_stopped_task_has_no_say_and_its_routers_loss_is_not_lost(processes):
     torch.testing.assert_close(got[24:], 2 * share * Scorer().mix.detach())
 
 
-def test_an_absent_task_weighs_nothing():
+def test_an_absent_task_weighs_nothing() -> None:
     combiner = Combiner(None, TASKS)
     train("mixed", combiner)
     assert (combiner.weights > 0).tolist() == [True, True, True, False]
 
 
-def test_every_process_gets_what_one_of_them_decided():
+def test_every_process_gets_what_one_of_them_decided() -> None:
     class Differs(mftkit.GradientCombiner):
         calls = 0
 
-        def combine(self, gradients, weights):
+        def combine(self, gradients: Any, weights: Any) -> Any:
             Differs.calls += 1
             return gradients.sum(0) * Differs.calls
 
@@ -204,7 +222,7 @@ def test_every_process_gets_what_one_of_them_decided():
     assert all(torch.equal(got, every[0][0]) for got, _, _ in every)
 
 
-def test_a_gradient_that_is_not_finite_is_refused_before_it_is_combined():
+def test_a_gradient_that_is_not_finite_is_refused_before_it_is_combined() -> None:
     combiner = Combiner(None, TASKS)
     ((_, result, runner),) = train("mixed", combiner, spoilt=1)
     assert not hasattr(combiner, "seen")
@@ -215,26 +233,26 @@ def test_a_gradient_that_is_not_finite_is_refused_before_it_is_combined():
 
 
 @pytest.mark.parametrize("given", [torch.zeros(26), torch.zeros(1, 27), 1.0])
-def test_a_combiner_that_gives_something_else_is_named(given):
+def test_a_combiner_that_gives_something_else_is_named(given: float | torch.Tensor) -> None:
     with pytest.raises(MftError, match=r"Combiner.combine\(\) must give a tensor of shape \(27,\), and gave"):
         train("mixed", Combiner(given, TASKS))
 
 
-def test_parameters_of_several_number_types_are_refused():
+def test_parameters_of_several_number_types_are_refused() -> None:
     model = Scorer()
     model.mix = nn.Parameter(model.mix.detach().float())
     with pytest.raises(MftError, match=r"torch\.float32, torch\.float64.*model\.dtype"):
-        PerTaskGradients(model, None, np.zeros(1, np.int64), 4, Combiner(None, TASKS))
+        PerTaskGradients(model, cast(Any, None), np.zeros(1, np.int64), 4, Combiner(None, TASKS))
 
 
-def test_the_memory_is_told():
+def test_the_memory_is_told() -> None:
     assert told_memory(None, []) == ""
     told = told_memory(Combiner(None, TASKS), [torch.zeros(1000, 25_000)])
     assert "4 x 25,000,000 numbers, 0.4 GB" in told
 
 
 @pytest.mark.parametrize(("micro", "processes"), [(1, 1), (2, 1), (4, 1), (16, 1), (1, 2), (2, 3), (3, 4)])
-def test_a_pass_holds_one_task_and_every_process_runs_equally_many(micro, processes):
+def test_a_pass_holds_one_task_and_every_process_runs_equally_many(micro: int, processes: int) -> None:
     made = step()
     each = [made.passes(micro, rank, processes) for rank in range(processes)]
     assert len({len(passes) for passes in each}) == 1
@@ -248,9 +266,9 @@ def test_a_pass_holds_one_task_and_every_process_runs_equally_many(micro, proces
             assert len({OF_SAMPLE[int(i)] for row in rows for i in row}) <= 1
 
 
-def test_rows_of_several_tasks_are_refused_with_the_way_out():
+def test_rows_of_several_tasks_are_refused_with_the_way_out() -> None:
     with pytest.raises(MftError, match=r'"task" needs rows.*1 of the 1 rows.*tokenization\.options\.scope'):
         BatchSampler(
-            Corpus(samples()), installed.build(kinds.TOKENIZATION_MODE, "pack", {}), tasks=4, seed=1,
+            cast(Any, Corpus(samples())), installed.build(kinds.TOKENIZATION_MODE, "pack", {}), tasks=4, seed=1,
             batch_size=4, max_length=64, epochs=1, max_steps=1, group_by_task=True,
         )  # fmt: skip

@@ -1,4 +1,5 @@
 import itertools
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from mftkit.training import logprobs
 from mftkit.training.logprobs import token_logprobs
 
 TOKENS, HIDDEN, VOCABULARY = 11, 6, 13
-HEADS = {
+HEADS: dict[str, dict[str, Any]] = {
     "plain": {},
     "bias": {"bias": True},
     "scale": {"scale": 0.7},
@@ -18,7 +19,7 @@ HEADS = {
 }
 
 
-def full(hidden, targets, head):
+def full(hidden: torch.Tensor, targets: torch.Tensor, head: Head) -> torch.Tensor:
     weight = head.weight
     if head.normalized:
         weight = weight / weight.square().sum(1, keepdim=True).sqrt()
@@ -31,10 +32,15 @@ def full(hidden, targets, head):
     return torch.log_softmax(logits, -1)[torch.arange(len(targets)), targets]
 
 
-def problem(kind, dtype=torch.float64, tokens=TOKENS, trained=("hidden", "weight", "bias")):
+def problem(
+    kind: str,
+    dtype: torch.dtype = torch.float64,
+    tokens: int = TOKENS,
+    trained: tuple[str, ...] = ("hidden", "weight", "bias"),
+) -> tuple[torch.Tensor, torch.Tensor, Head]:
     generator = torch.Generator().manual_seed(5)
 
-    def normal(*shape, name):
+    def normal(*shape: int, name: str) -> torch.Tensor:
         values = torch.randn(shape, generator=generator, dtype=torch.float64).to(dtype)
         return values.requires_grad_(name in trained)
 
@@ -46,7 +52,7 @@ def problem(kind, dtype=torch.float64, tokens=TOKENS, trained=("hidden", "weight
     return hidden, targets, Head(weight, bias, **options)
 
 
-def gradients(values, tensors):
+def gradients(values: torch.Tensor, tensors: list[Any] | tuple[Any, ...]) -> tuple[torch.Tensor, ...]:
     factors = torch.linspace(-1, 2, len(values), dtype=values.dtype)
     trained = [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]
     return torch.autograd.grad((factors * values).sum(), trained)
@@ -54,7 +60,7 @@ def gradients(values, tensors):
 
 @pytest.mark.parametrize("chunk", [1, 4, TOKENS, None])
 @pytest.mark.parametrize("kind", HEADS)
-def test_values_and_gradients_are_those_of_full_logits(kind, chunk):
+def test_values_and_gradients_are_those_of_full_logits(kind: str, chunk: int | None) -> None:
     hidden, targets, head = problem(kind)
     expected = full(hidden, targets, head)
     found = token_logprobs(hidden, targets, head, chunk)
@@ -65,11 +71,13 @@ def test_values_and_gradients_are_those_of_full_logits(kind, chunk):
 
 
 @pytest.mark.parametrize("kind", HEADS)
-def test_gradcheck(kind):
+def test_gradcheck(kind: str) -> None:
     hidden, targets, head = problem(kind, tokens=5)
     inputs = [hidden, head.weight] + ([] if head.bias is None else [head.bias])
 
-    def function(hidden, weight, bias=None):
+    def function(
+        hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None
+    ) -> torch.Tensor:
         return token_logprobs(
             hidden, targets, Head(weight, bias, head.scale, head.soft_cap, head.normalized), chunk=2
         )
@@ -83,7 +91,7 @@ def test_gradcheck(kind):
 @pytest.mark.parametrize(
     "trained", [t for n in (1, 2) for t in itertools.combinations(("hidden", "weight", "bias"), n)]
 )
-def test_only_what_is_trained_gets_a_gradient(kind, trained):
+def test_only_what_is_trained_gets_a_gradient(kind: str, trained: tuple[str, ...]) -> None:
     hidden, targets, head = problem(kind, trained=trained)
     inputs = [hidden, head.weight, head.bias]
     if not any(tensor is not None and tensor.requires_grad for tensor in inputs):
@@ -94,10 +102,11 @@ def test_only_what_is_trained_gets_a_gradient(kind, trained):
     torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
 
 
-def test_float32_is_near_float64():
+def test_float32_is_near_float64() -> None:
     hidden, targets, head = problem("everything", torch.float32, tokens=50)
     found = token_logprobs(hidden, targets, head, 7)
     assert found.dtype == torch.float32
+    assert head.bias is not None
     wide = [tensor.detach().double().requires_grad_() for tensor in (hidden, head.weight, head.bias)]
     expected = full(wide[0], targets, Head(wide[1], wide[2], head.scale, head.soft_cap, head.normalized))
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-6)
@@ -110,7 +119,9 @@ def test_float32_is_near_float64():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("trained", [("hidden", "weight"), ("hidden",)])
 @pytest.mark.parametrize("narrow", ["both", "hidden", "weight", "autocast"])
-def test_narrow_matrix_products_and_wide_sums(dtype, trained, narrow):
+def test_narrow_matrix_products_and_wide_sums(
+    dtype: torch.dtype, trained: tuple[str, ...], narrow: str
+) -> None:
     hidden, targets, head = problem("plain", torch.float32, tokens=64, trained=())
     if narrow in ("both", "hidden"):
         hidden = hidden.to(dtype)
@@ -140,19 +151,20 @@ def test_narrow_matrix_products_and_wide_sums(dtype, trained, narrow):
         assert error < coarse
 
 
-def test_autocast_around_the_backward_pass_changes_nothing():
+def test_autocast_around_the_backward_pass_changes_nothing() -> None:
     results = []
     for enabled in (False, True):
         hidden, targets, head = problem("everything", torch.float32)
         found = token_logprobs(hidden, targets, head, 4)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
             found.sum().backward()
+        assert head.bias is not None
         results.append([hidden.grad, head.weight.grad, head.bias.grad])
     for plain, cast in zip(*results, strict=True):
         assert torch.equal(plain, cast)
 
 
-def test_autocast_leaves_float64_alone():
+def test_autocast_leaves_float64_alone() -> None:
     hidden, targets, head = problem("bias")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = token_logprobs(hidden, targets, head)
@@ -160,18 +172,20 @@ def test_autocast_leaves_float64_alone():
 
 
 @pytest.mark.parametrize("trained", [("hidden", "weight", "bias"), ("hidden",)])
-def test_no_tokens_give_zero_gradients(trained):
+def test_no_tokens_give_zero_gradients(trained: tuple[str, ...]) -> None:
     hidden, _, head = problem("everything", torch.float32, tokens=0, trained=trained)
     found = token_logprobs(hidden, torch.empty(0, dtype=torch.int64), head)
     assert found.shape == (0,)
     found.sum().backward()
+    assert hidden.grad is not None
     assert hidden.grad.shape == hidden.shape
     for tensor in (head.weight, head.bias):
-        if tensor.requires_grad:
+        if tensor is not None and tensor.requires_grad:
+            assert tensor.grad is not None
             assert torch.equal(tensor.grad, torch.zeros_like(tensor))
 
 
-def test_certain_and_hopeless_tokens_keep_their_digits():
+def test_certain_and_hopeless_tokens_keep_their_digits() -> None:
     weight = torch.tensor([[1.0], [-1.0]], requires_grad=True)
     hidden = torch.tensor([[7.0], [30.0], [-500.0]], requires_grad=True)
     found = token_logprobs(hidden, torch.tensor([0, 0, 0]), Head(weight, torch.tensor([128.0, 128.0])))
@@ -181,15 +195,22 @@ def test_certain_and_hopeless_tokens_keep_their_digits():
     assert float(found[2].detach()) == -1000.0
     assert (found <= 0).all()
     found.sum().backward()
+    assert hidden.grad is not None
     assert torch.isfinite(hidden.grad).all()
 
 
 @pytest.mark.parametrize("trained", [("hidden", "weight"), ("hidden",)])
-def test_no_tensor_of_tokens_by_vocabulary(monkeypatch, trained):
+def test_no_tensor_of_tokens_by_vocabulary(monkeypatch: pytest.MonkeyPatch, trained: tuple[str, ...]) -> None:
     largest = 0
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        def __torch_dispatch__(
+            self,
+            function: Any,
+            types: tuple[type[Any], ...],
+            args: tuple[Any, ...] = (),
+            kwargs: dict[str, Any] | None = None,
+        ) -> Any:
             nonlocal largest
             result = function(*args, **(kwargs or {}))
             for tensor in result if isinstance(result, (tuple, list)) else [result]:

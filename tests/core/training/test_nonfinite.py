@@ -1,4 +1,5 @@
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -6,21 +7,21 @@ import torch
 from mftkit.training.nonfinite import NonFiniteGuard, NonFiniteLossError
 
 
-def batch():
+def batch() -> Any:
     return SimpleNamespace(
         sample=torch.tensor([0, 0, 1]), sample_task=torch.tensor([2, 0]), sample_index=(41, 7)
     )
 
 
-def everything(_step):
+def everything(_step: Any) -> Any:
     return torch.ones(3, dtype=torch.bool)
 
 
-def nothing(_step):
+def nothing(_step: int) -> torch.Tensor:
     return torch.zeros(3, dtype=torch.bool)
 
 
-def test_finite_steps_pass_and_are_forgotten():
+def test_finite_steps_pass_and_are_forgotten() -> None:
     watch = NonFiniteGuard()
     watch.add_pass(1, torch.zeros(3), batch())
     flag = watch.add_step(1, torch.tensor(1.0), torch.ones(3), torch.tensor(1.0))
@@ -29,7 +30,7 @@ def test_finite_steps_pass_and_are_forgotten():
     assert len(watch) == 0
 
 
-def test_the_first_bad_step_is_named_with_its_tasks_and_samples():
+def test_the_first_bad_step_is_named_with_its_tasks_and_samples() -> None:
     watch = NonFiniteGuard()
     for step, last in ((1, -1.0), (2, float("nan")), (3, float("inf"))):
         watch.add_pass(step, torch.tensor([-1.0, -1.0, last]), batch())
@@ -39,7 +40,7 @@ def test_the_first_bad_step_is_named_with_its_tasks_and_samples():
     assert (caught.value.step, caught.value.tasks, caught.value.samples) == (2, [0], [7])
 
 
-def test_a_task_loss_that_is_not_finite_names_its_task_though_every_token_is():
+def test_a_task_loss_that_is_not_finite_names_its_task_though_every_token_is() -> None:
     watch = NonFiniteGuard()
     watch.add_pass(5, torch.zeros(3), batch())
     losses = torch.tensor([1.0, float("nan"), float("inf")])
@@ -50,14 +51,16 @@ def test_a_task_loss_that_is_not_finite_names_its_task_though_every_token_is():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_the_flag_makes_the_fused_optimizer_leave_the_update_out(dtype):
+def test_the_flag_makes_the_fused_optimizer_leave_the_update_out(dtype: torch.dtype) -> None:
     weight = torch.nn.Parameter(torch.ones(2, 2, dtype=dtype))
     optimizer = torch.optim.AdamW([weight], lr=0.1, fused=True)
     watch = NonFiniteGuard()
     for norm in (1.0, float("nan"), 1.0):
         before = weight.detach().clone()
         weight.grad = torch.full_like(weight, norm)
-        optimizer.found_inf = watch.add_step(1, torch.tensor(1.0), torch.ones(1), torch.tensor(norm))
+        cast(Any, optimizer).found_inf = watch.add_step(
+            1, torch.tensor(1.0), torch.ones(1), torch.tensor(norm)
+        )
         optimizer.step()
         assert torch.equal(weight.detach(), before) == (norm != 1.0)
         assert torch.isfinite(weight).all()

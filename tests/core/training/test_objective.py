@@ -1,5 +1,6 @@
 import math
 from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from mftkit.training.objective import Objective, accumulation_dtype, normalise
 from mftkit_registry import MftError
 
 
-def sums(tokens):
+def sums(tokens: mftkit.Tokens) -> torch.Tensor:
     zeros = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
     return zeros.index_add(0, tokens.task, -tokens.logprobs.unsqueeze(1))
 
@@ -17,27 +18,27 @@ def sums(tokens):
 class Mean(mftkit.Loss):
     linear = True
 
-    def statistics(self, tokens):
+    def statistics(self, tokens: mftkit.Tokens) -> torch.Tensor:
         return sums(tokens)
 
-    def task_losses(self, totals):
+    def task_losses(self, totals: mftkit.Totals) -> torch.Tensor:
         return totals.statistics[:, 0] / totals.tokens
 
 
 class Root(Mean):
     linear = False
 
-    def task_losses(self, totals):
+    def task_losses(self, totals: mftkit.Totals) -> torch.Tensor:
         return (totals.statistics[:, 0] / totals.tokens.clamp(min=1)).sqrt()
 
 
 class Floored(Mean):
-    def task_losses(self, totals):
+    def task_losses(self, totals: mftkit.Totals) -> torch.Tensor:
         return totals.statistics[:, 0] / totals.samples.clamp(min=1)
 
 
 class BySamples(Mean):
-    def task_shares(self, totals):
+    def task_shares(self, totals: mftkit.Totals) -> torch.Tensor:
         return totals.samples / totals.samples.sum()
 
 
@@ -48,11 +49,11 @@ TASKS = (
 )
 
 
-def objective(kind=Mean, task_mean="present"):
+def objective(kind: type[Any] = Mean, task_mean: Literal["present", "all", "dataset"] = "present") -> Any:
     return Objective(kind(mftkit.Options(), TASKS), 3, task_mean)
 
 
-def batch(task, sample=None, sample_task=None):
+def batch(task: list[int], sample: Any = None, sample_task: Any = None) -> SimpleNamespace:
     sample = list(range(len(task))) if sample is None else sample
     sample_task = task if sample_task is None else sample_task
     return SimpleNamespace(
@@ -63,14 +64,14 @@ def batch(task, sample=None, sample_task=None):
     )
 
 
-def column(*values):
+def column(*values: float) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64).unsqueeze(1)
 
 
 ONES = torch.ones(3, dtype=torch.float64)
 
 
-def test_present_tasks_are_averaged():
+def test_present_tasks_are_averaged() -> None:
     counts = objective().counts([4, 0, 2], [2, 0, 1])
     value, losses = objective().value(column(8.0, 0.0, 2.0), counts, ONES)
     assert float(value) == pytest.approx((2 + 1) / 2)
@@ -78,13 +79,13 @@ def test_present_tasks_are_averaged():
     assert objective().coefficients(None, counts, ONES).flatten().tolist() == pytest.approx([1 / 8, 0, 1 / 4])
 
 
-def test_absent_tasks_count_as_zero_in_a_mean_over_all():
+def test_absent_tasks_count_as_zero_in_a_mean_over_all() -> None:
     counts = objective().counts([4, 0, 2], [2, 0, 1])
     value, _ = objective(task_mean="all").value(column(8.0, 0.0, 2.0), counts, ONES)
     assert float(value) == pytest.approx(1)
 
 
-def test_counts_of_the_training_set_a_step():
+def test_counts_of_the_training_set_a_step() -> None:
     whole = objective(task_mean="dataset")
     whole.steps_per_epoch = 4
     counts = whole.counts([4, 0, 2], [2, 0, 1])
@@ -95,7 +96,7 @@ def test_counts_of_the_training_set_a_step():
     assert slopes == pytest.approx([1 / 30, 0, 1 / 45])
 
 
-def test_mean_gradient_of_an_epoch_is_that_of_the_whole_training_set():
+def test_mean_gradient_of_an_epoch_is_that_of_the_whole_training_set() -> None:
     """The promise of "dataset": with steps that lack tasks, too."""
     whole = objective(task_mean="dataset")
     whole.steps_per_epoch = 2
@@ -107,7 +108,7 @@ def test_mean_gradient_of_an_epoch_is_that_of_the_whole_training_set():
             assert float(slope) / 2 == pytest.approx(1 / 3 / task.tokens)
 
 
-def test_dataset_needs_a_linear_loss_and_the_number_of_steps():
+def test_dataset_needs_a_linear_loss_and_the_number_of_steps() -> None:
     with pytest.raises(MftError, match=r'training\.task_mean: "dataset".*Root is not'):
         objective(Root, "dataset")
     unready = objective(task_mean="dataset")
@@ -115,7 +116,7 @@ def test_dataset_needs_a_linear_loss_and_the_number_of_steps():
         unready.value(column(1.0, 1.0, 1.0), unready.counts([1, 1, 1], [1, 1, 1]), ONES)
 
 
-def test_dataset_refuses_a_loss_that_takes_small_counts_for_one():
+def test_dataset_refuses_a_loss_that_takes_small_counts_for_one() -> None:
     objective(Floored, "dataset").steps_per_epoch = 2
     with pytest.raises(MftError, match=r'task_mean: "dataset" gives a, b less than one.*Floored'):
         objective(Floored, "dataset").steps_per_epoch = 5
@@ -125,7 +126,7 @@ def test_dataset_refuses_a_loss_that_takes_small_counts_for_one():
     assert slopes.tolist() == pytest.approx([1000 / 40 / 3, 1000 / 10 / 3, 1000 / 60 / 3])
 
 
-def test_weights_and_shares_multiply():
+def test_weights_and_shares_multiply() -> None:
     loss = objective(BySamples)
     counts = loss.counts([4, 2, 2], [1, 2, 1])
     weights = torch.tensor([0.0, 2.0, 1.0], dtype=torch.float64)
@@ -135,7 +136,7 @@ def test_weights_and_shares_multiply():
     assert slopes == pytest.approx([0, 2 * 0.5 / 2, 0.25 / 2])
 
 
-def test_infinite_slope_of_an_absent_task_does_no_harm():
+def test_infinite_slope_of_an_absent_task_does_no_harm() -> None:
     root = objective(Root)
     totals, counts = column(8.0, 0.0, 2.0), root.counts([2, 0, 2], [1, 0, 1])
     slopes = root.coefficients(totals, counts, ONES).flatten()
@@ -143,21 +144,21 @@ def test_infinite_slope_of_an_absent_task_does_no_harm():
     assert float(root.value(totals, counts, ONES)[0]) == pytest.approx((2 + 1) / 2)
 
 
-def test_a_present_task_that_is_not_finite_is_not_hidden():
+def test_a_present_task_that_is_not_finite_is_not_hidden() -> None:
     counts = objective().counts([2, 0, 2], [1, 0, 1])
     value, losses = objective().value(column(8.0, 0.0, math.nan), counts, ONES)
     assert math.isnan(value)
     assert losses[0] == 4
 
 
-def test_slope_of_a_loss_that_is_not_linear_needs_totals():
+def test_slope_of_a_loss_that_is_not_linear_needs_totals() -> None:
     root = objective(Root)
     assert not root.linear
     with pytest.raises(ValueError, match="depends on the totals"):
         root.coefficients(None, root.counts([1, 1, 1], [1, 1, 1]), ONES)
 
 
-def test_slopes_do_not_depend_on_the_grad_mode():
+def test_slopes_do_not_depend_on_the_grad_mode() -> None:
     root = objective(Root)
     counts = root.counts([1, 1, 1], [1, 1, 1])
     with torch.no_grad():
@@ -166,18 +167,19 @@ def test_slopes_do_not_depend_on_the_grad_mode():
     assert slopes.flatten().tolist() == pytest.approx([1 / 6, 1 / 12, 1 / 18])
 
 
-def test_statistics_are_summed_in_float64_and_keep_the_graph():
+def test_statistics_are_summed_in_float64_and_keep_the_graph() -> None:
     logprobs = torch.tensor([-1.0, -2.0, -4.0], requires_grad=True)
     found = objective().statistics(logprobs, batch([0, 2, 2]))
     assert found.dtype == torch.float64
     assert found.flatten().tolist() == [1, 0, 6]
     (found * column(1.0, 5.0, 3.0)).sum().backward()
+    assert logprobs.grad is not None
     assert logprobs.grad.tolist() == [-1, -3, -3]
 
 
-def test_a_micro_batch_without_tokens_has_zeros_and_a_graph():
+def test_a_micro_batch_without_tokens_has_zeros_and_a_graph() -> None:
     class Uncalled(Mean):
-        def statistics(self, tokens):
+        def statistics(self, tokens: mftkit.Tokens) -> torch.Tensor:
             assert len(tokens.logprobs)
             return sums(tokens)
 
@@ -185,12 +187,13 @@ def test_a_micro_batch_without_tokens_has_zeros_and_a_graph():
     found = objective(Uncalled).statistics(hidden[:0], batch([]))
     assert torch.equal(found.detach(), torch.zeros(3, 1, dtype=torch.float64))
     found.sum().backward()
+    assert hidden.grad is not None
     assert hidden.grad.tolist() == [0, 0]
 
 
-def test_statistics_of_another_shape_are_refused():
+def test_statistics_of_another_shape_are_refused() -> None:
     class Shrinking(Mean):
-        def statistics(self, tokens):
+        def statistics(self, tokens: mftkit.Tokens) -> torch.Tensor:
             found = sums(tokens)
             return found if len(tokens.logprobs) > 1 else found.sum(0, keepdim=True)
 
@@ -198,18 +201,18 @@ def test_statistics_of_another_shape_are_refused():
         objective(Shrinking).statistics(torch.tensor([-1.0]), batch([0]))
 
 
-def test_weights_are_divided_by_their_mean_over_all_tasks():
+def test_weights_are_divided_by_their_mean_over_all_tasks() -> None:
     assert normalise(torch.tensor([0.0, 1.0, 5.0])).tolist() == [0, 0.5, 2.5]
     assert normalise(torch.tensor([1e-30, 1e-30])).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, -1.0], [1.0, math.nan], [1.0, math.inf]])
-def test_weights_that_mean_nothing_are_refused(weights):
+def test_weights_that_mean_nothing_are_refused(weights: list[float]) -> None:
     with pytest.raises(MftError, match="balancer: "):
         normalise(torch.tensor(weights))
 
 
-def test_float64_but_where_the_device_has_none():
+def test_float64_but_where_the_device_has_none() -> None:
     assert accumulation_dtype(torch.device("cpu")) == torch.float64
     assert accumulation_dtype(torch.device("cuda")) == torch.float64
     assert accumulation_dtype(torch.device("mps")) == torch.float32

@@ -2,6 +2,7 @@ import os
 import signal
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,7 @@ from mftkit.training.signals import StopRequest
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_is_kept(number):
+def test_the_first_signal_is_kept(number: Any) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:
         assert stop.received is None
@@ -18,7 +19,7 @@ def test_the_first_signal_is_kept(number):
     assert signal.getsignal(number) is before
 
 
-def test_the_second_is_let_through():
+def test_the_second_is_let_through() -> None:
     code = (
         "import os, signal\n"
         "from mftkit.training.signals import StopRequest\n"

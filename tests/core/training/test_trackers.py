@@ -52,7 +52,8 @@ STRANGER = """
         def log(self, step, values):
             raise ConnectionError(f"gone\\nat step {step}")
 
-        end = log
+        def end(self, reason):
+            self.log(reason, {})
 
     class Unset(Lines):
         def start(self, run, directory, step):
@@ -97,8 +98,8 @@ def test_every_number_reaches_a_tracker_and_a_failing_one_is_told_once(project: 
             flat |= {f"{event}/tasks/{task}/{key}": value for key, value in of_task.items()}
         assert values == {key: value for key, value in flat.items() if value is not None}
     assert [told for told in listener.warnings if "tracker" in told] == [
-        'tracker "weak" failed, and the run goes on: ConnectionError: gone at step 0; this is told once '
-        "(metrics.jsonl holds every number)"
+        'tracker "weak" of stranger 1.0 (entry point "stranger") failed: ConnectionError: gone at step 0. The run '
+        "continues; further failures are not reported. metrics.jsonl holds every number."
     ]
     used = json.loads((project / "run/environment.json").read_text())["components"]
     assert {"kind": "tracker", "name": "lines", "distribution": "stranger", "version": "1.0"} in used

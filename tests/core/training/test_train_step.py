@@ -1,6 +1,7 @@
 """What a step does beside its loss, which tests/plugins/losses/test_exact.py compares with the formulas."""
 
 import math
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,28 +23,32 @@ from thread_processes import in_threads
 TASKS = (mftkit.TaskInfo("a"), mftkit.TaskInfo("b"))
 
 
+def no_validation(_step: int, _number: int) -> torch.Tensor:
+    raise AssertionError("no balancer here reads validation losses")
+
+
 class Scorer(nn.Module):
     """Each token's log-probability is a trained number times the token, and its auxiliary loss another."""
 
-    def __init__(self, auxiliary=False):
+    def __init__(self, auxiliary: bool = False) -> None:
         super().__init__()
         self.slope = nn.Parameter(torch.tensor(-1.0, dtype=torch.float64))
         self.router = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
         self.auxiliary = auxiliary
 
-    def forward(self, batch):
+    def forward(self, batch: Any) -> Any:
         extra = self.router.square() if self.auxiliary else None
         return self.slope * batch.targets.double() + 0 * self.router, extra
 
 
-def samples():
+def samples() -> list[mftkit.Sample]:
     return [
         mftkit.Sample(i, i % 2, np.array([1, 2, 3, 4][: 2 + i % 3], np.int32), np.ones(2 + i % 3, bool))
         for i in range(5)
     ]
 
 
-def step(number=1):
+def step(number: int = 1) -> Any:
     every = samples()
     return GlobalBatch(
         number=number,
@@ -55,19 +60,27 @@ def step(number=1):
     )
 
 
-def train(*, processes=1, micro=2, rate=0.5, max_norm=None, scorer=Scorer, **options):
+def train(
+    *,
+    processes: int = 1,
+    micro: int = 2,
+    rate: float = 0.5,
+    max_norm: float | None = None,
+    scorer: type[Any] = Scorer,
+    **options: Any,
+) -> list[Any]:
     """One step; every process's scorer, result and runner."""
 
-    def work(process):
+    def work(process: Any) -> Any:
         model = process.wrap(scorer(**options))
         objective = Objective(installed.build(kinds.LOSS, "mixed", {}, TASKS), 2)
         balancer = installed.build(kinds.BALANCER, "equal", {}, TASKS)
         runner = TrainStep(
             model,
-            samples(),
+            cast(Any, samples()),
             installed.build(kinds.TOKENIZATION_MODE, "padding", {}),
             objective,
-            Balancing(balancer, 2, None),
+            Balancing(balancer, 2, no_validation),
             torch.optim.SGD(model.parameters(), lr=99.0, fused=True),
             Batcher(process, micro, 8, 0),
             max_norm,
@@ -82,32 +95,32 @@ def train(*, processes=1, micro=2, rate=0.5, max_norm=None, scorer=Scorer, **opt
 MEAN = (5 * 2 + 3 * 3 + 1 * 4) / 9
 
 
-def test_the_sum_is_as_told():
+def test_the_sum_is_as_told() -> None:
     targets = [int(token) for sample in samples() for token in sample.tokens[1:]]
     assert sum(targets) / len(targets) == MEAN
 
 
-def test_the_update_is_made_with_the_steps_own_learning_rate():
+def test_the_update_is_made_with_the_steps_own_learning_rate() -> None:
     ((model, result, _),) = train(rate=0.5)
     assert float(result.objective) == pytest.approx(MEAN)
     assert float(model.slope.detach()) == pytest.approx(-1 + 0.5 * MEAN)
     assert model.slope.grad is None, "gradients are dropped after the step"
 
 
-def test_the_gradient_is_clipped_and_its_norm_told_unclipped():
+def test_the_gradient_is_clipped_and_its_norm_told_unclipped() -> None:
     ((model, result, _),) = train(rate=1.0, max_norm=0.25)
     assert float(result.grad_norm) == pytest.approx(MEAN)
     assert float(model.slope.detach()) == pytest.approx(-0.75, abs=1e-5)
 
 
-def test_without_a_limit_no_gradient_is_clipped():
+def test_without_a_limit_no_gradient_is_clipped() -> None:
     ((model, result, _),) = train(rate=1.0, max_norm=None)
     assert float(result.grad_norm) == pytest.approx(MEAN)
     assert float(model.slope.detach()) == pytest.approx(-1 + MEAN)
 
 
 @pytest.mark.parametrize(("processes", "micro"), [(1, 1), (1, 2), (1, 5), (2, 1), (2, 3), (4, 1)])
-def test_an_auxiliary_loss_is_its_mean_over_tokens_whatever_the_split(processes, micro):
+def test_an_auxiliary_loss_is_its_mean_over_tokens_whatever_the_split(processes: int, micro: int) -> None:
     every = train(processes=processes, micro=micro, rate=0.5, auxiliary=True)
     for model, result, _ in every:
         assert float(result.objective) == pytest.approx(MEAN + 4.0)
@@ -115,7 +128,7 @@ def test_an_auxiliary_loss_is_its_mean_over_tokens_whatever_the_split(processes,
     assert sum(float(result.auxiliary) for _, result, _ in every) == pytest.approx(4.0)
 
 
-def test_without_an_auxiliary_loss_none_is_told():
+def test_without_an_auxiliary_loss_none_is_told() -> None:
     ((_, result, _),) = train()
     assert result.auxiliary is None
 
@@ -123,12 +136,12 @@ def test_without_an_auxiliary_loss_none_is_told():
 class Broken(Scorer):
     """One token's log-probability is not a number."""
 
-    def forward(self, batch):
+    def forward(self, batch: Any) -> Any:
         logprobs, extra = super().forward(batch)
         return torch.where(batch.targets == 4, torch.nan, logprobs), extra
 
 
-def test_an_update_that_is_not_finite_is_left_out_by_the_fused_kernel():
+def test_an_update_that_is_not_finite_is_left_out_by_the_fused_kernel() -> None:
     ((model, result, runner),) = train(scorer=Broken)
     assert math.isnan(float(result.objective))
     assert float(model.slope.detach()) == -1.0
@@ -141,15 +154,15 @@ def test_an_update_that_is_not_finite_is_left_out_by_the_fused_kernel():
 class Weights(mftkit.Balancer):
     """Gives what it was made with."""
 
-    def weights(self):
+    def weights(self) -> Any:
         return self.options
 
 
 @pytest.mark.parametrize("given", [[1.0, 2.0], torch.ones(3), torch.ones(2, 1), None])
-def test_weights_of_another_shape_are_refused(given):
+def test_weights_of_another_shape_are_refused(given: list[float] | torch.Tensor | None) -> None:
     with pytest.raises(MftError, match=r"Weights.weights\(\) must give a tensor of shape \(2,\)"):
         weights_of(Weights(given, TASKS), 2)
 
 
-def test_the_weights_mean_is_one():
+def test_the_weights_mean_is_one() -> None:
     assert weights_of(Weights(torch.tensor([1.0, 3.0]), TASKS), 2).tolist() == [0.5, 1.5]

@@ -2,28 +2,32 @@
 
 import dataclasses
 import math
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import mftkit
+from fixture_types import Install
 from mftkit.reporting.reporter import Reporter
-from mftkit.training.setup import assemble, draft
+from mftkit.training.setup import Assembly, assemble, draft
 from mftkit.training.validation import Validator
 from small_runs import metrics, rows, small_spec, write_rows
 
 
 @pytest.fixture
-def assembly(tmp_path):
+def assembly(tmp_path: Path) -> Assembly:
     write_rows(tmp_path / "data" / "big.jsonl", rows("big", 120))
     write_rows(tmp_path / "data" / "small.jsonl", rows("small", 40))
     spec = small_spec(tokenization={"name": "pack", "options": {"attention": "shared"}})
     return assemble(draft(mftkit.load_spec(spec, directory=tmp_path), Reporter()))
 
 
-def alone(assembly, sample):
+def alone(assembly: Assembly, sample: mftkit.Sample) -> float:
     """Sum of -log p over a sample's counting tokens: the plain model, the sample by itself, all logits."""
     ids = torch.from_numpy(sample.tokens.astype(np.int64))[None]
     with torch.no_grad():
@@ -32,7 +36,7 @@ def alone(assembly, sample):
     return -float(logprobs[torch.from_numpy(sample.loss_mask[1:].copy())].sum())
 
 
-def test_losses_are_those_of_each_sample_alone(assembly):
+def test_losses_are_those_of_each_sample_alone(assembly: Assembly) -> None:
     valid = assembly.corpus.valid
     expected = np.zeros(2)
     for i in range(len(valid)):
@@ -45,10 +49,10 @@ def test_losses_are_those_of_each_sample_alone(assembly):
     assert assembly.scorer.training
 
 
-def as_process(validator, rank, count, rows):
+def as_process(validator: Validator, rank: int, count: int, rows: int) -> Validator:
     """The validator of one of several processes, whose sums are added up by the test."""
     passes = validator._passes
-    processes = SimpleNamespace(
+    processes: Any = SimpleNamespace(
         rank=rank, count=count, device=passes.processes.device, sum=lambda tensor: tensor
     )
     return Validator(
@@ -56,7 +60,7 @@ def as_process(validator, rank, count, rows):
     )
 
 
-def test_processes_share_the_work_and_pass_equally_often(assembly):
+def test_processes_share_the_work_and_pass_equally_often(assembly: Assembly) -> None:
     validator = assembly.validator
     whole, _ = validator.losses(assembly.scorer)
     each = [as_process(validator, rank, 3, rows=2) for rank in range(3)]
@@ -67,7 +71,7 @@ def test_processes_share_the_work_and_pass_equally_often(assembly):
     )
 
 
-def test_minibatches_go_round_each_task(assembly):
+def test_minibatches_go_round_each_task(assembly: Assembly) -> None:
     validator, valid = assembly.validator, assembly.corpus.valid
     of_task = [np.flatnonzero(valid.task == task) for task in (0, 1)]
     seen = [validator._members(turn, 2) for turn in range(len(of_task[0]))]
@@ -77,7 +81,7 @@ def test_minibatches_go_round_each_task(assembly):
     assert counts[of_task[0]].max() - counts[of_task[0]].min() <= 1
 
 
-def test_a_minibatch_gives_the_losses_of_the_runs_loss(assembly):
+def test_a_minibatch_gives_the_losses_of_the_runs_loss(assembly: Assembly) -> None:
     valid = assembly.corpus.valid
     members = assembly.validator._members(0, 3)
     losses = assembly.validator.minibatch(assembly.scorer, assembly.objective, 0, 3)
@@ -120,7 +124,7 @@ class Watcher(mftkit.Balancer):
 
 
 @pytest.fixture
-def watcher(install, monkeypatch):
+def watcher(install: Install, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The balancer above, from a distribution of its own."""
     from mftkit.plugins import installed
 
@@ -132,7 +136,7 @@ def watcher(install, monkeypatch):
 
 
 @pytest.mark.usefixtures("watcher")
-def test_a_balancer_that_needs_validation_gets_it_and_its_weights_count(tmp_path):
+def test_a_balancer_that_needs_validation_gets_it_and_its_weights_count(tmp_path: Path) -> None:
     write_rows(tmp_path / "data" / "big.jsonl", rows("big", 120))
     write_rows(tmp_path / "data" / "small.jsonl", rows("small", 40))
     spec = small_spec(balancer="watcher", training={"max_steps": 5, "log_every": 1, "checkpoint_every": 2})
@@ -145,7 +149,7 @@ def test_a_balancer_that_needs_validation_gets_it_and_its_weights_count(tmp_path
 
 
 @pytest.mark.usefixtures("watcher")
-def test_a_balancer_that_needs_validation_is_refused_without(tmp_path):
+def test_a_balancer_that_needs_validation_is_refused_without(tmp_path: Path) -> None:
     write_rows(tmp_path / "data" / "big.jsonl", rows("big", 30))
     write_rows(tmp_path / "data" / "small.jsonl", rows("small", 30))
     spec = small_spec(balancer="watcher")

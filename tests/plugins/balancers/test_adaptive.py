@@ -1,5 +1,7 @@
 """What all balancers that learn have in common."""
 
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -10,7 +12,7 @@ from mftkit.training.balancing import Balancing, extra_work
 from recorded_losses import recorded, tasks
 
 # So brisk that a short history moves their weights.
-BRISK = {
+BRISK: dict[str, dict[str, Any]] = {
     "coba": {"every": 2, "warmup": 3},
     "famo": {"every": 2},
     "famo-training": {"losses": "training"},
@@ -20,13 +22,13 @@ BRISK = {
 }
 
 
-def build(name, count, **options):
+def build(name: str, count: int, **options: Any) -> Any:
     return installed.build(
         kinds.BALANCER, name.removesuffix("-training"), {**BRISK[name], **options}, tasks(count)
     )
 
 
-def play(balancer, losses):
+def play(balancer: Any, losses: torch.Tensor) -> list[torch.Tensor]:
     """A run's steps, as core makes them."""
     now = 0
     balancing = Balancing(balancer, len(balancer.tasks), lambda _turn, _samples: losses[now] * 0.97)
@@ -41,14 +43,14 @@ def play(balancer, losses):
 
 
 @pytest.mark.parametrize("name", BRISK)
-def test_no_number_is_read_back_from_a_device(name):
+def test_no_number_is_read_back_from_a_device(name: str) -> None:
     """The meta device has none to give: whatever reads one raises."""
     weights = play(build(name, 3), recorded(12, 3).to("meta"))
     assert {each.device.type for each in weights[6:]} == {"meta"}
 
 
 @pytest.mark.parametrize("name", BRISK)
-def test_a_device_without_float64_will_do(name):
+def test_a_device_without_float64_will_do(name: str) -> None:
     """Core gives it float32 losses, and moving the memory must not ask for more."""
     balancer = build(name, 3)
     weights = play(balancer, recorded(40, 3).float())
@@ -57,7 +59,7 @@ def test_a_device_without_float64_will_do(name):
 
 
 @pytest.mark.parametrize("name", BRISK)
-def test_the_weights_of_a_history_with_absent_tasks_move_and_stay_positive(name):
+def test_the_weights_of_a_history_with_absent_tasks_move_and_stay_positive(name: str) -> None:
     weights = torch.stack(play(build(name, 5), recorded(60, 5, absent=0.4)))
     assert (weights > 0).all()
     torch.testing.assert_close(weights.mean(1), torch.ones(59, dtype=torch.float64))
@@ -65,14 +67,16 @@ def test_the_weights_of_a_history_with_absent_tasks_move_and_stay_positive(name)
 
 
 @pytest.mark.parametrize("name", ["uncertainty", "dwa", "dro"])
-def test_they_cost_no_arithmetic(name):
+def test_they_cost_no_arithmetic(name: str) -> None:
     balancer = installed.build(kinds.BALANCER, name, {}, tasks(200))
     assert extra_work(balancer, 1000.0, 1000.0, accumulates=True) == 0
 
 
 @pytest.mark.parametrize("count", [1, 2, 5, 6, 50, 200])
 @pytest.mark.parametrize("name", ["coba", "famo"])
-def test_the_defaults_cost_under_a_tenth_of_a_step_whatever_the_number_of_tasks(name, count):
+def test_the_defaults_cost_under_a_tenth_of_a_step_whatever_the_number_of_tasks(
+    name: str, count: int
+) -> None:
     """Of a step of 16 samples, one a row; where rows are packed, it is less."""
     balancer = installed.build(kinds.BALANCER, name, {}, tasks(count))
     minibatch = count * balancer.validation_samples
@@ -89,12 +93,12 @@ def test_the_defaults_cost_under_a_tenth_of_a_step_whatever_the_number_of_tasks(
         ("dro", "step_size", 0), ("dro", "smoothing", 1.1), ("dro", "reference", {"task0": -1}),
     ],
 )  # fmt: skip
-def test_options_that_mean_nothing_are_refused(name, option, bad):
+def test_options_that_mean_nothing_are_refused(name: str, option: str, bad: Any) -> None:
     with pytest.raises(ValidationError, match=option):
         installed.build(kinds.BALANCER, name, {option: bad}, tasks(2))
 
 
-def test_a_bound_for_a_task_that_is_not_there_is_told_with_the_nearest():
+def test_a_bound_for_a_task_that_is_not_there_is_told_with_the_nearest() -> None:
     with pytest.raises(
         mftkit.MftError, match=r"lower_bounds: no task is named 'tsk1' \(did you mean 'task1'"
     ):

@@ -1,24 +1,27 @@
 """CoBa against its formula written down directly, in plain numbers, one task and one look after another."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
 from mftkit.plugins import installed, kinds
+from mftkit_plugins.balancers.coba import Coba
 from recorded_losses import recorded, tasks
 
 
-def build(count, **options):
-    return installed.build(kinds.BALANCER, "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
+def build(count: int, **options: Any) -> Coba:
+    found: Coba = installed.build(kinds.BALANCER, "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
+    return found
 
 
-def softmax(numbers):
+def softmax(numbers: list[float]) -> list[float]:
     powers = [math.exp(x - max(numbers)) for x in numbers]
     return [power / sum(powers) for power in powers]
 
 
-def slope(points):
+def slope(points: list[tuple[int, float]]) -> float:
     """Of the least-squares line, by its normal equations; 0 through fewer than two points."""
     n = len(points)
     if n < 2:
@@ -31,13 +34,17 @@ def slope(points):
 class Direct:
     """The formula, step by step; all that happened is kept."""
 
-    def __init__(self, count, warmup, window, tau, floor=0.0, bounded=True):
+    def __init__(
+        self, count: int, warmup: int, window: int, tau: float, floor: float = 0.0, bounded: bool = True
+    ) -> None:
         self.count, self.warmup, self.window, self.tau = count, warmup, window, tau
         self.floor, self.bounded = floor, bounded
-        self.steps, self.losses, self.slopes = [], [], []
+        self.steps: list[Any] = []
+        self.losses: list[Any] = []
+        self.slopes: list[Any] = []
         self.weights = [1 / count] * count
 
-    def look(self, step, valid):
+    def look(self, step: int, valid: list[float]) -> None:
         self.steps.append(step)
         self.losses.append(valid)
         if len(self.losses) < self.warmup:
@@ -63,7 +70,9 @@ class Direct:
         self.weights = [(1 - self.floor) * w + self.floor / k for w in mixed]
 
 
-def follow(balancer, direct, history, steps=None):
+def follow(
+    balancer: Coba, direct: Direct, history: torch.Tensor, steps: range | None = None
+) -> tuple[Coba, Direct]:
     """Both see the same looks; every weight is compared."""
     for step, valid in zip(steps or range(1, len(history) + 1), history, strict=True):
         balancer.observe(step, torch.full_like(valid, torch.nan), valid)
@@ -76,7 +85,7 @@ def follow(balancer, direct, history, steps=None):
 @pytest.mark.parametrize(
     ("warmup", "window", "tau", "floor"), [(10, 20, 5.0, 0.1), (3, 4, 5.0, 0.0), (2, 30, 1.0, 0.5), (8, 2, 5.0, 0.0)]
 )  # fmt: skip
-def test_by_a_direct_computation(warmup, window, tau, floor):
+def test_by_a_direct_computation(warmup: int, window: int, tau: float, floor: float) -> None:
     """Also where the window is shorter than the warm-up, which gives the published code an empty one."""
     options = {"warmup": warmup, "window": window, "temperature": tau, "floor": floor}
     balancer, direct = follow(build(4, **options), Direct(4, warmup, window, tau, floor), recorded(60, 4))
@@ -85,7 +94,7 @@ def test_by_a_direct_computation(warmup, window, tau, floor):
     assert len(balancer.memory["losses"]) == min(60, window)
 
 
-def test_equal_weights_until_the_warm_up_is_over():
+def test_equal_weights_until_the_warm_up_is_over() -> None:
     balancer = build(3, warmup=5)
     for step, valid in enumerate(recorded(5, 3), start=1):
         assert balancer.weights().tolist() == pytest.approx([1 / 3] * 3)
@@ -94,13 +103,13 @@ def test_equal_weights_until_the_warm_up_is_over():
     assert balancer.weights().tolist() != pytest.approx([1 / 3] * 3)
 
 
-def steepening(looks):
+def steepening(looks: int) -> torch.Tensor:
     """Three tasks that converge ever faster, at paces of 1 : 2 : 4."""
     times = torch.arange(looks, dtype=torch.float64)
     return 1 - torch.outer(times**4, torch.tensor([1.0, 2.0, 4.0], dtype=torch.float64)) / (5.0 * looks**4)
 
 
-def test_worst_task_slopes_that_steepen_need_the_bound_of_the_divergence_factor():
+def test_worst_task_slopes_that_steepen_need_the_bound_of_the_divergence_factor() -> None:
     """Without the min DF is about 7 there, and a weight becomes negative (the published code's form)."""
     history = steepening(8)
     _, direct = follow(build(3, warmup=2, window=4), Direct(3, 2, 4, 5.0), history)
@@ -113,7 +122,7 @@ def test_worst_task_slopes_that_steepen_need_the_bound_of_the_divergence_factor(
     assert free.weights == pytest.approx([1.63, 0.37, -1.0], abs=0.01)
 
 
-def test_a_task_that_turns_upwards_gets_least():
+def test_a_task_that_turns_upwards_gets_least() -> None:
     times = torch.arange(40, dtype=torch.float64)
     history = torch.stack([1 / (1 + 0.1 * times), 1 / (1 + 0.05 * times), 1 / (1 + 0.1 * times)], dim=1)
     history[20:, 2] += 0.02 * torch.arange(1, 21, dtype=torch.float64)
@@ -128,7 +137,7 @@ def test_a_task_that_turns_upwards_gets_least():
     assert balancer.weights()[2] < before
 
 
-def test_the_slowest_task_gets_most_while_all_converge_evenly():
+def test_the_slowest_task_gets_most_while_all_converge_evenly() -> None:
     times = torch.arange(30, dtype=torch.float64)
     history = 1 - torch.outer(times, torch.tensor([0.001, 0.004, 0.016], dtype=torch.float64))
     balancer, direct = follow(build(3, warmup=4), Direct(3, 4, 20, 5.0), history)
@@ -136,7 +145,7 @@ def test_the_slowest_task_gets_most_while_all_converge_evenly():
     assert balancer.weights().tolist() == sorted(balancer.weights().tolist(), reverse=True)
 
 
-def test_the_times_are_those_of_the_looks_also_of_a_task_that_was_absent():
+def test_the_times_are_those_of_the_looks_also_of_a_task_that_was_absent() -> None:
     history = recorded(40, 3, absent=0.4)
     follow(build(3, warmup=4, window=9), Direct(3, 4, 9, 5.0), history, range(3, 203, 5))
     line = torch.tensor([[1.0], [torch.nan], [0.7], [0.6]], dtype=torch.float64)
@@ -146,7 +155,7 @@ def test_the_times_are_those_of_the_looks_also_of_a_task_that_was_absent():
     assert balancer.memory["slopes"][-1].item() == pytest.approx(-0.01)
 
 
-def test_the_floor_keeps_every_task_and_the_sum():
+def test_the_floor_keeps_every_task_and_the_sum() -> None:
     history = recorded(30, 200)
     history[:, 7] = 5.0 - 0.1 * torch.arange(30, dtype=torch.float64)  # all of the change
     history[:, :7], history[:, 8:] = 1.0, 1.0
@@ -159,14 +168,14 @@ def test_the_floor_keeps_every_task_and_the_sum():
     assert weights.min() >= 0.25 / 200
 
 
-def test_losses_that_do_not_move_weigh_the_same():
+def test_losses_that_do_not_move_weigh_the_same() -> None:
     balancer = build(3, warmup=2)
     for step in range(1, 8):
         balancer.observe(step, torch.ones(3), torch.ones(3, dtype=torch.float64))
     assert balancer.weights().tolist() == pytest.approx([1 / 3] * 3)
 
 
-def test_what_it_asks_of_core():
+def test_what_it_asks_of_core() -> None:
     usual = installed.build(kinds.BALANCER, "coba", {}, tasks(3))
     assert (usual.needs_validation, usual.validation_samples, usual.minibatch_reuse, usual.compares) == (
         5,

@@ -1,5 +1,7 @@
 """The built-in ones at their defaults, and the adaptive ones so brisk that their weights move in the history."""
 
+from typing import Any
+
 from built_in import suites
 from mftkit.plugins import kinds
 from mftkit.testing import BalancerConformance
@@ -35,6 +37,7 @@ class TestDroWithReferences(BalancerConformance):
     component = Dro
     options = {"step_size": 1.0, "smoothing": 0.0, "reference": {"first": 1.0, "second": 2.0, "third": 0.5}}
 
-    def resized(self, count):
+    def resized(self, count: int) -> Any:
         """Each task needs a reference, so there are no more tasks than those."""
-        return super().resized(min(count, len(self.tasks)))
+        found: Dro | None = super().resized(min(count, len(self.tasks)))
+        return found

@@ -1,6 +1,7 @@
 """Dynamic weight averaging, step by step against TorchJD's, and with tasks that are absent."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -8,15 +9,17 @@ from torchjd.scalarization import DWA
 
 from mftkit.plugins import installed, kinds
 from mftkit.training.objective import normalise
+from mftkit_plugins.balancers.dwa import Dwa
 from recorded_losses import recorded, tasks
 
 
-def build(count, **options):
-    return installed.build(kinds.BALANCER, "dwa", options, tasks(count))
+def build(count: int, **options: Any) -> Dwa:
+    found: Dwa = installed.build(kinds.BALANCER, "dwa", options, tasks(count))
+    return found
 
 
 @pytest.mark.parametrize(("window", "temperature"), [(1, 2.0), (7, 2.0), (7, 0.3)])
-def test_it_is_torchjds_step_by_step(window, temperature):
+def test_it_is_torchjds_step_by_step(window: int, temperature: float) -> None:
     """TorchJD's weights sum to the number of tasks, as core's do, and its window is closed by hand."""
     balancer, reference = build(4, window=window, temperature=temperature), DWA(temperature)
     moved = False
@@ -31,10 +34,11 @@ def test_it_is_torchjds_step_by_step(window, temperature):
     assert moved
 
 
-def by_hand(history, window, temperature):
+def by_hand(history: list[list[float]], window: int, temperature: float) -> list[list[float]]:
     """Weights before each step, from lists of numbers."""
     count = len(history[0])
-    means, weights = [], []
+    means: list[list[float]] = []
+    weights: list[list[float]] = []
     for step in range(len(history)):
         if step and step % window == 0:
             rows = history[step - window : step]
@@ -52,7 +56,7 @@ def by_hand(history, window, temperature):
     return weights
 
 
-def test_absent_tasks_by_a_direct_computation():
+def test_absent_tasks_by_a_direct_computation() -> None:
     history = recorded(48, 3, absent=0.5)
     history[8:16, 2] = torch.nan  # two whole windows
     history[:4, 1] = torch.nan  # the first one

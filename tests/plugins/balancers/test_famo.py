@@ -1,6 +1,8 @@
 """FAMO, step by step against TorchJD's, and what TorchJD has not: absent tasks, checked bounds, a state that resumes."""
 
 import math
+from collections.abc import Iterable
+from typing import Any
 
 import pytest
 import torch
@@ -15,18 +17,18 @@ from mftkit_plugins.balancers.famo import FINITE_CHECK_EVERY
 from recorded_losses import recorded, tasks
 
 
-def build(count, **options):
+def build(count: int, **options: Any) -> Any:
     return installed.build(kinds.BALANCER, "famo", options, tasks(count))
 
 
-def torchjd_weights(reference, losses):
+def torchjd_weights(reference: FAMO, losses: torch.Tensor) -> torch.Tensor:
     """The slopes of TorchJD's objective at the losses: they sum to 1, where core's weights have a mean of 1."""
     values = losses.clone().requires_grad_()
     (slopes,) = torch.autograd.grad(reference(values), values)
     return slopes
 
 
-def pairs(steps, count, **how):
+def pairs(steps: int, count: int, **how: Any) -> Iterable[tuple[int, Any, Any]]:
     """Losses of a step's batch before and after its update; the next batch is another."""
     before = recorded(steps, count, **how)
     fall = 0.02 + 0.1 * recorded(steps, count, seed=1) / recorded(steps, count, seed=1).max()
@@ -35,7 +37,7 @@ def pairs(steps, count, **how):
 
 @pytest.mark.parametrize("bounds", [None, [0.0, 0.05, -0.3, 0.01]])
 @pytest.mark.parametrize("decay", [0.001, 0.3])
-def test_training_form_is_torchjds_step_by_step(bounds, decay):
+def test_training_form_is_torchjds_step_by_step(bounds: list[float] | None, decay: float) -> None:
     named = 0.0 if bounds is None else {f"task{i}": bound for i, bound in enumerate(bounds)}
     balancer = build(4, losses="training", weight_decay=decay, lower_bounds=named)
     least = None if bounds is None else torch.tensor(bounds)
@@ -52,13 +54,13 @@ def test_training_form_is_torchjds_step_by_step(bounds, decay):
 
 
 @pytest.mark.parametrize("hold", [0, 1, 3])
-def test_validation_form_is_torchjds_on_the_held_mini_batches(hold):
+def test_validation_form_is_torchjds_on_the_held_mini_batches(hold: int) -> None:
     """TorchJD is shown the very losses: before, at the last look, and after, now, of the same mini-batch."""
     every, count = 2, 3
     moments = recorded(61, count)
     shown, now = [], 0
 
-    def take(turn, samples):
+    def take(turn: int, samples: int) -> torch.Tensor:
         assert samples == 2
         shown.append(moments[now] * (1 + 0.1 * math.sin(turn)))
         return shown[-1]
@@ -69,7 +71,7 @@ def test_validation_form_is_torchjds_on_the_held_mini_batches(hold):
     compared = []
     balancer_compare = balancer.compare
 
-    def compare(step, before, after):
+    def compare(step: int, before: torch.Tensor, after: torch.Tensor) -> None:
         compared.append((before, after))
         balancer_compare(step, before, after)
 
@@ -93,7 +95,9 @@ def test_validation_form_is_torchjds_on_the_held_mini_batches(hold):
     torch.testing.assert_close(balancer.memory["logits"], reference._w.detach(), rtol=1e-6, atol=1e-9)
 
 
-def by_hand(moments, count, rate=0.025, decay=0.001):
+def by_hand(
+    moments: list[tuple[list[float], list[float]]], count: int, rate: float = 0.025, decay: float = 0.001
+) -> tuple[list[list[float]], list[float]]:
     """Task by task in plain numbers: weights of each step, and the logits at the end."""
     x, m, v, n = ([0.0] * count for _ in range(4))
     weights = []
@@ -113,7 +117,7 @@ def by_hand(moments, count, rate=0.025, decay=0.001):
     return weights, x
 
 
-def test_absent_tasks_by_a_direct_computation():
+def test_absent_tasks_by_a_direct_computation() -> None:
     balancer = build(5, losses="training")
     moments = list(pairs(60, 5, absent=0.4))
     weights, logits = by_hand([(b.tolist(), a.tolist()) for _, b, a in moments], 5)
@@ -124,7 +128,7 @@ def test_absent_tasks_by_a_direct_computation():
     assert balancer.memory["logits"].tolist() == pytest.approx(logits, rel=1e-7, abs=1e-12)
 
 
-def test_a_task_that_is_never_there_is_as_if_it_were_not():
+def test_a_task_that_is_never_there_is_as_if_it_were_not() -> None:
     four, three = build(4, losses="training"), build(3, losses="training")
     nothing = torch.tensor([torch.nan], dtype=torch.float64)
     for step, before, after in pairs(30, 3):
@@ -138,7 +142,7 @@ def test_a_task_that_is_never_there_is_as_if_it_were_not():
 
 
 @pytest.mark.parametrize("counts", [[4.0, 9.0, 2.0], [4.0, 0.0, 2.0]])
-def test_the_gradient_is_famos_for_equal_shares_absent_tasks_or_not(counts):
+def test_the_gradient_is_famos_for_equal_shares_absent_tasks_or_not(counts: list[float]) -> None:
     """Through core's objective, to the slopes of the statistics; TorchJD sees the tasks that are there."""
     loss = installed.build(kinds.LOSS, "token-balanced", {}, tasks(3))
     objective = Objective(loss, 3)
@@ -159,7 +163,7 @@ def test_the_gradient_is_famos_for_equal_shares_absent_tasks_or_not(counts):
         reference.update(after[here])
 
 
-def test_a_loss_that_reaches_its_bound_is_told_and_kept_in_no_checkpoint():
+def test_a_loss_that_reaches_its_bound_is_told_and_kept_in_no_checkpoint() -> None:
     balancer = build(2, losses="training", lower_bounds={"task1": 0.5})
     losses = torch.tensor([1.0, 0.5], dtype=torch.float64)
     balancer.prepare(1, losses, None)
@@ -169,7 +173,7 @@ def test_a_loss_that_reaches_its_bound_is_told_and_kept_in_no_checkpoint():
         balancer.state_dict()
 
 
-def test_a_loss_of_zero_is_refused_by_default_and_let_through_by_a_negative_bound():
+def test_a_loss_of_zero_is_refused_by_default_and_let_through_by_a_negative_bound() -> None:
     zero = torch.tensor([1.0, 0.0], dtype=torch.float64)
     with pytest.raises(mftkit.MftError, match="a negative one"):
         build(2).compare(5, zero, zero)
@@ -178,7 +182,7 @@ def test_a_loss_of_zero_is_refused_by_default_and_let_through_by_a_negative_boun
     assert balancer.weights().tolist() == pytest.approx([2 * 0.1 / 1.2, 2 * 1.1 / 1.2])
 
 
-def test_a_loss_that_is_not_finite_leaves_the_memory_finite():
+def test_a_loss_that_is_not_finite_leaves_the_memory_finite() -> None:
     balancer = build(2, losses="training")
     broken = torch.tensor([1.0, torch.inf], dtype=torch.float64)
     balancer.prepare(1, broken, None)
@@ -186,7 +190,7 @@ def test_a_loss_that_is_not_finite_leaves_the_memory_finite():
     assert all(torch.isfinite(balancer.memory[name]).all() for name in ("logits", "first", "second"))
 
 
-def test_what_it_asks_of_core():
+def test_what_it_asks_of_core() -> None:
     usual = build(3)
     assert (usual.compares, usual.needs_validation, usual.minibatch_reuse, usual.needs_step_losses) == (
         "validation",
@@ -201,10 +205,10 @@ def test_what_it_asks_of_core():
 
 
 @pytest.mark.parametrize("idle", [{"every": 3}, {"samples": 9}, {"hold": 0}])
-def test_options_without_effect_are_refused(idle):
+def test_options_without_effect_are_refused(idle: dict[str, int]) -> None:
     with pytest.raises(ValidationError, match=f'{next(iter(idle))}: without effect where losses is "train'):
         build(2, losses="training", **idle)
 
 
-def test_on_a_device_bounds_are_looked_at_now_and_then():
+def test_on_a_device_bounds_are_looked_at_now_and_then() -> None:
     assert FINITE_CHECK_EVERY == 50, "as often as core looks for losses that are not finite"

@@ -1,5 +1,8 @@
 """The weights are those of the global batch: the same however a step is split into processes and micro-batches."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -21,17 +24,17 @@ TASKS = tuple(mftkit.TaskInfo(name, samples=9, tokens=40, valid_samples=5) for n
 STEPS, ROWS, VOCABULARY = 6, 4, 7
 
 
-class Samples(list):
+class Samples(list[Any]):
     """What the trainer asks of a data set."""
 
-    def __init__(self, members):
+    def __init__(self, members: Any) -> None:
         super().__init__(members)
         self.task = np.array([sample.task for sample in members])
         self.lengths = np.array([len(sample.tokens) for sample in members])
         self.counting = self.lengths - 1
 
 
-def samples(count, seed):
+def samples(count: Any, seed: Any) -> Any:
     """Task a likes low tokens, c high ones; c is rare."""
     generator = np.random.default_rng(seed)
     made = []
@@ -45,15 +48,15 @@ def samples(count, seed):
 class Unigram(nn.Module):
     """A token's log-probability, whatever stands before it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.scores = nn.Parameter(torch.linspace(0, 1, VOCABULARY, dtype=torch.float64))
 
-    def forward(self, batch):
+    def forward(self, batch: Any) -> Any:
         return torch.log_softmax(self.scores, 0)[batch.targets], None
 
 
-def steps(data):
+def steps(data: Any) -> Iterator[Any]:
     """Four rows a step, the third step without task c and the fourth without a."""
     rows = [[0, 1, 2, 4], [5, 6, 8, 9], [10, 11, 12, 13], [1, 3, 4, 6], [14, 15, 16, 17], [18, 19, 0, 1]]
     for number, members in enumerate(rows, start=1):
@@ -68,10 +71,10 @@ def steps(data):
         )
 
 
-def train(name, loss, processes, micro):
+def train(name: str, loss: str, processes: int, micro: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Weights of every step [steps, tasks], and the parameters at the end; the same in every process."""
 
-    def work(process):
+    def work(process: Any) -> Any:
         model, data = process.wrap(Unigram()), samples(20, 0)
         objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
         passes = Batcher(process, micro, 8, 0)
@@ -97,12 +100,13 @@ def train(name, loss, processes, micro):
     for weights, scores in every[1:]:
         assert torch.equal(weights, every[0][0])
         torch.testing.assert_close(scores, every[0][1])
-    return every[0]
+    found: tuple[torch.Tensor, torch.Tensor] = every[0]
+    return found
 
 
 @pytest.mark.parametrize("loss", ["token-balanced", "task-focal"])
 @pytest.mark.parametrize("name", ADAPTIVE)
-def test_one_process_of_four_micro_batches_two_of_two_and_four_of_one(name, loss):
+def test_one_process_of_four_micro_batches_two_of_two_and_four_of_one(name: str, loss: str) -> None:
     weights, scores = train(name, loss, 1, ROWS)  # all at once: no first pass
     assert (weights[-1] - 1).abs().max() > 1e-3, "they move"
     for processes, micro in ((1, 1), (2, 1), (4, 1)):

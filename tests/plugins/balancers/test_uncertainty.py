@@ -1,19 +1,23 @@
 """Uncertainty weighting against torch's own Adam on the objective, and against TorchJD's."""
 
+from typing import Any
+
 import pytest
 import torch
 from torchjd.scalarization import UW
 
 from mftkit.plugins import installed, kinds
 from mftkit.training.objective import normalise
+from mftkit_plugins.balancers.uncertainty import Uncertainty
 from recorded_losses import recorded, tasks
 
 
-def build(count, **options):
-    return installed.build(kinds.BALANCER, "uncertainty", options, tasks(count))
+def build(count: int, **options: Any) -> Uncertainty:
+    found: Uncertainty = installed.build(kinds.BALANCER, "uncertainty", options, tasks(count))
+    return found
 
 
-def test_the_log_variances_are_those_of_the_objective_trained_by_adam():
+def test_the_log_variances_are_those_of_the_objective_trained_by_adam() -> None:
     balancer = build(4, learning_rate=0.05)
     s = torch.zeros(4, dtype=torch.float64, requires_grad=True)
     adam = torch.optim.Adam([s], lr=0.05)
@@ -26,7 +30,7 @@ def test_the_log_variances_are_those_of_the_objective_trained_by_adam():
     torch.testing.assert_close(balancer.memory["log_variance"], s.detach())
 
 
-def test_the_weights_are_torchjds():
+def test_the_weights_are_torchjds() -> None:
     """Its objective is half of this one, which Adam does not see but for its epsilon."""
     balancer, reference = build(3), UW(3).double()
     adam = torch.optim.Adam(reference.parameters(), lr=0.01)
@@ -40,7 +44,7 @@ def test_the_weights_are_torchjds():
         balancer.observe(step, losses, None)
 
 
-def test_at_rest_a_weight_is_one_over_the_loss():
+def test_at_rest_a_weight_is_one_over_the_loss() -> None:
     balancer = build(3, learning_rate=0.1)
     losses = torch.tensor([0.5, 2.0, 4.0], dtype=torch.float64)
     for step in range(1, 400):
@@ -48,7 +52,7 @@ def test_at_rest_a_weight_is_one_over_the_loss():
     assert normalise(balancer.weights()).tolist() == pytest.approx(normalise(1 / losses).tolist(), rel=1e-3)
 
 
-def test_an_absent_task_keeps_its_own_and_the_others_do_not_notice():
+def test_an_absent_task_keeps_its_own_and_the_others_do_not_notice() -> None:
     both, one = build(2), build(1)
     history = recorded(60, 2, absent=0.5)
     for step, losses in enumerate(history, start=1):

@@ -1,6 +1,7 @@
 """What every chat model promises, of those that are built in."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ class TestServer(mftkit.testing.ChatModelConformance):
 
     @pytest.fixture(autouse=True)
     def _served(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        def script(body: dict, _number: int) -> Answer:
+        def script(body: dict[str, Any], _number: int) -> Answer:
             return Answer(body["messages"][-1]["content"])
 
         with serving(script) as server:

@@ -312,7 +312,7 @@ def test_what_is_no_reply_ends_with_the_generation(connect: Callable[..., Server
 
     with scripted(Answer(status=500, error={"message": "oops"})) as server:
         model = connect(server, longest_wait=60)
-        model._retries._sleep = lambda _seconds: type(model._retries)._sleep(model._retries, 30)  # type: ignore[method-assign]
+        model._retries._sleep = lambda seconds: type(model._retries)._sleep(model._retries, 30)  # type: ignore[method-assign]
         errors: list[BaseException] = []
 
         def ask() -> None:

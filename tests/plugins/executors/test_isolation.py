@@ -11,7 +11,7 @@ import pytest
 import mftkit
 import mftkit.testing
 from mftkit.plugins import installed, kinds
-from mftkit_plugins.executors import bubblewrap, docker, probing, rlimits, watching
+from mftkit_plugins.executors import availability, bubblewrap, docker, rlimits, supervisor
 from mftkit_plugins.executors.bubblewrap import Bubblewrap
 from mftkit_plugins.executors.docker import Docker
 from mftkit_plugins.executors.rlimits import Rlimits
@@ -71,10 +71,14 @@ class TestRlimits(mftkit.testing.ExecutorConformance):
 class TestRlimitsWithoutNamespaces(TestRlimits):
     """As where the system gives none: processes are then found and killed one by one."""
 
-    test_ten_gigabytes = test_endless_output = test_a_large_file = test_an_endless_loop = (
-        None  # the same as above
-    )
-    test_memory_of_many_processes = test_options_round_trip = test_listing_it_is_light = None
+    # The same as above:
+    test_ten_gigabytes = None  # type: ignore[assignment]
+    test_endless_output = None  # type: ignore[assignment]
+    test_a_large_file = None  # type: ignore[assignment]
+    test_an_endless_loop = None  # type: ignore[assignment]
+    test_memory_of_many_processes = None  # type: ignore[assignment]
+    test_options_round_trip = None  # type: ignore[assignment]
+    test_listing_it_is_light = None  # type: ignore[assignment]
 
     @pytest.fixture(autouse=True)
     def _none(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,7 +153,7 @@ def test_one_that_does_not_work_says_what_it_was_told() -> None:
                 "exited", 1, "", "setting up\nNo permissions to create new namespace\n", 0.1
             )
 
-    told = probing.why_not(Refuses(mftkit.Options()))
+    told = availability.why_not(Refuses(mftkit.Options()))
     assert told == "a program that it was tried on did not run: No permissions to create new namespace"
 
 
@@ -161,7 +165,7 @@ def test_memory_is_that_of_all_descendants() -> None:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.readline()
-        found = watching.resident(process.pid)
+        found = supervisor.resident(process.pid)
         os.killpg(process.pid, 9)
     assert found > 64 << 20
-    assert watching.resident(process.pid) == 0
+    assert supervisor.resident(process.pid) == 0

@@ -3,6 +3,9 @@
 import gzip
 import json
 import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,20 +21,20 @@ INNOCENT = [
 ]
 
 
-def pair(question, answer):
+def pair(question: str, answer: str) -> dict[str, str]:
     return {"prompt": question, "answer": answer}
 
 
-def write(path, rows):
+def write(path: Path, rows: list[dict[str, str]]) -> str:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return str(path)
 
 
-def planted(problem):
+def planted(problem: dict[str, str]) -> dict[str, dict[str, str]]:
     """The ways in which a problem gets among rows."""
     prompt, solution = problem["prompt"], problem["canonical_solution"]
     other_names = renamed(prompt, solution)
-    docstring = re.search(r'"""(.*?)"""', prompt, re.DOTALL)[1]
+    [docstring] = re.findall(r'"""(.*?)"""', prompt, re.DOTALL)
     return {
         "as it is": pair(prompt, solution),
         "in one answer": pair("Show me some code.", f"Here:\n\n```python\n{prompt}{solution}```\n"),
@@ -45,7 +48,7 @@ def planted(problem):
 
 
 @pytest.mark.parametrize("way", planted(PROBLEM))
-def test_a_planted_reference_is_caught(way, pass_through, tmp_path):
+def test_a_planted_reference_is_caught(way: str, pass_through: Callable[..., Any], tmp_path: Path) -> None:
     references = write(tmp_path / "own.jsonl", [OTHER, PROBLEM])
     rows = [*(pair(*text) for text in INNOCENT), planted(PROBLEM)[way]]
     found = pass_through("decontamination", rows, references=[references])
@@ -63,7 +66,9 @@ def test_a_planted_reference_is_caught(way, pass_through, tmp_path):
         ("code", {"as it is", "named and laid out anew", "the code alone, named anew", "in one answer"}),
     ],
 )
-def test_each_measure_by_itself(measure, caught, pass_through, tmp_path):
+def test_each_measure_by_itself(
+    measure: str, caught: set[str], pass_through: Callable[..., Any], tmp_path: Path
+) -> None:
     references = write(tmp_path / "own.jsonl", [PROBLEM])
     off = {name: None for name in ("bleu", "words", "code") if name != measure}
     ways = planted(PROBLEM)
@@ -74,7 +79,7 @@ def test_each_measure_by_itself(measure, caught, pass_through, tmp_path):
     assert pass_through("decontamination", innocent, references=[references], **off).kept == innocent
 
 
-def test_references_of_any_field_and_gzipped(pass_through, tmp_path):
+def test_references_of_any_field_and_gzipped(pass_through: Callable[..., Any], tmp_path: Path) -> None:
     path = tmp_path / "texts.jsonl.gz"
     text = "Which of the rivers of this country reaches the sea in the west, and where does it come from?"
     path.write_bytes(gzip.compress((json.dumps({"name": 1, "ask": text}) + "\n").encode()))
@@ -84,31 +89,32 @@ def test_references_of_any_field_and_gzipped(pass_through, tmp_path):
     assert found.dropped[0][2].startswith("texts.jsonl.gz:1, ")
 
 
-def test_references_that_cannot_be_used_are_told(pass_through, tmp_path):
+def test_references_that_cannot_be_used_are_told(pass_through: Callable[..., Any], tmp_path: Path) -> None:
     with pytest.raises(mftkit.MftError, match=r"none\.jsonl: cannot be read"):
         pass_through("decontamination", [], references=["none.jsonl"])
     path = write(tmp_path / "own.jsonl", [PROBLEM, {"question": "x"}])
     with pytest.raises(
-        mftkit.MftError, match=r"own\.jsonl:2: 'prompt' is missing or no text \(keys given: 'question'\)"
+        mftkit.MftError, match=r"own\.jsonl:2: 'prompt' is missing or not a string \(keys given: 'question'\)"
     ):
         pass_through("decontamination", [], references=[path])
     with pytest.raises(mftkit.MftError, match=r"own\.jsonl:1: 'ask' is missing"):
         pass_through("decontamination", [], references=[path], field="ask")
     (tmp_path / "empty.jsonl").write_text("")
-    with pytest.raises(mftkit.MftError, match=r"empty\.jsonl: holds no reference"):
+    with pytest.raises(mftkit.MftError, match=r"empty\.jsonl: contains no references"):
         pass_through("decontamination", [], references=["empty.jsonl"])
     short = write(tmp_path / "short.jsonl", [{"ask": "Why?"}])
     assert pass_through("decontamination", [], references=[short], field="ask").notes == [
-        "1 references are too short to be looked for (short.jsonl:1)"
+        "1 references are too short to be found (short.jsonl:1)"
     ]
 
 
-def test_another_content_of_the_references_is_another_version(tmp_path):
+def test_another_content_of_the_references_is_another_version(tmp_path: Path) -> None:
     from mftkit.plugins import installed, kinds
 
-    def version():
+    def version() -> str:
         options = {"references": [str(tmp_path / "own.jsonl")]}
-        return installed.build(kinds.DATA_FILTER, "decontamination", options).version
+        found: str = installed.build(kinds.DATA_FILTER, "decontamination", options).version
+        return found
 
     write(tmp_path / "own.jsonl", [PROBLEM])
     before = version()
@@ -118,7 +124,7 @@ def test_another_content_of_the_references_is_another_version(tmp_path):
 
 
 @pytest.mark.skipif(not HUMANEVAL.exists(), reason="HumanEval (../shared/data/humaneval) is not here")
-def test_humaneval_is_caught_as_it_is_laid_out_and_named_anew(pass_through):
+def test_humaneval_is_caught_as_it_is_laid_out_and_named_anew(pass_through: Callable[..., Any]) -> None:
     problems = humaneval()
     assert len(problems) == 164
     rows, innocent = [], [pair(*text) for text in INNOCENT]

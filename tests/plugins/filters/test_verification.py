@@ -1,7 +1,8 @@
 """Solutions that work stay, with tests that test something; wrong ones and empty tests go."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
@@ -19,7 +20,9 @@ WRONG = "def double(x):\n    return x + 2\n"
 TESTS = "assert double(3) == 6\nassert double(0) == 0"
 
 
-def pair(answer, tests=None, question=QUESTION, **more):
+def pair(
+    answer: str, tests: str | list[str] | None = None, question: str = QUESTION, **more: Any
+) -> dict[str, Any]:
     return {"prompt": question, "answer": answer, **({} if tests is None else {"tests": tests}), **more}
 
 
@@ -62,7 +65,7 @@ BAD = {
 }
 
 
-def test_right_ones_stay_and_wrong_ones_go_each_for_its_reason(pass_through):
+def test_right_ones_stay_and_wrong_ones_go_each_for_its_reason(pass_through: Callable[..., Any]) -> None:
     rows = [*GOOD.values(), *(row for row, _ in BAD.values())]
     found = pass_through("verification", rows, seconds=2.0)
     assert found.kept == list(GOOD.values())
@@ -77,13 +80,13 @@ def test_right_ones_stay_and_wrong_ones_go_each_for_its_reason(pass_through):
     assert any(note.startswith("programs run in ") for note in found.notes)
 
 
-def test_a_stub_fails_in_its_tests_and_not_before():
+def test_a_stub_fails_in_its_tests_and_not_before() -> None:
     made = stubs(
         "import math\n'''doc'''\nLIMIT = size() + 1\nclass A:\n    def f(self):\n        return 1\ng = lambda: 2\n"
     )
     assert len(made) == 2
     for source in made:
-        names: dict = {}
+        names: dict[str, Any] = {}
         exec(source, names)
         assert names["g"]() is None
         assert "math" in names
@@ -98,15 +101,17 @@ def server() -> Iterator[ChatServer]:
         yield made
 
 
-def model(server, **options):
+def model(server: ChatServer, **options: Any) -> dict[str, Any]:
     return {"name": "openai", "options": {"model": MODEL, "base_url": server.url, **options}}
 
 
-def code(*parts):
+def code(*parts: Any) -> Any:
     return Answer("\n".join(f"Here:\n```python\n{part}\n```" for part in parts))
 
 
-def test_tests_are_asked_for_where_a_row_has_none(server, pass_through):
+def test_tests_are_asked_for_where_a_row_has_none(
+    server: ChatServer, pass_through: Callable[..., Any]
+) -> None:
     server.script = lambda body, number: code(
         TESTS if "double" in body["messages"][-1]["content"] else "assert True"
     )
@@ -124,7 +129,7 @@ def test_tests_are_asked_for_where_a_row_has_none(server, pass_through):
     assert server.requests == 3, "a second pass asks for nothing that was answered"
 
 
-def test_the_model_may_write_both(server, pass_through):
+def test_the_model_may_write_both(server: ChatServer, pass_through: Callable[..., Any]) -> None:
     server.script = lambda body, number: code(RIGHT, TESTS)
     [row] = pass_through("verification", [pair("It is easy.")], model=model(server), solution="model").kept
     assert (row["answer"].strip(), row["tests"]) == (RIGHT.strip(), TESTS)
@@ -133,8 +138,8 @@ def test_the_model_may_write_both(server, pass_through):
     assert row["answer"] == f"```python\n{RIGHT.strip()}\n```"
 
 
-def test_what_fails_may_be_mended(server, pass_through):
-    def script(body, number):
+def test_what_fails_may_be_mended(server: ChatServer, pass_through: Callable[..., Any]) -> None:
+    def script(body: Any, number: Any) -> Any:
         prompt = body["messages"][-1]["content"]
         if "which are right" in prompt:
             return code(RIGHT)
@@ -156,7 +161,7 @@ def test_what_fails_may_be_mended(server, pass_through):
     assert [reason for _, reason, _ in found.dropped] == [FAILS]
 
 
-def test_replies_of_no_use_and_a_spent_budget(server, pass_through):
+def test_replies_of_no_use_and_a_spent_budget(server: ChatServer, pass_through: Callable[..., Any]) -> None:
     server.script = lambda body, number: Answer("No code.")
     found = pass_through("verification", [pair(RIGHT)], model=model(server))
     assert [reason for _, reason, _ in found.dropped] == [NO_REPLY]
@@ -170,23 +175,25 @@ def test_replies_of_no_use_and_a_spent_budget(server, pass_through):
     assert any("the budget leaves no room" in note for note in found.notes)
 
 
-def test_options_that_need_a_model_say_so():
+def test_options_that_need_a_model_say_so() -> None:
     for options in ({"repairs": 1}, {"solution": "model"}):
-        with pytest.raises(ValidationError, match="needs a model"):
+        with pytest.raises(ValidationError, match="requires a chat model"):
             Verification.Options(**options)
 
 
-def test_a_weak_isolation_is_refused_before_anything_runs(pass_through, monkeypatch):
+def test_a_weak_isolation_is_refused_before_anything_runs(
+    pass_through: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(executors.WEAK)
     with pytest.raises(mftkit.MftError, match="--allow-weak-isolation"):
         pass_through("verification", [GOOD["asserts"]], isolation="rlimits")
 
 
-def test_executions_go_on_beside_each_other():
+def test_executions_go_on_beside_each_other() -> None:
     at_once, most, lock = 0, 0, threading.Lock()
 
     class Counts(mftkit.Executor):
-        def run(self, program, limits):
+        def run(self, program: Any, limits: Any) -> Any:
             nonlocal at_once, most
             with lock:
                 at_once += 1
@@ -200,8 +207,9 @@ def test_executions_go_on_beside_each_other():
 
     rows = [pair(RIGHT, TESTS, id=i) for i in range(8)]
     found = Verification(Verification.Options(workers=3))
+    unused: Any = None
     context = mftkit.FilterContext(
-        7, "a", None, None, lambda **_: None, None, None, lambda _wanted: Counts(mftkit.Options())
+        7, "a", unused, unused, lambda **_: None, unused, unused, lambda _ref: Counts(mftkit.Options())
     )
     assert [row["id"] for row in found.apply(iter(rows), context)] == list(range(8))
     assert 1 < most <= 3

@@ -1,12 +1,15 @@
 """Length, repetition, and code that does not parse."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
 from mftkit_plugins.filters.well_formed import WellFormed
 
 
-def pair(question, answer):
+def pair(question: Any, answer: Any) -> Any:
     return {"prompt": question, "answer": answer}
 
 
@@ -23,17 +26,19 @@ def pair(question, answer):
         (
             {"needs_code": True},
             pair("Why?", "Because it is so."),
-            "the answer is no code that parses as python",
+            "the answer is not code that parses as python",
         ),
         (
             {"needs_code": True},
             pair("Why?", "```java\nint x;\n```"),
-            "the answer is no code that parses as python",
+            "the answer is not code that parses as python",
         ),
         ({"max_repeated_lines": 0.5}, pair("Why?", "x = 1\n" * 9), "the answer repeats itself"),
     ],
 )
-def test_what_is_wrong_is_dropped_for_its_reason(options, row, reason, pass_through):
+def test_what_is_wrong_is_dropped_for_its_reason(
+    options: dict[str, Any], row: dict[str, str], reason: str, pass_through: Callable[..., Any]
+) -> None:
     found = pass_through("well-formed", [row], **options)
     assert (found.kept, dict(found.reasons)) == ([], {reason: 1})
 
@@ -51,7 +56,9 @@ def test_what_is_wrong_is_dropped_for_its_reason(options, row, reason, pass_thro
         ({"max_repeated_lines": 0.5}, pair("Why?", "x = 1\n" * 5)),
     ],
 )
-def test_what_is_well_stays(options, row, pass_through):
+def test_what_is_well_stays(
+    options: dict[str, Any], row: dict[str, str], pass_through: Callable[..., Any]
+) -> None:
     assert pass_through("well-formed", [row], **options).kept == [row]
 
 
@@ -59,9 +66,9 @@ def test_what_is_well_stays(options, row, pass_through):
     ("options", "message"),
     [
         ({"min_answer": 5, "max_answer": 4}, "max_answer is less than min_answer"),
-        ({"needs_code": True, "code": None}, "needs_code needs the language"),
+        ({"needs_code": True, "code": None}, "needs_code requires a language"),
     ],
 )
-def test_options_that_no_row_could_meet_are_refused(options, message):
+def test_options_that_no_row_could_meet_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         WellFormed.Options(**options)

@@ -16,7 +16,7 @@ from mftkit.data.rows.formats import parse_row
 from mftkit.plugins import installed, kinds
 
 Make = Callable[..., tuple[list[dict[str, Any]], Counter[str]]]
-SEEDS = [
+SEEDS: list[dict[str, Any]] = [
     {"instruction": "Explain to a friend what a list is.", "output": "a row of values"},
     {
         "instruction": "Is this name a good one?",
@@ -62,11 +62,12 @@ def seeds(tmp_path: Path) -> str:
 
 
 def options_of(name: str, seeds: str) -> dict[str, Any]:
-    return {
+    options: dict[str, dict[str, Any]] = {
         "code-exercises": {"samples": 12, "exercises": 3, "refine": True},
         "self-instruct": {"samples": 12, "seeds": seeds, "asked": 3},
         "camel": {"topics": ["sorting"], "subtopics": 3, "goal": 2},
-    }[name]
+    }
+    return options[name]
 
 
 NAMES = ("code-exercises", "self-instruct", "camel")

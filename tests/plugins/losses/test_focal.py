@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from pydantic import ValidationError
@@ -9,10 +11,10 @@ TASKS = (mftkit.TaskInfo("comment"), mftkit.TaskInfo("repair"))
 FOCAL = ["sample-focal", "task-focal"]
 
 
-def loss_and_gradient(name, logprobs, **options):
+def loss_and_gradient(name: str, values: list[float], **options: Any) -> tuple[float, torch.Tensor]:
     """Two samples of two tokens, both of the first task."""
     loss = installed.build(kinds.LOSS, name, options, TASKS)
-    logprobs = torch.tensor(logprobs).requires_grad_()
+    logprobs = torch.tensor(values).requires_grad_()
     tokens = mftkit.Tokens(
         logprobs,
         task=torch.tensor([0, 0, 0, 0]),
@@ -25,6 +27,7 @@ def loss_and_gradient(name, logprobs, **options):
     totals = mftkit.Totals(loss.statistics(tokens), torch.tensor([4, 0]), torch.tensor([2, 0]), counted)
     value = loss.task_losses(totals)[0]
     value.backward()
+    assert logprobs.grad is not None
     return float(value.detach()), logprobs.grad
 
 
@@ -33,21 +36,21 @@ def loss_and_gradient(name, logprobs, **options):
     "logprobs", [[0.0] * 4, [-1e-30] * 4, [-1e-7] * 4, [-1000.0] * 4, [0.0, -1000.0] * 2]
 )
 @pytest.mark.parametrize("name", FOCAL)
-def test_certain_and_hopeless_tokens(name, logprobs, gamma):
+def test_certain_and_hopeless_tokens(name: str, logprobs: list[float], gamma: float) -> None:
     value, gradient = loss_and_gradient(name, logprobs, gamma=gamma)
     assert 0 <= value <= 1000
     assert torch.isfinite(gradient).all()
 
 
 @pytest.mark.parametrize("name", FOCAL)
-def test_nearly_certain_tokens_keep_their_digits(name):
+def test_nearly_certain_tokens_keep_their_digits(name: str) -> None:
     value, gradient = loss_and_gradient(name, [-1e-10] * 4, gamma=2)
     assert value == pytest.approx(1e-30, rel=1e-6, abs=0)
     assert gradient.tolist() == pytest.approx([-3e-20 / 4] * 4, rel=1e-6, abs=0)
 
 
 @pytest.mark.parametrize("name", FOCAL)
-def test_differentiated_through_p_too(name):
+def test_differentiated_through_p_too(name: str) -> None:
     logprobs = [-0.5, -2.0, -1.0, -0.1]
     _, gradient = loss_and_gradient(name, logprobs, gamma=2)
     for k in range(4):
@@ -57,7 +60,7 @@ def test_differentiated_through_p_too(name):
 
 
 @pytest.mark.parametrize("name", FOCAL)
-def test_alpha_of_one_task_or_of_all(name):
+def test_alpha_of_one_task_or_of_all(name: str) -> None:
     logprobs = [-0.5, -2.0, -1.0, -0.1]
     plain = loss_and_gradient(name, logprobs)[0]
     assert loss_and_gradient(name, logprobs, alpha=3)[0] == pytest.approx(3 * plain)
@@ -66,7 +69,7 @@ def test_alpha_of_one_task_or_of_all(name):
 
 
 @pytest.mark.parametrize("name", FOCAL)
-def test_alpha_of_an_unknown_task_is_refused(name):
+def test_alpha_of_an_unknown_task_is_refused(name: str) -> None:
     with pytest.raises(
         mftkit.MftError, match=r"loss\.options\.alpha: no task is named 'coment'.*'comment', 'repair'"
     ):
@@ -78,6 +81,6 @@ def test_alpha_of_an_unknown_task_is_refused(name):
     [{"gamma": -1}, {"gamma": float("inf")}, {"alpha": -0.1}, {"alpha": {"comment": -1}}, {"gama": 1}],
 )
 @pytest.mark.parametrize("name", FOCAL)
-def test_options_out_of_range_are_refused(name, options):
+def test_options_out_of_range_are_refused(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         installed.build(kinds.LOSS, name, options, TASKS)

@@ -4,7 +4,7 @@ import mftkit_plugins.losses
 from mftkit.plugins import installed, kinds
 
 
-def test_the_losses_and_the_default():
+def test_the_losses_and_the_default() -> None:
     told = []
     mftkit_plugins.losses.register_losses(lambda name, target, **about: told.append((name, target, about)))
     assert {name for name, _, _ in told} == {
@@ -20,6 +20,6 @@ def test_the_losses_and_the_default():
 
 
 @pytest.mark.parametrize("name", ["token-balanced", "sample-balanced", "mixed"])
-def test_losses_without_options_refuse_any(name):
+def test_losses_without_options_refuse_any(name: str) -> None:
     with pytest.raises(ValueError, match="gamma"):
         installed.build(kinds.LOSS, name, {"gamma": 1.0})

@@ -1,5 +1,7 @@
 """Training data with ChatGLM's tokenizer: a beginning of two tokens, and commands that are also parts of words."""
 
+from typing import Any
+
 import mftkit
 from checkpoints import CHECKPOINTS
 from mftkit.data.rows.formats import Conversation, Turn
@@ -9,8 +11,8 @@ from mftkit.data.text.encoder import Encoder
 MASK, SOP, USER, EOP = 481, 483, 486, 484
 
 
-def test_a_text_begins_as_the_tokenizer_begins_it_and_that_does_not_count():
-    _, tokenizer = mftkit.load_model(CHECKPOINTS / "chatglm2")
+def test_a_text_begins_as_the_tokenizer_begins_it_and_that_does_not_count() -> None:
+    tokenizer: Any = mftkit.load_model(CHECKPOINTS / "chatglm2")[1]
     encoded = Encoder(tokenizer).encode_texts(["people [gMASK]"])
     tokens = encoded.tokens.tolist()
     assert tokens == [*tokenizer("people [gMASK]").input_ids, tokenizer.eos_token_id]
@@ -18,12 +20,12 @@ def test_a_text_begins_as_the_tokenizer_begins_it_and_that_does_not_count():
     assert encoded.spans.tolist() == [2, len(tokens)]
 
 
-def test_contents_are_tokenised_as_the_template_is_and_never_become_commands():
-    _, tokenizer = mftkit.load_model(CHECKPOINTS / "chatglm3")
+def test_contents_are_tokenised_as_the_template_is_and_never_become_commands() -> None:
+    tokenizer: Any = mftkit.load_model(CHECKPOINTS / "chatglm3")[1]
     chat = chat_format("auto", None, tokenizer)
     encoder = Encoder(tokenizer, chat.control_texts())
 
-    def tokens(question):
+    def tokens(question: str) -> list[int]:
         turns = (Turn("user", question), Turn("assistant", "yes"))
         return encoder.encode([chat.render(Conversation(turns)).segments]).tokens.tolist()
 

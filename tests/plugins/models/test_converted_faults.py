@@ -3,6 +3,9 @@
 import json
 import pickle
 import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,10 +19,10 @@ from small_runs import rows, write_rows
 
 
 @pytest.fixture
-def copied(tmp_path):
+def copied(tmp_path: Path) -> Callable[..., Path]:
     """A copy of a checkpoint with other config keys; None takes a key away."""
 
-    def copy(name, **changes):
+    def copy(name: str, **changes: Any) -> Path:
         directory = tmp_path / name
         shutil.copytree(CHECKPOINTS / name, directory)
         config = read(name, "config.json") | changes
@@ -29,7 +32,7 @@ def copied(tmp_path):
     return copy
 
 
-def refused(directory):
+def refused(directory: Path) -> str:
     with pytest.raises(mftkit.MftError) as told:
         mftkit.load_model(directory)
     return str(told.value)
@@ -51,16 +54,20 @@ def refused(directory):
         ("aquila2", "attention_bias", True),
     ],
 )
-def test_what_cannot_be_represented_is_refused_by_name(copied, name, key, value):
+def test_what_cannot_be_represented_is_refused_by_name(
+    copied: Callable[..., Path], name: str, key: str, value: Any
+) -> None:
     assert f"config.json: {key}: {value!r} cannot be represented: " in refused(copied(name, **{key: value}))
 
 
 @pytest.mark.parametrize(("name", "key"), [("chatglm2", "rope_ratio"), ("qwen1", "rotary_emb_base")])
-def test_a_rotary_embedding_of_base_0_is_refused(copied, name, key):
+def test_a_rotary_embedding_of_base_0_is_refused(copied: Callable[..., Path], name: str, key: str) -> None:
     assert f"config.json: {key}: 0.0 must be above 0" in refused(copied(name, **{key: 0}))
 
 
-def test_how_the_ratio_of_the_rotary_base_is_read_is_told(copied, tmp_path, capsys):
+def test_how_the_ratio_of_the_rotary_base_is_read_is_told(
+    copied: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["convert", str(copied("chatglm2", rope_ratio=4)), "--output", str(tmp_path / "out")]) == 0
     assert "rope_ratio 4 multiplies the base of the rotary embedding" in capsys.readouterr().err
     written = json.loads((tmp_path / "out" / "config.json").read_text())
@@ -79,11 +86,11 @@ def test_how_the_ratio_of_the_rotary_base_is_read_is_told(copied, tmp_path, caps
         ("aquila2", "intermediate_size"),
     ],
 )
-def test_a_missing_key_is_named(copied, name, key):
+def test_a_missing_key_is_named(copied: Callable[..., Path], name: str, key: str) -> None:
     assert f"config.json has no {key}, which " in refused(copied(name, **{key: None}))
 
 
-def test_wrong_values_are_named(copied):
+def test_wrong_values_are_named(copied: Callable[..., Path]) -> None:
     assert "num_layers: '2' must be a whole number above 0" in refused(copied("chatglm2", num_layers="2"))
     assert "times 4 heads is not hidden_size 64" in refused(copied("qwen1", kv_channels=8))
     assert "not a multiple of the number of attention heads" in refused(
@@ -91,13 +98,13 @@ def test_wrong_values_are_named(copied):
     )
 
 
-def test_quantised_weights_and_another_architecture_under_the_name(copied):
+def test_quantised_weights_and_another_architecture_under_the_name(copied: Callable[..., Path]) -> None:
     assert "holds quantised weights" in refused(copied("chatglm2", quantization_bit=4))
     assert "holds quantised weights" in refused(copied("qwen1", quantization_config={"bits": 4}))
     assert "first ChatGLM-6B" in refused(copied("chatglm3", position_encoding_2d=True))
 
 
-def test_shapes_that_do_not_fit_are_named(copied):
+def test_shapes_that_do_not_fit_are_named(copied: Callable[..., Path]) -> None:
     told = refused(copied("chatglm2", multi_query_group_num=4))
     assert (
         "of a shape that config.json does not give: model.layers.0.self_attn.k_proj.bias ((128,) for (64,))"
@@ -108,7 +115,7 @@ def test_shapes_that_do_not_fit_are_named(copied):
     assert "has no place for: model.layers.1." in refused(copied("aquila2", num_hidden_layers=1))
 
 
-def test_weights_that_lack_or_are_too_many(copied):
+def test_weights_that_lack_or_are_too_many(copied: Callable[..., Path]) -> None:
     directory = copied("baichuan2-7b")
     weights = load_file(directory / "model.safetensors")
     packed = weights.pop("model.layers.0.self_attn.W_pack.weight")
@@ -120,7 +127,7 @@ def test_weights_that_lack_or_are_too_many(copied):
 
 
 @pytest.mark.parametrize("pickled", [False, True])
-def test_a_shard_that_is_missing_or_cut_off_is_named(tmp_path, pickled):
+def test_a_shard_that_is_missing_or_cut_off_is_named(tmp_path: Path, pickled: bool) -> None:
     directory = write_original(tmp_path / "it", read("chatglm2", "config.json"), shards=3, pickled=pickled)
     name = "pytorch_model-00002-of-00003.bin" if pickled else "model-00002-of-00003.safetensors"
     whole = (directory / name).read_bytes()
@@ -130,9 +137,9 @@ def test_a_shard_that_is_missing_or_cut_off_is_named(tmp_path, pickled):
     assert f"{name}" in refused(directory)
 
 
-def test_code_in_a_pytorch_file_is_not_run(tmp_path):
+def test_code_in_a_pytorch_file_is_not_run(tmp_path: Path) -> None:
     class Strange:
-        def __reduce__(self):
+        def __reduce__(self) -> tuple[Callable[..., Any], tuple[str, str]]:
             return (open, (str(tmp_path / "ran"), "w"))
 
     directory = tmp_path / "it"
@@ -143,7 +150,7 @@ def test_code_in_a_pytorch_file_is_not_run(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_no_tokenizer_files_are_no_tokenizer(copied):
+def test_no_tokenizer_files_are_no_tokenizer(copied: Callable[..., Path]) -> None:
     for name, file in (
         ("chatglm2", "tokenizer.model"),
         ("qwen1", "qwen.tiktoken"),
@@ -154,7 +161,7 @@ def test_no_tokenizer_files_are_no_tokenizer(copied):
         assert mftkit.load_model(directory)[1] is None
 
 
-def test_broken_tokenizer_files_are_named(copied):
+def test_broken_tokenizer_files_are_named(copied: Callable[..., Path]) -> None:
     glm, qwen = copied("chatglm2"), copied("qwen1")
     whole = (glm / "tokenizer.model").read_bytes()
     for damaged, told in ((whole[:3000], "it is no sentencepiece model"), (b"", "it has no pieces")):
@@ -170,13 +177,13 @@ def test_broken_tokenizer_files_are_named(copied):
     assert "qwen.tiktoken:407: no token in base64 with its rank" in refused(qwen)
 
 
-def test_a_vocabulary_larger_than_the_embedding(tmp_path):
+def test_a_vocabulary_larger_than_the_embedding(tmp_path: Path) -> None:
     directory = write_original(tmp_path / "it", read("chatglm2", "config.json") | {"padded_vocab_size": 400})
     shutil.copy(CHECKPOINTS / "chatglm2" / "tokenizer.model", directory)
     assert "ids reach 484, but the model's embedding has 400 rows" in refused(directory)
 
 
-def test_an_unknown_type_with_code_of_its_own(copied):
+def test_an_unknown_type_with_code_of_its_own(copied: Callable[..., Path]) -> None:
     told = refused(copied("chatglm2", model_type="other"))
     assert "code of its own, which is not run unasked: set model.trust_remote_code" in told
     assert "no installed adapter knows model type 'other'" in refused(
@@ -184,7 +191,9 @@ def test_an_unknown_type_with_code_of_its_own(copied):
     )
 
 
-def test_a_run_is_refused_before_the_tokenizer_is_asked_for(copied, tmp_path, capsys):
+def test_a_run_is_refused_before_the_tokenizer_is_asked_for(
+    copied: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_rows(tmp_path / "rows.jsonl", rows("task", 20))
     spec = {
         "name": "refused",

@@ -3,14 +3,17 @@
 import json
 import logging
 import shutil
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 import mftkit
 from checkpoints import CHECKPOINTS, FAMILIES, WITH_TOKENIZER, read
+from mftkit_plugins.models.command_tokenizer import CommandTokenizer
 from mftkit_registry import MftWarning
 from original_models import original_logits
 
@@ -18,18 +21,21 @@ BOUND = 2e-5
 """A right conversion is off by 1e-5 at most, a wrong norm epsilon by 1e-3."""
 
 
-def off(given, wanted, mask=None):
+def off(given: torch.Tensor, wanted: torch.Tensor, mask: torch.Tensor | None = None) -> float:
     difference = (given - wanted).abs()
     return float((difference if mask is None else difference[mask.bool()]).max())
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
-def case(request):
+def case(request: pytest.FixtureRequest) -> tuple[str, PreTrainedModel, Any, dict[str, torch.Tensor]]:
     model, tokenizer = mftkit.load_model(CHECKPOINTS / request.param)
+    assert tokenizer is not None
     return request.param, model, tokenizer, load_file(CHECKPOINTS / request.param / "expected.safetensors")
 
 
-def test_logits_states_and_loss_are_the_originals(case):
+def test_logits_states_and_loss_are_the_originals(
+    case: tuple[str, PreTrainedModel, Any, dict[str, torch.Tensor]],
+) -> None:
     name, model, tokenizer, expected = case
     assert type(model).__name__ == FAMILIES[name]
     assert (tokenizer is not None) == (name in WITH_TOKENIZER)
@@ -42,7 +48,9 @@ def test_logits_states_and_loss_are_the_originals(case):
     assert float(outputs.loss) == pytest.approx(float(expected["loss"]), abs=1e-5)
 
 
-def test_padded_rows_are_the_originals(case):
+def test_padded_rows_are_the_originals(
+    case: tuple[str, PreTrainedModel, Any, dict[str, torch.Tensor]],
+) -> None:
     _, model, _, expected = case
     for side in ("right_padded", "left_padded"):
         given = {k.partition(".")[2]: v for k, v in expected.items() if k.startswith(f"{side}.")}
@@ -54,13 +62,16 @@ def test_padded_rows_are_the_originals(case):
         assert off(logits, wanted, given["attention_mask"]) < BOUND
 
 
-def test_the_reference_that_other_shapes_are_tried_against_is_right(case):
+def test_the_reference_that_other_shapes_are_tried_against_is_right(
+    case: tuple[str, PreTrainedModel, Any, dict[str, torch.Tensor]],
+) -> None:
     name, _, _, expected = case
     assert off(original_logits(CHECKPOINTS / name, expected["input_ids"]), expected["logits"]) < BOUND
 
 
-def test_a_cache_changes_nothing(case):
-    _, model, _, expected = case
+def test_a_cache_changes_nothing(case: tuple[str, PreTrainedModel, Any, dict[str, torch.Tensor]]) -> None:
+    model: Any = case[1]
+    expected = case[3]
     ids = expected["right_padded.input_ids"].flip(1)  # padded on the left
     mask = expected["right_padded.attention_mask"].flip(1)
     with torch.no_grad():
@@ -86,7 +97,9 @@ def test_a_cache_changes_nothing(case):
             assert choices.tolist() == alone[-3:].tolist(), row
 
 
-def test_what_is_saved_needs_no_mftkit(case, tmp_path):
+def test_what_is_saved_needs_no_mftkit(
+    case: tuple[str, PreTrainedModel, Any, dict[str, torch.Tensor]], tmp_path: Path
+) -> None:
     name, model, tokenizer, expected = case
     model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
@@ -109,8 +122,8 @@ def test_what_is_saved_needs_no_mftkit(case, tmp_path):
 
 
 @pytest.mark.parametrize("name", WITH_TOKENIZER)
-def test_tokens_are_the_originals(name):
-    _, tokenizer = mftkit.load_model(CHECKPOINTS / name)
+def test_tokens_are_the_originals(name: str) -> None:
+    tokenizer: Any = mftkit.load_model(CHECKPOINTS / name)[1]
     _check_texts(name, tokenizer)
     info = read(name, "expected_tokenizer_info.json")
     assert len(tokenizer) == tokenizer.vocab_size == info["vocab_size"]
@@ -129,7 +142,7 @@ def test_tokens_are_the_originals(name):
         assert made.attention_mask == padded["attention_mask"]
 
 
-def _check_texts(name, tokenizer, **options):
+def _check_texts(name: str, tokenizer: CommandTokenizer | PreTrainedTokenizerBase, **options: Any) -> None:
     cases = read(name, "expected_tokenization.json")
     assert len(cases) > 10
     for case in cases:
@@ -140,8 +153,8 @@ def _check_texts(name, tokenizer, **options):
 
 
 @pytest.mark.parametrize("name", ["chatglm2", "chatglm3", "codegeex2"])
-def test_chat_prompts_are_the_originals(name, tmp_path):
-    _, tokenizer = mftkit.load_model(CHECKPOINTS / name)
+def test_chat_prompts_are_the_originals(name: str, tmp_path: Path) -> None:
+    tokenizer: Any = mftkit.load_model(CHECKPOINTS / name)[1]
     chat = read(name, "expected_tokenizer_info.json")["chat"]
     turns = chat["history"]
     if isinstance(turns[0], list):  # rounds
@@ -153,6 +166,7 @@ def test_chat_prompts_are_the_originals(name, tmp_path):
         assert tokenizer(chat["prompt"]).input_ids == chat["ids"]
     turns = [*turns, {"role": "user", "content": chat["query"]}]
     tokenizer.save_pretrained(tmp_path)
+    each: Any
     for each in (tokenizer, AutoTokenizer.from_pretrained(tmp_path)):
         assert each.apply_chat_template(turns, add_generation_prompt=True)["input_ids"] == chat["ids"]
     # Afterwards text is text again; and a word that has a command in it always was.
@@ -173,7 +187,9 @@ def test_chat_prompts_are_the_originals(name, tmp_path):
         ("any", None, False),
     ],
 )
-def test_chatglm_3_is_known_by_the_nearest_name_that_says_so(tmp_path, monkeypatch, place, name, third):
+def test_chatglm_3_is_known_by_the_nearest_name_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, name: str | None, third: bool
+) -> None:
     directory = tmp_path / place
     shutil.copytree(CHECKPOINTS / "chatglm2", directory)
     for file in ("config.json", "tokenizer_config.json"):
@@ -182,12 +198,12 @@ def test_chatglm_3_is_known_by_the_nearest_name_that_says_so(tmp_path, monkeypat
         }
         (directory / file).write_text(json.dumps(values | ({"_name_or_path": name} if name else {})))
     monkeypatch.chdir(directory)
-    _, tokenizer = mftkit.load_model(".")
+    tokenizer: Any = mftkit.load_model(".")[1]
     assert ("<|user|>" in tokenizer.get_vocab()) is third
 
 
-def test_chatml_of_qwen():
-    _, tokenizer = mftkit.load_model(CHECKPOINTS / "qwen1")
+def test_chatml_of_qwen() -> None:
+    tokenizer: Any = mftkit.load_model(CHECKPOINTS / "qwen1")[1]
     turns = [
         {"role": "user", "content": "hi"},
         {"role": "assistant", "content": "yes"},
@@ -199,8 +215,9 @@ def test_chatml_of_qwen():
     )
 
 
-def test_qwen_beyond_its_length_is_as_in_training_and_told():
+def test_qwen_beyond_its_length_is_as_in_training_and_told() -> None:
     model, tokenizer = mftkit.load_model(CHECKPOINTS / "qwen1")
+    assert tokenizer is not None
     assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids(
         ["<|endoftext|>", "<|im_end|>"]
     )
@@ -216,7 +233,7 @@ def test_qwen_beyond_its_length_is_as_in_training_and_told():
     assert off(logits, expected["long.logits_train_mode"]) < BOUND
 
 
-def test_nothing_of_a_conversion_is_left_behind(caplog):
+def test_nothing_of_a_conversion_is_left_behind(caplog: pytest.LogCaptureFixture) -> None:
     """A native Llama loads as ever after a Baichuan, and a Baichuan after that."""
     caplog.set_level(logging.WARNING)
     first, _ = mftkit.load_model(CHECKPOINTS / "baichuan2-13b")

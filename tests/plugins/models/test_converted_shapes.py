@@ -3,6 +3,7 @@
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,21 +15,33 @@ from mftkit.models import read_config, select_adapter
 from original_models import original_logits, write_original
 
 
-def glm(**changes):
-    return read("chatglm2", "config.json") | {
-        "hidden_size": 48, "num_layers": 3, "num_attention_heads": 6, "kv_channels": 12, "ffn_hidden_size": 56,
-        "multi_query_group_num": 3, "padded_vocab_size": 96, "layernorm_epsilon": 3e-3, "rope_ratio": 5.0,
-    } | changes  # fmt: skip
+def glm(**changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = (
+        read("chatglm2", "config.json")
+        | {
+            "hidden_size": 48,
+            "num_layers": 3,
+            "num_attention_heads": 6,
+            "kv_channels": 12,
+            "ffn_hidden_size": 56,
+            "multi_query_group_num": 3,
+            "padded_vocab_size": 96,
+            "layernorm_epsilon": 3e-3,
+            "rope_ratio": 5.0,
+        }
+        | changes
+    )
+    return found
 
 
-def qwen(**changes):
+def qwen(**changes: Any) -> Any:
     return read("qwen1", "config.json") | {
         "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 6, "kv_channels": 8,
         "intermediate_size": 80, "vocab_size": 96, "layer_norm_epsilon": 3e-3, "rotary_emb_base": 500,
     } | changes  # fmt: skip
 
 
-def baichuan(name, **changes):
+def baichuan(name: Any, **changes: Any) -> Any:
     return read(name, "config.json") | {
         "hidden_size": 48, "num_hidden_layers": 3, "num_attention_heads": 6, "intermediate_size": 56,
         "vocab_size": 96, "rms_norm_eps": 3e-3,
@@ -53,7 +66,7 @@ CASES = {
 @pytest.mark.parametrize(
     ("name", "form"), [*zip(CASES, itertools.cycle([(1, False), (2, True), (3, False)]))]
 )
-def test_every_number_is_the_configs(name, form, tmp_path):
+def test_every_number_is_the_configs(name: str, form: tuple[int, bool], tmp_path: Path) -> None:
     shards, pickled = form
     write_original(tmp_path / "it", CASES[name], shards=shards, pickled=pickled)
     model, tokenizer = mftkit.load_model(tmp_path / "it")
@@ -66,7 +79,7 @@ def test_every_number_is_the_configs(name, form, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["head-by-head", "qwen", "second-13b-six-heads"])
-def test_other_dtypes(name, tmp_path):
+def test_other_dtypes(name: str, tmp_path: Path) -> None:
     write_original(tmp_path / "it", CASES[name], shards=2)
     config = read_config(str(tmp_path / "it"))
     _, adapter = select_adapter(config)
@@ -79,7 +92,7 @@ def test_other_dtypes(name, tmp_path):
     assert difference < 0.05 * wanted.abs().max()
 
 
-def test_alibi_of_packed_samples_is_that_of_each_alone(tmp_path):
+def test_alibi_of_packed_samples_is_that_of_each_alone(tmp_path: Path) -> None:
     write_original(tmp_path / "it", CASES["second-13b-six-heads"])
     model, _ = mftkit.load_model(tmp_path / "it")
     ids = torch.randint(0, 96, (1, 20))
@@ -90,7 +103,7 @@ def test_alibi_of_packed_samples_is_that_of_each_alone(tmp_path):
     assert (packed - torch.cat(alone, 1)).abs().max() < 2e-5
 
 
-def test_alibi_takes_masks_of_four_dimensions(tmp_path):
+def test_alibi_takes_masks_of_four_dimensions(tmp_path: Path) -> None:
     write_original(tmp_path / "it", CASES["second-13b-six-heads"])
     model, _ = mftkit.load_model(tmp_path / "it")
     ids, mask = torch.randint(0, 96, (2, 20)), torch.ones(2, 20, dtype=torch.long)
@@ -103,7 +116,7 @@ def test_alibi_takes_masks_of_four_dimensions(tmp_path):
             assert torch.equal(model(input_ids=ids, attention_mask=given).logits[:, 6:], wanted)
 
 
-def test_a_static_cache_may_be_longer_than_the_text(tmp_path):
+def test_a_static_cache_may_be_longer_than_the_text(tmp_path: Path) -> None:
     from transformers import StaticCache
 
     write_original(tmp_path / "it", CASES["second-13b-six-heads"])
@@ -117,20 +130,20 @@ def test_a_static_cache_may_be_longer_than_the_text(tmp_path):
         assert (torch.cat(parts, 1) - model(input_ids=ids).logits).abs().max() < 2e-5
 
 
-def test_what_the_docs_say_a_plain_llama_needs(tmp_path, monkeypatch):
+def test_what_the_docs_say_a_plain_llama_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_original(tmp_path / "it", CASES["second-13b-six-heads"])
     model, _ = mftkit.load_model(tmp_path / "it")
     model.save_pretrained(tmp_path / "model")
     document = (Path(__file__).parents[3] / "docs" / "converted.md").read_text(encoding="utf-8")
     (code,) = re.findall(r"^```python\n(.*?)^```", document, re.MULTILINE | re.DOTALL)
     monkeypatch.chdir(tmp_path)
-    made = {}
+    made: dict[str, Any] = {}
     exec(code, made)
     with torch.no_grad():
         assert (model(input_ids=made["ids"]).logits - made["logits"]).abs().max() < 2e-5
 
 
-def test_four_bits_come_with_the_loader(tmp_path):
+def test_four_bits_come_with_the_loader(tmp_path: Path) -> None:
     """Straight from an original, q, k and v quantised each by itself."""
     from transformers import BitsAndBytesConfig
 

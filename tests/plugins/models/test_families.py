@@ -1,4 +1,6 @@
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,11 +47,11 @@ SEVEN = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_p
         ("bloom", "huggingface"),
     ],
 )
-def test_auto_knows_the_family(family, name):
+def test_auto_knows_the_family(family: str, name: str) -> None:
     assert select_adapter({"model_type": family})[0] == name
 
 
-def test_the_fallback_may_be_named_and_a_strangers_family_may_not():
+def test_the_fallback_may_be_named_and_a_strangers_family_may_not() -> None:
     assert select_adapter({"model_type": "llama"}, "huggingface")[0] == "huggingface"
     with pytest.raises(MftError, match="qwen does not know model type 'llama'; these do: llama, huggingface"):
         select_adapter({"model_type": "llama"}, "qwen")
@@ -59,7 +61,7 @@ def test_the_fallback_may_be_named_and_a_strangers_family_may_not():
         select_adapter({})
 
 
-def test_only_the_fallback_takes_a_family_that_brings_its_code():
+def test_only_the_fallback_takes_a_family_that_brings_its_code() -> None:
     config = {"model_type": "strange", "auto_map": {"AutoModelForCausalLM": "modeling.Strange"}}
     assert select_adapter(config)[0] == "huggingface"
 
@@ -74,12 +76,12 @@ def test_only_the_fallback_takes_a_family_that_brings_its_code():
         (HuggingFace, "phi", ["dense", "fc1", "fc2", "k_proj", "q_proj", "v_proj"]),
     ],
 )
-def test_targets_are_the_decoders_linear_layers(adapter, family, targets):
+def test_targets_are_the_decoders_linear_layers(adapter: type[Any], family: str, targets: list[str]) -> None:
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **TINY))
     assert adapter(adapter.Options()).lora_targets(model) == targets
 
 
-def test_targets_of_the_same_name_as_the_head_are_told_apart():
+def test_targets_of_the_same_name_as_the_head_are_told_apart() -> None:
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **TINY))
     model.model.layers[0].mlp.lm_head = torch.nn.Linear(4, 4)
     targets = Llama(Llama.Options()).lora_targets(model)
@@ -88,7 +90,7 @@ def test_targets_of_the_same_name_as_the_head_are_told_apart():
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "qwen3"])
-def test_load_model_chooses_by_itself_and_gives_equal_logits(family, tmp_path):
+def test_load_model_chooses_by_itself_and_gives_equal_logits(family: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **TINY)).eval()
     model.save_pretrained(tmp_path)
@@ -99,7 +101,7 @@ def test_load_model_chooses_by_itself_and_gives_equal_logits(family, tmp_path):
         assert torch.equal(loaded(input_ids=ids).logits, model(input_ids=ids).logits)
 
 
-def test_an_old_checkpoint_of_pickled_weights_is_read(tmp_path):
+def test_an_old_checkpoint_of_pickled_weights_is_read(tmp_path: Path) -> None:
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **TINY)).eval()
     model.config.save_pretrained(tmp_path)
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
@@ -107,7 +109,7 @@ def test_an_old_checkpoint_of_pickled_weights_is_read(tmp_path):
     assert torch.equal(loaded.lm_head.weight, model.lm_head.weight)
 
 
-def test_a_random_start_has_the_families_class():
+def test_a_random_start_has_the_families_class() -> None:
     config = TINY | {"model_type": "qwen3"}
     model, tokenizer = Qwen(Qwen.Options()).load(
         LoadRequest(None, config, torch.float32, "auto", init="random")
@@ -117,10 +119,10 @@ def test_a_random_start_has_the_families_class():
     assert json.loads(model.config.to_json_string())["model_type"] == "qwen3"
 
 
-def test_the_fallback_is_told_by_name():
-    heard = []
+def test_the_fallback_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[str] = []
     reporter = Reporter()
-    reporter.note = heard.append
+    monkeypatch.setattr(reporter, "note", heard.append)
     select_adapter({"model_type": "bloom"}, reporter=reporter)
     select_adapter({"model_type": "llama"}, reporter=reporter)
     [told] = heard

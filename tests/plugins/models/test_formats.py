@@ -1,13 +1,23 @@
 """Formats of instruct models: what they render, and when they are a tokenizer's."""
 
-import pytest
+from typing import Any
 
+import pytest
+from transformers import PreTrainedTokenizerBase
+
+import mftkit
 from mftkit.data.rows.formats import Conversation, Turn
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.tokens.train_tokenizer import train_bpe
 from mftkit.plugins import installed, kinds
 
-TURNS = [("system", "SYS"), ("user", "ASK"), ("assistant", "SAY"), ("user", "MORE"), ("assistant", "DONE")]
+TURNS: list[tuple[Any, str]] = [
+    ("system", "SYS"),
+    ("user", "ASK"),
+    ("assistant", "SAY"),
+    ("user", "MORE"),
+    ("assistant", "DONE"),
+]
 RENDERED = {
     ("qwen", "ChatML"): "<|im_start|>system\nSYS<|im_end|>\n<|im_start|>user\nASK<|im_end|>\n"
     "<|im_start|>assistant\nSAY<|im_end|>\n<|im_start|>user\nMORE<|im_end|>\n<|im_start|>assistant\nDONE<|im_end|>\n",
@@ -32,16 +42,17 @@ RENDERED = {
 }  # fmt: skip
 
 
-def found(adapter, name):
+def found(adapter: str, name: str) -> mftkit.InstructFormat:
     [known] = [
         each
         for each in installed.build(kinds.MODEL_ADAPTER, adapter, {}).instruct_formats
         if each.name == name
     ]
-    return known
+    found: mftkit.InstructFormat = known
+    return found
 
 
-def tokenizer_of(known, leave_out=None):
+def tokenizer_of(known: mftkit.InstructFormat, leave_out: str | None = None) -> PreTrainedTokenizerBase:
     tokenizer = train_bpe(["SYS ASK SAY MORE DONE"], 300)
     tokens = [token for token in (*known.tokens, known.end) if token not in ("</s>", leave_out)]
     tokenizer.add_special_tokens({"extra_special_tokens": tokens})
@@ -49,7 +60,7 @@ def tokenizer_of(known, leave_out=None):
 
 
 @pytest.mark.parametrize(("adapter", "name"), RENDERED)
-def test_it_renders_what_was_published_and_answers_with_their_end_count(adapter, name):
+def test_it_renders_what_was_published_and_answers_with_their_end_count(adapter: str, name: str) -> None:
     known = found(adapter, name)
     tokenizer = tokenizer_of(known)
     tokenizer.chat_template = installed.build(kinds.MODEL_ADAPTER, adapter, {}).chat_template(tokenizer)
@@ -57,6 +68,7 @@ def test_it_renders_what_was_published_and_answers_with_their_end_count(adapter,
     messages = [{"role": role, "content": content} for role, content in TURNS]
     assert tokenizer.apply_chat_template(messages, tokenize=False) == RENDERED[adapter, name]
     prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
+    assert isinstance(prompt, str)
     assert RENDERED[adapter, name].startswith(prompt)
     segments = (
         chat_format("auto", None, tokenizer)
@@ -77,7 +89,7 @@ def test_it_renders_what_was_published_and_answers_with_their_end_count(adapter,
 
 
 @pytest.mark.parametrize(("adapter", "name"), RENDERED)
-def test_without_one_of_its_control_tokens_it_is_nobodys(adapter, name):
+def test_without_one_of_its_control_tokens_it_is_nobodys(adapter: str, name: str) -> None:
     known = found(adapter, name)
     for token in {*known.tokens, known.end} - {"</s>"}:
         assert (
@@ -86,7 +98,7 @@ def test_without_one_of_its_control_tokens_it_is_nobodys(adapter, name):
         )
 
 
-def test_a_tokenizers_own_template_stays():
+def test_a_tokenizers_own_template_stays() -> None:
     tokenizer = tokenizer_of(found("qwen", "ChatML"))
     tokenizer.chat_template = "{{ messages[0]['content'] }}"
     assert (

@@ -1,9 +1,12 @@
 """Mixtures of experts: the router's losses against the formulas, and where LoRA goes."""
 
+from typing import Any
+
 import pytest
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
+import mftkit
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.plugins import installed, kinds
@@ -20,19 +23,19 @@ CASES = [
 ]
 
 
-def made(name, which, **options):
+def made(name: str, which: str, **options: Any) -> tuple[Any, PreTrainedModel]:
     adapter = installed.build(kinds.MODEL_ADAPTER, name, options)
     [config] = [dict(row.config) for row in adapter.families if row.config["model_type"] == which]
     return adapter, from_random(adapter, config)
 
 
-def packed(model):
+def packed(model: PreTrainedModel) -> tuple[mftkit.Batch, tuple[Sample, Sample, Sample, Sample]]:
     one, two, three, four = samples(model)
     return collate(MicroBatch(((one, two), (three, four)), 32, 0), pad_to=20), (one, two, three, four)
 
 
 @pytest.mark.parametrize(("name", "which"), CASES[:3])
-def test_the_loss_is_the_one_of_transformers(name, which):
+def test_the_loss_is_the_one_of_transformers(name: str, which: str) -> None:
     """A row without padding, where it needs no mask."""
     adapter, model = made(name, which)
     ids = torch.arange(40).view(2, 20)
@@ -43,14 +46,14 @@ def test_the_loss_is_the_one_of_transformers(name, which):
 
 
 @pytest.mark.parametrize(("which", "coefficient"), [("deepseek_v2", 0.5), ("deepseek_v3", 0.25)])
-def test_deepseeks_loss_is_the_papers_for_each_sample(which, coefficient):
+def test_deepseeks_loss_is_the_papers_for_each_sample(which: str, coefficient: float) -> None:
     """Sample by sample in plain loops: sum_e f_e P_e over the layers with experts."""
     adapter, model = made("deepseek", which, router_loss=coefficient)
     batch, members = packed(model)
     found = adapter.auxiliary_loss(adapter.outputs(model, batch))
     gate, wanted = model.model.layers[1].mlp.gate, []
     for member in members:
-        given = []
+        given: list[Any] = []
         handle = gate.register_forward_hook(lambda _m, _i, output, given=given: given.append(output))
         model(input_ids=torch.tensor([member.tokens.tolist()]), use_cache=False)
         handle.remove()
@@ -70,14 +73,14 @@ def test_deepseeks_loss_is_the_papers_for_each_sample(which, coefficient):
 
 
 @pytest.mark.parametrize(("name", "which"), CASES)
-def test_a_coefficient_of_0_leaves_it_out_and_tells(name, which):
+def test_a_coefficient_of_0_leaves_it_out_and_tells(name: str, which: str) -> None:
     adapter, model = made(name, which, router_loss=0)
     batch, _ = packed(model)
     assert adapter.auxiliary_loss(adapter.outputs(model, batch)) is None
     assert adapter.notes(model)
 
 
-def test_a_model_without_experts_has_none():
+def test_a_model_without_experts_has_none() -> None:
     adapter, model = made("qwen", "qwen2")
     assert adapter.auxiliary_loss(adapter.outputs(model, packed(model)[0])) is None
     assert adapter.lora_parameters(model) == adapter.notes(model) == []
@@ -85,7 +88,7 @@ def test_a_model_without_experts_has_none():
 
 @pytest.mark.parametrize("dropout", [0.0, 0.05])
 @pytest.mark.parametrize(("name", "which"), CASES)
-def test_lora_adapts_experts_where_it_can_and_routers_never(name, which, dropout):
+def test_lora_adapts_experts_where_it_can_and_routers_never(name: str, which: str, dropout: float) -> None:
     adapter, model = made(name, which)
     tuning = installed.build(kinds.TUNING, "lora", {"rank": 4, "dropout": dropout})
     tuned = tuning.apply(model, adapter)
@@ -99,7 +102,7 @@ def test_lora_adapts_experts_where_it_can_and_routers_never(name, which, dropout
     assert ("leaves the experts" in told) == (dropout > 0)
 
 
-def test_the_loss_and_its_gradient_are_the_same_with_recomputed_activations():
+def test_the_loss_and_its_gradient_are_the_same_with_recomputed_activations() -> None:
     adapter, model = made("mixtral", "mixtral")
     batch, _ = packed(model)
     results = []
@@ -117,7 +120,7 @@ def test_the_loss_and_its_gradient_are_the_same_with_recomputed_activations():
     assert float(results[0][1].abs().max()) > 0
 
 
-def test_the_fallback_balances_a_family_that_nobody_knows():
+def test_the_fallback_balances_a_family_that_nobody_knows() -> None:
     adapter = installed.build(kinds.MODEL_ADAPTER, "huggingface", {})
     config = {
         "model_type": "olmoe", "vocab_size": 64, "hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1,
@@ -125,5 +128,5 @@ def test_the_fallback_balances_a_family_that_nobody_knows():
         "router_aux_loss_coef": 0.1, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0,
     }  # fmt: skip
     model = from_random(adapter, config)
-    assert type(model) is not AutoModelForCausalLM
+    assert not isinstance(model, AutoModelForCausalLM)
     assert float(adapter.auxiliary_loss(adapter.outputs(model, packed(model)[0])).detach()) > 0.1

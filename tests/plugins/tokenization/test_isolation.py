@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
+import mftkit
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.model_checks import full_logits
@@ -35,7 +38,7 @@ FAMILIES = {
 MAX_LENGTH = 32
 
 
-def tiny(family, attention):
+def tiny(family: str, attention: str) -> tuple[Any, PreTrainedModel]:
     adapter, extra = FAMILIES[family]
     torch.manual_seed(0)
     config = AutoConfig.for_model(family, **TINY, **extra)
@@ -43,7 +46,7 @@ def tiny(family, attention):
     return adapter(adapter.Options()), model
 
 
-def samples():
+def samples() -> list[Sample]:
     rng = np.random.default_rng(0)
     lengths = [7, 1, 12, 5, 7, 3, 9, 15, 2, 20, 4, 1, 11]
     return [
@@ -52,7 +55,7 @@ def samples():
     ]
 
 
-def packed(mode):
+def packed(mode: Any) -> MicroBatch:
     """The rows that the mode lays out, as one micro-batch; some shorter than the longest."""
     members = samples()
     lengths = np.array([len(each.tokens) for each in members])
@@ -62,11 +65,13 @@ def packed(mode):
     return MicroBatch(tuple(rows), MAX_LENGTH, 0)
 
 
-def logits(adapter, model, batch):
+def logits(adapter: Any, model: PreTrainedModel, batch: mftkit.Batch) -> torch.Tensor:
     return full_logits(adapter.head(model), adapter.outputs(model, batch).last_hidden_state)
 
 
-def largest_difference(adapter, model, micro_batch, batch):
+def largest_difference(
+    adapter: Any, model: PreTrainedModel, micro_batch: MicroBatch, batch: mftkit.Batch
+) -> float:
     """Over the last sample of each row: its logits in the row, and alone."""
     differences = []
     together = logits(adapter, model, batch)
@@ -78,7 +83,7 @@ def largest_difference(adapter, model, micro_batch, batch):
     return float(torch.stack(differences).detach().max())
 
 
-def prepared(model, how):
+def prepared(model: PreTrainedModel, how: str) -> PreTrainedModel:
     model.train(how != "evaluation")
     if how == "checkpointing":
         model.activation_checkpointing_enable()
@@ -93,7 +98,7 @@ hows = pytest.mark.parametrize("how", ["training", "evaluation", "checkpointing"
 @families
 @packings
 @hows
-def test_the_last_sample_of_a_packed_row_is_as_if_alone(family, attention, how):
+def test_the_last_sample_of_a_packed_row_is_as_if_alone(family: str, attention: str, how: str) -> None:
     adapter, model = tiny(family, attention)
     mode = Pack(Pack.Options())
     micro_batch = packed(mode)
@@ -106,7 +111,7 @@ def test_the_last_sample_of_a_packed_row_is_as_if_alone(family, attention, how):
 @families
 @packings
 @hows
-def test_no_gradient_reaches_another_samples_inputs(family, attention, how):
+def test_no_gradient_reaches_another_samples_inputs(family: str, attention: str, how: str) -> None:
     adapter, model = tiny(family, attention)
     mode = Pack(Pack.Options())
     micro_batch = packed(mode)
@@ -117,11 +122,13 @@ def test_no_gradient_reaches_another_samples_inputs(family, attention, how):
     assert float(gradient[own].abs().max()) > 0.0
 
 
-def gradient_of_last_sample(adapter, model, micro_batch, batch):
+def gradient_of_last_sample(
+    adapter: Any, model: PreTrainedModel, micro_batch: MicroBatch, batch: mftkit.Batch
+) -> tuple[torch.Tensor, torch.Tensor]:
     """[B, S]: the gradient of the fullest row's last sample at each input, and which inputs are its own."""
     inputs = []
 
-    def keep(_module, _arguments, output):
+    def keep(_module: Any, _arguments: tuple[torch.Tensor], output: torch.Tensor) -> torch.Tensor:
         inputs.append(output.detach().requires_grad_())
         return inputs[-1]
 
@@ -136,11 +143,13 @@ def gradient_of_last_sample(adapter, model, micro_batch, batch):
     own = torch.zeros_like(batch.input_ids, dtype=torch.bool)
     own[row, end - len(members[-1].tokens) : end] = True
     scores[own][:, 5].sum().backward()
-    return inputs[-1].grad.abs().sum(-1), own
+    gradient = inputs[-1].grad
+    assert gradient is not None
+    return gradient.abs().sum(-1), own
 
 
 @families
-def test_shared_samples_see_the_earlier_ones(family):
+def test_shared_samples_see_the_earlier_ones(family: str) -> None:
     """What proves that the tests above can fail."""
     adapter, model = tiny(family, "sdpa")
     mode = Pack(Pack.Options(attention="shared"))
@@ -156,7 +165,9 @@ def test_shared_samples_see_the_earlier_ones(family):
 @packings
 @pytest.mark.parametrize("mode", [Padding(Padding.Options()), DynamicPadding(DynamicPadding.Options())])
 @pytest.mark.parametrize("how", ["training", "evaluation"])
-def test_padding_changes_nothing(family, attention, mode, how):
+def test_padding_changes_nothing(
+    family: str, attention: str, mode: DynamicPadding | Padding, how: str
+) -> None:
     adapter, model = tiny(family, attention)
     micro_batch = packed(mode)
     assert {len(row) for row in micro_batch.rows} == {1}
@@ -166,11 +177,11 @@ def test_padding_changes_nothing(family, attention, mode, how):
 class OneRow(Llama):
     """As under flash attention, which tells samples apart in one row only."""
 
-    def needs_one_row(self, model):
+    def needs_one_row(self, model: PreTrainedModel) -> bool:
         return True
 
 
-def test_rows_made_one_give_the_same():
+def test_rows_made_one_give_the_same() -> None:
     _, model = tiny("llama", "sdpa")
     mode = Pack(Pack.Options())
     batch = mode.collate(packed(mode))

@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
+import mftkit
 from mftkit_plugins.tokenization.pack import Pack, best_fit
 
 
-def mode(**options):
+def mode(**options: Any) -> Pack:
     return Pack(Pack.Options(**options))
 
 
 @st.composite
-def sets(draw):
+def sets(draw: st.DrawFn) -> Any:
     """(lengths, tasks, order, max_length)"""
     window = draw(st.integers(1, 40))
     lengths = draw(st.lists(st.integers(1, window), max_size=60))
@@ -22,12 +26,14 @@ def sets(draw):
     return (*(np.array(each, np.int64) for each in (lengths, tasks, order)), window)
 
 
-def rows_of(layout):
+def rows_of(layout: mftkit.Layout) -> list[NDArray[Any]]:
     return np.split(layout.samples, layout.offsets[1:-1]) if len(layout.samples) else []
 
 
 @given(sets(), st.sampled_from(["mixed", "task"]))
-def test_every_sample_once_and_no_row_too_long(data, scope):
+def test_every_sample_once_and_no_row_too_long(
+    data: tuple[NDArray[Any], NDArray[Any], NDArray[Any], int], scope: str
+) -> None:
     lengths, tasks, order, window = data
     layout = mode(scope=scope).layout(lengths, tasks, order, window)
     assert sorted(layout.samples.tolist()) == list(range(len(lengths)))
@@ -41,14 +47,18 @@ def test_every_sample_once_and_no_row_too_long(data, scope):
 
 
 @given(sets())
-def test_the_layout_is_a_function_of_the_order_alone(data):
+def test_the_layout_is_a_function_of_the_order_alone(
+    data: tuple[NDArray[Any], NDArray[Any], NDArray[Any], int],
+) -> None:
     first, again = (mode().layout(*data) for _ in range(2))
     assert first.samples.tolist() == again.samples.tolist()
     assert first.offsets.tolist() == again.offsets.tolist()
 
 
 @given(sets())
-def test_numbering_the_samples_otherwise_changes_nothing(data):
+def test_numbering_the_samples_otherwise_changes_nothing(
+    data: tuple[NDArray[Any], NDArray[Any], NDArray[Any], int],
+) -> None:
     """Only ``order`` decides, among equal lengths too: a sample's index must not."""
     lengths, tasks, order, window = data
     new = np.random.default_rng(0).permutation(len(lengths))  # sample i is now called new[i]
@@ -61,7 +71,7 @@ def test_numbering_the_samples_otherwise_changes_nothing(data):
 
 
 @given(sets())
-def test_rows_are_best_fit_decreasing(data):
+def test_rows_are_best_fit_decreasing(data: tuple[NDArray[Any], NDArray[Any], NDArray[Any], int]) -> None:
     """Against the textbook's algorithm, one item at a time."""
     lengths, _, _, window = data
     rooms: list[int] = []
@@ -74,22 +84,22 @@ def test_rows_are_best_fit_decreasing(data):
             rooms.append(window - length)
     row_of, opener = best_fit(lengths, window)
     assert len(opener) == len(rooms)
-    filled = np.bincount(row_of, weights=lengths, minlength=len(rooms)) if len(lengths) else []
+    filled: Any = np.bincount(row_of, weights=lengths, minlength=len(rooms)) if len(lengths) else []
     assert sorted(window - int(each) for each in filled) == sorted(rooms)
 
 
-def lengths_of_real_text(n, seed=0):
+def lengths_of_real_text(n: int, seed: int = 0) -> NDArray[Any]:
     rng = np.random.default_rng(seed)
     return np.clip(rng.lognormal(np.log(260) - 0.47, 1.0, n), 8, 2048).astype(np.int64)
 
 
-def test_two_hundred_thousand_samples_fill_their_rows():
+def test_two_hundred_thousand_samples_fill_their_rows() -> None:
     lengths = lengths_of_real_text(200_000)
     layout = mode().layout(lengths, lengths % 6, np.random.default_rng(1).permutation(len(lengths)), 2048)
     assert (len(layout.offsets) - 1) * 2048 <= lengths.sum() * 1.005
 
 
-def test_each_epoch_packs_anew():
+def test_each_epoch_packs_anew() -> None:
     lengths = lengths_of_real_text(2_000)
     orders = [np.random.default_rng(seed).permutation(len(lengths)) for seed in (1, 2)]
     together = [
@@ -98,7 +108,7 @@ def test_each_epoch_packs_anew():
     assert len(together[0] & together[1]) < 0.5 * len(together[0])
 
 
-def test_rows_of_many_samples_come_no_sooner():
+def test_rows_of_many_samples_come_no_sooner() -> None:
     lengths = lengths_of_real_text(20_000)
     place_by_size: list[list[float]] = [[], []]
     for seed in range(5):
@@ -107,12 +117,12 @@ def test_rows_of_many_samples_come_no_sooner():
         places = np.arange(len(sizes)) / len(sizes)
         for many in (0, 1):
             place_by_size[many].extend(places[(sizes > np.median(sizes)) == bool(many)])
-    few, many = (float(np.mean(places)) for places in place_by_size)
-    assert few == pytest.approx(0.5, abs=0.02)
-    assert many == pytest.approx(0.5, abs=0.02)
+    of_few, of_many = (float(np.mean(places)) for places in place_by_size)
+    assert of_few == pytest.approx(0.5, abs=0.02)
+    assert of_many == pytest.approx(0.5, abs=0.02)
 
 
-def test_within_a_row_the_order_is_random_and_not_by_length():
+def test_within_a_row_the_order_is_random_and_not_by_length() -> None:
     lengths = lengths_of_real_text(20_000)
     order = np.random.default_rng(3).permutation(len(lengths))
     rows = [lengths[row] for row in rows_of(mode().layout(lengths, lengths, order, 2048))]
@@ -121,7 +131,7 @@ def test_within_a_row_the_order_is_random_and_not_by_length():
     assert falling == pytest.approx(rising, abs=0.05)
 
 
-def test_rows_opened_by_short_samples_come_no_later():
+def test_rows_opened_by_short_samples_come_no_later() -> None:
     lengths = lengths_of_real_text(20_000)
     correlations = []
     for seed in range(5):
@@ -131,6 +141,6 @@ def test_rows_opened_by_short_samples_come_no_later():
     assert np.mean(correlations) == pytest.approx(0, abs=0.03)
 
 
-def test_lengths_that_fit_no_row_are_refused():
+def test_lengths_that_fit_no_row_are_refused() -> None:
     with pytest.raises(ValueError, match=r"1\.\.4"):
         mode().layout(np.array([5]), np.array([0]), np.array([0]), 4)

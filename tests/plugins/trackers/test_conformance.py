@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,8 +17,9 @@ TRACKERS = [
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", TRACKERS)
-def test_conformance(name, tmp_path):
-    for module in installed.component_class(kinds.TRACKER, name).packages:
+def test_conformance(name: Any, tmp_path: Path) -> None:
+    tracker: Any = installed.component_class(kinds.TRACKER, name)
+    for module in tracker.packages:
         pytest.importorskip(module)
     places = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
     code = f"import sys; from mftkit.cli import main; sys.exit(main(['plugins', 'check', {name!r}]))"

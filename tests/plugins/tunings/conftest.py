@@ -1,8 +1,14 @@
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from mftkit.plugins import installed, kinds
+from mftkit_plugins.models.llama import Llama
+from mftkit_plugins.tunings.lora import Lora
+from mftkit_plugins.tunings.qlora import QLora
 
 TINY = {
     "vocab_size": 48, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -11,19 +17,24 @@ TINY = {
 
 
 @pytest.fixture
-def model():
+def model() -> PreTrainedModel:
     torch.manual_seed(0)
-    return AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **TINY), dtype=torch.bfloat16)
+    found: PreTrainedModel = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("llama", **TINY), dtype=torch.bfloat16
+    )
+    return found
 
 
 @pytest.fixture
-def adapter():
-    return installed.build(kinds.MODEL_ADAPTER, "llama", {})
+def adapter() -> Llama:
+    found: Llama = installed.build(kinds.MODEL_ADAPTER, "llama", {})
+    return found
 
 
 @pytest.fixture
-def tuning():
-    def build(name="lora", **options):
-        return installed.build(kinds.TUNING, name, {"rank": 4, **options})
+def tuning() -> Callable[..., Lora | QLora]:
+    def build(name: str = "lora", **options: Any) -> Lora | QLora:
+        found: Lora | QLora = installed.build(kinds.TUNING, name, {"rank": 4, **options})
+        return found
 
     return build

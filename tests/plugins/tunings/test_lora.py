@@ -4,10 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 import mftkit
 from mftkit.batches.collate import collate
@@ -16,28 +19,33 @@ from mftkit.models.eval_contexts import evaluation
 from mftkit.plugins import installed, kinds
 from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.plan import size
+from mftkit_plugins.models.llama import Llama
+from mftkit_plugins.tunings.lora import Lora
+from mftkit_plugins.tunings.qlora import QLora
 from small_runs import environment, small_spec
 
 
-def trained(model):
+def trained(model: Any) -> dict[str, torch.Tensor]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
-def batch(model, n=9):
+def batch(model: PreTrainedModel, n: int = 9) -> mftkit.Batch:
     import numpy as np
 
     tokens = np.arange(3, 3 + n, dtype=np.int32)
     return collate(MicroBatch(((Sample(0, 0, tokens, np.ones(n, np.bool_)),),), n, 0))
 
 
-def test_the_base_is_frozen_in_its_dtype_and_adapters_are_float32(model, adapter, tuning):
+def test_the_base_is_frozen_in_its_dtype_and_adapters_are_float32(
+    model: PreTrainedModel, adapter: Llama, tuning: Callable[..., Lora | QLora]
+) -> None:
     lora = tuning(alpha=8, dropout=0.1)
     tuned = lora.apply(model, adapter)
     assert {p.dtype for p in trained(tuned).values()} == {torch.float32}
     assert {p.dtype for p in tuned.parameters() if not p.requires_grad} == {torch.bfloat16}
     adapted = {name.split(".")[-4] for name in trained(tuned)}
     assert adapted == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
-    config = tuned.peft_config["default"]
+    config = cast(Any, tuned).peft_config["default"]
     assert (config.r, config.lora_alpha, config.lora_dropout) == (4, 8, 0.1)
     assert lora.base_model(tuned) is model
     assert lora.state_dict(tuned).keys() == trained(tuned).keys()
@@ -50,7 +58,13 @@ def test_the_base_is_frozen_in_its_dtype_and_adapters_are_float32(model, adapter
         (r".*\.(k|v)_proj", {"k_proj", "v_proj"}),
     ],
 )
-def test_targets_are_names_or_their_ends_or_an_expression(model, adapter, tuning, targets, adapted):
+def test_targets_are_names_or_their_ends_or_an_expression(
+    model: PreTrainedModel,
+    adapter: Llama,
+    tuning: Callable[..., Lora | QLora],
+    targets: list[str] | str,
+    adapted: set[str],
+) -> None:
     tuned = tuning(targets=targets).apply(model, adapter)
     assert {name.split(".")[-4] for name in trained(tuned)} == adapted
 
@@ -65,13 +79,21 @@ def test_targets_are_names_or_their_ends_or_an_expression(model, adapter, tuning
         (["mlp"], "peft cannot put an adapter there: Target module LlamaMLP"),
     ],
 )
-def test_targets_that_match_nothing_are_refused(model, adapter, tuning, targets, told):
+def test_targets_that_match_nothing_are_refused(
+    model: PreTrainedModel,
+    adapter: Llama,
+    tuning: Callable[..., Lora | QLora],
+    targets: list[str] | str,
+    told: str,
+) -> None:
     with pytest.raises(mftkit.MftError) as refused:
         tuning(targets=targets).apply(model, adapter)
     assert told in str(refused.value)
 
 
-def test_other_fields_reach_peft(model, adapter, tuning):
+def test_other_fields_reach_peft(
+    model: PreTrainedModel, adapter: Llama, tuning: Callable[..., Lora | QLora]
+) -> None:
     given = {
         "use_dora": True,
         "use_rslora": True,
@@ -79,12 +101,12 @@ def test_other_fields_reach_peft(model, adapter, tuning):
         "modules_to_save": ["lm_head"],
     }
     tuned = tuning(lora=given).apply(model, adapter)
-    config = tuned.peft_config["default"]
+    config = cast(Any, tuned).peft_config["default"]
     assert (config.use_dora, config.use_rslora, config.rank_pattern) == (True, True, {"q_proj": 2})
     names = trained(tuned)
     assert any("lora_magnitude_vector" in name for name in names)
     assert any("lm_head.modules_to_save" in name for name in names)
-    layer = tuned.get_submodule("base_model.model.model.layers.0.self_attn.k_proj")
+    layer: Any = tuned.get_submodule("base_model.model.model.layers.0.self_attn.k_proj")
     assert layer.scaling["default"] == 32 / 4**0.5
 
 
@@ -99,7 +121,9 @@ def test_other_fields_reach_peft(model, adapter, tuning):
         ("init_lora_weights", "pissa", "init_lora_weights may be true, false"),
     ],
 )
-def test_fields_that_may_not_be_set_are_refused_by_name(tmp_path, field, value, told):
+def test_fields_that_may_not_be_set_are_refused_by_name(
+    tmp_path: Path, field: str, value: Any, told: str
+) -> None:
     spec = small_spec(tuning={"method": "lora", "lora": {field: value}})
     with pytest.raises(mftkit.MftError) as refused:
         mftkit.load_spec(spec, directory=tmp_path)
@@ -107,30 +131,37 @@ def test_fields_that_may_not_be_set_are_refused_by_name(tmp_path, field, value, 
     assert told in str(refused.value)
 
 
-def test_a_trained_copy_of_the_head_is_the_head(model, adapter, tuning):
+def test_a_trained_copy_of_the_head_is_the_head(
+    model: PreTrainedModel, adapter: Llama, tuning: Callable[..., Lora | QLora]
+) -> None:
     lora = tuning(lora={"modules_to_save": ["lm_head"]})
     tuned = lora.apply(model.float(), adapter)
     scorer = LogprobModel(tuned, adapter, lora)
     logprobs, _ = scorer(batch(model))
     logprobs.sum().backward()
-    gradients = {name: p.grad for name, p in trained(tuned).items()}
+    gradients = {name: p.grad for name, p in trained(tuned).items() if p.grad is not None}
     assert float(gradients["base_model.model.lm_head.modules_to_save.default.weight"].abs().max()) > 0
 
 
 @pytest.mark.parametrize("lora", [{}, {"use_dora": True}, {"modules_to_save": ["lm_head", "embed_tokens"]}])
-def test_a_bfloat16_base_trains_float32_adapters_under_autocast(model, adapter, tuning, lora):
+def test_a_bfloat16_base_trains_float32_adapters_under_autocast(
+    model: PreTrainedModel, adapter: Llama, tuning: Callable[..., Lora | QLora], lora: dict[str, Any]
+) -> None:
     tuned = tuning(lora=lora).apply(model, adapter)
     scorer = LogprobModel(tuned, adapter, tuning(), torch.bfloat16)
     logprobs, _ = scorer(batch(model))
     assert logprobs.dtype == torch.float32
     logprobs.sum().backward()
     for name, p in trained(tuned).items():
+        assert p.grad is not None, name
         assert p.grad.dtype == torch.float32, name
         assert p.grad.isfinite().all(), name
         assert "lora_B" not in name or p.grad.abs().max() > 0
 
 
-def test_a_state_goes_back_and_forth(model, adapter, tuning):
+def test_a_state_goes_back_and_forth(
+    model: PreTrainedModel, adapter: Llama, tuning: Callable[..., Lora | QLora]
+) -> None:
     lora = tuning()
     tuned = lora.apply(model, adapter)
     state = {name: torch.randn_like(value) for name, value in lora.state_dict(tuned).items()}
@@ -140,7 +171,7 @@ def test_a_state_goes_back_and_forth(model, adapter, tuning):
 
 
 @pytest.fixture
-def quantised(model, tuning, tmp_path):
+def quantised(model: PreTrainedModel, tuning: Callable[..., Lora | QLora], tmp_path: Path) -> PreTrainedModel:
     """A tiny model in 4 bits; its sizes do not fit what bitsandbytes repacks in evaluation mode."""
     from transformers import AutoModelForCausalLM
 
@@ -149,12 +180,14 @@ def quantised(model, tuning, tmp_path):
     return AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32, **options)
 
 
-def test_a_quantised_base_counts_its_parameters_and_validates_on_the_cpu(model, quantised, adapter, tuning):
+def test_a_quantised_base_counts_its_parameters_and_validates_on_the_cpu(
+    model: PreTrainedModel, quantised: PreTrainedModel, adapter: Llama, tuning: Callable[..., Lora | QLora]
+) -> None:
     import bitsandbytes
 
-    layer = quantised.model.layers[0].self_attn.q_proj
-    assert isinstance(layer, bitsandbytes.nn.Linear4bit)
-    state = layer.weight.quant_state
+    layer: Any = quantised.model.layers[0].self_attn.q_proj
+    assert isinstance(layer, bitsandbytes.nn.modules.Linear4bit)
+    state = cast(Any, layer.weight).quant_state
     assert (state.quant_type, state.nested, layer.compute_dtype) == ("nf4", True, torch.float32)
     assert sum(map(size, quantised.parameters())) == sum(p.numel() for p in model.parameters())
     qlora = tuning("qlora")
@@ -169,18 +202,18 @@ def test_a_quantised_base_counts_its_parameters_and_validates_on_the_cpu(model, 
     assert scorer.model.training
 
 
-def test_four_bits_are_not_for_float64(tuning):
+def test_four_bits_are_not_for_float64(tuning: Callable[..., Lora | QLora]) -> None:
     with pytest.raises(mftkit.MftError, match="bfloat16 or float32, not float64"):
         tuning("qlora").load_options(torch.float64)
 
 
-def test_a_missing_bitsandbytes_is_told(tmp_path, monkeypatch):
+def test_a_missing_bitsandbytes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mftkit_plugins.tunings.qlora.find_spec", lambda name: None)
     with pytest.raises(mftkit.MftError, match="tuning: needs bitsandbytes, which is not installed"):
         mftkit.load_spec(small_spec(tuning="qlora"), directory=tmp_path)
 
 
-def test_reading_a_spec_imports_neither_peft_nor_torch():
+def test_reading_a_spec_imports_neither_peft_nor_torch() -> None:
     code = (
         "import sys; from mftkit import plugins\n"
         "for name in ('full', 'lora', 'qlora'): installed.build(kinds.TUNING, name, {})\n"
@@ -192,7 +225,7 @@ def test_reading_a_spec_imports_neither_peft_nor_torch():
     assert done.returncode == 0, done.stderr
 
 
-def test_every_option_is_documented_with_its_default():
+def test_every_option_is_documented_with_its_default() -> None:
     text = (Path(__file__).parents[3] / "docs" / "tuning.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| [^|]* \| `([^`]*)` \|", text, re.MULTILINE)
     options = installed.build(kinds.TUNING, "lora", {}).options.model_dump()

@@ -1,4 +1,4 @@
-"""Where prepared data is kept, made by one process at a time."""
+"""The cache of prepared data, in which one process at a time makes an entry."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
 
 CACHE_FULL_HINT = "free space, or set data.cache or MFT_CACHE to another directory"
-"""The way out where the cache cannot be written."""
+"""How to fix a cache that cannot be written."""
 
 
 def cache_root(configured: str | os.PathLike[str] | None) -> Path:
-    """``data.cache`` of the spec, else $MFT_CACHE, else mftkit's directory in the user's cache."""
+    """Return ``data.cache`` of the spec, otherwise $MFT_CACHE, otherwise mftkit's directory in the user's cache."""
     if chosen := configured or os.environ.get("MFT_CACHE"):
         return Path(chosen).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mftkit"
@@ -29,7 +29,7 @@ def cache_root(configured: str | os.PathLike[str] | None) -> Path:
 
 @contextmanager
 def locked(target: Path, reporter: Reporter) -> Iterator[None]:
-    """Hold the right to make ``target``; the system takes it back from a process that dies."""
+    """Hold the lock on making ``target``; the system releases it if the process dies."""
     with disk_errors(target, CACHE_FULL_HINT):
         target.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(f"{target}.lock")

@@ -1,28 +1,31 @@
-"""What a row says, whichever format it has, for whoever looks at texts and not at turns."""
+"""The texts of a row in any format, for code that looks at texts and not at turns."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit.data.rows.formats import CONVERSATIONS, PAIRS, BadRow, Conversation, Text, parse_row
+
+if TYPE_CHECKING:
+    from mftkit.base.json_types import JsonObject
 
 
 class RowTexts(NamedTuple):
     """A row's texts."""
 
-    asked: tuple[str, ...]
-    """Contents of the system's and the user's turns; none of a raw text."""
-    answered: tuple[str, ...]
+    prompts: tuple[str, ...]
+    """Contents of the system's and the user's turns; empty for a raw text."""
+    answers: tuple[str, ...]
     """Contents of the assistant's turns, or the raw text."""
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Every content, the questions first."""
-        return (*self.asked, *self.answered)
+        """Every content, prompts first."""
+        return (*self.prompts, *self.answers)
 
 
-def content_of(row: dict[str, Any]) -> Conversation | Text:
-    """The row as a conversation, or else as a text. Raises BadRow for what is neither."""
+def content_of(row: JsonObject) -> Conversation | Text:
+    """Read a row as a conversation, otherwise as a text. Raises BadRow if it is neither."""
     try:
         return parse_row(row, "chat")
     except BadRow:
@@ -31,8 +34,8 @@ def content_of(row: dict[str, Any]) -> Conversation | Text:
         return parse_row(row, "text")
 
 
-def said(row: dict[str, Any]) -> RowTexts:
-    """A row's texts. Raises BadRow for what is no row."""
+def row_texts(row: JsonObject) -> RowTexts:
+    """Return a row's texts. Raises BadRow for an object that is not a row."""
     content = content_of(row)
     if isinstance(content, Text):
         return RowTexts((), (content.content,))
@@ -42,13 +45,13 @@ def said(row: dict[str, Any]) -> RowTexts:
     )
 
 
-def with_answer(row: dict[str, Any], answer: str) -> dict[str, Any]:
-    """A row that is ``row`` with another last answer (or raw text)."""
+def with_answer(row: JsonObject, answer: str) -> JsonObject:
+    """Return a copy of a row with another last answer (or another raw text)."""
     for key, (_, content) in CONVERSATIONS.items():
         if key in row:
             *before, last = row[key]
             return {**row, key: [*before, {**last, content: answer}]}
-    for ask, given in PAIRS:
-        if ask in row and given in row:
-            return {**row, given: answer}
+    for question_key, answer_key in PAIRS:
+        if question_key in row and answer_key in row:
+            return {**row, answer_key: answer}
     return {**row, "text": answer}

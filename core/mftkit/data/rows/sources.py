@@ -32,7 +32,7 @@ def expand(entries: Sequence[Any], where: str, warn: Callable[[str], None]) -> t
     return tuple(sources.values())
 
 
-def task_sources(task: TaskSpec, index: int, warn: Callable[[str], None]) -> tuple[Source, ...]:
+def train_sources(task: TaskSpec, index: int, warn: Callable[[str], None]) -> tuple[Source, ...]:
     """The sources of a task's ``train``; ``index`` is the task's place in the spec."""
     entries = task.train if isinstance(task.train, list | tuple) else [task.train]
     return expand(entries, f"tasks.{index}.train", warn)

@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory
-from mftkit.data.made.generated import task_rows
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.formats import Conversation
 from mftkit.data.rows.reading import Findings, read_rows
+from mftkit.data.task_rows import task_rows
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:

@@ -39,7 +39,8 @@ def state_of_run(spec: Spec, run: Path, step: int | None) -> RunState:
     steps = directory.checkpoints.steps()
     if not steps:
         raise MftError(f"--run: {run} holds no checkpoint; give the directory of a run")
-    best = (directory.end() or {}).get("best_step")
+    end = directory.end()
+    best = end.best_step if end else None
     wanted = step if step is not None else best if best in steps else steps[-1]
     if wanted not in steps:
         kept = ", ".join(map(str, steps))

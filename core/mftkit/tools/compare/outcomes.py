@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from mftkit.runs.record import read_run
-from mftkit.runs.series import of_task
+from mftkit.runs.series import losses_of_task
 from mftkit.tools.compare.noise import LEVEL, RULE, differences, told
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from mftkit.tools.compare.directory import ComparisonDirectory
     from mftkit.tools.compare.planning import Comparison, PlannedRun
 
-DONE = ("finished", "early-stopped")
 SHOWN = 4
 """Decimals of a loss in nats."""
 SAME_START = 2e-3
@@ -64,12 +63,12 @@ def document(comparison: Comparison, directory: ComparisonDirectory) -> dict[str
 
 def task_outcomes(run: RunRecord) -> dict[str, TaskOutcome]:
     """Each task's outcome in a run that has ended well; nothing of another."""
-    best_step = (run.end or {}).get("best_step")
-    if run.state not in DONE:
+    best_step = run.end.best_step if run.end else None
+    if not run.is_complete:
         return {}
     made = {}
     for task in run.tasks:
-        series = of_task(run.valid, task, "loss")
+        series = losses_of_task(run.valid, task)
         at = {int(x): y for x, y in zip(series.x, series.y, strict=True) if y is not None}
         trained = [(y, x) for x, y in at.items() if x > 0]
         if trained:

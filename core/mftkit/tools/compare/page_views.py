@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from mftkit.base.formatting import whole
 from mftkit.pages.figures import Curve, plot
 from mftkit.pages.tables import Cell, Table
-from mftkit.pages.views import GOOD, Overlay, legend
+from mftkit.pages.views import Overlay, legend, mood
 from mftkit.runs.record import read_run
-from mftkit.runs.series import Series, of_task, thinned
+from mftkit.runs.series import Series, losses_of_task, thinned
 from mftkit.tools.compare.rows import budget_told, rows, start_told
 from mftkit_registry import MftError
 
@@ -116,7 +116,7 @@ def _overlay(document: dict[str, Any], path: Path) -> Overlay:
 def _by_share(run: RunRecord, task: str) -> Series:
     steps = run.plan.get("steps")
     of = steps if isinstance(steps, int) and steps > 0 else max(1, run.last_step)
-    series = of_task(thinned(run.valid)[0], task, "loss")
+    series = losses_of_task(thinned(run.valid)[0], task)
     return Series([100 * x / of for x in series.x], series.y)
 
 
@@ -137,7 +137,6 @@ def _links(document: dict[str, Any], path: Path, beside: Path) -> list[RunLink]:
     for arm in document["arms"]:
         for run in arm["runs"]:
             label = ", ".join(part for part in (arm["label"], run["task"], f"seed {run['seed']}") if part)
-            mood = "good" if run["state"] in GOOD else "bad" if run["state"] == "failed" else "open"
             link = os.path.relpath(path.absolute() / run["directory"] / "report.html", beside)
-            made.append(RunLink(label, run["state"], mood, link))
+            made.append(RunLink(label, run["state"], mood(run["state"]), link))
     return made

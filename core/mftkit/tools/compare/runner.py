@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats
 from mftkit.reporting.reporter import Reporter
@@ -14,10 +14,9 @@ from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
     from signal import Signals
 
-    from mftkit.reporting.plan import Plan
+    from mftkit.reporting.lines import TrainLine, ValidLine
     from mftkit.tools.compare.directory import ComparisonDirectory
     from mftkit.tools.compare.planning import Comparison, PlannedRun
 
@@ -135,21 +134,16 @@ class _Watch(Reporter):
         with self._reporter.progress(description, total) as advance:
             yield advance
 
-    def planned(self, plan: Plan) -> None:
-        """Not told: the table at the end says what matters."""
+    def step_ended(self, step: int, line: TrainLine | None) -> None:
+        """Counts steps, as often as the run logs."""
+        if line is not None:
+            self._at(step)
 
-    def trained(self, line: dict[str, Any]) -> None:
-        """Counts steps."""
-        self._at(line["step"])
-
-    def validated(self, line: dict[str, Any]) -> None:
+    def validated(self, line: ValidLine) -> None:
         """Counts steps, and keeps the best."""
-        self._at(line["step"])
-        if line["step"] and line["loss"] is not None:
-            self._best = line["loss"] if self._best is None else min(self._best, line["loss"])
-
-    def ended(self, directory: Path, outcome: Any) -> None:
-        """Told by who started the run."""
+        self._at(line.step)
+        if line.step and line.loss is not None:
+            self._best = line.loss if self._best is None else min(self._best, line.loss)
 
     def _at(self, step: int) -> None:
         if step > self._step:

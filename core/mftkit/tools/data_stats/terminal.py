@@ -1,8 +1,8 @@
-"""Rows of data and counts of them, for a person."""
+"""Terminal output of ``mft data``: rows turn by turn, and counts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.text import Text
@@ -11,30 +11,31 @@ from mftkit.base.formatting import one_line, whole
 from mftkit.data.rows.formats import Conversation
 from mftkit.data.rows.row_texts import content_of
 from mftkit.display.tables import NumericTable, facts
-from mftkit.tools.data_stats.statistics import format_name
+from mftkit.tools.data_stats.rows import format_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rich.console import RenderableType
 
-    from mftkit.tools.data_stats.statistics import LocatedRow
+    from mftkit.tools.data_stats.rows import LocatedRow
+    from mftkit.tools.data_stats.statistics import Found, StatisticsJson
 
 STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "text": "green"}
 
 
 def rows_view(rows: Sequence[LocatedRow]) -> RenderableType:
-    """Rows one below the other, turn by turn."""
+    """Show rows one below the other, turn by turn."""
     return Group(*(part for row in rows for part in _row(row)))
 
 
-def _row(placed: LocatedRow) -> list[RenderableType]:
-    row = placed.row
-    told = [placed.place, format_name(row)]
-    told += [
+def _row(located: LocatedRow) -> list[RenderableType]:
+    row = located.row
+    title = [located.place, format_name(row)]
+    title += [
         f"{key} {row[key]}" for key in ("id", "data_name", "group") if isinstance(row.get(key), str | int)
     ]
-    parts: list[RenderableType] = [Text(f"--- {one_line('  '.join(told))}", style="bold", overflow="fold")]
+    parts: list[RenderableType] = [Text(f"--- {one_line('  '.join(title))}", style="bold", overflow="fold")]
     content = content_of(row)
     turns = (
         [(turn.role, turn.content) for turn in content.turns]
@@ -47,7 +48,7 @@ def _row(placed: LocatedRow) -> list[RenderableType]:
 
 
 def lines(text: str) -> str:
-    r"""Foreign text with its lines, without control characters, which could change the terminal.
+    r"""Return text from a data file without control characters, which could change the terminal.
 
     >>> lines("two\nlines and \x1b[31mred")
     'two\nlines and \\x1b[31mred'
@@ -55,28 +56,34 @@ def lines(text: str) -> str:
     return "\n".join(one_line(line.replace("\t", "    ")) for line in text.split("\n"))
 
 
-def statistics_view(told: dict[str, Any]) -> RenderableType:
-    """Counts of data files, as ``Statistics.dump`` has them."""
-    pairs = [("rows", whole(told["rows"])), ("files", _counts(told["files"]))]
-    pairs += [("formats", _counts(told["formats"])), ("answers in a row", _counts(told["answers_in_a_row"]))]
-    if told["data_name"]:
-        pairs.append(("data_name", _counts(told["data_name"])))
-    for what, key in (
-        ("bad rows", "bad"),
-        ("exact duplicates", "exact_repeats"),
-        ("near duplicates", "near_repeats"),
-        ("contaminated", "contaminated"),
-    ):
-        found = told[key]
-        if found is None:
-            pairs.append((what, "not looked for"))
-        elif found["rows"] or key != "bad":
-            pairs.append((what, whole(found["rows"])))
-            pairs += [("", sample) for sample in found["samples"]]
+def statistics_view(statistics: StatisticsJson) -> RenderableType:
+    """Show counts of data files."""
+    pairs = [("rows", whole(statistics["rows"])), ("files", _counts(statistics["files"]))]
+    pairs += [
+        ("formats", _counts(statistics["formats"])),
+        ("answers in a row", _counts(statistics["answers_in_a_row"])),
+    ]
+    if statistics["data_name"]:
+        pairs.append(("data_name", _counts(statistics["data_name"])))
+    if statistics["bad"]["rows"]:
+        pairs += _found("bad rows", statistics["bad"])
+    pairs += _found("exact duplicates", statistics["exact_repeats"])
+    pairs += _found("near duplicates", statistics["near_repeats"])
+    pairs += _found("contaminated", statistics["contaminated"])
+    for name, dropped in statistics["filters"].items():
+        pairs += _found(f"dropped by {name}", dropped)
     headers = ["length", "mean", "least", "median", "95 %", "most", "total"]
     keys = ("mean", "least", "median", "of_95_percent", "most", "total")
-    table = [[what, *(whole(numbers[key]) for key in keys)] for what, numbers in told["lengths"].items()]
+    table = [
+        [what, *(whole(numbers[key]) for key in keys)] for what, numbers in statistics["lengths"].items()
+    ]
     return Group(facts(pairs), Text(), NumericTable(headers, table)) if table else facts(pairs)
+
+
+def _found(what: str, found: Found | None) -> list[tuple[str, str]]:
+    if found is None:
+        return [(what, "not searched")]
+    return [(what, whole(found["rows"])), *(("", sample) for sample in found["samples"])]
 
 
 def _counts(counts: dict[str, int]) -> str:

@@ -1,4 +1,4 @@
-"""The filter: keeps what was seen to work."""
+"""The filter ``verification``: keeps solutions that pass their tests."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
 import mftkit
-from mftkit.similarity.code import parsed
+from mftkit_plugins.filters.text.code import parsed
 from mftkit_plugins.filters.verification import prompts
 from mftkit_plugins.filters.verification.cases import Case, case_of
 from mftkit_plugins.filters.verification.stubs import functions
-from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, tried
+from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, verdict_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from mftkit_plugins.filters.verification.prompts import Answer
 
 _TOGETHER = 32
-"""Rows that are asked for and executed at a time."""
+"""Rows that are sent to the model and executed together."""
 _MIB = 1 << 20
-NO_TESTS = "it has no tests, and no model is asked for any"
-NO_REPLY = "the model's reply holds no code to use"
-TOO_LATE = "the budget of the model was spent before it"
+NO_TESTS = "it has no tests, and no model is set to write them"
+NO_REPLY = "the model's reply contains no usable code"
+TOO_LATE = "the model's budget was spent before this row"
 
 
 class Verification(mftkit.DataFilter):
-    """Executes each row's solution together with tests, and keeps the pairs that pass.
+    """Executes each row's solution together with tests, and keeps the rows that pass.
 
     The solution is the Python code of the last answer. The tests are the row's own, or a model writes them from
-    the question. They count only if they fail with stubs of the solution, whose functions raise or give nothing.
+    the question. Tests are accepted only if they fail with stubs of the solution, whose functions raise or return None.
     """
 
     class Options(mftkit.Options):
@@ -43,47 +43,47 @@ class Verification(mftkit.DataFilter):
         tests_key: str = Field(default="tests", min_length=1)
         """Key of a row's own tests: assert statements, test functions, unittest cases, or ``check(candidate)``."""
         model: mftkit.ChatModelRef | None = None
-        """The chat model that is asked for tests where a row has none; null: such a row is dropped."""
+        """The chat model that writes tests for rows without any; null: rows without tests are dropped."""
         solution: Literal["row", "model"] = "row"
-        """"row": the row's answer is verified; "model": the model is asked for a solution and tests in its place."""
+        """"row": the row's answer is verified; "model": the model writes a solution and tests to replace it."""
         repairs: int = Field(default=0, ge=0, le=5)
-        """How often the model may mend what fails."""
+        """How many times the model may repair a row that fails."""
         keep_tests: bool = True
-        """Whether rows that stay have the model's tests under ``tests_key``."""
-        isolation: mftkit.ExecutorRef = Field(default="auto")  # type: ignore[assignment]  # read as a spec has it
-        """What executes: the name of an executor, or "auto" for the strongest that works here."""
+        """Whether kept rows store the model's tests under ``tests_key``."""
+        isolation: mftkit.ExecutorRef = Field(default="auto")  # type: ignore[assignment]  # validated like a value in a spec
+        """The executor that runs the programs, by name; "auto" selects the strongest available on this machine."""
         seconds: float = Field(default=10.0, gt=0)
-        """Most seconds of one execution, of the clock and of the processor."""
+        """Time limit of one execution in seconds, for wall-clock time and for processor time."""
         memory_mib: int = Field(default=1024, ge=64)
-        """Most MiB of memory of one execution."""
+        """Memory limit of one execution, in MiB."""
         processes: int = Field(default=32, ge=4)
-        """Most processes and threads of one execution."""
+        """Limit on the processes and threads of one execution."""
         output_kib: int = Field(default=64, ge=1)
-        """Most KiB that one execution may print."""
+        """Limit on the output of one execution, in KiB."""
         workers: int | None = Field(default=None, ge=1)
-        """Executions at a time; null: as many as there are processors."""
+        """Number of concurrent executions; null: one per processor."""
 
         @model_validator(mode="after")
-        def _has_whom_to_ask(self) -> Self:
-            for key, wanted in (("repairs", self.repairs), ("solution", self.solution == "model")):
-                if wanted and self.model is None:
-                    raise ValueError(f"{key} needs a model: name one in model")
+        def _has_a_model(self) -> Self:
+            for key, needs_model in (("repairs", self.repairs), ("solution", self.solution == "model")):
+                if needs_model and self.model is None:
+                    raise ValueError(f"{key} requires a chat model: set the option model")
             return self
 
     options: Options
 
     def apply(
-        self, rows: Iterator[dict[str, Any]], context: mftkit.FilterContext
-    ) -> Iterator[dict[str, Any]]:
-        """Rows in order, some at a time."""
+        self, rows: Iterator[mftkit.JsonObject], context: mftkit.FilterContext
+    ) -> Iterator[mftkit.JsonObject]:
+        """Yield rows in order, batch by batch."""
         with ExitStack() as stack:
             work = _Work(self.options, context, stack)
-            while some := [case_of(row, self.options.tests_key) for row in islice(rows, _TOGETHER)]:
-                yield from work.verified(some)
+            while cases := [case_of(row, self.options.tests_key) for row in islice(rows, _TOGETHER)]:
+                yield from work.verified(cases)
 
 
 class _Work:
-    """What one pass over the rows holds on to."""
+    """The executor, the chat and the threads of one pass over the rows."""
 
     def __init__(
         self, options: Verification.Options, context: mftkit.FilterContext, stack: ExitStack
@@ -99,12 +99,12 @@ class _Work:
             options.seconds, seconds, options.memory_mib * _MIB, options.processes, options.output_kib * 1024
         )
 
-    def verified(self, cases: Sequence[Case]) -> Iterator[dict[str, Any]]:
-        """The rows that stay."""
+    def verified(self, cases: Sequence[Case]) -> Iterator[mftkit.JsonObject]:
+        """Yield the rows that are kept."""
         self.complete(cases)
         self.execute([case for case in cases if case.verdict.reason is None])
         for _ in range(self.options.repairs):
-            self.mend([case for case in cases if case.verdict.reason == FAILS])
+            self.repair([case for case in cases if case.verdict.reason == FAILS])
         for case in cases:
             verdict = case.verdict
             if verdict.reason is None:
@@ -114,12 +114,12 @@ class _Work:
                 self.context.drop(case.row, verdict.reason, detail=verdict.detail)
 
     def complete(self, cases: Sequence[Case]) -> None:
-        """Ask for what is missing: tests, or a solution and tests."""
+        """Ask the model for missing tests, or for a solution and tests."""
         if self.options.solution == "model":
             self.ask(cases, lambda case: prompts.BOTH.format(question=case.question), prompts.read_both)
         else:
-            lacking = [case for case in cases if case.tests is None]
-            self.ask(lacking, _tests_prompt, prompts.read_tests)
+            without_tests = [case for case in cases if case.tests is None]
+            self.ask(without_tests, _tests_prompt, prompts.read_tests)
         for case in cases:
             if case.verdict.reason is None and parsed(case.solution) is None:
                 case.drop(NO_CODE)
@@ -130,7 +130,7 @@ class _Work:
         prompt: Callable[[Case], str],
         read: Callable[[str], Answer | None],
     ) -> None:
-        """Take solutions and tests from the model's replies."""
+        """Ask the model, and take solutions and tests from its replies."""
         if self.chat is None:
             for case in cases:
                 case.drop(NO_TESTS)
@@ -147,36 +147,36 @@ class _Work:
             case.solution = answer.solution or case.solution
 
     def execute(self, cases: Iterable[Case]) -> None:
-        """Run them, as many at a time as there are workers."""
-        some = list(cases)
-        verdicts = self.pool.map(lambda case: tried(case.pair, self._run), some)
-        for case, verdict in zip(some, verdicts, strict=True):
+        """Run the cases, as many at a time as there are workers."""
+        cases = list(cases)
+        verdicts = self.pool.map(lambda case: verdict_on(case.pair, self._run), cases)
+        for case, verdict in zip(cases, verdicts, strict=True):
             case.verdict = verdict
 
     def _run(self, program: mftkit.Program) -> mftkit.Execution:
         return self.executor.run(program, self.limits)
 
-    def mend(self, cases: Sequence[Case]) -> None:
-        """Have what fails mended once: the solution alone where the tests are the row's."""
+    def repair(self, cases: Sequence[Case]) -> None:
+        """Have the model repair failing cases once: only the solution if the tests came with the row."""
         for given, template, read in (
-            (True, prompts.MEND_SOLUTION, prompts.read_solution),
-            (False, prompts.MEND_BOTH, prompts.read_both),
+            (True, prompts.REPAIR_SOLUTION, prompts.read_solution),
+            (False, prompts.REPAIR_BOTH, prompts.read_both),
         ):
-            some = [case for case in cases if case.given is given]
-            before = [case.verdict for case in some]
-            self.ask(some, lambda case, template=template: _mend_prompt(template, case), read)  # type: ignore[misc]
-            mended = [case for case, verdict in zip(some, before, strict=True) if case.verdict is verdict]
-            for case, verdict in zip(some, before, strict=True):
-                case.verdict = verdict  # without a reply it is as it was: it fails
-            for case in mended:
+            chosen = [case for case in cases if case.given is given]
+            before = [case.verdict for case in chosen]
+            self.ask(chosen, lambda case, template=template: _repair_prompt(template, case), read)  # type: ignore[misc]
+            repaired = [case for case, verdict in zip(chosen, before, strict=True) if case.verdict is verdict]
+            for case, verdict in zip(chosen, before, strict=True):
+                case.verdict = verdict  # without a usable reply the case still fails as before
+            for case in repaired:
                 case.repairs += 1
-            self.execute(mended)
+            self.execute(repaired)
 
 
 def _until_spent(
     replies: Iterator[mftkit.Reply], context: mftkit.FilterContext
 ) -> Iterator[mftkit.Reply | None]:
-    """The replies, and None for each that the budget leaves no room for."""
+    """Yield the replies, then None for every request that the budget does not cover."""
     try:
         yield from replies
     except mftkit.BudgetSpent as spent:
@@ -190,7 +190,7 @@ def _tests_prompt(case: Case) -> str:
     return prompts.TESTS.format(question=case.question, names=names)
 
 
-def _mend_prompt(template: str, case: Case) -> str:
+def _repair_prompt(template: str, case: Case) -> str:
     return template.format(
         question=case.question, solution=case.solution, tests=case.tests, error=case.verdict.error
     )

@@ -1,10 +1,11 @@
-"""What the chat model is asked, and what is taken from its replies."""
+"""Prompts for the chat model, and reading of its replies."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from mftkit.similarity.code import blocks
+from mftkit import code_blocks
+from mftkit_plugins.filters.text.code import PYTHON
 
 TESTS = """\
 Write tests in Python for solutions of this task:
@@ -22,7 +23,7 @@ Solve this task in Python, and write tests for solutions of it:
 Reply with two blocks of Python code. The first is the solution, as functions or classes, without tests and without \
 examples. The second has assert statements on what it must do, with results that you are sure of; the solution's names \
 are there already: do not define or import them."""
-MEND_SOLUTION = """\
+REPAIR_SOLUTION = """\
 This solution of a task fails its tests. The task:
 
 {question}
@@ -46,7 +47,7 @@ The error:
 ```
 
 Reply with one block of Python code: the whole solution, mended, without the tests."""
-MEND_BOTH = """\
+REPAIR_BOTH = """\
 This solution of a task fails its tests; the one or the other is wrong. The task:
 
 {question}
@@ -70,35 +71,33 @@ The error:
 ```
 
 Reply with two blocks of Python code: the whole solution and all tests, mended where they are wrong."""
-PROMPTS = {"tests": TESTS, "both": BOTH, "mend the solution": MEND_SOLUTION, "mend both": MEND_BOTH}
-_PYTHON = ("", "python", "py", "python3")
 
 
 class Answer(NamedTuple):
-    """Code in a reply."""
+    """Code taken from a reply."""
 
     solution: str | None
     tests: str | None
 
 
 def read_tests(reply: str) -> Answer | None:
-    """All code of a reply as tests; None where there is none."""
+    """Read all code of a reply as tests; None if it has no code."""
     codes = _codes(reply)
     return Answer(None, "\n\n".join(codes)) if codes else None
 
 
 def read_solution(reply: str) -> Answer | None:
-    """The first block as the solution; None where there is none."""
+    """Read the first block as the solution; None if there is none."""
     codes = _codes(reply)
     return Answer(codes[0], None) if codes else None
 
 
 def read_both(reply: str) -> Answer | None:
-    """The first block as the solution, the others as tests; None where there are fewer than two."""
+    """Read the first block as the solution and the others as tests; None if there are fewer than two."""
     codes = _codes(reply)
     return Answer(codes[0], "\n\n".join(codes[1:])) if len(codes) > 1 else None
 
 
 def _codes(reply: str) -> list[str]:
-    found = [block.code.strip("\n") for block in blocks(reply) if block.language in _PYTHON]
+    found = [block.code.strip("\n") for block in code_blocks(reply) if block.language in ("", *PYTHON)]
     return [code for code in found if code.strip()]

@@ -1,17 +1,16 @@
-"""What runs in the sandbox: the solution, then its tests, then a word that says that all of it ran.
+"""Runs in the sandbox: the solution, then its tests; prints a secret word at the end to show that all of it ran.
 
-It stands there as main.py, beside solution.py and tests.py. Standard input has the word, the entry point (or an
-empty line), and nothing more. It imports the standard library alone.
+It is main.py there, beside solution.py and tests.py. Standard input has two lines: the word and the entry point (which
+may be empty). It imports only the standard library.
 """
 
 import sys
 import types
 from collections.abc import Callable
-from typing import Any
 
 
 def run(word: str, entry: str) -> None:
-    """Everything in turn; whatever is raised ends the program with exit code 1."""
+    """Run the solution and all of its tests in order; any exception ends the program with exit code 1."""
     solution = types.ModuleType("solution")
     sys.modules["solution"] = solution
     _execute("solution.py", solution.__dict__)
@@ -30,19 +29,19 @@ def run(word: str, entry: str) -> None:
     sys.stderr.write(f"\n{word}\n")
 
 
-def _execute(path: str, names: dict[str, Any]) -> None:
+def _execute(path: str, names: dict[str, object]) -> None:
     with open(path, encoding="utf-8") as file:  # noqa: PTH123
         exec(compile(file.read(), path, "exec"), names)
 
 
-def _required(function: Callable[..., Any]) -> int:
+def _required(function: Callable[..., object]) -> int:
     code = getattr(function, "__code__", None)
     return code.co_argcount - len(function.__defaults__ or ()) if code is not None else -1
 
 
 def _run_cases(tests: types.ModuleType) -> None:
     unittest = sys.modules.get("unittest")
-    if unittest is None:  # nobody has asked for it, and it takes a while to import
+    if unittest is None:  # the tests have not imported it, and importing it takes a while
         return
     suite = unittest.defaultTestLoader.loadTestsFromModule(tests)
     if suite.countTestCases():

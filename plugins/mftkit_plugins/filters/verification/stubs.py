@@ -1,11 +1,11 @@
-"""Stubs of a solution: the same names, and nothing behind them. Tests that a stub passes test nothing."""
+"""Stubs of a solution: the same names with empty bodies. Tests that a stub passes test nothing."""
 
 from __future__ import annotations
 
 import ast
 from typing import TYPE_CHECKING
 
-from mftkit.similarity.code import parsed
+from mftkit_plugins.filters.text.code import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,10 +14,10 @@ _KEPT = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.Im
 
 
 def stubs(solution: str) -> list[str]:
-    """The solution with every function's body raising NotImplementedError, and with every body giving None.
+    """Return two stubs: every function body raises NotImplementedError, or every body returns None.
 
-    None where it has no function. Other statements outside of functions are kept, but what they raise is not: a
-    stub must fail in its tests, and not before them.
+    Empty if the solution has no function. Other statements outside of functions are kept, but their exceptions are
+    caught: a stub must fail in its tests, not before them.
     """
     made = []
     for body in (_raises, _passes):
@@ -26,14 +26,14 @@ def stubs(solution: str) -> list[str]:
             return []
         tree = _Emptied(body).visit(tree)
         tree.body = [
-            node if isinstance(node, _KEPT) or _is_docstring(node) else _tried(node) for node in tree.body
+            node if isinstance(node, _KEPT) or _is_docstring(node) else _guarded(node) for node in tree.body
         ]
         made.append(ast.unparse(ast.fix_missing_locations(tree)))
     return made
 
 
 def functions(solution: str) -> list[str]:
-    """Names of the functions and classes that a solution defines, in order."""
+    """Return the names of the functions and classes that a solution defines, in order."""
     tree = parsed(solution)
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
     return [] if tree is None else [node.name for node in tree.body if isinstance(node, kinds)]
@@ -69,10 +69,10 @@ def _is_function(node: ast.AST) -> bool:
 
 
 def _is_docstring(node: ast.stmt) -> bool:
-    """Also what must come first in a module."""
+    """Return True for a bare constant, which may have to come first in a module."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _tried(node: ast.stmt) -> ast.stmt:
+def _guarded(node: ast.stmt) -> ast.stmt:
     caught = ast.ExceptHandler(type=ast.Name("Exception", ast.Load()), name=None, body=[ast.Pass()])
     return ast.Try(body=[node], handlers=[caught], orelse=[], finalbody=[])

@@ -1,4 +1,4 @@
-"""One solution with its tests, executed; and the tests with stubs of the solution."""
+"""Executes one solution with its tests, then the tests with stubs of the solution."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FAILS = "its solution fails its tests"
-NO_FUNCTION = "its solution has no function to be tested"
+NO_FUNCTION = "its solution has no function to test"
 NOTHING_TESTED = "its tests pass with a stub of the solution: they test nothing"
-NO_CODE = "its solution is no Python that parses"
+NO_CODE = "its solution does not parse as Python"
 _SHOWN = 300
 """Characters of an error in a report."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a solution and its tests are of use."""
+    """Result of executing a solution with its tests."""
 
     reason: str | None = None
-    """Why not, one of the fixed texts of this module; None: they are."""
+    """Why the row is dropped, one of the fixed texts of this module; None if it is kept."""
     detail: str = ""
     """The last line of the error."""
     error: str = ""
-    """The end of the error, for whoever is to mend it."""
+    """The end of the error output, for the model that is asked for a repair."""
 
 
 class Pair(NamedTuple):
-    """What is executed together."""
+    """A solution and its tests."""
 
     solution: str
     tests: str
     entry: str = ""
-    """The function that ``check(candidate)`` is called with; empty: the last that the solution defines."""
+    """The function that ``check(candidate)`` is called with; empty: the last one that the solution defines."""
 
 
-def tried(pair: Pair, execute: Callable[[mftkit.Program], mftkit.Execution]) -> Verdict:
-    """Run the solution with the tests; where they pass, also its stubs, with which they must fail."""
+def verdict_on(pair: Pair, execute: Callable[[mftkit.Program], mftkit.Execution]) -> Verdict:
+    """Run the tests with the solution; if they pass, run them with its stubs, with which they must fail."""
     names = functions(pair.solution)
     made = stubs(pair.solution)
     if not made:
@@ -60,7 +60,7 @@ def tried(pair: Pair, execute: Callable[[mftkit.Program], mftkit.Execution]) -> 
 def _passes(
     solution: str, tests: str, entry: str, execute: Callable[[mftkit.Program], mftkit.Execution]
 ) -> tuple[bool, mftkit.Execution]:
-    word = secrets.token_hex(16)  # a program that leaves early has not said it
+    word = secrets.token_hex(16)  # printed at the end, so a program that exits early cannot pass
     main = Path(__file__).with_name("runner.py").read_text(encoding="utf-8")
     files = {"main.py": main, "solution.py": solution, "tests.py": tests}
     done = execute(mftkit.Program(files, stdin=f"{word}\n{entry}\n"))

@@ -12,7 +12,7 @@ import pytest
 import mftkit
 from data_path import Listener, chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import prepare
-from mftkit.data.made.generated import task_rows
+from mftkit.data.task_rows import task_rows
 from mftkit.data.tokens.train_tokenizer import iter_texts
 from mftkit.plugins import hookspecs, installed
 from mftkit.plugins.kinds import KINDS
@@ -114,7 +114,7 @@ def test_each_stage_tells_what_it_dropped_and_why(tmp_path: Path) -> None:
     assert all(row["marked"] == 7 for row in read(path))
     notes = "\n".join(listener.notes)
     assert "task a: filter word: 10 rows in, 8 kept, 2 dropped (looked at 10)" in notes
-    assert "task a:   2 dropped: has the word (bad), as: " in notes
+    assert "task a:   2 dropped: has the word (bad), for example: " in notes
     assert "filter word: 8 rows in, 7 kept, 1 dropped" in notes
     assert listener.notes.count("filter word: looks for bad") == 1
     manifest = json.loads((path.parent / "manifest.json").read_text(encoding="utf-8"))
@@ -181,9 +181,7 @@ def test_bad_rows_are_told_where_the_user_wrote_them(tmp_path: Path) -> None:
 
 
 def test_a_filter_that_gives_no_row_is_told(tmp_path: Path) -> None:
-    with pytest.raises(
-        mftkit.MftError, match="filter unwritable: gives a row that cannot be written as JSON"
-    ):
+    with pytest.raises(mftkit.MftError, match="filter unwritable: row 1 cannot be written as JSON"):
         made(spec(tmp_path, "unwritable"))
 
 

@@ -12,7 +12,7 @@ import mftkit
 from data_path import Listener, chat_row, sections, tokenizer
 from mftkit.data.corpus import prepare
 from mftkit.data.made import generated
-from mftkit.data.made.generated import generate_tasks
+from mftkit.data.task_rows import generate_tasks
 from mftkit_registry.errors import MftError
 
 
@@ -52,7 +52,7 @@ class Plugins:
     def build(
         self, kind: str, name: str, options: dict[str, Any], tasks: tuple[mftkit.TaskInfo, ...]
     ) -> Counter:
-        assert (kind, name) == ("data-generator", "counter")
+        assert (kind.name, name) == ("data-generator", "counter")
         return Counter(Counter.Options(**options), tasks)
 
     def registry(self) -> Any:
@@ -166,7 +166,7 @@ def test_rows_that_are_no_rows_are_told(tmp_path: Path, plugins: Plugins) -> Non
 
 
 def test_nothing_to_make_is_an_error(tmp_path: Path, plugins: Plugins) -> None:
-    with pytest.raises(MftError, match=r"no task x with a generator .*tasks with one: a"):
+    with pytest.raises(MftError, match=r"has no task x with a generator .*tasks with one: a"):
         generate_tasks(spec(tmp_path), "x", Listener())
-    with pytest.raises(MftError, match="no task of this spec has a generator"):
+    with pytest.raises(MftError, match="no task in this spec has a generator"):
         generate_tasks(sections(tmp_path, {"name": "a", "train": ["a.jsonl"]}), None, Listener())

@@ -64,7 +64,7 @@ def test_special_tokens_that_are_words_of_the_vocabulary_too_are_taken_apart() -
 
     words = [("<unk>", 0.0), ("<s>", -1.0), ("</s>", -1.0), *((letter, -5.0) for letter in "<s>/ab ")]
     backend = Tokenizer(models.Unigram(words, unk_id=0, byte_fallback=False))
-    tok: Any = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    tok: Any = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
     encoded = Encoder(tok).encode(

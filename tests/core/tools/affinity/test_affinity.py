@@ -2,7 +2,9 @@
 
 import json
 import re
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import torch
 import mftkit
 from mftkit.cli import main
 from mftkit.reporting.reporter import Reporter
+from mftkit.spec.spec import Spec
 from mftkit.tools.affinity.intervals import summarise
 from mftkit.tools.affinity.measure import cosines, measure
 from mftkit.tools.affinity.parameters import choose
@@ -19,7 +22,7 @@ from mftkit_registry import MftError
 from small_runs import small_spec, write_rows
 
 
-def answers(task, answer, count=48):
+def answers(task: str, answer: str, count: int = 48) -> list[dict[str, Any]]:
     """Rows whose answers are all alike: ``answer``."""
     return [
         {
@@ -34,7 +37,7 @@ def answers(task, answer, count=48):
     ]
 
 
-def planted(directory, **changes):
+def planted(directory: Path, **changes: Any) -> Spec:
     """Two tasks with the same rows, and one that answers the same questions otherwise."""
     for task, answer in (("yes", "yes it is so"), ("agreed", "yes it is so"), ("no", "qqq zzz 777")):
         write_rows(directory / "data" / f"{task}.jsonl", answers(task, answer))
@@ -51,7 +54,9 @@ def planted(directory, **changes):
 
 
 @pytest.mark.long
-def test_tasks_of_the_same_rows_help_and_opposed_ones_fight(tmp_path, capsys):
+def test_tasks_of_the_same_rows_help_and_opposed_ones_fight(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """By the weights of a run that never trained the third: the first two agree, and it is apart."""
     spec = planted(tmp_path)
     assert mftkit.run(spec).reason == "finished"
@@ -85,7 +90,7 @@ def test_tasks_of_the_same_rows_help_and_opposed_ones_fight(tmp_path, capsys):
     assert fresh.settings["state"] == "as the spec starts it"
 
 
-def test_a_run_of_other_weights_is_refused(tmp_path, capsys):
+def test_a_run_of_other_weights_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec = planted(tmp_path)
     assert mftkit.run(spec).reason == "finished"
     write_rows(tmp_path / "data" / "no.jsonl", answers("no", "words that make another vocabulary"))
@@ -101,7 +106,7 @@ def test_a_run_of_other_weights_is_refused(tmp_path, capsys):
     assert "--layers: should be a whole number" in capsys.readouterr().err
 
 
-def test_intervals_and_what_they_say():
+def test_intervals_and_what_they_say() -> None:
     noise = np.random.default_rng(0).normal(0, 0.1, (30, 3, 3))
     centre = np.array([[0.5, 0.4, 0.0], [0.4, 0.5, -0.3], [0.0, -0.3, 0.5]])
     found = summarise(("a", "b", "c"), centre + (noise + noise.transpose(0, 2, 1)) / 2, 0, {})
@@ -115,7 +120,7 @@ def test_intervals_and_what_they_say():
     assert summarise(("a", "b", "c"), centre + noise, 0, {}).as_json()["pairs"]
 
 
-def test_cosines_are_those_of_the_gradients():
+def test_cosines_are_those_of_the_gradients() -> None:
     torch.manual_seed(0)
     one, other = torch.randn(3, 50), torch.randn(3, 50)
     one[2] = other[2] = 0
@@ -135,14 +140,14 @@ def test_cosines_are_those_of_the_gradients():
 class Told(Reporter):
     """Keeps warnings."""
 
-    def __init__(self):
-        self.warnings = []
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
 
-    def warn(self, message):
+    def warn(self, message: str) -> None:
         self.warnings.append(message)
 
 
-def corpus_of(*counts):
+def corpus_of(*counts: int) -> Any:
     """As much of a corpus as sampling reads."""
     task = np.repeat(np.arange(len(counts)), counts)
     lengths = np.arange(len(task)) % 7 + 2
@@ -151,7 +156,7 @@ def corpus_of(*counts):
     return SimpleNamespace(train=train, tasks=tasks)
 
 
-def test_halves_share_no_sample_and_rows_are_of_one_task():
+def test_halves_share_no_sample_and_rows_are_of_one_task() -> None:
     told = Told()
     corpus = corpus_of(40, 6)
     halves = Halves(corpus, 5, 4, 0, told)
@@ -166,12 +171,13 @@ def test_halves_share_no_sample_and_rows_are_of_one_task():
     ]
     step = step_of(1, halves.half(0, False), corpus.train, 2)
     assert step.samples.tolist() == [4, 3]
+    assert step.row_task is not None
     assert [corpus.train.task[row].tolist() for row in step.rows] == [[task] for task in step.row_task]
     with pytest.raises(MftError, match="task-1 has 1 training samples, and two are needed"):
         Halves(corpus_of(4, 1), 3, 2, 0, told)
 
 
-def test_layers_are_counted_from_the_end():
+def test_layers_are_counted_from_the_end() -> None:
     model = torch.nn.ModuleDict(
         {
             "layers": torch.nn.ModuleList(torch.nn.Linear(2, 2) for _ in range(4)),

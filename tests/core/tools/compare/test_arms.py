@@ -51,12 +51,9 @@ def base(project: Path, **changes: Any) -> Any:
 
 
 def asked(**wish: Any) -> CompareOptions:
-    return CompareOptions(
-        **{
-            key: tuple({"name": name} for name in value) if key in ("balancers", "losses") else value
-            for key, value in wish.items()
-        }
-    )
+    for key in wish.keys() & {"balancers", "losses"}:
+        wish[key] = tuple({"name": name} for name in wish[key])
+    return CompareOptions(**wish)
 
 
 def test_one_thing_is_changed_at_a_time(project: Path) -> None:

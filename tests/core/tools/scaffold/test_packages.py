@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +16,7 @@ from mftkit.tools.scaffold import new_package, packages
 
 
 @pytest.mark.long
-def test_the_package_of_every_kind_passes_its_own_tests(tmp_path):
+def test_the_package_of_every_kind_passes_its_own_tests(tmp_path: Path) -> None:
     written = [
         new_package(f"my-{kind}", kind, tmp_path / kind).directory
         for kind in (known.name for known in kinds.KINDS)
@@ -34,7 +35,7 @@ def test_the_package_of_every_kind_passes_its_own_tests(tmp_path):
         )
 
 
-def test_one_package_whole(tmp_path, monkeypatch):
+def test_one_package_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     made = new_package("token-cube", "Losses")
     assert str(made.directory) == "mft-token-cube"
@@ -59,7 +60,9 @@ def test_one_package_whole(tmp_path, monkeypatch):
         ("x" * 60, "loss", "x" * 50),
     ],
 )
-def test_a_name_that_is_none_is_told_with_the_nearest_that_is_one(name, kind, meant, tmp_path):
+def test_a_name_that_is_none_is_told_with_the_nearest_that_is_one(
+    name: str, kind: str, meant: str, tmp_path: Path
+) -> None:
     with pytest.raises(MftError, match=f'did you mean "{meant}"'):
         new_package(name, kind, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
@@ -67,19 +70,21 @@ def test_a_name_that_is_none_is_told_with_the_nearest_that_is_one(name, kind, me
 
 
 @pytest.mark.parametrize("name", ["equal", "losses"])
-def test_a_name_that_is_taken_is_refused(name, tmp_path):
+def test_a_name_that_is_taken_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(MftError, match=f'"{name}" is already the name of .* of mftkit'):
         new_package(name, "loss", tmp_path / "new")
 
 
-def test_a_package_that_can_be_imported_is_not_shadowed(tmp_path, monkeypatch):
+def test_a_package_that_can_be_imported_is_not_shadowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "mft_there.py").write_text("")
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(MftError, match='the package would be named "mft_there"'):
         new_package("there", "loss", tmp_path / "new")
 
 
-def test_a_directory_that_exists_is_left_alone(tmp_path):
+def test_a_directory_that_exists_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     for target in (tmp_path, tmp_path / "file"):
         with pytest.raises(MftError, match="already exists"):
@@ -89,7 +94,7 @@ def test_a_directory_that_exists_is_left_alone(tmp_path):
         new_package("token-cube", "loss", tmp_path / "file" / "new")
 
 
-def test_a_kind_without_a_template_is_told_with_those_that_have_one():
+def test_a_kind_without_a_template_is_told_with_those_that_have_one() -> None:
     with pytest.raises(MftError, match='no template for colour; known: "balancer", .*"tuning"'):
         packages._templates(ComponentKind("colour", mftkit.Component, place="colour"))
     with pytest.raises(MftError, match='unknown kind of component "los"'):

@@ -6,7 +6,7 @@ import builtins
 import keyword
 import re
 import zlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,14 +31,14 @@ _PYTHON = re.compile(
 _FIXED = (
     frozenset(keyword.kwlist) | frozenset(keyword.softkwlist) | frozenset(dir(builtins)) | {"self", "cls"}
 )
-"""Names that a copy under other names keeps."""
+"""Names that stay when a copy is renamed."""
 _PRIME = np.uint64(0x9E3779B97F4A7C15)
 NAME = "\0"
-"""Starts the token of a name that may be another."""
+"""First character of the token of a name that can be changed without changing the program."""
 
 
 def tokens(text: str) -> list[str]:
-    r"""Names, numbers and signs, whatever space is between them.
+    r"""Split text into names, numbers and signs, ignoring white space.
 
     >>> tokens("def f(x):\n    return x+1")
     ['def', 'f', '(', 'x', ')', ':', 'return', 'x', '+', '1']
@@ -47,7 +47,7 @@ def tokens(text: str) -> list[str]:
 
 
 def words(text: str) -> list[str]:
-    """Words and numbers in lower case, without signs.
+    """Split text into words and numbers in lower case, without signs.
 
     >>> words("Adds two numbers: 1, and 2.")
     ['adds', 'two', 'numbers', '1', 'and', '2']
@@ -56,10 +56,10 @@ def words(text: str) -> list[str]:
 
 
 def python_tokens(code: str) -> list[str]:
-    r"""Tokens of Python code without comments, docstrings and layout; names that may be others are marked.
+    r"""Split Python code into tokens without comments, docstrings and layout; names that could change are marked.
 
-    Keywords, built-ins and what stands after a dot are kept: a copy under other names has them too. Code that
-    does not parse has tokens all the same.
+    Keywords, built-ins and attributes (after a dot) are unmarked: a renamed copy keeps them. Code that does not
+    parse is split as well.
 
     >>> [t.replace(NAME, "?") for t in python_tokens("def f(x):  # double\n    return x.real * len('a b')")]
     ['def', '?f', '(', '?x', ')', ':', 'return', '?x', '.', 'real', '*', 'len', '(', "'a b'", ')']
@@ -70,7 +70,7 @@ def python_tokens(code: str) -> list[str]:
         kind, token = match.lastgroup, match.group()
         if kind in ("comment", "text"):
             continue
-        if kind == "string":  # the same text in other quotes
+        if kind == "string":  # the same string, whatever its quotes
             token = f"'{token[token.index(token[-1]) + 1 : -1]}'"
         elif kind == "name" and token not in _FIXED and last != ".":
             token = NAME + token
@@ -80,19 +80,19 @@ def python_tokens(code: str) -> list[str]:
 
 
 def windows(found: Sequence[str], size: int) -> NDArray[np.uint64]:
-    """[n] a number for each run of ``size`` tokens; one for all of them where there are fewer."""
+    """Return a number for each run of ``size`` tokens, [n]; one for all of them if there are fewer."""
     if not found:
         return np.zeros(0, dtype=np.uint64)
     size = min(size, len(found))
     numbers = np.fromiter((zlib.crc32(token.encode()) for token in found), dtype=np.uint64, count=len(found))
     total = np.zeros(len(found) - size + 1, dtype=np.uint64)
-    for offset in range(size):  # arithmetic wraps at 2^64, as it should
+    for offset in range(size):  # a polynomial hash: the arithmetic is meant to wrap at 2^64
         total = total * _PRIME + numbers[offset : offset + len(total)]
     return total ^ (total >> np.uint64(31))
 
 
-def named_anew(found: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
-    """Each run of ``size`` tokens, the marked names in it numbered as they come: equal for code named anew."""
+def renamed_runs(found: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
+    """Yield each run of ``size`` tokens with its marked names numbered: equal for code that only renames."""
     for start in range(len(found) - size + 1):
         order: dict[str, str] = {}
         yield tuple(
@@ -101,7 +101,7 @@ def named_anew(found: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
         )
 
 
-def unique(numbers: NDArray[Any]) -> NDArray[np.uint64]:
-    """Sorted, each once."""
+def unique(numbers: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the distinct numbers, sorted."""
     found: NDArray[np.uint64] = np.unique(numbers)
     return found

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from mftkit.similarity.code import canonical
-from mftkit.similarity.tokens import named_anew, python_tokens, words
+from mftkit_plugins.filters.text.code import canonical
+from mftkit_plugins.filters.text.tokens import python_tokens, renamed_runs, words
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
 SHORTEST = 8
-"""Words of a reference that is shorter than a run, and is then looked for as a whole."""
+"""Least words of a reference that is shorter than a run; it is then searched for as a whole."""
 
 
 class Shared(NamedTuple):
@@ -20,13 +20,13 @@ class Shared(NamedTuple):
 
     reference: int
     runs: int
-    """Different runs of the reference that the text has."""
+    """Distinct runs of the reference that the text contains."""
     share: float
-    """Of all the different runs of the reference."""
+    """Their share of all distinct runs of the reference."""
 
 
 class _Index:
-    """Runs to the references that they are in."""
+    """For each run, the references that contain it."""
 
     def __init__(self) -> None:
         self._places: defaultdict[int, set[int]] = defaultdict(set)
@@ -38,8 +38,8 @@ class _Index:
                 self._places[run].add(reference)
                 self._sizes[reference] += 1
 
-    def most(self, runs: Iterable[Hashable]) -> Shared | None:
-        """The reference of which the greatest share is there."""
+    def best_match(self, runs: Iterable[Hashable]) -> Shared | None:
+        """Return the reference whose share among ``runs`` is greatest."""
         counts: defaultdict[int, int] = defaultdict(int)
         for run in set(map(hash, runs)):
             for reference in self._places.get(run, ()):
@@ -49,7 +49,7 @@ class _Index:
 
 
 class WordIndex:
-    """Runs of ``size`` words. Half of a run's words must be other than numbers: counting is in no data set's keep."""
+    """Runs of ``size`` words, at least half of them not numbers: counting upwards repeats nobody's text."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -58,7 +58,7 @@ class WordIndex:
         self._index = _Index()
 
     def add(self, reference: int, text: str) -> bool:
-        """Add a reference; whether it is long enough to be looked for."""
+        """Add a reference. Return True if it is long enough to be found."""
         found = words(text)
         size = self.size
         if SHORTEST <= len(found) < size:
@@ -68,15 +68,16 @@ class WordIndex:
         self._index.add(reference, runs)
         return bool(runs)
 
-    def most(self, text: str) -> Shared | None:
-        """The reference that the text shares most with."""
+    def best_match(self, text: str) -> Shared | None:
+        """Return the reference that the text shares most with."""
         found = words(text)
-        return self._index.most(run for size in (self.size, *self._whole) for run in _runs(found, size))
+        return self._index.best_match(run for size in (self.size, *self._whole) for run in _runs(found, size))
 
 
 class CodeIndex:
-    """Runs of ``size`` tokens of Python code, without layout and comments, and with names in the order in which
-    they come: a copy that is laid out and named anew has the same.
+    """Runs of ``size`` tokens of Python code without layout and comments, names numbered in order of appearance.
+
+    A copy with another layout and other names has the same runs.
     """
 
     def __init__(self, size: int) -> None:
@@ -84,14 +85,14 @@ class CodeIndex:
         self._index = _Index()
 
     def add(self, reference: int, code: str) -> bool:
-        """Add a reference; whether it is long enough to be looked for."""
+        """Add a reference. Return True if it is long enough to be found."""
         found = python_tokens(canonical(code))
-        self._index.add(reference, named_anew(found, self.size))
+        self._index.add(reference, renamed_runs(found, self.size))
         return len(found) >= self.size
 
-    def most(self, code: str) -> Shared | None:
-        """The reference of which the code has the greatest share."""
-        return self._index.most(named_anew(python_tokens(canonical(code)), self.size))
+    def best_match(self, code: str) -> Shared | None:
+        """Return the reference of which the code contains the greatest share."""
+        return self._index.best_match(renamed_runs(python_tokens(canonical(code)), self.size))
 
 
 def _runs(found: Sequence[str], size: int) -> Iterable[tuple[str, ...]]:

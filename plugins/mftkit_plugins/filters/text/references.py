@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mftkit.data.rows.files import FileSource
-from mftkit.data.rows.formats import BadRow, RowError
-from mftkit.similarity.code import docstrings
-from mftkit_registry import MftError
+from mftkit import BadRow, FileSource, MftError, RowError
+from mftkit_plugins.filters.text.code import docstrings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from mftkit import JsonObject
+
 PROBLEM = ("prompt", "canonical_solution")
-"""Keys of a row of HumanEval's format."""
+"""Keys of a row in HumanEval's format."""
 _EXAMPLES = (">>>", "example", "for example", "examples")
 
 
@@ -25,23 +25,23 @@ class Reference:
     """One reference."""
 
     name: str
-    """"task_id" of the row, else where it stands."""
+    """The row's "task_id", otherwise FILE:LINE."""
     prose: tuple[str, ...]
-    """What is compared as words: its docstring, with and without the examples in it, or its text."""
+    """Texts that are compared as words: its docstring with and without the examples, or its text."""
     code: str
-    """What is compared as code."""
+    """Text that is compared as code."""
 
 
 def read_references(paths: Sequence[Path], field: str | None) -> Iterator[Reference]:
-    """The references in files of JSON Lines (gzipped too), or any format that data files have.
+    """Read references from files in any format that data files may have, such as JSON Lines, gzipped or not.
 
     Args:
         paths: the files.
-        field: the key that holds a reference's text; None: rows are of HumanEval's format, with a "prompt" that
-            is signature and docstring, and a "canonical_solution".
+        field: the key that holds a reference's text; None for rows in HumanEval's format, with a "prompt"
+            (signature and docstring) and a "canonical_solution".
 
     Raises:
-        MftError: a file that cannot be read, or a row without the key, as ``PATH:LINE: what is wrong``.
+        MftError: a file cannot be read, or a row lacks the key (``PATH:LINE: what is wrong``).
     """
     for path in paths:
         any_row = False
@@ -55,16 +55,16 @@ def read_references(paths: Sequence[Path], field: str | None) -> Iterator[Refere
             except BadRow as bad:
                 raise RowError(str(path), numbered.line, str(bad)) from None
         if not any_row:
-            raise MftError(f"{path}: holds no reference")
+            raise MftError(f"{path}: contains no references")
 
 
 def references_digest(paths: Sequence[Path]) -> str:
-    """Equal for files of equal content. Raises MftError for one that cannot be read."""
+    """Return a digest of the files' contents. Raises MftError for a file that cannot be read."""
     digests = "".join(FileSource(path).digest().sha256 for path in paths)
     return hashlib.sha256(digests.encode()).hexdigest()[:16]
 
 
-def _reference(row: Any, field: str | None, place: str) -> Reference:
+def _reference(row: object, field: str | None, place: str) -> Reference:
     if not isinstance(row, dict):
         raise BadRow("a reference must be a JSON object")
     name = str(row.get("task_id", place))
@@ -87,11 +87,11 @@ def _prose(found: Sequence[str]) -> Iterator[str]:
             yield short
 
 
-def _text(row: dict[str, Any], key: str) -> str:
+def _text(row: JsonObject, key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str):
         known = ", ".join(repr(name) for name in list(row)[:8])
         raise BadRow(
-            f"'{key}' is missing or no text (keys given: {known}); name the key that holds the reference's text"
+            f"'{key}' is missing or not a string (keys given: {known}); name the key that holds the reference's text"
         )
     return value

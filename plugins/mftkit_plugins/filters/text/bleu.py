@@ -1,4 +1,4 @@
-"""BLEU of a text against many references, computed only where it can reach the threshold."""
+"""BLEU of a text against many references, computed only for those that can reach the threshold."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import NamedTuple
 
-from mftkit.similarity.extra import needed
+from mftkit_plugins.filters.text.optional_packages import require
 
 SHORTEST = 6
-"""Tokens of a text or a reference that is compared: shorter ones are alike by chance."""
+"""Tokens that a text or a reference needs to be compared: shorter ones are similar by chance."""
 Pair = tuple[str, str]
 
 
 class Likest(NamedTuple):
-    """The reference that a text is most like."""
+    """The reference that is most similar to a text."""
 
     reference: int
     bleu: float
@@ -23,26 +23,26 @@ class Likest(NamedTuple):
 
 
 class BleuIndex:
-    """References, to be asked for the one that a text is most like by BLEU (sacrebleu's, sentence level).
+    """References, searched for the one most similar to a text by BLEU (sacrebleu's, sentence level).
 
-    A reference can reach the threshold only where it shares enough pairs of tokens with the text: with m pairs
-    in common, and c tokens in the text, the precisions of order 2, 3 and 4 are at most m/(c-1), m/(c-2) and
-    m/(c-3), as no longer run is matched more often than the pairs in it, and sacrebleu's smoothing of a
-    precision without a match is below that too. So all others are left out, exactly.
+    A reference can reach the threshold only if it shares enough pairs of tokens with the text: with m pairs in
+    common, and c tokens in the text, the precisions of order 2, 3 and 4 are at most m/(c-1), m/(c-2) and
+    m/(c-3), because no longer run is matched more often than the pairs in it, and sacrebleu's smoothing of a
+    precision without a match is below that bound too. All other references are skipped, so the result is exact.
     """
 
     def __init__(self, threshold: float) -> None:
-        metrics = needed("sacrebleu", "comparing texts by BLEU")
+        metrics = require("sacrebleu", "comparing texts by BLEU")
         self._metric = metrics.BLEU(effective_order=True)
         self._tokenise = self._metric.tokenizer
         self._threshold = threshold
         self._texts: list[tuple[int, str, int]] = []
         """(reference, text, number of tokens)."""
         self._pairs: defaultdict[Pair, list[tuple[int, int]]] = defaultdict(list)
-        """A pair to (index of a text, how often it has the pair)."""
+        """For each pair of tokens: (index of a text, how often it has the pair)."""
 
     def add(self, reference: int, text: str) -> bool:
-        """Add a reference, which may have several texts; whether this one is long enough to be compared."""
+        """Add a text of a reference (which may have several). Return True if it is long enough to be compared."""
         found = self._tokens(text)
         if len(found) < SHORTEST:
             return False
@@ -53,7 +53,7 @@ class BleuIndex:
         return True
 
     def likest(self, text: str) -> Likest | None:
-        """The reference of the highest BLEU, where that is over the threshold."""
+        """Return the reference with the highest BLEU, or None if no BLEU exceeds the threshold."""
         found = self._tokens(text)
         best: Likest | None = None
         for index in self._candidates(found):

@@ -1,0 +1,98 @@
+"""A cached stage of a task's rows: made once for what the rows depend on, then read like any file.
+
+Generated rows and filtered rows are the two stages. Each keeps in a directory of the cache::
+
+    rows.jsonl       complete or absent
+    manifest.json    what the rows were made from, and their size; written last
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from mftkit.base.atomic_files import disk_errors, sync, temporary, write_text
+from mftkit.data.made.storage import CACHE_FULL_HINT, locked
+from mftkit.data.rows.files import FileSource
+from mftkit.interfaces.component import TaskInfo
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from mftkit.base.json_types import JsonObject
+    from mftkit.reporting.reporter import Reporter
+    from mftkit.spec import TaskSpec
+
+
+class CachedRows(ABC):
+    """Rows of one stage: where they are kept, and when they have to be made."""
+
+    def __init__(self, directory: Path, lock: Path, reporter: Reporter) -> None:
+        """``lock``: the directory that only one process at a time may make; ``directory`` or one above it."""
+        self.directory = directory
+        self.reporter = reporter
+        self._lock = lock
+
+    @property
+    def path(self) -> Path:
+        """The file of rows."""
+        return self.directory / "rows.jsonl"
+
+    def source(self) -> FileSource:
+        """Return the file of rows, which is made now unless it is complete. Raises MftError if that fails."""
+        with locked(self._lock, self.reporter):
+            if not self.is_complete():
+                self.make()
+        return FileSource(self.path)
+
+    def is_complete(self) -> bool:
+        """Return True if all rows were written and no budget stopped them early."""
+        try:
+            manifest = json.loads((self.directory / "manifest.json").read_text(encoding="utf-8"))
+            return bool(self.path.stat().st_size == manifest["bytes"] and manifest.get("stopped") is None)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return False
+
+    @abstractmethod
+    def make(self) -> None:
+        """Make the rows with ``write_rows``, then ``write_manifest``."""
+
+    def write_rows(self, rows: Iterable[object], maker: str) -> int:
+        """Write rows as they come and return how many; ``maker`` names the component in error messages."""
+        partial, number = temporary(self.path), 0
+        with disk_errors(self.path, CACHE_FULL_HINT):
+            with partial.open("w", encoding="utf-8") as file:
+                for number, row in enumerate(rows, 1):
+                    file.write(_line(row, number, maker))
+            sync(partial)
+            partial.replace(self.path)
+        return number
+
+    def write_manifest(self, manifest: JsonObject) -> None:
+        """Complete the rows; ``manifest`` is kept beside them, with the size by which a damaged file is found."""
+        manifest = {**manifest, "bytes": self.path.stat().st_size}
+        text = json.dumps(manifest, indent=1, ensure_ascii=False, default=str)
+        write_text(self.directory / "manifest.json", text, CACHE_FULL_HINT)
+
+
+def digest(value: object, length: int) -> str:
+    """Return the first ``length`` hexadecimal digits of the SHA-256 of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:length]
+
+
+def tasks_before_data(tasks: Sequence[TaskSpec]) -> tuple[TaskInfo, ...]:
+    """Return the run's tasks as components see them before any data is read: without numbers of samples."""
+    return tuple(TaskInfo(task.name, task.weight) for task in tasks)
+
+
+def _line(row: object, number: int, maker: str) -> str:
+    try:
+        line = json.dumps(row, ensure_ascii=False)
+        line.encode()  # a lone surrogate is JSON, and cannot be written
+    except (TypeError, ValueError) as error:
+        raise MftError(f"{maker}: row {number} cannot be written as JSON: {error}") from error
+    return line + "\n"

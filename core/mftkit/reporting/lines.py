@@ -1,0 +1,208 @@
+"""The lines of metrics.jsonl: what a run measured, as the program passes it on and as the file has it.
+
+A number that is not finite stands in the file as null, and is read back as None. Keys that are not known here are
+ignored, so that the files of later versions can be read; keys that older versions did not write have a default.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from mftkit.reporting.outcome import COMPLETED, Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mftkit.base.json_types import JsonObject
+
+
+class DamagedLineError(ValueError):
+    """A line that lacks what its event needs."""
+
+
+@dataclass(frozen=True)
+class TaskTraining:
+    """One task in a train line."""
+
+    loss: float | None
+    """Exact mean over the loss tokens since the last train line, in nats per token; None without such tokens."""
+    weight: float | None
+    tokens: int
+    """Loss tokens since the last train line."""
+    samples: int
+
+
+@dataclass(frozen=True)
+class TrainLine:
+    """A "train" line: the optimizer steps since the last one."""
+
+    step: int
+    epoch: float | None
+    """Epochs done, with the part of the current one."""
+    loss: float | None
+    """Mean of the steps' objective."""
+    tasks: dict[str, TaskTraining]
+    learning_rate: float | None = None
+    grad_norm: float | None = None
+    """Before clipping."""
+    tokens_per_second: float | None = None
+    padding: float | None = None
+    """Share of the batches' positions that hold padding, 0..1."""
+    auxiliary_loss: float | None = None
+    """The model's own loss, such as a router's; None where it has none."""
+
+    def to_json(self) -> JsonObject:
+        """The line as metrics.jsonl has it."""
+        line = {"event": "train", **asdict(self)}
+        if self.auxiliary_loss is None:
+            del line["auxiliary_loss"]
+        return line
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, object]) -> TrainLine:
+        """Read a line. Raises DamagedLineError where something is missing that it needs."""
+        return cls(
+            step=_step(line),
+            epoch=_number(line.get("epoch")),
+            loss=_loss(line),
+            tasks={
+                name: TaskTraining(
+                    loss=_number(task["loss"]),
+                    weight=_number(task["weight"]),
+                    tokens=_count(task["tokens"]),
+                    samples=_count(task["samples"]),
+                )
+                for name, task in _tasks(line, ("loss", "weight", "tokens", "samples")).items()
+            },
+            learning_rate=_number(line.get("learning_rate")),
+            grad_norm=_number(line.get("grad_norm")),
+            tokens_per_second=_number(line.get("tokens_per_second")),
+            padding=_number(line.get("padding")),
+            auxiliary_loss=_number(line.get("auxiliary_loss")),
+        )
+
+
+@dataclass(frozen=True)
+class TaskValidation:
+    """One task in a valid line."""
+
+    loss: float | None
+    """Mean over the task's validation tokens, in nats per token."""
+    tokens: int = 0
+
+
+@dataclass(frozen=True)
+class ValidLine:
+    """A "valid" line: one validation."""
+
+    step: int
+    loss: float | None
+    """Mean over tasks."""
+    tasks: dict[str, TaskValidation]
+
+    def to_json(self) -> JsonObject:
+        """The line as metrics.jsonl has it."""
+        return {"event": "valid", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, object]) -> ValidLine:
+        """Read a line. Raises DamagedLineError where something is missing that it needs."""
+        return cls(
+            step=_step(line),
+            loss=_loss(line),
+            tasks={
+                name: TaskValidation(_number(task["loss"]), _count(task.get("tokens")))
+                for name, task in _tasks(line, ("loss",)).items()
+            },
+        )
+
+
+@dataclass(frozen=True)
+class EndLine:
+    """The "end" line: how the run ended."""
+
+    reason: str
+    """"finished", "early-stopped", "interrupted" or "failed"."""
+    step: int
+    best_step: int | None = None
+    error: str | None = None
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> EndLine:
+        """The line that records an outcome."""
+        return cls(outcome.reason, outcome.step, outcome.best_step, outcome.error)
+
+    @property
+    def is_complete(self) -> bool:
+        """True if the run reached its end, and so has a result."""
+        return self.reason in COMPLETED
+
+    def to_json(self) -> JsonObject:
+        """The line as metrics.jsonl has it."""
+        return {"event": "end", **asdict(self)}
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, object]) -> EndLine:
+        """Read a line. Raises DamagedLineError where something is missing that it needs."""
+        best_step, error = line.get("best_step"), line.get("error")
+        return cls(
+            reason=str(line.get("reason")),
+            step=_step(line),
+            best_step=best_step if isinstance(best_step, int) else None,
+            error=None if error is None else str(error),
+        )
+
+
+Line: TypeAlias = TrainLine | ValidLine | EndLine
+
+_EVENTS: dict[str, type[TrainLine] | type[ValidLine] | type[EndLine]] = {
+    "train": TrainLine,
+    "valid": ValidLine,
+    "end": EndLine,
+}
+
+
+def line_from_json(line: object) -> Line | None:
+    """Read a line of any event; None for an event that only later versions know.
+
+    Raises:
+        DamagedLineError: it is no line, or lacks what its event needs.
+    """
+    if not isinstance(line, dict) or not isinstance(line.get("event"), str):
+        raise DamagedLineError("no event")
+    kind = _EVENTS.get(line["event"])
+    return None if kind is None else kind.from_json(line)
+
+
+def _step(line: Mapping[str, object]) -> int:
+    step = line.get("step")
+    if not isinstance(step, int):
+        raise DamagedLineError("no step")
+    return step
+
+
+def _loss(line: Mapping[str, object]) -> float | None:
+    if "loss" not in line:
+        raise DamagedLineError("no loss")
+    return _number(line["loss"])
+
+
+def _tasks(line: Mapping[str, object], required: tuple[str, ...]) -> dict[str, dict[str, object]]:
+    tasks = line.get("tasks")
+    if not isinstance(tasks, dict) or not all(
+        isinstance(task, dict) and all(key in task for key in required) for task in tasks.values()
+    ):
+        raise DamagedLineError("no tasks, or one without its numbers")
+    return tasks
+
+
+def _number(value: object) -> float | None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,118 @@
+"""Listeners to a run: one interface, and a fan-out that keeps their failures away from the training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from mftkit.reporting.lines import TrainLine, ValidLine
+    from mftkit.reporting.outcome import Outcome
+
+
+class Listener:
+    """Is called as a run proceeds; every method is optional for a subclass."""
+
+    name: str = "a listener"
+    """What a message about its failure calls it; a plugin's with the package."""
+
+    def started(self, step: int) -> None:
+        """The first step after ``step`` is about to be made."""
+
+    def step_ended(self, step: int, line: TrainLine | None) -> None:
+        """An optimizer step was made; ``line`` is its train line, None where the step does not log."""
+
+    def validated(self, line: ValidLine) -> None:
+        """A validation was made."""
+
+    def task_stopped(self, task: str, step: int) -> None:
+        """Early stopping has set the weight of a task to 0."""
+
+    def stop_requested(self, signal: str) -> None:
+        """A signal came: the current step is finished, a checkpoint saved. Called by the signal's handler."""
+
+    def saved(self, step: int, path: Path) -> None:
+        """A checkpoint is complete, at ``path``."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """The last line of metrics.jsonl was written."""
+
+
+class FailureReport:
+    """Warns of each failing listener once."""
+
+    def __init__(self, warn: Callable[[str], None]) -> None:
+        self._warn = warn
+        self._reported: set[str] = set()
+
+    def __call__(self, name: str, error: BaseException, where: str = "") -> None:
+        """Warn that the listener called ``name`` failed, in its method ``where``, unless it has failed before."""
+        if name in self._reported:
+            return
+        self._reported.add(name)
+        message = " ".join(str(error).split())
+        self._warn(
+            f"{name} failed{f' in {where}' if where else ''}: {type(error).__name__}: {message}. The run continues; "
+            "further failures are not reported. metrics.jsonl holds every number."
+        )
+
+
+class Listeners(Listener):
+    """Passes everything on: to the reporter, then to each listener in order.
+
+    What a listener raises is reported once, and the run continues. One that fails in ``started`` is not called
+    again; an MftError from there passes, and ends the run before its first step. What the reporter raises passes.
+    """
+
+    def __init__(self, reporter: Listener, listeners: Iterable[Listener], failures: FailureReport) -> None:
+        self._reporter = reporter
+        self._listeners = list(listeners)
+        self._failures = failures
+
+    def started(self, step: int) -> None:
+        """Pass it on."""
+        self._reporter.started(step)
+        for listener in list(self._listeners):
+            try:
+                listener.started(step)
+            except MftError:
+                raise
+            except (Exception, SystemExit) as error:
+                self._failures(listener.name, error)
+                self._listeners.remove(listener)
+
+    def step_ended(self, step: int, line: TrainLine | None) -> None:
+        """Pass it on."""
+        self._each(lambda listener: listener.step_ended(step, line))
+
+    def validated(self, line: ValidLine) -> None:
+        """Pass it on."""
+        self._each(lambda listener: listener.validated(line))
+
+    def task_stopped(self, task: str, step: int) -> None:
+        """Pass it on."""
+        self._each(lambda listener: listener.task_stopped(task, step))
+
+    def stop_requested(self, signal: str) -> None:
+        """Pass it on."""
+        self._each(lambda listener: listener.stop_requested(signal))
+
+    def saved(self, step: int, path: Path) -> None:
+        """Pass it on."""
+        self._each(lambda listener: listener.saved(step, path))
+
+    def ended(self, outcome: Outcome) -> None:
+        """Pass it on."""
+        self._each(lambda listener: listener.ended(outcome))
+
+    def _each(self, call: Callable[[Listener], None]) -> None:
+        call(self._reporter)
+        for listener in self._listeners:
+            try:
+                call(listener)
+            except (Exception, SystemExit) as error:
+                self._failures(listener.name, error)

@@ -1,0 +1,58 @@
+"""Python code in texts: what parses, one canonical layout, docstrings."""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+
+from mftkit import code_blocks
+
+PYTHON = ("python", "py", "python3")
+"""Names of Python after an opening fence."""
+
+
+def code_of(text: str, *languages: str) -> str:
+    """Return the code in a text: its fenced blocks in ``languages`` or without a language, joined.
+
+    A text without any fenced block is returned whole.
+    """
+    found = code_blocks(text)
+    if not found:
+        return text
+    return "\n\n".join(block.code for block in found if block.language in ("", *languages))
+
+
+def parsed(code: str) -> ast.Module | None:
+    """Return the syntax tree of Python code, or None if it does not parse."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # invalid escapes in other people's code
+            return ast.parse(code)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+def canonical(code: str) -> str:
+    r"""Return Python code in one canonical layout, without comments; code that does not parse is unchanged.
+
+    >>> canonical("if(x ==1) :\n  y = (x)  # as is")
+    'if x == 1:\n    y = x'
+    """
+    tree = parsed(code)
+    try:
+        return code if tree is None else ast.unparse(tree)
+    except RecursionError:
+        return code
+
+
+def docstrings(code: str) -> list[str]:
+    """Return the docstrings in Python code; if it does not parse, all triple-quoted texts."""
+    tree = parsed(code)
+    if tree is None:
+        return [
+            match[1] or match[2] for match in re.finditer(r'"{3}(.*?)"{3}|\'{3}(.*?)\'{3}', code, re.DOTALL)
+        ]
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds))
+    return [text for text in found if text]

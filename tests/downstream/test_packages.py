@@ -20,7 +20,7 @@ COMPONENTS = {
     "mftkit-gpt2": {"gpt2"},
     "mftkit-next-fit": {"next-fit"},
     "mftkit-token-square": {"token-square"},
-    "mftkit-torchjd": {"upgrad", "mgda", "aligned-mtl", "nash-mtl", "cagrad", "imtl-g", "pcgrad"},
+    "mftkit-torchjd": {"upgrad", "mgda", "aligned-mtl", "cagrad", "imtl-g", "pcgrad"},
 }
 
 

@@ -18,7 +18,7 @@ from mftkit.interfaces.deprecation import adopt_old_names
 
 
 class Options(BaseModel):
-    """The options of a component: a frozen Pydantic model that refuses unknown keys.
+    """The options of a component: a frozen Pydantic model that rejects unknown keys.
 
     >>> class Focal(Options):
     ...     gamma: float = 2.0
@@ -73,13 +73,13 @@ class TaskInfo:
 
     name: str
     weight: float = 1.0
-    """As given in the spec."""
+    """The weight in the spec."""
     samples: int = 0
-    """Training samples an epoch."""
+    """Training samples per epoch."""
     tokens: int = 0
-    """Counting tokens of these, after cutting to ``max_length``; where tasks are mixed, on average over epochs."""
+    """Their loss tokens, after truncation to ``max_length``; with data mixing, the average over epochs."""
     valid_samples: int = 0
-    """Samples held out for validation."""
+    """Validation samples."""
 
 
 OptionsT = TypeVar("OptionsT", bound=BaseModel, default=Any)

@@ -1,4 +1,4 @@
-"""The run, as a tracker or a callback sees it."""
+"""The run, as trackers and callbacks see it."""
 
 from __future__ import annotations
 

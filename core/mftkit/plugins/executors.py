@@ -19,36 +19,35 @@ WEAK = "MFT_ALLOW_WEAK_ISOLATION"
 """Environment variable that ``--allow-weak-isolation`` sets, so that processes started from here see it too."""
 
 
-def choose_executor(wanted: ComponentRef, tell: Callable[[str], None]) -> Executor:
-    """The executor that ``wanted`` names, or for "auto" the strongest available; which one it is is told.
+def choose_executor(ref: ComponentRef, show_line: Callable[[str], None]) -> Executor:
+    """The executor that ``ref`` names, or for "auto" the strongest available one; ``show_line`` reports its name.
 
-    Raises MftError where it, or every one, cannot be used, and where it isolates weakly and that is not allowed.
+    Raises MftError if it (or, for "auto", every one) cannot be used, or if it isolates weakly and that is not allowed.
     """
     passed_over: list[str] = []
-    for name, executor in _candidates(wanted, passed_over):
+    for name, executor in _candidates(ref, passed_over):
         why = executor.unavailable()
         if why is None:
             _refuse_weak(name, executor, passed_over)
-            told = (
-                f"; not available: {'; '.join(passed_over)}" if passed_over and not executor.isolated else ""
-            )
+            skipped = passed_over if not executor.isolated else []
+            unavailable = f"; not available: {'; '.join(skipped)}" if skipped else ""
             weakly = "" if executor.isolated else ", which isolates weakly"
-            tell(f"programs run in {name}{weakly}{told}")
+            show_line(f"programs run in {name}{weakly}{unavailable}")
             return executor
         passed_over.append(f"{name} ({why})")
     what = "; ".join(passed_over) or "no executor is installed"
-    raise MftError(f"programs cannot be run in isolation here: {what}")
+    raise MftError(f"programs cannot be run in isolation on this machine: {what}")
 
 
-def _candidates(wanted: ComponentRef, broken: list[str]) -> Iterator[tuple[str, Executor]]:
-    if wanted.name != AUTO:
-        yield wanted.name, installed.build(kinds.EXECUTOR, wanted.name, wanted.options)
+def _candidates(ref: ComponentRef, broken: list[str]) -> Iterator[tuple[str, Executor]]:
+    if ref.name != AUTO:
+        yield ref.name, installed.build(kinds.EXECUTOR, ref.name, ref.options)
         return
     made: list[tuple[str, Executor]] = []
     for name in installed.registry().names(kinds.EXECUTOR):
         try:
             made.append((name, installed.build(kinds.EXECUTOR, name, {})))
-        except MftError as error:  # another one may do
+        except MftError as error:  # another one may work
             broken.append(f"{name} ({error})")
     yield from sorted(made, key=lambda found: (-found[1].strength, found[0]))
 

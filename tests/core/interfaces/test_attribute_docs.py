@@ -1,6 +1,9 @@
 """``help()`` of the public classes shows attributes and fields with their documentation."""
 
+from __future__ import annotations
+
 import pydoc
+from typing import Any
 
 import pytest
 from pydantic import Field
@@ -20,15 +23,15 @@ class Plain(mftkit.Options):
     pass
 
 
-def shown(cls):
-    return pydoc.render_doc(cls, renderer=pydoc.plaintext)
+def shown(cls: Any) -> Any:
+    return pydoc.render_doc(cls, renderer=pydoc.plaintext)  # type: ignore[attr-defined]
 
 
-def test_attributes_of_an_interface():
+def test_attributes_of_an_interface() -> None:
     text = shown(mftkit.Balancer)
     assert "Weighs the tasks" in text
     assert "needs_step_losses: bool = False" in text
-    assert "validation_samples: int = 8\n |          Samples of each task" in text
+    assert "validation_samples: int = 8\n |          Samples per task" in text
 
 
 @pytest.mark.parametrize(
@@ -41,18 +44,18 @@ def test_attributes_of_an_interface():
         (ScaledOptions, "scale: float = 1.0\n |          Factor of the whole loss."),
     ],
 )
-def test_fields(cls, declaration):
+def test_fields(cls: Any, declaration: Any) -> None:
     assert declaration in shown(cls)
 
 
-def test_the_schema_of_options_does_not_repeat_them():
+def test_the_schema_of_options_does_not_repeat_them() -> None:
     schema = ScaledOptions.model_json_schema()
     assert schema["description"] == "What a spec may set."
     assert schema["properties"]["scale"]["description"] == "Factor of the whole loss."
     assert "description" not in Plain.model_json_schema()
 
 
-def test_every_public_field_of_a_dataclass_or_interface_is_documented_or_says_all_by_its_name():
+def test_every_public_field_of_a_dataclass_or_interface_is_documented_or_says_all_by_its_name() -> None:
     missing = {}
     for name in ("Batch", "Sample", "Tokens", "Totals", "Head", "LoadRequest", "Reply", "Execution"):
         cls = getattr(mftkit, name)
@@ -70,7 +73,7 @@ def test_every_public_field_of_a_dataclass_or_interface_is_documented_or_says_al
     }
 
 
-def test_a_class_without_source_keeps_its_docstring():
-    made = {}
+def test_a_class_without_source_keeps_its_docstring() -> None:
+    made: dict[str, Any] = {}
     exec('import mftkit\nclass Made(mftkit.Component):\n    """Made."""\n    x: int = 1', made)
     assert documented(made["Made"]).__doc__ == "Made."

@@ -1,7 +1,13 @@
 """Old names of the interface keep working for packages written before, and each says its new name."""
 
+# mypy: disable-error-code="call-arg, attr-defined, override, arg-type"
+# Type checkers do not know the old names, so that they point out what to rename.
+
+from __future__ import annotations
+
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +18,11 @@ from mftkit.interfaces.deprecation import RenamedAttribute
 from mftkit.models.converted import ConvertedAdapter
 
 
-def old(match):
+def old(match: Any) -> Any:
     return pytest.warns(DeprecationWarning, match=match)
 
 
-def test_a_class_attribute_is_adopted():
+def test_a_class_attribute_is_adopted() -> None:
     with old(r"^Old\.prepares is now Old\.needs_step_losses; the old name will be removed$") as caught:
 
         class Old(mftkit.Balancer):
@@ -29,9 +35,9 @@ def test_a_class_attribute_is_adopted():
     assert mftkit.Balancer.needs_step_losses is False
 
 
-def test_an_attribute_of_the_instance_is_adopted():
+def test_an_attribute_of_the_instance_is_adopted() -> None:
     class Old(mftkit.Balancer):
-        def __init__(self, options, tasks=()):
+        def __init__(self, options: Any, tasks: Any = ()) -> None:
             super().__init__(options, tasks)
             self.hold = 3
 
@@ -43,18 +49,18 @@ def test_an_attribute_of_the_instance_is_adopted():
         assert made.hold == 3
 
 
-def test_a_property_is_adopted():
+def test_a_property_is_adopted() -> None:
     with old("hold"):
 
         class Old(mftkit.Balancer):
             @property
-            def hold(self):
+            def hold(self) -> Any:
                 return 7
 
     assert Old({}).minibatch_reuse == 7
 
 
-def test_a_class_for_both_versions_is_left_alone():
+def test_a_class_for_both_versions_is_left_alone() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
 
@@ -65,7 +71,7 @@ def test_a_class_for_both_versions_is_left_alone():
     assert Both({}).needs_step_losses
 
 
-def test_subclasses_of_an_old_class_inherit_and_override():
+def test_subclasses_of_an_old_class_inherit_and_override() -> None:
     with old("prepares"):
 
         class Old(mftkit.Balancer):
@@ -84,23 +90,23 @@ def test_subclasses_of_an_old_class_inherit_and_override():
 
 
 class Reporter:
-    def __init__(self):
-        self.notes = []
+    def __init__(self) -> None:
+        self.notes: list[str] = []
 
-    def note(self, text):
+    def note(self, text: Any) -> None:
         self.notes.append(text)
 
 
-def test_an_old_method_is_called_and_finds_its_parent():
+def test_an_old_method_is_called_and_finds_its_parent() -> None:
     with old(r"Old\.tell is now Old\.describe"):
 
         class Old(ConvertedAdapter):
             original_types = ("old",)
 
-            def converts(self, config):
+            def converts(self, config: Any) -> Any:
                 return False
 
-            def tell(self, config, max_length, reporter):
+            def tell(self, config: Any, max_length: Any, reporter: Any) -> None:
                 reporter.note("before")
                 super().tell(config, max_length, reporter)
                 reporter.note("after")
@@ -108,7 +114,7 @@ def test_an_old_method_is_called_and_finds_its_parent():
     with old("tell"):
 
         class Older(Old):
-            def tell(self, config, max_length, reporter):
+            def tell(self, config: Any, max_length: Any, reporter: Any) -> None:
                 reporter.note("outermost")
                 super().tell(config, max_length, reporter)
 
@@ -119,16 +125,16 @@ def test_an_old_method_is_called_and_finds_its_parent():
         assert reporter.notes == expected
 
 
-def test_an_old_caller_reaches_a_new_method():
+def test_an_old_caller_reaches_a_new_method() -> None:
     class New(mftkit.ModelAdapter):
-        def describe(self, config, max_length, reporter):
+        def describe(self, config: Any, max_length: Any, reporter: Any) -> Any:
             return "described"
 
     with old("tell"):
         assert New({}).tell({}, None, None) == "described"
 
 
-def test_fields_of_a_sample():
+def test_fields_of_a_sample() -> None:
     with old(r"^Sample\(counts=\.\.\.\) is now Sample\(loss_mask=\.\.\.\)") as caught:
         sample = mftkit.Sample(0, 0, np.arange(2), counts=np.array([False, True]))
     assert caught[0].filename == __file__
@@ -138,7 +144,7 @@ def test_fields_of_a_sample():
     assert caught[0].filename == __file__
 
 
-def test_fields_of_a_batch():
+def test_fields_of_a_batch() -> None:
     ids, index = torch.zeros(1, 2, dtype=torch.int64), torch.zeros(1, dtype=torch.int64)
     new = mftkit.Batch(ids, None, index, index, index, index, index, (0,), 2, ids.bool(), index.double())
     with old("positions"), old("real"), old("row_weight"):
@@ -159,12 +165,12 @@ def test_fields_of_a_batch():
         assert replace(made, positions=index + 5).predictor_index.tolist() == [5]
 
 
-def tokens(**more):
+def tokens(**more: Any) -> Any:
     index = torch.tensor([0, 0, 1])
     return mftkit.Tokens(torch.zeros(3), index, index, torch.tensor([0, 1]), 2, 2, **more)
 
 
-def test_weights_of_tokens():
+def test_weights_of_tokens() -> None:
     plain, weights = tokens(), torch.tensor([1.0, 3.0])
     with old(r"Tokens\(row_weight=\.\.\.\)"):
         weighted = tokens(row_weight=weights)
@@ -179,14 +185,14 @@ def test_weights_of_tokens():
         assert weighted.row_weight is weights
 
 
-def test_fields_of_totals():
+def test_fields_of_totals() -> None:
     with old(r"Totals\(counted=\.\.\.\)"):
         totals = mftkit.Totals(torch.zeros(1, 1), torch.ones(1), torch.ones(1), counted=torch.tensor([True]))
     with old(r"Totals\.counted is now Totals\.tasks_in_mean"):
         assert totals.counted is totals.tasks_in_mean
 
 
-def test_a_loss_and_a_chat_model():
+def test_a_loss_and_a_chat_model() -> None:
     with old("reads_row_weights"):
 
         class OldLoss(mftkit.Loss):
@@ -205,13 +211,13 @@ def test_a_loss_and_a_chat_model():
         assert mftkit.Reply("text", 1, 1, "stop").whole
 
 
-def test_old_names_of_the_package():
+def test_old_names_of_the_package() -> None:
     with old(r"^mftkit\.MixtureAdapter is now mftkit\.MoEAdapter; the old name will be removed$") as caught:
         assert mftkit.MixtureAdapter is mftkit.MoEAdapter
     assert caught[0].filename == __file__
 
 
-def test_core_declares_each_old_name_once():
+def test_core_declares_each_old_name_once() -> None:
     for cls in (mftkit.Balancer, mftkit.Loss, mftkit.ChatModel, mftkit.ModelAdapter):
         renamed = {old: item for old, item in vars(cls).items() if isinstance(item, RenamedAttribute)}
         assert renamed

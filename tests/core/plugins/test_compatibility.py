@@ -1,5 +1,9 @@
 """A package for another version gets one message that names it, before anything runs."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 import mftkit
@@ -25,12 +29,15 @@ class Fails(mftkit.Balancer):
         raise KeyError("no such thing")
 """
 
+if TYPE_CHECKING:
+    from fixture_types import Install
+
 
 @pytest.fixture
-def load(install, monkeypatch):
+def load(install: Install, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The registry with one plugin package, beside the built-ins."""
 
-    def loaded(source, requires=(), **more):
+    def loaded(source: Any, requires: Any = (), **more: Any) -> Any:
         install(
             "mft-old",
             {"old": "mft_old_plugin"},
@@ -45,7 +52,9 @@ def load(install, monkeypatch):
     return loaded
 
 
-def test_an_old_balancer_is_refused_with_its_package_and_every_difference(load, capsys):
+def test_an_old_balancer_is_refused_with_its_package_and_every_difference(
+    load: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     load(OLD)
     with pytest.raises(BrokenComponentError) as caught:
         installed.build(kinds.BALANCER, "old", {})
@@ -60,11 +69,11 @@ def test_an_old_balancer_is_refused_with_its_package_and_every_difference(load, 
 
 
 class Right(mftkit.Balancer):
-    def weights(self):
+    def weights(self) -> Any:
         return None
 
 
-def balancer(**methods):
+def balancer(**methods: Any) -> Any:
     return type("Made", (Right,), methods)
 
 
@@ -84,7 +93,7 @@ def balancer(**methods):
         ),
     ],
 )
-def test_what_core_could_not_call(methods, difference):
+def test_what_core_could_not_call(methods: Any, difference: Any) -> None:
     (found,) = interface_differences(balancer(**methods), mftkit.Balancer)
     assert found.startswith(difference)
 
@@ -102,18 +111,18 @@ def test_what_core_could_not_call(methods, difference):
         {"needs_validation": property(lambda self: 3)},
     ],
 )
-def test_what_core_can_call(methods):
+def test_what_core_can_call(methods: Any) -> None:
     assert interface_differences(balancer(**methods), mftkit.Balancer) == ()
 
 
-def test_a_property_that_is_a_method():
+def test_a_property_that_is_a_method() -> None:
     made = type("Made", (mftkit.DataGenerator,), {"rows": lambda self, context: [], "goal": lambda self: 3})
     assert interface_differences(made, mftkit.DataGenerator) == (
         "goal is a property: put @property above it",
     )
 
 
-def test_all_built_ins_fit():
+def test_all_built_ins_fit() -> None:
     for kind in kinds.KINDS:
         for name in installed.registry().names(kind):
             assert interface_differences(installed.component_class(kind, name), kind.interface) == ()
@@ -130,7 +139,9 @@ def test_all_built_ins_fit():
         (["no requirement at all !"], None),
     ],
 )
-def test_required_versions_are_compared_with_what_is_installed(load, requires, refused, capsys):
+def test_required_versions_are_compared_with_what_is_installed(
+    load: Any, requires: Any, refused: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     registry = load(OLD, requires)
     row = registry.plugins[0]
     if refused is None:
@@ -143,7 +154,7 @@ def test_required_versions_are_compared_with_what_is_installed(load, requires, r
         installed.build(kinds.BALANCER, "old", {})
 
 
-def test_the_package_of_an_error_and_of_an_object(load):
+def test_the_package_of_an_error_and_of_an_object(load: Any) -> None:
     load(OLD)
     made = installed.build(kinds.BALANCER, "fails", {})
     assert plugin_of_object(made) == '"old" (mft-old 1.0)'

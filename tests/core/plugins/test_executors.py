@@ -99,9 +99,9 @@ def test_a_weak_one_is_refused_unless_it_is_allowed(monkeypatch: pytest.MonkeyPa
 def test_where_none_works_each_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("STRONG", "FAIR", "WEAK"):
         monkeypatch.setenv(f"{name}_IS", f"{name} is ill")
-    with pytest.raises(mftkit.MftError, match="cannot be run in isolation here") as caught:
+    with pytest.raises(mftkit.MftError, match="cannot be run in isolation on this machine") as caught:
         chosen()
     for told in ("strong (STRONG is ill)", "fair (FAIR is ill)", "weak (WEAK is ill)", "heavy ("):
         assert told in str(caught.value)
-    with pytest.raises(mftkit.MftError, match=r"here: fair \(FAIR is ill\)$"):
+    with pytest.raises(mftkit.MftError, match=r"machine: fair \(FAIR is ill\)$"):
         chosen("fair")

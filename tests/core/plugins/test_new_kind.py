@@ -1,17 +1,21 @@
 """A kind that is declared in one line works everywhere: plugins list, show, new and check, and specs and their schema."""
 
+from __future__ import annotations
+
 import json
 import runpy
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import pytest
+from pydantic import Field
 
 import mftkit
 from mftkit.cli import main
 from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import hookspecs, installed, kinds
 from mftkit.plugins.component_kind import ComponentKind
-from mftkit.spec.references import Place, named_components
+from mftkit.spec.references import Place, named_components, unnamed
 from mftkit.spec.section import Section
 from mftkit.spec.spec import Spec
 from mftkit.testing import Conformance
@@ -59,9 +63,12 @@ class Empty(Schedule):
     pass
 """
 
+if TYPE_CHECKING:
+    from fixture_types import Install
+
 
 @pytest.fixture
-def schedule(install, monkeypatch, tmp_path):
+def schedule(install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
     templates = tmp_path / "kind" / "schedule"
     templates.mkdir(parents=True)
     (templates / "component.py.jinja").write_text(
@@ -80,7 +87,7 @@ def schedule(install, monkeypatch, tmp_path):
     return kind
 
 
-def test_list_and_show(schedule, capsys):
+def test_list_and_show(schedule: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "list", "--kind", "schedules", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["kind"], row["name"], row["default"]) for row in rows] == [
@@ -90,7 +97,7 @@ def test_list_and_show(schedule, capsys):
     assert "The factor." in capsys.readouterr().out
 
 
-def test_check(schedule, capsys):
+def test_check(schedule: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "check", "steady"]) == 0
     assert "The factor is a number from 0 to 1." in capsys.readouterr().out
     assert main(["plugins", "check", "wild"]) == 1
@@ -99,7 +106,7 @@ def test_check(schedule, capsys):
     assert "factor() is missing" in capsys.readouterr().err
 
 
-def test_new(schedule, tmp_path, capsys):
+def test_new(schedule: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "new", "warm", "--kind", "schedule", "--directory", str(tmp_path / "new")]) == 0
     front = (tmp_path / "new" / "mft_warm" / "__init__.py").read_text()
     assert "def register_schedules(register):" in front
@@ -109,11 +116,11 @@ def test_new(schedule, tmp_path, capsys):
     assert '`"schedule": "warm"`' in (tmp_path / "new" / "README.md").read_text()
 
 
-def test_in_a_spec(schedule):
+def test_in_a_spec(schedule: Any) -> None:
     kind = schedule
 
     class WithSchedule(Section):
-        schedule: Annotated[ComponentRef, Place(kind)] = {}
+        schedule: Annotated[ComponentRef, Place(kind)] = Field(default_factory=unnamed)
 
     spec = WithSchedule.model_validate({})
     assert spec.schedule == ComponentRef(name="steady", options={"level": 1.0})
@@ -128,7 +135,9 @@ def test_in_a_spec(schedule):
     assert mftkit.build_component(kind.interface, "steady").factor(1) == 1.0
 
 
-def test_without_templates_the_message_names_the_kinds_that_have_some(schedule, tmp_path, monkeypatch):
+def test_without_templates_the_message_names_the_kinds_that_have_some(
+    schedule: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     bare = ComponentKind("schedule", schedule.interface, place="schedule")
     monkeypatch.setattr(kinds, "KINDS", (bare,))
     from mftkit.tools.scaffold import new_package
@@ -138,18 +147,18 @@ def test_without_templates_the_message_names_the_kinds_that_have_some(schedule, 
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)
-def test_what_a_kind_names_is_there(kind):
+def test_what_a_kind_names_is_there(kind: Any) -> None:
     assert getattr(mftkit, kind.interface.__name__) is kind.interface
     assert issubclass(import_object(kind.suite), Conformance)
     assert hasattr(hookspecs, kind.hook)
     assert kind.interface.__name__ in getattr(hookspecs, kind.hook).__doc__
 
 
-def test_the_places_of_the_kinds_are_those_of_the_spec():
+def test_the_places_of_the_kinds_are_those_of_the_spec() -> None:
     schema = Spec.model_json_schema()
     found = {}
 
-    def walk(node, path):
+    def walk(node: Any, path: Any) -> None:
         if "$ref" in node:
             node = schema["$defs"][node["$ref"].rpartition("/")[2]]
         if "x-mft-kind" in node:

@@ -77,14 +77,14 @@ def batch_of(mode: TokenizationMode, members: tuple[Sample, ...]) -> tuple[Batch
     return mode.collate(MicroBatch(rows, MAX_LENGTH, 0)), max(len(row) for row in rows)
 
 
-def one_a_row(members: tuple[Sample, ...]) -> Batch:
-    """The samples in rows of their own, padded."""
+def one_per_row(members: tuple[Sample, ...]) -> Batch:
+    """One sample per row, padded."""
     return collate(MicroBatch(tuple((sample,) for sample in members), MAX_LENGTH, 0))
 
 
 def check_chunked_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     """Loss and gradients by the head in chunks of three tokens are those of cross-entropy of the full logits."""
-    batch = one_a_row(samples(model))
+    batch = one_per_row(samples(model))
     model.requires_grad_(True)
     results = []
     for chunked in (True, False):
@@ -115,7 +115,7 @@ def check_rows(
 ) -> None:
     """In each mode that keeps samples apart, each sample's log-probability is what it is alone."""
     members = samples(model)
-    alone = torch.cat([_sums(adapter, model, one_a_row((sample,))) for sample in members])
+    alone = torch.cat([_sums(adapter, model, one_per_row((sample,))) for sample in members])
     for name, mode in installed_components(TOKENIZATION_MODE, modes):
         batch, most = batch_of(mode, members)
         if most > 1 and batch.position_ids is None:  # which lets the samples of a row see each other
@@ -137,7 +137,7 @@ def check_router(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     """The router's loss is a positive scalar, of real tokens alone, and its gradient reaches the routers."""
     members = samples(model)
     model.requires_grad_(True)
-    loss = adapter.auxiliary_loss(adapter.outputs(model, one_a_row(members)))
+    loss = adapter.auxiliary_loss(adapter.outputs(model, one_per_row(members)))
     require(loss is not None, "the config has experts, and auxiliary_loss gives None")
     assert loss is not None
     require(loss.ndim == 0 and 0 < float(loss.detach()) < 100, f"the router's loss is {loss!r}")
@@ -218,7 +218,7 @@ def _check_result(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    wanted = logits(stop_training(tuning.base_model(tuned)))
+    expected = logits(stop_training(tuning.base_model(tuned)))
     options = tuning.load_options(torch.float32) if tuning.saves_adapter else {}
     loaded: Any = None
     if plainly:
@@ -227,7 +227,7 @@ def _check_result(
     elif not tuning.saves_adapter:
         loaded = from_disk(adapter, place)
     if loaded is not None:
-        off = float((logits(stop_training(loaded)) - wanted).abs().max())
+        off = float((logits(stop_training(loaded)) - expected).abs().max())
         require(off <= NEAR, f"what {type(tuning).__name__} exported gives logits that differ by {off:.3g}")
     if tuning.saves_adapter:
         with quiet():
@@ -241,14 +241,14 @@ def _check_result(
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without bars of progress, and without what transformers tells of tiny models."""
-    from transformers.utils import logging as told
+    from transformers.utils import logging as transformers_logging
 
-    shown, level = told.is_progress_bar_enabled(), told.get_verbosity()
-    told.disable_progress_bar()  # type: ignore[no-untyped-call]
-    told.set_verbosity(logging.ERROR)
+    shown, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
-        told.set_verbosity(level)
+        transformers_logging.set_verbosity(level)
         if shown:
-            told.enable_progress_bar()  # type: ignore[no-untyped-call]
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

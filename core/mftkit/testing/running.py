@@ -29,7 +29,7 @@ class CheckResult:
     check: str
     outcome: Outcome
     what: str
-    """What is promised, or how it is broken."""
+    """What is checked, or why it failed."""
 
 
 def suite_for(
@@ -41,14 +41,14 @@ def suite_for(
 
 
 def run_suite(suite: type[Conformance]) -> Iterator[CheckResult]:
-    """Each check of a suite in turn, the kind's own first."""
+    """Run each check of a suite in turn, the kind's own first."""
     for name in check_names(suite):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             outcome, what = _outcome(suite, name)
-        told = [str(w.message) for w in caught if issubclass(w.category, ConformanceWarning | MftWarning)]
-        if outcome == "ok" and told:
-            outcome, what = "warning", "; ".join(told)
+        warned = [str(w.message) for w in caught if issubclass(w.category, ConformanceWarning | MftWarning)]
+        if outcome == "ok" and warned:
+            outcome, what = "warning", "; ".join(warned)
         yield CheckResult(name.removeprefix("test_").replace("_", " "), outcome, what)
 
 
@@ -66,13 +66,13 @@ def _outcome(suite: type[Conformance], name: str) -> tuple[Outcome, str]:
         check()
     except (ConformanceError, MftError) as error:
         return "failed", str(error)
-    except Exception as error:  # the component's own fault: told with the place, and the other checks go on
-        return "failed", _told(error)
+    except Exception as error:  # an error in the component: reported with its place, and the other checks run
+        return "failed", _located(error)
     return "ok", " ".join((inspect.getdoc(check) or "").split())
 
 
-def _told(error: Exception) -> str:
-    """The error and where it was raised: in the plugin's own code, where that is on the way."""
+def _located(error: Exception) -> str:
+    """The error and where it was raised: in the plugin's own code if possible."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = Path(__file__).parent
     others = [frame for frame in frames if ours not in Path(frame.filename).parents] or frames

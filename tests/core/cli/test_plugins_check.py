@@ -61,7 +61,7 @@ def test_what_is_broken_is_told_and_exits_with_one(install: Install, mft: Mft) -
 
     done = mft("plugins", "check", "square", "--kind", "losses", sites=(site,))
     assert done.returncode == 1
-    assert "failed   linear is promised, and" in outcomes(done)["promise linear"]
+    assert "failed   linear is True, but" in outcomes(done)["promise linear"]
 
     done = mft("plugins", "check", "raises", sites=(site,))
     assert done.returncode == 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from fixture_types import Install
@@ -38,11 +38,15 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         version: str = "1.0",
         group: str = "mft",
         into: str = "site",
+        requires: Iterable[str] = (),
     ) -> Path:
         site = tmp_path / into
         metadata = site / f"{name.replace('-', '_')}-{version}.dist-info"
         metadata.mkdir(parents=True)
-        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (metadata / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+            + "".join(f"Requires-Dist: {line}\n" for line in requires)
+        )
         points = "".join(f"{point} = {target}\n" for point, target in entry_points.items())
         (metadata / "entry_points.txt").write_text(f"[{group}]\n{points}")
         for module, source in (modules or {}).items():

@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     from mftkit.models.native import DecoderOutputs as DecoderOutputs
     from mftkit.models.native import NativeAdapter as NativeAdapter
     from mftkit.models.result import load_model as load_model
-    from mftkit.plugins.hookspecs import Register as Register
+    from mftkit.plugins.installed import build_component as build_component
     from mftkit.reporting.reporter import Reporter as Reporter
     from mftkit.spec import load_spec as load_spec
     from mftkit.spec.paths import SpecPathOrHubId as SpecPathOrHubId
@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from mftkit.tools.run import run as run
     from mftkit_registry import MftError as MftError
     from mftkit_registry import MftWarning as MftWarning
+    from mftkit_registry import Register as Register
     from mftkit_registry import hookimpl as hookimpl
     from mftkit_registry import nearest as nearest
 
@@ -119,13 +120,13 @@ _NAMES = {
     "mftkit.models.moe": "MoEAdapter RouterOutputs",
     "mftkit.models.native": "DecoderOutputs NativeAdapter",
     "mftkit.models.result": "load_model",
-    "mftkit.plugins.hookspecs": "Register",
+    "mftkit.plugins.installed": "build_component",
     "mftkit.reporting.reporter": "Reporter",
     "mftkit.spec": "load_spec",
     "mftkit.spec.paths": "SpecPathOrHubId",
     "mftkit.spec.references": "ChatModelRef ExecutorRef",
     "mftkit.tools.run": "run",
-    "mftkit_registry": "MftError MftWarning hookimpl nearest",
+    "mftkit_registry": "Register MftError MftWarning hookimpl nearest",
 }
 """The public names, by the module that defines them."""
 _MODULE_OF = {name: module for module, names in _NAMES.items() for name in names.split()}

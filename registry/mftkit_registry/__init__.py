@@ -8,10 +8,10 @@ from mftkit_registry.errors import (
     UnknownComponentError,
     UnknownKindError,
 )
-from mftkit_registry.kinds import Kind
-from mftkit_registry.markers import hookimpl, hookspec
+from mftkit_registry.kinds import Kind, find_kind
+from mftkit_registry.markers import Register, hookimpl, hookspec, registration_hook
 from mftkit_registry.nearest import nearest
-from mftkit_registry.records import PluginRecord, Registration
+from mftkit_registry.records import PluginRecord, Registration, import_object
 from mftkit_registry.registry import Registry
 
 __all__ = [
@@ -21,11 +21,15 @@ __all__ = [
     "MftError",
     "MftWarning",
     "PluginRecord",
+    "Register",
     "Registration",
     "Registry",
     "UnknownComponentError",
     "UnknownKindError",
+    "find_kind",
     "hookimpl",
     "hookspec",
+    "import_object",
     "nearest",
+    "registration_hook",
 ]

@@ -1,4 +1,4 @@
-"""The ``register`` that a plugin's hooks are called with: checks each component as it comes."""
+"""The ``register`` that a plugin's hooks are called with: it checks each component at once."""
 
 from __future__ import annotations
 
@@ -16,22 +16,19 @@ TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 class RejectedError(Exception):
-    """A plugin does not do as it should; the message becomes the error of its row."""
+    """A plugin cannot be loaded; the message becomes the error of its row in the list."""
 
 
 class Collector:
-    """Collects what one plugin registers of one kind; nothing counts before the whole plugin is through."""
+    """Collects the components of one kind that one plugin registers; they take effect when all of it is loaded."""
 
-    def __init__(self, kind: Kind, found: Found) -> None:
+    def __init__(self, kind: Kind[object], found: Found) -> None:
         self.kind = kind
         self.found = found
-        self.registrations: dict[str, Registration] = {}
+        self.registrations: dict[str, Registration[object]] = {}
 
     def register(self, name: str, target: str | type, *, summary: str, default: bool = False) -> None:
-        """Give a component: its name, its class or "package.module:Class", and a line on what it does.
-
-        ``default``: a spec that names no component of this kind gets this one. Raises RejectedError.
-        """
+        """Register a component; see ``Register``. Raises RejectedError."""
         self._check(name, target, summary, default)
         self.registrations[name] = Registration(
             self.kind.name,
@@ -48,14 +45,16 @@ class Collector:
     def _check(self, name: object, target: object, summary: object, default: object) -> None:
         where = f"{self.kind.hook}: {name!r}"
         if not (isinstance(name, str) and NAME.fullmatch(name)):
-            raise RejectedError(f"{where} is no name: letters and digits, with single - _ . between them")
+            raise RejectedError(
+                f"{where} is not a valid name: use letters and digits, with single - _ . between them"
+            )
         if name in self.kind.reserved:
-            raise RejectedError(f"{where} is a name with a meaning of its own: choose another")
+            raise RejectedError(f"{where} is reserved: choose another name")
         if name in self.registrations:
             raise RejectedError(f"{where} is registered twice")
         if not isinstance(target, type) and not (isinstance(target, str) and TARGET.fullmatch(target)):
-            raise RejectedError(f'{where}: the target is a class or "package.module:Class", not {target!r}')
+            raise RejectedError(f'{where}: target must be a class or "package.module:Class", not {target!r}')
         if not isinstance(summary, str) or not summary.strip() or len(summary.strip().splitlines()) > 1:
-            raise RejectedError(f"{where}: summary is one line of text, not {summary!r}")
+            raise RejectedError(f"{where}: summary must be one line of text, not {summary!r}")
         if not isinstance(default, bool):
-            raise RejectedError(f"{where}: default is True or False, not {default!r}")
+            raise RejectedError(f"{where}: default must be True or False, not {default!r}")

@@ -1,4 +1,4 @@
-"""Finding entry points: each distribution is read by itself, so that a damaged one hurts only itself."""
+"""Finds entry points: each distribution is read on its own, so that a damaged one affects no other."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distributions
 
 from mftkit_registry.records import describe
+from mftkit_registry.requirements import unmet_requirement
 
 UNKNOWN = "unknown"
-"""In place of a name or version that the metadata lacks."""
+"""Stands for a name or version that is missing in the metadata."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """One entry point, or a distribution whose entry points cannot be read."""
+    """One entry point, or a distribution whose entry points cannot be read; with ``error`` it must not be loaded."""
 
     name: str
     distribution: str
@@ -31,25 +32,31 @@ class Found:
 def discover(group: str, first: str) -> list[Found]:
     """The entry points of ``group``: those of distribution ``first``, then by name, then by owner.
 
-    Of a distribution that stands on the path twice, the first is taken, as an import would.
+    If a distribution is on the path twice, the first one is taken, as in an import.
     """
     found: list[Found] = []
     seen: set[str] = set()
-    for distribution in distributions():
-        if not _entry_points(distribution, group):
+    for candidate in distributions():
+        if not _entry_points(candidate, group):
             continue
-        name = _text(distribution, "name")
+        name = _text(candidate, "name")
         if _normal(name) in seen:
             continue
         if name != UNKNOWN:
             seen.add(_normal(name))
-        points = _entry_points(_first_on_path(distribution, name), group)
-        found += [Found(point.name, name, point.version, point.entry_point, point.error) for point in points]
+        distribution = _first_on_path(candidate, name)
+        unmet = None if _normal(name) == _normal(first) else unmet_requirement(distribution, first)
+        if unmet is not None:
+            unmet += f"; install matching versions: pip install --upgrade {name} {first}"
+        found += [
+            Found(point.name, name, point.version, point.entry_point, point.error or unmet)
+            for point in _entry_points(distribution, group)
+        ]
     return sorted(found, key=lambda f: (_normal(f.distribution) != _normal(first), f.name, f.distribution))
 
 
 def _first_on_path(distribution: Distribution, name: str) -> Distribution:
-    """The distribution that an import of ``name`` gets, perhaps another version than this one."""
+    """The distribution that an import of ``name`` finds, perhaps another version than this one."""
     try:
         return Distribution.from_name(name)
     except PackageNotFoundError:
@@ -71,7 +78,7 @@ def _entry_points(distribution: Distribution, group: str) -> list[Found]:
 
 
 def _text(distribution: Distribution, key: str) -> str:
-    """A field of the metadata, which a damaged installation may lack."""
+    """A field of the metadata; a damaged installation may lack it."""
     try:
         value = distribution.metadata[key]
     except Exception:

@@ -1,20 +1,20 @@
-"""Errors that the user of the program can mend."""
+"""Errors that the user of the program can fix."""
 
 from __future__ import annotations
 
 
 class MftError(Exception):
-    """Something the user can mend: the message says what is wrong, where, and the way out.
+    """An error that the user can fix: the message says what is wrong, where, and how to fix it.
 
-    The command line prints it without a traceback and exits with ``exit_code``. Everything else
-    that is raised is a fault of the program.
+    The command line prints it without a traceback and exits with ``exit_code``. Any other exception is a
+    fault of the program.
     """
 
     exit_code = 2
 
 
 class MftWarning(UserWarning):
-    """Something the user may not have meant; the command line prints it as one line."""
+    """A warning for the user; the command line prints it as one line."""
 
 
 class UnknownKindError(MftError):
@@ -37,25 +37,25 @@ class UnknownComponentError(MftError):
         self.installed = installed
         """Names of the components of this kind that can be used."""
         self.nearest = nearest
-        """Those of them that look like ``name``, the likest first."""
+        """Those that look like ``name``, the most similar first."""
         self.suspects = suspects
-        """Plugins that are broken or blocked, each with its reason: the component may be theirs."""
-        super().__init__(f'unknown {kind} "{name}"{self.way_out()}')
+        """Plugins that are broken or blocked, each with its reason: one of them may provide the component."""
+        super().__init__(f'unknown {kind} "{name}"{self.hint()}')
 
-    def way_out(self) -> str:
-        """What is installed, what was perhaps meant, and whose it may have been; starts with a semicolon."""
+    def hint(self) -> str:
+        """What is installed, the nearest name, and plugins that were not loaded; starts with a semicolon."""
         names = ", ".join(f'"{name}"' for name in self.installed)
         parts = [f"allowed: {names}" if names else f"no {self.kind} is installed"]
         if self.nearest:
             parts.append(f'did you mean "{self.nearest[0]}"?')
         if self.suspects:
-            parts.append(f"it may belong to a plugin that was not loaded: {'; '.join(self.suspects)}")
+            parts.append(f"it may belong to a plugin that is not loaded: {'; '.join(self.suspects)}")
         return "".join(f"; {part}" for part in parts)
 
 
 class ConflictError(MftError):
-    """Two plugins claim what only one can have; the message names both distributions."""
+    """Two plugins claim the same thing; the message names both distributions."""
 
 
 class BrokenComponentError(MftError):
-    """A component is registered, and cannot be used: its target does not load, or is none of its kind."""
+    """A component is registered but cannot be used: its target cannot be loaded, or does not fit its kind."""

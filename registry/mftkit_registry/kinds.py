@@ -1,9 +1,9 @@
-"""What a kind of component is, and finding one by the name a person gives it."""
+"""What a kind of component is, and how it is found by the name that a user gives it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mftkit_registry.errors import UnknownKindError
 from mftkit_registry.nearest import nearest
@@ -11,43 +11,67 @@ from mftkit_registry.nearest import nearest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+C_co = TypeVar("C_co", covariant=True)
+"""The interface of a kind."""
+
 
 @dataclass(frozen=True)
-class Kind:
-    """A kind of component: plugins give components of it through ``hook``."""
+class Kind(Generic[C_co]):
+    """A kind of component: plugins register components of it in its hook.
+
+    >>> class Loss: ...
+    >>> Kind("loss", Loss).hook, Kind("data-filter", Loss).hook
+    ('register_losses', 'register_data_filters')
+    """
 
     name: str
-    hook: str
-    """Name of the hook that plugins implement; it is called with ``register``."""
-    interface: str
-    """Import string ("package.module:Class") of the base class, resolved only when a component is used."""
+    """In singular, lower case, with hyphens."""
+    interface: type[C_co]
+    """The base class of its components."""
     aliases: tuple[str, ...] = ()
-    """Other names by which a person may call the kind."""
+    """Other names by which a user may call the kind."""
     reserved: tuple[str, ...] = ()
     """Names that no component of this kind may have, because the host gives them a meaning."""
+
+    @property
+    def plural(self) -> str:
+        """The name in plural."""
+        return _plural(self.name)
+
+    @property
+    def hook(self) -> str:
+        """Name of the hook that plugins implement; it is called with ``register``."""
+        return f"register_{self.plural.replace('-', '_')}"
 
     def spellings(self) -> frozenset[str]:
         """Every accepted name, with hyphens, in singular and plural.
 
-        >>> sorted(Kind("loss", "register_losses", "m:Loss", aliases=("objective",)).spellings())
+        >>> class Loss: ...
+        >>> sorted(Kind("loss", Loss, aliases=("objective",)).spellings())
         ['loss', 'losses', 'objective', 'objectives']
         """
-        plural = self.hook.removeprefix("register_").replace("_", "-")
-        others = (word + ("es" if word.endswith("s") else "s") for word in (self.name, *self.aliases))
-        return frozenset((self.name, plural, *self.aliases, *others))
+        names = (self.name, *self.aliases)
+        return frozenset((*names, *map(_plural, names)))
 
 
-def find_kind(kinds: Iterable[Kind], name: str) -> Kind:
-    """The kind that a person calls ``name``: singular or plural, hyphens or underscores, upper or lower case.
+K = TypeVar("K", bound=Kind[object])
 
-    Raises UnknownKindError, which lists the kinds there are.
+
+def find_kind(kinds: Iterable[K], name: str) -> K:
+    """The kind that a user calls ``name``: singular or plural, hyphens or underscores, upper or lower case.
+
+    Raises UnknownKindError, which lists the kinds.
     """
     kinds = tuple(kinds)
-    wanted = name.strip().lower().replace("_", "-").replace(" ", "-")
+    spelling = name.strip().lower().replace("_", "-").replace(" ", "-")
     for kind in kinds:
-        if wanted in kind.spellings():
+        if spelling in kind.spellings():
             return kind
-    close = nearest(wanted, [kind.name for kind in kinds])
+    close = nearest(spelling, [kind.name for kind in kinds])
     hint = f'; did you mean "{close[0]}"?' if close else ""
     allowed = ", ".join(f'"{kind.name}"' for kind in kinds)
     raise UnknownKindError(f'unknown kind of component "{name}"; allowed: {allowed}{hint}')
+
+
+def _plural(name: str) -> str:
+    return name + ("es" if name.endswith("s") else "s")

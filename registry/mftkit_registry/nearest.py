@@ -1,4 +1,4 @@
-"""What a person probably meant."""
+"""Suggestions for a misspelt name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def nearest(word: str, words: Iterable[str]) -> tuple[str, ...]:
-    """Those of ``words`` that look like ``word``, the likest first; upper and lower case count as one.
+    """The ``words`` that look like ``word``, the most similar first; case is ignored.
 
     >>> nearest("lerning_rate", ["learning_rate", "epochs", "warmup"])
     ('learning_rate',)

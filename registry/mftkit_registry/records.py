@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 from mftkit_registry.errors import BrokenComponentError, MftError
+from mftkit_registry.kinds import C_co
 
 Status = Literal["ok", "blocked", "error", "conflict"]
 
 
 @dataclass(frozen=True)
 class PluginRecord:
-    """One row of the list of plugins: a component, a plugin's callbacks, or a plugin that was not loaded."""
+    """One row of the list of plugins: a component, a plugin's callbacks, or a plugin that is not loaded."""
 
     kind: str
     """A kind's name; "callbacks" for run events; "plugin" for one that is broken or blocked."""
@@ -25,22 +26,22 @@ class PluginRecord:
     entry_point: str
     status: Status = "ok"
     error: str | None = None
-    """Why ``status`` is not "ok"."""
+    """The reason if ``status`` is not "ok"."""
     default: bool = False
-    """Whether a spec that names no component of this kind gets this one."""
+    """True for the component that a spec gets if it names none of its kind."""
 
 
 @dataclass(frozen=True)
-class Registration:
-    """A component as its plugin registered it, with where it came from."""
+class Registration(Generic[C_co]):
+    """A component as its plugin registered it, and where it comes from."""
 
     kind: str
     name: str
     summary: str
     target: str | type
     """The class, or "package.module:Class"."""
-    interface: str
-    """Import string of the class it must subclass."""
+    interface: type[C_co]
+    """The class that it must subclass."""
     distribution: str
     version: str
     entry_point: str
@@ -51,38 +52,35 @@ class Registration:
         """Distribution, version and entry point, for messages."""
         return f'{self.distribution} {self.version} (entry point "{self.entry_point}")'
 
-    def resolve(self) -> type[Any]:
-        """The component's class. Raises BrokenComponentError where it fails to load or is of no such kind."""
-        target = load_object(self.target, self) if isinstance(self.target, str) else self.target
-        base = import_object(self.interface)
-        if not (isinstance(target, type) and issubclass(target, base)):
+    def resolve(self) -> type[C_co]:
+        """The component's class. Raises BrokenComponentError if it cannot be loaded or is not of its kind."""
+        target = self._loaded() if isinstance(self.target, str) else self.target
+        if not (isinstance(target, type) and issubclass(target, self.interface)):
             raise BrokenComponentError(
                 f'{self.kind} "{self.name}" of {self.origin}: {_shown(self.target)} is not a subclass of '
-                f"{base.__module__}.{base.__qualname__}; mend it in {self.distribution}"
+                f"{_shown(self.interface)}; fix it in {self.distribution}"
             )
         return target
 
+    def _loaded(self) -> object:
+        try:
+            return import_object(str(self.target))
+        except MftError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise BrokenComponentError(
+                f'{self.kind} "{self.name}" of {self.origin} cannot be loaded from '
+                f'"{self.target}": {describe(error)}; fix or reinstall {self.distribution}'
+            ) from error
+
 
 def import_object(path: str) -> Any:
-    """What "package.module:Class" names. Raises whatever the import raises."""
+    """The object that "package.module:Class" names. Raises whatever the import raises."""
     module, _, attribute = path.partition(":")
     found: Any = importlib.import_module(module)
     for part in attribute.split("."):
         found = getattr(found, part)
     return found
-
-
-def load_object(path: str, registration: Registration) -> Any:
-    """``import_object``, where a failure is told as the plugin's."""
-    try:
-        return import_object(path)
-    except MftError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise BrokenComponentError(
-            f'{registration.kind} "{registration.name}" of {registration.origin} cannot be loaded from '
-            f'"{path}": {describe(error)}; mend or reinstall {registration.distribution}'
-        ) from error
 
 
 def describe(error: BaseException) -> str:

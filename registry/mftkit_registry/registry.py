@@ -1,35 +1,38 @@
-"""The registry: what is installed, which of it can be used, and whose it is."""
+"""The registry: what is installed, what can be used, and which plugin provides it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit_registry.collecting import RejectedError
 from mftkit_registry.discovery import Found, discover
 from mftkit_registry.errors import ConflictError, UnknownComponentError
 from mftkit_registry.host import Host, call
-from mftkit_registry.kinds import Kind, find_kind
+from mftkit_registry.kinds import C_co, Kind, find_kind
 from mftkit_registry.markers import PROJECT
 from mftkit_registry.nearest import nearest
 from mftkit_registry.records import PluginRecord, Registration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
+    from types import ModuleType
 
-HINT = "keep one out with MFT_BLOCK_PLUGINS={names}, or uninstall it"
+HINT = "block one of them with MFT_BLOCK_PLUGINS={names}, or uninstall it"
 
 
 class Registry:
     """All components of all kinds, by name; made by ``Registry.load``."""
 
-    def __init__(self, kinds: Iterable[Kind], hookspecs: Iterable[Any]) -> None:
+    def __init__(self, kinds: Iterable[Kind[object]], hookspecs: Iterable[ModuleType], first: str) -> None:
         self.kinds = tuple(kinds)
+        self.first = first
+        """The distribution whose plugins come first, and whose defaults win."""
         self.warnings: list[str] = []
-        """What the user should be told about how the plugins were asked for."""
+        """Warnings for the user about the plugins and how they were selected."""
         self._host = Host(self.kinds, hookspecs)
-        self._components: dict[tuple[str, str], list[Registration]] = {}
-        self._order: list[Registration | PluginRecord] = []
+        self._components: dict[tuple[str, str], list[Registration[object]]] = {}
+        self._order: list[Registration[object] | PluginRecord] = []
         self._listeners: dict[str, PluginRecord] = {}
         self.found: tuple[Found, ...] = ()
         """Every entry point, loaded or not."""
@@ -37,19 +40,20 @@ class Registry:
     @classmethod
     def load(
         cls,
-        kinds: Iterable[Kind],
-        hookspecs: Iterable[Any],
+        kinds: Iterable[Kind[object]],
+        hookspecs: Iterable[ModuleType],
         *,
         group: str = PROJECT,
         blocked: Iterable[str] = (),
         first: str = "mftkit",
     ) -> Registry:
-        """Load every entry point of ``group``, each by itself, those of distribution ``first`` first.
+        """Load every entry point of ``group``, each on its own, those of distribution ``first`` first.
 
-        ``hookspecs`` are modules that declare the hooks; ``blocked`` are names of entry points that are
-        not imported. A plugin that fails is a row of ``plugins``; nothing is raised.
+        ``hookspecs`` are modules that declare events, and the hooks of kinds unless they are to be generated.
+        ``blocked`` are names of entry points that are not imported. A plugin that fails is a row of
+        ``plugins``; nothing is raised.
         """
-        registry = cls(kinds, hookspecs)
+        registry = cls(kinds, hookspecs, first)
         everything = discover(group, first)
         registry.found = tuple(everything)
         registry._block(blocked, everything)
@@ -57,54 +61,59 @@ class Registry:
         for found in everything:
             earlier = owners.setdefault(found.name, found)
             registry._add(found, None if earlier is found else earlier)
+        for kind in registry.kinds:
+            registry.warnings += registry._overruled_defaults(kind)
         return registry
 
     @property
     def plugins(self) -> list[PluginRecord]:
-        """A row for each component, each plugin's callbacks, and each plugin that was not loaded."""
+        """A row for each component, each plugin's callbacks, and each plugin that is not loaded."""
         return [self._row(item) if isinstance(item, Registration) else item for item in self._order]
 
-    def kind(self, kind: Kind | str) -> Kind:
-        """The kind itself, by any of its spellings. Raises UnknownKindError."""
-        return kind if isinstance(kind, Kind) else find_kind(self.kinds, kind)
+    @property
+    def registrations(self) -> list[Registration[object]]:
+        """All components, those in conflict included."""
+        return [item for item in self._order if isinstance(item, Registration)]
 
-    def names(self, kind: Kind | str) -> tuple[str, ...]:
+    def kind(self, name: str) -> Kind[object]:
+        """The kind that a user calls ``name``. Raises UnknownKindError."""
+        return find_kind(self.kinds, name)
+
+    def names(self, kind: Kind[object]) -> tuple[str, ...]:
         """Names of the components of a kind that can be used, in alphabetical order."""
-        wanted = self.kind(kind).name
-        return tuple(
-            sorted(
-                name for (of, name), owners in self._components.items() if of == wanted and len(owners) == 1
-            )
+        usable = (
+            name for (of, name), owners in self._components.items() if of == kind.name and len(owners) == 1
         )
+        return tuple(sorted(usable))
 
-    def get(self, kind: Kind | str, name: str) -> Registration:
-        """The component ``name``. Raises UnknownComponentError, or ConflictError where two claim the name."""
-        kind = self.kind(kind)
-        owners = self._components.get((kind.name, name), [])
+    def get(self, kind: Kind[C_co], name: str) -> Registration[C_co]:
+        """The component ``name``. Raises UnknownComponentError, or ConflictError if two plugins claim the name."""
+        owners: list[Registration[C_co]] = self._components.get((kind.name, name), [])  # type: ignore[assignment]
         if not owners:
             raise self.unknown(kind, name)
         if len(owners) > 1:
             raise ConflictError(self._name_conflict(owners))
         return owners[0]
 
-    def unknown(self, kind: Kind | str, name: str = "") -> UnknownComponentError:
-        """The error that says what there is of a kind, and whose ``name`` may have been."""
+    def unknown(self, kind: Kind[object], name: str = "") -> UnknownComponentError:
+        """The error for an unknown ``name``: what is installed of the kind, and which plugins are not loaded."""
         names = self.names(kind)
-        return UnknownComponentError(
-            self.kind(kind).name, name, names, nearest(name, names), self._suspects()
-        )
+        return UnknownComponentError(kind.name, name, names, nearest(name, names), self.not_loaded())
 
-    def default(self, kind: Kind | str) -> str | None:
-        """The component for a spec that names none, or None. Raises ConflictError where two claim it."""
-        claims = self._defaults(self.kind(kind).name)
+    def default(self, kind: Kind[object]) -> str | None:
+        """The component for a spec that names none, or None.
+
+        A default of distribution ``first`` wins. Raises ConflictError if two others claim it.
+        """
+        claims = self._defaults(kind.name)
         if len({claim.name for claim in claims}) > 1:
             raise ConflictError(_default_conflict(claims))
         return claims[0].name if claims else None
 
-    def fire(self, event: str, **arguments: Any) -> list[tuple[PluginRecord, Exception | SystemExit]]:
+    def fire(self, event: str, **arguments: object) -> list[tuple[PluginRecord, Exception | SystemExit]]:
         """Call an event of the run on every plugin that listens to it.
 
-        Each gets those of the arguments that it names. One that raises hurts no other: all such are returned.
+        Each gets the arguments that it names. If one raises, the others are still called; all failures are returned.
         """
         failures: list[tuple[PluginRecord, Exception | SystemExit]] = []
         for implementation in self._host.implementations(event):
@@ -114,17 +123,13 @@ class Registry:
                 failures.append((self._listeners[implementation.plugin_name], error))
         return failures
 
-    def listens(self, event: str) -> bool:
-        """Whether any plugin listens to an event of the run."""
-        return bool(self._host.implementations(event))
-
     def _block(self, blocked: Iterable[str], everything: list[Found]) -> None:
         known = {found.name for found in everything}
         for name in dict.fromkeys(blocked):
             self._host.block(name)
             if name not in known:
                 close = nearest(name, known)
-                hint = f'did you mean "{close[0]}"?' if close else f"there are: {', '.join(sorted(known))}"
+                hint = f'did you mean "{close[0]}"?' if close else f"known: {', '.join(sorted(known))}"
                 self.warnings.append(f'MFT_BLOCK_PLUGINS: no entry point is named "{name}"; {hint}')
 
     def _add(self, found: Found, earlier: Found | None) -> None:
@@ -137,8 +142,8 @@ class Registry:
                 raise RejectedError(found.error)
             if earlier is not None:
                 raise RejectedError(
-                    f'two distributions have an entry point "{found.name}": {earlier.owner}, taken, '
-                    f"and {found.owner}, left out; uninstall one, or have one rename it"
+                    f'two distributions have an entry point "{found.name}": {earlier.owner}, which is used, '
+                    f"and {found.owner}, which is ignored; uninstall one, or have one rename it"
                 )
             registrations, listens = self._host.load(found)
         except RejectedError as error:
@@ -155,7 +160,7 @@ class Registry:
         elif not registrations:
             self._order.append(replace(row, summary="registers nothing"))
 
-    def _row(self, registration: Registration) -> PluginRecord:
+    def _row(self, registration: Registration[object]) -> PluginRecord:
         owners = self._components[registration.kind, registration.name]
         claims = self._defaults(registration.kind)
         error = None
@@ -172,30 +177,44 @@ class Registry:
             registration.entry_point,
             "conflict" if error else "ok",
             error,
-            registration.default,
+            registration in claims,
         )
 
-    def _defaults(self, kind: str) -> list[Registration]:
+    def _defaults(self, kind: str) -> list[Registration[object]]:
+        """The claims to be the default of a kind among which it is chosen: those of ``first``, or else all."""
+        claims = self._claims(kind)
+        return [claim for claim in claims if claim.distribution == self.first] or claims
+
+    def _claims(self, kind: str) -> list[Registration[object]]:
         return [r for (of, _), owners in self._components.items() if of == kind for r in owners if r.default]
 
-    def _suspects(self) -> tuple[str, ...]:
-        """Plugins that were not loaded, with the reason."""
+    def _overruled_defaults(self, kind: Kind[object]) -> list[str]:
+        chosen = self._defaults(kind.name)
+        return [
+            f'{claim.origin} claims the default {kind.name} for "{claim.name}"; the default stays '
+            f'"{chosen[0].name}" of {chosen[0].distribution}. To use "{claim.name}", name it in the spec'
+            for claim in self._claims(kind.name)
+            if claim not in chosen and claim.name != chosen[0].name
+        ]
+
+    def not_loaded(self) -> tuple[str, ...]:
+        """The plugins that are broken or blocked, each with the reason."""
         rows = (row for row in self._order if isinstance(row, PluginRecord) and row.status != "ok")
         return tuple(f'"{row.entry_point}" of {row.distribution} {row.version} ({row.error})' for row in rows)
 
-    def _name_conflict(self, owners: list[Registration]) -> str:
+    def _name_conflict(self, owners: Sequence[Registration[object]]) -> str:
         first = owners[0]
         return f'two plugins claim the {first.kind} "{first.name}": {_both(owners)}'
 
 
-def _default_conflict(claims: list[Registration]) -> str:
+def _default_conflict(claims: Sequence[Registration[object]]) -> str:
     named = ", ".join(f'"{claim.name}"' for claim in claims)
     return (
         f"two plugins claim the default {claims[0].kind} ({named}): {_both(claims)}, or name one in the spec"
     )
 
 
-def _both(owners: list[Registration]) -> str:
-    """Who they are, and the way out."""
+def _both(owners: Sequence[Registration[object]]) -> str:
+    """Both owners, and how to resolve the conflict."""
     names = " or ".join(sorted({owner.entry_point for owner in owners}))
     return f"{' and '.join(owner.origin for owner in owners)}; {HINT.format(names=names)}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 from pathlib import Path
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
@@ -25,4 +25,4 @@ def test_every_built_in_adapter_but_the_fallback_has_a_row() -> None:
 
 
 def test_the_documented_option_is_one() -> None:
-    assert installed.build("model-adapter", "qwen", {"router_loss": 0}).options.router_loss == 0
+    assert installed.build(kinds.MODEL_ADAPTER, "qwen", {"router_loss": 0}).options.router_loss == 0

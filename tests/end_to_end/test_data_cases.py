@@ -14,7 +14,7 @@ import mftkit
 from commands import mft_process
 from data_path import Listener, chat_row, tokenizer, write_lines
 from mftkit.cli import main
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from small_runs import small_spec
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ GENERATOR = """
 def numbers(install: Install) -> Iterator[Any]:
     install("numbers-dist", {"numbers": "numbers_plugin"}, {"numbers_plugin": GENERATOR})
     installed.registry.cache_clear()
-    yield installed.registry().get("data-generator", "numbers").resolve()
+    yield installed.registry().get(kinds.DATA_GENERATOR, "numbers").resolve()
     installed.registry.cache_clear()
 
 

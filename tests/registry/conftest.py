@@ -19,10 +19,6 @@ class Loss: pass
 class Balancer: pass
 
 @hookspec
-def register_losses(register): ...
-@hookspec
-def register_balancers(register): ...
-@hookspec
 def on_start(run, extra): ...
 @hookspec
 def on_end(run): ...
@@ -36,8 +32,8 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
     exec(HOOKS, host.__dict__)
     monkeypatch.setitem(sys.modules, host.__name__, host)
     kinds = (
-        Kind("loss", "register_losses", f"{host.__name__}:Loss", aliases=("objective",), reserved=("auto",)),
-        Kind("task-balancer", "register_balancers", f"{host.__name__}:Balancer"),
+        Kind("loss", host.Loss, aliases=("objective",), reserved=("auto",)),
+        Kind("balancer", host.Balancer, aliases=("task-balancer",)),
     )
 
     def loaded(**options: Any) -> Registry:

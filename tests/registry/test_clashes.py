@@ -36,7 +36,7 @@ def test_one_component_name_claimed_twice(install: Install, load: Load) -> None:
     )
     registry = load()
     with pytest.raises(ConflictError) as caught:
-        registry.get("loss", "same")
+        registry.get(registry.kind("loss"), "same")
     for part in ("dist-one 1.1", "dist-two 1.0", "MFT_BLOCK_PLUGINS=one or two", '"same"'):
         assert part in str(caught.value)
     assert [(row.name, row.status) for row in registry.plugins] == [
@@ -45,14 +45,15 @@ def test_one_component_name_claimed_twice(install: Install, load: Load) -> None:
         ("same", "conflict"),
         ("theirs", "ok"),
     ]
-    assert registry.names("loss") == ("mine", "theirs")
-    assert registry.get("loss", "theirs").distribution == "dist-two"
+    assert registry.names(registry.kind("loss")) == ("mine", "theirs")
+    assert registry.get(registry.kind("loss"), "theirs").distribution == "dist-two"
 
 
-def test_the_way_out_works(install: Install, load: Load) -> None:
+def test_blocking_one_of_them_resolves_it(install: Install, load: Load) -> None:
     install("dist-one", {"one": "clash_one"}, {"clash_one": plugin("same")}, group="mft-test")
     install("dist-two", {"two": "clash_two"}, {"clash_two": plugin("same")}, group="mft-test", into="b")
-    assert load(blocked=["one"]).get("loss", "same").distribution == "dist-two"
+    registry = load(blocked=["one"])
+    assert registry.get(registry.kind("loss"), "same").distribution == "dist-two"
 
 
 def test_one_name_in_two_kinds_is_no_clash(install: Install, load: Load) -> None:
@@ -83,19 +84,33 @@ def test_one_module_under_two_entry_points(install: Install, load: Load) -> None
     assert (first.name, first.status) == ("x", "ok")
     assert second.status == "error"
     assert '"a"' in str(second.error)
-    assert load().get("loss", "x").entry_point == "a", "the innocent first owner stays"
+    registry = load()
+    assert registry.get(registry.kind("loss"), "x").entry_point == "a", "the innocent first owner stays"
 
 
 def test_two_defaults(install: Install, load: Load) -> None:
     install("dist-one", {"one": "clash_one"}, {"clash_one": plugin("a", default=True)}, group="mft-test")
     registry = load()
-    assert registry.default("loss") == "a"
-    assert registry.default("balancers") is None
+    assert registry.default(registry.kind("loss")) == "a"
+    assert registry.default(registry.kind("balancers")) is None
     install(
         "dist-two", {"two": "clash_two"}, {"clash_two": plugin("b", default=True)}, group="mft-test", into="b"
     )
     registry = load()
-    assert registry.get("loss", "a").distribution == "dist-one", "by name, both can be used"
+    assert registry.get(registry.kind("loss"), "a").distribution == "dist-one", "by name, both can be used"
     with pytest.raises(ConflictError, match=r"dist-one 1\.0.*dist-two 1\.0.*name one in the spec"):
-        registry.default("loss")
+        registry.default(registry.kind("loss"))
     assert [row.status for row in registry.plugins] == ["conflict", "conflict"]
+    assert registry.warnings == []
+
+    registry = load(first="dist-one")
+    assert registry.default(registry.kind("loss")) == "a", "that of the program itself wins"
+    assert [(row.name, row.status, row.default) for row in registry.plugins] == [
+        ("a", "ok", True),
+        ("b", "ok", False),
+    ]
+    (warning,) = registry.warnings
+    assert warning == (
+        'dist-two 1.0 (entry point "two") claims the default loss for "b"; the default stays "a" of dist-one. '
+        'To use "b", name it in the spec'
+    )

@@ -36,18 +36,18 @@ BAD = {
     "no hook": ("x = 1", "has no hook"),
     "not marked": ("def register_losses(register): ...", "register_losses is not marked as a hook"),
     "unknown argument": (HEAD + "@hookimpl\ndef register_losses(registr): ...", "registr"),
-    "wrapper": (HEAD + "@hookimpl(wrapper=True)\ndef on_end(run):\n    yield", "wrappers are not called"),
+    "wrapper": (HEAD + "@hookimpl(wrapper=True)\ndef on_end(run):\n    yield", "wrappers are not supported"),
     "hook raises": (
         HEAD + "@hookimpl\ndef register_losses(register): 1 / 0",
         "ZeroDivisionError: division by zero",
     ),
     "bad name": (
         HEAD + "@hookimpl\ndef register_losses(register): register('a b', 'm:C', summary='s')",
-        "'a b' is no name",
+        "'a b' is not a valid name",
     ),
     "reserved name": (
         HEAD + "@hookimpl\ndef register_losses(register): register('auto', 'm:C', summary='s')",
-        "a meaning of its own",
+        "is reserved: choose another name",
     ),
     "bad target": (
         HEAD + "@hookimpl\ndef register_losses(register): register('a', 'm.C', summary='s')",
@@ -56,7 +56,7 @@ BAD = {
     "no summary": (HEAD + "@hookimpl\ndef register_losses(register): register('a', 'm:C')", "summary"),
     "empty summary": (
         HEAD + "@hookimpl\ndef register_losses(register): register('a', 'm:C', summary=' ')",
-        "summary is one line",
+        "summary must be one line",
     ),
     "twice": (
         HEAD
@@ -92,7 +92,7 @@ def test_a_bad_plugin_is_a_row_and_hurts_no_other(case: str, install: Install, l
     assert reason in bad.error
     assert "\n" not in bad.error
     assert (good.status, good.name, good.error) == ("ok", "plain", None)
-    assert registry.get("loss", "plain").resolve().__name__ == "Plain"
+    assert registry.get(registry.kind("loss"), "plain").resolve().__name__ == "Plain"
 
 
 def test_a_plugin_registers_whole_or_not_at_all(install: Install, load: Load) -> None:
@@ -104,7 +104,7 @@ def test_a_plugin_registers_whole_or_not_at_all(install: Install, load: Load) ->
     )
     install("half", {"half": "half_module"}, {"half_module": source}, group="mft-test")
     registry = load()
-    assert registry.names("loss") == ()
+    assert registry.names(registry.kind("loss")) == ()
     assert [row.status for row in registry.plugins] == ["error"]
     assert registry.fire("on_end", run=1) == []
     assert sys.modules["half_module"].calls == []
@@ -119,7 +119,7 @@ def test_stdout_of_a_plugin_is_not_the_programs(
         {"loud_module": "print('hello')\n" + GOOD.replace("\n    ", "\n")},
         group="mft-test",
     )
-    assert load().names("loss") == ("plain",)
+    assert load().names(load().kind("loss")) == ("plain",)
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "hello\n")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Literal
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.testing.running import suite_for
 
 if TYPE_CHECKING:
@@ -38,11 +38,11 @@ def family_suites(layout: Layout) -> dict[str, type[Conformance]]:
     found = {}
     for row in installed.registry().plugins:
         if row.kind == "model-adapter" and row.distribution == "mftkit":
-            adapter: ModelAdapter = installed.build("model-adapter", row.name, {})
+            adapter: ModelAdapter = installed.build(kinds.MODEL_ADAPTER, row.name, {})
             for family in adapter.families:
                 if _layout(adapter, family) == layout:
                     name = re.sub(r"\W+", "_", f"Test_{row.name}_{family.name}")
-                    found[name] = suite_for("model-adapter", type(adapter), **_settings(family))
+                    found[name] = suite_for(kinds.MODEL_ADAPTER, type(adapter), **_settings(family))
     assert found
     return found
 

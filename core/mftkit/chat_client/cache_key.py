@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel
 
 from mftkit.interfaces.references import ChatRef
-from mftkit.plugins import kinds
-from mftkit.spec.references import component_class
+from mftkit.plugins import installed, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +22,7 @@ def rows_identity(options: BaseModel) -> object:
 
 def chat_identity(ref: ChatRef) -> JsonObject:
     """Return what the replies of a chat model depend on."""
-    ignored = component_class(ref, kinds.CHAT_MODEL).options_without_effect_on_replies
+    ignored = installed.component_class(kinds.CHAT_MODEL, ref.name).options_without_effect_on_replies
     return {"name": ref.name, "options": {k: v for k, v in ref.options.items() if k not in ignored}}
 
 

@@ -38,7 +38,7 @@ def open_chat(
     Raises:
         MftError: the model cannot be used, for example because a package is not installed.
     """
-    model: ChatModel = installed.build(kinds.CHAT_MODEL, ref.name, ref.options)
+    model = installed.build(kinds.CHAT_MODEL, ref.name, ref.options)
     _check_packages(ref.name, model)
     identity = chat_identity(ref)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]

@@ -21,7 +21,7 @@ def components(context: typer.Context, incomplete: str) -> list[tuple[str, str]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a message would land in the middle of the command line
         try:
-            kind = context.params.get("kind") or ""
+            kind = registry().kind(context.params.get("kind") or "")
             found = [registry().get(kind, name) for name in registry().names(kind)]
         except MftError:
             return []

@@ -1,4 +1,4 @@
-"""``mft plugins``: what is installed, and what it takes."""
+"""``mft plugins``: the installed components and their options."""
 
 import inspect
 import json
@@ -12,6 +12,7 @@ from mftkit.cli.app import app
 from mftkit.cli.console import result, show_message, table
 from mftkit.cli.plugins_check import check
 from mftkit.cli.plugins_new import new
+from mftkit_registry import find_kind
 
 if TYPE_CHECKING:
     from mftkit_registry import PluginRecord
@@ -34,21 +35,21 @@ def list_(
             autocompletion=completion.kinds,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As a JSON list.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List each component, each plugin's callbacks, and each plugin that was not loaded.
+    """List each component, each plugin's callbacks, and each plugin that is not loaded.
 
-    MFT_BLOCK_PLUGINS=name,... (names of entry points) keeps plugins out: they are not imported.
+    MFT_BLOCK_PLUGINS=name,... (names of entry points) blocks plugins: they are not imported.
     """
     from mftkit.plugins.installed import registry
 
     rows = registry().plugins
     if kind is not None:
-        wanted = registry().kind(kind).name
+        kind_name = registry().kind(kind).name
         hidden = [row.name for row in rows if row.status in ("blocked", "error")]
         if hidden:
             show_message(f"note: not loaded, and so of no kind: {', '.join(hidden)}; see mft plugins list")
-        rows = [row for row in rows if row.kind == wanted]
+        rows = [row for row in rows if row.kind == kind_name]
     order = {known.name: number for number, known in enumerate(registry().kinds)}
     rows = sorted(rows, key=lambda row: order.get(row.kind, len(order)))
     if as_json:
@@ -69,21 +70,26 @@ def _cells(row: "PluginRecord") -> tuple[str, ...]:
 def show(
     kind: Annotated[
         str,
-        typer.Argument(metavar="KIND", help="Its kind.", show_default=False, autocompletion=completion.kinds),
+        typer.Argument(
+            metavar="KIND", help="Kind of the component.", show_default=False, autocompletion=completion.kinds
+        ),
     ],
     name: Annotated[
         str,
         typer.Argument(
-            metavar="NAME", help="Its name.", show_default=False, autocompletion=completion.components
+            metavar="NAME",
+            help="Name of the component.",
+            show_default=False,
+            autocompletion=completion.components,
         ),
     ],
 ) -> None:
-    """Show a component's options: types, defaults and what they mean."""
-    from mftkit.plugins import installed
+    """Show the options of a component: types, defaults and help."""
+    from mftkit.plugins import installed, kinds
     from mftkit.plugins.options import describe_options
 
-    registration = installed.registry().get(kind, name)
-    found = installed.component_class(registration)
+    registration = installed.registry().get(find_kind(kinds.KINDS, kind), name)
+    found = installed.class_of(registration)
     result(f"{registration.kind} {registration.name}: {registration.summary}")
     result(f"from {registration.origin}")
     if text := inspect.cleandoc(found.__doc__ or ""):

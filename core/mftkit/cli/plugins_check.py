@@ -1,36 +1,44 @@
-"""``mft plugins check``: whether an installed component does what its kind promises."""
+"""``mft plugins check``: tests of an installed component against its kind."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mftkit.base.json_files import read_json_object
 from mftkit.cli.console import result, show_message, table
-from mftkit_registry import MftError, UnknownComponentError, nearest
+from mftkit_registry import MftError, UnknownComponentError, find_kind, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pydantic import BaseModel
 
+    from mftkit.base.json_types import JsonObject
+    from mftkit.interfaces.component import Component
+    from mftkit.plugins.component_kind import ComponentKind
     from mftkit_registry import Registration
 
 FAILED = 1
 
 
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the component.", show_default=False)],
     kind: Annotated[
         str | None,
-        typer.Option("--kind", metavar="K", help="Its kind, where two have the name.", show_default=False),
+        typer.Option(
+            "--kind",
+            metavar="K",
+            help="Its kind, if components of several kinds have the name.",
+            show_default=False,
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
             "--set",
-            metavar="option=value",
-            help="Set an option of the component; the value is JSON, or else a string. May be given many times.",
+            metavar="OPTION=VALUE",
+            help="Set an option of the component; VALUE is JSON, or else a string. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -39,33 +47,33 @@ def check(
         typer.Option(
             "--config",
             metavar="FILE",
-            help="config.json of a tiny model that a model adapter or a tuning is tried on.",
+            help="config.json of a tiny model to check a model adapter or a tuning with.",
             show_default=False,
         ),
     ] = None,
 ) -> None:
-    """Try what the component NAME promises; exit code 1 where a check fails.
+    """Check that the component NAME does what its kind requires; exit code 1 if a check fails.
 
     The checks are those of mftkit.testing, which a plugin's own tests inherit.
     """
     from mftkit.plugins import installed
 
-    registration = find(name, kind)
-    component = installed.component_class(registration)
-    chosen: dict[str, Any] = {"options": _options(component.Options, settings or [])}
+    known_kind, registration = find(name, kind)
+    component = installed.class_of(registration)
+    chosen: dict[str, object] = {"options": _options(component.Options, settings or [])}
     if config is not None:
         chosen["config"] = _config(config)
     show_message(f"checking {registration.kind} {registration.name} of {registration.origin}")
 
     from mftkit.testing.running import run_suite, suite_for
 
-    suite = suite_for(registration.kind, component, **chosen)
+    suite = suite_for(known_kind, component, **chosen)
     if hasattr(suite, "config"):
         _quiet()
     elif config is not None:
-        raise MftError(f"--config: a {registration.kind} is tried on no model")
+        raise MftError(f"--config: a {registration.kind} is not checked with a model")
     rows = list(run_suite(suite))
-    table(("check", "result", "what"), [(row.check, row.outcome, row.what) for row in rows])
+    table(("check", "result", "details"), [(row.check, row.outcome, row.what) for row in rows])
     failed, warned = (sum(row.outcome == outcome for row in rows) for outcome in ("failed", "warning"))
     result(
         f"{len(rows)} checks: {len(rows) - failed} passed, {warned} of them with a warning; {failed} failed"
@@ -74,35 +82,37 @@ def check(
         raise typer.Exit(FAILED)
 
 
-def find(name: str, kind: str | None) -> "Registration":
+def find(name: str, kind: str | None) -> "tuple[ComponentKind[Component], Registration[Component]]":
     """The component of this name, of any kind unless one is given.
 
-    Raises UnknownComponentError, and MftError where components of two kinds have the name.
+    Raises UnknownComponentError, and MftError if components of two kinds have the name.
     """
     from mftkit.plugins.installed import registry
+    from mftkit.plugins.kinds import KINDS
 
-    known = registry()
     if kind is not None:
-        return known.get(kind, name)
-    claims = {row.kind for row in known.plugins if row.name == name and row.status in ("ok", "conflict")}
-    kinds = [found.name for found in known.kinds if found.name in claims]
-    if not kinds:
+        found = find_kind(KINDS, kind)
+        return found, registry().get(found, name)
+    rows = registry().plugins
+    claims = {row.kind for row in rows if row.name == name and row.status in ("ok", "conflict")}
+    claimed = [known for known in KINDS if known.name in claims]
+    if not claimed:
         raise _unknown(name)
-    if len(kinds) > 1:
-        raise MftError(f'"{name}" is the name of a {" and of a ".join(kinds)}: say which by --kind')
-    return known.get(kinds[0], name)
+    if len(claimed) > 1:
+        names = " and of a ".join(known.name for known in claimed)
+        raise MftError(f'"{name}" is the name of a {names}: choose one with --kind')
+    return claimed[0], registry().get(claimed[0], name)
 
 
 def _unknown(name: str) -> UnknownComponentError:
     from mftkit.plugins.installed import registry
 
     names = tuple(dict.fromkeys(n for kind in registry().kinds for n in registry().names(kind)))
-    suspects = registry().unknown(registry().kinds[0]).suspects
-    return UnknownComponentError("component", name, names, nearest(name, names), suspects)
+    return UnknownComponentError("component", name, names, nearest(name, names), registry().not_loaded())
 
 
-def _options(model: "type[BaseModel]", settings: "Sequence[str]") -> dict[str, Any]:
-    """The options that ``--set`` gives, checked; paths are relative to the working directory."""
+def _options(model: "type[BaseModel]", settings: "Sequence[str]") -> "JsonObject":
+    """The options given with ``--set``, checked; paths are relative to the working directory."""
     from pydantic import ValidationError
 
     from mftkit.spec.overrides import apply_overrides
@@ -116,7 +126,7 @@ def _options(model: "type[BaseModel]", settings: "Sequence[str]") -> dict[str, A
     return given
 
 
-def _config(path: Path) -> dict[str, Any]:
+def _config(path: Path) -> "JsonObject":
     try:
         return read_json_object(path)
     except (OSError, ValueError) as error:
@@ -124,7 +134,7 @@ def _config(path: Path) -> dict[str, Any]:
 
 
 def _quiet() -> None:
-    """Without what transformers tells of its own while it writes and reads tiny models."""
+    """Silence transformers' progress bars and messages about tiny models."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""``mft plugins new``: writes a plugin package to start from."""
+"""``mft plugins new``: writes a plugin package as a starting point."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,14 +14,17 @@ def new(
         typer.Argument(metavar="NAME", help="Name of the component, as specs give it.", show_default=False),
     ],
     kind: Annotated[
-        str, typer.Option("--kind", metavar="K", help="What it is: loss, balancer, ...", show_default=False)
+        str,
+        typer.Option(
+            "--kind", metavar="K", help="Kind of the component: loss, balancer, ...", show_default=False
+        ),
     ],
     directory: Annotated[
         Path | None,
         typer.Option(
             "--directory",
             metavar="DIR",
-            help="Where the package is written; must not exist. [default: mft-NAME]",
+            help="Directory of the package; must not exist. [default: mft-NAME]",
             show_default=False,
         ),
     ] = None,

@@ -1,18 +1,18 @@
-"""The interface of a chat model: who answers what a generator or a filter asks.
+"""The interface of a chat model: answers the requests of generators and filters.
 
-Two sides meet here. Whoever *asks* holds a reference to a chat model among its options and opens it::
+There are two sides. A component that *asks* has a reference to a chat model among its options, and opens it::
 
     class Options(mftkit.Options):
         model: mftkit.ChatModelRef
-        '''Who answers: the name of a chat model, or {"name": ..., "options": {...}}.'''
+        '''The chat model: its name, or {"name": ..., "options": {...}}.'''
 
     with context.chat(self.options.model) as chat:          # a mftkit.Chat
         reply = chat.ask([{"role": "user", "content": "..."}], key="exercise 3")
         for reply in chat.ask_all([ChatRequest.of(prompt), ...]):   # in order, many at a time
             ...
 
-Whoever *answers* is a ``ChatModel``, which knows one provider and nothing else: the order of replies, the
-record on the disk that nothing is paid twice, what was spent and the budget are core's.
+A ``ChatModel`` *answers*. It knows one provider and nothing else: core handles the order of replies, the record on
+disk, so that nothing is paid for twice, the usage and the budget.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from pydantic import Field, model_validator
 
-from mftkit.interfaces.component import Component, Options
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, Options, OptionsT
 from mftkit.interfaces.deprecation import RenamedAttribute
 from mftkit_registry.errors import MftError
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.usage import Usage
 
 
+@documented
 @dataclass(frozen=True)
 class ChatRequest:
     """One question to a chat model."""
@@ -39,37 +41,38 @@ class ChatRequest:
     messages: tuple[Mapping[str, str], ...]
     """``{"role": "system" | "user" | "assistant", "content": ...}``, the user's last."""
     key: str | None = None
-    """Sets a request apart from another of the same messages, as the second try of one is: each has a reply
-    of its own. Without keys the n-th of equal requests has the n-th reply."""
+    """Distinguishes requests with the same messages, such as a second try: each has its own reply. Without keys,
+    the n-th of equal requests gets the n-th reply."""
     sampling: Mapping[str, Any] = field(default_factory=dict)
-    """``temperature``, ``top_p``, ``reply_tokens``, ``stop`` (texts): in place of the model's own options."""
+    """``temperature``, ``top_p``, ``reply_tokens``, ``stop`` (texts): instead of the model's own options."""
     seed: int = 0
-    """Given by core: a number of the request's own, the same in every run, for models that can be seeded."""
+    """Set by core: a number for this request, the same in every run, for models that can be seeded."""
 
     @classmethod
     def of(cls, prompt: str, key: str | None = None, system: str | None = None, **sampling: Any) -> Self:
-        """A request of one user's turn, after the system's if there is one."""
+        """A request with one user turn, after the system turn if there is one."""
         before = () if system is None else ({"role": "system", "content": system},)
         return cls((*before, {"role": "user", "content": prompt}), key, sampling)
 
 
+@documented
 @dataclass(frozen=True)
 class Reply:
-    """What a chat model answers."""
+    """The answer of a chat model."""
 
     text: str
-    """May be empty: whoever asks decides what that is worth."""
+    """May be empty: the component that asks decides what to do then."""
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str
-    """"stop": whole; "length": cut off at the most tokens of a reply; "context": the messages are too long
-    for the model, and nothing was answered; others as the provider has them."""
+    """"stop": complete; "length": cut off at the maximum number of tokens; "context": the messages are too long
+    for the model, and there is no answer; others as the provider names them."""
     cached: bool = False
-    """Whether it was answered in an earlier run, or earlier in this one, and cost nothing now."""
+    """Whether it comes from an earlier request and cost nothing now."""
 
     @property
     def complete(self) -> bool:
-        """Whether there is an answer, and all of it."""
+        """Whether there is an answer and it is complete."""
         return self.finish_reason not in ("length", "context") and bool(self.text.strip())
 
     whole = RenamedAttribute("complete")
@@ -79,16 +82,16 @@ class ChatOptions(Options):
     """The options that every chat model has; its own are added in a subclass."""
 
     temperature: float | None = Field(default=1.0, ge=0)
-    """Of the sampling; 0: the likeliest token each time; null: the provider's default."""
+    """Sampling temperature; 0: always the most likely token; null: the provider's default."""
     top_p: float | None = Field(default=None, gt=0, le=1)
-    """Share of the probability that is sampled from; null: the provider's default."""
+    """Share of the probability mass to sample from; null: the provider's default."""
     reply_tokens: int = Field(default=2048, ge=1)
-    """Most tokens of one reply; a longer one is cut off."""
+    """Maximum number of tokens in a reply; longer ones are cut off."""
     max_tokens: int | None = Field(default=None, ge=1)
-    """Budget, in tokens of prompts and replies together; where it is spent, what was made is kept and nothing
-    more is asked. Null: none."""
+    """Budget in tokens of prompts and replies together; when it is spent, the rows made so far are kept and requests
+    end. Null: no budget."""
     max_cost: float | None = Field(default=None, gt=0)
-    """Budget, in the currency of the prices; needs them. Null: none."""
+    """Budget in the currency of the prices, which it needs. Null: no budget."""
     price_in: float = Field(default=0.0, ge=0)
     """Price of a million prompt tokens, in any currency."""
     price_out: float = Field(default=0.0, ge=0)
@@ -102,10 +105,10 @@ class ChatOptions(Options):
 
 
 class ChatError(MftError):
-    """The chat model cannot go on: ends the generation, and what was answered stays on the disk.
+    """The chat model cannot continue: ends the generation; the replies so far stay on disk.
 
-    ``exit_code`` is 2 where the options are wrong (an unknown model, a key that is refused), 1 where what
-    worked before no longer does (a server that is gone).
+    ``exit_code`` is 2 if the options are wrong (an unknown model, a rejected key), 1 if a service that worked before
+    fails (a server that is gone).
     """
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
@@ -114,15 +117,14 @@ class ChatError(MftError):
 
 
 class BudgetSpent(ChatError):  # noqa: N818 - an end that was asked for
-    """The budget leaves no room for another request; the generation ends with what there is."""
+    """The budget does not allow another request; the generation ends with the rows made so far."""
 
 
 class Chat(Protocol):
     """An open conversation with a chat model, as generators and filters use it: many requests at a time.
 
-    Replies come in the order of the requests. Every reply is on the disk before it is given out; asked again in
-    the same order, the same requests have the same replies without a request to the model. Use it in a ``with``
-    statement.
+    Replies come in the order of the requests. Every reply is written to disk before it is returned; the same requests
+    in the same order get the same replies without asking the model again. Use it in a ``with`` statement.
     """
 
     def __enter__(self) -> Self:
@@ -133,23 +135,24 @@ class Chat(Protocol):
 
     @property
     def usage(self) -> Usage:
-        """What was asked and what it cost."""
+        """Number and cost of the requests."""
 
     def ask(self, messages: Sequence[Mapping[str, str]], *, key: str | None = None, **sampling: Any) -> Reply:
-        """The reply to one request; see ``ChatRequest`` for what may be given."""
+        """The reply to one request; the arguments are those of ``ChatRequest``."""
 
     def ask_all(self, requests: Iterable[ChatRequest]) -> Iterator[Reply]:
-        """The replies to requests, in their order, many being asked at a time.
+        """The replies to requests, in their order, with many requests at a time.
 
-        Requests are taken from the iterable somewhat ahead of the replies. Raises ChatError, in the place of
-        the reply that it is about: BudgetSpent where the budget leaves no room for the request.
+        Requests are taken from the iterable somewhat ahead of the replies. Raises ChatError at the position of the
+        failed request: BudgetSpent if the budget does not allow it.
         """
 
     def close(self) -> None:
-        """Ask no more; what is under way has a moment to end, as it is paid for. Once or more."""
+        """Stop asking; requests under way, which are paid for, get a moment to end. May be called repeatedly."""
 
 
-class ChatModel(Component):
+@documented
+class ChatModel(Component[OptionsT]):
     """Answers requests; one provider of models.
 
     Core calls ``replies`` from ``concurrency`` threads, with up to ``batch_size`` requests at a time.
@@ -157,12 +160,12 @@ class ChatModel(Component):
 
     Options: ClassVar[type[ChatOptions]] = ChatOptions
     packages: ClassVar[dict[str, str]] = {}
-    """Modules that it needs, each to what pip installs it by; a missing one is told before any work."""
+    """Modules that it needs, each with the name by which pip installs it; checked before any work."""
     options_without_effect_on_replies: ClassVar[frozenset[str]] = frozenset(
         {"max_tokens", "max_cost", "price_in", "price_out"}
     )
-    """Options that do not change what is answered: rows and replies stay of use when these change. Add those
-    of a subclass: addresses, time limits, retries."""
+    """Options that do not affect replies: cached rows and replies stay valid when they change. A subclass adds its
+    own: addresses, time limits, retries."""
 
     how_not_what = RenamedAttribute("options_without_effect_on_replies")
 
@@ -170,32 +173,32 @@ class ChatModel(Component):
 
     @property
     def concurrency(self) -> int:
-        """Most calls of ``replies`` at a time, each in a thread."""
+        """Maximum number of simultaneous calls of ``replies``, each in a thread."""
         return 1
 
     @property
     def batch_size(self) -> int:
-        """Most requests of one call of ``replies``."""
+        """Maximum number of requests in one call of ``replies``."""
         return 1
 
-    def start(self, tell: Callable[[str], None]) -> None:
-        """Before the first request; not called where every reply is on the disk already.
+    def start(self, show_line: Callable[[str], None]) -> None:
+        """Called before the first request; not called if every reply is on disk already.
 
-        ``tell`` shows a line to the user, at any time until ``close``, from any thread. What stands in the way
-        is raised as ChatError.
+        ``show_line`` shows a line to the user, at any time until ``close``, from any thread. Raises ChatError if
+        requests cannot be made.
         """
 
     def reply(self, request: ChatRequest) -> Reply:
-        """Answer one request. Raises ChatError where no request can be answered any more.
+        """Answer one request. Raises ChatError if no further request can be answered.
 
-        What may pass (no connection, too many requests) is tried again here, within limits. Keys and
-        passwords belong in no message.
+        Temporary failures (no connection, too many requests) are retried here, within limits. Messages must not
+        contain keys or passwords.
         """
         raise NotImplementedError
 
     def replies(self, requests: Sequence[ChatRequest]) -> Sequence[Reply]:
-        """Answer some requests, in their order; for models that answer many as fast as one."""
+        """Answer several requests, in their order; for models that answer many as fast as one."""
         return [self.reply(request) for request in requests]
 
     def close(self) -> None:
-        """After the last request; once, also after an error. Calls in other threads may be under way."""
+        """Called once after the last request, also after an error. Calls in other threads may be under way."""

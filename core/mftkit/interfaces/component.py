@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Generic
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationInfo
+from pydantic import AfterValidator, BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationInfo
+from pydantic.json_schema import JsonSchemaValue  # noqa: TC002 - pydantic reads the annotations
+from pydantic_core import CoreSchema  # noqa: TC002
+from typing_extensions import TypeVar
 
+from mftkit.interfaces.attribute_docs import documented, with_attributes
 from mftkit.interfaces.deprecation import adopt_old_names
 
 
 class Options(BaseModel):
-    """The options of a component: a frozen Pydantic model that refuses unknown keys.
+    """The options of a component: a frozen Pydantic model that rejects unknown keys.
 
     >>> class Focal(Options):
     ...     gamma: float = 2.0
@@ -28,13 +34,31 @@ class Options(BaseModel):
         ser_json_inf_nan="strings",
     )
 
+    __docstring__: ClassVar[str | None] = None
+    """The docstring as written; ``__doc__`` has a section with the options, too."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **more: object) -> None:
+        cls.__docstring__ = vars(cls).get("__doc__")
+        cls.__doc__ = with_attributes(cls, cls.__docstring__)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema, described by the docstring alone, as it has the options itself."""
+        schema = handler(core)
+        own = handler.resolve_ref_schema(schema)
+        own.pop("description", None)
+        if cls.__docstring__:
+            own["description"] = inspect.cleandoc(cls.__docstring__)
+        return schema
+
 
 def _relative_to_spec(path: Path, info: ValidationInfo) -> Path:
     base = (info.context or {}).get("directory")
     try:
         path = path.expanduser()
     except RuntimeError as error:
-        raise ValueError(f"no home directory is known for {path}") from error
+        raise ValueError(f"cannot expand {path}: the home directory is unknown") from error
     return path if base is None else Path(base) / path
 
 
@@ -42,22 +66,39 @@ SpecPath = Annotated[Path, AfterValidator(_relative_to_spec)]
 """A path in a component's options: relative to the spec file, absolute once the spec is read."""
 
 
+@documented
 @dataclass(frozen=True)
 class TaskInfo:
     """One task of the run, as a component sees it."""
 
     name: str
     weight: float = 1.0
-    """As given in the spec."""
+    """The weight in the spec."""
     samples: int = 0
-    """Training samples an epoch."""
+    """Training samples per epoch."""
     tokens: int = 0
-    """Counting tokens of these, after cutting to ``max_length``; where tasks are mixed, on average over epochs."""
+    """Their loss tokens, after truncation to ``max_length``; with data mixing, the average over epochs."""
     valid_samples: int = 0
-    """Samples held out for validation."""
+    """Validation samples."""
 
 
-class Component:
+OptionsT = TypeVar("OptionsT", bound=BaseModel, default=Any)
+"""The options of a component; a class that leaves them out has untyped options, or declares ``options: Options``."""
+M = TypeVar("M", bound=Callable[..., object])
+
+
+def required(method: M) -> M:
+    """Mark a method of an interface that every component must define; checked when the component is loaded."""
+    method.__dict__["required"] = True
+    return method
+
+
+def is_required(method: Callable[..., object]) -> bool:
+    """True for a method that is marked with ``required``."""
+    return "required" in vars(method)
+
+
+class Component(Generic[OptionsT]):
     """Base of every component: ``self.options`` and ``self.tasks`` (the order is the tasks' index)."""
 
     Options: ClassVar[type[BaseModel]] = Options
@@ -66,6 +107,6 @@ class Component:
         super().__init_subclass__(**more)
         adopt_old_names(cls)
 
-    def __init__(self, options: Any, tasks: tuple[TaskInfo, ...] = ()) -> None:
+    def __init__(self, options: OptionsT, tasks: tuple[TaskInfo, ...] = ()) -> None:
         self.options = options
         self.tasks = tasks

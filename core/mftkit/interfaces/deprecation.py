@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ class RenamedAttribute:
     def __set_name__(self, owner: type, name: str) -> None:
         self.owner, self.old = owner, name
 
-    def __get__(self, instance: object, owner: type) -> object:
+    def __get__(self, instance: object, owner: type) -> Any:
         self.warn(self.owner)
         if instance is None:
             return getattr(owner, self.new)

@@ -1,11 +1,12 @@
-"""The interface of a data generator: rows of one task, made on the spot."""
+"""The interface of a data generator: makes the rows of one task."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -16,47 +17,50 @@ if TYPE_CHECKING:
     from mftkit.interfaces.references import ChatRef
 
 
+@documented
 @dataclass(frozen=True)
 class GenerationContext:
-    """What a generator is given; in the program one that knows how to open chats."""
+    """The arguments of a generator; in a run, it can open chats."""
 
     seed: int
     """The run's seed: the same seed and options give the same rows."""
     task: str
     """Name of the task that the rows are for."""
     directory: Path
-    """A directory of the generator's own, for this task and these options; it survives a kill."""
+    """A directory for this generator, task and options; it is kept after a kill."""
     report: Callable[..., None]
-    """``report(kept=1, dropped=2)``: adds to counts that the user is shown."""
+    """``report(kept=1, dropped=2)``: adds to counts that are shown to the user."""
     open_chat: Callable[[ChatRef], Chat] | None = None
-    """What ``chat`` opens chats by; ``mftkit.open_chat`` does, given the directory. None: as the subclass does it."""
+    """The function that ``chat`` opens chats with; None: that of the subclass (``mftkit.open_chat``)."""
 
     def chat(self, model: ChatRef) -> Chat:
         """A chat with the model that an option names, for a ``with`` statement; see ``mftkit.ChatModelRef``.
 
-        Its replies are kept on the disk: what was asked before, in the same order, is not asked again.
+        Its replies are kept on disk: a request that was made before, in the same order, is not repeated.
         """
         if self.open_chat is None:
             raise MftError("This context cannot open chats: use mftkit.GenerationContext, or pass open_chat.")
         return self.open_chat(model)
 
 
-class DataGenerator(Component):
+@documented
+class DataGenerator(Component[OptionsT]):
     """Makes the rows of a task."""
 
     version: str = "1"
-    """Raise it when the rows for given options change: rows made before are then made anew."""
+    """Increase it when the rows for given options change: cached rows are then generated again."""
 
     @property
     def goal(self) -> int | None:
-        """How many rows it is to make, where that is known: for the progress that is shown, and nothing else."""
+        """The number of rows it will make, if known; used for the progress display only."""
         return None
 
     @property
     def prompts(self) -> Mapping[str, str]:
-        """The texts that it asks a chat model with, by what they are for; kept with the rows."""
+        """The prompt templates that it sends to a chat model, by purpose; stored with the rows."""
         return {}
 
+    @required
     def rows(self, context: GenerationContext) -> Iterator[dict[str, Any]]:
         """Rows as a data file has them: ``chat_rounds``, ``messages``, ``text``, ... (see the data docs)."""
         raise NotImplementedError

@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit.interfaces.deprecation import RenamedAttribute, renamed_fields, warn_renamed
 
 if TYPE_CHECKING:
@@ -32,10 +33,11 @@ class _SampleWeight:
         vars(instance)["sample_weight"] = value
 
 
+@documented
 @renamed_fields(row_weight="sample_weight")  # as a keyword; reading it is the property below
 @dataclass(frozen=True)
 class Tokens:
-    """The V counting tokens of one micro-batch, in S samples (each with at least one of them)."""
+    """The V loss tokens of one micro-batch (tokens that count in the loss), in S samples with at least one each."""
 
     logprobs: Tensor
     """[V] float32 (float64 if the model is), nats: log p of each token, with gradient in training."""
@@ -69,6 +71,7 @@ class Tokens:
         return self.sample_weight[self.sample]
 
 
+@documented
 @renamed_fields(counted="tasks_in_mean")
 @dataclass(frozen=True)
 class Totals:
@@ -77,45 +80,48 @@ class Totals:
     statistics: Tensor
     """[tasks, k] float64 (float32 where the device has none)."""
     tokens: Tensor
-    """[tasks], same dtype: counting tokens of each task."""
+    """[tasks], same dtype: loss tokens of each task."""
     samples: Tensor
     """[tasks], same dtype: samples of each task."""
     tasks_in_mean: Tensor
-    """[tasks] bool: the tasks that N counts (``training.task_mean``): those present, or all."""
+    """[tasks] bool: the tasks over which the mean is taken (``training.task_mean``): those present, or all."""
 
 
-class Loss(Component):
-    """A loss in terms of additive per-task statistics (design: N tasks, k statistics a task)."""
+@documented
+class Loss(Component[OptionsT]):
+    """A loss in terms of additive statistics, k per task."""
 
     linear: ClassVar[bool] = False
-    """Promise: ``task_losses`` is linear in the statistics. Checked numerically at start."""
+    """True: ``task_losses`` is linear in the statistics. Checked numerically at start."""
     linear_in_logprobs: ClassVar[bool] = False
-    """Promise: ``statistics`` is linear in ``logprobs``. Checked numerically at start."""
+    """True: ``statistics`` is linear in ``logprobs``. Checked numerically at start."""
     reads_sample_weights: ClassVar[bool] = False
-    """Promise: ``statistics`` multiplies each token's or sample's term by ``tokens.weight`` or
-    ``tokens.sample_weight``; counts stay counts. Checked numerically at start; data with weights other than 1 is
-    refused for a loss that does not."""
+    """True: ``statistics`` multiplies each token's or sample's term by ``tokens.weight`` or
+    ``tokens.sample_weight``; counts stay counts. Checked numerically at start. Data with weights other than 1 is
+    rejected for a loss without it."""
     pooled: ClassVar[bool] = False
-    """Promise: with equal weights the objective is the mean of -lp over the counting tokens of all tasks, whatever
-    its options: plain cross-entropy, which ``mft compare`` takes for its baseline. Checked numerically at start."""
+    """True: with equal weights the objective is the mean of -lp over the loss tokens of all tasks, whatever
+    its options: plain cross-entropy, which ``mft compare`` uses for its baseline. Checked numerically at start."""
 
     reads_row_weights = RenamedAttribute("reads_sample_weights")
 
+    @required
     def statistics(self, tokens: Tokens) -> Tensor:
         """Statistics of one micro-batch, [tasks, k]; they are added over micro-batches and processes.
 
-        Not called for a micro-batch without counting tokens.
+        Not called for a micro-batch without loss tokens.
         """
         raise NotImplementedError
 
+    @required
     def task_losses(self, totals: Totals) -> Tensor:
-        """One loss a task, [tasks], from the global batch's sums; differentiated at the totals.
+        """One loss per task, [tasks], from the global batch's sums; differentiated at the totals.
 
         Values and gradients of absent tasks are discarded.
         """
         raise NotImplementedError
 
     def task_shares(self, totals: Totals) -> Tensor:
-        """Constants [tasks] that sum to 1 and depend on counts only; equal over the tasks counted."""
+        """Constants [tasks] that sum to 1 and depend on counts only; equal over ``tasks_in_mean`` by default."""
         in_mean = totals.tasks_in_mean.to(totals.tokens.dtype)
         return in_mean / in_mean.sum()

@@ -1,4 +1,4 @@
-"""The interface of a model adapter: loading a family's checkpoints, and reaching what training needs."""
+"""The interface of a model adapter: loads a family's checkpoints, and gives access to what training needs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mftkit.base.tokenizer_files import load_tokenizer
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit.interfaces.deprecation import RenamedAttribute
 
 if TYPE_CHECKING:
@@ -19,24 +20,26 @@ if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
 
 
+@documented
 @dataclass(frozen=True)
 class LoadRequest:
-    """What the run asks of an adapter."""
+    """The model that a run asks an adapter to load."""
 
     path: str | None
-    """A directory or a hub id; None for a model from a random start."""
+    """A directory or a hub id; None for random initialization."""
     config: dict[str, Any]
-    """The checkpoint's config.json, or the spec's ``model.config`` for a random start."""
+    """The checkpoint's config.json, or the spec's ``model.config`` for random initialization."""
     dtype: torch.dtype
-    """Of the weights."""
+    """The dtype of the weights."""
     attention: str
     """transformers' ``attn_implementation``, or "auto"."""
     init: Literal["pretrained", "random"] = "pretrained"
     trust_remote_code: bool = False
     load_options: dict[str, Any] = field(default_factory=dict)
-    """Passed on to ``from_pretrained``: what the tuning asks for (quantisation, device map)."""
+    """Passed to ``from_pretrained``, as the tuning requires (quantization, device map)."""
 
 
+@documented
 @dataclass(frozen=True)
 class Head:
     """The output head: logits = soft_cap * tanh(z / soft_cap), z = scale * (h W^T + bias)."""
@@ -49,47 +52,50 @@ class Head:
     normalized: bool = False
 
 
-class ModelAdapter(Component):
+@documented
+class ModelAdapter(Component[OptionsT]):
     """Knows one family of models.
 
-    ``matches`` looks at a config alone; everything else gets the model (the transformers class itself, also
-    where a tuning has wrapped it: core unwraps it first).
+    ``matches`` gets only a config; most others get the model (the transformers class itself: if a tuning has
+    wrapped it, core unwraps it first).
     """
 
     isolating_attentions: ClassVar[tuple[str, ...]] = ("sdpa", "eager", "flash_attention_2")
     """The attentions under which restarting position ids keep packed samples apart."""
     families: ClassVar[tuple[Family, ...]] = ()
-    """The families it serves: rows of a table, and what its conformance is tried on."""
+    """The families it supports: rows of a table, and the models of its conformance tests."""
     instruct_formats: ClassVar[tuple[InstructFormat, ...]] = ()
     """Chat formats of the families' instruct models, for vocabularies that hold their control tokens."""
     pad_tokens: ClassVar[tuple[str, ...]] = ()
-    """Tokens that the families' vocabularies hold for padding, in order of preference."""
+    """Padding tokens of the families' vocabularies, in order of preference."""
 
+    @required
     def matches(self, config: dict[str, Any]) -> int:
         """0 no, 1 fallback, 2 family, 3 exact."""
         raise NotImplementedError
 
     def converts(self, config: dict[str, Any]) -> bool:  # noqa: ARG002
-        """Whether a checkpoint with this config is converted on load.
+        """Return True if a checkpoint with this config is converted on load.
 
-        It is no base then that others could load: one that an adapter names is written in native layout.
+        Others cannot load it as a base then, so the base that a saved adapter names is written in native layout.
         """
         return False
 
     def describe(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
-        """Tell what is to be known of a checkpoint with this config before it is used.
+        """Report what the user should know of a checkpoint with this config before it is used.
 
-        ``max_length`` is the longest row that a run trains and validates (tokens), None outside of a run.
+        ``max_length`` is the longest row that a run trains and validates (tokens); None outside a run.
         """
 
     tell = RenamedAttribute("describe")
 
+    @required
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
-        """Model and tokenizer; the tokenizer is None where the checkpoint has none."""
+        """Model and tokenizer; the tokenizer is None if the checkpoint has none."""
         raise NotImplementedError
 
     def load_tokenizer(self, request: LoadRequest) -> PreTrainedTokenizerBase | None:
-        """The tokenizer alone, which data is prepared with before any weight is read."""
+        """The tokenizer alone; data is prepared with it before the weights are read."""
         return load_tokenizer(request.path, request.trust_remote_code) if request.path else None
 
     def lora_targets(self, model: PreTrainedModel) -> list[str]:
@@ -105,6 +111,7 @@ class ModelAdapter(Component):
         hidden: Tensor = self.outputs(model, batch).last_hidden_state
         return hidden
 
+    @required
     def head(self, model: PreTrainedModel) -> Head:
         """The output head."""
         raise NotImplementedError
@@ -114,11 +121,11 @@ class ModelAdapter(Component):
         return None
 
     def lora_parameters(self, model: PreTrainedModel) -> list[str]:  # noqa: ARG002
-        """Names, or their ends, of parameters of no linear module that low-rank tuning adapts: stacked experts."""
+        """Names, or their ends, of parameters outside linear modules that low-rank tuning adapts: stacked experts."""
         return []
 
     def notes(self, model: PreTrainedModel) -> list[str]:  # noqa: ARG002
-        """What whoever trains this model should know, a sentence each, for the plan."""
+        """Remarks for users who train this model, one sentence each, shown in the plan."""
         return []
 
     def instruct_format(self, tokenizer: PreTrainedTokenizerBase) -> InstructFormat | None:
@@ -127,9 +134,9 @@ class ModelAdapter(Component):
         return next((known for known in self.instruct_formats if known.fits(added)), None)
 
     def chat_template(self, tokenizer: PreTrainedTokenizerBase) -> str | None:
-        """The tokenizer's own chat template, else that of the family's instruct models; None where it has neither.
+        """The tokenizer's own chat template, else that of the family's instruct models; None if there is neither.
 
-        In Jinja. The family's is never put over the tokenizer's own.
+        In Jinja. The family's never replaces the tokenizer's own.
         """
         own = getattr(tokenizer, "chat_template", None)
         if isinstance(own, str):

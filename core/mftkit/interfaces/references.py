@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 AUTO = "auto"
-"""In place of the name of an adapter or an executor."""
+"""Stands for the name of an adapter or an executor that is chosen automatically."""
 
 
 class ComponentRef(BaseModel):

@@ -1,14 +1,17 @@
-"""The run, as a tracker or a callback sees it."""
+"""The run, as trackers and callbacks see it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mftkit.interfaces.attribute_docs import documented
+
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+@documented
 @dataclass(frozen=True)
 class RunInfo:
     """The run that an event belongs to."""

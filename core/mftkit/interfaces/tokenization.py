@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from mftkit.interfaces.component import Component
+from mftkit.interfaces.attribute_docs import documented
+from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit.interfaces.deprecation import renamed_fields
 
 if TYPE_CHECKING:
@@ -15,33 +16,36 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+@documented
 @renamed_fields(counts="loss_mask")
 @dataclass(frozen=True)
 class Sample:
     """One sample, cut to ``max_length``; the arrays are views of the memory-mapped cache."""
 
     index: int
-    """Its number in the run's data, which a fault in training is told by."""
+    """Its number in the run's data; error messages identify samples by it."""
     task: int
     tokens: NDArray[np.int32]
     """[n] token ids."""
     loss_mask: NDArray[np.bool_]
-    """[n]: which tokens count in the loss; the first never does."""
+    """[n]: True for loss tokens (that count in the loss); the first token never is one."""
     weight: float = 1.0
-    """What its row multiplies its tokens by in the loss; no business of a mode: core puts it into the batch."""
+    """Factor of its tokens in the loss, from its data row. A mode ignores it: core puts it into the batch."""
 
 
+@documented
 @dataclass(frozen=True)
 class MicroBatch:
     """The rows of one forward pass, before they are tensors."""
 
     rows: tuple[tuple[Sample, ...], ...]
     max_length: int
-    """Most tokens in a row (``max_length`` of the spec)."""
+    """Maximum number of tokens in a row (``max_length`` of the spec)."""
     pad_id: int
-    """The token that fills rows up; it never counts, and nothing is told apart by its id."""
+    """The padding token; it is never a loss token, and real tokens may have the same id."""
 
 
+@documented
 @dataclass(frozen=True)
 class Layout:
     """Rows of samples: row r holds ``samples[offsets[r]:offsets[r + 1]]``, in this order."""
@@ -51,10 +55,11 @@ class Layout:
     """[rows + 1], rising strictly from 0 to the number of samples."""
 
 
+@documented
 @renamed_fields(positions="predictor_index", real="token_mask", row_weight="sample_weight")
 @dataclass(frozen=True)
 class Batch:
-    """One forward pass of B rows of S positions, with V counting tokens in ``len(sample_task)`` samples.
+    """One forward pass of B rows of S positions, with V loss tokens in ``len(sample_task)`` samples.
 
     ``targets[v]`` is predicted from the hidden state at ``predictor_index[v]`` of the flattened [B * S] rows,
     its predecessor's, which lies in the same sample.
@@ -63,7 +68,7 @@ class Batch:
     input_ids: Tensor
     """[B, S] int64."""
     position_ids: Tensor | None
-    """[B, S] int64, restarting at each sample where samples are isolated; None: 0..S-1 in each row."""
+    """[B, S] int64, restarting at each sample if samples are isolated; None: 0..S-1 in each row."""
     predictor_index: Tensor
     """[V] int64."""
     targets: Tensor
@@ -73,15 +78,15 @@ class Batch:
     sample: Tensor
     """[V] int64 in 0..len(sample_task)-1."""
     sample_task: Tensor
-    """[samples] int64; samples without a counting token are left out."""
+    """[samples] int64; samples without a loss token are left out."""
     sample_index: tuple[int, ...]
     """``Sample.index`` of the same samples."""
     real_tokens: int
     """Positions that hold a sample's token; the rest is padding."""
     token_mask: Tensor | None = None
-    """[B, S] bool: which positions hold a sample's token; None: not told, so that padding cannot be told apart."""
+    """[B, S] bool: True at positions that hold a sample's token; None: unknown, so padding cannot be distinguished."""
     sample_weight: Tensor | None = None
-    """[samples] float64: the samples' weights, put in by core after ``collate``; None where all are 1."""
+    """[samples] float64: the samples' weights, set by core after ``collate``; None if all are 1."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch with its tensors on ``device``; the host does not wait for the copies."""
@@ -96,9 +101,11 @@ class Batch:
         return Batch(**{**held, **moved})
 
 
-class TokenizationMode(Component):
-    """Lays samples out in rows and makes tensors of rows."""
+@documented
+class TokenizationMode(Component[OptionsT]):
+    """Arranges samples in rows, and makes tensors from rows."""
 
+    @required
     def layout(
         self,
         lengths: NDArray[np.int64],
@@ -114,6 +121,7 @@ class TokenizationMode(Component):
         """
         raise NotImplementedError
 
+    @required
     def collate(self, samples: MicroBatch) -> Batch:
         """The tensors of one forward pass; ``mftkit.collate`` does the work for most modes."""
         raise NotImplementedError

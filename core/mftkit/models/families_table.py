@@ -35,7 +35,7 @@ def _rows(distribution: str) -> Iterator[tuple[str, ...]]:
     for row in installed.registry().plugins:
         if row.kind != MODEL_ADAPTER.name or row.distribution != distribution or not row.name:
             continue
-        adapter: ModelAdapter = installed.build(MODEL_ADAPTER.name, row.name, {})
+        adapter = installed.build(MODEL_ADAPTER, row.name, {})
         for family in adapter.families:
             yield _cells(row.name, adapter, family)
 

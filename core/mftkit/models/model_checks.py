@@ -88,9 +88,9 @@ def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
 def _one_per_row_hint() -> str:
     """Return how to fix it, with the names of the installed modes that put one sample in each row by default."""
     names = []
-    for name in installed.registry().names(TOKENIZATION_MODE.name):
+    for name in installed.registry().names(TOKENIZATION_MODE):
         try:
-            mode = installed.build(TOKENIZATION_MODE.name, name, {})
+            mode = installed.build(TOKENIZATION_MODE, name, {})
             layout = mode.layout(np.array([1, 1]), np.array([0, 0]), np.array([0, 1]), 8)
         except Exception:  # a broken mode of another package is not worth proposing
             continue

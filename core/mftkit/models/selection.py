@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mftkit.plugins import installed
 from mftkit.plugins.kinds import MODEL_ADAPTER
@@ -74,7 +74,7 @@ def _rank(entry: tuple[int, str, ModelAdapter]) -> int:
 
 def _ranked(config: JsonObject, reporter: Reporter) -> list[tuple[int, str, ModelAdapter]]:
     ranked = []
-    for name in installed.registry().names(MODEL_ADAPTER.name):
+    for name in installed.registry().names(MODEL_ADAPTER):
         try:
             adapter = _build(name, {})
             rank = adapter.matches(config)
@@ -89,11 +89,11 @@ def _ranked(config: JsonObject, reporter: Reporter) -> list[tuple[int, str, Mode
 
 
 def _build(name: str, options: JsonObject) -> ModelAdapter:
-    return cast("ModelAdapter", installed.build(MODEL_ADAPTER, name, options))
+    return installed.build(MODEL_ADAPTER, name, options)
 
 
 def _with_package(name: str) -> str:
-    return f"{name} ({installed.registry().get(MODEL_ADAPTER.name, name).distribution})"
+    return f"{name} ({installed.registry().get(MODEL_ADAPTER, name).distribution})"
 
 
 def _unsupported_hint(config: JsonObject) -> str:

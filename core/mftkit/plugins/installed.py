@@ -1,71 +1,108 @@
-"""The program's plugins: the registry of what is installed, and components made of what a spec names."""
+"""The installed plugins: the registry, and components made from the names and options in a spec."""
 
 from __future__ import annotations
 
 import os
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
-from mftkit.plugins import hookspecs
-from mftkit.plugins.kinds import KINDS
+from mftkit.interfaces.component import Component
+from mftkit.plugins import hookspecs, kinds
+from mftkit.plugins.compatibility import check_interface
 from mftkit_registry import BrokenComponentError, MftError, MftWarning, Registration, Registry
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from mftkit.interfaces.component import Component, TaskInfo
+    from mftkit.interfaces.component import TaskInfo
     from mftkit_registry import Kind
+
+C = TypeVar("C", bound=Component)
 
 
 @cache
 def registry() -> Registry:
-    """All installed plugins but those that MFT_BLOCK_PLUGINS names; loaded once in a process."""
+    """All installed plugins except those that MFT_BLOCK_PLUGINS names; loaded once per process."""
     names = os.environ.get("MFT_BLOCK_PLUGINS", "").split(",")
     blocked = [name.strip() for name in names if name.strip()]
-    loaded = Registry.load(KINDS, [hookspecs], blocked=blocked)
+    loaded = Registry.load(kinds.KINDS, [hookspecs], blocked=blocked)
     for message in loaded.warnings:
         warnings.warn(message, MftWarning, stacklevel=2)
     return loaded
 
 
-def component_class(registration: Registration) -> type[Component]:
-    """The component's class. Raises BrokenComponentError where it, or its ``Options``, is none."""
-    found: type[Component] = registration.resolve()
+def class_of(registration: Registration[C]) -> type[C]:
+    """The class of a registered component.
+
+    Raises BrokenComponentError if it, or its ``Options``, does not fit the plugin interface.
+    """
+    found = registration.resolve()
     if not (isinstance(found.Options, type) and issubclass(found.Options, BaseModel)):
         raise BrokenComponentError(
             f'{registration.kind} "{registration.name}" of {registration.origin}: its Options is not a '
-            f"subclass of mftkit.Options; mend it in {registration.distribution}"
+            f"subclass of mftkit.Options; fix it in {registration.distribution}"
         )
+    check_interface(found, registration)
     return found
 
 
-def those_that(kind: Kind | str, promise: str) -> str:
-    """For messages: the components of a kind whose class attribute ``promise`` is true."""
+def component_class(kind: Kind[C], name: str) -> type[C]:
+    """The class of the component ``name``.
+
+    Raises UnknownComponentError, ConflictError or BrokenComponentError.
+    """
+    return class_of(registry().get(kind, name))
+
+
+def names_with(kind: Kind[Component], attribute: str) -> list[str]:
+    """Names of the components of a kind whose class attribute ``attribute`` is true."""
     names = []
     for name in registry().names(kind):
         try:
-            if getattr(component_class(registry().get(kind, name)), promise):
-                names.append(f'"{name}"')
-        except MftError:  # a broken one promises nothing
+            if getattr(component_class(kind, name), attribute):
+                names.append(name)
+        except MftError:  # a broken one states nothing
             continue
-    told = kind if isinstance(kind, str) else kind.name
-    return f"those that do: {', '.join(names)}" if names else f"no {told} that is installed does"
+    return names
+
+
+def those_that(kind: Kind[Component], attribute: str) -> str:
+    """For messages: the components of a kind whose class attribute ``attribute`` is true."""
+    names = ", ".join(f'"{name}"' for name in names_with(kind, attribute))
+    return f"those that do: {names}" if names else f"no installed {kind.name} does"
 
 
 def build(
-    kind: Kind | str,
+    kind: Kind[C],
     name: str,
-    options: dict[str, Any],
+    options: Mapping[str, object],
     tasks: tuple[TaskInfo, ...] = (),
     directory: Path | None = None,
-) -> Any:
+) -> C:
     """The component ``name``, made with its options; paths in them are relative to ``directory``.
 
-    Raises UnknownComponentError, ConflictError, BrokenComponentError, or pydantic's ValidationError for
+    Raises UnknownComponentError, ConflictError or BrokenComponentError, and pydantic's ValidationError for
     options that no spec has checked.
     """
-    found = component_class(registry().get(kind, name))
+    found = component_class(kind, name)
     return found(found.Options.model_validate(options, context={"directory": directory}), tasks)
+
+
+def build_component(interface: type[C], name: str, options: Mapping[str, object] | None = None) -> C:
+    """An installed component, for components that use others: ``build_component(mftkit.Executor, NAME)``.
+
+    Args:
+        interface: the base class of its kind.
+        name: as specs give it.
+        options: as specs give them; None: the defaults.
+
+    Raises:
+        MftError: no such component is installed, or it cannot be used.
+        pydantic.ValidationError: the options are wrong.
+    """
+    kind: Kind[C] = next(kind for kind in kinds.KINDS if kind.interface is interface)
+    return build(kind, name, options or {})

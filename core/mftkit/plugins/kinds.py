@@ -1,54 +1,40 @@
-"""The kinds of component that the program knows, and the hooks through which plugins give them."""
+"""The kinds of component. One line here, an interface, a conformance suite and templates make a kind."""
 
 from __future__ import annotations
 
-from mftkit_registry import Kind
+from mftkit.interfaces.balancer import Balancer
+from mftkit.interfaces.chat import ChatModel
+from mftkit.interfaces.data_filter import DataFilter
+from mftkit.interfaces.executor import Executor
+from mftkit.interfaces.generator import DataGenerator
+from mftkit.interfaces.gradients import GradientCombiner
+from mftkit.interfaces.loss import Loss
+from mftkit.interfaces.model import ModelAdapter
+from mftkit.interfaces.references import AUTO
+from mftkit.interfaces.tokenization import TokenizationMode
+from mftkit.interfaces.tracker import Tracker
+from mftkit.interfaces.tuning import Tuning
+from mftkit.plugins.component_kind import ComponentKind
 
-MODEL_ADAPTER = Kind(
-    "model-adapter",
-    "register_model_adapters",
-    "mftkit.interfaces.model:ModelAdapter",
-    aliases=("model", "adapter"),
-    reserved=("auto",),
+MODEL_ADAPTER = ComponentKind(
+    "model-adapter", ModelAdapter, place="model.adapter", aliases=("model", "adapter"), reserved=(AUTO,)
 )
-TOKENIZATION_MODE = Kind(
-    "tokenization-mode",
-    "register_tokenization_modes",
-    "mftkit.interfaces.tokenization:TokenizationMode",
-    aliases=("tokenization",),
+TOKENIZATION_MODE = ComponentKind(
+    "tokenization-mode", TokenizationMode, place="tokenization", aliases=("tokenization",)
 )
-LOSS = Kind("loss", "register_losses", "mftkit.interfaces.loss:Loss")
-BALANCER = Kind("balancer", "register_balancers", "mftkit.interfaces.balancer:Balancer")
-DATA_GENERATOR = Kind(
-    "data-generator",
-    "register_data_generators",
-    "mftkit.interfaces.generator:DataGenerator",
-    aliases=("generator",),
+LOSS = ComponentKind("loss", Loss, place="loss")
+BALANCER = ComponentKind("balancer", Balancer, place="balancer")
+DATA_GENERATOR = ComponentKind(
+    "data-generator", DataGenerator, place="tasks[].generator", aliases=("generator",)
 )
-TUNING = Kind("tuning", "register_tunings", "mftkit.interfaces.tuning:Tuning")
-TRACKER = Kind("tracker", "register_trackers", "mftkit.interfaces.tracker:Tracker")
-DATA_FILTER = Kind(
-    "data-filter", "register_data_filters", "mftkit.interfaces.data_filter:DataFilter", aliases=("filter",)
-)
-EXECUTOR = Kind("executor", "register_executors", "mftkit.interfaces.executor:Executor", reserved=("auto",))
-CHAT_MODEL = Kind("chat-model", "register_chat_models", "mftkit.interfaces.chat:ChatModel")
-GRADIENT_COMBINER = Kind(
-    "gradient-combiner",
-    "register_gradient_combiners",
-    "mftkit.interfaces.gradients:GradientCombiner",
-    aliases=("combiner", "gradients"),
+TUNING = ComponentKind("tuning", Tuning, place="tuning")
+TRACKER = ComponentKind("tracker", Tracker, place="trackers[]")
+DATA_FILTER = ComponentKind("data-filter", DataFilter, place="tasks[].filters[]", aliases=("filter",))
+EXECUTOR = ComponentKind("executor", Executor, place="tasks[].filters[].options.isolation", reserved=(AUTO,))
+CHAT_MODEL = ComponentKind("chat-model", ChatModel, place="tasks[].generator.options.model")
+GRADIENT_COMBINER = ComponentKind(
+    "gradient-combiner", GradientCombiner, place="gradients", aliases=("combiner", "gradients")
 )
 
-KINDS = (
-    MODEL_ADAPTER,
-    TOKENIZATION_MODE,
-    LOSS,
-    BALANCER,
-    DATA_GENERATOR,
-    TUNING,
-    TRACKER,
-    DATA_FILTER,
-    EXECUTOR,
-    CHAT_MODEL,
-    GRADIENT_COMBINER,
-)
+KINDS = tuple(kind for kind in list(globals().values()) if isinstance(kind, ComponentKind))
+"""All kinds, in the order in which they are listed."""

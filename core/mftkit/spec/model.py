@@ -6,9 +6,10 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, WrapValidator, field
 
 from mftkit.base.json_types import JsonObject
 from mftkit.interfaces.references import AUTO, ComponentRef
+from mftkit.plugins import kinds
 from mftkit.spec.paths import SpecPathOrHubId, absolute_if_local
 from mftkit.spec.problems import Problem, refuse, refuse_one
-from mftkit.spec.references import AdapterRef
+from mftkit.spec.references import Place
 from mftkit.spec.section import Section
 
 SMALLEST_BPE = 300
@@ -48,7 +49,7 @@ Tokenizer = Annotated[
 class ModelSpec(Section):
     """The base model."""
 
-    adapter: AdapterRef = ComponentRef(name=AUTO)
+    adapter: Annotated[ComponentRef, Place(kinds.MODEL_ADAPTER)] = ComponentRef(name=AUTO)
     """The adapter for the model's family; "auto" chooses it by the checkpoint's config."""
     path: SpecPathOrHubId | None = None
     """The checkpoint: a directory or a hub id."""

@@ -1,19 +1,18 @@
 """Places in a spec that name a component; its options are validated by its own model."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import (
-    BaseModel,
-    ValidationError,
-    ValidationInfo,
-    WithJsonSchema,
-    WrapValidator,
-)
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationError, ValidationInfo
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import with_info_wrap_validator_function
 
 from mftkit.base.json_types import JsonObject
+from mftkit.interfaces.component import Component
 from mftkit.interfaces.references import AUTO, ChatRef, ComponentRef
 from mftkit.plugins import installed, kinds
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
@@ -41,12 +40,12 @@ def unnamed() -> Any:
     return {}
 
 
-def component_class(ref: ComponentRef, kind: Kind) -> Any:
+def component_class(ref: ComponentRef, kind: Kind[Component]) -> Any:
     """Return the class that a reference names."""
-    return installed.component_class(installed.registry().get(kind, ref.name))
+    return installed.component_class(kind, ref.name)
 
 
-def _nested(value: object, _plain: object, info: ValidationInfo, kind: Kind) -> ComponentRef:
+def _nested(value: object, _plain: object, info: ValidationInfo, kind: Kind[Component]) -> ComponentRef:
     """Read ``"name"`` or ``{"name": ..., "options": {...}}``."""
     if isinstance(value, ComponentRef):
         value = value.model_dump()
@@ -70,7 +69,7 @@ def _nested(value: object, _plain: object, info: ValidationInfo, kind: Kind) -> 
     return ComponentRef(name=name, options=options)
 
 
-def _flat(value: object, _plain: object, info: ValidationInfo, kind: Kind) -> TuningRef:
+def _flat(value: object, _plain: object, info: ValidationInfo, kind: Kind[Component]) -> TuningRef:
     """Read ``"name"`` or ``{"method": name, **options}``."""
     if isinstance(value, TuningRef):
         value = value.flat()
@@ -85,7 +84,7 @@ def _flat(value: object, _plain: object, info: ValidationInfo, kind: Kind) -> Tu
     return TuningRef(name=name, options=options)
 
 
-def _resolve(kind: Kind, value: JsonObject, key: str) -> tuple[str, type[BaseModel]]:
+def _resolve(kind: Kind[Component], value: JsonObject, key: str) -> tuple[str, type[BaseModel]]:
     """Return the component's name and the model of its options; without a name, the kind's default."""
     name = value.get(key)
     registry = installed.registry()
@@ -96,12 +95,11 @@ def _resolve(kind: Kind, value: JsonObject, key: str) -> tuple[str, type[BaseMod
             what = f"should be the name of a {kind.name}"
             if key not in value:
                 what = f"is missing, and there is no default {kind.name}"
-            hint = registry.unknown(kind).way_out()
+            hint = registry.unknown(kind).hint()
             refuse_one(what, name, at=(key,), hint=hint, shows_given=key in value)
-        options: type[BaseModel] = installed.component_class(registry.get(kind, name)).Options
-        return name, options
+        return name, installed.component_class(kind, name).Options
     except UnknownComponentError as error:
-        refuse_one(f"unknown {kind.name}", name, at=(key,), hint=error.way_out())
+        refuse_one(f"unknown {kind.name}", name, at=(key,), hint=error.hint())
     except MftError as error:
         refuse_one(str(error), name, at=(key,), shows_given=key in value)
 
@@ -131,7 +129,7 @@ def _extra_key(key: str, given: object, model: type[BaseModel] | None) -> Proble
     return Problem((key,), "unknown key", given, hint=one_of(("name", "options"), key))
 
 
-def _auto(value: object, plain: object, info: ValidationInfo, kind: Kind) -> ComponentRef:
+def _auto(value: object, plain: object, info: ValidationInfo, kind: Kind[Component]) -> ComponentRef:
     """Read as ``_nested`` does, or "auto", which is resolved later."""
     given = value.model_dump() if isinstance(value, ComponentRef) else value
     if given in (AUTO, {"name": AUTO}, {"name": AUTO, "options": {}}):
@@ -141,23 +139,57 @@ def _auto(value: object, plain: object, info: ValidationInfo, kind: Kind) -> Com
     return _nested(given, plain, info, kind)
 
 
-def _chat_model(value: object, plain: object, info: ValidationInfo, kind: Kind) -> ChatRef:
+def _chat_model(value: object, plain: object, info: ValidationInfo, kind: Kind[Component]) -> ChatRef:
     """Read as ``_nested`` does, in a component's own options."""
     return ChatRef(**_nested(value, plain, info, kind).model_dump())
 
 
-def _place(kind: Kind, read: Callable[..., ComponentRef]) -> Any:
-    return WrapValidator(partial(read, kind=kind)), WithJsonSchema({KIND_KEY: kind.name})
+@dataclass(frozen=True)
+class Place:
+    """Annotates a field that names a component of ``kind``: ``loss: Annotated[ComponentRef, Place(kinds.LOSS)]``.
+
+    How it is written in a spec follows from the type of the reference, and from the kind if it knows "auto".
+    """
+
+    kind: Kind[Component]
+
+    def __get_pydantic_core_schema__(
+        self, ref: type[ComponentRef], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Read the field as a spec has it."""
+        read: Callable[..., ComponentRef] = _auto if AUTO in self.kind.reserved else _nested
+        if issubclass(ref, TuningRef):
+            read = _flat
+        elif issubclass(ref, ChatRef):
+            read = _chat_model
+        return with_info_wrap_validator_function(partial(read, kind=self.kind), handler(ref))
+
+    def __get_pydantic_json_schema__(
+        self, _core: CoreSchema, _handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """A mark, in whose place the schema of a spec has the installed components."""
+        return {KIND_KEY: self.kind.name}
 
 
-LossRef = Annotated[ComponentRef, *_place(kinds.LOSS, _nested)]
-BalancerRef = Annotated[ComponentRef, *_place(kinds.BALANCER, _nested)]
-TokenizationRef = Annotated[ComponentRef, *_place(kinds.TOKENIZATION_MODE, _nested)]
-GeneratorRef = Annotated[ComponentRef, *_place(kinds.DATA_GENERATOR, _nested)]
-TrackerRef = Annotated[ComponentRef, *_place(kinds.TRACKER, _nested)]
-FilterRef = Annotated[ComponentRef, *_place(kinds.DATA_FILTER, _nested)]
-ExecutorRef = Annotated[ComponentRef, *_place(kinds.EXECUTOR, _auto)]
-ChatModelRef = Annotated[ChatRef, *_place(kinds.CHAT_MODEL, _chat_model)]
-AdapterRef = Annotated[ComponentRef, *_place(kinds.MODEL_ADAPTER, _auto)]
-GradientsRef = Annotated[ComponentRef, *_place(kinds.GRADIENT_COMBINER, _nested)]
-TuningPlace = Annotated[TuningRef, *_place(kinds.TUNING, _flat)]
+ExecutorRef = Annotated[ComponentRef, Place(kinds.EXECUTOR)]
+"""The type of an option that names an executor."""
+ChatModelRef = Annotated[ChatRef, Place(kinds.CHAT_MODEL)]
+"""The type of an option that names a chat model."""
+
+
+def named_components(spec: BaseModel) -> Iterator[tuple[Kind[Component], ComponentRef]]:
+    """Each component that a spec names in its own keys, by the places of the kinds."""
+    for kind in kinds.KINDS:
+        if not kind.is_option:
+            for ref in _at([spec], kind.place.split(".")):
+                if isinstance(ref, ComponentRef):
+                    yield kind, ref
+
+
+def _at(values: Iterable[object], keys: Sequence[str]) -> Iterable[object]:
+    """What stands below ``values`` at a path of keys, where "[]" after one opens a list."""
+    for key in keys:
+        values = [getattr(value, key.removesuffix("[]"), None) for value in values]
+        if key.endswith("[]"):
+            values = [item for value in values if isinstance(value, list) for item in value]
+    return values

@@ -9,13 +9,14 @@ from mftkit.interfaces.references import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit.spec.references import KIND_KEY
 from mftkit.spec.spec import Spec
-from mftkit_registry import MftError
+from mftkit_registry import MftError, find_kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mftkit.base.json_types import JsonObject
-    from mftkit_registry import Registration, Registry
+    from mftkit.interfaces.component import Component
+    from mftkit_registry import Kind, Registration, Registry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -47,32 +48,32 @@ class _Places:
             return node
         if KIND_KEY not in node:
             return {key: self.filled(value) for key, value in node.items()}
-        kind = node[KIND_KEY]
+        kind = find_kind(kinds.KINDS, node[KIND_KEY])
         rest = {key: value for key, value in node.items() if key not in (KIND_KEY, "default")}
         default = AUTO if self._chosen(kind) else self._default(kind)
         return {**rest, "anyOf": self._choices(kind), **({} if default is None else {"default": default})}
 
-    def _chosen(self, kind: str) -> bool:
+    def _chosen(self, kind: Kind[Component]) -> bool:
         """Return True if "auto" is allowed instead of a name."""
-        return AUTO in self.registry.kind(kind).reserved
+        return AUTO in kind.reserved
 
-    def _default(self, kind: str) -> str | None:
+    def _default(self, kind: Kind[Component]) -> str | None:
         try:
             return self.registry.default(kind)
         except MftError:  # two components claim to be the default: a spec has to name one
             return None
 
-    def _choices(self, kind: str) -> list[JsonObject]:
+    def _choices(self, kind: Kind[Component]) -> list[JsonObject]:
         """Return the names, and an object for each component."""
         names = list(self.registry.names(kind))
         objects = [self._object(self.registry.get(kind, name)) for name in names]
         bare = [AUTO, *names] if self._chosen(kind) else names
         return [{"enum": bare}, *(found for found in objects if found is not None)]
 
-    def _object(self, registration: Registration) -> JsonObject | None:
+    def _object(self, registration: Registration[Component]) -> JsonObject | None:
         prefix = f"{registration.kind}.{registration.name}."
         try:
-            model = installed.component_class(registration).Options
+            model = installed.class_of(registration).Options
             options = model.model_json_schema(ref_template=f"#/$defs/{prefix}{{model}}")
         except Exception as error:  # not every type in a plugin's model has a JSON Schema
             self.warn(f'{registration.kind} "{registration.name}" is left out of the schema: {error}')
@@ -86,7 +87,7 @@ class _Places:
         return _as_written(registration, options)
 
 
-def _as_written(registration: Registration, options: JsonObject) -> JsonObject:
+def _as_written(registration: Registration[Component], options: JsonObject) -> JsonObject:
     """Return the object that names the component, with ``options`` in it or, for a tuning, beside the name."""
     name = {"const": registration.name, "description": registration.summary}
     if registration.kind == kinds.TUNING.name:

@@ -1,5 +1,7 @@
 """The spec as a whole, and checks across its sections."""
 
+from typing import Annotated
+
 from pydantic import (
     Field,
     ValidationError,
@@ -19,17 +21,7 @@ from mftkit.spec.mixing import MixingSpec, mixing_problems
 from mftkit.spec.model import ModelSpec
 from mftkit.spec.paths import FilePath
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
-from mftkit.spec.references import (
-    BalancerRef,
-    GradientsRef,
-    LossRef,
-    TokenizationRef,
-    TrackerRef,
-    TuningPlace,
-    TuningRef,
-    component_class,
-    unnamed,
-)
+from mftkit.spec.references import Place, TuningRef, unnamed
 from mftkit.spec.section import Section
 from mftkit.spec.tasks import Name, TaskSpec, repeated_names
 from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
@@ -49,7 +41,7 @@ class Spec(Section):
     """Random seed for data order, dropout, initialization and generators."""
     model: ModelSpec
     """The base model."""
-    tuning: TuningPlace = Field(default_factory=unnamed)
+    tuning: Annotated[TuningRef, Place(kinds.TUNING)] = Field(default_factory=unnamed)
     """Which parameters are trained: a method's name, or {"method": NAME, ...} with its options."""
     tasks: list[TaskSpec] = Field(min_length=1)
     """The tasks, in the order of their indices."""
@@ -59,19 +51,19 @@ class Spec(Section):
     """How many samples of each task an epoch draws; null: every sample once."""
     chat: ChatSpec = ChatSpec()
     """How a conversation becomes text."""
-    tokenization: TokenizationRef = Field(default_factory=unnamed)
+    tokenization: Annotated[ComponentRef, Place(kinds.TOKENIZATION_MODE)] = Field(default_factory=unnamed)
     """The tokenization mode: which samples share a packed row."""
     max_length: int = Field(default=2048, ge=2)
     """Maximum length of a sample, and of a packed row, in tokens."""
-    loss: LossRef = Field(default_factory=unnamed)
+    loss: Annotated[ComponentRef, Place(kinds.LOSS)] = Field(default_factory=unnamed)
     """The loss."""
-    balancer: BalancerRef = Field(default_factory=unnamed)
+    balancer: Annotated[ComponentRef, Place(kinds.BALANCER)] = Field(default_factory=unnamed)
     """The balancer, which sets the tasks' weights in the loss."""
-    gradients: GradientsRef | None = None
+    gradients: Annotated[ComponentRef, Place(kinds.GRADIENT_COMBINER)] | None = None
     """The combiner of the tasks' gradients; null: their sum, which needs no separate gradient per task."""
     training: TrainingSpec = TrainingSpec()
     """Length, batch sizes, learning rate, validation and checkpoints."""
-    trackers: list[TrackerRef] = Field(default_factory=list)
+    trackers: list[Annotated[ComponentRef, Place(kinds.TRACKER)]] = Field(default_factory=list)
     """Trackers that receive metrics in addition to metrics.jsonl."""
 
     def dump(self) -> JsonObject:
@@ -120,7 +112,7 @@ class Spec(Section):
     def _weights_are_read(cls, balancer: ComponentRef, info: ValidationInfo) -> ComponentRef:
         """Refuse task weights that the balancer does not read."""
         weighted = [task for task in info.data.get("tasks", []) if task.weight != 1]
-        if weighted and not component_class(balancer, kinds.BALANCER).reads_task_weights:
+        if weighted and not installed.component_class(kinds.BALANCER, balancer.name).reads_task_weights:
             tasks = ", ".join(f"{task.name} {task.weight:g}" for task in weighted)
             what = f"does not read tasks[].weight, which is set ({tasks})"
             readers = installed.those_that(kinds.BALANCER, "reads_task_weights")
@@ -132,7 +124,11 @@ class Spec(Section):
     def _fits_the_rest(cls, training: TrainingSpec, info: ValidationInfo) -> TrainingSpec:
         problems = []
         loss = info.data.get("loss")
-        if training.task_mean == "dataset" and loss and not component_class(loss, kinds.LOSS).linear:
+        if (
+            training.task_mean == "dataset"
+            and loss
+            and not installed.component_class(kinds.LOSS, loss.name).linear
+        ):
             what = f'"dataset" requires a loss that is linear in its statistics, and {loss.name} is not'
             problems.append(Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"'))
         if training.early_stopping and "tasks" in info.data:
@@ -149,7 +145,7 @@ class Spec(Section):
 
     @field_validator("trackers")
     @classmethod
-    def _each_once(cls, trackers: list[TrackerRef]) -> list[TrackerRef]:
+    def _each_once(cls, trackers: list[ComponentRef]) -> list[ComponentRef]:
         names = [tracker.name for tracker in trackers]
         for index, name in enumerate(names):
             if name in names[:index]:

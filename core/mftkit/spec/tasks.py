@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, WrapValidator, model_validator
 
+from mftkit.interfaces.references import ComponentRef
+from mftkit.plugins import kinds
 from mftkit.spec.paths import absolute
 from mftkit.spec.problems import Problem, refuse, refuse_one
-from mftkit.spec.references import FilterRef, GeneratorRef
+from mftkit.spec.references import Place
 from mftkit.spec.section import Section
 
 LONGEST_NAME = 100
@@ -117,9 +119,9 @@ class TaskSpec(Section):
     """Weight of the task, for balancers that read it."""
     train: Train = None
     """Training rows: paths, glob patterns or directories, or a data set on the hub."""
-    generator: GeneratorRef | None = None
+    generator: Annotated[ComponentRef, Place(kinds.DATA_GENERATOR)] | None = None
     """The generator that makes the training rows, instead of ``train``."""
-    filters: list[FilterRef] = Field(default_factory=list)
+    filters: list[Annotated[ComponentRef, Place(kinds.DATA_FILTER)]] = Field(default_factory=list)
     """Filters that are applied to the training rows, in this order, before rows are held out for validation."""
     valid: Valid = 0.05
     """Validation rows: paths, or the fraction of the training rows that is held out; 0: no validation."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from mftkit.base.quiet import without_peft_noise
 from mftkit.batches.collate import collate
-from mftkit.interfaces.component import TaskInfo
+from mftkit.interfaces.component import Component, TaskInfo
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation, stop_training
 from mftkit.models.vocabulary import embedding
@@ -35,23 +35,25 @@ if TYPE_CHECKING:
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.interfaces.tokenization import Batch, TokenizationMode
     from mftkit.interfaces.tuning import Tuning
+    from mftkit_registry import Kind
 
 LENGTHS = (5, 9, 3, 7)
 """Tokens of the samples; each pair but the longest fits in a row."""
 MAX_LENGTH = 16
 NEAR = 1e-4
 """Largest difference of a logit, and of a gradient over the largest."""
+C = TypeVar("C", bound=Component)
 Settings = "Mapping[str, Mapping[str, Any]]"
 
 
 def installed_components(
-    kind: str, given: Mapping[str, Mapping[str, Any]] | None
-) -> Iterator[tuple[str, Any]]:
+    kind: Kind[C], given: Mapping[str, Mapping[str, Any]] | None
+) -> Iterator[tuple[str, C]]:
     """Name and component of each of a kind: those ``given`` with their options, or all that are well."""
     task = (TaskInfo("task", samples=4, tokens=24, valid_samples=0),)
     if given is None:
         rows = installed.registry().plugins
-        given = {row.name: {} for row in rows if row.kind == kind and row.status == "ok" and row.name}
+        given = {row.name: {} for row in rows if row.kind == kind.name and row.status == "ok" and row.name}
     for name, options in given.items():
         yield name, installed.build(kind, name, dict(options), task)
 
@@ -75,14 +77,14 @@ def batch_of(mode: TokenizationMode, members: tuple[Sample, ...]) -> tuple[Batch
     return mode.collate(MicroBatch(rows, MAX_LENGTH, 0)), max(len(row) for row in rows)
 
 
-def one_a_row(members: tuple[Sample, ...]) -> Batch:
-    """The samples in rows of their own, padded."""
+def one_per_row(members: tuple[Sample, ...]) -> Batch:
+    """One sample per row, padded."""
     return collate(MicroBatch(tuple((sample,) for sample in members), MAX_LENGTH, 0))
 
 
 def check_chunked_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     """Loss and gradients by the head in chunks of three tokens are those of cross-entropy of the full logits."""
-    batch = one_a_row(samples(model))
+    batch = one_per_row(samples(model))
     model.requires_grad_(True)
     results = []
     for chunked in (True, False):
@@ -113,8 +115,8 @@ def check_rows(
 ) -> None:
     """In each mode that keeps samples apart, each sample's log-probability is what it is alone."""
     members = samples(model)
-    alone = torch.cat([_sums(adapter, model, one_a_row((sample,))) for sample in members])
-    for name, mode in installed_components(TOKENIZATION_MODE.name, modes):
+    alone = torch.cat([_sums(adapter, model, one_per_row((sample,))) for sample in members])
+    for name, mode in installed_components(TOKENIZATION_MODE, modes):
         batch, most = batch_of(mode, members)
         if most > 1 and batch.position_ids is None:  # which lets the samples of a row see each other
             continue
@@ -135,7 +137,7 @@ def check_router(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     """The router's loss is a positive scalar, of real tokens alone, and its gradient reaches the routers."""
     members = samples(model)
     model.requires_grad_(True)
-    loss = adapter.auxiliary_loss(adapter.outputs(model, one_a_row(members)))
+    loss = adapter.auxiliary_loss(adapter.outputs(model, one_per_row(members)))
     require(loss is not None, "the config has experts, and auxiliary_loss gives None")
     assert loss is not None
     require(loss.ndim == 0 and 0 < float(loss.detach()) < 100, f"the router's loss is {loss!r}")
@@ -164,7 +166,7 @@ def check_tunings(
 
     ``plainly``: transformers and peft alone load it.
     """
-    for name, tuning in installed_components(TUNING.name, tunings):
+    for name, tuning in installed_components(TUNING, tunings):
         tuned = _tuned(adapter, base, tuning)
         before, after = _train(adapter, tuning, tuned, modes)
         require(after < before, f"{name}: the loss does not fall in training ({before:.4f} to {after:.4f})")
@@ -190,9 +192,7 @@ def _train(
 ) -> tuple[float, float]:
     """Loss before and after a step in each mode, twice; with the router's, and with recomputed activations."""
     base = tuning.base_model(tuned)
-    batches = [
-        batch_of(mode, samples(base))[0] for _, mode in installed_components(TOKENIZATION_MODE.name, modes)
-    ]
+    batches = [batch_of(mode, samples(base))[0] for _, mode in installed_components(TOKENIZATION_MODE, modes)]
     base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     scorer = LogprobModel(tuned, adapter, tuning)
     optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=3e-3)
@@ -218,7 +218,7 @@ def _check_result(
 ) -> None:
     from transformers import AutoModelForCausalLM
 
-    wanted = logits(stop_training(tuning.base_model(tuned)))
+    expected = logits(stop_training(tuning.base_model(tuned)))
     options = tuning.load_options(torch.float32) if tuning.saves_adapter else {}
     loaded: Any = None
     if plainly:
@@ -227,7 +227,7 @@ def _check_result(
     elif not tuning.saves_adapter:
         loaded = from_disk(adapter, place)
     if loaded is not None:
-        off = float((logits(stop_training(loaded)) - wanted).abs().max())
+        off = float((logits(stop_training(loaded)) - expected).abs().max())
         require(off <= NEAR, f"what {type(tuning).__name__} exported gives logits that differ by {off:.3g}")
     if tuning.saves_adapter:
         with quiet():
@@ -241,14 +241,14 @@ def _check_result(
 @contextmanager
 def quiet() -> Iterator[None]:
     """Without bars of progress, and without what transformers tells of tiny models."""
-    from transformers.utils import logging as told
+    from transformers.utils import logging as transformers_logging
 
-    shown, level = told.is_progress_bar_enabled(), told.get_verbosity()
-    told.disable_progress_bar()  # type: ignore[no-untyped-call]
-    told.set_verbosity(logging.ERROR)
+    shown, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity(logging.ERROR)
     try:
         yield
     finally:
-        told.set_verbosity(level)
+        transformers_logging.set_verbosity(level)
         if shown:
-            told.enable_progress_bar()  # type: ignore[no-untyped-call]
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

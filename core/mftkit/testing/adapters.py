@@ -1,4 +1,4 @@
-"""What every model adapter must do."""
+"""Checks of every model adapter."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NEAR = 1e-4
 
 
 class ModelAdapterConformance(Conformance):
-    """The promises of ``mftkit.ModelAdapter``, tried on a tiny model of its family."""
+    """Checks of ``mftkit.ModelAdapter``, on a tiny model of its family."""
 
     config: ClassVar[Mapping[str, Any] | None] = None
     """A tiny model's config.json, for a random start; None: of the first of ``families``, or one is made of a family
@@ -120,8 +120,8 @@ class ModelAdapterConformance(Conformance):
         """Its logits are those of the reference: of the class in transformers, or of the family's original."""
         model = self.model()
         with self.saved() as base, torch.no_grad():
-            ids, wanted = self.reference(base)
-            off = float((model(input_ids=ids).logits.float() - wanted).abs().max())
+            ids, expected = self.reference(base)
+            off = float((model(input_ids=ids).logits.float() - expected).abs().max())
         require(off <= NEAR, f"logits differ by {off:.3g} from those of the reference")
 
     def test_round_trip_through_a_checkpoint(self) -> None:

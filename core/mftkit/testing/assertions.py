@@ -1,4 +1,4 @@
-"""How a suite says that something is not as it should be; without pytest, whose rewriting it does not need."""
+"""How a suite reports failures and warnings; it works without pytest."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import warnings
 
 
 class ConformanceError(AssertionError):
-    """A component does not do what its kind promises."""
+    """A component violates the interface of its kind."""
 
 
 class ConformanceWarning(UserWarning):
-    """Something that its author may not have meant, and that breaks nothing."""
+    """Something that the author may not have intended, but that breaks nothing."""
 
 
-def require(kept: bool, promise: str) -> None:
-    """Raises ConformanceError, saying which promise is broken and by what, unless ``kept``."""
-    if not kept:
-        raise ConformanceError(promise)
+def require(condition: bool, message: str) -> None:
+    """Raise ConformanceError with ``message`` unless the condition holds."""
+    if not condition:
+        raise ConformanceError(message)
 
 
 def advise(advice: str) -> None:
-    """Warns of what the author may not have meant."""
+    """Warn of something that the author may not have intended."""
     warnings.warn(advice, ConformanceWarning, stacklevel=3)

@@ -1,4 +1,4 @@
-"""What every balancer must do."""
+"""Checks of every balancer."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Moment(NamedTuple):
 
 
 class BalancerConformance(Conformance):
-    """The promises of ``mftkit.Balancer``, tried on a history of falling, noisy losses."""
+    """Checks of ``mftkit.Balancer``, on a history of falling, noisy losses."""
 
     steps: int = 40
-    """Steps of the history, where ``needs_validation`` does not ask for more."""
+    """Steps of the history, unless ``needs_validation`` needs more."""
 
     def history(self, balancer: Balancer) -> list[Moment]:
         """Moments from step 0, before the first update, on; tasks are absent now and then.
@@ -95,10 +95,10 @@ class BalancerConformance(Conformance):
         known = balancer.compares in (None, "validation", "training")
         require(known, f'compares is None, "validation" or "training", not {balancer.compares!r}')
         given = balancer.compares != "validation" or every > 0
-        require(given, 'compares "validation", and needs_validation is 0: it would never be told anything')
+        require(given, 'compares "validation", and needs_validation is 0: it would never get any losses')
 
     def test_it_changes_nothing_it_is_given(self) -> None:
-        """The losses that it is told are as they were."""
+        """It does not change the losses that it is given."""
         balancer = self.make()
         history = self.history(balancer)
         kept = [[losses.clone() for losses in moment[1:]] for moment in history]
@@ -111,16 +111,16 @@ class BalancerConformance(Conformance):
             require(same, f"it changed the losses that it was given at step {moment.step}")
 
     def test_state_round_trip(self) -> None:
-        """A resumed balancer gives the very weights that one which was not stopped gives."""
+        """A resumed balancer gives exactly the weights of an uninterrupted one."""
         history = self.history(self.make())
         for cut in (0, 1, len(history) // 2):
-            going_on = Rehearsal(self.make(), history)
+            uninterrupted = Rehearsal(self.make(), history)
             for step in range(1, cut + 1):
-                going_on.play(step)
+                uninterrupted.play(step)
             resumed = Rehearsal(self.make(), history)
-            resumed.balancing.load_state_dict(saved(going_on.balancing.state_dict()))
+            resumed.balancing.load_state_dict(saved(uninterrupted.balancing.state_dict()))
             for step in range(cut + 1, len(history)):
-                one, other = going_on.play(step), resumed.play(step)
+                one, other = uninterrupted.play(step), resumed.play(step)
                 require(
                     torch.equal(one, other),
                     f"resumed after step {cut}, weights at step {step} are {shown(other)}, not "
@@ -161,7 +161,7 @@ class BalancerConformance(Conformance):
 
 
 class Rehearsal:
-    """A balancer that is told of a history as the trainer tells it."""
+    """A balancer that gets a history of losses as in training."""
 
     def __init__(self, balancer: Balancer, history: Sequence[Moment]) -> None:
         self._history = history
@@ -169,7 +169,7 @@ class Rehearsal:
         self.balancing = Balancing(balancer, len(balancer.tasks), self._take)
 
     def _take(self, turn: int, samples: int) -> Tensor:
-        # Each mini-batch has losses of its own, which fall with the others.
+        # Each mini-batch has its own losses, which fall with the others.
         return self._history[self._now].valid * (1 + 0.01 * math.sin(turn) / samples)
 
     def play(self, step: int) -> Tensor:
@@ -187,7 +187,7 @@ class Rehearsal:
 
 
 def check_weights(balancer: Balancer, when: str) -> None:
-    """Raises ConformanceError for weights that core would refuse, or that change between two looks."""
+    """Raise ConformanceError for weights that core would reject, or that differ when asked again."""
     weights, tasks = balancer.weights(), len(balancer.tasks)
     require(isinstance(weights, torch.Tensor), f"weights() gives a {type(weights).__name__} {when}")
     require(weights.shape == (tasks,), f"weights are of shape {tuple(weights.shape)}, not {(tasks,)}, {when}")

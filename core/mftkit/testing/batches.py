@@ -40,10 +40,14 @@ def _check_shape(batch: Batch, rows: int, max_length: int) -> None:
 def _check_tokens(batch: Batch, samples: list[Sample], pad: int) -> dict[int, int]:
     """Where each token lies in the flattened rows."""
     flat = batch.input_ids.flatten().tolist()
-    wanted = [int(token) for sample in samples for token in sample.tokens]
+    expected = [int(token) for sample in samples for token in sample.tokens]
     held = [token for token in flat if token != pad]
-    require(sorted(held) == sorted(wanted), "input_ids hold each token of the samples once, and else pad_id")
-    require(batch.real_tokens == len(wanted), f"real_tokens: {batch.real_tokens}, and {len(wanted)} are held")
+    require(
+        sorted(held) == sorted(expected), "input_ids hold each token of the samples once, and else pad_id"
+    )
+    require(
+        batch.real_tokens == len(expected), f"real_tokens: {batch.real_tokens}, and {len(expected)} are held"
+    )
     if batch.token_mask is not None:
         held = [token != pad for token in flat]
         require(
@@ -54,7 +58,7 @@ def _check_tokens(batch: Batch, samples: list[Sample], pad: int) -> dict[int, in
 
 
 def _check_targets(batch: Batch, samples: list[Sample], places: dict[int, int]) -> None:
-    wanted = {
+    expected = {
         int(token): (int(before), sample)
         for sample in samples
         for before, token, counts in zip(
@@ -62,19 +66,19 @@ def _check_targets(batch: Batch, samples: list[Sample], places: dict[int, int]) 
         )
         if counts
     }
-    told = sorted(batch.targets.tolist())
+    found = sorted(batch.targets.tolist())
     require(
-        told == sorted(wanted),
+        found == sorted(expected),
         "the targets are the tokens that count and are not their sample's first: "
-        f"missing {sorted(set(wanted) - set(told))[:5]}, too many {sorted(set(told) - set(wanted))[:5]}",
+        f"missing {sorted(set(expected) - set(found))[:5]}, too many {sorted(set(found) - set(expected))[:5]}",
     )
     per_sample = [len(batch.sample_task), len(batch.sample_index)]
-    counting = {sample.index for _, sample in wanted.values()}
+    counting = {sample.index for _, sample in expected.values()}
     fine = per_sample == [len(counting)] * 2 and set(batch.sample_index) == counting
     require(fine, "sample_task and sample_index list each sample that has a counting token, and no other")
     columns = (batch.targets, batch.predictor_index, batch.task, batch.sample)
     for target, position, task, number in zip(*(column.tolist() for column in columns), strict=True):
-        before, sample = wanted[target]
+        before, sample = expected[target]
         require(position == places[before], "positions are where the target's predecessor lies")
         require(task == sample.task, "task is the task of the target's sample")
         require(batch.sample_index[number] == sample.index, "sample is the number of the target's sample")
@@ -89,6 +93,6 @@ def _check_positions(batch: Batch, rows: Rows, places: dict[int, int]) -> None:
     flat, width = batch.position_ids.flatten().tolist(), batch.input_ids.shape[1]
     tokens = [int(token) for row in rows for sample in row for token in sample.tokens]
     restarts = [place for row in rows for sample in row for place in range(len(sample.tokens))]
-    told = [flat[places[token]] for token in tokens]
+    found = [flat[places[token]] for token in tokens]
     whole = [places[token] % width for token in tokens]
-    require(told in (restarts, whole), "position_ids restart at each sample, or count through the row")
+    require(found in (restarts, whole), "position_ids restart at each sample, or count through the row")

@@ -35,7 +35,7 @@ class ChatModelConformance(Conformance):
             model.close()
 
     def requests(self, count: int) -> list[ChatRequest]:
-        """Different questions, each with a seed of its own."""
+        """Different questions, each with its own seed."""
         return [
             ChatRequest(
                 ({"role": "user", "content": f"What is {i} + {i}?"},), None, {"reply_tokens": LIMIT}, i
@@ -94,14 +94,16 @@ class ChatModelConformance(Conformance):
         """Many requests in order; asked again, all replies come from the disk."""
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "replies.jsonl"
-            told = []
+            rounds = []
             for _ in range(2):
                 with ChatClient(
                     self.make(()), ReplyCache(path, "tried"), lambda _line: None, lambda: None
                 ) as chat:
-                    told.append(list(chat.ask_all(self.requests(5))))
-            require([r.text for r in told[0]] == [r.text for r in told[1]], "replies differ the second time")
-            require(all(r.cached for r in told[1]), "a reply is not on the disk")
+                    rounds.append(list(chat.ask_all(self.requests(5))))
+            require(
+                [r.text for r in rounds[0]] == [r.text for r in rounds[1]], "replies differ the second time"
+            )
+            require(all(r.cached for r in rounds[1]), "a reply is not on the disk")
 
 
 def _check(reply: Reply) -> None:

@@ -1,4 +1,4 @@
-"""What every component must do, whatever its kind: the base of the suites."""
+"""Checks of every component, whatever its kind: the base class of the suites."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mftkit.interfaces.component import TaskInfo
+from mftkit.plugins import kinds
+from mftkit.plugins.compatibility import interface_differences
 from mftkit.plugins.options import describe_options
 from mftkit.testing.assertions import advise, require
 from mftkit_registry import MftError
@@ -20,26 +22,26 @@ if TYPE_CHECKING:
     from mftkit.interfaces.component import Component
 
 HEAVY = ("torch", "transformers")
-"""What ``mft plugins list`` must not wait for."""
+"""Packages that ``mft plugins list`` must not import."""
 
 
 class Conformance:
-    """To inherit from, with the component's class in ``component``; each ``test_`` method is one check.
+    """Base class of the suites: set ``component`` in a subclass; each ``test_`` method is one check.
 
-    A method raises ``ConformanceError`` for a broken promise, and warns with ``ConformanceWarning`` of what
-    breaks nothing. Whatever else is raised is the component's own.
+    A check raises ``ConformanceError`` for a violation of the interface, and warns with ``ConformanceWarning`` of
+    flaws that break nothing. Any other exception comes from the component.
     """
 
     component: ClassVar[type[Any]]
     """The component's class."""
     options: ClassVar[Mapping[str, Any]] = {}
-    """The options that it is tried with, as a spec has them."""
+    """The options to check it with, as in a spec."""
     tasks: ClassVar[tuple[TaskInfo, ...]] = (
         TaskInfo("first", samples=40, tokens=400, valid_samples=4),
         TaskInfo("second", samples=20, tokens=600, valid_samples=4),
         TaskInfo("third", samples=4, tokens=16, valid_samples=2),
     )
-    """The tasks of the run that it is tried in."""
+    """The tasks of the simulated run."""
 
     def make(self, tasks: tuple[TaskInfo, ...] | None = None) -> Any:
         """A fresh component, with ``options``."""
@@ -55,7 +57,7 @@ class Conformance:
         return getattr(self.component, name, None) if stated is None else stated
 
     def resized(self, count: int) -> Any:
-        """A fresh component in a run of ``count`` tasks; None where its options name a task that is not there."""
+        """A fresh component in a run of ``count`` tasks; None if its options name a task that is missing."""
         more = (TaskInfo(f"task-{i}", samples=9, tokens=90, valid_samples=2) for i in range(count))
         try:
             return self.make((*self.tasks, *more)[:count])
@@ -64,13 +66,20 @@ class Conformance:
                 raise
             return None
 
+    def test_methods_fit_the_interface(self) -> None:
+        """Every required method is defined, and can be called as core calls it."""
+        for kind in kinds.KINDS:
+            if issubclass(self.component, kind.interface):
+                differences = interface_differences(self.component, kind.interface)
+                require(not differences, "; ".join(differences))
+
     def test_options_round_trip(self) -> None:
-        """The options read again from what they are written as, in JSON and in Python."""
+        """Options survive being written and read again, as JSON and as Python values."""
         model = self.component.Options
         options = self.make().options
         for dumped in (json.loads(options.model_dump_json(by_alias=True)), options.model_dump(by_alias=True)):
             again = model.model_validate(dumped)
-            require(again == options, f"options are written as {dumped}, and read from it as {again!r}")
+            require(again == options, f"options are written as {dumped}, but read back as {again!r}")
 
     def test_every_option_is_described(self) -> None:
         """Every option has a line of help, which ``mft plugins show`` prints."""
@@ -84,8 +93,8 @@ class Conformance:
         heavy = imported_by(front) if front else ()
         if heavy:
             advise(
-                f"importing {front} loads {' and '.join(heavy)}, so that every mft command waits for it: "
-                'register "package.module:Class" in place of the class'
+                f"importing {front} loads {' and '.join(heavy)}, which delays every mft command: "
+                'register "package.module:Class" instead of the class'
             )
 
 

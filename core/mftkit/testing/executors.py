@@ -1,4 +1,4 @@
-"""What every executor must do: programs that behave badly, each within limits of its own."""
+"""Checks of every executor: misbehaving programs, each within tight limits."""
 
 from __future__ import annotations
 
@@ -90,27 +90,27 @@ class ExecutorConformance(Conformance):
     def test_it_works_here(self) -> None:
         """It can be used on this machine."""
         why = self.make().unavailable()
-        require(why is None, f"it cannot be used here: {why}")
+        require(why is None, f"it cannot be used on this machine: {why}")
 
     def test_a_program_runs(self) -> None:
         """Its files, standard input, output and exit code."""
         source = "import sys; print(sys.stdin.read() + open('more.txt').read()); sys.stderr.write('!'); sys.exit(3)"
         done = self.run(source, stdin="grün ", more_txt="und gelb")
-        told = (done.how, done.code, done.stdout, done.stderr)
-        require(told == ("exited", 3, "grün und gelb\n", "!"), f"a program that exits with 3 gives {done}")
+        found = (done.how, done.code, done.stdout, done.stderr)
+        require(found == ("exited", 3, "grün und gelb\n", "!"), f"a program that exits with 3 gives {done}")
         require(self.run("print(1)").succeeded, "a program that ends well is not seen to")
 
     def test_programs_do_not_meet(self) -> None:
-        """Each has a directory of its own, that it may write to; the environment is not the user's."""
+        """Each has its own writable directory; the environment is not the user's."""
         os.environ["MFT_SECRET_OF_A_TEST"] = "secret"
         try:
             source = (
                 "import os; print(os.listdir('.'), 'secret' in str(os.environ)); open('left', 'w').write('x')"
             )
-            told = [self.run(source).stdout.strip() for _ in range(2)]
+            outputs = [self.run(source).stdout.strip() for _ in range(2)]
         finally:
             del os.environ["MFT_SECRET_OF_A_TEST"]
-        require(told == ["['main.py'] False"] * 2, f"directory and environment are not fresh: {told}")
+        require(outputs == ["['main.py'] False"] * 2, f"directory and environment are not fresh: {outputs}")
 
     def test_an_endless_loop(self) -> None:
         """Ended by the clock, and by the processor's time."""
@@ -161,7 +161,9 @@ class ExecutorConformance(Conformance):
         """A daemon that the program starts ends with it."""
         mark = _mark()
         self.marked(DAEMON, mark, self.limits)
-        require(_until(lambda: not running(mark)), "a process that the program started goes on after it")
+        require(
+            _until(lambda: not running(mark)), "a process that the program started is still running after it"
+        )
 
     def test_a_killed_parent(self) -> None:
         """Where the process that runs a program is killed, the program ends too."""
@@ -179,7 +181,8 @@ class ExecutorConformance(Conformance):
             os.waitpid(holder, 0)
         require(started, "the program did not start")
         require(
-            _until(lambda: not running(mark)), "a program goes on after the process that runs it was killed"
+            _until(lambda: not running(mark)),
+            "a program is still running after the process that runs it was killed",
         )
 
     def test_writing_and_reading_outside(self) -> None:

@@ -78,16 +78,16 @@ class DataFilterConformance(Conformance):
             drop=drop,
             report=report,
             note=lambda message: require(isinstance(message, str), "a note that is no text"),
-            chat=lambda wanted: open_chat(wanted, directory),
-            executor=lambda wanted: choose_executor(wanted, lambda _told: None),
+            chat=lambda ref: open_chat(ref, directory),
+            executor=lambda ref: choose_executor(ref, lambda _line: None),
         )
 
     def test_every_row_is_kept_or_dropped_for_a_reason(self) -> None:
         """Rows in and rows out differ by those that are dropped, each with a reason."""
         kept, dropped = self.passed(self.given)
-        told = f"{len(self.given)} rows in, {len(kept)} kept, {len(dropped)} dropped"
+        summary = f"{len(self.given)} rows in, {len(kept)} kept, {len(dropped)} dropped"
         require(
-            len(kept) + len(dropped) == len(self.given), f"rows are lost, or dropped and kept too: {told}"
+            len(kept) + len(dropped) == len(self.given), f"rows are lost, or both dropped and kept: {summary}"
         )
 
     def test_rows_stay_rows(self) -> None:

@@ -1,4 +1,4 @@
-"""What every data generator must do."""
+"""Checks of every data generator."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from mftkit.testing.randomness import seeded, untouched
 
 
 class DataGeneratorConformance(Conformance):
-    """The promises of ``mftkit.DataGenerator``, tried on the first rows that it makes."""
+    """Checks of ``mftkit.DataGenerator``, on the first rows that it makes."""
 
     limit: ClassVar[int] = 25
-    """How many rows are looked at."""
+    """How many rows are checked."""
     seed: ClassVar[int] = 7
     reads_seed: ClassVar[bool | None] = None
     """True: another seed must give other rows; False: the same rows; None: either is right."""
 
     def rows(self, seed: int | None = None, directory: Path | None = None) -> list[Any]:
-        """The first rows of a fresh generator, in a directory of its own unless one is given."""
+        """The first rows of a fresh generator, in a fresh directory unless one is given."""
         if directory is None:
             with tempfile.TemporaryDirectory() as made:
                 return self.rows(seed, Path(made))
@@ -89,16 +89,16 @@ class DataGeneratorConformance(Conformance):
 
 def _format(row: Any, number: int) -> str:
     formats: tuple[RowFormat, ...] = ("chat", "text")
-    told = []
+    reasons = []
     for row_format in formats:
         try:
             parse_row(row, row_format)
             row_weight(row)
         except BadRow as error:
-            told.append(f"as {row_format}: {error}")
+            reasons.append(f"as {row_format}: {error}")
         else:
             return row_format
-    raise ConformanceError(f"row {number} cannot be read: {'; '.join(told)}")
+    raise ConformanceError(f"row {number} cannot be read: {'; '.join(reasons)}")
 
 
 def _close(rows: Any) -> None:

@@ -1,4 +1,4 @@
-"""What every loss must do."""
+"""Checks of every loss."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ class LossConformance(Conformance):
         """Statistics of micro-batches sum to those of the whole, however it is split."""
         loss, tokens = self.make(), self.tokens()
         whole = loss.statistics(tokens)
-        for told, parts in splits(tokens):
+        for description, parts in splits(tokens):
             total = torch.stack([loss.statistics(piece).double() for piece in parts]).sum(0)
             require(
                 equal(total, whole),
-                f"statistics do not add over micro-batches: {told} sum to {total.tolist()}, and the whole has "
+                f"statistics do not add over micro-batches: {description} sum to {total.tolist()}, and the whole has "
                 f"{whole.tolist()}. Return sums, and divide by counts in task_losses",
             )
 
@@ -78,9 +78,9 @@ class LossConformance(Conformance):
         (slope,) = torch.autograd.grad(value, logprobs, allow_unused=True)
         require(slope is not None, "no gradient reaches tokens.logprobs")
         steps = torch.eye(len(logprobs), dtype=torch.float64) * STEP
-        wanted = torch.stack([_difference(loss, tokens, step) for step in steps]) / (2 * STEP)
-        largest = max(float(wanted.abs().max()), 1e-6)
-        off = float((slope - wanted).abs().max())
+        expected = torch.stack([_difference(loss, tokens, step) for step in steps]) / (2 * STEP)
+        largest = max(float(expected.abs().max()), 1e-6)
+        off = float((slope - expected).abs().max())
         require(
             off <= 1e-4 * largest,
             f"gradients differ from finite differences by {off:.3g} (the largest is {largest:.3g}): "
@@ -128,8 +128,8 @@ class LossConformance(Conformance):
         """Where ``reads_sample_weights`` is promised, weights count, those of 1 are none, and sums still add."""
         loss = self.make()
         if loss.reads_sample_weights:
-            for kept, told in row_weights_kept(loss, self.tokens(), torch.Generator().manual_seed(1)):
-                require(kept, f"reads_sample_weights is promised, and {told}")
+            for kept, difference in row_weights_kept(loss, self.tokens(), torch.Generator().manual_seed(1)):
+                require(kept, f"reads_sample_weights is True, but {difference}")
 
     def test_absent_tasks(self) -> None:
         """Where a task has no token, the value and the gradients of the others are finite."""
@@ -137,9 +137,12 @@ class LossConformance(Conformance):
         for present in ([0], [0, 1], [len(self.tasks) - 1]):
             tokens = only_tasks(self.tokens(), present)
             value, slope = value_and_slope(loss, tokens)
-            told = f"with tokens of {len(present)} of {len(self.tasks)} tasks"
-            require(bool(torch.isfinite(value)), f"the loss is {float(value)} {told}")
-            require(bool(torch.isfinite(slope).all()), f"its gradient is not finite {told}: {slope.tolist()}")
+            present_tasks = f"with tokens of {len(present)} of {len(self.tasks)} tasks"
+            require(bool(torch.isfinite(value)), f"the loss is {float(value)} {present_tasks}")
+            require(
+                bool(torch.isfinite(slope).all()),
+                f"its gradient is not finite {present_tasks}: {slope.tolist()}",
+            )
 
     def test_shares(self) -> None:
         """Shares sum to 1, are not negative, and depend on counts only, also where a task is absent."""
@@ -223,6 +226,6 @@ def _difference(loss: Loss, tokens: Tokens, step: Tensor) -> Tensor:
 
 
 def _promise(name: str, made: bool, true: bool, what: str, of: str, use: str) -> None:
-    require(true or not made, f"{name} is promised, and {what} are not linear in {of}: set {name} = False")
+    require(true or not made, f"{name} is True, but {what} are not linear in {of}: set {name} = False")
     if true and not made:
         advise(f"{what} are linear in {of}: {name} = True would be true, and {use}")

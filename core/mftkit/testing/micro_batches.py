@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def splits(tokens: Tokens) -> Iterator[tuple[str, list[Tokens]]]:
-    """Splits into micro-batches, each with how it is told: by sample, by task, and at random."""
+    """Splits into micro-batches, each with its description: by sample, by task, and at random."""
     number = torch.arange(tokens.num_samples)
     yield "samples by themselves", _pieces(tokens, number)
     yield "tasks by themselves", _pieces(tokens, tokens.sample_task)

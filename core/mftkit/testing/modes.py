@@ -1,4 +1,4 @@
-"""What every tokenization mode must do."""
+"""Checks of every tokenization mode."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ STRIDE = 64
 
 
 class TokenizationModeConformance(Conformance):
-    """The promises of ``mftkit.TokenizationMode``, tried on samples of uneven lengths."""
+    """Checks of ``mftkit.TokenizationMode``, on samples of uneven lengths."""
 
     keeps_order: ClassVar[bool | None] = None
     """True: every epoch has the same rows in the same order, as intended."""
 
     def lengths(self) -> dict[str, NDArray[np.int64]]:
-        """Lengths of samples, at most ``MAX_LENGTH``, by how they are told."""
+        """Lengths of samples, at most ``MAX_LENGTH``, by description."""
         drawn = np.random.default_rng(0)
         return {
             "uneven lengths": drawn.integers(1, MAX_LENGTH + 1, 200),
@@ -47,13 +47,13 @@ class TokenizationModeConformance(Conformance):
     def test_each_sample_has_one_place(self) -> None:
         """Each sample lies in one row, once, and no row is longer than max_length."""
         mode = self.make()
-        for told, lengths in self.lengths().items():
+        for description, lengths in self.lengths().items():
             for seed in (0, 1):
                 layout = lay_out(mode, lengths, len(self.tasks), seed)
                 try:
                     check_layout(layout, lengths, MAX_LENGTH, type(mode).__name__)
                 except Exception as error:
-                    raise type(error)(f"{told}: {error}") from error
+                    raise type(error)(f"{description}: {error}") from error
 
     def test_layout_is_deterministic(self) -> None:
         """The same rows each time: ``order`` is the only source of randomness."""

@@ -33,7 +33,7 @@ def untouched(what: str) -> Iterator[None]:
         moved = _moved(before, _read())
     finally:
         _write(before)
-    require(not moved, f"{what} draws from the random state of {moved}: give it a generator of its own")
+    require(not moved, f"{what} draws from the random state of {moved}: give it its own generator")
 
 
 @contextmanager

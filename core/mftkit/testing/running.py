@@ -9,29 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mftkit import testing
-from mftkit.plugins import kinds
 from mftkit.testing.assertions import ConformanceError, ConformanceWarning
-from mftkit_registry import MftError, MftWarning
+from mftkit_registry import MftError, MftWarning, import_object
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from mftkit.interfaces.component import Component
+    from mftkit.plugins.component_kind import ComponentKind
     from mftkit.testing.conformance import Conformance
 
-SUITES: dict[str, type[Conformance]] = {
-    kinds.LOSS.name: testing.LossConformance,
-    kinds.BALANCER.name: testing.BalancerConformance,
-    kinds.TOKENIZATION_MODE.name: testing.TokenizationModeConformance,
-    kinds.MODEL_ADAPTER.name: testing.ModelAdapterConformance,
-    kinds.DATA_GENERATOR.name: testing.DataGeneratorConformance,
-    kinds.TUNING.name: testing.TuningConformance,
-    kinds.TRACKER.name: testing.TrackerConformance,
-    kinds.DATA_FILTER.name: testing.DataFilterConformance,
-    kinds.EXECUTOR.name: testing.ExecutorConformance,
-    kinds.CHAT_MODEL.name: testing.ChatModelConformance,
-    kinds.GRADIENT_COMBINER.name: testing.GradientCombinerConformance,
-}
 Outcome = Literal["ok", "warning", "failed"]
 
 
@@ -42,26 +29,26 @@ class CheckResult:
     check: str
     outcome: Outcome
     what: str
-    """What is promised, or how it is broken."""
+    """What is checked, or why it failed."""
 
 
-def suite_for(kind: str, component: type[Any], **settings: Any) -> type[Conformance]:
-    """The suite of a kind, for a component. Raises MftError for a kind that has none."""
-    if kind not in SUITES:
-        known = ", ".join(f'"{name}"' for name in SUITES)
-        raise MftError(f'there are no checks for a component of kind "{kind}"; there are for: {known}')
-    return type("Installed", (SUITES[kind],), {"component": component, **settings})
+def suite_for(
+    kind: ComponentKind[Component], component: type[Component], **settings: object
+) -> type[Conformance]:
+    """The suite of a kind, for a component; ``settings`` are attributes of the suite's class."""
+    suite: type[Conformance] = import_object(kind.suite)
+    return type("Installed", (suite,), {"component": component, **settings})
 
 
 def run_suite(suite: type[Conformance]) -> Iterator[CheckResult]:
-    """Each check of a suite in turn, the kind's own first."""
+    """Run each check of a suite in turn, the kind's own first."""
     for name in check_names(suite):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             outcome, what = _outcome(suite, name)
-        told = [str(w.message) for w in caught if issubclass(w.category, ConformanceWarning | MftWarning)]
-        if outcome == "ok" and told:
-            outcome, what = "warning", "; ".join(told)
+        warned = [str(w.message) for w in caught if issubclass(w.category, ConformanceWarning | MftWarning)]
+        if outcome == "ok" and warned:
+            outcome, what = "warning", "; ".join(warned)
         yield CheckResult(name.removeprefix("test_").replace("_", " "), outcome, what)
 
 
@@ -79,13 +66,13 @@ def _outcome(suite: type[Conformance], name: str) -> tuple[Outcome, str]:
         check()
     except (ConformanceError, MftError) as error:
         return "failed", str(error)
-    except Exception as error:  # the component's own fault: told with the place, and the other checks go on
-        return "failed", _told(error)
+    except Exception as error:  # an error in the component: reported with its place, and the other checks run
+        return "failed", _located(error)
     return "ok", " ".join((inspect.getdoc(check) or "").split())
 
 
-def _told(error: Exception) -> str:
-    """The error and where it was raised: in the plugin's own code, where that is on the way."""
+def _located(error: Exception) -> str:
+    """The error and where it was raised: in the plugin's own code if possible."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = Path(__file__).parent
     others = [frame for frame in frames if ours not in Path(frame.filename).parents] or frames

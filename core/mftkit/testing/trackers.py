@@ -20,7 +20,7 @@ REASONS = ("finished", "early-stopped", "interrupted", "failed")
 
 
 class TrackerConformance(Conformance):
-    """The promises of ``mftkit.Tracker``, tried on short runs in directories of their own."""
+    """Checks of ``mftkit.Tracker``, on short runs in separate directories."""
 
     @contextmanager
     def run(self) -> Iterator[RunInfo]:
@@ -51,7 +51,7 @@ class TrackerConformance(Conformance):
             self.play(run, 0, range(1, 5))
 
     def test_a_run_that_goes_on(self) -> None:
-        """A fresh tracker goes on in the same directory, from a step before the last that was logged."""
+        """A fresh tracker resumes in the same directory, from a step before the last logged one."""
         with self.run() as run:
             self.play(run, 0, range(1, 4), "interrupted")
             self.play(run, 2, range(3, 6))

@@ -103,8 +103,8 @@ class TuningConformance(Conformance):
             off = _off(logits(stop_training(loaded)), logits(tuning.base_model(model)))
             require(off <= 1e-4, f"what was exported gives logits that differ by {off:.3g}")
             adapter = (directory / "adapter_config.json").exists()
-            told = "an adapter" if adapter else "a whole model"
-            require(adapter == tuning.saves_adapter, f"saves_adapter is wrong: export writes {told}")
+            written = "an adapter" if adapter else "a whole model"
+            require(adapter == tuning.saves_adapter, f"saves_adapter is wrong: export writes {written}")
 
 
 def _train(tuning: Any, model: nn.Module, steps: int = 2) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from mftkit.chat_client.cache_key import chat_refs
 from mftkit.plugins import installed, kinds
+from mftkit.spec.references import named_components
 
 if TYPE_CHECKING:
     from mftkit.spec import Spec
@@ -22,22 +23,12 @@ class UsedComponent(TypedDict):
 
 def used_components(spec: Spec, adapter: str) -> list[UsedComponent]:
     """Each component that the spec names, and the model adapter, each once."""
-    named = [
-        (kinds.MODEL_ADAPTER, adapter),
-        (kinds.TUNING, spec.tuning.method),
-        (kinds.TOKENIZATION_MODE, spec.tokenization.name),
-        (kinds.LOSS, spec.loss.name),
-        (kinds.BALANCER, spec.balancer.name),
-        *((kinds.DATA_GENERATOR, task.generator.name) for task in spec.tasks if task.generator is not None),
-        *((kinds.DATA_FILTER, used.name) for task in spec.tasks for used in task.filters),
-        *((kinds.CHAT_MODEL, name) for name in _chat_models(spec)),
-        *((kinds.TRACKER, tracker.name) for tracker in spec.trackers),
-        *([(kinds.GRADIENT_COMBINER, spec.gradients.name)] if spec.gradients else []),
-    ]
     registry = installed.registry()
     found = [
-        registry.get(kind, name) for kind, name in dict.fromkeys((kind.name, name) for kind, name in named)
+        registry.get(kind, adapter if kind is kinds.MODEL_ADAPTER else ref.name)
+        for kind, ref in named_components(spec)
     ]
+    found += [registry.get(kinds.CHAT_MODEL, name) for name in _chat_models(spec)]
     return [
         {
             "kind": component.kind,
@@ -45,7 +36,7 @@ def used_components(spec: Spec, adapter: str) -> list[UsedComponent]:
             "distribution": component.distribution,
             "version": component.version,
         }
-        for component in found
+        for component in dict.fromkeys(found)
     ]
 
 

@@ -75,6 +75,8 @@ FAULTY = """
         class Options(mftkit.Options):
             def model_post_init(self, context):
                 {then}
+        def statistics(self, tokens): ...
+        def task_losses(self, totals): ...
     @mftkit.hookimpl
     def register_losses(register):
         register("faulty", Faulty, summary="s")

@@ -61,7 +61,7 @@ def test_what_is_broken_is_told_and_exits_with_one(install: Install, mft: Mft) -
 
     done = mft("plugins", "check", "square", "--kind", "losses", sites=(site,))
     assert done.returncode == 1
-    assert "failed   linear is promised, and" in outcomes(done)["promise linear"]
+    assert "failed   linear is True, but" in outcomes(done)["promise linear"]
 
     done = mft("plugins", "check", "raises", sites=(site,))
     assert done.returncode == 1
@@ -75,9 +75,9 @@ def test_names_and_options_that_are_wrong_exit_with_two(install: Install, mft: M
     for arguments, message in (
         (("mean",), 'unknown component "mean"; allowed: '),
         (("means", "--kind", "balancer"), 'unknown balancer "means"'),
-        (("equal",), '"equal" is the name of a loss and of a balancer: say which by --kind'),
+        (("equal",), '"equal" is the name of a loss and of a balancer: choose one with --kind'),
         (("means", "--set", "scal=1"), 'options: scal: unknown key (given: 1); allowed: "scale"'),
-        (("means", "--config", "none.json"), "--config none.json: cannot be read"),
+        (("means", "--config", "none.json"), "--config none.json: cannot read it as JSON"),
     ):
         done = mft("plugins", "check", *arguments, sites=(site,))
         assert (done.returncode, done.stdout) == (2, ""), done.stderr

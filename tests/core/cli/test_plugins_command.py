@@ -22,6 +22,9 @@ DESIGN_EXAMPLE = """
         class Options(mftkit.Options):
             scale: float = 1.0
             '''Multiplies the loss.'''
+
+        def statistics(self, tokens): ...
+        def task_losses(self, totals): ...
 """
 
 
@@ -71,7 +74,7 @@ def test_a_clash_is_told_where_it_is_used(install: Install, mft: Mft, rows: Rows
     for part in ("loss.name", "mft-tokensquare 1.0", "other-square 1.0", "MFT_BLOCK_PLUGINS"):
         assert part in done.stderr
     shown = mft("plugins", "show", "loss", "token-square", sites=(site,), MFT_BLOCK_PLUGINS="other")
-    assert "mft-tokensquare 1.0" in shown.stdout, "the way out works"
+    assert "mft-tokensquare 1.0" in shown.stdout, "blocking one of them resolves it"
 
 
 def test_the_table_is_plain_and_whole(install: Install, mft: Mft) -> None:

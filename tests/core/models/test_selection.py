@@ -20,7 +20,7 @@ class Registered:
     def names(self, kind: str) -> tuple[str, ...]:
         return tuple(self.adapters)
 
-    def get(self, kind: Kind | str, name: str) -> Any:
+    def get(self, kind: Kind[Any] | str, name: str) -> Any:
         if name not in self.adapters:
             raise MftError(f"no {name}")
         return self
@@ -29,7 +29,7 @@ class Registered:
 
     def build(
         self,
-        kind: Kind,
+        kind: Kind[Any],
         name: str,
         options: dict[str, Any] | None = None,
         tasks: tuple[Any, ...] = (),

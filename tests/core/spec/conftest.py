@@ -16,14 +16,25 @@ if TYPE_CHECKING:
 STAND_INS = """
 from enum import Enum
 import mftkit
+from mftkit.interfaces.component import is_required
 from pydantic import BaseModel, Field
+from types import FunctionType
 
+def complete(component):
+    for base in component.__mro__:
+        for name, method in vars(base).items():
+            if isinstance(method, FunctionType) and is_required(method):
+                setattr(component, name, lambda self, *arguments: None)
+    return component
+
+@complete
 class Square(mftkit.Loss):
     linear = True
 
 class Inner(BaseModel, extra="forbid"):
     depth: int = 1
 
+@complete
 class Bent(mftkit.Loss):
     class Options(mftkit.Options):
         gamma: float = Field(2.0, ge=0)
@@ -32,31 +43,39 @@ class Bent(mftkit.Loss):
         table: mftkit.SpecPath | None = None
         inner: Inner = Inner()
 
+@complete
 class Even(mftkit.Balancer):
     pass
 
+@complete
 class Given(mftkit.Balancer):
     reads_task_weights = True
 
+@complete
 class Rows(mftkit.TokenizationMode):
     class Options(mftkit.Options):
         scope: str = "all"
 
+@complete
 class Maker(mftkit.DataGenerator):
     class Options(mftkit.Options):
         count: int
         folder: mftkit.SpecPath = "made"
 
+@complete
 class Whole(mftkit.Tuning):
     pass
 
+@complete
 class Part(mftkit.Tuning):
     class Options(mftkit.Options):
         rank: int = 8
 
+@complete
 class Board(mftkit.Tracker):
     pass
 
+@complete
 class Family(mftkit.ModelAdapter):
     class Options(mftkit.Options):
         strict: bool = True

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import mftkit
+from mftkit.plugins import kinds
 from mftkit.testing.running import run_suite, suite_for
 
 
@@ -72,7 +73,7 @@ class Widens(Sum):
 
 
 def failed(component: type[Any]) -> dict[str, str]:
-    rows = run_suite(suite_for("gradient-combiner", component))
+    rows = run_suite(suite_for(kinds.GRADIENT_COMBINER, component))
     return {row.check: row.what for row in rows if row.outcome == "failed"}
 
 

@@ -8,6 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import mftkit
+from mftkit.plugins import kinds
 from mftkit.testing import ConformanceError, ModelAdapterConformance, TuningConformance
 from mftkit.testing.running import suite_for
 from mftkit_plugins.models.llama import Llama
@@ -72,7 +73,7 @@ class TargetsThatAreNotThere(Llama):
 def test_an_adapter_that_is_broken_is_caught(
     component: type[Any], check: str, error: type[Any], message: str
 ) -> None:
-    suite = suite_for("model-adapter", component, config=TINY)()
+    suite = suite_for(kinds.MODEL_ADAPTER, component, config=TINY)()
     with pytest.raises(error, match=message):
         getattr(suite, f"test_{check}")()
 
@@ -118,7 +119,7 @@ class NamesNoTransformersModel(Full):
     ],
 )
 def test_a_tuning_that_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:
-    suite = suite_for("tuning", component, config=TINY)()
+    suite = suite_for(kinds.TUNING, component, config=TINY)()
     assert isinstance(suite, TuningConformance)
     with pytest.raises(ConformanceError, match=message):
         getattr(suite, f"test_{check}")()

@@ -11,7 +11,7 @@ from torch import nn
 import mftkit
 from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import BatchSampler, GlobalBatch
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.gradients import PerTaskGradients, describe_memory, make_gradients
 from mftkit.training.loop import TrainStep
@@ -77,7 +77,7 @@ class Corpus(list[Any]):
 
 def step() -> GlobalBatch:
     plan = BatchSampler(
-        cast(Any, Corpus(samples())), installed.build("tokenization-mode", "padding", {}), tasks=len(TASKS), seed=1,
+        cast(Any, Corpus(samples())), installed.build(kinds.TOKENIZATION_MODE, "padding", {}), tasks=len(TASKS), seed=1,
         batch_size=16, max_length=8, epochs=1, max_steps=1, group_by_task=True,
     )  # fmt: skip
     return plan[1]
@@ -116,11 +116,11 @@ def train(
     def work(process: Any) -> Any:
         model = process.wrap(Scorer(**scorer))
         corpus: Any = Corpus(samples())
-        objective = Objective(installed.build("loss", loss, {}, TASKS), len(TASKS))
+        objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
         balancing = Balancing(Given(weights, TASKS), len(TASKS), no_validation, lambda: stopped)
         optimizer = GradientRecorder([p for p in model.parameters() if p.requires_grad])
         train_step = TrainStep(
-            model, corpus, installed.build("tokenization-mode", "padding", {}), objective, balancing, optimizer,
+            model, corpus, installed.build(kinds.TOKENIZATION_MODE, "padding", {}), objective, balancing, optimizer,
             Batcher(process, micro, 8, 0), max_norm, make_gradients(model, process, corpus.task, combiner),
         )  # fmt: skip
         for _ in range(steps):
@@ -135,7 +135,7 @@ def formula(loss: str, auxiliary: bool = False) -> torch.Tensor:
     model = Scorer(auxiliary)
     corpus = samples()
     batch = mftkit.collate(mftkit.MicroBatch(tuple((sample,) for sample in corpus), 8, 0))
-    made = installed.build("loss", loss, {}, TASKS)
+    made = installed.build(kinds.LOSS, loss, {}, TASKS)
     logprobs, extra = model(batch)
     tokens = mftkit.Tokens(
         logprobs, batch.task, batch.sample, batch.sample_task, len(TASKS), len(batch.sample_task)
@@ -270,6 +270,6 @@ def test_a_micro_batch_holds_one_task_and_every_process_has_equally_many(micro: 
 def test_rows_of_several_tasks_are_refused_with_a_hint() -> None:
     with pytest.raises(MftError, match=r'"task" needs rows.*1 of the 1 rows.*tokenization\.options\.scope'):
         BatchSampler(
-            cast(Any, Corpus(samples())), installed.build("tokenization-mode", "pack", {}), tasks=4, seed=1,
+            cast(Any, Corpus(samples())), installed.build(kinds.TOKENIZATION_MODE, "pack", {}), tasks=4, seed=1,
             batch_size=4, max_length=64, epochs=1, max_steps=1, group_by_task=True,
         )  # fmt: skip

@@ -53,7 +53,8 @@ STRANGER = """
         def log(self, step, values):
             raise ConnectionError(f"gone\\nat step {step}")
 
-        end = log
+        def end(self, reason):
+            self.log(reason, {})
 
     class Unset(Lines):
         def start(self, run, directory, step):

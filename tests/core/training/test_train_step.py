@@ -11,7 +11,7 @@ from torch import nn
 import mftkit
 from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import GlobalBatch
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing, weights_of
 from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
@@ -73,12 +73,12 @@ def train(
 
     def work(process: Any) -> Any:
         model = process.wrap(scorer(**options))
-        objective = Objective(installed.build("loss", "mixed", {}, TASKS), 2)
-        balancer = installed.build("balancer", "equal", {}, TASKS)
+        objective = Objective(installed.build(kinds.LOSS, "mixed", {}, TASKS), 2)
+        balancer = installed.build(kinds.BALANCER, "equal", {}, TASKS)
         train_step = TrainStep(
             model,
             cast(Any, samples()),
-            installed.build("tokenization-mode", "padding", {}),
+            installed.build(kinds.TOKENIZATION_MODE, "padding", {}),
             objective,
             Balancing(balancer, 2, no_validation),
             torch.optim.SGD(model.parameters(), lr=99.0, fused=True),

@@ -7,7 +7,7 @@ import torch
 from pydantic import ValidationError
 
 import mftkit
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing, extra_work
 from recorded_losses import recorded, tasks
 
@@ -24,7 +24,7 @@ BRISK: dict[str, dict[str, Any]] = {
 
 def build(name: str, count: int, **options: Any) -> Any:
     return installed.build(
-        "balancer", name.removesuffix("-training"), {**BRISK[name], **options}, tasks(count)
+        kinds.BALANCER, name.removesuffix("-training"), {**BRISK[name], **options}, tasks(count)
     )
 
 
@@ -70,7 +70,7 @@ def test_the_weights_of_a_history_with_absent_tasks_move_and_stay_positive(name:
 
 @pytest.mark.parametrize("name", ["uncertainty", "dwa", "dro"])
 def test_they_cost_no_arithmetic(name: str) -> None:
-    balancer = installed.build("balancer", name, {}, tasks(200))
+    balancer = installed.build(kinds.BALANCER, name, {}, tasks(200))
     assert extra_work(balancer, 1000.0, 1000.0, accumulates=True) == 0
 
 
@@ -80,7 +80,7 @@ def test_the_defaults_cost_under_a_tenth_of_a_step_whatever_the_number_of_tasks(
     name: str, count: int
 ) -> None:
     """Of a step of 16 samples, one a row; where rows are packed, it is less."""
-    balancer = installed.build("balancer", name, {}, tasks(count))
+    balancer = installed.build(kinds.BALANCER, name, {}, tasks(count))
     minibatch = count * balancer.validation_samples
     assert 0 < extra_work(balancer, minibatch, 16.0, accumulates=True) < 0.055
 
@@ -97,11 +97,11 @@ def test_the_defaults_cost_under_a_tenth_of_a_step_whatever_the_number_of_tasks(
 )  # fmt: skip
 def test_options_that_mean_nothing_are_refused(name: str, option: str, bad: Any) -> None:
     with pytest.raises(ValidationError, match=option):
-        installed.build("balancer", name, {option: bad}, tasks(2))
+        installed.build(kinds.BALANCER, name, {option: bad}, tasks(2))
 
 
 def test_a_bound_for_a_task_that_is_not_there_is_reported_with_the_nearest() -> None:
     with pytest.raises(
         mftkit.MftError, match=r"lower_bounds: no task is named 'tsk1' \(did you mean 'task1'"
     ):
-        installed.build("balancer", "famo", {"lower_bounds": {"tsk1": 0.1}}, tasks(2))
+        installed.build(kinds.BALANCER, "famo", {"lower_bounds": {"tsk1": 0.1}}, tasks(2))

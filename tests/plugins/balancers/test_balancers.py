@@ -3,7 +3,7 @@ import torch
 
 import mftkit
 import mftkit_plugins.balancers
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.objective import normalise
 
 
@@ -23,13 +23,13 @@ def test_the_balancers_and_the_default() -> None:
 
 
 def test_equal_weighs_all_the_same_and_reads_no_weights() -> None:
-    balancer = installed.build("balancer", "equal", {}, tasks(1, 1, 1))
+    balancer = installed.build(kinds.BALANCER, "equal", {}, tasks(1, 1, 1))
     assert not balancer.reads_task_weights
     assert balancer.weights().tolist() == [1, 1, 1]
 
 
 def test_fixed_gives_the_weights_of_the_spec() -> None:
-    balancer = installed.build("balancer", "fixed", {}, tasks(0, 1.5, 4.5))
+    balancer = installed.build(kinds.BALANCER, "fixed", {}, tasks(0, 1.5, 4.5))
     assert balancer.reads_task_weights
     assert balancer.weights().tolist() == [0, 1.5, 4.5]
     assert normalise(balancer.weights()).tolist() == [0, 0.75, 2.25]
@@ -47,12 +47,12 @@ def test_fixed_refuses_weights_that_train_nothing_or_mean_nothing(
     weights: tuple[float, float], message: str
 ) -> None:
     with pytest.raises(mftkit.MftError, match=message):
-        installed.build("balancer", "fixed", {}, tasks(*weights))
+        installed.build(kinds.BALANCER, "fixed", {}, tasks(*weights))
 
 
 @pytest.mark.parametrize("name", ["equal", "fixed"])
 def test_nothing_to_remember(name: str) -> None:
-    balancer = installed.build("balancer", name, {}, tasks(1, 2))
+    balancer = installed.build(kinds.BALANCER, name, {}, tasks(1, 2))
     balancer.observe(1, torch.tensor([1.0, torch.nan]), None)
     assert balancer.state_dict() == {}
     balancer.load_state_dict({})

@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 import torch
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit_plugins.balancers.coba import Coba
 from recorded_losses import recorded, tasks
 
 
 def build(count: int, **options: Any) -> Coba:
-    found: Coba = installed.build("balancer", "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
+    found = installed.build(kinds.BALANCER, "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
+    assert isinstance(found, Coba)
     return found
 
 
@@ -176,15 +177,17 @@ def test_losses_that_do_not_move_weigh_the_same() -> None:
 
 
 def test_what_it_asks_of_core() -> None:
-    usual = installed.build("balancer", "coba", {}, tasks(3))
+    usual = installed.build(kinds.BALANCER, "coba", {}, tasks(3))
     assert (usual.needs_validation, usual.validation_samples, usual.minibatch_reuse, usual.compares) == (
         5,
         2,
         1,
         None,
     )
-    assert installed.build("balancer", "coba", {}, tasks(64)).needs_validation == 64
+    assert installed.build(kinds.BALANCER, "coba", {}, tasks(64)).needs_validation == 64
     assert (
-        installed.build("balancer", "coba", {"every": 9, "samples": 3, "hold": 0}, tasks(64)).minibatch_reuse
+        installed.build(
+            kinds.BALANCER, "coba", {"every": 9, "samples": 3, "hold": 0}, tasks(64)
+        ).minibatch_reuse
         == 0
     )

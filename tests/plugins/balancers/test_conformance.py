@@ -3,13 +3,14 @@
 from typing import Any
 
 from built_in import suites
+from mftkit.plugins import kinds
 from mftkit.testing import BalancerConformance
 from mftkit_plugins.balancers.coba import Coba
 from mftkit_plugins.balancers.dro import Dro
 from mftkit_plugins.balancers.dwa import Dwa
 from mftkit_plugins.balancers.famo import Famo
 
-globals().update(suites("balancer"))
+globals().update(suites(kinds.BALANCER))
 
 
 class TestBriskCoba(BalancerConformance):

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 import mftkit
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from recorded_losses import recorded, tasks
 
 
 def build(count: int, **options: Any) -> Any:
-    return installed.build("balancer", "dro", options, tasks(count))
+    return installed.build(kinds.BALANCER, "dro", options, tasks(count))
 
 
 def by_hand(

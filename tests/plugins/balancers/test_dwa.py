@@ -7,14 +7,15 @@ import pytest
 import torch
 from torchjd.scalarization import DWA
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.objective import normalise
 from mftkit_plugins.balancers.dwa import Dwa
 from recorded_losses import recorded, tasks
 
 
 def build(count: int, **options: Any) -> Dwa:
-    found: Dwa = installed.build("balancer", "dwa", options, tasks(count))
+    found = installed.build(kinds.BALANCER, "dwa", options, tasks(count))
+    assert isinstance(found, Dwa)
     return found
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from torchjd.scalarization import FAMO
 
 import mftkit
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.objective import Objective, normalise
 from mftkit_plugins.balancers.famo import BOUND_CHECK_EVERY
@@ -18,7 +18,7 @@ from recorded_losses import recorded, tasks
 
 
 def build(count: int, **options: Any) -> Any:
-    return installed.build("balancer", "famo", options, tasks(count))
+    return installed.build(kinds.BALANCER, "famo", options, tasks(count))
 
 
 def torchjd_weights(reference: FAMO, losses: torch.Tensor) -> torch.Tensor:
@@ -144,7 +144,7 @@ def test_a_task_that_is_never_there_is_as_if_it_were_not() -> None:
 @pytest.mark.parametrize("counts", [[4.0, 9.0, 2.0], [4.0, 0.0, 2.0]])
 def test_the_gradient_is_famos_for_equal_shares_absent_tasks_or_not(counts: list[float]) -> None:
     """Through core's objective, to the slopes of the statistics; TorchJD sees the tasks that are there."""
-    loss = installed.build("loss", "token-balanced", {}, tasks(3))
+    loss = installed.build(kinds.LOSS, "token-balanced", {}, tasks(3))
     objective = Objective(loss, 3)
     here = [i for i, n in enumerate(counts) if n]
     tokens = objective.counts(counts, counts)

@@ -12,7 +12,7 @@ import mftkit
 from adaptive_balancers import ADAPTIVE
 from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import GlobalBatch
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
@@ -76,16 +76,16 @@ def train(name: str, loss: str, processes: int, micro: int) -> tuple[torch.Tenso
 
     def work(process: Any) -> Any:
         model, data = process.wrap(Unigram()), samples(20, 0)
-        objective = Objective(installed.build("loss", loss, {}, TASKS), len(TASKS))
+        objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
         passes = Batcher(process, micro, 8, 0)
         validator = Validator(samples(15, 1), len(TASKS), passes, torch.float64)
         component = ADAPTIVE[name]
         balancing = Balancing(
-            installed.build("balancer", component["name"], component.get("options", {}), TASKS),
+            installed.build(kinds.BALANCER, component["name"], component.get("options", {}), TASKS),
             len(TASKS),
             lambda number, per_task: validator.minibatch_losses(model, objective, number, per_task),
         )
-        mode = installed.build("tokenization-mode", "dynamic-padding", {})
+        mode = installed.build(kinds.TOKENIZATION_MODE, "dynamic-padding", {})
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
         runner = TrainStep(model, data, mode, objective, balancing, optimizer, passes, None)
         weights = []

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torchjd.scalarization import UW
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.objective import normalise
 from mftkit_plugins.balancers.uncertainty import Uncertainty
 from recorded_losses import recorded, tasks
 
 
 def build(count: int, **options: Any) -> Uncertainty:
-    found: Uncertainty = installed.build("balancer", "uncertainty", options, tasks(count))
+    found = installed.build(kinds.BALANCER, "uncertainty", options, tasks(count))
+    assert isinstance(found, Uncertainty)
     return found
 
 

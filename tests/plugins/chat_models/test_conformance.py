@@ -7,7 +7,7 @@ import pytest
 
 import mftkit.testing
 from chat_server import MODEL, Answer, serving
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit_plugins.chat_models.local import Local
 from mftkit_plugins.chat_models.server import Server
 from tiny_chat_model import tiny_chat_model
@@ -45,5 +45,5 @@ def test_none_is_left_out() -> None:
         for row in installed.registry().plugins
         if row.kind == "chat-model" and row.distribution == "mftkit"
     ]
-    built_in = {installed.component_class(installed.registry().get("chat-model", row.name)) for row in rows}
+    built_in = {installed.component_class(kinds.CHAT_MODEL, row.name) for row in rows}
     assert built_in == {Server, Local}

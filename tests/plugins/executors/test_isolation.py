@@ -10,7 +10,7 @@ import pytest
 
 import mftkit
 import mftkit.testing
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit_plugins.executors import availability, bubblewrap, docker, rlimits, supervisor
 from mftkit_plugins.executors.bubblewrap import Bubblewrap
 from mftkit_plugins.executors.docker import Docker
@@ -86,8 +86,8 @@ class TestRlimitsWithoutNamespaces(TestRlimits):
 
 
 def test_no_executor_is_left_out() -> None:
-    names = installed.registry().names("executor")
-    built_in = {installed.component_class(installed.registry().get("executor", name)) for name in names}
+    names = installed.registry().names(kinds.EXECUTOR)
+    built_in = {installed.component_class(kinds.EXECUTOR, name) for name in names}
     assert built_in >= {Bubblewrap, Docker, Rlimits}
     assert Bubblewrap.strength > Docker.strength > Rlimits.strength
     assert [cls.isolated for cls in (Bubblewrap, Docker, Rlimits)] == [True, True, False]

@@ -8,7 +8,7 @@ import pytest
 
 import mftkit
 from mftkit.chat_client import open_chat
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.plugins.executors import choose_executor
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def pass_through(tmp_path: Path) -> Callable[..., Passed]:
             chat=lambda wanted: open_chat(wanted, tmp_path, found.notes.append),
             executor=lambda wanted: choose_executor(wanted, found.notes.append),
         )
-        made = installed.build("data-filter", name, options, directory=tmp_path)
+        made = installed.build(kinds.DATA_FILTER, name, options, directory=tmp_path)
         found.kept += made.apply(iter(rows), context)
         return found
 

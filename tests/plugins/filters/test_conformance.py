@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from built_in import suites
-from mftkit.plugins import executors
+from mftkit.plugins import executors, kinds
 from mftkit.testing.filters import some_rows
 
 PLACE = tempfile.TemporaryDirectory()
@@ -24,7 +24,7 @@ def _weak(monkeypatch: pytest.MonkeyPatch) -> None:
 
 globals().update(
     suites(
-        "data-filter",
+        kinds.DATA_FILTER,
         decontamination={"options": {"references": [str(REFERENCES)], "field": "text"}},
         verification={"given": tuple(some_rows()[:4])},  # each is executed up to three times, in each test
         well_formed={"options": {"needs_code": True}},

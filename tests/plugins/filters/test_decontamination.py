@@ -111,11 +111,11 @@ def test_references_that_cannot_be_used_are_reported(
 
 
 def test_another_content_of_the_references_is_another_version(tmp_path: Path) -> None:
-    from mftkit.plugins import installed
+    from mftkit.plugins import installed, kinds
 
     def version() -> str:
         options = {"references": [str(tmp_path / "own.jsonl")]}
-        found: str = installed.build("data-filter", "decontamination", options).version
+        found: str = installed.build(kinds.DATA_FILTER, "decontamination", options).version
         return found
 
     write(tmp_path / "own.jsonl", [PROBLEM])

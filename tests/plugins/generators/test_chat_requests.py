@@ -13,7 +13,7 @@ import pytest
 import mftkit
 from chat_server import MODEL, Answer, ChatServer, content, good, serving
 from mftkit.data.rows.formats import parse_row
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 
 Make = Callable[..., tuple[list[dict[str, Any]], Counter[str]]]
 SEEDS: list[dict[str, Any]] = [
@@ -47,7 +47,7 @@ def make(server: ChatServer, tmp_path: Path) -> Make:
         directory = tmp_path / options.pop("directory", "work")
         seed = options.pop("seed", 7)
         given = {"model": {"name": "openai", "options": chat}, "round": 2, **options}
-        generator = installed.build("data-generator", name, given)
+        generator = installed.build(kinds.DATA_GENERATOR, name, given)
         context = mftkit.GenerationContext(seed, "a-task", directory, lambda **more: counts.update(more))
         return list(generator.rows(context)), counts
 
@@ -338,7 +338,7 @@ def test_what_a_budget_paid_for_is_used(
     # at its longest the last request takes more than it did, so there is no room for it
     chat = {"model": MODEL, "base_url": server.url, "reply_tokens": 50, "max_tokens": tokens}
     generator = installed.build(
-        "data-generator", name, {**options, "model": {"name": "openai", "options": chat}}
+        kinds.DATA_GENERATOR, name, {**options, "model": {"name": "openai", "options": chat}}
     )
     rows: list[dict[str, Any]] = []
     context = mftkit.GenerationContext(7, "a-task", tmp_path / "some", lambda **_: None)

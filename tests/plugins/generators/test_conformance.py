@@ -8,6 +8,7 @@ from typing import Any
 
 from built_in import suites
 from chat_server import MODEL, ChatServer
+from mftkit.plugins import kinds
 
 SERVER = ChatServer()
 atexit.register(SERVER.stop)
@@ -32,7 +33,7 @@ def asking(**options: Any) -> dict[str, Any]:
 
 globals().update(
     suites(
-        "data-generator",
+        kinds.DATA_GENERATOR,
         python_source={"options": {"paths": [str(Path(json.__file__).parent)]}, "reads_seed": True},
         code_exercises=asking(exercises=2),
         self_instruct=asking(seeds=str(SEEDS), asked=2),

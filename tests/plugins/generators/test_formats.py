@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import mftkit
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit_plugins.generators import chat_requests
 from mftkit_plugins.generators.chat_requests import BadReply, code_block, json_list
 from mftkit_plugins.generators.code_exercises.topics import read_topics
@@ -45,7 +45,7 @@ def test_a_file_that_is_no_file_of_topics_is_reported(text: str, said: str, tmp_
 def test_templates_are_checked() -> None:
     for wrong, said in (("no place", "{topic} is missing"), ("{topic} {lang}", "only {topic}")):
         with pytest.raises(ValueError, match=said):
-            installed.build("data-generator", "code-exercises", {"model": "local", "templates": [wrong]})
+            installed.build(kinds.DATA_GENERATOR, "code-exercises", {"model": "local", "templates": [wrong]})
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_without_a_block_there_is_no_code(text: str) -> None:
 
 def test_a_model_is_named_without_its_place() -> None:
     local = installed.build(
-        "data-generator",
+        kinds.DATA_GENERATOR,
         "camel",
         {"topics": ["a"], "model": {"name": "local", "options": {"path": "/a/b/tiny"}}},
     )

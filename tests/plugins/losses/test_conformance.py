@@ -1,8 +1,9 @@
 from built_in import suites
+from mftkit.plugins import kinds
 from mftkit.testing import LossConformance
 from mftkit_plugins.losses.task_focal import TaskFocal
 
-globals().update(suites("loss"))
+globals().update(suites(kinds.LOSS))
 
 
 class TestTaskFocalOfItsOwnFactors(LossConformance):

@@ -15,7 +15,7 @@ from loss_formulas import ALPHA, COUNT, GAMMA, NAMES, STEPS_PER_EPOCH, TASKS, fo
 from mftkit.batches.batcher import Batcher
 from mftkit.batches.collate import collate
 from mftkit.batches.sampler import GlobalBatch
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.loop import TrainStep
@@ -80,7 +80,7 @@ def build(name: str, options: dict[str, Any] | None = None) -> Any:
     if name in STRANGERS:
         kind = STRANGERS[name]
         return kind(kind.Options(**options), TASKS)
-    return installed.build("loss", name, options, TASKS)
+    return installed.build(kinds.LOSS, name, options, TASKS)
 
 
 def no_validation(_step: int, _number: int) -> torch.Tensor:
@@ -171,7 +171,7 @@ class Given(mftkit.Balancer):
 
 def scorer_of(model: PreTrainedModel) -> LogprobModel:
     return LogprobModel(
-        model, installed.build("model-adapter", "llama", {}), installed.build("tuning", "full", {})
+        model, installed.build(kinds.MODEL_ADAPTER, "llama", {}), installed.build(kinds.TUNING, "full", {})
     )
 
 
@@ -188,7 +188,7 @@ def train(
     """One step of the real runner in each process, with the random numbers that are next."""
     state = torch.get_rng_state()
     samples = [sample for row in rows for sample in row]
-    collating = installed.build("tokenization-mode", mode, {})
+    collating = installed.build(kinds.TOKENIZATION_MODE, mode, {})
     models = [tiny_llama(**model) for _ in range(processes)]
     torch.set_rng_state(state)
 

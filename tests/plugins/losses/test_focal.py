@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 
 import mftkit
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 
 TASKS = (mftkit.TaskInfo("comment"), mftkit.TaskInfo("repair"))
 FOCAL = ["sample-focal", "task-focal"]
@@ -13,7 +13,7 @@ FOCAL = ["sample-focal", "task-focal"]
 
 def loss_and_gradient(name: str, values: list[float], **options: Any) -> tuple[float, torch.Tensor]:
     """Two samples of two tokens, both of the first task."""
-    loss = installed.build("loss", name, options, TASKS)
+    loss = installed.build(kinds.LOSS, name, options, TASKS)
     logprobs = torch.tensor(values).requires_grad_()
     tokens = mftkit.Tokens(
         logprobs,
@@ -73,7 +73,7 @@ def test_alpha_of_an_unknown_task_is_refused(name: str) -> None:
     with pytest.raises(
         mftkit.MftError, match=r"loss\.options\.alpha: no task is named 'coment'.*'comment', 'repair'"
     ):
-        installed.build("loss", name, {"alpha": {"coment": 2.0}}, TASKS)
+        installed.build(kinds.LOSS, name, {"alpha": {"coment": 2.0}}, TASKS)
 
 
 @pytest.mark.parametrize(
@@ -83,4 +83,4 @@ def test_alpha_of_an_unknown_task_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", FOCAL)
 def test_options_out_of_range_are_refused(name: str, options: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        installed.build("loss", name, options, TASKS)
+        installed.build(kinds.LOSS, name, options, TASKS)

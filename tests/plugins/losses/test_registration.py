@@ -1,7 +1,7 @@
 import pytest
 
 import mftkit_plugins.losses
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 
 
 def test_the_losses_and_the_default() -> None:
@@ -24,4 +24,4 @@ def test_the_losses_and_the_default() -> None:
 @pytest.mark.parametrize("name", ["token-balanced", "sample-balanced", "mixed"])
 def test_losses_without_options_refuse_any(name: str) -> None:
     with pytest.raises(ValueError, match="gamma"):
-        installed.build("loss", name, {"gamma": 1.0})
+        installed.build(kinds.LOSS, name, {"gamma": 1.0})

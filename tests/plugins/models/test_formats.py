@@ -9,7 +9,7 @@ import mftkit
 from mftkit.data.rows.formats import Conversation, Turn
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.tokens.train_tokenizer import train_bpe
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 
 TURNS: list[tuple[Any, str]] = [
     ("system", "SYS"),
@@ -44,7 +44,9 @@ RENDERED = {
 
 def found(adapter: str, name: str) -> mftkit.InstructFormat:
     [known] = [
-        each for each in installed.build("model-adapter", adapter, {}).instruct_formats if each.name == name
+        each
+        for each in installed.build(kinds.MODEL_ADAPTER, adapter, {}).instruct_formats
+        if each.name == name
     ]
     found: mftkit.InstructFormat = known
     return found
@@ -61,7 +63,7 @@ def tokenizer_of(known: mftkit.InstructFormat, leave_out: str | None = None) -> 
 def test_it_renders_what_was_published_and_answers_with_their_end_count(adapter: str, name: str) -> None:
     known = found(adapter, name)
     tokenizer = tokenizer_of(known)
-    tokenizer.chat_template = installed.build("model-adapter", adapter, {}).chat_template(tokenizer)
+    tokenizer.chat_template = installed.build(kinds.MODEL_ADAPTER, adapter, {}).chat_template(tokenizer)
     assert tokenizer.chat_template == known.template
     messages = [{"role": role, "content": content} for role, content in TURNS]
     assert tokenizer.apply_chat_template(messages, tokenize=False) == RENDERED[adapter, name]
@@ -91,11 +93,14 @@ def test_without_one_of_its_control_tokens_it_is_nobodys(adapter: str, name: str
     known = found(adapter, name)
     for token in {*known.tokens, known.end} - {"</s>"}:
         assert (
-            installed.build("model-adapter", adapter, {}).instruct_format(tokenizer_of(known, token)) is None
+            installed.build(kinds.MODEL_ADAPTER, adapter, {}).instruct_format(tokenizer_of(known, token))
+            is None
         )
 
 
 def test_a_tokenizers_own_template_stays() -> None:
     tokenizer = tokenizer_of(found("qwen", "ChatML"))
     tokenizer.chat_template = "{{ messages[0]['content'] }}"
-    assert installed.build("model-adapter", "qwen", {}).chat_template(tokenizer) == tokenizer.chat_template
+    assert (
+        installed.build(kinds.MODEL_ADAPTER, "qwen", {}).chat_template(tokenizer) == tokenizer.chat_template
+    )

@@ -21,14 +21,14 @@ PLAY = """
 import json, sys
 from pathlib import Path
 from accelerate import PartialState
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.interfaces.run_info import RunInfo
 
 name, options, run, key = sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
 spec = {"name": "two", "seed": 7, "tasks": [{"name": "ü+a", "train": ["a.jsonl"]}]}
 
 def part(at, steps, reason):
-    tracker = installed.build("tracker", name, options)
+    tracker = installed.build(kinds.TRACKER, name, options)
     tracker.start(RunInfo("two", run, spec, ("ü+a",)), run / "trackers" / "it", at)
     for step in steps:
         tracker.log(step, {key: 10.0 / step, "train/learning_rate": 0.5})

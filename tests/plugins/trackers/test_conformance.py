@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 
 TRACKERS = [
     row.name for row in installed.registry().plugins if row.kind == "tracker" and row.distribution == "mftkit"
@@ -18,7 +18,7 @@ TRACKERS = [
 @pytest.mark.long
 @pytest.mark.parametrize("name", TRACKERS)
 def test_conformance(name: Any, tmp_path: Path) -> None:
-    tracker: Any = installed.component_class(installed.registry().get("tracker", name))
+    tracker: Any = installed.component_class(kinds.TRACKER, name)
     for module in tracker.packages:
         pytest.importorskip(module)
     places = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}

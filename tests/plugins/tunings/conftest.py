@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.tunings.lora import Lora
 from mftkit_plugins.tunings.qlora import QLora
@@ -27,14 +27,16 @@ def model() -> PreTrainedModel:
 
 @pytest.fixture
 def adapter() -> Llama:
-    found: Llama = installed.build("model-adapter", "llama", {})
+    found = installed.build(kinds.MODEL_ADAPTER, "llama", {})
+    assert isinstance(found, Llama)
     return found
 
 
 @pytest.fixture
 def tuning() -> Callable[..., Lora | QLora]:
     def build(name: str = "lora", **options: Any) -> Lora | QLora:
-        found: Lora | QLora = installed.build("tuning", name, {"rank": 4, **options})
+        found = installed.build(kinds.TUNING, name, {"rank": 4, **options})
+        assert isinstance(found, Lora | QLora)
         return found
 
     return build

@@ -1,3 +1,4 @@
 from built_in import suites
+from mftkit.plugins import kinds
 
-globals().update(suites("tuning"))
+globals().update(suites(kinds.TUNING))

@@ -17,7 +17,7 @@ from commands import environment
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.plan import parameter_size
 from mftkit_plugins.models.llama import Llama
@@ -229,5 +229,5 @@ def test_reading_a_spec_imports_neither_peft_nor_torch() -> None:
 def test_every_option_is_documented_with_its_default() -> None:
     text = (Path(__file__).parents[3] / "docs" / "tuning.md").read_text("utf-8")
     rows = re.findall(r"^\| `(\w+)` \| [^|]* \| `([^`]*)` \|", text, re.MULTILINE)
-    options = installed.build("tuning", "lora", {}).options.model_dump()
+    options = installed.build(kinds.TUNING, "lora", {}).options.model_dump()
     assert {key: json.loads(default) for key, default in rows} == options

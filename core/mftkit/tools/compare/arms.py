@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mftkit.base.json_types import JsonObject
+    from mftkit.interfaces.component import Component
     from mftkit.spec import Spec
     from mftkit_registry import Kind
 
@@ -140,13 +141,13 @@ def split(value: str) -> list[str]:
     return [word.strip() for word in value.split(",") if word.strip()]
 
 
-def _reference(kind: Kind, given: JsonObject, own: JsonObject) -> tuple[JsonObject, str, str]:
+def _reference(kind: Kind[Component], given: JsonObject, own: JsonObject) -> tuple[JsonObject, str, str]:
     """A component as in a spec, its label, and its part of a directory's name.
 
     The bare name of the spec's own component stands for it with the spec's options.
     """
     name, options = given["name"], given.get("options")
-    installed.component_class(installed.registry().get(kind, name))
+    installed.component_class(kind, name)
     if not options:
         return ({"name": name} if name != own["name"] else own), name, name
     shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in options.items())
@@ -160,13 +161,13 @@ def _baseline(which: Baseline, base: Spec, options: CompareOptions) -> Arm:
         return Arm(which.value, f"{which}-{options.budget}", which.value, base.loss.model_dump(), balancer)
     loss = {"name": options.mixed_loss or _pooled(base)}
     if options.mixed_loss is not None:
-        installed.component_class(installed.registry().get(kinds.LOSS, options.mixed_loss))
+        installed.component_class(kinds.LOSS, options.mixed_loss)
     return Arm(which.value, f"{which}-{loss['name']}", which.value, loss, balancer)
 
 
 def _pooled(base: Spec) -> str:
     """The loss that declares to be plain cross-entropy over the tokens of all tasks."""
-    found = _names_with(kinds.LOSS, "pooled")
+    found = installed.names_with(kinds.LOSS, "pooled")
     if base.loss.name in found:
         return base.loss.name
     if len(found) != 1:
@@ -180,7 +181,7 @@ def _pooled(base: Spec) -> str:
 
 def _neutral() -> str:
     """A balancer that declares equal weights; of several the first, since they are all the same."""
-    found = _names_with(kinds.BALANCER, "neutral")
+    found = installed.names_with(kinds.BALANCER, "neutral")
     if not found:
         raise MftError(
             "--baselines: needs a balancer with equal weights (neutral), and no installed one is; give "
@@ -189,22 +190,10 @@ def _neutral() -> str:
     return found[0]
 
 
-def _names_with(kind: Kind, attribute: str) -> list[str]:
-    registry = installed.registry()
-    found = []
-    for name in registry.names(kind):
-        try:
-            if getattr(installed.component_class(registry.get(kind, name)), attribute):
-                found.append(name)
-        except MftError:  # a broken component declares nothing
-            continue
-    return found
-
-
-def _resolved(kind: Kind, ref: JsonObject) -> list[object]:
+def _resolved(kind: Kind[Component], ref: JsonObject) -> list[object]:
     """Name and options with defaults; invalid options unchanged, since loading the spec reports them."""
     options = ref.get("options", {})
-    model = installed.component_class(installed.registry().get(kind, ref["name"])).Options
+    model = installed.component_class(kind, ref["name"]).Options
     try:
         return [ref["name"], plain(model.model_validate(options))]
     except ValidationError:

@@ -71,8 +71,8 @@ def _changed(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | No
         data["data"]["seed"] = base.seed
     if tokenizer is not None:
         data["model"]["tokenizer"] = str(tokenizer)
-    balancer = installed.component_class(installed.registry().get(kinds.BALANCER, arm.balancer["name"]))
-    if arm.is_single or not balancer.reads_task_weights:  # type: ignore[attr-defined]
+    balancer = installed.component_class(kinds.BALANCER, arm.balancer["name"])
+    if arm.is_single or not balancer.reads_task_weights:
         for task in data["tasks"]:
             task["weight"] = 1.0
     return data

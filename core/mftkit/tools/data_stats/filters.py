@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,7 +19,7 @@ from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.generation_progress import GenerationProgress
 from mftkit.spec.problems import Problem, problems_of
-from mftkit.spec.references import FilterRef
+from mftkit.spec.references import Place
 from mftkit.tools.data_stats.rows import PlacedRow
 from mftkit_registry import MftError
 
@@ -99,7 +99,7 @@ def provider(statistic: str, options: JsonObject, option: str) -> ComponentRef |
     """
     for name in installed.registry().names(kinds.DATA_FILTER):
         try:
-            found = installed.component_class(installed.registry().get(kinds.DATA_FILTER, name))
+            found = installed.component_class(kinds.DATA_FILTER, name)
         except MftError:  # a broken filter provides nothing; ``mft plugins list`` shows why
             continue
         if getattr(found, "statistic", None) == statistic:
@@ -109,12 +109,12 @@ def provider(statistic: str, options: JsonObject, option: str) -> ComponentRef |
 
 def _checked(given: object, option: str) -> ComponentRef:
     try:
-        found: ComponentRef = TypeAdapter(FilterRef).validate_python(given, context={"directory": Path.cwd()})
+        reader: TypeAdapter[ComponentRef] = TypeAdapter(Annotated[ComponentRef, Place(kinds.DATA_FILTER)])
+        return reader.validate_python(given, context={"directory": Path.cwd()})
     except ValidationError as error:
         raise MftError(
             f"{option}: {'; '.join(map(_described, problems_of(error, given, ComponentRef)))}"
         ) from None
-    return found
 
 
 def _described(problem: Problem) -> str:

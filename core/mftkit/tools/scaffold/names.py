@@ -1,4 +1,4 @@
-"""The name of a new component, and what follows from it."""
+"""The name of a new component, and the names derived from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST = 50
 
 @dataclass(frozen=True)
 class Names:
-    """What a package is called, everywhere."""
+    """The names of a package and its component."""
 
     component: str
     """In specs, and as the entry point."""
@@ -29,16 +29,16 @@ class Names:
     class_name: str
 
 
-def names_for(component: str, kind: Kind, noun: str) -> Names:
+def names_for(component: str, kind: Kind[object], noun: str) -> Names:
     """The names of a package with one component; ``noun`` ends the class's name.
 
-    Raises MftError for a name that is none, with the nearest that is one.
+    Raises MftError for an invalid name, with the nearest valid one.
     """
     if not NAME.fullmatch(component) or len(component) > LONGEST or component in kind.reserved:
         reason = (
-            f'"{component}" has a meaning of its own in specs'
+            f'"{component}" is reserved in specs'
             if component in kind.reserved
-            else "a name has lower-case letters and digits, single hyphens between them, a letter first, "
+            else "a name starts with a letter, has lower-case letters and digits with single hyphens between them, "
             f"and at most {LONGEST} characters"
         )
         raise MftError(
@@ -53,7 +53,7 @@ def names_for(component: str, kind: Kind, noun: str) -> Names:
     )
 
 
-def nearest_name(given: str, kind: Kind) -> str:
+def nearest_name(given: str, kind: Kind[object]) -> str:
     """The valid name most like ``given``.
 
     >>> from mftkit.plugins.kinds import LOSS
@@ -70,16 +70,16 @@ def nearest_name(given: str, kind: Kind) -> str:
 
 
 def refuse_taken(names: Names, registry: Registry) -> None:
-    """Raises MftError where an installed component, entry point or package has one of the names."""
+    """Raise MftError if an installed component, entry point or package has one of the names."""
     for row in registry.plugins:
         if names.component in (row.name, row.entry_point):
             what = f"the {row.kind}" if row.name == names.component else "an entry point"
             raise MftError(
-                f'NAME: "{names.component}" is the name of {what} of {row.distribution} {row.version}, which is '
-                "installed; choose another"
+                f'NAME: "{names.component}" is already the name of {what} of {row.distribution} {row.version}; '
+                "choose another"
             )
     if importlib.util.find_spec(names.package) is not None:
         raise MftError(
-            f'NAME: the package would be "{names.package}", and there is one that can be imported here; '
+            f'NAME: the package would be named "{names.package}", but a package of this name is already installed; '
             "choose another"
         )

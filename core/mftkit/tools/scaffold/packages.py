@@ -1,4 +1,4 @@
-"""Writing a package from the templates beside this file: those of all kinds, and those of its own kind."""
+"""Writes a package from the templates beside this file: those common to all kinds, and those of its own kind."""
 
 from __future__ import annotations
 
@@ -7,67 +7,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mftkit.plugins import kinds
+from mftkit.plugins import installed, kinds
 from mftkit.tools.scaffold.names import names_for, refuse_taken
-from mftkit_registry import MftError
+from mftkit.tools.scaffold.version_range import version_range
+from mftkit_registry import MftError, find_kind
 
 if TYPE_CHECKING:
+    from mftkit.interfaces.component import Component
+    from mftkit.plugins.component_kind import ComponentKind
     from mftkit.tools.scaffold.names import Names
-    from mftkit_registry import Kind
 
 TEMPLATES = Path(__file__).parent / "templates"
 SUFFIX = ".jinja"
 
 
 @dataclass(frozen=True)
-class Template:
-    """What differs from kind to kind, but for the templates themselves."""
-
-    noun: str
-    """Ends the name of the class."""
-    module: str
-    """The module of the component."""
-    suite: str
-    """The class of ``mftkit.testing``."""
-    key: str
-    """Where a spec names it."""
-
-
-KINDS = {
-    kinds.LOSS.name: Template("Loss", "loss", "LossConformance", '"loss": {}'),
-    kinds.BALANCER.name: Template("Balancer", "balancer", "BalancerConformance", '"balancer": {}'),
-    kinds.TOKENIZATION_MODE.name: Template(
-        "Mode", "mode", "TokenizationModeConformance", '"tokenization": {}'
-    ),
-    kinds.MODEL_ADAPTER.name: Template(
-        "Adapter", "adapter", "ModelAdapterConformance", '"model": {{"adapter": {}, ...}}'
-    ),
-    kinds.DATA_GENERATOR.name: Template(
-        "Generator", "generator", "DataGeneratorConformance", '"tasks": [{{"generator": {}, ...}}, ...]'
-    ),
-    kinds.TUNING.name: Template("Tuning", "tuning", "TuningConformance", '"tuning": {}'),
-    kinds.TRACKER.name: Template("Tracker", "tracker", "TrackerConformance", '"trackers": [{}]'),
-    kinds.DATA_FILTER.name: Template(
-        "Filter", "filter", "DataFilterConformance", '"tasks": [{{"filters": [{}], ...}}, ...]'
-    ),
-    kinds.EXECUTOR.name: Template(
-        "Executor", "executor", "ExecutorConformance", '"isolation": {} among the options of a filter'
-    ),
-    kinds.CHAT_MODEL.name: Template(
-        "Model",
-        "model",
-        "ChatModelConformance",
-        '"tasks": [{{"generator": {{"options": {{"model": {}, ...}}}}}}]',
-    ),
-    kinds.GRADIENT_COMBINER.name: Template(
-        "Combiner", "combiner", "GradientCombinerConformance", '"gradients": {}'
-    ),
-}
-
-
-@dataclass(frozen=True)
 class NewPackage:
-    """What was written."""
+    """The package that was written."""
 
     directory: Path
     kind: str
@@ -81,63 +37,70 @@ def new_package(name: str, kind: str, directory: Path | None = None) -> NewPacka
 
     Args:
         name: of the component, as specs give it.
-        kind: by any of its spellings.
-        directory: where the package is written; it must not exist. None: ``mft-NAME`` where we are.
+        kind: any spelling of the kind.
+        directory: where the package is written; it must not exist. None: ``mft-NAME`` in the working directory.
 
     Raises:
-        MftError: a name that is none or is taken, a kind without a template, a directory that exists or
+        MftError: the name is invalid or taken, the kind is unknown or has no templates, or the directory exists or
             cannot be written.
     """
-    from mftkit.plugins.installed import registry
-
-    known = registry().kind(kind)
-    template = _template(known)
-    names = names_for(name, known, template.noun)
-    refuse_taken(names, registry())
+    known = find_kind(kinds.KINDS, kind)
+    templates = _templates(known)
+    names = names_for(name, known, known.noun.capitalize())
+    refuse_taken(names, installed.registry())
     target = Path(names.distribution) if directory is None else directory.expanduser()
     if target.exists() or target.is_symlink():
-        raise MftError(f"{target} exists already: give --directory one that does not")
-    _write(target, _rendered(known, names, template))
-    return NewPackage(target, known.name, name, f"{names.package}/{template.module}.py")
+        raise MftError(f"{target} already exists: set --directory to one that does not")
+    _write(target, _rendered(known, names, templates))
+    return NewPackage(target, known.name, name, f"{names.package}/{known.noun}.py")
 
 
-def _template(kind: Kind) -> Template:
-    if kind.name not in KINDS:
-        known = ", ".join(f'"{name}"' for name in KINDS)
-        raise MftError(f"--kind: there is no template of a {kind.name}; there are of: {known}")
-    return KINDS[kind.name]
+def _templates(kind: ComponentKind[Component]) -> Path:
+    templates = kind.templates or TEMPLATES / kind.name
+    if not templates.is_dir():
+        known = ", ".join(f'"{path.name}"' for path in sorted(TEMPLATES.iterdir()) if path.name != "common")
+        raise MftError(f"--kind: there is no template for {kind.name}; known: {known}")
+    return templates
 
 
-def _rendered(kind: Kind, names: Names, template: Template) -> dict[str, str]:
+def _rendered(kind: ComponentKind[Component], names: Names, templates: Path) -> dict[str, str]:
     """The files' texts, by path relative to the package's directory."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader([templates.parent, TEMPLATES]),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # Python and TOML, of names that were checked
+        autoescape=False,  # Python and TOML, with names that were checked
     )
-    values = {**asdict(names), **asdict(template), "kind": kind.name, "hook": kind.hook}
-    values["place"] = template.key.format(f'"{names.component}"')
+    values = {
+        **asdict(names),
+        "kind": kind.name,
+        "hook": kind.hook,
+        "module": kind.noun,
+        "suite": kind.suite.rpartition(":")[2],
+        "place": kind.in_spec(f'"{names.component}"'),
+        "mftkit_range": version_range(),
+        "suffix": SUFFIX,
+    }
 
     def render(path: str) -> str:
         return environment.get_template(f"{path}{SUFFIX}").render(values)
 
-    own = kind.name
+    own = templates.name
     return {
         "pyproject.toml": render("common/pyproject.toml"),
         "README.md": render("common/README.md"),
         ".gitignore": render("common/gitignore"),
-        f"{names.package}/__init__.py": render(f"{own}/__init__.py"),
+        f"{names.package}/__init__.py": render("common/__init__.py"),
         f"{names.package}/py.typed": "",
-        f"{names.package}/{template.module}.py": render(f"{own}/component.py"),
+        f"{names.package}/{kind.noun}.py": render(f"{own}/component.py"),
         f"tests/test_{names.package.removeprefix('mft_')}.py": render(f"{own}/test.py"),
     }
 
 
 def _write(target: Path, files: dict[str, str]) -> None:
-    """All files or none."""
+    """Write all files or none."""
     try:
         target.mkdir(parents=True)
         for path, text in files.items():
@@ -146,4 +109,4 @@ def _write(target: Path, files: dict[str, str]) -> None:
             file.write_text(text, encoding="utf-8")
     except OSError as error:
         shutil.rmtree(target, ignore_errors=True)
-        raise MftError(f"{target} cannot be written: {error.strerror or error}") from error
+        raise MftError(f"cannot write {target}: {error.strerror or error}") from error

@@ -51,7 +51,7 @@ class Plugins:
     version = "1.0"
 
     def build(
-        self, kind: Kind, name: str, options: dict[str, Any], tasks: tuple[mftkit.TaskInfo, ...]
+        self, kind: Kind[Any], name: str, options: dict[str, Any], tasks: tuple[mftkit.TaskInfo, ...]
     ) -> Counter:
         assert (kind.name, name) == ("data-generator", "counter")
         return Counter(Counter.Options(**options), tasks)

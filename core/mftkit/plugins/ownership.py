@@ -1,0 +1,72 @@
+"""Finds the installed package that a component or an error belongs to, so that a message can name it."""
+
+from __future__ import annotations
+
+import traceback
+from typing import TYPE_CHECKING
+
+from mftkit.plugins import installed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from mftkit_registry.discovery import Found
+
+HOST = "mftkit"
+
+
+def plugin_of_error(error: BaseException) -> str | None:
+    """The plugin, not of mftkit itself, in whose code an error was raised; None if there is none.
+
+    The innermost frame decides. An error's causes, and the error during whose handling it was raised, are
+    searched after it, and the parts of an exception group.
+    """
+    owners = _owners()
+    for one in _chain(error):
+        for frame, _ in reversed(list(traceback.walk_tb(one.__traceback__))):
+            found = owners.get(str(frame.f_globals.get("__name__", "")).partition(".")[0])
+            if found is not None:
+                return _shown(found)
+    return None
+
+
+def plugin_of_object(component: object) -> str | None:
+    """The plugin, not of mftkit itself, that defines the class of an object; None if there is none."""
+    found = _owners().get(type(component).__module__.partition(".")[0])
+    return None if found is None else _shown(found)
+
+
+def _owners() -> dict[str, Found]:
+    """The plugins of other packages, by the outermost package of their modules."""
+    registry = installed.registry()
+    strangers = {found.name: found for found in registry.found if found.distribution != HOST}
+    owners = {
+        found.entry_point.module.partition(".")[0]: found
+        for found in strangers.values()
+        if found.entry_point is not None
+    }
+    for registration in registry.registrations:  # components may lie in a package beside the entry point's
+        if registration.entry_point in strangers:
+            module = (
+                registration.target
+                if isinstance(registration.target, str)
+                else registration.target.__module__
+            )
+            owners.setdefault(module.partition(":")[0].partition(".")[0], strangers[registration.entry_point])
+    owners.pop(HOST, None)
+    return owners
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        if isinstance(error, BaseExceptionGroup):
+            for part in error.exceptions:
+                yield from _chain(part)
+        error = error.__cause__ or error.__context__
+
+
+def _shown(found: Found) -> str:
+    return f'"{found.name}" ({found.owner})'

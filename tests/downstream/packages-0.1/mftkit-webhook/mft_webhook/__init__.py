@@ -1,0 +1,36 @@
+"""Posts what happens in a run to the URL in MFT_WEBHOOK_URL."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import mftkit
+from mft_webhook.sender import Sender
+
+if TYPE_CHECKING:
+    from mftkit import RunInfo
+
+VARIABLE = "MFT_WEBHOOK_URL"
+_senders: dict[str, Sender] = {}
+
+
+@mftkit.hookimpl
+def on_validation_end(run: RunInfo, step: int, metrics: dict[str, Any]) -> None:
+    """After each validation."""
+    _post(run, {"event": "validation", "step": step, "metrics": metrics})
+
+
+@mftkit.hookimpl
+def on_run_end(run: RunInfo, reason: str, error: str | None) -> None:
+    """At the end. Raises what could not be posted: mftkit tells it as a warning, and the run is as it was."""
+    _post(run, {"event": "end", "reason": reason, "error": error})
+    for url in list(_senders):
+        _senders.pop(url).finish()
+
+
+def _post(run: RunInfo, facts: dict[str, Any]) -> None:
+    url = os.environ.get(VARIABLE, "").strip()
+    if url:
+        sender = _senders.setdefault(url, Sender(url))
+        sender.post({"event": facts["event"], "run": run.name, "output": str(run.output), **facts})

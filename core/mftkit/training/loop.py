@@ -111,7 +111,7 @@ class TrainStep:
             with self._gradients.accumulate(i):
                 logprobs, router_loss = self._model(micro_batch)
                 statistics = objective.statistics(logprobs, micro_batch)
-                loss = coefficients.loss(statistics)
+                loss = coefficients.loss(statistics)  # its gradient is this micro-batch's part of the step's
                 if router_loss is not None:
                     # A product of means, which cannot be exact over the split: weighted by the share of loss tokens.
                     share = len(micro_batch.targets) / max(1.0, float(batch.tokens.sum()))

@@ -104,7 +104,7 @@ def test_a_loss_that_does_not_read_weights_is_refused_with_them(project: Path, m
     with pytest.raises(mftkit.MftError) as caught:
         mftkit.run(load(project, "run"), dry_run=True)
     said = str(caught.value)
-    assert said.startswith("loss: token-balanced does not read the weights of rows, and ")
+    assert said.startswith("loss: token-balanced does not read the weights of rows, but ")
     assert f"{project / 'data/small.jsonl'}:" in said
     assert '"sample-focal"' in said
     assert '"token-balanced"' not in said
@@ -114,9 +114,9 @@ def test_weights_that_are_all_0_are_reported(project: Path) -> None:
     write_rows(project / "data" / "small.jsonl", [{**row, "weight": 0} for row in rows("small", 12)])
     listener = Listener()
     mftkit.run(load(project, "run"), dry_run=True, reporter=listener)
-    assert "task small: all training rows have weight 0: nothing is learned from them" in listener.warnings
+    assert "task small: all training rows have weight 0, so nothing is learned from them" in listener.warnings
     write_rows(project / "data" / "big.jsonl", [{**row, "weight": 0} for row in rows("big", 40)])
-    with pytest.raises(mftkit.MftError, match="all training rows have weight 0: nothing would be learned"):
+    with pytest.raises(mftkit.MftError, match="all training rows have weight 0, so nothing would be learned"):
         mftkit.run(load(project, "run"), dry_run=True)
 
 

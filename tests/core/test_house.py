@@ -76,7 +76,7 @@ def test_type_checkers_and_python_see_the_same_public_names() -> None:
     tree = ast.parse(Path(mftkit.__file__).read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]
-    typed = {alias.asname: (node.module, alias.name) for node in imports for alias in node.names}
+    typed = {alias.asname: (str(node.module), alias.name) for node in imports for alias in node.names}
     assert typed.pop("testing") == ("mftkit", "testing")
     assert {*typed, "__version__"} == set(mftkit.__all__)
     for name, (module, original) in typed.items():

@@ -55,7 +55,7 @@ def test_the_plain_sum_is_ordinary_training_with_real_processes(project: Path, i
     for name in ("plain", "one"):
         done = mft("run", f"{name}.json", cwd=project, sites=(site,))
         assert done.returncode == 0, done.stderr
-        assert ("one for each task, 2 x" in " ".join(done.stderr.split())) == (name != "plain")
+        assert ("one per task, 2 x" in " ".join(done.stderr.split())) == (name != "plain")
     for name in ("one", "two"):
         for mine, theirs in zip(numbers(project / name), numbers(project / "plain"), strict=True):
             assert mine == pytest.approx(theirs, rel=1e-6)

@@ -141,7 +141,7 @@ def test_another_base_is_refused_and_fresh_makes_it_anew(project: Path) -> None:
     right = weights.read_bytes()
     unfinished(run, keep=(3,))
     weights.write_bytes(right[:-1] + bytes([right[-1] ^ 1]))
-    with pytest.raises(mftkit.MftError, match="are not those that .* was started with"):
+    with pytest.raises(mftkit.MftError, match="differ from those with which .* started"):
         start(project, spec)
     start(project, spec, fresh=True)
     assert weights.read_bytes() == right

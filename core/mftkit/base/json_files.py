@@ -20,5 +20,5 @@ def read_json_object(path: Path) -> JsonObject:
     """
     value = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(value, dict):
-        raise ValueError("not a JSON object")
+        raise ValueError(f"expected a JSON object, found {type(value).__name__}")
     return value

@@ -6,7 +6,7 @@ import math
 from bisect import bisect_left
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -39,6 +39,10 @@ class GlobalBatch:
     """[tasks] samples in the global batch."""
     row_task: NDArray[np.int64] | None = None
     """Each row's task, if a forward pass may hold rows of one task only; None otherwise."""
+
+    def is_due(self, every: int | Literal["epoch"]) -> bool:
+        """Return True if something that happens every ``every`` steps, or after each epoch, happens after this one."""
+        return self.ends_epoch if every == "epoch" else self.number % every == 0
 
     def micro_batches(
         self, micro_batch_size: int, rank: int, processes: int

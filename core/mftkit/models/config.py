@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.base.reasons import reason
-from mftkit_registry.errors import MftError
+from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
     import torch
@@ -61,7 +60,7 @@ def build_config(values: JsonObject, given_by_hand: bool = True) -> PreTrainedCo
 
     model_type = str(values.get("model_type"))
     if model_type not in CONFIG_MAPPING:
-        near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=3)
+        near = nearest(model_type, CONFIG_MAPPING)
         hint = f" (did you mean {' or '.join(near)}?)" if near else ""
         raise MftError(f"model.config.model_type: transformers has no model type {model_type!r}{hint}")
     config_class = CONFIG_MAPPING[model_type]
@@ -134,6 +133,6 @@ def known_keys(config_class: type[PreTrainedConfig]) -> set[str]:
 
 
 def _unknown_key(key: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(key, sorted(known), n=1)
+    near = nearest(key, sorted(known))
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"model.config.{key}: the config of this model type has no such key{hint}"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from mftkit.base.json_files import read_json_object
 from mftkit.base.quiet import without_peft_noise
 from mftkit.base.reasons import reason
 from mftkit.base.tokenizer_files import load_tokenizer
@@ -200,12 +200,9 @@ def load_result(
 def read_json(path: Path) -> JsonObject:
     """Return the object in a JSON file that the program wrote; raise MftError if it is corrupt."""
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
     except (OSError, ValueError) as error:
         raise MftError(f"{path} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise MftError(f"{path} is corrupt: expected a JSON object, found {type(value).__name__}")
-    return value
 
 
 def _run_of(given: Path) -> Path | None:

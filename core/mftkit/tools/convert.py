@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from mftkit.base.atomic_files import new_directory
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_vocabulary, read_config, select_adapter
+from mftkit.models.checkpoint_output import check_output
 from mftkit.models.config import dtype_of, stored_dtype
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.loading import check_code
 from mftkit.models.logits_check import compare_logits, sample_logits
-from mftkit.models.output_directory import check_output
 from mftkit.reporting.reporter import Reporter
 from mftkit_registry import MftError
 

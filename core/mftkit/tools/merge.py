@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, cast
 from mftkit.base.atomic_files import new_directory, temporary
 from mftkit.base.quiet import without_peft_noise
 from mftkit.base.reasons import reason
+from mftkit.models.checkpoint_output import check_output
 from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.logits_check import compare_logits, sample_logits
-from mftkit.models.output_directory import check_output
 from mftkit.models.result import Result, adapter_and_request, find_result, load_base, with_peft_adapter
 from mftkit.reporting.reporter import Reporter
 from mftkit_registry import MftError

@@ -185,10 +185,10 @@ def _train_guarded(
         return trainer.train()
     except (torch.OutOfMemoryError, MemoryError) as error:
         message = describe_out_of_memory(error, trainer.step + 1)
-        return Outcome("failed", trainer.step, trainer.best_step, error=message)
+        return Outcome("failed", trainer.step, trainer.history.best_step, error=message)
     except Exception as error:
         message = f"{type(error).__name__}: {error}"
-        outcome = Outcome("failed", trainer.step, trainer.best_step, error=message)
+        outcome = Outcome("failed", trainer.step, trainer.history.best_step, error=message)
         with suppress(Exception):  # the error itself matters more than the line about it
             if directory is not None:
                 directory.metrics.write(EndLine.of(outcome))
@@ -200,9 +200,8 @@ def _train_guarded(
 def _write_report(directory: RunDirectory, reporter: Reporter) -> None:
     """Write report.html; a failure to do so is reported, and does not affect the run."""
     try:
-        from mftkit.tools.report.writing import (
-            report_run,
-        )  # loads plotly, which is not needed before the run ends
+        # Here, since it loads plotly, which is not needed before the run ends.
+        from mftkit.tools.report.writing import report_run
 
         report_run(directory.path)
     except Exception as error:

@@ -5,8 +5,8 @@ Where to look for what a step does, with N tasks, k statistics per task, and sev
 - ``batches/sampler.py`` decides which samples the global batch of a step holds, ``batches/batcher.py`` and a
   tokenization mode make tensors of them, ``training/logprob_model.py`` runs the model.
 - ``TrainStep`` below is the step: micro-batches, forward, backward, update.
-- Losses are functions of sums over the global batch. ``training/objective.py`` has the sums (``statistics`` [N, k] of
-  a micro-batch), the objective F of their total, and its slopes dF/ds [N, k].
+- Losses are functions of sums: ``training/objective.py`` has a micro-batch's ``statistics`` [N, k], the objective F of
+  their total over the global batch, and its slopes dF/ds [N, k].
 - ``training/coefficients.py`` finds the step's task weights and slopes, if need be by a first pass over all
   micro-batches. The gradient of, say, a focal loss over four micro-batches is the sum over these four of the gradients
   of ``coefficients.loss(statistics)``.
@@ -28,7 +28,7 @@ from mftkit.training.failures import describe_nonfinite
 from mftkit.training.gradients import Gradients
 from mftkit.training.meter import Meter, StepClock
 from mftkit.training.metrics_lines import train_line, valid_line
-from mftkit.training.nonfinite import NonFiniteGuard, NonFiniteLossError
+from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteGuard, NonFiniteLossError
 from mftkit.training.optimizer import learning_rate
 from mftkit.training.signals import StopRequest
 from mftkit.training.step_result import StepResult
@@ -47,9 +47,6 @@ if TYPE_CHECKING:
     from mftkit.training.objective import Objective
     from mftkit.training.run_parts import Run
     from mftkit.training.training_state import ProcessState, TrainingState
-
-FINITE_CHECK_EVERY = 50
-"""The most steps between two checks for numbers that are not finite, on devices where a check makes the host wait."""
 
 
 class TrainStep:
@@ -160,7 +157,7 @@ class Trainer:
         self._task_names = [task.name for task in checked.corpus.tasks]
         self._sampler = checked.sampler
         self._training = checked.spec.training
-        self._history = run.history
+        self.history = run.history
         self._train_step = TrainStep.of(run)
         self._meter = Meter(len(self._task_names), run.device, checked.objective.dtype)
         self._clock = StepClock()
@@ -174,33 +171,28 @@ class Trainer:
         self._run.logprob_model.train()
         with StopRequest(self._listener.stop_requested) as stop:
             try:
-                if not self._history.steps:
+                if not self.history.steps:
                     self._validate()
-                while self.step < self._sampler.total and not self._history.is_over:
+                while self.step < self._sampler.total and not self.history.is_over:
                     batch = self._sampler[self.step + 1]
                     final = batch.number == self._sampler.total
                     self._train_on(batch)
-                    line = self._log() if final or _due(self._training.log_every, batch) else None
+                    line = self._log() if final or batch.is_due(self._training.log_every) else None
                     self._listener.step_ended(batch.number, line)
-                    improved = False
-                    if final or _due(self._training.evaluate_every, batch):
-                        improved = self._validate()
-                    over = final or self._history.is_over
-                    if over or improved or _due(self._training.checkpoint_every, batch):
+                    improved = (final or batch.is_due(self._training.evaluate_every)) and self._validate()
+                    over = final or self.history.is_over
+                    if over or improved or batch.is_due(self._training.checkpoint_every):
                         self.save()
                     if self._processes.any(stop.received is not None) and not final:
                         self.save()
-                        return Outcome("interrupted", self.step, self.best_step, signal=stop.received)
+                        return Outcome("interrupted", self.step, self.history.best_step, signal=stop.received)
             except NonFiniteLossError as error:
                 saved = self._directory.checkpoints.steps()
                 message = describe_nonfinite(error, self._corpus, self._sampler, self._processes, saved)
-                return Outcome("failed", error.step, self.best_step, error=message)
-        return Outcome("early-stopped" if self._history.is_over else "finished", self.step, self.best_step)
-
-    @property
-    def best_step(self) -> int | None:
-        """The best step by mean validation loss so far."""
-        return self._history.best_step
+                return Outcome("failed", error.step, self.history.best_step, error=message)
+        return Outcome(
+            "early-stopped" if self.history.is_over else "finished", self.step, self.history.best_step
+        )
 
     def _train_on(self, batch: GlobalBatch) -> None:
         """One optimizer step, with what comes before and after it."""
@@ -211,7 +203,7 @@ class Trainer:
         self._last = result = self._train_step(batch, rate, self._meter)
         self.step = batch.number
         balancing.after_step(batch.number, result.task_losses, result.losses_after_update)
-        if self._run.device.type == "cpu" or len(self._train_step.guard) >= FINITE_CHECK_EVERY:
+        if self._run.device.type == "cpu" or len(self._train_step.guard) >= CHECK_EVERY:
             self._check_finite()
         self._clock.stop()
 
@@ -256,7 +248,7 @@ class Trainer:
         bad = [i for i, loss in enumerate(losses) if tokens[i] and not math.isfinite(loss)]
         if bad:
             raise NonFiniteLossError(self.step, bad, [], validation=True)
-        newly_stopped = self._history.add(self.step, losses)
+        newly_stopped = self.history.add(self.step, losses)
         if self._processes.is_main:
             for task in newly_stopped:
                 self._listener.task_stopped(self._task_names[task], self.step)
@@ -265,7 +257,7 @@ class Trainer:
         return bool(self._processes.from_main(self.step in self._steps_to_keep(saved)))
 
     def _steps_to_keep(self, saved: list[int]) -> set[int]:
-        return self._history.steps_to_keep(saved, best_per_task=self._run.best_per_task)
+        return self.history.steps_to_keep(saved, best_per_task=self._run.best_per_task)
 
     def save(self) -> None:
         """Write a checkpoint of this step, unless there is one."""
@@ -273,28 +265,24 @@ class Trainer:
         if self._saved == self.step:
             return
         self._saved = self.step
-        run, store = self._run, self._directory.checkpoints
+        run, store, processes = self._run, self._directory.checkpoints, self._processes
         own: ProcessState = {"random": random_state(), "meter": self._meter.state_dict()}
-        of_processes = self._processes.gather(own)
-        if self._processes.is_main:
+        of_processes = processes.gather(own)
+        if processes.is_main:
             state: TrainingState = {
-                "progress": {"step": self.step, "standing": self._history.state_dict()},
+                "progress": {"step": self.step, "standing": self.history.state_dict()},
                 "optimizer": run.optimizer.state_dict(),
                 "balancing": run.balancing.state_dict(),
                 "gradients": run.gradients.state_dict(),
                 "processes": of_processes,
                 "seconds": self._clock.spent,
             }
-            manifest = {
-                "data": self._corpus.fingerprint,
-                "processes": self._processes.count,
-                "base": run.own_base,
-            }
+            manifest = {"data": self._corpus.fingerprint, "processes": processes.count, "base": run.own_base}
             weights = run.checked.tuning.state_dict(run.model)
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
             self._listener.saved(self.step, path)
-        self._processes.from_main(None)  # no process runs ahead of a checkpoint that is not there yet
+        processes.from_main(None)  # no process runs ahead of a checkpoint that is not there yet
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Restore the state of a checkpoint, so that the run continues as if it had not been interrupted."""
@@ -305,12 +293,7 @@ class Trainer:
         run.gradients.load_state_dict(state["gradients"])
         own = state["processes"][self._processes.rank]
         self._meter.load_state_dict(own["meter"])
-        self._history.load_state_dict(state["progress"]["standing"])
+        self.history.load_state_dict(state["progress"]["standing"])
         self.step = self._saved = state["progress"]["step"]
         self._clock.spent = state["seconds"]
         set_random_state(own["random"])
-
-
-def _due(every: int | str, batch: GlobalBatch) -> bool:
-    """Return True if a periodic job is due after this batch; ``every`` is a number of steps or "epoch"."""
-    return batch.ends_epoch if isinstance(every, str) else batch.number % every == 0

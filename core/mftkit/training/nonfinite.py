@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.tokenization import Batch
 
+CHECK_EVERY = 50
+"""The most steps between two checks on devices where a check makes the host wait."""
+
 
 class NonFiniteLossError(Exception):
     """A loss or gradient that is not finite. The weights are those from before the step."""

@@ -86,7 +86,7 @@ def test_subclasses_of_an_old_class_inherit_and_override() -> None:
 
 class Reporter:
     def __init__(self) -> None:
-        self.notes = []
+        self.notes: list[str] = []
 
     def note(self, text: Any) -> None:
         self.notes.append(text)

@@ -56,5 +56,5 @@ def test_a_directory_without_a_run_is_taken_by_itself(tmp_path: Path) -> None:
 
 def test_a_corrupt_file_is_reported(run: Path) -> None:
     holds(run / "model", "adapter_config.json", "[]")
-    with pytest.raises(mftkit.MftError, match="is corrupt: expected a JSON object, found list"):
+    with pytest.raises(mftkit.MftError, match="cannot be read: expected a JSON object, found list"):
         find_result(run)

@@ -10,7 +10,7 @@ from mftkit.testing import ConformanceError, ConformanceWarning, DataGeneratorCo
 
 
 class Unstated(mftkit.DataGenerator):
-    def row(self, seed: Any, number: Any) -> Any:
+    def row(self, seed: int, number: int) -> dict[str, Any]:
         return {"prompt": f"after {number}", "answer": f"{number + seed}"}
 
     def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
@@ -23,7 +23,7 @@ class Counts(Unstated):
 
 
 class IgnoresTheSeed(Counts):
-    def row(self, seed: Any, number: Any) -> Any:
+    def row(self, seed: int, number: int) -> dict[str, Any]:
         return {"prompt": f"after {number}", "answer": f"{number}"}
 
 
@@ -101,10 +101,10 @@ def test_rows_that_should_not_depend_on_the_seed_are_a_hint() -> None:
 
 def test_the_suite_says_whether_the_seed_is_read_and_decides_over_the_component() -> None:
     made = suite(IgnoresTheSeed)
-    made.reads_seed = False
+    made.reads_seed = False  # type: ignore[misc]
     made.test_promise_reads_seed()
     made = suite(Modest)
-    made.reads_seed = True
+    made.reads_seed = True  # type: ignore[misc]
     made.test_promise_reads_seed()
 
 

@@ -78,10 +78,10 @@ def test_the_table_is_that_of_the_metrics(compared: Path, document: dict[str, An
     assert [arm["mean_rank"] for arm in document["arms"]] == pytest.approx(list(direct))
     assert "noise was not measured" in table
     assert "Budget: epochs." in table
-    told = (compared / "stderr").read_text()
-    assert "run 1 of 4: single, big, seed 7" in told
-    assert "run 4 of 4: equal, seed 7" in told
-    assert all(c == "\n" or c.isprintable() for c in table + told)
+    messages = (compared / "stderr").read_text()
+    assert "run 1 of 4: single, big, seed 7" in messages
+    assert "run 4 of 4: equal, seed 7" in messages
+    assert all(c == "\n" or c.isprintable() for c in table + messages)
 
 
 def test_all_arms_start_from_the_same_weights_tokenizer_and_order(
@@ -162,11 +162,11 @@ def test_finished_arms_are_used_again_and_seeds_measure_noise(
     assert 'href="run-compare/runs/mixed-mixed/seed-8/report.html"' in Path("elsewhere.html").read_text()
 
 
-def test_mistakes_are_told_before_anything_is_trained(
+def test_mistakes_are_reported_before_anything_is_trained(
     compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(compared)
-    for arguments, told in (
+    for arguments, message in (
         (["--balancers", "equl"], 'did you mean "equal"?'),
         (["--baselines", "singel"], "did you mean single?"),
         (["--budget", "hours"], "--budget hours: expected epochs or steps"),
@@ -178,7 +178,7 @@ def test_mistakes_are_told_before_anything_is_trained(
     ):
         assert main(["compare", "spec.json", *arguments]) == 2, arguments
         err = capsys.readouterr().err
-        assert told in err
+        assert message in err
         assert "Traceback" not in err
 
 
@@ -204,7 +204,7 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     assert compare(spec, wish, fresh=True).result.complete
 
 
-def test_an_arm_that_fails_is_told_and_the_others_go_on(
+def test_an_arm_that_fails_is_reported_and_the_others_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(make(tmp_path))
@@ -242,7 +242,7 @@ def wait_for(path: Path, step: int) -> None:
     raise AssertionError(f"{path}: step {step} was not reached")
 
 
-def test_a_comparison_that_was_stopped_and_killed_goes_on(
+def test_a_comparison_that_was_stopped_and_killed_resumes(
     compared: Path, document: dict[str, Any], tmp_path: Path
 ) -> None:
     project = make(tmp_path)

@@ -84,7 +84,7 @@ def rows_of(source: Path) -> int:
 def test_a_messy_input_is_taken_whole_or_refused_by_line(case: dict[str, Any], write_spec: Any) -> None:
     spec, expected = write_spec(train=[str(given(case))]), case["expect"]
     try:
-        task, told = dry_run(spec)
+        task, output = dry_run(spec)
     except mftkit.MftError as error:
         assert "error" in expected, error
         path, line = MESSY / case["path"], case["line"]
@@ -98,9 +98,9 @@ def test_a_messy_input_is_taken_whole_or_refused_by_line(case: dict[str, Any], w
     assert rows >= case["good_rows"]
     assert task.samples + task.dropped + task.skipped == rows  # nothing is lost in silence
     usual = "validation set is empty"
-    warned = [line for line in told.warnings if usual not in line and "repeat" not in line]
+    warned = [line for line in output.warnings if usual not in line and "repeat" not in line]
     assert not (task.dropped + task.skipped + task.truncated) or warned
-    assert told.warnings if expected == "accept with a warning" else not (expected == "accept" and warned)
+    assert output.warnings if expected == "accept with a warning" else not (expected == "accept" and warned)
 
 
 @messy
@@ -120,10 +120,10 @@ def test_the_command_lines_exit_code(
 ) -> None:
     spec = write_spec(train=[str(MESSY / path)])
     assert main(["run", str(spec), "--dry-run"]) == code
-    told = capsys.readouterr()
-    assert said.format(MESSY / path) in told.err
-    assert "Traceback" not in told.err
-    assert ("messy" in told.out) == (code == 0)
+    output = capsys.readouterr()
+    assert said.format(MESSY / path) in output.err
+    assert "Traceback" not in output.err
+    assert ("messy" in output.out) == (code == 0)
 
 
 @messy

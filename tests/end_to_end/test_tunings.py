@@ -100,7 +100,7 @@ def test_from_python_the_result_is_the_model_with_its_adapter(finished: Path) ->
     assert not model.training
     assert torch.equal(ours, again)
     assert (ours - plain).abs().max() > 1e-3
-    with pytest.raises(mftkit.MftError, match="qwen does not know model type 'llama'"):
+    with pytest.raises(mftkit.MftError, match="qwen does not support model type 'llama'"):
         mftkit.load_model(finished / "model", adapter="qwen")
 
 

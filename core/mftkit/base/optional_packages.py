@@ -19,7 +19,7 @@ def missing_packages(packages: Mapping[str, str]) -> dict[str, str]:
 
 
 def missing_packages_text(missing: Mapping[str, str]) -> str:
-    """What is not installed and how to install it, for a message.
+    """A list of the missing modules and the command that installs them, for a message.
 
     >>> missing_packages_text({"yaml": "pyyaml", "PIL": "pillow>=10"})
     "not installed: yaml, PIL; pip install pyyaml 'pillow>=10'"

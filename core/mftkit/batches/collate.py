@@ -26,9 +26,9 @@ def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = 
     """The tensors of one forward pass, on the CPU: B rows padded on the right to S positions.
 
     S is ``pad_to``, or the length of the longest row. A token is a loss token if its ``loss_mask`` says so and it is
-    not its sample's first, whose predecessor would lie in another sample. ``position_ids`` is None if each row is plainly
-    causal (one sample per row, or not ``isolated``): no token sees the padding on its right. Otherwise positions
-    restart at each sample, and each padding token is a sequence by itself, at position 0.
+    not its sample's first, whose predecessor would lie in another sample. ``position_ids`` is None if each row is
+    plainly causal (one sample per row, or not ``isolated``): no token sees the padding on its right. Otherwise
+    positions restart at each sample, and each padding token is a sequence by itself, at position 0.
 
     A micro-batch without rows, and a row longer than ``pad_to``, raise ValueError: no valid layout makes them.
     """

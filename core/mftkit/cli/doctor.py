@@ -1,4 +1,4 @@
-"""``mft doctor``: what the program runs on, and what would be slow."""
+"""``mft doctor``: checks the installation and the machine."""
 
 import json
 from collections import Counter

@@ -30,7 +30,7 @@ class Plot:
     """Its name within the run."""
     title: str
     caption: str
-    """What it shows, with the unit, also for readers who cannot see it."""
+    """A description with the unit, also for readers who cannot see the plot."""
     json: str
     """plotly's data and layout, safe inside a script element."""
     height: int | None = None

@@ -1,4 +1,4 @@
-"""What the templates show: runs as text, tables and plots."""
+"""Runs as text, tables and plots, for the templates."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ class HasUsage(Protocol):
 
     @property
     def usage(self) -> Usage:
-        """What it has cost."""
+        """The cost so far."""
 
 
 @dataclass
@@ -33,7 +33,7 @@ class GenerationProgress:
     chats: list[HasUsage] = field(default_factory=list)
     """The open chats with models."""
     doing: str = "generating"
-    """What is being done, for the display."""
+    """The current activity, for the display."""
 
     @property
     def usage(self) -> Usage:

@@ -1,4 +1,4 @@
-"""What a run is about to do."""
+"""The plan of a run, made before it starts."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PlannedTask:
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it starts."""
+    """The plan of a run."""
 
     name: str
     output: Path
@@ -54,7 +54,7 @@ class Plan:
     """Kind to "name (distribution version)"."""
     notes: tuple[str, ...]
     mixing: str = ""
-    """How an epoch is mixed; empty if it has every sample once."""
+    """A description of the mixing; empty if an epoch has every sample once."""
 
     def dump(self) -> JsonObject:
         """The plan as plan.json has it."""

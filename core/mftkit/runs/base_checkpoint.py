@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BaseCheckpoint:
-    """Where a run keeps its own base."""
+    """The run's own base, in place or staged."""
 
     path: Path
     """Its path in the run directory, which an adapter names."""
     staged: Path
-    """Where it is written until the run's files are written and its path is free."""
+    """Its path until the run's files are written and ``path`` is free."""
     kept: bool = False
     """Whether the run has one already, and continues with it."""
 

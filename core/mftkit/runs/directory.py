@@ -1,4 +1,4 @@
-"""The run directory: whose it is, whether the run is complete, and what lies in it."""
+"""The run directory: its owner, its state and its content."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class RunDirectory(OutputDirectory):
             raise MftError(f"output: {self.path} holds files of a run but no spec.json; {self.hint}.")
 
     def base_place(self, fresh: bool) -> BaseCheckpoint:
-        """Where the run's own base is kept; with ``fresh``, the one that is there belongs to an earlier run."""
+        """The place of the run's own base; with ``fresh``, the base that is there belongs to an earlier run."""
         return BaseCheckpoint(self.base, self._staged, kept=not fresh and self.base.is_dir())
 
     def settle_base(self, needed: bool) -> None:

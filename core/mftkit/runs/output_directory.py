@@ -25,12 +25,12 @@ MOST_SHOWN = 6
 
 
 class OutputDirectory:
-    """What a command writes into one directory; locked while entered."""
+    """A directory that a command writes; locked while entered."""
 
     files: ClassVar[tuple[str, ...]]
-    """All that is written; ``--fresh`` removes these and nothing else."""
+    """Everything that is written; ``--fresh`` removes these and nothing else."""
     content: ClassVar[str]
-    """What the directory holds, for messages: "run" or "comparison"."""
+    """The content of the directory, for messages: "run" or "comparison"."""
     key: ClassVar[str]
     """The key or option that names the directory, for messages."""
     not_compared: ClassVar[tuple[str, ...]] = ()
@@ -43,7 +43,7 @@ class OutputDirectory:
 
     @property
     def hint(self) -> str:
-        """How to get past what lies there already."""
+        """Advice for a directory that holds something else already."""
         return f"pass --fresh to start over, or choose another {self.key}"
 
     def __enter__(self) -> Self:

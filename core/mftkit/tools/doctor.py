@@ -1,4 +1,4 @@
-"""What the program runs on: versions, devices, plugins and disk, and what would make a run slow."""
+"""Examines the installation and the machine: versions, devices, plugins, disks, and causes of slow runs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Findings:
 
     @property
     def slow(self) -> list[str]:
-        """What would make a run slow here, and how to fix it."""
+        """Causes of slow runs here, and how to fix them."""
         return find_slow(self.torch, self.cores, self.memory, self.disk)
 
     def to_json(self) -> JsonObject:
@@ -215,7 +215,7 @@ def describe_disk(path: Path, *, size: bool = False) -> Disk:
 
 
 def find_slow(torch: Torch | None, processor: Cores, free: Memory, disk: dict[str, Disk]) -> list[str]:
-    """What would make a run slow on this machine, and how to fix it."""
+    """Causes of slow runs on this machine, and how to fix them."""
     found = [*_slow_devices(torch), *_slow_processor(torch, processor)]
     if os.environ.get("TOKENIZERS_PARALLELISM", "").lower() in ("0", "false", "off", "no", "n"):
         found.append("TOKENIZERS_PARALLELISM disables tokenizing on several cores: unset it")

@@ -200,9 +200,8 @@ def _train_guarded(
 def _write_report(directory: RunDirectory, reporter: Reporter) -> None:
     """Write report.html; a failure to do so is reported, and does not affect the run."""
     try:
-        from mftkit.tools.report.writing import (
-            report_run,
-        )  # loads plotly, which is not needed before the run ends
+        # Here, since it loads plotly, which is not needed before the run ends.
+        from mftkit.tools.report.writing import report_run
 
         report_run(directory.path)
     except Exception as error:

@@ -71,8 +71,8 @@ class Balancing:
     2         5, 6   1           before step 5, after step 6              these two
     ========  =====  ==========  =======================================  =================
 
-    A balancer that does not compare only looks at the end of each interval; it gets mini-batch
-    (k + 1) // minibatch_reuse after interval k.
+    A balancer that does not compare gets losses at the end of each interval only: those of mini-batch
+    (k + 1) // minibatch_reuse after interval k. With ``minibatch_reuse = 0`` there is only mini-batch 0.
     """
 
     def __init__(

@@ -8,8 +8,8 @@ Where to look for what a step does, with N tasks, k statistics per task, and sev
 - Losses are functions of sums over the global batch. ``training/objective.py`` has the sums (``statistics`` [N, k] of
   a micro-batch), the objective F of their total, and its slopes dF/ds [N, k].
 - ``training/coefficients.py`` finds the step's task weights and slopes, if need be by a first pass over all
-  micro-batches. The gradient of, say, a task-focal loss over four micro-batches is the sum over these four of the
-  gradients of ``coefficients.loss(statistics)``.
+  micro-batches. The gradient of, say, a focal loss over four micro-batches is the sum over these four of the gradients
+  of ``coefficients.loss(statistics)``.
 - ``training/balancing.py`` asks the balancer for the weights, and shows it the losses that it needs.
 - ``training/gradients.py`` is where the backward passes leave their gradients: summed, or one for each task.
 """

@@ -56,12 +56,12 @@ def test_for_a_person(
     monkeypatch.setenv("MFT_CACHE", str(cache))
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
-    assert f"cache              {cache}: " in told
-    assert "holds 3.0 MiB" in told
-    assert "\ndevice             cpu, " in told
-    assert "OMP_WAIT_POLICY=ACTIVE" in told
-    assert "tensorboard " in told
+    output = capsys.readouterr().out
+    assert f"cache              {cache}: " in output
+    assert "holds 3.0 MiB" in output
+    assert "\ndevice             cpu, " in output
+    assert "OMP_WAIT_POLICY=ACTIVE" in output
+    assert "tensorboard " in output
 
 
 def test_a_program_without_torch_is_broken(
@@ -69,9 +69,9 @@ def test_a_program_without_torch_is_broken(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     assert main(["doctor"]) == 1
-    told = capsys.readouterr().out
-    assert "broken             torch cannot be imported: ModuleNotFoundError" in told
-    assert "\ndevice" not in told
+    output = capsys.readouterr().out
+    assert "broken             torch cannot be imported: ModuleNotFoundError" in output
+    assert "\ndevice" not in output
 
 
 def slow(**changes: Any) -> list[str]:
@@ -91,7 +91,7 @@ OLD_GPU = Device("cuda", "Old", bfloat16=False)
 
 
 @pytest.mark.parametrize(
-    ("changes", "environment", "told"),
+    ("changes", "environment", "problems"),
     [
         ({}, {}, ["no accelerator"]),
         ({"torch": Torch("CUDA 1", 4, [GPU])}, {}, []),
@@ -117,7 +117,7 @@ OLD_GPU = Device("cuda", "Old", bfloat16=False)
     ],
 )
 def test_what_is_slow(
-    changes: dict[str, Any], environment: dict[str, str], told: list[str], monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], environment: dict[str, str], problems: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("TOKENIZERS_PARALLELISM", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
@@ -125,12 +125,12 @@ def test_what_is_slow(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(doctor, "nvidia_driver", lambda: False)
     found = slow(**changes)
-    assert [line.startswith(start) for line, start in zip(found, told, strict=True)] == [True] * len(told), (
-        found
-    )
+    assert [line.startswith(start) for line, start in zip(found, problems, strict=True)] == [True] * len(
+        problems
+    ), found
 
 
-def test_a_driver_without_a_build_for_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_without_a_build_for_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "nvidia_driver", lambda: True)
     assert any("torch is built for the CPU: install" in line for line in slow())
 

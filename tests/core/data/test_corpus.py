@@ -8,6 +8,7 @@ import pytest
 
 from data_path import Listener, chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
+from mftkit.data.rows.reading import Findings
 from mftkit_registry.errors import MftError
 
 TOK = tokenizer()
@@ -134,10 +135,10 @@ def test_no_sample_to_train_on_and_none_to_validate_with(tmp_path: Path) -> None
     listener = Listener()
     made = corpus(tmp_path, {"name": "a", "train": ["one.jsonl"]}, listener=listener)
     assert (len(made.train), len(made.valid)) == (1, 0)
-    assert [told for told in listener.warnings if "validation set is empty" in told]
+    assert [warning for warning in listener.warnings if "validation set is empty" in warning]
 
 
-def test_validation_rows_that_are_trained_on_are_told(tmp_path: Path, two: list[dict[str, Any]]) -> None:
+def test_validation_rows_that_are_trained_on_are_reported(tmp_path: Path, two: list[dict[str, Any]]) -> None:
     listener = Listener()
     corpus(tmp_path, *two, listener=listener)
     assert "task b: 12 validation rows are also training rows" in listener.warnings
@@ -152,3 +153,9 @@ def test_a_template_and_markers_are_cached_apart(tmp_path: Path, two: list[dict[
     assert one.fingerprint != two_.fingerprint
     assert TOK.decode(one.train[0].tokens).startswith("<s>user a 0?</s>")
     assert TOK.decode(two_.train[0].tokens).startswith("<s>human\na 0?\n<s>bot\n")
+
+
+def test_findings_in_the_cache_keep_the_key_of_older_versions() -> None:
+    facts = {**Findings("error", rows=3).to_json(), "reshaped": 2}
+    assert Findings.from_json(facts).altered_by_template == 2
+    assert Findings.from_json(facts).to_json() == facts

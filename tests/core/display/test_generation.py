@@ -36,7 +36,7 @@ def test_everything_stands_on_one_line() -> None:
     )
 
 
-def test_what_is_not_there_is_not_told() -> None:
+def test_what_is_not_there_is_not_reported() -> None:
     made = state(goal=None, rows=7)
     assert GenerationLine(made).text() == "generating exer cises: 7 rows"
     assert (made.counts_text(), made.cost_text()) == ("", "")

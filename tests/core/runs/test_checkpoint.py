@@ -84,7 +84,7 @@ def test_half_written_ones_are_neither_listed_nor_left(store: CheckpointStore) -
     assert [entry.name for entry in store.directory.iterdir()] == ["step-00000001"]
 
 
-def test_random_numbers_go_on_where_they_were(store: CheckpointStore) -> None:
+def test_random_numbers_continue_where_they_were(store: CheckpointStore) -> None:
     def draw() -> tuple[float, float, float]:
         return random.random(), float(np.random.random()), float(torch.rand(()))
 

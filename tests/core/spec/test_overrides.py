@@ -52,11 +52,11 @@ def test_sets(before: Any, override: str, after: Any) -> None:
         ("n.a=1", "n is 3, which has no key 'a'"),
     ],
 )
-def test_malformed_is_told(override: str, message: str) -> None:
+def test_malformed_is_reported(override: str, message: str) -> None:
     with pytest.raises(MftError) as caught:
         apply_overrides({"t": [{}, {}], "n": 3, "e": []}, [override, "bad"])
     assert message in str(caught.value)
-    assert "--set bad:" in str(caught.value), "all of them are told"
+    assert "--set bad:" in str(caught.value), "all of them are reported"
 
 
 def test_in_order_and_checked(stand_ins: Registry, spec_dict: SpecDict, tmp_path: Path) -> None:

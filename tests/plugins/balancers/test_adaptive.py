@@ -53,11 +53,11 @@ def test_no_number_is_read_back_from_a_device(name: str) -> None:
 
 @pytest.mark.parametrize("name", BRISK)
 def test_a_device_without_float64_will_do(name: str) -> None:
-    """Core gives it float32 losses, and moving the memory must not ask for more."""
+    """Core gives it float32 losses, and moving the state must not ask for more."""
     balancer = build(name, 3)
     weights = play(balancer, recorded(40, 3).float())
     assert all(torch.isfinite(each).all() for each in weights)
-    assert {held.dtype for held in balancer.memory.values()} == {torch.float32}
+    assert {held.dtype for held in balancer.state.values()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", BRISK)
@@ -100,7 +100,7 @@ def test_options_that_mean_nothing_are_refused(name: str, option: str, bad: Any)
         installed.build("balancer", name, {option: bad}, tasks(2))
 
 
-def test_a_bound_for_a_task_that_is_not_there_is_told_with_the_nearest() -> None:
+def test_a_bound_for_a_task_that_is_not_there_is_reported_with_the_nearest() -> None:
     with pytest.raises(
         mftkit.MftError, match=r"lower_bounds: no task is named 'tsk1' \(did you mean 'task1'"
     ):

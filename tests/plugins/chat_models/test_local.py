@@ -108,6 +108,6 @@ def test_through_a_chat_batches_are_full_and_resume(path: Path, tmp_path: Path) 
     assert [r.cached for r in whole] == [True] * 8 + [False] * 2
 
 
-def test_a_path_that_holds_no_model_is_told(tmp_path: Path) -> None:
+def test_a_path_that_holds_no_model_is_reported(tmp_path: Path) -> None:
     with pytest.raises(mftkit.MftError, match="none"):
         local(tmp_path / "none")

@@ -21,7 +21,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Settings:
-    """How cosines were measured, as affinity.json has it."""
+    """The settings of the measurement, as affinity.json has them."""
 
     name: str
     """The run's name."""
@@ -49,7 +49,7 @@ class Pair:
 
     @property
     def verdict(self) -> Verdict:
-        """What the interval says: "help" if it lies above 0, "fight" if it lies below."""
+        """The verdict of the interval: "help" if it lies above 0, "fight" if it lies below."""
         if self.low > 0:
             return "help"
         return "fight" if self.high < 0 else "not distinguishable"

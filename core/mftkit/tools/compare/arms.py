@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Baseline(StrEnum):
-    """What balanced training is compared with."""
+    """A reference that balanced training is compared with."""
 
     SINGLE = auto()
     """A separate model for each task."""
@@ -71,7 +71,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class CompareOptions:
-    """What is to be compared."""
+    """The user's choice of arms and budget."""
 
     baselines: tuple[Baseline, ...] = tuple(Baseline)
     balancers: tuple[JsonObject, ...] = ()

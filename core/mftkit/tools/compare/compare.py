@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Compared:
-    """How a comparison went."""
+    """A comparison that ended or was stopped."""
 
     path: Path
     result: ComparisonResult
     signal: Signals | None
-    """What stopped it; None where every run has ended."""
+    """The signal that stopped it; None if every run has ended."""
 
 
 def compare(

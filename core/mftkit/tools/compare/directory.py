@@ -1,4 +1,4 @@
-"""The directory of a comparison: whose it is, and what it remembers between two sessions."""
+"""The directory of a comparison: its owner, and its memory between two sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of a comparison shows, from compare.json and the runs' metrics."""
+"""The content of a comparison's page, from compare.json and the runs' metrics."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class RunResult:
     task: str | None
     """The only task; None for all of them."""
     state: str
-    """How it ended, or "not ended", or ``NOT_STARTED``."""
+    """The reason for its end, or "not ended", or ``NOT_STARTED``."""
     steps: int
     seconds: float
     sessions: int
@@ -94,7 +94,7 @@ class TaskBudget:
 
 @dataclass(frozen=True)
 class Noise:
-    """Which differences between arms are more than the noise of seeds."""
+    """The differences between arms that are more than the noise of seeds."""
 
     measured: bool
     level: float

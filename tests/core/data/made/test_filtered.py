@@ -170,7 +170,7 @@ def test_what_is_trained_on_is_what_stays(tmp_path: Path) -> None:
     assert len(grouped.train) + len(grouped.valid) == 8
 
 
-def test_bad_rows_are_told_where_the_user_wrote_them(tmp_path: Path) -> None:
+def test_bad_rows_are_reported_where_the_user_wrote_them(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "rows.jsonl", [*rows_of(2), {"prompt": "no answer"}, *rows_of(1)])
     with pytest.raises(mftkit.MftError, match=r"rows\.jsonl:3: .* is missing"):
         made(spec(tmp_path, "word"))
@@ -180,7 +180,7 @@ def test_bad_rows_are_told_where_the_user_wrote_them(tmp_path: Path) -> None:
     assert warning.startswith(f"task a: 1 bad rows skipped, 3 kept; the first: {path}:3: ")
 
 
-def test_a_filter_that_gives_no_row_is_told(tmp_path: Path) -> None:
+def test_a_filter_that_gives_no_row_is_reported(tmp_path: Path) -> None:
     with pytest.raises(mftkit.MftError, match="filter unwritable: row 1 cannot be written as JSON"):
         made(spec(tmp_path, "unwritable"))
 

@@ -93,7 +93,7 @@ def test_an_empty_array_has_no_rows(tmp_path: Path) -> None:
     assert read(tmp_path / "a.json", b" [ ] ") == []
 
 
-def test_damaged_parquet_is_told(tmp_path: Path) -> None:
+def test_damaged_parquet_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(MftError, match="cannot be read as Parquet"):
         list(FileSource(tmp_path / "a.parquet").rows())

@@ -46,12 +46,12 @@ def test_globs_are_sorted_and_go_deep(tree: Path) -> None:
     assert names(tree, "odd[1]/e.jsonl") == ["odd[1]/e.jsonl"]  # what exists is no pattern
 
 
-def test_the_order_of_entries_is_kept_and_a_file_named_twice_is_told(tree: Path) -> None:
-    told: list[str] = []
-    assert names(tree, "b.jsonl", "*.json*", warn=told.append) == ["b.jsonl", "a.json"]
-    assert len(told) == 1
-    assert "tasks.0.train.1" in told[0]
-    assert "b.jsonl" in told[0]
+def test_the_order_of_entries_is_kept_and_a_file_named_twice_is_reported(tree: Path) -> None:
+    warnings: list[str] = []
+    assert names(tree, "b.jsonl", "*.json*", warn=warnings.append) == ["b.jsonl", "a.json"]
+    assert len(warnings) == 1
+    assert "tasks.0.train.1" in warnings[0]
+    assert "b.jsonl" in warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -67,14 +67,14 @@ def test_tasks_of_the_same_rows_help_and_opposed_ones_fight(
     common = ["--batches", "6", "--samples", "4"]
     assert main(["affinity", where, *common, "--step", "12", "--output", str(tmp_path / "out")]) == 0
     printed = capsys.readouterr()
-    told = json.loads((tmp_path / "out" / "affinity.json").read_text())
-    found = {tuple(pair["tasks"]): pair for pair in told["pairs"]}
+    written = json.loads((tmp_path / "out" / "affinity.json").read_text())
+    found = {tuple(pair["tasks"]): pair for pair in written["pairs"]}
     assert found["yes", "agreed"]["cosine"] > 0.9
     assert found["yes", "agreed"]["verdict"] == "help"
     assert found["yes", "no"]["cosine"] < found["yes", "agreed"]["cosine"] - 0.5
-    assert told["cosine"][0][0] == pytest.approx(found["yes", "agreed"]["cosine"], abs=0.1)
-    assert told["state"].endswith("step-00000012")
-    assert told["parameters"].startswith("trained parameters of decoder layers 0, 1")
+    assert written["cosine"][0][0] == pytest.approx(found["yes", "agreed"]["cosine"], abs=0.1)
+    assert written["state"].endswith("step-00000012")
+    assert written["parameters"].startswith("trained parameters of decoder layers 0, 1")
     assert re.search(r"^help each other: .*yes and agreed", printed.out, re.MULTILINE)
     assert "\nfight each other: none beyond chance\n" in printed.out
     assert printed.out.strip().endswith("affinity.html")
@@ -84,7 +84,7 @@ def test_tasks_of_the_same_rows_help_and_opposed_ones_fight(
 
     # The same again, to the last digit; and the run is as it was.
     assert main(["affinity", where, *common, "--step", "12", "--output", str(tmp_path / "again")]) == 0
-    assert json.loads((tmp_path / "again" / "affinity.json").read_text()) == told
+    assert json.loads((tmp_path / "again" / "affinity.json").read_text()) == written
     fresh = measure(
         spec,
         batches=3,
@@ -135,18 +135,18 @@ def test_cosines_are_those_of_the_gradients() -> None:
     one[2] = other[2] = 0
     found = cosines(one, other)
     cosine = torch.nn.functional.cosine_similarity
-    wanted = (
+    expected = (
         cosine(one[0], one[1], 0)
         + cosine(other[0], other[1], 0)
         + cosine(one[0], other[1], 0)
         + cosine(other[0], one[1], 0)
     ) / 4
-    assert float(found[0, 1]) == pytest.approx(float(wanted), abs=1e-6)
+    assert float(found[0, 1]) == pytest.approx(float(expected), abs=1e-6)
     assert float(found[1, 1]) == pytest.approx(float(cosine(one[1], other[1], 0)), abs=1e-6)
     assert found[2].tolist() == found[:, 2].tolist() == [0, 0, 0]
 
 
-class Told(Reporter):
+class Recorder(Reporter):
     """Keeps warnings."""
 
     def __init__(self) -> None:
@@ -166,16 +166,16 @@ def corpus_of(*counts: int) -> Any:
 
 
 def test_halves_share_no_sample_and_rows_are_of_one_task() -> None:
-    told = Told()
+    recorder = Recorder()
     corpus = corpus_of(40, 6)
-    halves = Halves(corpus, 5, 4, 0, told)
+    halves = Halves(corpus, 5, 4, 0, recorder)
     for batch in range(5):
         first, second = halves.half(batch, False), halves.half(batch, True)
         assert not {*first.tolist()} & {*second.tolist()}
         assert np.bincount(corpus.train.task[first]).tolist() == [4, 3]
     used = np.concatenate([halves.half(batch, second) for batch in range(5) for second in (False, True)])
     assert len(set(used[corpus.train.task[used] == 0].tolist())) == 40, "each of 40 once"
-    assert told.warnings == [
+    assert recorder.warnings == [
         "intervals are too narrow, since batches share samples, for task-1 (6 samples); lower --batches or --samples"
     ]
     step = step_of(1, halves.half(0, False), corpus.train, 2)
@@ -183,7 +183,7 @@ def test_halves_share_no_sample_and_rows_are_of_one_task() -> None:
     assert step.row_task is not None
     assert [corpus.train.task[row].tolist() for row in step.rows] == [[task] for task in step.row_task]
     with pytest.raises(MftError, match="task-1 has 1 training samples, but at least two are needed"):
-        Halves(corpus_of(4, 1), 3, 2, 0, told)
+        Halves(corpus_of(4, 1), 3, 2, 0, recorder)
 
 
 def test_layers_are_counted_from_the_end() -> None:

@@ -115,11 +115,11 @@ def test_the_mixed_loss_is_found_by_its_promise(
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "message"),
     [(["{"], "not JSON"), (['{"nam": "a"}'], "expected"), (['{"name": "a", "more": 1}'], "expected")],
 )
-def test_references_that_are_none(values: list[str], told: str) -> None:
-    with pytest.raises(MftError, match=told):
+def test_references_that_are_none(values: list[str], message: str) -> None:
+    with pytest.raises(MftError, match=message):
         parse_references(values, "--losses")
 
 

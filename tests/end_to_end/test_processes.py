@@ -79,7 +79,7 @@ def flat(line: Any) -> Any:
 
 def two(project: Path, **changes: Any) -> Any:
     spec = small_spec(
-        **changes, training={"epochs": 3, "log_every": 1, "evaluate_every": 4, "checkpoint_every": 3}
+        **changes, training={"epochs": 2, "log_every": 1, "evaluate_every": 6, "checkpoint_every": 3}
     )
     (project / "spec.json").write_text(json.dumps(spec))
     return project

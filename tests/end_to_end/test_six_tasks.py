@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from commands import mft, mft_process
+from commands import mft
+from forked import run_forked
 from small_runs import metrics
 
 ROOT = Path(__file__).parents[2]
@@ -60,9 +61,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_trains(place: Path, tuning: Any, mode: str, processes: Any) -> None:
     changes = {"tuning": TUNINGS[tuning], "tokenization": mode, "output": f"{tuning}-{mode}-{processes}"}
     sets = [part for key, value in changes.items() for part in ("--set", f"{key}={json.dumps(value)}")]
-    run = mft if processes == 1 else mft_process
-    done = run("run", "spec.json", "--processes", str(processes), *sets, cwd=place)
-    assert done.returncode == 0, done.stderr
+    if processes == 1:
+        done = mft("run", "spec.json", *sets, cwd=place)
+        assert done.returncode == 0, done.stderr
+    else:
+        run_forked(
+            f'import mftkit\nmftkit.run(mftkit.load_spec("spec.json", {sets[1::2]}))', (processes,), place
+        )
     lines = metrics(place / str(changes["output"]))
     assert len(lines[0]["tasks"]) == 6
     assert lines[-2]["loss"] < lines[0]["loss"]

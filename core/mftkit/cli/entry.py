@@ -74,7 +74,9 @@ def _report(error: BaseException) -> int:
     if missing := _missing_method(error):
         show_message(f"error: {missing}")
         return MftError.exit_code
-    plugin = _plugin_of(error)
+    from mftkit.plugins.ownership import plugin_of_error
+
+    plugin = plugin_of_error(error)
     source = f"plugin {plugin} failed" if plugin else "internal error"
     show_message(f"{source}: {type(error).__name__}: {error}; run again with --debug for the traceback")
     return FAULT
@@ -90,22 +92,6 @@ def _missing_method(error: BaseException) -> str | None:
         return None
     component = f"{owner.__module__}.{owner.__qualname__}"
     return f"{component} does not define {name}(), which its interface requires; fix the plugin"
-
-
-def _plugin_of(error: BaseException) -> str | None:
-    """The plugin of another package in whose code an error was raised, innermost first."""
-    from mftkit.plugins.installed import registry
-
-    owners = {
-        found.entry_point.module.partition(".")[0]: found
-        for found in registry().found
-        if found.entry_point is not None and found.distribution != "mftkit"
-    }
-    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    for name in reversed(frames):
-        if owner := owners.get(name.partition(".")[0]):
-            return f'"{owner.name}" ({owner.owner})'
-    return None
 
 
 class SignalledError(BaseException):

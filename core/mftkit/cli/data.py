@@ -32,59 +32,64 @@ SkipBad = Annotated[
     bool,
     typer.Option("--skip-bad", help="Count rows that cannot be read instead of stopping at the first one."),
 ]
+Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="FILTER",
+        help="Also count the rows that this data filter would drop: its name, or JSON with its options, as in "
+        "tasks[].filters. Can be repeated.",
+        show_default=False,
+    ),
+]
+References = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--references",
+        metavar="FILE",
+        help="Count rows that repeat a row of this benchmark, in HumanEval's format. Can be repeated.",
+        show_default=False,
+    ),
+]
+Field = Annotated[
+    str | None,
+    typer.Option(
+        "--field",
+        metavar="KEY",
+        help="Key of the text in rows of --references, if they are in another format.",
+        show_default=False,
+    ),
+]
+Tokenizer = Annotated[
+    str | None,
+    typer.Option(
+        "--tokenizer",
+        metavar="PATH",
+        help="Also measure lengths in tokens of this tokenizer.",
+        show_default=False,
+    ),
+]
+Near = Annotated[
+    float,
+    typer.Option(
+        "--near",
+        min=0,
+        max=1,
+        metavar="SHARE",
+        help="Similarity at or above which rows are near duplicates; 0 turns the search off.",
+    ),
+]
 SIMILAR = 0.8
 
 
 @commands.command()
 def stats(
     paths: Paths,
-    filters: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            metavar="FILTER",
-            help="Also count the rows that this data filter would drop: its name, or JSON with its options, as in "
-            "tasks[].filters. Can be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    references: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--references",
-            metavar="FILE",
-            help="Count rows that repeat a row of this benchmark, in HumanEval's format. Can be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    field: Annotated[
-        str | None,
-        typer.Option(
-            "--field",
-            metavar="KEY",
-            help="Key of the text in rows of --references, if they are in another format.",
-            show_default=False,
-        ),
-    ] = None,
-    tokenizer: Annotated[
-        str | None,
-        typer.Option(
-            "--tokenizer",
-            metavar="PATH",
-            help="Also measure lengths in tokens of this tokenizer.",
-            show_default=False,
-        ),
-    ] = None,
-    near: Annotated[
-        float,
-        typer.Option(
-            "--near",
-            min=0,
-            max=1,
-            metavar="SHARE",
-            help="Similarity at or above which rows are near duplicates; 0 turns the search off.",
-        ),
-    ] = SIMILAR,
+    filters: Filters = None,
+    references: References = None,
+    field: Field = None,
+    tokenizer: Tokenizer = None,
+    near: Near = SIMILAR,
     skip_bad: SkipBad = False,
     weak: AllowWeakIsolation = False,
     as_json: AsJson = False,

@@ -1,6 +1,6 @@
-"""How torch's threads wait, alone and beside a busy process: seconds of a small training step on the CPU.
+"""How torch's threads wait, alone and next to a busy process: seconds per small training step on the CPU.
 
-    python bench/waiting_threads.py          prints a row for each policy and neighbour
+    python bench/waiting_threads.py          prints a row for each policy, without and with a neighbor
 
 A step is forward, backward and update of a Llama of 0.8 million parameters on 8 rows of 384 tokens.
 """
@@ -17,7 +17,7 @@ STEPS = 8
 
 
 def measure() -> None:
-    """Print the median seconds of a step; runs in a process of its own."""
+    """Print the median seconds of a step; runs in its own process."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -36,16 +36,16 @@ def measure() -> None:
 
 
 def main() -> None:
-    """Each policy without and with a process that keeps one core busy."""
-    for neighbour in (False, True):
-        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if neighbour else None
+    """Measure each policy without and with a process that keeps one core busy."""
+    for neighbor in (False, True):
+        busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if neighbor else None
         try:
             for policy in ("ACTIVE", "PASSIVE"):
                 environment = {**os.environ, "OMP_WAIT_POLICY": policy}
                 command = [sys.executable, __file__, "measure"]
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-                beside = "beside a busy process" if neighbour else "alone"
-                print(f"{policy:8} {beside:22} {float(done.stdout):7.3f} s a step")
+                where = "next to a busy process" if neighbor else "alone"
+                print(f"{policy:8} {where:22} {float(done.stdout):7.3f} s per step")
         finally:
             if busy:
                 busy.kill()

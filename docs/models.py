@@ -1,15 +1,15 @@
-"""Writes the table of families into docs/models.md, from what the adapters say."""
+"""Write the table of families into docs/models.md, from the adapters' own declarations."""
 
 from pathlib import Path
 
-from mftkit.models.table import families_table
+from mftkit.models.families_table import families_table
 
 BEGIN, END = "<!-- table -->\n", "<!-- end of table -->\n"
 PAGE = Path(__file__).with_suffix(".md")
 
 
 def written(page: str) -> str:
-    """The page with the table as the adapters give it now."""
+    """Return the page with the current table."""
     before, _, rest = page.partition(BEGIN)
     return before + BEGIN + families_table("mftkit") + END + rest.partition(END)[2]
 

@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from mftkit.models.converted import checkpoint_file as checkpoint_file
     from mftkit.models.legacy_config import LegacyConfig as LegacyConfig
     from mftkit.models.moe import MoEAdapter as MoEAdapter
+    from mftkit.models.moe import RouterOutputs as RouterOutputs
+    from mftkit.models.native import DecoderOutputs as DecoderOutputs
     from mftkit.models.native import NativeAdapter as NativeAdapter
     from mftkit.models.result import load_model as load_model
     from mftkit.plugins.installed import build_component as build_component
@@ -115,8 +117,8 @@ _NAMES = {
     "mftkit.interfaces.tuning": "Tuning",
     "mftkit.models.converted": "Conversion ConvertedAdapter checkpoint_file",
     "mftkit.models.legacy_config": "LegacyConfig",
-    "mftkit.models.moe": "MoEAdapter",
-    "mftkit.models.native": "NativeAdapter",
+    "mftkit.models.moe": "MoEAdapter RouterOutputs",
+    "mftkit.models.native": "DecoderOutputs NativeAdapter",
     "mftkit.models.result": "load_model",
     "mftkit.plugins.installed": "build_component",
     "mftkit.reporting.reporter": "Reporter",

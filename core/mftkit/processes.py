@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -17,21 +17,23 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+T = TypeVar("T")
+
 
 class Processes:
-    """The processes that train one model together; one alone needs none of the messages.
+    """The processes that train one model together; a process by itself sends no messages.
 
-    Messages between hosts (a stop, an object) go over a group on the CPU: no device waits for them.
+    Messages that are not tensors (a stop, an object) go over a group on the CPU, so that no device waits for them.
     """
 
     def __init__(self) -> None:
         expected = int(os.environ.get("WORLD_SIZE", "1"))
         if expected > 1 and not torch.accelerator.is_available():
-            # Without it, every process on a machine without a GPU believes that it is alone.
+            # Without this, every process on a machine without a GPU takes itself for the only one.
             os.environ["ACCELERATE_USE_CPU"] = "true"
-        # Buffers are constants here (rotary frequencies): nothing to send round in every forward pass.
+        # Buffers are constants here (rotary frequencies), so there is no need to send them in every forward pass.
         wrapper = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
-        # Given, so that neither is read from the environment: a step's scale is the objective's business.
+        # Both are set here so that accelerate does not read them from the environment: the objective scales a step.
         self.accelerator = Accelerator(
             mixed_precision="no",
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
@@ -41,10 +43,11 @@ class Processes:
         self.rank: int = self.accelerator.process_index
         if self.count != expected:
             raise MftError(
-                f"processes: {expected} were started, and {self.count} found each other; start them with "
+                f"processes: {expected} were started, but {self.count} found each other. Start them with "
                 "mft run --processes N, torchrun or accelerate launch, on devices of one kind."
             )
-        self._group: Any = None
+        self._group: dist.ProcessGroup | None = None
+        """Of the CPU; None: the default group is one."""
         if self.count > 1:
             if dist.get_backend() != "gloo":
                 self._group = dist.new_group(backend="gloo")
@@ -52,7 +55,7 @@ class Processes:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes files and talks."""
+        """Whether this is the process that writes files and messages."""
         return self.rank == 0
 
     @property
@@ -64,7 +67,7 @@ class Processes:
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model on this process's device, its gradients averaged over processes."""
         with warnings.catch_warnings():
-            # torch names a successor that still sends buffers round at the start, which nobody needs.
+            # The successor that torch names still sends buffers at the start, which nothing here needs.
             warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
             prepared: nn.Module = self.accelerator.prepare(model)
         return prepared
@@ -84,23 +87,23 @@ class Processes:
         return tensor
 
     def any(self, flag: bool) -> bool:
-        """Whether the flag is set in any process: the same answer in all of them."""
+        """Return True, in every process, if the flag is set in any of them."""
         if self.count == 1:
             return flag
-        told = torch.tensor([int(flag)])
-        dist.all_reduce(told, op=dist.ReduceOp.MAX, group=self._group)
-        return bool(told.item())
+        highest = torch.tensor([int(flag)])
+        dist.all_reduce(highest, op=dist.ReduceOp.MAX, group=self._group)
+        return bool(highest.item())
 
-    def gather(self, value: Any) -> list[Any]:
+    def gather(self, value: T) -> list[T]:
         """Each process's value, in every process."""
         if self.count == 1:
             return [value]
-        values: list[Any] = [None] * self.count
+        values = [value] * self.count  # each place is overwritten
         dist.all_gather_object(values, value, group=self._group)
         return values
 
-    def from_main(self, value: Any) -> Any:
-        """The main process's value, in every process; all wait for it."""
+    def from_main(self, value: T) -> T:
+        """The main process's value, in every process; all of them wait for it."""
         if self.count == 1:
             return value
         held = [value]
@@ -109,6 +112,6 @@ class Processes:
 
 
 def _leave() -> None:
-    """Leave the group while the interpreter is whole: its threads, ended later, now and then abort the process."""
+    """Leave the group while the interpreter is still intact: ending its threads later sometimes aborts the process."""
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -70,8 +70,8 @@ def test_every_key_of_the_spec_is_documented_with_its_default(title: str) -> Non
             assert rows[key][2] == "required", key
             continue
         default = field.get_default(call_default_factory=True)
-        told = json.loads(rows[key][2].strip("`"))
-        assert told == ({} if isinstance(default, BaseModel) else default), key
+        documented = json.loads(rows[key][2].strip("`"))
+        assert documented == ({} if isinstance(default, BaseModel) else default), key
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from small_runs import environment
+from commands import environment
 
 PAGE = Path(__file__).parents[2] / "docs" / "first-plugin.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

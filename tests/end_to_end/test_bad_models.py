@@ -36,7 +36,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
-    """Spoils a copy of the checkpoint, and runs it: the one message that is told."""
+    """Spoils a copy of the checkpoint and runs it; returns the exit code and the one error."""
 
     def attempt(spoil: Any) -> Any:
         checkpoint = tmp_path / "model"
@@ -49,10 +49,10 @@ def run(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Any:
         (tmp_path / "spec.json").write_text(json.dumps(spec))
         capsys.readouterr()
         code = main(["run", str(tmp_path / "spec.json")])
-        told = capsys.readouterr()
-        assert told.out == ""
-        lines = told.err.strip().splitlines()
-        assert "Traceback" not in told.err
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        lines = printed.err.strip().splitlines()
+        assert "Traceback" not in printed.err
         errors = [line for line in lines if line.startswith("error: ")]
         assert len(errors) <= 1
         assert not (tmp_path / "run").exists()
@@ -124,33 +124,33 @@ def remove(*patterns: Any) -> Any:
 
 
 CASES = {
-    "unknown type": (configured(model_type="no-such"), r"no installed adapter knows model type 'no-such'"),
-    "not causal": (configured(model_type="t5"), "it is no causal language model of transformers; install a plugin"),
+    "unknown type": (configured(model_type="no-such"), r"no installed adapter supports model type 'no-such'"),
+    "not causal": (configured(model_type="t5"), "it is not a causal language model of transformers; install a plugin"),
     "missing shard": (lambda at: shard(at).unlink(), r"cannot be loaded: .*safetensors"),
     "missing weights": (remove("*.safetensors*"), "cannot be loaded"),
     "truncated shard": (lambda at: shard(at).write_bytes(shard(at).read_bytes()[:-900]), "cannot be loaded"),
     "empty shard": (lambda at: shard(at).write_bytes(b""), "cannot be loaded"),
     "broken index": (lambda at: next(at.glob("*.index.json")).write_text('{"weight_'), "cannot be loaded"),
     "index of another": (
-        lambda at: next(at.glob("*.index.json")).write_text('{"metadata": {}}'), "index.json: cut off or damaged"
+        lambda at: next(at.glob("*.index.json")).write_text('{"metadata": {}}'), "index.json is truncated or corrupt"
     ),
     "shard is a directory": (
         lambda at: (shard(at).rename(at / "moved"), shard(at).with_name("extra.safetensors").mkdir()), "cannot be loaded"
     ),
     "shard that was not fetched": (
-        lambda at: shard(at).write_text("version https://git-lfs.github.com/spec/v1"), "safetensors: cut off or damaged",
+        lambda at: shard(at).write_text("version https://git-lfs.github.com/spec/v1"), "safetensors is truncated or corrupt",
     ),
-    "not finite": (not_finite, "the logits of LlamaForCausalLM are not finite: its weights hold NaN"),
-    "no activation": (configured(hidden_act="nope"), "nothing is known under 'nope'"),
-    "tokenizer's code": (own_tokenizer, "the tokenizer of .* is code of its own, which is not run unasked"),
+    "not finite": (not_finite, "the logits of LlamaForCausalLM are not finite: its weights contain NaN"),
+    "no activation": (configured(hidden_act="nope"), "unknown key 'nope'"),
+    "tokenizer's code": (own_tokenizer, "the tokenizer of .* needs the checkpoint's own code, and running that is disabled"),
     "missing layer": (configured(num_hidden_layers=3), "lacks weights that the model needs: model.layers.2"),
-    "shape": (misshapen, r"of a shape that config.json does not give: model.norm.weight \(\(5,\) for \(32,\)\)"),
-    "no tokenizer": (remove("tokenizer*"), "has no tokenizer files, and text cannot be read without"),
+    "shape": (misshapen, r"whose shape does not follow from config.json: model.norm.weight \(\(5,\) instead of \(32,\)\)"),
+    "no tokenizer": (remove("tokenizer*"), "no tokenizer files in .* Set model.tokenizer to a path or hub id"),
     "broken tokenizer": (lambda at: (at / "tokenizer.json").write_text("{"), "the tokenizer of .* cannot be read"),
     "vocabulary": (large, "ids reach 3.., but the model's embedding has 300 rows"),
     "remote code": (strange, "set model.trust_remote_code to true if you trust it"),
-    "config": (lambda at: (at / "config.json").write_text("{"), "no config that can be read"),
-    "config that is none": (lambda at: (at / "config.json").write_text("null"), "no config that can be read"),
+    "config": (lambda at: (at / "config.json").write_text("{"), "has no readable config"),
+    "config that is none": (lambda at: (at / "config.json").write_text("null"), "has no readable config"),
     "config's numbers": (configured(num_attention_heads=5), "hidden size .* is not a multiple of the number of attention"),
 }  # fmt: skip
 
@@ -158,9 +158,9 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_one_message_exit_2_and_nothing_written(case: Any, run: Any) -> None:
     spoil, message = CASES[case]
-    code, told = run(spoil)
+    code, error = run(spoil)
     assert code == 2
-    assert re.search(message, told), told
+    assert re.search(message, error), error
 
 
 def test_the_checkpoint_unspoilt_trains(whole: Path, tmp_path: Path) -> None:

@@ -16,12 +16,13 @@ import torch
 from scipy.stats import rankdata
 
 import mftkit
+from commands import environment, mft
 from mftkit.cli import main
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import CompareOptions
 from mftkit.tools.compare.compare import compare
-from mftkit.training.setup import assemble, draft
-from small_runs import comparable, environment, metrics, mft, rows, small_spec, write_rows
+from mftkit.training.setup import build_run, check_run
+from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 TRAINING = {"epochs": 2, "evaluate_every": 4, "checkpoint_every": 2, "log_every": 1, "batch_size": 8}
 WISH = ("--balancers", "equal", "--baselines", "single,mixed")
@@ -77,29 +78,30 @@ def test_the_table_is_that_of_the_metrics(compared: Path, document: dict[str, An
     assert [arm["mean_rank"] for arm in document["arms"]] == pytest.approx(list(direct))
     assert "noise was not measured" in table
     assert "Budget: epochs." in table
-    told = (compared / "stderr").read_text()
-    assert "run 1 of 4: single, big, seed 7" in told
-    assert "run 4 of 4: equal, seed 7" in told
-    assert all(c == "\n" or c.isprintable() for c in table + told)
+    messages = (compared / "stderr").read_text()
+    assert "run 1 of 4: single, big, seed 7" in messages
+    assert "run 4 of 4: equal, seed 7" in messages
+    assert all(c == "\n" or c.isprintable() for c in table + messages)
 
 
 def test_all_arms_start_from_the_same_weights_tokenizer_and_order(
     compared: Path, document: dict[str, Any]
 ) -> None:
     assert document["same_start"] is True
-    drafts = [
-        draft(mftkit.load_spec(path / "spec.json"), Reporter()) for path in directories(document, compared)
+    runs = [
+        check_run(mftkit.load_spec(path / "spec.json"), Reporter())
+        for path in directories(document, compared)
     ]
-    weights = [assemble(one).model.state_dict() for one in drafts]
+    weights = [build_run(one).model.state_dict() for one in runs]
     for other in weights[1:]:
         assert other.keys() == weights[0].keys()
         assert all(torch.equal(other[name], weights[0][name]) for name in other)
-    assert all(one.tokenizer.get_vocab() == drafts[0].tokenizer.get_vocab() for one in drafts)
-    mixed, equal = drafts[2:]
-    for number in range(1, mixed.steps.total + 1):
-        pairs = zip(mixed.steps[number].rows, equal.steps[number].rows, strict=True)
+    assert all(one.tokenizer.get_vocab() == runs[0].tokenizer.get_vocab() for one in runs)
+    mixed, equal = runs[2:]
+    for number in range(1, mixed.sampler.total + 1):
+        pairs = zip(mixed.sampler[number].rows, equal.sampler[number].rows, strict=True)
         assert all(np.array_equal(one, other) for one, other in pairs)
-    for single, task in zip(drafts[:2], (0, 1), strict=True):
+    for single, task in zip(runs[:2], (0, 1), strict=True):
         own = [
             mixed.corpus.valid[i].tokens.tolist()
             for i in range(len(mixed.corpus.valid))
@@ -141,7 +143,7 @@ def test_finished_arms_are_used_again_and_seeds_measure_noise(
         == 0
     )
     captured = capsys.readouterr()
-    assert "1 of 4 runs were finished before" in captured.err
+    assert "1 of 4 runs are finished already" in captured.err
     found = json.loads(captured.out)
     assert [arm["label"] for arm in found["arms"]] == ["mixed", "sample-balanced"]
     assert found["arms"][0]["losses"]["big"][0] == document["arms"][1]["losses"]["big"][0]
@@ -160,14 +162,14 @@ def test_finished_arms_are_used_again_and_seeds_measure_noise(
     assert 'href="run-compare/runs/mixed-mixed/seed-8/report.html"' in Path("elsewhere.html").read_text()
 
 
-def test_mistakes_are_told_before_anything_is_trained(
+def test_mistakes_are_reported_before_anything_is_trained(
     compared: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(compared)
-    for arguments, told in (
+    for arguments, message in (
         (["--balancers", "equl"], 'did you mean "equal"?'),
         (["--baselines", "singel"], "did you mean single?"),
-        (["--budget", "hours"], "--budget hours: allowed are epochs, steps"),
+        (["--budget", "hours"], "--budget hours: expected epochs or steps"),
         (["--losses", '{"name": "sample-focal", "options": {"gama": 1}}'], "arm sample-focal"),
         (["--baselines", "", "--losses", "mixed", "--output", "spec.json"], "is a file"),
         (["--set", "seed=8"], "holds the comparison of another spec (differs in seed)"),
@@ -176,7 +178,7 @@ def test_mistakes_are_told_before_anything_is_trained(
     ):
         assert main(["compare", "spec.json", *arguments]) == 2, arguments
         err = capsys.readouterr().err
-        assert told in err
+        assert message in err
         assert "Traceback" not in err
 
 
@@ -194,15 +196,15 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
     wish = CompareOptions(baselines=(), balancers=({"name": "equal"},))
     compare(spec, wish)
     write_rows(project / "data" / "small.jsonl", rows("small", 50))
-    with pytest.raises(mftkit.MftError, match=r"the data has changed since .*--fresh"):
+    with pytest.raises(mftkit.MftError, match=r"the training data has changed since .*--fresh"):
         compare(spec, wish)
     (project / "run-compare/spec.json").write_text("{")
     with pytest.raises(mftkit.MftError, match=r"spec.json is damaged .*--fresh"):
         compare(spec, wish)
-    assert compare(spec, wish, fresh=True).document["complete"]
+    assert compare(spec, wish, fresh=True).result.complete
 
 
-def test_an_arm_that_fails_is_told_and_the_others_go_on(
+def test_an_arm_that_fails_is_reported_and_the_others_continue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(make(tmp_path))
@@ -240,7 +242,7 @@ def wait_for(path: Path, step: int) -> None:
     raise AssertionError(f"{path}: step {step} was not reached")
 
 
-def test_a_comparison_that_was_stopped_and_killed_goes_on(
+def test_a_comparison_that_was_stopped_and_killed_resumes(
     compared: Path, document: dict[str, Any], tmp_path: Path
 ) -> None:
     project = make(tmp_path)
@@ -250,7 +252,7 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on(
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert "the same command goes on from there" in err
+    assert "the same command resumes the comparison" in err
     assert "No arm is complete yet" in out
     partial = json.loads((project / "run-compare/compare.json").read_text())
     assert not partial["complete"]
@@ -261,11 +263,10 @@ def test_a_comparison_that_was_stopped_and_killed_goes_on(
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=120)
     kept = (runs / "single-epochs/seed-7/big/metrics.jsonl").stat().st_mtime_ns
-    process = start(project)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, err
-    assert "2 of 4 runs were finished before" in err
-    assert "going on from step" in err
+    done = mft("compare", "spec.json", *WISH, cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "2 of 4 runs are finished already" in done.stderr
+    assert "resuming from step" in done.stderr
     assert (runs / "single-epochs/seed-7/big/metrics.jsonl").stat().st_mtime_ns == kept
     found = json.loads((project / "run-compare/compare.json").read_text())
     for arm, whole in zip(found["arms"], document["arms"], strict=True):

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mftkit
+from commands import mft_process
 from data_path import Listener, chat_row, tokenizer, write_lines
 from mftkit.cli import main
 from mftkit.plugins import installed, kinds
-from small_runs import mft, small_spec
+from small_runs import small_spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def rows_of(source: Path) -> int:
 def test_a_messy_input_is_taken_whole_or_refused_by_line(case: dict[str, Any], write_spec: Any) -> None:
     spec, expected = write_spec(train=[str(given(case))]), case["expect"]
     try:
-        task, told = dry_run(spec)
+        task, output = dry_run(spec)
     except mftkit.MftError as error:
         assert "error" in expected, error
         path, line = MESSY / case["path"], case["line"]
@@ -97,9 +98,9 @@ def test_a_messy_input_is_taken_whole_or_refused_by_line(case: dict[str, Any], w
     assert rows >= case["good_rows"]
     assert task.samples + task.dropped + task.skipped == rows  # nothing is lost in silence
     usual = "validation set is empty"
-    warned = [line for line in told.warnings if usual not in line and "repeat" not in line]
+    warned = [line for line in output.warnings if usual not in line and "repeat" not in line]
     assert not (task.dropped + task.skipped + task.truncated) or warned
-    assert told.warnings if expected == "accept with a warning" else not (expected == "accept" and warned)
+    assert output.warnings if expected == "accept with a warning" else not (expected == "accept" and warned)
 
 
 @messy
@@ -119,17 +120,17 @@ def test_the_command_lines_exit_code(
 ) -> None:
     spec = write_spec(train=[str(MESSY / path)])
     assert main(["run", str(spec), "--dry-run"]) == code
-    told = capsys.readouterr()
-    assert said.format(MESSY / path) in told.err
-    assert "Traceback" not in told.err
-    assert ("messy" in told.out) == (code == 0)
+    output = capsys.readouterr()
+    assert said.format(MESSY / path) in output.err
+    assert "Traceback" not in output.err
+    assert ("messy" in output.out) == (code == 0)
 
 
 @messy
 def test_a_process_of_its_own_says_the_same(write_spec: Any, tmp_path: Path) -> None:
     path = MESSY / "empty_answer_on_line_2.jsonl"
     spec = write_spec(train=[str(path)])
-    done = mft("run", spec, cwd=tmp_path)
+    done = mft_process("run", spec, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(f"error: {path}:2: ")
     assert "Traceback" not in done.stderr

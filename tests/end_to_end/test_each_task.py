@@ -55,7 +55,7 @@ def test_all_train_until_none_gains(project: Path, losses: Any) -> None:
     assert set(weights(project)) == {(1, 1)}
 
 
-def test_a_run_that_goes_on_knows_which_tasks_have_stopped(project: Path, monkeypatch: Any) -> None:
+def test_a_run_that_resumes_knows_which_tasks_have_stopped(project: Path, monkeypatch: Any) -> None:
     """A bad tenth of validation losses goes up by itself: big's are made to, by what they were asked."""
     real = Validator.losses
 
@@ -80,7 +80,7 @@ def test_a_run_that_goes_on_knows_which_tasks_have_stopped(project: Path, monkey
     assert comparable(metrics(project / "run")) == whole
 
 
-def told(project: Path) -> dict[str, Any]:
+def best_json(project: Path) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((project / "run/best/best.json").read_text())
     return found
 
@@ -92,7 +92,7 @@ def test_each_tasks_best_and_the_best_by_rank(project: Path, losses: Any) -> Non
     outcome = mftkit.run(made)
     assert outcome.best_step == 4
     assert checkpoints(project) == [1, 3, 4, 6]
-    best = told(project)
+    best = best_json(project)
     assert best["tasks"]["big"] == {
         "step": 1, "path": "best/step-00000001", "losses": {"big": 1.0, "small": 8.0}
     }  # fmt: skip
@@ -118,7 +118,7 @@ def test_only_adapters_are_kept_for_each_task_unless_asked(project: Path) -> Non
     assert (project / "run/model").exists()
 
 
-def test_a_lost_step_is_told(project: Path, losses: Any) -> None:
+def test_a_lost_step_is_reported(project: Path, losses: Any) -> None:
     losses((9, 9), (1, 8), (3, 3), (3, 3))
     made = spec(project, max_steps=3, keep_checkpoints=1, checkpoint_every=1, best_per_task=True)
     mftkit.run(made)
@@ -127,5 +127,5 @@ def test_a_lost_step_is_told(project: Path, losses: Any) -> None:
     state.write_bytes(state.read_bytes()[:-7])
     listener = Listener()
     mftkit.run(made, reporter=listener)
-    assert any("step-00000001" in line and "goes without step 1" in line for line in listener.warnings)
-    assert told(project)["tasks"]["big"]["path"] is None
+    assert any("step-00000001" in line and "is written without step 1" in line for line in listener.warnings)
+    assert best_json(project)["tasks"]["big"]["path"] is None

@@ -1,22 +1,24 @@
-"""Each example package: installed from its own directory, listed with its distribution, and trained with."""
+"""The example packages: built as each says, listed with their distributions, trained with, and their own tests."""
 
 from __future__ import annotations
 
-import importlib.util
+import contextlib
+import importlib
 import json
 import os
 import subprocess
 import sys
 import threading
+import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from commands import environment, mft, mft_process
+
 PACKAGES = Path(__file__).parents[2] / "examples" / "plugins"
-CALLBACKS = ("mftkit-webhook",)
-MFT = (sys.executable, "-c", "import sys; from mftkit.cli import main; sys.exit(main())")
 
 LLAMA = {
     "model_type": "llama",
@@ -30,47 +32,30 @@ GPT2 = {"model_type": "gpt2", "n_embd": 32, "n_layer": 1, "n_head": 2, "n_positi
 
 SQUARE = {"name": "token-square", "options": {"scale": 0.5}}
 
-CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "mftkit-token-square": ("loss", "token-square", {"loss": SQUARE}),
-    "mftkit-gpt2": ("model-adapter", "gpt2", {"config": GPT2}),
-    "mftkit-next-fit": ("tokenization-mode", "next-fit", {"tokenization": "next-fit"}),
-    "mftkit-torchjd": (
-        "gradient-combiner",
-        "upgrad",
-        {"gradients": "upgrad", "tokenization": "padding", "tuning": {"method": "lora", "rank": 4}},
-    ),
+COMPONENTS = {
+    "mftkit-token-square": ("loss", "token-square"),
+    "mftkit-gpt2": ("model-adapter", "gpt2"),
+    "mftkit-next-fit": ("tokenization-mode", "next-fit"),
+    "mftkit-torchjd": ("gradient-combiner", "upgrad"),
+    "mftkit-webhook": ("callbacks", "webhook"),
 }
+WHOLE = {"loss": SQUARE, "config": GPT2, "tokenization": "next-fit"}
+"""A spec that three of them are in; the fourth, of gradient combiners, asks for rows of one task and an adapter."""
+COMBINED = {"gradients": "upgrad", "tokenization": "padding", "tuning": {"method": "lora", "rank": 4}}
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a process that finds the packages, which pip put into a directory of their own."""
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that holds all packages, each as its own build makes it."""
+    build = importlib.import_module("hatchling.build")
     target = tmp_path_factory.mktemp("site")
-    # Where the build backend is here, nothing need be fetched.
-    isolation = ["--no-build-isolation"] if importlib.util.find_spec("hatchling") else []
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        *isolation,
-        "--target",
-        str(target),
-    ]
-    done = subprocess.run(
-        [*command, *(str(PACKAGES / name) for name in (*CASES, *CALLBACKS))], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    paths = [str(target), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), "HF_HUB_OFFLINE": "1"}
-
-
-def mft(environment: dict[str, str], *arguments: str) -> str:
-    done = subprocess.run([*MFT, *arguments], capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    for name in COMPONENTS:
+        with contextlib.chdir(PACKAGES / name):
+            wheel = build.build_wheel(str(target))
+        with zipfile.ZipFile(target / wheel) as packed:
+            packed.extractall(target)
+        (target / wheel).unlink()
+    return target
 
 
 def write_spec(directory: Path, changes: dict[str, Any]) -> Path:
@@ -102,34 +87,43 @@ def write_spec(directory: Path, changes: dict[str, Any]) -> Path:
     return path
 
 
-@pytest.mark.long
-@pytest.mark.parametrize("package", CASES)
-def test_listed_with_its_distribution_and_trained_with(
-    package: str, installed: dict[str, str], tmp_path: Path
-) -> None:
-    kind, name, changes = CASES[package]
-    listed = json.loads(mft(installed, "plugins", "list", "--kind", kind, "--json"))
-    (row,) = [row for row in listed if row["name"] == name]
-    assert row["distribution"] == package
-    assert row["version"] == "0.1.0"
+def test_each_is_listed_with_its_distribution(site: Path, tmp_path: Path) -> None:
+    done = mft("plugins", "list", "--json", cwd=tmp_path, sites=(site,))
+    assert done.returncode == 0, done.stderr
+    rows = {(row["kind"], row["name"]): row for row in json.loads(done.stdout)}
+    for package, component in COMPONENTS.items():
+        assert (rows[component]["distribution"], rows[component]["version"]) == (package, "0.1.0")
+        assert rows[component]["status"] == "ok"
 
-    mft(installed, "run", str(write_spec(tmp_path, dict(changes))))
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+
+def test_gradients_are_combined_in_training(site: Path, tmp_path: Path) -> None:
+    done = mft("run", write_spec(tmp_path, dict(COMBINED)), cwd=tmp_path, sites=(site,))
+    assert done.returncode == 0, done.stderr
+    check_run(tmp_path / "run", "mftkit-torchjd")
+
+
+def check_run(run: Path, *packages: str) -> list[dict[str, Any]]:
+    """It took both steps, and says what it was made with."""
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines if line["event"] == "train"] == [1, 2]
-    assert lines[-1]["event"] == "end"
-    assert lines[-1]["reason"] == "finished"
-    environment = (tmp_path / "run" / "environment.json").read_text()
-    assert package in environment
+    assert (lines[-1]["event"], lines[-1]["reason"]) == ("end", "finished")
+    environment = (run / "environment.json").read_text()
+    assert all(package in environment for package in packages)
+    return lines
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("package", [*CASES, *CALLBACKS])
-def test_its_own_tests_pass(package: str, installed: dict[str, str], tmp_path: Path) -> None:
-    tests = str(PACKAGES / package / "tests")
-    command = [sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "no:cacheprovider"]
-    command += ["--rootdir", tests, tests]
-    done = subprocess.run(command, capture_output=True, text=True, env=installed, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout
+def test_their_own_tests_pass(site: Path, tmp_path: Path) -> None:
+    tests = [str(PACKAGES / package / "tests") for package in COMPONENTS]
+    command = [sys.executable, "-m", "pytest", "-v", "-n", "0", "--import-mode=importlib"]
+    command += ["-p", "no:cacheprovider", "--rootdir", str(PACKAGES), *tests]
+    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(PYTHONPATH=path), cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0, done.stdout[-8000:]
+    for package in COMPONENTS:
+        assert f"{package}/tests/" in done.stdout
 
 
 class Hook(BaseHTTPRequestHandler):
@@ -146,21 +140,22 @@ class Hook(BaseHTTPRequestHandler):
 
 
 @pytest.mark.long
-def test_events_of_a_run_reach_a_server_and_its_refusal_hurts_nothing(
-    installed: dict[str, str], tmp_path: Path
+def test_a_process_trains_with_them_and_a_server_that_refuses_events_hurts_nothing(
+    site: Path, tmp_path: Path
 ) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
     server.received = []  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/hook"
-    environment = {**installed, "MFT_WEBHOOK_URL": url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    command = [*MFT, "run", str(write_spec(tmp_path, {}))]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = mft_process(
+        "run", write_spec(tmp_path, dict(WHOLE)), cwd=tmp_path, sites=(site,),
+        MFT_WEBHOOK_URL=url, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1",
+    )  # fmt: skip
     server.shutdown()
     server.server_close()
     assert done.returncode == 0, done.stderr
+    lines = check_run(tmp_path / "run", "mftkit-token-square", "mftkit-gpt2", "mftkit-next-fit")
     posted: list[dict[str, Any]] = server.received  # type: ignore[attr-defined]
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     validations = [line for line in lines if line["event"] == "valid"]
     assert [message["metrics"] for message in posted[:-1]] == validations
     assert posted[-1] == {

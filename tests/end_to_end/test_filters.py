@@ -94,8 +94,8 @@ def test_only_what_is_the_models_own_and_works_is_trained_on(
     monkeypatch.chdir(tmp_path)
     write(tmp_path, server)
     assert main(["generate", "spec.json"]) == 0, capsys.readouterr().err
-    told = capsys.readouterr()
-    rows = Path(told.out.split(": ", 1)[1].strip())
+    output = capsys.readouterr()
+    rows = Path(output.out.split(": ", 1)[1].strip())
     kept = read(rows)
     [made] = map(read, tmp_path.glob("cache/generated/*/*/*/rows.jsonl"))
     before = counted(made)

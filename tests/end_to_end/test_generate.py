@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chat_server import MODEL, Answer, ChatServer, good, serving
+from commands import environment, mft_process
 from mftkit.cli import main
-from small_runs import environment, metrics, mft
+from small_runs import metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -150,7 +151,7 @@ def test_a_signal_ends_it_soon_and_keeps_what_was_under_way(project: Path, serve
     assert recorded(project) >= 6
 
 
-def test_a_server_that_dies_is_told_and_gone_on_with(
+def test_a_server_that_dies_is_reported_and_resumed(
     generate: Generate, project: Path, server: ChatServer
 ) -> None:
     write(project, server.url, retries=2, longest_wait=0.1)
@@ -161,8 +162,8 @@ def test_a_server_that_dies_is_told_and_gone_on_with(
     server.script = script
     done = generate(project)
     assert done.returncode == 1, done.stderr
-    assert "no longer answers (3 tries)" in done.stderr
-    assert "run again to go on from here" in done.stderr
+    assert "no longer responds (3 attempts)" in done.stderr
+    assert "run again to continue" in done.stderr
     assert "Traceback" not in done.stderr
     have = recorded(project)
     assert have == 12
@@ -171,7 +172,7 @@ def test_a_server_that_dies_is_told_and_gone_on_with(
     server.script = good
     done = generate(project)
     assert done.returncode == 2, done.stderr
-    assert "does not answer" in done.stderr
+    assert "does not respond" in done.stderr
     assert recorded(project) == have
     server.start()
     rows_of(generate(project))
@@ -189,7 +190,7 @@ def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(
         f"warning: task exercises: only {some.count(bytes([10]))} of 40 rows were made: the budget"
         in done.stderr
     )
-    assert "of 2,500 tokens (max_tokens); raise the budget and run again" in done.stderr
+    assert "of 2,500 tokens (max_tokens); to continue, raise the budget and run again" in done.stderr
     [manifest] = project.glob("cache/generated/*/*/*/manifest.json")
     found = json.loads(manifest.read_text())
     assert "max_tokens" in found["stopped"]
@@ -209,18 +210,20 @@ def test_a_budget_ends_it_with_what_there_is_and_can_be_raised(
     write(project, server.url, max_tokens=100, reply_tokens=2000, temperature=0.5)
     none = generate(project)
     assert none.returncode == 2
-    assert "made no rows: the budget leaves no room for another request" in none.stderr
+    assert "made no rows: the budget does not cover another request" in none.stderr
 
 
-def test_what_the_user_got_wrong_is_told_in_one_message(
+def test_what_the_user_got_wrong_is_reported_in_one_message(
     generate: Generate, project: Path, server: ChatServer
 ) -> None:
     server.script = lambda _body, _number: Answer(status=401, error={"message": f"bad key {SECRET}"})
     done = generate(project)
     assert done.returncode == 2
-    assert "refuses the key in OPENAI_API_KEY" in done.stderr
+    assert "rejects the key in OPENAI_API_KEY" in done.stderr
     assert SECRET not in done.stdout + done.stderr
-    debug = mft("--debug", "generate", "spec.json", cwd=project, OPENAI_API_KEY=SECRET, OPENAI_LOG="debug")
+    debug = mft_process(
+        "--debug", "generate", "spec.json", cwd=project, OPENAI_API_KEY=SECRET, OPENAI_LOG="debug"
+    )
     assert "Traceback" in debug.stderr
     assert SECRET not in debug.stderr
     write(project, server.url, modle="x")

@@ -1,4 +1,4 @@
-"""Mixed tasks and weighed rows in real runs of a tiny model: what is told, what is trained, and going on."""
+"""Mixed tasks and weighed rows in real runs of a tiny model: what is reported, what is trained, and resuming."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def trained(run: Path) -> list[dict[str, Any]]:
     return [line for line in metrics(run) if line["event"] == "train"]
 
 
-def test_a_mixed_run_is_told_counts_as_it_says_and_goes_on_bit_for_bit(project: Path) -> None:
+def test_a_mixed_run_reports_its_counts_and_resumes_bit_for_bit(project: Path) -> None:
     listener = Planner()
     mftkit.run(load(project, "run"), reporter=listener)
     plan = listener.plan
@@ -77,7 +77,7 @@ def test_a_mixed_run_is_told_counts_as_it_says_and_goes_on_bit_for_bit(project: 
             shutil.rmtree(step)
     listener = Planner()
     mftkit.run(load(project, "run"), reporter=listener)
-    assert any(note.startswith("going on from step") for note in listener.notes)
+    assert any(note.startswith("resuming from step") for note in listener.notes)
     assert comparable(metrics(run)) == comparable(metrics(whole))
     mine, theirs = (load_file(each / "model" / "model.safetensors") for each in (run, whole))
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
@@ -110,7 +110,7 @@ def test_a_loss_that_does_not_read_weights_is_refused_with_them(project: Path, m
     assert '"token-balanced"' not in said
 
 
-def test_weights_that_are_all_0_are_told(project: Path) -> None:
+def test_weights_that_are_all_0_are_reported(project: Path) -> None:
     write_rows(project / "data" / "small.jsonl", [{**row, "weight": 0} for row in rows("small", 12)])
     listener = Listener()
     mftkit.run(load(project, "run"), dry_run=True, reporter=listener)

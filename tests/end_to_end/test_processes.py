@@ -1,9 +1,7 @@
 """Several processes on the CPU: the numbers of one process, to rounding; signals, faults and exit codes kept."""
 
 import json
-import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from commands import environment, mft, mft_process
 from fixture_types import Install
-from small_runs import comparable, environment, metrics, mft, small_spec
+from forked import run_forked
+from small_runs import comparable, metrics, small_spec
 
 LOSSES = ["token-balanced", "sample-balanced", "sample-focal", "task-focal", "mixed"]
 # Of the balancers that learn, one that looks at validation samples and one that looks at the step's twice; all of them,
@@ -43,25 +43,9 @@ for loss, balancer in {PAIRS}:
 """
 
 
-def start(command: Any, cwd: Path, count: int) -> Any:
-    """``count`` processes that know of each other, as a launcher starts them."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
-    support = os.pathsep.join(sys.path)
-    common = environment(PYTHONPATH=support, MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=str(count))
-    return [
-        subprocess.Popen(command, cwd=cwd, env=common | {"RANK": str(rank), "LOCAL_RANK": str(rank)}, stderr=subprocess.PIPE)
-        for rank in range(count)
-    ]  # fmt: skip
-
-
 @pytest.mark.long
 def test_every_loss_and_balancer_gives_the_numbers_of_one_process(project: Path) -> None:
-    for count in (1, 2, 4):
-        for process in start([sys.executable, "-c", MATRIX], project, count):
-            _, errors = process.communicate(timeout=600)
-            assert process.returncode == 0, errors.decode()
+    run_forked(MATRIX, (1, 2, 4), project)
     for loss, balancer in PAIRS:
         one, two, four = (
             [flat(line) for line in comparable(metrics(project / f"{count}-{loss}-{balancer}"))]
@@ -77,6 +61,12 @@ def test_every_loss_and_balancer_gives_the_numbers_of_one_process(project: Path)
                     [theirs[key] for key in numbers], rel=1e-9
                 )
                 assert all(mine[key] == theirs[key] for key in mine if key not in numbers)
+
+
+WHOLE = """
+import mftkit
+mftkit.run(mftkit.load_spec("spec.json", ["output=whole"]))
+"""
 
 
 def flat(line: Any) -> Any:
@@ -97,9 +87,7 @@ def two(project: Path, **changes: Any) -> Any:
 
 @pytest.mark.long
 def test_a_signal_to_the_launcher_saves_and_the_run_goes_on_bit_for_bit(project: Path) -> None:
-    whole = mft("run", "spec.json", "--processes", "2", "--set", "output=whole", cwd=two(project))
-    assert whole.returncode == 0, whole.stderr
-    assert "Warning" not in whole.stderr
+    run_forked(WHOLE, (2,), two(project))
     assert json.loads((project / "whole" / "environment.json").read_text())["processes"] == 2
     launcher = subprocess.Popen(
         [sys.executable, "-m", "mftkit.cli", "run", "spec.json", "--processes", "2"],
@@ -112,18 +100,10 @@ def test_a_signal_to_the_launcher_saves_and_the_run_goes_on_bit_for_bit(project:
     launcher.send_signal(signal.SIGTERM)
     assert launcher.wait(timeout=60) == 143
     assert metrics(project / "run")[-1]["reason"] == "interrupted"
-    done = mft("run", "spec.json", "--processes", "2", cwd=project)
+    done = mft_process("run", "spec.json", "--processes", "2", cwd=project)
     assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
     assert comparable(metrics(project / "run")) == comparable(metrics(project / "whole"))
-
-
-def test_a_user_mistake_is_told_once(project: Path) -> None:
-    done = mft(
-        "run", "spec.json", "--processes", "2", "--set", 'tasks.0.train=["data/none.jsonl"]', cwd=two(project)
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("none.jsonl") == 1
-    assert "Traceback" not in done.stderr
 
 
 FAILS = """
@@ -152,8 +132,7 @@ class Fails(mftkit.Loss):
 @pytest.mark.long
 def test_one_process_that_fails_ends_the_others_with_its_message(project: Path, install: Install) -> None:
     site = install("mft-fails", {"fails": "mft_fails"}, {"mft_fails": FAILS})
-    path = os.pathsep.join([str(site), *sys.path])
-    done = mft("run", "spec.json", "--processes", "2", cwd=two(project, loss="fails"), PYTHONPATH=path)
+    done = mft_process("run", "spec.json", "--processes", "2", cwd=two(project, loss="fails"), sites=(site,))
     assert done.returncode == 1
     assert "only here" in done.stderr
     assert metrics(project / "run")[-1]["reason"] == "failed"
@@ -171,7 +150,7 @@ def test_under_torchrun_the_processes_find_each_other(project: Path) -> None:
     assert json.loads((project / "run" / "environment.json").read_text())["processes"] == 2
 
 
-def test_another_number_of_processes_does_not_go_on(project: Path) -> None:
+def test_another_number_of_processes_does_not_go_on_and_is_told_once(project: Path) -> None:
     two(project)
     spec = json.loads((project / "spec.json").read_text())
     done = mft("run", "spec.json", cwd=project)
@@ -179,6 +158,7 @@ def test_another_number_of_processes_does_not_go_on(project: Path) -> None:
     run = project / spec["output"]
     lines = [line for line in metrics(run) if line["event"] != "end"]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = mft("run", "spec.json", "--processes", "2", cwd=project)
+    done = mft_process("run", "spec.json", "--processes", "2", cwd=project)
     assert done.returncode == 2
-    assert "1 processes, not 2" in done.stderr
+    assert done.stderr.count("1 processes, not 2") == 1
+    assert "Traceback" not in done.stderr

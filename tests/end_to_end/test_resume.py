@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from small_runs import comparable, environment, metrics, mft, rows, small_spec, train, write_rows
+from commands import environment, mft
+from small_runs import comparable, metrics, rows, small_spec, train, write_rows
 
 SPEC = small_spec(training={"epochs": 2, "evaluate_every": 4, "checkpoint_every": 3, "log_every": 2})
 KILL_WHILE_WRITING = """
@@ -95,7 +96,7 @@ def test_killed_after_an_epoch(project: Path, reference: Path) -> None:
     assert metrics(project / "run")[-1]["event"] != "end"
     done = mft("run", "spec.json", cwd=project)
     assert done.returncode == 0, done.stderr
-    assert "going on from step" in done.stderr
+    assert "resuming from step" in done.stderr
     assert_equal(project / "run", reference)
 
 

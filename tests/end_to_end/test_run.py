@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 import mftkit
+from commands import environment, mft
 from mftkit.reporting.reporter import Reporter
-from small_runs import environment, metrics, mft, rows, small_spec, train, write_rows
+from small_runs import metrics, rows, small_spec, train, write_rows
 
 TOLD = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "report.html"}
 
@@ -234,5 +235,7 @@ def test_numbers_that_are_not_finite_end_the_run_with_step_task_and_rows(
     assert (end["event"], end["reason"]) == ("end", "failed")
     assert end["error"].startswith(f"{what} is not finite in step 2; tasks: big")
     assert "big.jsonl:" in end["error"]
-    assert end["error"].endswith("use --fresh or another output")  # there is no checkpoint to speak of
+    assert end["error"].endswith(
+        "rerun with --fresh or another output."
+    )  # there is no checkpoint to speak of
     assert not (project / "run" / "model").exists()

@@ -104,8 +104,8 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(project: Path, losses
     outcome = mftkit.run(made, reporter=listener)
     (told,) = [line for line in listener.warnings if "damaged" in line]
     assert "step-00000006" in told
-    assert told.endswith("going on from the one before it")
-    assert "going on from step 2 of 6" in listener.notes
+    assert told.endswith("resuming from the one before it")
+    assert "resuming from step 2 of 6" in listener.notes
     assert (outcome.reason, outcome.best_step) == ("finished", 2)
     assert checkpoints(project) == [2, 6]
     after = [line for line in metrics(project / "run") if line["event"] != "end"]
@@ -141,8 +141,8 @@ def test_all_damaged_is_told_and_starts_at_the_beginning(project: Path, losses: 
     losses((9, 9), (5, 5))
     assert mftkit.run(made, reporter=listener).reason == "finished"
     told = [line.rsplit("; ")[-1] for line in listener.warnings if "damaged" in line]
-    assert told == ["going on from the one before it", "there is no other: starting over"]
-    assert not [line for line in listener.notes if "going on from step" in line]
+    assert told == ["resuming from the one before it", "there is no other, so the run starts over"]
+    assert not [line for line in listener.notes if "resuming from step" in line]
 
 
 def test_a_lost_best_is_told_and_the_result_is_the_last_steps(project: Path, losses: Any) -> None:
@@ -155,5 +155,7 @@ def test_a_lost_best_is_told_and_the_result_is_the_last_steps(project: Path, los
     listener = Listener()
     outcome = mftkit.run(made, reporter=listener)
     assert outcome.reason == "finished"
-    assert any("step-00000001" in line and "last step's" in line for line in listener.warnings)
+    assert any(
+        "step-00000001" in line and "holds those of the last step" in line for line in listener.warnings
+    )
     assert result_is_of(project, 4)

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 import mftkit
+from commands import environment
 from mftkit.cli import main
-from small_runs import environment, rows, small_spec, write_rows
+from small_runs import rows, small_spec, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +126,7 @@ def test_a_result_without_a_template_is_for_completion(
     tokenizer.save_pretrained(tmp_path)
     code, told = say(monkeypatch, capsys, "hello\n", "chat", tmp_path)
     assert code == 2
-    assert "has no chat template: it learned texts alone; use mft complete" in told.err
+    assert "has no chat template: it was trained on plain texts; use mft complete" in told.err
     (tmp_path / "tokenizer.json").unlink()
     code, told = say(monkeypatch, capsys, "hello\n", "complete", tmp_path)
     assert code == 2

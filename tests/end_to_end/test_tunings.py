@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file
 
 import mftkit
+from commands import environment
 from fixture_types import Install
 from mftkit.plugins import installed
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.merge import merge
-from small_runs import comparable, environment, metrics, rows, small_spec, write_rows
+from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 ADAPTER = {"rank": 8, "alpha": 64, "dropout": 0.1}
 
@@ -99,7 +100,7 @@ def test_from_python_the_result_is_the_model_with_its_adapter(finished: Path) ->
     assert not model.training
     assert torch.equal(ours, again)
     assert (ours - plain).abs().max() > 1e-3
-    with pytest.raises(mftkit.MftError, match="qwen does not know model type 'llama'"):
+    with pytest.raises(mftkit.MftError, match="qwen does not support model type 'llama'"):
         mftkit.load_model(finished / "model", adapter="qwen")
 
 

@@ -1,7 +1,7 @@
-"""The command line inside the tests' own process.
+"""The command line: in the tests' own process, or in one that is started for it.
 
-A process of its own costs seconds before it does anything: it imports torch and transformers again. What needs one
-(signals, a closed pipe, several processes, the imports themselves) uses ``small_runs.mft_process``.
+A new process costs seconds before it does anything, because it imports torch and transformers again. Only what needs
+one (signals, a closed pipe, several processes, variables that are read on import) uses ``mft_process``.
 """
 
 from __future__ import annotations
@@ -20,8 +20,34 @@ from mftkit.cli import main
 from mftkit.plugins import installed
 
 
+def environment(**more: str) -> dict[str, str]:
+    """The variables of a process that a test starts: this one's, and no more threads than its own."""
+    return {
+        **os.environ,
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_OFFLINE": "1",
+        "OMP_NUM_THREADS": "1",
+        **more,
+    }
+
+
+def mft_process(
+    *arguments: str | Path, cwd: Path, sites: tuple[Path, ...] = (), **more: str
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a new process, with ``sites`` before what is on its path."""
+    path = os.pathsep.join([*map(str, sites), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
+    return subprocess.run(
+        [sys.executable, "-m", "mftkit.cli", *map(str, arguments)],
+        cwd=cwd,
+        env=environment(**({"PYTHONPATH": path} if path else {}) | more),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def mft(
-    *arguments: str | Path, cwd: Path, sites: tuple[Path, ...] = (), **environment: str
+    *arguments: str | Path, cwd: Path, sites: tuple[Path, ...] = (), **more: str
 ) -> subprocess.CompletedProcess[str]:
     """What ``mft`` with these arguments does in ``cwd``: its exit code, and what it wrote.
 
@@ -29,7 +55,7 @@ def mft(
     raised, and nothing that the command sets or imports from ``sites`` is left behind.
     """
     words = [str(argument) for argument in arguments]
-    with _elsewhere(cwd, environment), _plugins_of(sites), _default_warnings(), _captured() as (out, err):
+    with _elsewhere(cwd, more), _plugins_of(sites), _default_warnings(), _captured() as (out, err):
         code = main(words)
     return subprocess.CompletedProcess(["mft", *words], code, _text(out), _text(err))
 

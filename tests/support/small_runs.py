@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
+
+from commands import mft
 
 NOUNS = ("list", "string", "queue", "matrix", "tree", "graph", "file", "table", "number", "date")
 VERBS = ("sort", "reverse", "count", "merge", "filter", "parse", "copy", "split", "join", "check")
@@ -65,28 +64,6 @@ def small_spec(**changes: Any) -> dict[str, Any]:
         "training": training | changes.pop("training", {}),
     }  # fmt: skip
     return spec | changes
-
-
-def environment(**more: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1",
-        "OMP_NUM_THREADS": "1",
-        **more,
-    }
-
-
-def mft(*arguments: str | Path, cwd: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "mftkit.cli", *map(str, arguments)],
-        cwd=cwd,
-        env=environment(**more),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def train(project: Path, spec: dict[str, Any], *arguments: str, name: str = "spec.json") -> Path:

@@ -54,12 +54,12 @@ END = {"event": "end", "reason": "finished", "step": 100, "best_step": 100, "err
 
 
 def write_run(
-    path: Path, told: list[dict[str, Any]], *, end: dict[str, Any] | None = END, name: str = "a run"
+    path: Path, metrics: list[dict[str, Any]], *, end: dict[str, Any] | None = END, name: str = "a run"
 ) -> Path:
     path.mkdir(parents=True)
-    whole = [*told, end] if end else told
+    whole = [*metrics, end] if end else metrics
     (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in whole), "utf-8")
-    tasks = list(told[0]["tasks"]) if told else list(TASKS)
+    tasks = list(metrics[0]["tasks"]) if metrics else list(TASKS)
     spec = {
         "name": name,
         "tasks": [{"name": task} for task in tasks],

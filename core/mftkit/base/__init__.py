@@ -1,1 +1,1 @@
-"""What everything stands on: files written atomically, number formatting, the machine. Imports no torch."""
+"""The lowest layer: atomic files, JSON, number formatting, the machine. Imports no torch."""

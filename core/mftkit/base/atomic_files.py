@@ -1,4 +1,4 @@
-"""Writing that is whole or absent after a crash: written beside, flushed to the disk, renamed."""
+"""Writing files that a crash leaves complete or absent: written beside the target, flushed to the disk, renamed."""
 
 from __future__ import annotations
 
@@ -9,63 +9,61 @@ import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FREE_SPACE = "free space or mend the disk"
+FREE_SPACE = "free some space"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OF_DISKS = _NO_ROOM | {errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
 _OF_RUST = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
-"""The system's error number, as safetensors and tokenizers tell it within a message of their own."""
+"""The system's error number in the messages of safetensors and tokenizers."""
 _OF_TORCH = ("PytorchStreamWriter", "file write failed", "enforce fail at inline_container")
-"""torch.save keeps the system's error to itself."""
+"""torch.save does not pass the system's error on."""
 
 
 def temporary(path: Path) -> Path:
-    """Where ``path`` is written before it is renamed: hidden, in the same directory."""
+    """The path at which ``path`` is written before it is renamed: hidden, in the same directory."""
     return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager
-def disk_errors(path: Path, way_out: str = FREE_SPACE) -> Iterator[None]:
-    """Turn what is raised where ``path`` cannot be written into one message; ``way_out`` says what to do.
+def disk_errors(path: Path, hint: str = FREE_SPACE) -> Iterator[None]:
+    """Turn errors in writing ``path`` into one MftError; ``hint`` says how to fix them.
 
-    What libraries make of a full disk counts too. Errors that are not of writing pass as they are: the
-    block may also read other files.
+    The errors that libraries raise on a full disk count too. Other errors pass unchanged: the block may also read other
+    files.
     """
     try:
         yield
     except MftError:
         raise
     except Exception as error:
-        said = _disk_said(error, path)
-        if said is None:
+        reason = _disk_error(error, path)
+        if reason is None:
             raise
-        raise MftError(f"{path} cannot be written: {said}; {way_out}, then run again.") from error
+        raise MftError(f"cannot write {path}: {reason}; {hint}, then run again.") from error
 
 
 @contextmanager
-def new_directory(path: Path, way_out: str = FREE_SPACE) -> Iterator[Path]:
-    """A directory to fill, which takes the place of ``path`` once it is complete on the disk.
+def new_directory(path: Path, hint: str = FREE_SPACE) -> Iterator[Path]:
+    """A directory to fill, which replaces ``path`` once it is complete on the disk.
 
-    For one process at a time: what an earlier one left half made is removed. An error in the block leaves
-    ``path`` as it was. Raises MftError where the disk cannot be written.
+    For one process at a time: what an earlier one left incomplete is removed. An error in the block leaves ``path``
+    as it was. Raises MftError if the disk cannot be written.
     """
     partial, old = temporary(path), path.with_name(f".{path.name}.old")
-    with disk_errors(path, way_out):
+    with disk_errors(path, hint):
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
         try:
             partial.mkdir(parents=True)
             yield partial
             for file in partial.rglob("*"):
-                if (
-                    file.is_file()
-                ):  # as readable as the user wants files to be: some libraries write for him alone
+                if file.is_file():  # some libraries make files private; the user's umask decides instead
                     file.chmod(partial.stat().st_mode & 0o666)
                 sync(file)
             sync(partial)
@@ -79,10 +77,10 @@ def new_directory(path: Path, way_out: str = FREE_SPACE) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def write_text(path: Path, text: str, way_out: str = FREE_SPACE) -> None:
-    """Replace a file, whole or not at all; raises MftError where the disk cannot be written."""
+def write_text(path: Path, text: str, hint: str = FREE_SPACE) -> None:
+    """Replace a file completely or not at all; raises MftError if the disk cannot be written."""
     partial = temporary(path)
-    with disk_errors(path, way_out):
+    with disk_errors(path, hint):
         try:
             partial.write_text(text, encoding="utf-8")
             sync(partial)
@@ -94,8 +92,8 @@ def write_text(path: Path, text: str, way_out: str = FREE_SPACE) -> None:
         sync(path.parent)
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Replace a JSON file, whole or not at all; raises MftError where the disk cannot be written."""
+def write_json(path: Path, value: object) -> None:
+    """Replace a JSON file completely or not at all; raises MftError if the disk cannot be written."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -108,10 +106,10 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _disk_said(error: Exception, path: Path) -> str | None:
-    """Why ``path`` cannot be written; None where the error is of something else."""
+def _disk_error(error: Exception, path: Path) -> str | None:
+    """The reason why ``path`` cannot be written; None for an error that is not about writing it."""
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OF_TORCH):
-        return "the disk is full, or fails"
+        return "the disk is full or failing"
     number = None
     if isinstance(error, OSError):
         number = error.errno
@@ -119,15 +117,15 @@ def _disk_said(error: Exception, path: Path) -> str | None:
         number = int(found[1] or found[2])
     if number is None or not (_names(error, path) if _filename(error) else number in _OF_DISKS):
         return None
-    return "no room left on the disk" if number in _NO_ROOM else os.strerror(number)
+    return "no space left on the disk" if number in _NO_ROOM else os.strerror(number)
 
 
 def _filename(error: Exception) -> str | bytes | None:
-    named = getattr(error, "filename", None)
-    return named if isinstance(named, str | bytes) else None
+    filename = getattr(error, "filename", None)
+    return filename if isinstance(filename, str | bytes) else None
 
 
 def _names(error: Exception, path: Path) -> bool:
-    """Whether the error names a file beside or within ``path``, or a directory above it."""
-    named, target = Path(os.fsdecode(_filename(error) or "")).absolute(), path.absolute()
-    return named.is_relative_to(target.parent) or target.is_relative_to(named)
+    """Return True if the error names a file beside or within ``path``, or a directory above it."""
+    failed, target = Path(os.fsdecode(_filename(error) or "")).absolute(), path.absolute()
+    return failed.is_relative_to(target.parent) or target.is_relative_to(failed)

@@ -1,4 +1,4 @@
-"""How numbers and foreign text are written."""
+"""Formatting of numbers, paths and text from elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def whole(number: float) -> str:
 
 
 def share(part: float) -> str:
-    """A part of 1.
+    """A share, 0..1, in percent.
 
     >>> share(0.0304)
     '3.0%'
@@ -66,7 +66,7 @@ def duration(seconds: float) -> str:
 
 
 def place(path: Path) -> str:
-    """A path without detours, and relative where it lies under the current directory.
+    """A normalized path, relative if it is below the current directory.
 
     >>> place(Path.cwd() / "examples" / ".." / "runs" / "x") == str(Path("runs/x"))
     True
@@ -76,7 +76,7 @@ def place(path: Path) -> str:
 
 
 def one_line(text: str) -> str:
-    r"""Foreign text as one line without control characters, which could change the terminal.
+    r"""Text from elsewhere as one line without control characters, which could change the terminal.
 
     >>> one_line("two\nlines and \x1b[31mred")
     'two lines and \\x1b[31mred'

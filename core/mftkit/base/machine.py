@@ -1,29 +1,39 @@
-"""What this process may use of the machine: cores, memory; without any package."""
+"""The cores and the memory that this process may use."""
 
 from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Main memory in bytes; None where it is not known."""
+
+    total_bytes: int | None
+    """As much as a container allows, where there is one."""
+    available_bytes: int | None
+
+
 def cores() -> int:
-    """Cores that this process may run on."""
+    """Number of cores that this process may run on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def quota(root: Path = CGROUP) -> float | None:
-    """Cores' worth of time that a container allows; None where nothing limits it."""
+    """Cores' worth of time that a container allows; None without a limit."""
     limit, _, period = _text(root / "cpu.max").partition(" ")
     return int(limit) / int(period) if limit.isdigit() and period.isdigit() else None
 
 
-def memory(root: Path = CGROUP) -> dict[str, int | None]:
-    """Bytes of main memory in all, or as many as a container allows, and those that are free; None: not known."""
+def memory(root: Path = CGROUP) -> Memory:
+    """The machine's main memory, or the share of it that a container allows."""
     lines = dict(line.partition(":")[::2] for line in _text(Path("/proc/meminfo")).splitlines())
     total, available = (_kibibytes(lines.get(key, "")) for key in ("MemTotal", "MemAvailable"))
     limit, used = _text(root / "memory.max"), _text(root / "memory.current")
@@ -31,11 +41,11 @@ def memory(root: Path = CGROUP) -> dict[str, int | None]:
         total = min(int(limit), total or int(limit))
         left = max(0, int(limit) - int(used))
         available = left if available is None else min(left, available)
-    return {"total_bytes": total, "available_bytes": available}
+    return Memory(total, available)
 
 
 def nvidia_driver() -> bool:
-    """Whether there is an NVIDIA driver."""
+    """Return True if there is an NVIDIA driver."""
     return Path("/dev/nvidiactl").exists() or shutil.which("nvidia-smi") is not None
 
 

@@ -1,4 +1,4 @@
-"""What peft and bitsandbytes say that is of no use to whoever fine-tunes."""
+"""Hides messages of peft and bitsandbytes that a user can do nothing about."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def without_peft_noise() -> Iterator[None]:
-    """While they are imported and adapters are placed: what they warn of is not the user's to mend.
+    """Use while they are imported and adapters are added: a user cannot fix what they warn about.
 
-    bitsandbytes 0.50 misses a kernel that speeds up inference on the CPU; peft 0.21 asks transformers for
-    something by a name that it is giving up.
+    bitsandbytes 0.50 misses a kernel that speeds up inference on the CPU; peft 0.21 uses a deprecated name of
+    transformers.
     """
     logger = logging.getLogger("bitsandbytes.backends.cpu.ops")
     logger.addFilter(_is_useful)

@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer, and whether it has one at all."""
+"""Loads a checkpoint's tokenizer, if it has one."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ VOCABULARY_FILES = (
     "spiece.model",
     "tekken.json",
 )
-"""Without one of them transformers builds a tokenizer of no words, from tokenizer_config.json or from the
-model's type alone, and says nothing."""
+"""Without one of them transformers silently builds an empty tokenizer from tokenizer_config.json or the model type."""
 
 
 def load_tokenizer(path: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a directory or a hub id; None where there is no vocabulary.
+    """The tokenizer of a directory or a hub id; None if there is no vocabulary.
 
-    One that cannot be read raises MftError.
+    Raises MftError for one that cannot be read.
     """
     from transformers import AutoTokenizer
 
@@ -39,8 +38,9 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> PreTrainedToke
     except Exception as error:  # the tokenizers library raises bare Exceptions on a broken file
         if "trust_remote_code" in str(error):
             raise MftError(
-                f"the tokenizer of {path} is code of its own, which is not run unasked: set model.trust_remote_code "
-                "to true if you trust it, or give the tokenizer's files in the form of transformers (tokenizer.json)"
+                f"the tokenizer of {path} needs the checkpoint's own code, and running that is disabled; set "
+                "model.trust_remote_code to true if you trust it, or provide the tokenizer in the format of "
+                "transformers (tokenizer.json)"
             ) from error
         raise MftError(f"the tokenizer of {path} cannot be read: {reason(error)}") from error
     return tokenizer

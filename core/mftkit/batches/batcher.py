@@ -1,4 +1,4 @@
-"""What every forward pass of a run shares."""
+"""Makes the batch of each forward pass, in training and in validation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from mftkit.interfaces.tokenization import MicroBatch
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from mftkit.data.corpus import Samples
@@ -25,29 +26,29 @@ class Batcher:
     """Makes the batches of one process."""
 
     processes: Processes
-    rows: int
-    """Rows of ``max_length`` that fit in a forward pass (``micro_batch_size``)."""
+    micro_batch_size: int
+    """The most rows of ``max_length`` tokens in a forward pass of this process."""
     max_length: int
     pad_id: int
 
     def batch(
         self,
         samples: Samples,
-        rows: Sequence[Sequence[int] | NDArray],  # type: ignore[type-arg]
+        rows: Sequence[Sequence[int] | NDArray[np.int64]],
         collate: Callable[[MicroBatch], Batch],
     ) -> Batch:
-        """The batch of some rows of samples on this process's device; without rows, an idle one."""
+        """The batch of some rows of samples, on this process's device; an idle one if there are no rows."""
         if not len(rows):
             return idle_batch(self.pad_id).to(self.processes.device)
         members = tuple(tuple(samples[int(i)] for i in row) for row in rows)
         batch = collate(MicroBatch(members, self.max_length, self.pad_id))
-        return _weighed(batch, members).to(self.processes.device)
+        return _with_sample_weights(batch, members).to(self.processes.device)
 
 
-def _weighed(batch: Batch, rows: tuple[tuple[Sample, ...], ...]) -> Batch:
-    """The batch with its samples' weights, whatever mode made it; itself where all are 1."""
+def _with_sample_weights(batch: Batch, rows: tuple[tuple[Sample, ...], ...]) -> Batch:
+    """The batch with its samples' weights, which a tokenization mode need not know; itself if all are 1."""
     weights = {sample.index: sample.weight for row in rows for sample in row if sample.weight != 1}
     if not weights:
         return batch
-    told = [weights.get(index, 1.0) for index in batch.sample_index]
-    return replace(batch, sample_weight=torch.tensor(told, dtype=torch.float64))
+    sample_weight = [weights.get(index, 1.0) for index in batch.sample_index]
+    return replace(batch, sample_weight=torch.tensor(sample_weight, dtype=torch.float64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
@@ -18,16 +18,19 @@ if TYPE_CHECKING:
 
     Ints = NDArray[np.int64]
 
+S = TypeVar("S", bound=np.generic)
+T = TypeVar("T", bound=np.generic)
+
 
 def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = None) -> Batch:
-    """The tensors of one forward pass, on the CPU: B rows filled up on the right to S positions.
+    """The tensors of one forward pass, on the CPU: B rows padded on the right to S positions.
 
-    S is ``pad_to``, or the longest row. A token counts if its ``loss_mask`` says so and it is not its sample's
-    first: its predecessor would lie in another sample. ``position_ids`` is None where each row is plainly
-    causal (one sample a row, or not ``isolated``): padding on the right is seen by nobody. Else positions
-    restart at each sample, and each padding token is a sequence of its own, at position 0.
+    S is ``pad_to``, or the length of the longest row. A token is a loss token if its ``loss_mask`` says so and it is
+    not its sample's first, whose predecessor would lie in another sample. ``position_ids`` is None if each row is
+    plainly causal (one sample per row, or not ``isolated``): no token sees the padding on its right. Otherwise
+    positions restart at each sample, and each padding token is a sequence by itself, at position 0.
 
-    A micro-batch without rows, and a row longer than ``pad_to``, raise ValueError: no layout makes them.
+    A micro-batch without rows, and a row longer than ``pad_to``, raise ValueError: no valid layout makes them.
     """
     if not samples.rows:
         raise ValueError("a micro-batch has at least one row")
@@ -49,16 +52,16 @@ def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = 
         positions = np.zeros_like(input_ids)
         positions[cells] = np.arange(len(tokens)) - np.repeat(starts, lengths)
 
-    counting = _counting(flat, starts[lengths > 0])
-    sample = np.repeat(np.arange(len(flat)), lengths)[counting]
+    in_loss = _loss_tokens(flat, starts[lengths > 0])
+    sample = np.repeat(np.arange(len(flat)), lengths)[in_loss]
     kept = np.zeros(len(flat), np.bool_)
     kept[sample] = True
     task = np.fromiter((each.task for each in flat), np.int64, len(flat))
     return Batch(
         input_ids=torch.from_numpy(input_ids.reshape(-1, width)),
         position_ids=None if positions is None else torch.from_numpy(positions.reshape(-1, width)),
-        predictor_index=torch.from_numpy(cells[counting] - 1),
-        targets=torch.from_numpy(tokens[counting]),
+        predictor_index=torch.from_numpy(cells[in_loss] - 1),
+        targets=torch.from_numpy(tokens[in_loss]),
         task=torch.from_numpy(task[sample]),
         sample=torch.from_numpy((np.cumsum(kept) - 1)[sample]),
         sample_task=torch.from_numpy(task[kept]),
@@ -69,9 +72,9 @@ def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = 
 
 
 def idle_batch(pad_id: int) -> Batch:
-    """A row of which no token counts: what a process without a micro-batch runs, to keep step with others.
+    """A row without loss tokens, for a process that has no micro-batch while others have one.
 
-    Two tokens long: some attention kernels take a row of one for a step of generation.
+    It is two tokens long, because some attention kernels take a row of one token for a step of generation.
     """
     nothing = torch.empty(0, dtype=torch.int64)
     return Batch(
@@ -98,21 +101,20 @@ def _width(row_lengths: Ints, pad_to: int | None) -> int:
 
 
 def _cells(row_lengths: Ints, width: int) -> Ints:
-    """[tokens]: where each token of the rows, read one after another, lies in the flattened [B * S] rows."""
+    """[tokens]: the index of each token, row by row, in the flattened [B * S] positions."""
     begins = np.cumsum(row_lengths) - row_lengths
     shift = np.arange(len(row_lengths)) * width - begins
     cells: Ints = np.arange(row_lengths.sum()) + np.repeat(shift, row_lengths)
     return cells
 
 
-def _counting(flat: Sequence[Sample], firsts: Ints) -> Ints:
-    """Numbers of the tokens that count."""
-    counts = _joined([sample.loss_mask for sample in flat], np.bool_)
-    counts[firsts] = False
-    return np.flatnonzero(counts)
+def _loss_tokens(flat: Sequence[Sample], firsts: Ints) -> Ints:
+    """Indices of the loss tokens among all tokens; ``firsts`` are the indices of the samples' first tokens."""
+    in_loss = _joined([sample.loss_mask for sample in flat], np.bool_)
+    in_loss[firsts] = False
+    return np.flatnonzero(in_loss)
 
 
-def _joined(arrays: list[NDArray[Any]], dtype: type) -> NDArray[Any]:
-    """A fresh array of all: never a view of the cache."""
-    joined: NDArray[Any] = np.concatenate(arrays, dtype=dtype) if arrays else np.empty(0, dtype)
-    return joined
+def _joined(arrays: list[NDArray[S]], dtype: type[T]) -> NDArray[T]:
+    """All arrays in one new array, which is never a view of the token cache."""
+    return np.concatenate(arrays, dtype=dtype) if arrays else np.empty(0, dtype)

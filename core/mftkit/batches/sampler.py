@@ -1,4 +1,4 @@
-"""Which samples each optimizer step trains: a pure function of the data, the seed and the step."""
+"""Which samples each optimizer step trains on: a pure function of the data, the seed and the step."""
 
 from __future__ import annotations
 
@@ -24,30 +24,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GlobalBatch:
-    """One optimizer step over the global batch."""
+    """The samples of one optimizer step, over all processes and micro-batches."""
 
     number: int
-    """From 1."""
+    """Of the step, from 1."""
     epoch: int
     """From 0."""
     ends_epoch: bool
     rows: list[NDArray[np.int64]]
-    """The samples of each row, longest row first, so that a micro-batch holds rows of similar length."""
+    """The samples of each packed row, longest row first, so that a micro-batch holds rows of similar length."""
     tokens: NDArray[np.float64]
-    """[tasks] counting tokens in the global batch."""
+    """[tasks] loss tokens in the global batch."""
     samples: NDArray[np.float64]
     """[tasks] samples in the global batch."""
     row_task: NDArray[np.int64] | None = None
-    """Each row's task, where a forward pass holds rows of one task only; None where rows are mixed."""
+    """Each row's task, if a forward pass may hold rows of one task only; None otherwise."""
 
-    def passes(self, micro_batch_size: int, rank: int, processes: int) -> list[list[NDArray[np.int64]]]:
-        """The micro-batches of process ``rank``, equally many in every process; one may be empty.
+    def micro_batches(
+        self, micro_batch_size: int, rank: int, processes: int
+    ) -> list[list[NDArray[np.int64]]]:
+        """The rows of each micro-batch of process ``rank``: equally many in every process, so one may be empty.
 
-        The losses are exact over the global batch, so any split gives the same gradient; this one
-        gives the processes rows of about the same length at the same time.
+        Losses are exact over the global batch, so any split gives the same gradient. This one gives the processes rows
+        of about the same length at the same time.
         """
         if self.row_task is not None:
-            pieces = self._of_one_task(micro_batch_size)
+            pieces = self._micro_batches_of_one_task(micro_batch_size)
             count = math.ceil(len(pieces) / processes)
             pieces += [[]] * (count * processes - len(pieces))
             return pieces[rank::processes]
@@ -57,8 +59,8 @@ class GlobalBatch:
             self.rows[bounds[i * processes + rank] : bounds[i * processes + rank + 1]] for i in range(count)
         ]
 
-    def _of_one_task(self, micro_batch_size: int) -> list[list[NDArray[np.int64]]]:
-        """The rows in as few evenly filled micro-batches of one task as there can be, the longest first."""
+    def _micro_batches_of_one_task(self, micro_batch_size: int) -> list[list[NDArray[np.int64]]]:
+        """All rows, in as few evenly filled micro-batches of one task as possible, the longest first."""
         assert self.row_task is not None, "the rows' tasks are known"
         pieces = []
         for task in np.unique(self.row_task):
@@ -69,7 +71,7 @@ class GlobalBatch:
 
 
 class BatchSampler:
-    """All steps of a run. The order of an epoch depends on (seed, epoch) alone: resuming needs a number."""
+    """All steps of a run. An epoch's order depends on (seed, epoch) alone, so resuming needs only the step's number."""
 
     def __init__(
         self,
@@ -99,7 +101,7 @@ class BatchSampler:
         first = self.layout(0)
         self.rows_per_epoch = len(first.offsets) - 1
         self.tokens_per_epoch = int(samples.lengths[first.samples].sum())
-        """Tokens of the first epoch, counting or not."""
+        """Tokens of the first epoch, in the loss or not."""
 
     def _steps_of(self, epochs: float) -> int:
         whole, part = int(epochs), epochs - int(epochs)
@@ -116,17 +118,17 @@ class BatchSampler:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Of the first epoch; a mode may need a row more or less in another."""
+        """Steps of the first epoch; a mode may need a row more or less in another one."""
         return self._end(0)
 
     def layout(self, epoch: int) -> Layout:
-        """The rows of an epoch, checked; only the latest is kept."""
+        """The rows of an epoch, checked; only the latest epoch is kept."""
         if epoch not in self._layouts:
             self._layouts = {epoch: self._laid_out(epoch)}
         return self._layouts[epoch]
 
     def _laid_out(self, epoch: int) -> Layout:
-        """A mode sees what the epoch draws as samples of their own, so that it need not know of mixing."""
+        """With mixing, the mode sees each drawn sample as one of its own, so that it need not know about mixing."""
         lengths, task, drawn = self._samples.lengths, self._samples.task, None
         if self._mixture is not None:
             drawn = self._mixture.epoch(epoch)
@@ -139,7 +141,7 @@ class BatchSampler:
         return layout if drawn is None else replace(layout, samples=drawn[layout.samples])
 
     def epochs_done(self, step: int) -> float:
-        """Epochs trained after ``step`` steps, with the started one's share."""
+        """Epochs done after ``step`` steps, with the share of the started one."""
         if step == 0:
             return 0.0
         epoch = self._epoch_of(step)
@@ -152,7 +154,7 @@ class BatchSampler:
         return bisect_left(self._ends, number)
 
     def __getitem__(self, number: int) -> GlobalBatch:
-        """Step ``number``, from 1."""
+        """The global batch of step ``number``, from 1."""
         epoch = self._epoch_of(number)
         layout = self.layout(epoch)
         first = (number - 1 - (self._end(epoch - 1) if epoch else 0)) * self._batch_size
@@ -166,7 +168,7 @@ class BatchSampler:
             epoch=epoch,
             ends_epoch=number == self._end(epoch),
             rows=rows,
-            tokens=np.bincount(task, self._samples.counting[members], self._tasks).astype(np.float64),
+            tokens=np.bincount(task, self._samples.loss_tokens[members], self._tasks).astype(np.float64),
             samples=np.bincount(task, None, self._tasks).astype(np.float64),
             row_task=np.array([self._samples.task[row[0]] for row in rows]) if self._group_by_task else None,
         )
@@ -175,33 +177,37 @@ class BatchSampler:
 def check_layout(
     layout: Layout, lengths: NDArray[np.int64] | Sequence[int], max_length: int, mode: str
 ) -> None:
-    """Refuse a layout that loses, repeats or overfills: training on it would be silently wrong."""
+    """Raise MftError for a layout that loses, repeats or overfills: training on it would be silently wrong."""
     if not (hasattr(layout, "samples") and hasattr(layout, "offsets")):
         raise MftError(
-            f"tokenization: {mode}.layout must give a mftkit.Layout, and gave {type(layout).__name__}."
+            f"tokenization: {mode}.layout must return a mftkit.Layout, but returned {type(layout).__name__}. "
+            "Fix the plugin."
         )
     lengths = np.asarray(lengths)
     samples, offsets = np.asarray(layout.samples), np.asarray(layout.offsets)
     if not np.array_equal(np.sort(samples), np.arange(len(lengths))):
         raise MftError(
-            f"tokenization: {mode}.layout must use each of the {len(lengths)} samples exactly once."
+            f"tokenization: {mode}.layout must use each of the {len(lengths)} samples exactly once. Fix the plugin."
         )
     if offsets[0] != 0 or offsets[-1] != len(samples) or (np.diff(offsets) <= 0).any():
-        raise MftError(f"tokenization: {mode}.layout gave offsets that do not rise from 0 to {len(samples)}.")
+        raise MftError(
+            f"tokenization: {mode}.layout returned offsets that do not rise from 0 to {len(samples)}. Fix the plugin."
+        )
     longest = int(np.add.reduceat(lengths[samples], offsets[:-1]).max(initial=0))
     if longest > max_length:
         raise MftError(
-            f"tokenization: {mode}.layout made a row of {longest} tokens; max_length is {max_length}."
+            f"tokenization: {mode}.layout made a row of {longest} tokens, but max_length is {max_length}. "
+            "Fix the plugin."
         )
 
 
 def check_rows_of_one_task(layout: Layout, task: NDArray[np.int64], mode: str) -> None:
-    """Refuse rows that hold several tasks: a forward pass over one has a gradient of all of them together."""
+    """Raise MftError for rows that hold several tasks: a forward pass over one cannot tell their gradients apart."""
     tasks, starts = np.asarray(task)[layout.samples], layout.offsets[:-1]
     mixed = np.maximum.reduceat(tasks, starts) != np.minimum.reduceat(tasks, starts)
     if mixed.any():
         raise MftError(
-            f'training.grouping: "task" needs rows that hold one task each, and {int(mixed.sum())} of the '
-            f"{len(starts)} rows that {mode} makes hold several; set tokenization.options.scope to "
-            '"task" where the mode has that option, or choose a mode of one sample a row.'
+            f'training.grouping: "task" needs rows that hold one task each, but {int(mixed.sum())} of the '
+            f"{len(starts)} rows that {mode} makes hold several. Set tokenization.options.scope to "
+            '"task" if the mode has that option, or choose a mode of one sample per row.'
         )

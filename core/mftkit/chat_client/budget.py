@@ -1,4 +1,4 @@
-"""What was asked and what it cost, and the budget that it is held against."""
+"""Counts what chat models were asked and what it cost, against a budget."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 MILLION = 1_000_000
 PER_MESSAGE = 16
-"""Tokens that a chat template puts around a message, at most."""
+"""Upper limit on the tokens that a chat template adds per message."""
 
 
 class Budget:
-    """Counts tokens, and says whether there is room for a request; used from several threads.
+    """Counts tokens and decides whether the budget covers another request; used from several threads.
 
-    Room is what is left when every request under way takes the most that it may: prompts are taken for as
-    many tokens as they have bytes. So no more than the budget is spent, if the provider keeps to
-    ``reply_tokens``; and as a request that does not fit waits for those before it, where the budget ends
-    depends on the replies alone, not on how many were under way.
+    The remaining budget assumes that every pending request takes the most that it may, with one token per byte of
+    the prompt. So no more than the budget is spent if the provider respects ``reply_tokens``. A request that does not
+    fit waits for those before it, so the point at which the budget ends depends only on the replies, not on how many
+    requests were pending.
     """
 
     def __init__(self, options: ChatOptions) -> None:
@@ -35,19 +35,19 @@ class Budget:
         self._reserved: list[tuple[int, int]] = []
 
     def usage(self) -> Usage:
-        """As of now."""
+        """Return the current usage."""
         with self._lock:
             cost = self._cost(self._prompt, self._completion)
             return Usage(self._asked, self._cached, self._prompt, self._completion, cost)
 
-    def from_disk(self, reply: Reply) -> None:
-        """A request was answered from the disk: an earlier run has paid for it, and it counts like any other."""
+    def add_cached(self, reply: Reply) -> None:
+        """Count a reply from the disk: an earlier run paid for it, and it counts like any other."""
         with self._lock:
             self._cached += 1
             self._add(reply)
 
     def reserve(self, requests: Sequence[ChatRequest]) -> tuple[int, int] | None:
-        """Make room for requests; None where there is none at present, which may change."""
+        """Reserve budget for requests; None if they do not fit at present, which may change."""
         most = (sum(map(_prompt_tokens, requests)), sum(self._reply_tokens(request) for request in requests))
         with self._lock:
             prompt = self._prompt + most[0] + sum(prompt for prompt, _ in self._reserved)
@@ -61,7 +61,7 @@ class Budget:
             return most
 
     def settle(self, reserved: tuple[int, int], replies: Sequence[Reply]) -> None:
-        """Requests were answered, or given up (no replies)."""
+        """Replace a reservation by the cost of the replies; none if the requests failed."""
         with self._lock:
             self._reserved.remove(reserved)
             self._asked += len(replies)
@@ -69,16 +69,16 @@ class Budget:
                 self._add(reply)
 
     def spent(self) -> BudgetSpent:
-        """What to raise where there is no room and nothing is under way."""
+        """Return the error for a request that does not fit while nothing is pending."""
         limits, usage = self._options, self.usage()
-        told = []
+        parts = []
         if limits.max_tokens is not None:
-            told.append(f"{usage.tokens:,} of {limits.max_tokens:,} tokens (max_tokens)")
+            parts.append(f"{usage.tokens:,} of {limits.max_tokens:,} tokens (max_tokens)")
         if limits.max_cost is not None:
-            told.append(f"a cost of {usage.cost:.6g} of {limits.max_cost:.6g} (max_cost)")
+            parts.append(f"a cost of {usage.cost:.6g} of {limits.max_cost:.6g} (max_cost)")
         return BudgetSpent(
-            f"the budget leaves no room for another request, whose reply may take {limits.reply_tokens:,} tokens: "
-            f"spent are {' and '.join(told)}; raise the budget and run again to go on from here"
+            f"the budget does not cover another request, whose reply may take {limits.reply_tokens:,} tokens: "
+            f"spent so far: {' and '.join(parts)}; to continue, raise the budget and run again"
         )
 
     def _add(self, reply: Reply) -> None:

@@ -1,8 +1,8 @@
-"""What a component's rows depend on: its options, without those that say how a chat model is reached."""
+"""Cache keys of rows and replies: options without those that have no effect on a chat model's replies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -12,20 +12,22 @@ from mftkit.plugins import installed, kinds
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mftkit.base.json_types import JsonObject
 
-def rows_identity(options: BaseModel) -> Any:
-    """Options as JSON has them; of a chat model only what its replies depend on."""
+
+def rows_identity(options: BaseModel) -> object:
+    """Return a component's options as JSON; for chat models only the options that affect replies."""
     return _reduced(options, options.model_dump(mode="json"))
 
 
-def chat_identity(ref: ChatRef) -> dict[str, Any]:
-    """What the replies of a chat model depend on."""
-    how = installed.component_class(kinds.CHAT_MODEL, ref.name).options_without_effect_on_replies
-    return {"name": ref.name, "options": {k: v for k, v in ref.options.items() if k not in how}}
+def chat_identity(ref: ChatRef) -> JsonObject:
+    """Return what the replies of a chat model depend on."""
+    ignored = installed.component_class(kinds.CHAT_MODEL, ref.name).options_without_effect_on_replies
+    return {"name": ref.name, "options": {k: v for k, v in ref.options.items() if k not in ignored}}
 
 
-def chat_refs(value: Any) -> Iterator[ChatRef]:
-    """The chat models that options name, at any depth."""
+def chat_refs(value: object) -> Iterator[ChatRef]:
+    """Yield the chat models that options name, at any depth."""
     if isinstance(value, ChatRef):
         yield value
         return
@@ -38,8 +40,8 @@ def chat_refs(value: Any) -> Iterator[ChatRef]:
             yield from chat_refs(part)
 
 
-def _reduced(value: Any, dumped: Any) -> Any:
-    """``dumped`` with each reference to a chat model in ``value`` replaced; the two have the same shape."""
+def _reduced(value: object, dumped: object) -> object:
+    """Return ``dumped`` with the identity of each chat model in ``value``; the two have the same shape."""
     if isinstance(value, ChatRef):
         return chat_identity(value)
     if isinstance(value, BaseModel) and isinstance(dumped, dict):

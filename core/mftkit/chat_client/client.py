@@ -1,4 +1,4 @@
-"""A conversation with a chat model, as whoever asks sees it."""
+"""The client of a chat model: many requests at a time, replies in order."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from mftkit.reporting.usage import Usage
 
 GRACE = 3.0
-"""Seconds that are left to the requests under way, which are paid for, when no more are to be asked."""
+"""Seconds that pending requests, which are paid for, are given to finish on closing."""
 AHEAD = 2
-"""Batches taken from the requests ahead of the reply that is waited for, for each thread."""
+"""Batches of requests per thread that are taken ahead of the reply that is awaited."""
 
 
 @dataclass(frozen=True, eq=False)
-class _Asked:
+class _Pending:
     request: ChatRequest
     identity: str
     reply: Future[Reply]
@@ -41,14 +41,14 @@ class ChatClient:
     """
 
     def __init__(
-        self, model: ChatModel, ledger: ReplyCache, tell: Callable[[str], None], changed: Callable[[], None]
+        self, model: ChatModel, replies: ReplyCache, tell: Callable[[str], None], changed: Callable[[], None]
     ) -> None:
         self._model = model
-        self._ledger = ledger
+        self._replies = replies
         self._tell = tell
         self._changed = changed
-        self._account = Budget(model.options)
-        self._jobs: SimpleQueue[tuple[Sequence[_Asked], tuple[int, int]] | None] = SimpleQueue()
+        self._budget = Budget(model.options)
+        self._jobs: SimpleQueue[tuple[Sequence[_Pending], tuple[int, int]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._closed = threading.Event()
 
@@ -60,18 +60,18 @@ class ChatClient:
 
     @property
     def usage(self) -> Usage:
-        """What was asked and what it cost."""
-        return self._account.usage()
+        """Number and cost of the requests."""
+        return self._budget.usage()
 
     def ask(self, messages: Sequence[Mapping[str, str]], *, key: str | None = None, **sampling: Any) -> Reply:
-        """The reply to one request; see ``ChatRequest`` for what may be given."""
+        """Return the reply to one request; see ``ChatRequest`` for the arguments."""
         return next(self.ask_all([ChatRequest(tuple(messages), key, sampling)]))
 
     def ask_all(self, requests: Iterable[ChatRequest]) -> Iterator[Reply]:
-        """The replies to requests, in their order, many being asked at a time.
+        """Yield the replies to requests in order; many requests are sent at a time.
 
-        Requests are taken from the iterable somewhat ahead of the replies. Raises ChatError, in the place of
-        the reply that it is about: BudgetSpent where the budget leaves no room for the request.
+        Requests are taken from the iterable somewhat ahead of the replies. Raises ChatError in place of the reply that
+        failed: BudgetSpent if the budget does not cover the request.
         """
         batches = _Batches(iter(requests), self)
         for future in batches.in_order():
@@ -80,7 +80,7 @@ class ChatClient:
             yield reply
 
     def close(self) -> None:
-        """Ask no more; what is under way has a moment to end, as it is paid for. Once or more."""
+        """Send no more requests; pending ones, which are paid for, may finish briefly. Can be called repeatedly."""
         if self._closed.is_set():
             return
         self._closed.set()
@@ -91,22 +91,22 @@ class ChatClient:
             thread.join(max(0.0, until - time.monotonic()))
         if self._threads:
             self._model.close()
-        self._ledger.close()
+        self._replies.close()
 
-    def _open(self, request: ChatRequest) -> _Asked:
-        """A request with the place of its reply, which is filled already where the reply is on the disk."""
-        identity = self._ledger.identify(request)
-        seed = int(identity[:8], 16) >> 1  # within 31 bits, which every provider takes
-        asked = _Asked(replace(request, seed=seed), identity, Future())
-        known = self._ledger.find(asked.identity)
+    def _open(self, request: ChatRequest) -> _Pending:
+        """Register a request; its reply is set at once if it is on the disk."""
+        identity = self._replies.identify(request)
+        seed = int(identity[:8], 16) >> 1  # 31 bits, which every provider accepts
+        pending = _Pending(replace(request, seed=seed), identity, Future())
+        known = self._replies.find(identity)
         if known is not None:
-            self._account.from_disk(known)
-            asked.reply.set_result(known)
-        return asked
+            self._budget.add_cached(known)
+            pending.reply.set_result(known)
+        return pending
 
-    def _submit(self, batch: Sequence[_Asked]) -> bool:
-        """Set requests going; False where the budget leaves no room for them at present."""
-        reserved = self._account.reserve([asked.request for asked in batch])
+    def _submit(self, batch: Sequence[_Pending]) -> bool:
+        """Send requests. Return False if the budget does not cover them at present."""
+        reserved = self._budget.reserve([pending.request for pending in batch])
         if reserved is None:
             return False
         if not self._threads:
@@ -120,62 +120,62 @@ class ChatClient:
         return True
 
     def _work(self) -> None:
-        """One thread: daemons, so that a request that hangs never holds up the end of the program."""
+        """Run one thread; it is a daemon, so a request that hangs never delays the end of the program."""
         while (job := self._jobs.get()) is not None:
             if not self._closed.is_set():
                 self._answer(*job)
 
-    def _answer(self, batch: Sequence[_Asked], reserved: tuple[int, int]) -> None:
+    def _answer(self, batch: Sequence[_Pending], reserved: tuple[int, int]) -> None:
         replies: Sequence[Reply] = ()
         try:
-            replies = self._model.replies([asked.request for asked in batch])
+            replies = self._model.replies([pending.request for pending in batch])
             pairs = list(zip(batch, replies, strict=True))
-            self._ledger.record((asked.identity, reply) for asked, reply in pairs)
-        except BaseException as error:  # raised where the reply is waited for
-            self._account.settle(reserved, replies)
-            for asked in batch:
-                asked.reply.set_exception(error)
+            self._replies.record((pending.identity, reply) for pending, reply in pairs)
+        except BaseException as error:  # raised where the reply is awaited
+            self._budget.settle(reserved, replies)
+            for pending in batch:
+                pending.reply.set_exception(error)
             return
-        self._account.settle(reserved, replies)
-        for asked, reply in pairs:
-            asked.reply.set_result(reply)
+        self._budget.settle(reserved, replies)
+        for pending, reply in pairs:
+            pending.reply.set_result(reply)
 
 
 class _Batches:
-    """The requests of one call, set going in batches ahead of the reply that is waited for."""
+    """The requests of one call, sent in batches ahead of the reply that is awaited."""
 
     def __init__(self, source: Iterator[ChatRequest], chat: ChatClient) -> None:
         self._source = source
         self._chat = chat
         self._size = chat._model.batch_size
         self._most = AHEAD * chat._model.concurrency * self._size
-        self._waiting: deque[_Asked] = deque()
-        self._batch: list[_Asked] = []  # not going yet
+        self._waiting: deque[_Pending] = deque()
+        self._batch: list[_Pending] = []  # not sent yet
 
     def in_order(self) -> Iterator[Future[Reply]]:
-        """The places of the replies; raises BudgetSpent in place of one that there is no room for."""
+        """Yield the replies' futures. Raises BudgetSpent in place of a reply that the budget does not cover."""
         while True:
             self._fill()
             if not self._waiting:
                 return
-            if self._batch and self._batch[0] is self._waiting[0] and not self._go():
-                raise self._chat._account.spent()  # nothing is under way that could make room
+            if self._batch and self._batch[0] is self._waiting[0] and not self._send():
+                raise self._chat._budget.spent()  # nothing is pending that could free budget
             yield self._waiting.popleft().reply
 
     def _fill(self) -> None:
-        """Take requests, each full batch set going; one without room stays, and is tried again."""
-        while len(self._batch) < self._size or self._go():
+        """Take requests and send each full batch; a batch that the budget does not cover is tried again later."""
+        while len(self._batch) < self._size or self._send():
             request = next(self._source, None) if len(self._waiting) < self._most else None
             if request is None:
                 break
-            asked = self._chat._open(request)
-            self._waiting.append(asked)
-            if not asked.reply.done():
-                self._batch.append(asked)
+            pending = self._chat._open(request)
+            self._waiting.append(pending)
+            if not pending.reply.done():
+                self._batch.append(pending)
         if len(self._waiting) < self._most:  # the source has ended
-            self._go()
+            self._send()
 
-    def _go(self) -> bool:
+    def _send(self) -> bool:
         if self._batch and not self._chat._submit(self._batch):
             return False
         self._batch = []

@@ -1,4 +1,4 @@
-"""The context that generators get: their chats keep replies in the generator's directory."""
+"""The context that generators get; their chats keep replies in the generator's directory."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class GenerationContext(generator.GenerationContext):
-    """What a generator is given: the seed, the task, a directory, and chats with the models that its options name."""
+    """Context of a generator: the seed, the task, a directory, and chats with the models that its options name."""
 
     def chat(self, model: ChatRef) -> Chat:
-        """A chat with the model that an option names, for a ``with`` statement; see ``mftkit.ChatModelRef``.
+        """Open a chat with the model that an option names, for a ``with`` statement; see ``mftkit.ChatModelRef``.
 
-        Its replies are kept on the disk: what was asked before, in the same order, is not asked again.
+        Its replies are kept on the disk: requests that were sent before, in the same order, are not sent again.
         """
         return open_chat(model, self.directory) if self.open_chat is None else super().chat(model)

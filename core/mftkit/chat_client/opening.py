@@ -1,12 +1,12 @@
-"""From a reference in a component's options to a chat that can be asked."""
+"""Opens a chat with the model that a component's options name."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from mftkit.base.optional_packages import missing_packages, missing_packages_text
 from mftkit.chat_client.cache_key import chat_identity
 from mftkit.chat_client.client import ChatClient
 from mftkit.chat_client.reply_cache import ReplyCache
@@ -27,38 +27,28 @@ def open_chat(
     tell: Callable[[str], None] = lambda _line: None,
     changed: Callable[[], None] = lambda: None,
 ) -> ChatClient:
-    """A chat with the model that an option names; its replies are kept in ``directory``.
+    """Open a chat with the model that an option names; its replies are kept in ``directory``.
 
     Args:
         ref: the option's value.
-        directory: where replies are kept, one file for each model; for one process at a time.
-        tell: shows a line to the user.
+        directory: holds the replies, one file per model; used by one process at a time.
+        tell: shows a message to the user.
         changed: called after each reply.
 
     Raises:
-        MftError: the model cannot be used, as where a package that it needs is not installed.
+        MftError: the model cannot be used, for example because a package is not installed.
     """
     model = installed.build(kinds.CHAT_MODEL, ref.name, ref.options)
     _check_packages(ref.name, model)
     identity = chat_identity(ref)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    ledger = ReplyCache(directory / f"replies-{digest}.jsonl", identity)
-    if ledger.damaged:
-        tell(f"{ledger.damaged} replies on the disk cannot be read, and are asked for again")
-    return ChatClient(model, ledger, tell, changed)
+    replies = ReplyCache(directory / f"replies-{digest}.jsonl", identity)
+    if replies.damaged:
+        tell(f"{replies.damaged} replies on the disk are damaged and will be requested again")
+    return ChatClient(model, replies, tell, changed)
 
 
 def _check_packages(name: str, model: ChatModel) -> None:
-    lacking = {module: package for module, package in model.packages.items() if not _installed(module)}
-    if lacking:
-        raise MftError(
-            f"chat model {name} cannot be used: not installed: {', '.join(lacking)}; "
-            f"pip install {' '.join(repr(package) for package in dict.fromkeys(lacking.values()))}"
-        )
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except (ModuleNotFoundError, ValueError):
-        return False
+    missing = missing_packages(model.packages)
+    if missing:
+        raise MftError(f"chat model {name} cannot be used: {missing_packages_text(missing)}")

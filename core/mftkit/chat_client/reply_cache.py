@@ -1,4 +1,4 @@
-"""The replies of a chat on the disk: each is there before anybody sees it, so that none is paid twice."""
+"""Replies of a chat model on the disk: each is stored before it is used, so that none is paid for twice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 import threading
 from collections import Counter
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors
 from mftkit.interfaces.chat import Reply
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
 
 class ReplyCache:
-    """Lines of request and reply, appended and flushed to the disk; for one process at a time.
+    """Lines with request and reply, appended and flushed to the disk; used by one process at a time.
 
-    A request's identity is all of what is asked (the model, the messages, the sampling, the key) and how many
-    equal ones came before it, so that a generation that runs again finds its replies by asking the same.
-    A last line that a kill cut short is taken off.
+    A request's identity consists of the whole request (model, messages, sampling, key) and the number of equal ones
+    before it, so that a generation that runs again finds its replies by sending the same requests. A last line that a
+    kill cut short is removed.
     """
 
-    def __init__(self, path: Path, identity: Any) -> None:
+    def __init__(self, path: Path, identity: object) -> None:
         self._path = path
         self._identity = identity
         self._lock = threading.Lock()
         self._replies: dict[str, Reply] = {}
         self._asked: Counter[str] = Counter()
         self.damaged = 0
-        """Lines that cannot be read; their requests are asked again."""
+        """Number of lines that cannot be read; their requests are sent again."""
         with disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._read()
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
 
     def recorded(self) -> list[Reply]:
-        """All replies that are there."""
+        """Return all replies in the cache."""
         return list(self._replies.values())
 
     def identify(self, request: ChatRequest) -> str:
-        """The identity of a request that is being asked: the next one of its equals."""
+        """Return the identity of a request that is about to be sent, numbered among equal ones."""
         asked = [self._identity, [dict(m) for m in request.messages], dict(request.sampling), request.key]
         digest = _digest(asked)
         number = self._asked[digest]
@@ -54,12 +54,12 @@ class ReplyCache:
         return _digest([digest, number])
 
     def find(self, identity: str) -> Reply | None:
-        """The reply to a request, if it is there."""
+        """Return the reply to a request, or None if it is not in the cache."""
         reply = self._replies.get(identity)
         return None if reply is None else replace(reply, cached=True)
 
     def record(self, replies: Iterable[tuple[str, Reply]]) -> None:
-        """Put replies on the disk, in one piece. Raises MftError where the disk cannot be written."""
+        """Write replies to the disk together. Raises MftError if the disk cannot be written."""
         found = list(replies)
         lines = "".join(_line(identity, reply) for identity, reply in found).encode(
             "utf-8", "backslashreplace"
@@ -72,7 +72,7 @@ class ReplyCache:
             self._replies.update(found)
 
     def close(self) -> None:
-        """Once; nothing is recorded any more."""
+        """Close the file; nothing can be recorded afterwards. May be called once."""
         with self._lock:
             os.close(self._file)
             self._file = -1
@@ -99,6 +99,6 @@ def _line(identity: str, reply: Reply) -> str:
     return json.dumps(entry) + "\n"
 
 
-def _digest(value: Any) -> str:
+def _digest(value: object) -> str:
     text = json.dumps(value, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,11 +1,12 @@
-"""``mft affinity``: which tasks help and which fight each other."""
+"""``mft affinity``: compares the gradients of tasks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mftkit.cli.arguments import Overrides, SpecFile
+from mftkit.cli.app import app
+from mftkit.cli.arguments import Overrides, SpecFile, hide_other_progress
 from mftkit.cli.console import result, table
 from mftkit.display import console_reporter
 from mftkit_registry import MftError
@@ -13,21 +14,24 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from mftkit.tools.affinity.intervals import Affinity
 
-
 Batches = Annotated[
-    int, typer.Option("--batches", min=3, metavar="N", help="Batches, over which intervals are taken.")
+    int,
+    typer.Option("--batches", min=3, metavar="N", help="Number of batches that intervals are taken over."),
 ]
 Samples = Annotated[
     int, typer.Option("--samples", min=1, metavar="N", help="Samples of each task in half a batch.")
 ]
-Seed = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Of the samples drawn.")]
+Seed = Annotated[
+    int,
+    typer.Option("--seed", min=0, metavar="N", help="Random seed for choosing samples and for intervals."),
+]
 Layers = Annotated[
     str,
     typer.Option(
         "--layers",
         metavar="N|all",
-        help="Compare the trained parameters of the last N decoder layers, or all; auto: all of an adapter, "
-        "the last 2 layers of a whole model.",
+        help="Compare the trained parameters of the last N decoder layers, or all of them. auto: all of an adapter, "
+        "the last 2 layers of a full model.",
     ),
 ]
 Run = Annotated[
@@ -35,7 +39,7 @@ Run = Annotated[
     typer.Option(
         "--run",
         metavar="RUN",
-        help="Take the weights of this run's best checkpoint, in place of those that SPEC starts with.",
+        help="Use the weights of this run's best checkpoint instead of those that SPEC starts from.",
         show_default=False,
     ),
 ]
@@ -44,7 +48,7 @@ StepOfRun = Annotated[
     typer.Option(
         "--step",
         metavar="N",
-        help="The run's checkpoint of this step; the run is SPEC's own where --run is left out.",
+        help="Use the run's checkpoint of this step. Without --run, the run is SPEC's own.",
         show_default=False,
     ),
 ]
@@ -53,12 +57,13 @@ Output = Annotated[
     typer.Option(
         "--output",
         metavar="DIR",
-        help="Where affinity.html and affinity.json are written. [default: SPEC's output with -affinity]",
+        help="Directory for affinity.html and affinity.json. [default: SPEC's output with -affinity]",
         show_default=False,
     ),
 ]
 
 
+@app.command()
 def affinity(
     spec: SpecFile,
     overrides: Overrides = None,
@@ -70,46 +75,47 @@ def affinity(
     step: StepOfRun = None,
     output: Output = None,
 ) -> None:
-    """Compare the gradients of SPEC's tasks: which help and which fight each other."""
+    """Compare the gradients of SPEC's tasks.
+
+    Shows which tasks help each other and which fight, as a table and as a page.
+    """
     from mftkit.spec import load_spec
 
     read = load_spec(spec, overrides or ())
-    number = _layers(layers)
-    from transformers.utils import logging
-
+    count = _layers(layers)
     from mftkit.base.atomic_files import disk_errors, write_json, write_text
     from mftkit.tools.affinity.measure import measure
     from mftkit.tools.affinity.page import page
-    from mftkit.tools.affinity.run_checkpoint import state_of_run
+    from mftkit.tools.affinity.run_checkpoint import find_checkpoint
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is shown instead
+    hide_other_progress()
     target = output or read.output.with_name(f"{read.output.name}-affinity")
     with disk_errors(target):
         target.mkdir(parents=True, exist_ok=True)
-    state = None if run is None and step is None else state_of_run(read, run or read.output, step)
+    checkpoint = None if run is None and step is None else find_checkpoint(read, run or read.output, step)
     with console_reporter() as reporter:
         found = measure(
             read,
             batches=batches,
             samples=samples,
             seed=seed,
-            layers=number,
-            everything=layers == "all",
-            state=state,
+            layers=count,
+            all_parameters=layers == "all",
+            checkpoint=checkpoint,
             reporter=reporter,
         )
-    write_json(target / "affinity.json", found.as_json())
+    write_json(target / "affinity.json", found.to_json())
     write_text(target / "affinity.html", page(found))
     _show(found)
     result(f"{target / 'affinity.html'}")
 
 
-def _layers(given: str) -> int | None:
-    if given in ("auto", "all"):
+def _layers(value: str) -> int | None:
+    if value in ("auto", "all"):
         return None
-    if not given.isdecimal() or int(given) < 1:
-        raise MftError(f'--layers: should be a whole number, at least 1, or "all" (given: {given})')
-    return int(given)
+    if not value.isdecimal() or int(value) < 1:
+        raise MftError(f'--layers {value}: expected a whole number, at least 1, or "all"')
+    return int(value)
 
 
 def _show(found: "Affinity") -> None:
@@ -126,5 +132,5 @@ def _show(found: "Affinity") -> None:
     table(("task", "task", "cosine", "95% interval", "they"), rows)
     result("")
     for verdict in ("help", "fight"):
-        told = [f"{pair.first} and {pair.second}" for pair in found.pairs if pair.verdict == verdict]
-        result(f"{verdict} each other: {', '.join(told) or 'none that can be told from chance'}")
+        pairs = [f"{pair.first} and {pair.second}" for pair in found.pairs if pair.verdict == verdict]
+        result(f"{verdict} each other: {', '.join(pairs) or 'none beyond chance'}")

@@ -1,21 +1,12 @@
-"""The commands, put together."""
+"""The ``mft`` command. Each module of this package that holds a command adds it to ``app`` when it is imported."""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import Annotated
 
 import typer
-
-from mftkit.cli import data, plugins, spec
-from mftkit.cli.affinity import affinity
-from mftkit.cli.chat import chat, complete
-from mftkit.cli.compare import compare
-from mftkit.cli.convert import convert
-from mftkit.cli.doctor import doctor
-from mftkit.cli.generate import generate
-from mftkit.cli.merge import merge
-from mftkit.cli.report import report
-from mftkit.cli.run import run
 
 app = typer.Typer(
     help="Fine-tune one code model on many tasks at once.",
@@ -24,23 +15,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
-app.command()(compare)
-app.command()(generate)
-app.command()(affinity)
-app.command()(doctor)
-app.command()(merge)
-app.command()(report)
-app.add_typer(data.app, name="data")
-app.command()(chat)
-app.command()(complete)
-app.command()(convert)
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(spec.app, name="spec")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def with_commands() -> typer.Typer:
+    """``app`` with every command. The modules are light: what is heavy is imported when a command runs."""
+    package = importlib.import_module("mftkit.cli")
+    for module in pkgutil.iter_modules(package.__path__, "mftkit.cli."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    return app
+
+
+def _print_version(value: bool) -> None:
+    if value:
         from importlib.metadata import version
 
         typer.echo(f"mftkit {version('mftkit')}")
@@ -48,12 +35,16 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def _everywhere(
+def _global_options(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
     ] = False,
     _debug: Annotated[
-        bool, typer.Option("--debug", help="Show tracebacks; also after the command, or MFT_DEBUG=1.")
+        bool,
+        typer.Option(
+            "--debug", help="Show tracebacks. May also be given after the command, or as MFT_DEBUG=1."
+        ),
     ] = False,
 ) -> None:
     """Fine-tune one code model on many tasks at once."""

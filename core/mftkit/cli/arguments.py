@@ -8,12 +8,15 @@ from typing import Annotated
 
 import typer
 
+SIGNALLED = 128
+"""A command that a signal stopped exits with this plus the signal's number."""
+
 SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a JSON file.", show_default=False)]
 AllowWeakIsolation = Annotated[
     bool,
     typer.Option(
         "--allow-weak-isolation",
-        help="Run generated programs also where only limits of the kernel hold them in, and they can read your files.",
+        help="Allow generated programs to run under kernel limits alone. They can then read your files.",
     ),
 ]
 Overrides = Annotated[
@@ -21,8 +24,8 @@ Overrides = Annotated[
     typer.Option(
         "--set",
         metavar="a.b=value",
-        help="Change a key of the spec; the value is JSON, or else a string; paths are relative to SPEC. "
-        "May be given many times.",
+        help="Change a key of the spec. The value is JSON, or else a string; paths are relative to SPEC. "
+        "May be repeated.",
         show_default=False,
     ),
 ]
@@ -34,3 +37,10 @@ def allow_weak_isolation(allowed: bool) -> None:
 
     if allowed:
         os.environ[WEAK] = "1"
+
+
+def hide_other_progress() -> None:
+    """Turn off the progress bars of transformers, which would disturb ours."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]

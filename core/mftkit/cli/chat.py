@@ -1,4 +1,4 @@
-"""``mft chat`` and ``mft complete``: a result, tried in the terminal."""
+"""``mft chat`` and ``mft complete``: try a result in the terminal."""
 
 from __future__ import annotations
 
@@ -7,49 +7,62 @@ import sys
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mftkit.cli.console import tell
+from mftkit.cli.app import app
+from mftkit.cli.console import show_message
 from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import FrameType
 
     from mftkit.tools.chat import TextGenerator
 
+COMMANDS_HINT = (
+    "each line is a turn; /reset forgets the conversation, /exit or Ctrl-D quits, Ctrl-C stops an answer"
+)
 Result = Annotated[
     Path,
     typer.Argument(
-        metavar="RUN", help="A run directory, or one with a model or a PEFT adapter.", show_default=False
+        metavar="RUN",
+        help="A run directory, or a directory with a model or a PEFT adapter.",
+        show_default=False,
     ),
 ]
 MaxNewTokens = Annotated[
-    int, typer.Option("--max-new-tokens", min=1, metavar="N", help="Most tokens of an answer.")
+    int, typer.Option("--max-new-tokens", min=1, metavar="N", help="Maximum number of tokens in an answer.")
 ]
 Temperature = Annotated[
-    float, typer.Option("--temperature", min=0.0, help="0: the likeliest token each time; else drawn.")
+    float,
+    typer.Option(
+        "--temperature", min=0.0, help="Sampling temperature. With 0, always take the likeliest token."
+    ),
 ]
 
 
+@app.command()
 def chat(
     run: Result,
-    system: Annotated[str | None, typer.Option("--system", metavar="TEXT", help="A system turn.")] = None,
+    system: Annotated[
+        str | None, typer.Option("--system", metavar="TEXT", help="System message of the conversation.")
+    ] = None,
     max_new_tokens: MaxNewTokens = 512,
     temperature: Temperature = 0.0,
 ) -> None:
-    """Talk to RUN's result, with the chat template that it was trained with.
+    """Chat with RUN's trained model, with the chat template that it was trained with.
 
-    Each line is a turn; /reset forgets the conversation, /exit leaves. Ctrl-C stops an answer. Lines are read from
-    standard input where it is no terminal, and only answers are written to standard output.
+    Each line is a turn; /reset forgets the conversation, /exit quits. Ctrl-C stops an answer. If standard input is not
+    a terminal, lines are read from it, and nothing but answers is written to standard output.
     """
     from mftkit.data.rows.formats import Turn
 
-    talker = _loaded(run, max_new_tokens, temperature)
-    if not talker.can_chat:
-        raise MftError(f"RUN: {run} has no chat template: it learned texts alone; use mft complete")
+    generator = _load(run, max_new_tokens, temperature)
+    if not generator.can_chat:
+        raise MftError(f"RUN: {run} has no chat template: it was trained on plain texts; use mft complete")
     beginning = [Turn("system", system)] if system else []
     turns = list(beginning)
     for line in _lines():
@@ -60,35 +73,36 @@ def chat(
             continue
         turns.append(Turn("user", line))
         try:
-            with _stopped_by_interrupt(talker):
-                text = talker.answer(turns, _write)
+            with _stopped_by_interrupt(generator):
+                text = generator.answer(turns, _write)
         except MftError as error:
             if not sys.stdin.isatty():
                 raise
-            tell(f"error: {error}; /reset begins anew")
+            show_message(f"error: {error}; /reset starts a new conversation")
             turns.pop()
             continue
         _write("\n")
         turns.append(Turn("assistant", text))
 
 
+@app.command()
 def complete(
     run: Result,
     prompt: Annotated[
-        str, typer.Argument(metavar="[PROMPT]", help='The text to go on with; "-": standard input.')
+        str, typer.Argument(metavar="[PROMPT]", help='The text to continue; "-": standard input.')
     ] = "-",
     max_new_tokens: MaxNewTokens = 512,
     temperature: Temperature = 0.0,
 ) -> None:
-    """Go on with PROMPT as RUN's result does, without a chat template."""
-    talker = _loaded(run, max_new_tokens, temperature)
+    """Continue PROMPT with RUN's trained model, without a chat template."""
+    generator = _load(run, max_new_tokens, temperature)
     text = sys.stdin.read() if prompt == "-" else prompt
-    with _stopped_by_interrupt(talker):
-        talker.complete(text, _write)
+    with _stopped_by_interrupt(generator):
+        generator.complete(text, _write)
     _write("\n")
 
 
-def _loaded(run: Path, max_new_tokens: int, temperature: float) -> TextGenerator:
+def _load(run: Path, max_new_tokens: int, temperature: float) -> TextGenerator:
     from transformers.utils import logging
 
     from mftkit.tools.chat import TextGenerator
@@ -99,13 +113,11 @@ def _loaded(run: Path, max_new_tokens: int, temperature: float) -> TextGenerator
 
 
 def _lines() -> Iterator[str]:
-    """The lines that a person types, or that come through a pipe; those without a word are none."""
+    """Yield the lines that a person types or that come through a pipe, except blank ones."""
     if sys.stdin.isatty():
-        import readline  # noqa: F401  # lines can be edited, and called back
+        import readline  # noqa: F401  # gives ``input`` line editing and a history
 
-        tell(
-            "a line is a turn; /reset forgets the conversation, /exit or Ctrl-D leaves, Ctrl-C stops an answer"
-        )
+        show_message(COMMANDS_HINT)
     while True:
         try:
             line = input("> ") if sys.stdin.isatty() else sys.stdin.readline()
@@ -123,17 +135,17 @@ def _write(text: str) -> None:
 
 
 @contextmanager
-def _stopped_by_interrupt(talker: TextGenerator) -> Iterator[None]:
-    """The first Ctrl-C ends the answer, a second the program."""
-    if threading.current_thread() is not threading.main_thread():
+def _stopped_by_interrupt(generator: TextGenerator) -> Iterator[None]:
+    """Make the first Ctrl-C end the answer, and a second one the program."""
+    if threading.current_thread() is not threading.main_thread():  # others may set no signal handler
         yield
         return
-    before: Any = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(signal.SIGINT)
 
-    def stop(number: int, frame: Any) -> None:
-        if talker.stopping and callable(before):
+    def stop(number: int, frame: FrameType | None) -> None:
+        if generator.stopping and callable(before):
             before(number, frame)
-        talker.stop()
+        generator.stop()
 
     signal.signal(signal.SIGINT, stop)
     try:

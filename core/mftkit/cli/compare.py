@@ -1,24 +1,22 @@
-"""``mft compare``: one spec in several ways, and a table."""
+"""``mft compare``: trains one spec in several ways, and prints a table."""
 
 import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mftkit.cli.arguments import Overrides, SpecFile
+from mftkit.cli.app import app
+from mftkit.cli.arguments import SIGNALLED, Overrides, SpecFile, hide_other_progress
 from mftkit.cli.console import result
 from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from mftkit.tools.compare.arms import CompareOptions
-
-SIGNALLED = 128
-"""A comparison that a signal stopped exits with this plus the signal's number."""
-
+    from mftkit.tools.compare.compare import Compared
 
 Balancers = Annotated[
     list[str] | None,
@@ -26,7 +24,7 @@ Balancers = Annotated[
         "--balancers",
         metavar="A,B",
         help='Balancers to try, each with SPEC\'s loss; or one as {"name": ..., "options": {...}}. '
-        "May be given many times.",
+        "May be repeated.",
         show_default=False,
     ),
 ]
@@ -35,7 +33,7 @@ Losses = Annotated[
     typer.Option(
         "--losses",
         metavar="X,Y",
-        help="Losses to try, each with SPEC's balancer; given as balancers are.",
+        help="Losses to try, each with SPEC's balancer; given in the same way as balancers.",
         show_default=False,
     ),
 ]
@@ -44,7 +42,7 @@ Baselines = Annotated[
     typer.Option(
         "--baselines",
         metavar="LIST",
-        help='"single": a model of its own for each task; "mixed": one model by plain cross-entropy; empty: none.',
+        help='"single": a separate model for each task; "mixed": one model by plain cross-entropy; empty: none.',
     ),
 ]
 MixedLoss = Annotated[
@@ -52,22 +50,25 @@ MixedLoss = Annotated[
     typer.Option(
         "--mixed-loss",
         metavar="NAME",
-        help='The loss of the baseline "mixed". [default: the one that promises plain cross-entropy]',
+        help='The loss of the baseline "mixed". [default: the one that is plain cross-entropy]',
         show_default=False,
     ),
 ]
-BudgetOf = Annotated[
+BudgetOfSingle = Annotated[
     str,
     typer.Option(
         "--budget",
         metavar="steps|epochs",
-        help='What a "single" model gets: as many epochs over its task as the others make, or as many steps.',
+        help='Budget of a "single" model: as many epochs over its task as the others make, or as many steps.',
     ),
 ]
 Seeds = Annotated[
     int,
     typer.Option(
-        "--seeds", min=1, metavar="N", help="Seeds of each arm, from SPEC's on; 1 measures no noise."
+        "--seeds",
+        min=1,
+        metavar="N",
+        help="Seeds per arm, starting at SPEC's. With 1, noise is not measured.",
     ),
 ]
 Output = Annotated[
@@ -75,63 +76,64 @@ Output = Annotated[
     typer.Option(
         "--output",
         metavar="DIR",
-        help="Where everything is kept. [default: SPEC's output, with -compare]",
+        help="Directory for runs and results. [default: SPEC's output with -compare]",
         show_default=False,
     ),
 ]
 Fresh = Annotated[
     bool,
-    typer.Option("--fresh", help="Start over, removing the comparison that is in the output directory."),
+    typer.Option("--fresh", help="Start over, removing the comparison in the output directory."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print compare.json in place of the table.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print compare.json instead of the table.")]
 
 
+@app.command()
 def compare(
     spec: SpecFile,
     balancers: Balancers = None,
     losses: Losses = None,
     baselines: Baselines = "single,mixed",
     mixed_loss: MixedLoss = None,
-    budget: BudgetOf = "epochs",
+    budget: BudgetOfSingle = "epochs",
     seeds: Seeds = 1,
     output: Output = None,
     overrides: Overrides = None,
     fresh: Fresh = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train SPEC in several ways, everything else being equal, and compare what each task comes to.
+    """Train SPEC in several ways and compare the results.
 
-    Goes on where it was stopped; arms that are finished are not run again.
+    All else is equal, and the table shows the best validation losses of each task. Resumes a comparison that was
+    stopped; finished runs are not trained again.
     """
     from mftkit.spec import load_spec
 
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise MftError("mft compare runs in one process: start it without torchrun or accelerate launch")
     base = load_spec(spec, overrides or ())
-    asked = _asked(balancers or [], losses or [], baselines, mixed_loss, budget)
-    from transformers.utils import logging
+    options = _options(balancers or [], losses or [], baselines, mixed_loss, budget)
 
     from mftkit.tools.compare.compare import compare as run_all
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # ours is shown instead
+    hide_other_progress()
     with console_reporter() as reporter:
-        compared = run_all(base, asked, seeds=seeds, output=output, fresh=fresh, reporter=reporter)
+        compared = run_all(base, options, seeds=seeds, output=output, fresh=fresh, reporter=reporter)
         if compared.signal is not None:
-            reporter.note("stopped; what is finished is kept, and the same command goes on from there")
-    _show(compared.document, compared.path, as_json)
+            reporter.note("stopped; finished runs are kept, and the same command resumes the comparison")
+    _show(compared, as_json)
     if compared.signal is not None:
         raise typer.Exit(SIGNALLED + compared.signal)
-    if compared.failed:
+    if compared.result.has_failed_run:
         raise typer.Exit(1)
 
 
-def _asked(
+def _options(
     balancers: list[str], losses: list[str], baselines: str, mixed_loss: str | None, budget: str
 ) -> "CompareOptions":
     from mftkit.tools.compare.arms import Budget, CompareOptions, parse_baselines, parse_references
 
     if budget not in tuple(Budget):
-        raise MftError(f"--budget {budget}: allowed are {', '.join(Budget)}")
+        raise MftError(f"--budget {budget}: expected {' or '.join(Budget)}")
     return CompareOptions(
         baselines=parse_baselines(baselines),
         balancers=parse_references(balancers, "--balancers"),
@@ -141,18 +143,17 @@ def _asked(
     )
 
 
-def _show(document: dict[str, Any], path: Path, as_json: bool) -> None:
+def _show(compared: "Compared", as_json: bool) -> None:
     if as_json:
-        result(json.dumps(document, indent=2, ensure_ascii=False))
+        result(json.dumps(compared.result.to_json(), indent=2, ensure_ascii=False))
         return
     from mftkit.display.tables import as_text
     from mftkit.tools.compare.terminal import comparison_view
 
+    view = comparison_view(compared.result, compared.path)
     if not sys.stdout.isatty():
-        result(as_text(comparison_view(document, path)))
+        result(as_text(view))
         return
     from rich.console import Console
 
-    Console(file=sys.stdout, highlight=False, markup=False, emoji=False).print(
-        comparison_view(document, path)
-    )
+    Console(file=sys.stdout, highlight=False, markup=False, emoji=False).print(view)

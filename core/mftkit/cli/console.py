@@ -1,4 +1,4 @@
-"""Writing: messages to stderr, results to stdout."""
+"""Printing: messages to stderr, results to stdout."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
-def tell(message: str) -> None:
-    """A message for the person."""
+def show_message(message: str) -> None:
+    """Print a message for the user."""
     sys.stderr.write(f"{message}\n")
     sys.stderr.flush()
 
 
 def result(text: str) -> None:
-    """A result, for the person or for another program."""
+    """Print a result, for the user or for another program."""
     sys.stdout.write(f"{text}\n")
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """A table as a result: drawn on a terminal, plain lines with whole cells elsewhere."""
+    """Print a table as a result: drawn in a terminal, plain lines with uncut cells elsewhere."""
     if not sys.stdout.isatty():
         _plain([headings, *rows])
         return

@@ -1,18 +1,20 @@
-"""``mft convert``: a checkpoint of a family that came with its own code, in native layout."""
+"""``mft convert``: write a checkpoint of a family that came with its own code in transformers' layout."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from mftkit.cli.app import app
 from mftkit.cli.console import result
 from mftkit.display import console_reporter
 
 
+@app.command()
 def convert(
     path: Annotated[
         str,
-        typer.Argument(metavar="PATH", help="A checkpoint's directory or hub id.", show_default=False),
+        typer.Argument(metavar="PATH", help="A checkpoint: its directory or its hub id.", show_default=False),
     ],
     output: Annotated[
         Path, typer.Option("--output", metavar="DIR", help="The directory to write.", show_default=False)
@@ -26,11 +28,11 @@ def convert(
 
     from mftkit.tools.convert import convert as converted_into
 
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # nobody needs it
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # of loading the shards
     with console_reporter() as reporter:
         done = converted_into(path, output, reporter, adapter)
         reporter.note(
             f"largest difference of a logit before and after: {done.difference:.3g} "
-            f"(the largest logit is {done.largest:.3g})"
+            f"(largest logit: {done.largest:.3g})"
         )
     result(str(done.path))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mftkit.cli.app import app
 from mftkit.cli.arguments import AllowWeakIsolation, allow_weak_isolation
-from mftkit.cli.console import result, tell
+from mftkit.cli.console import result, show_message
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-app = typer.Typer(help="Look at data files.", no_args_is_help=True)
+commands = typer.Typer(help="Look at data files.", no_args_is_help=True)
+app.add_typer(commands, name="data")
 Paths = Annotated[
     list[Path],
     typer.Argument(
@@ -33,7 +35,7 @@ SkipBad = Annotated[
 SIMILAR = 0.8
 
 
-@app.command()
+@commands.command()
 def stats(
     paths: Paths,
     filters: Annotated[
@@ -106,7 +108,7 @@ def stats(
         _show(statistics_view(statistics))
 
 
-@app.command()
+@commands.command()
 def show(
     paths: Paths,
     sample: Annotated[int, typer.Option("--sample", min=1, metavar="N", help="Number of rows.")] = 5,
@@ -144,7 +146,7 @@ def _tokens_of(tokenizer: str) -> "Callable[[str], int]":
 
 
 def _warn(message: str) -> None:
-    tell(f"warning: {message}")
+    show_message(f"warning: {message}")
 
 
 def _show(view: "RenderableType") -> None:

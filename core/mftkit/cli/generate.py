@@ -1,23 +1,26 @@
-"""``mft generate``: makes the rows of the tasks that name a generator."""
+"""``mft generate``: makes the rows of tasks with a generator."""
 
 from typing import Annotated
 
 import typer
 
+from mftkit.cli.app import app
 from mftkit.cli.arguments import AllowWeakIsolation, Overrides, SpecFile, allow_weak_isolation
 from mftkit.cli.console import result
 from mftkit.display import console_reporter
 
 
+@app.command()
 def generate(
     spec: SpecFile,
     task: Annotated[
-        str | None, typer.Option("--task", metavar="NAME", help="Only this task.", show_default=False)
+        str | None,
+        typer.Option("--task", metavar="NAME", help="Make only the rows of this task.", show_default=False),
     ] = None,
     overrides: Overrides = None,
     weak: AllowWeakIsolation = False,
 ) -> None:
-    """Make the data of SPEC's tasks that name a generator."""
+    """Make the rows of SPEC's tasks that have a generator."""
     from mftkit.data.task_rows import generate_tasks
     from mftkit.spec import load_spec
 

@@ -1,7 +1,7 @@
 """Starts several processes of one run on this machine, and ends them together.
 
-torchrun does the same but for two things that a run needs: the exit code of the process that failed, and as
-much time after a signal as saving a checkpoint takes.
+torchrun does the same except for two things that a run needs: the exit code of the process that failed, and enough
+time after a signal to save a checkpoint.
 """
 
 from __future__ import annotations
@@ -21,24 +21,25 @@ if TYPE_CHECKING:
     from types import FrameType
 
 POLL = 0.05
-"""Seconds between two looks at the processes."""
-USERS_MISTAKE = 2
-"""The exit code of a spec, data or a plugin that is wrong."""
+"""Seconds between two checks of the processes."""
+INVALID_INPUT = 2
+"""The exit code for an invalid spec, data or plugin."""
 GRACE = 10.0
-"""Seconds that the others have, after one has failed, to notice and to say so in the metrics."""
+"""Seconds that the others have, after one has failed, to notice and to record it in the metrics."""
 
 
 def launch(arguments: Sequence[str], processes: int) -> int:
-    """Run ``mft`` with these arguments in ``processes`` processes; the exit code of the first that failed, else 0.
+    """Run ``mft`` with these arguments in several processes; returns the exit code of the first that failed, or 0.
 
-    The first process talks; what another says is shown only if it is the one that failed first. A signal to
-    this process is passed on once to each of them: they save, and leave with their code.
+    The first process prints its messages; those of another are shown only if it failed first. A signal to this
+    process is passed on once to each of them: they save, and exit with their code.
     """
     quiet = [tempfile.TemporaryFile() for _ in range(processes - 1)]  # noqa: SIM115  # closed below
     try:
         children = _start(arguments, processes, quiet)
         before = {
-            number: signal.signal(number, _passer(children)) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, _SignalForwarder(children))
+            for number in (signal.SIGINT, signal.SIGTERM)
         }
         try:
             first, code = _wait(children)
@@ -46,9 +47,9 @@ def launch(arguments: Sequence[str], processes: int) -> int:
             for number, handler in before.items():
                 signal.signal(number, handler)
             _end(children)
-        # A mistake of the user's is the same in all, and the first process has told it.
-        told = code == USERS_MISTAKE and children[0].returncode == code
-        if first and not told:
+        # Invalid input is the same in all processes, and the first has reported it.
+        is_reported = code == INVALID_INPUT and children[0].returncode == code
+        if first and not is_reported:
             quiet[first - 1].seek(0)
             sys.stderr.write(quiet[first - 1].read().decode(errors="replace"))
         return code if code >= 0 else 128 - code
@@ -72,7 +73,7 @@ def _start(arguments: Sequence[str], count: int, quiet: Sequence[IO[bytes]]) -> 
             env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
             stdout=None if rank == 0 else subprocess.DEVNULL,
             stderr=None if rank == 0 else quiet[rank - 1],
-            # Out of the terminal's group: its Ctrl-C reaches us alone, and is passed on once.
+            # Out of the terminal's process group: Ctrl-C reaches only this process, which passes it on once.
             start_new_session=True,
         )
         for rank in range(count)
@@ -86,12 +87,8 @@ def _free_port() -> int:
         return port
 
 
-def _passer(children: Sequence[subprocess.Popen[bytes]]) -> _Handler:
-    return _Handler(children)
-
-
-class _Handler:
-    """Passes a signal on to every child that still runs."""
+class _SignalForwarder:
+    """Passes a signal on to every child that is still running."""
 
     def __init__(self, children: Sequence[subprocess.Popen[bytes]]) -> None:
         self._children = children
@@ -115,7 +112,7 @@ def _wait(children: Sequence[subprocess.Popen[bytes]]) -> tuple[int, int]:
 
 
 def _end(children: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Let the others notice, then make them."""
+    """Let the others end by themselves, then end them."""
     deadline = time.monotonic() + GRACE
     while any(child.poll() is None for child in children) and time.monotonic() < deadline:
         time.sleep(POLL)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mftkit.cli import completion
-from mftkit.cli.console import result, table, tell
+from mftkit.cli.app import app
+from mftkit.cli.console import result, show_message, table
 from mftkit.cli.plugins_check import check
 from mftkit.cli.plugins_new import new
 from mftkit_registry import find_kind
@@ -16,12 +17,13 @@ from mftkit_registry import find_kind
 if TYPE_CHECKING:
     from mftkit_registry import PluginRecord
 
-app = typer.Typer(help="List, describe, check and write plugins.", no_args_is_help=True)
-app.command()(new)
-app.command()(check)
+commands = typer.Typer(help="List, describe, check and write plugins.", no_args_is_help=True)
+app.add_typer(commands, name="plugins")
+commands.command()(new)
+commands.command()(check)
 
 
-@app.command("list")
+@commands.command("list")
 def list_(
     kind: Annotated[
         str | None,
@@ -46,7 +48,9 @@ def list_(
         kind_name = registry().kind(kind).name
         hidden = [row.name for row in rows if row.status in ("blocked", "error")]
         if hidden:
-            tell(f"note: not loaded, so their kind is unknown: {', '.join(hidden)}; see mft plugins list")
+            show_message(
+                f"note: not loaded, so their kind is unknown: {', '.join(hidden)}; see mft plugins list"
+            )
         rows = [row for row in rows if row.kind == kind_name]
     order = {known.name: number for number, known in enumerate(registry().kinds)}
     rows = sorted(rows, key=lambda row: order.get(row.kind, len(order)))
@@ -64,7 +68,7 @@ def _cells(row: "PluginRecord") -> tuple[str, ...]:
     return row.kind, name, row.summary, row.distribution, row.version, row.status, row.error or ""
 
 
-@app.command()
+@commands.command()
 def show(
     kind: Annotated[
         str,

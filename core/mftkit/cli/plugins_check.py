@@ -1,12 +1,12 @@
 """``mft plugins check``: tests of an installed component against its kind."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mftkit.cli.console import result, table, tell
+from mftkit.base.json_files import read_json_object
+from mftkit.cli.console import result, show_message, table
 from mftkit_registry import MftError, UnknownComponentError, find_kind, nearest
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ def check(
         list[str] | None,
         typer.Option(
             "--set",
-            metavar="OPTION=VALUE",
-            help="Set an option of the component; VALUE is JSON, or else a string. May be repeated.",
+            metavar="option=value",
+            help="Set an option of the component; the value is JSON, or else a string. May be given many times.",
             show_default=False,
         ),
     ] = None,
@@ -63,7 +63,7 @@ def check(
     chosen: dict[str, object] = {"options": _options(component.Options, settings or [])}
     if config is not None:
         chosen["config"] = _config(config)
-    tell(f"checking {registration.kind} {registration.name} of {registration.origin}")
+    show_message(f"checking {registration.kind} {registration.name} of {registration.origin}")
 
     from mftkit.testing.running import run_suite, suite_for
 
@@ -112,7 +112,7 @@ def _unknown(name: str) -> UnknownComponentError:
 
 
 def _options(model: "type[BaseModel]", settings: "Sequence[str]") -> "JsonObject":
-    """The options given with ``--set``, checked; paths are relative to the working directory."""
+    """The options that ``--set`` gives, checked; paths are relative to the working directory."""
     from pydantic import ValidationError
 
     from mftkit.spec.overrides import apply_overrides
@@ -128,16 +128,13 @@ def _options(model: "type[BaseModel]", settings: "Sequence[str]") -> "JsonObject
 
 def _config(path: Path) -> "JsonObject":
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        return read_json_object(path)
     except (OSError, ValueError) as error:
-        raise MftError(f"--config {path}: cannot read it as JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise MftError(f"--config {path}: expected an object, like config.json of a checkpoint")
-    return config
+        raise MftError(f"--config {path}: cannot be read as a checkpoint's config.json: {error}") from error
 
 
 def _quiet() -> None:
-    """Silence transformers' progress bars and messages about tiny models."""
+    """Without what transformers tells of its own while it writes and reads tiny models."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,1 +1,1 @@
-"""The data path: from files to memory-mapped token samples."""
+"""The data path, from files to memory-mapped samples of tokens."""

@@ -1,4 +1,4 @@
-"""A run's data: the training and validation samples of all tasks, and what there is to say about them."""
+"""A run's data: the training and validation samples of all tasks, and what was found in preparing them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mftkit.data.rows.sources import expand
 from mftkit.data.samples import Part, Samples
 from mftkit.data.split import held_out, held_out_groups
 from mftkit.data.task_rows import task_rows
-from mftkit.data.tokens.token_cache import Task, TokenCache
+from mftkit.data.tokens.token_cache import TableSource, TokenCache
 from mftkit.interfaces.component import TaskInfo
 from mftkit_registry.errors import MftError
 
@@ -36,22 +36,22 @@ __all__ = ["Corpus", "Samples", "TaskReport", "prepare"]
 
 @dataclass(frozen=True)
 class TaskReport:
-    """What became of one task's rows, training and validation together."""
+    """Counts of one task's rows, training and validation together."""
 
     rows: int
     """Good rows read."""
     skipped: int
-    """Bad rows left out (``data.on_bad_row``)."""
+    """Bad rows skipped (``data.on_bad_row``)."""
     truncated: int
-    """Samples cut to ``max_length``."""
+    """Samples truncated to ``max_length``."""
     dropped: int
-    """Samples left out for their length, or because the cut left nothing that counts."""
+    """Samples dropped for their length, or because truncation left no loss tokens."""
     train_tokens: int
-    """Tokens of the training samples, counting or not, after the cut."""
+    """Tokens of the training samples after truncation, in the loss or not."""
     valid_rows: int
     """Samples held out for validation."""
     cached: bool
-    """Whether nothing had to be tokenised."""
+    """Whether all tokens came from the cache."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ class Corpus:
     tasks: tuple[TaskInfo, ...]
     reports: tuple[TaskReport, ...]
     fingerprint: str
-    """Equal for equal samples in equal order."""
+    """Equal for equal samples in the same order."""
     warnings: tuple[str, ...]
-    """All that the reporter was warned of."""
+    """All warnings that were reported."""
     mixture: Mixture | None = None
-    """What each epoch draws; None: every training sample once."""
+    """Samples that each epoch draws; None: every training sample once."""
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """One task's tables and which of their rows are used."""
+    """One task's tables, and which of their rows are used."""
 
     train: Part
     valid: Part
@@ -81,9 +81,9 @@ class _Loaded:
 
 
 def prepare(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> Corpus:
-    """Read, check, tokenise and split the data of all tasks; what was done before comes from the cache.
+    """Read, check, tokenize and split the data of all tasks, reusing what the cache holds.
 
-    Raises MftError for data that cannot be used, a bad row as ``PATH:LINE: what is wrong``.
+    Raises MftError for data that cannot be used; for a bad row the message is ``PATH:LINE: what is wrong``.
     """
     return _Preparation(spec, tokenizer, reporter).corpus()
 
@@ -92,12 +92,12 @@ class _Preparation:
     def __init__(self, spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
         self.spec = spec
         self.reporter = reporter
-        self.tokeniser = TokenCache(spec, tokenizer, reporter)
+        self.token_cache = TokenCache(spec, tokenizer, reporter)
         self.warnings: list[str] = []
 
     def corpus(self) -> Corpus:
         loaded = [self.load(index, task) for index, task in enumerate(self.spec.tasks)]
-        train = Samples([task.train for task in loaded], self.spec.max_length, weighed=True)
+        train = Samples([task.train for task in loaded], self.spec.max_length, read_weights=True)
         valid = Samples([task.valid for task in loaded], self.spec.max_length)
         mixing = self.spec.mixing
         mixed = None if mixing is None else mixture(mixing, self.spec.tasks, train, self.spec.seed)
@@ -116,14 +116,14 @@ class _Preparation:
         )
 
     def info(self, index: int, parts: _Loaded, train: Samples, mixed: Mixture | None) -> TaskInfo:
-        """What components are told of a task: an epoch's counts."""
+        """Return a task as components see it: the counts of one epoch."""
         task, samples = self.spec.tasks[index], len(parts.train.rows)
-        tokens = int(train.counting[train.task == index].sum())
+        tokens = int(train.loss_tokens[train.task == index].sum())
         drawn = samples if mixed is None else mixed.draws[index]
         return TaskInfo(task.name, task.weight, drawn, round(tokens * drawn / samples), len(parts.valid.rows))
 
     def load(self, index: int, task: TaskSpec) -> _Loaded:
-        told = len(self.warnings)
+        earlier = len(self.warnings)
         sources = task_rows(self.spec, index, task, self.reporter, self.warn)
         table, fingerprint, cached = self.table(task, sources, groups=task.generator is not None)
         kept, truncated = self.fitting(task, table, sources)
@@ -137,67 +137,67 @@ class _Preparation:
             valid_sources = expand(task.valid, f"tasks.{index}.valid", self.warn)
             other, other_fingerprint, other_cached = self.table(task, valid_sources, groups=False)
             fits, cut = self.fitting(task, other, valid_sources)
-            self.tell_leak(task, table, other)
+            self.warn_leak(task, table, other)
             valid = self.part(index, other, fits, valid_sources)
             identity, cached = (fingerprint, other_fingerprint), cached and other_cached
             reported = [(table, kept, truncated), (other, fits, cut)]
         train = self.part(index, table, kept & ~chosen, sources)
-        self.check(task, train, valid, sources, self.warnings[told:])
+        self.check(task, train, valid, sources, self.warnings[earlier:])
         return _Loaded(train, valid, self.report(reported, train, valid, cached), identity)
 
     def table(self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool) -> tuple[Table, str, bool]:
-        """The tokens of some sources, with everything told that was found in reading them."""
-        found = self.tokeniser.table(Task(task.name, task.format, sources, groups))
-        for message in Findings(**found[0].facts).messages(task.name, [source.name for source in sources]):
+        """Return the tokens of some sources, and report what was found in reading them."""
+        found = self.token_cache.table(TableSource(task.name, task.format, sources, groups))
+        for message in Findings.from_json(found[0].facts).messages(
+            task.name, [source.name for source in sources]
+        ):
             self.warn(message)
         return found
 
     def fitting(
         self, task: TaskSpec, table: Table, sources: Sequence[Source]
     ) -> tuple[NDArray[np.bool_], int]:
-        """Which rows are used, and how many of them are cut; raises RowError where a long one is an error."""
+        """Return a mask of the rows that are used and the number truncated. Raises RowError if long rows are errors."""
         limit, overlong = self.spec.max_length, self.spec.data.overlong
         long = table.lengths > limit
         if overlong == "error" and long.any():
             row = int(np.argmax(long))
             source, line = table.origin(row)
-            what = f"{table.lengths[row]} tokens, and max_length is {limit}"
-            way_out = 'raise max_length, or set data.overlong to "truncate" or "drop"'
-            raise RowError(sources[source].name, line, f"{what} ({long.sum()} rows are too long): {way_out}")
-        kept = table.counting(limit) > 0
+            what = f"{table.lengths[row]} tokens, but max_length is {limit} ({long.sum()} rows are too long)"
+            hint = 'raise max_length, or set data.overlong to "truncate" or "drop"'
+            raise RowError(sources[source].name, line, f"{what}; {hint}")
+        kept = table.loss_tokens(limit) > 0
         if overlong == "drop":
             kept &= ~long
         truncated = int((long & kept).sum())
-        self.tell_length(task, truncated, int((~kept & long).sum()), int((~kept & ~long).sum()))
+        self.warn_length(task, truncated, int((~kept & long).sum()), int((~kept & ~long).sum()))
         return kept, truncated
 
-    def tell_length(self, task: TaskSpec, truncated: int, dropped: int, empty: int) -> None:
+    def warn_length(self, task: TaskSpec, truncated: int, dropped: int, empty: int) -> None:
         limit = f"max_length {self.spec.max_length}"
         if truncated:
-            self.warn(f"task {task.name}: {truncated} samples cut at their end to {limit}")
+            self.warn(f"task {task.name}: truncated the end of {truncated} samples to {limit}")
         if dropped and self.spec.data.overlong == "drop":
-            self.warn(f"task {task.name}: {dropped} samples dropped, longer than {limit}")
+            self.warn(f"task {task.name}: dropped {dropped} samples longer than {limit}")
         elif dropped:
             self.warn(
-                f"task {task.name}: {dropped} samples dropped: cut to {limit}, nothing that counts is left"
+                f"task {task.name}: dropped {dropped} samples: no loss tokens left after truncation to {limit}"
             )
         if empty:
-            self.warn(
-                f"task {task.name}: {empty} samples dropped: the tokenizer makes no token that counts of them"
-            )
+            self.warn(f"task {task.name}: dropped {empty} samples: the tokenizer gives them no loss tokens")
 
-    def tell_leak(self, task: TaskSpec, train: Table, valid: Table) -> None:
+    def warn_leak(self, task: TaskSpec, train: Table, valid: Table) -> None:
         shared = int(np.isin(valid.digests, train.digests).sum())
         if shared:
-            self.warn(f"task {task.name}: {shared} validation rows are training rows too")
+            self.warn(f"task {task.name}: {shared} validation rows are also training rows")
 
     def check(
-        self, task: TaskSpec, train: Part, valid: Part, sources: Sequence[Source], told: list[str]
+        self, task: TaskSpec, train: Part, valid: Part, sources: Sequence[Source], warnings: list[str]
     ) -> None:
         if not len(train.rows):
             names = ", ".join(source.name for source in sources[:3]) + (", ..." if len(sources) > 3 else "")
-            seen = f"{len(train.table)} rows read from {names}"
-            raise MftError("; ".join([f"task {task.name}: no sample is left to train on ({seen})", *told]))
+            read = f"{len(train.table)} rows read from {names}"
+            raise MftError("; ".join([f"task {task.name}: no samples left to train on ({read})", *warnings]))
         if not len(valid.rows):
             self.warn(f"task {task.name}: the validation set is empty, so this task has no validation loss")
 
@@ -225,4 +225,4 @@ class _Preparation:
 
 def _chosen(table: Table, fraction: float) -> NDArray[np.bool_]:
     split = held_out_groups if table.facts["grouped"] else held_out
-    return split(table.sides, fraction)
+    return split(table.split_keys, fraction)

@@ -1,9 +1,9 @@
 """Mixing: how many samples of each task an epoch draws, and which.
 
-Each task has an endless stream of its samples: one pass over all of them after another, each in an order of
-its own. An epoch takes the next so many of each stream. So no sample comes again before the others of its task
-have come, a task of which an epoch draws a part is seen whole over several epochs, and which samples an epoch
-draws is a pure function of the seed and its number.
+Each task has an endless stream of its samples: one shuffled pass over all of them after another. An epoch takes the
+next samples of each stream. So no sample is repeated before all others of its task were drawn; a task of which an epoch
+draws a part is seen completely over several epochs; and the samples of an epoch are a pure function of the seed and its
+number.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from mftkit.spec import MixingSpec, TaskSpec
 
 _STREAM = 0x6D6978
-"""Ends the seeds of streams, so that they are no seed of anything else."""
+"""Last part of the seeds of streams, so that nothing else has the same seed."""
 _BLOCK = 4096
-"""Samples of a stream that are drawn at once, or one pass where that is more."""
+"""Samples of a stream that are drawn at once, or one pass if that is more."""
 
 _LEAST = 1e-300
-"""Of a task's part by temperature: no task is left out."""
+"""Smallest share of a task by temperature, so that no task is left out."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class Mixture:
     """The epochs of a run that mixes its tasks."""
 
     task: NDArray[np.int64]
-    """[n]: the task of each sample of the data."""
+    """[n]: task of each training sample."""
     draws: tuple[int, ...]
-    """Samples that an epoch draws of each task."""
+    """Samples that an epoch draws from each task."""
     seed: int
 
     def epoch(self, number: int) -> NDArray[np.int64]:
-        """The samples of an epoch (from 0), task by task; one that is drawn twice is there twice."""
+        """Return the samples of epoch ``number`` (from 0), task by task; a sample that is drawn twice occurs twice."""
         drawn = [self._drawn(task, number * count, count) for task, count in enumerate(self.draws)]
         return np.concatenate(drawn)
 
     def _drawn(self, task: int, start: int, count: int) -> NDArray[np.int64]:
-        """Samples ``start`` to ``start + count`` of a task's stream."""
+        """Return samples ``start`` to ``start + count`` of a task's stream."""
         own = self._own[task]
         if not count:
             return own[:0]
@@ -62,14 +62,14 @@ class Mixture:
 
     @cached_property
     def _own(self) -> list[NDArray[np.int64]]:
-        """Each task's samples."""
+        """The samples of each task."""
         return [np.flatnonzero(self.task == task) for task in range(len(self.draws))]
 
 
 def mixture(mixing: MixingSpec, tasks: list[TaskSpec], samples: Samples, seed: int) -> Mixture:
-    """What ``mixing`` makes of the training samples, of which every task has one."""
+    """Return the epochs that ``mixing`` makes of the training samples; every task has at least one."""
     counts = np.bincount(samples.task, minlength=len(tasks)).astype(np.float64)
-    tokens = np.bincount(samples.task, samples.counting, len(tasks))
+    tokens = np.bincount(samples.task, samples.loss_tokens, len(tasks))
     sizes = counts if mixing.by == "samples" else tokens
     if mixing.proportions is not None:
         parts = np.array([mixing.proportions[task.name] for task in tasks])
@@ -77,14 +77,15 @@ def mixture(mixing: MixingSpec, tasks: list[TaskSpec], samples: Samples, seed: i
         assert mixing.temperature is not None, "the spec has one of the two"
         powers = np.log(sizes) / mixing.temperature
         parts = np.maximum(np.exp(powers - powers.max()), _LEAST)
-    if mixing.by == "tokens":  # as many samples as have so many tokens on average
+    if mixing.by == "tokens":  # as many samples as hold that many tokens on average
         parts = parts * counts / tokens
     return Mixture(samples.task, apportion(parts, mixing.epoch_samples or len(samples)), seed)
 
 
 def apportion(parts: NDArray[np.float64], total: int) -> tuple[int, ...]:
-    """Whole numbers that sum to ``total``, in proportion to ``parts`` by largest remainders; at least 1 for a part
-    that is not 0.
+    """Return integers that sum to ``total``, in proportion to ``parts``, by largest remainders.
+
+    A part that is not 0 gets at least 1.
 
     >>> apportion(np.array([5.0, 3.0, 0.0, 1e-9]), 9)
     (5, 3, 0, 1)

@@ -25,14 +25,14 @@ class Part:
     table: Table
     rows: NDArray[np.int64]
     names: tuple[str, ...]
-    """Of the table's sources."""
+    """Names of the table's sources."""
 
 
 class Samples:
-    """The samples of a split, numbered from 0: those of the first task, then the second's, and so on."""
+    """The samples of a split, numbered from 0: those of the first task, then those of the second, and so on."""
 
-    def __init__(self, parts: Sequence[Part], max_length: int, *, weighed: bool = False) -> None:
-        """``weighed``: whether the rows' weights are read; else every sample's is 1."""
+    def __init__(self, parts: Sequence[Part], max_length: int, *, read_weights: bool = False) -> None:
+        """``read_weights``: whether data rows' weights are read; otherwise every sample has weight 1."""
         self._parts = parts
         self._starts = np.cumsum([0, *(len(part.rows) for part in parts)])
         self._max_length = max_length
@@ -40,34 +40,34 @@ class Samples:
         self.task: NDArray[np.int64] = np.repeat(
             np.array([part.task for part in parts], dtype=np.int64), sizes
         )
-        """[n]: each sample's task."""
+        """[n]: task of each sample."""
         self.lengths: NDArray[np.int64] = _joined(
             [np.minimum(part.table.lengths[part.rows], max_length) for part in parts]
         )
-        """[n]: tokens of each sample, cut to ``max_length``."""
-        self.counting: NDArray[np.int64] = _joined(
-            [part.table.counting(max_length)[part.rows] for part in parts]
+        """[n]: tokens of each sample, after truncation to ``max_length``."""
+        self.loss_tokens: NDArray[np.int64] = _joined(
+            [part.table.loss_tokens(max_length)[part.rows] for part in parts]
         )
-        """[n]: counting tokens of each sample after the cut, at least 1."""
-        self.weights: NDArray[np.float64] | None = _unequal(parts) if weighed else None
-        """[n]: what each sample's tokens are multiplied by in the loss; None where all weights are 1."""
+        """[n]: loss tokens of each sample after truncation, at least 1."""
+        self.weights: NDArray[np.float64] | None = _weights(parts) if read_weights else None
+        """[n]: factor of each sample's tokens in the loss; None if all weights are 1."""
 
     def __len__(self) -> int:
         return len(self.task)
 
     def __getitem__(self, index: int) -> Sample:
-        """Sample ``index``, cut to ``max_length``; its tokens are a view of the map."""
+        """Return sample ``index``, truncated to ``max_length``; its tokens are a view of the memory map."""
         part, row = self._place(index)
         tokens, spans = part.table.sample(row)
         tokens = tokens[: self._max_length]
-        counts = np.zeros(len(tokens), dtype=np.bool_)
+        loss_mask = np.zeros(len(tokens), dtype=np.bool_)
         for start, end in spans.reshape(-1, 2).tolist():
-            counts[start:end] = True
+            loss_mask[start:end] = True
         weight = 1.0 if self.weights is None else float(self.weights[index])
-        return Sample(index, part.task, tokens, counts, weight)
+        return Sample(index, part.task, tokens, loss_mask, weight)
 
     def origin(self, index: int) -> str:
-        """Where the sample stands in the data: ``PATH:LINE``."""
+        """Return the place of the sample in the data: ``PATH:LINE``."""
         part, row = self._place(index)
         source, line = part.table.origin(row)
         return f"{part.names[source]}:{line}"
@@ -80,8 +80,8 @@ class Samples:
         return part, int(part.rows[index - self._starts[number]])
 
 
-def _unequal(parts: Sequence[Part]) -> NDArray[np.float64] | None:
-    """[n]: the weights of the rows, where one is not 1."""
+def _weights(parts: Sequence[Part]) -> NDArray[np.float64] | None:
+    """Return the weights of the rows, [n], or None if all are 1."""
     weights = [part.table.weights[part.rows] for part in parts]
     return np.concatenate(weights) if any((each != 1).any() for each in weights) else None
 

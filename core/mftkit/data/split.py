@@ -1,4 +1,4 @@
-"""Which rows are held out for validation: by hash, so that order, files and ids do not matter."""
+"""Chooses the rows that are held out for validation, by hash: order, files and ids do not matter."""
 
 from __future__ import annotations
 
@@ -11,28 +11,27 @@ if TYPE_CHECKING:
 
 
 def held_out(digests: NDArray[np.uint64], fraction: float) -> NDArray[np.bool_]:
-    """[n] bool: the round(fraction * n) rows of smallest digest, at least 1 where n >= 2.
+    """Return a mask [n] of the round(fraction * n) rows with the smallest digests, at least 1 if n >= 2.
 
-    ``digests`` [n] are the leading 8 bytes of each row's sha256, whose order is theirs. Equal rows stay on
-    one side: the held-out part takes the whole of a run of equal rows, or, where nothing would be left to
-    train on, none of it.
+    ``digests`` [n] are the leading 8 bytes of each row's sha256, in the same order. Equal rows stay together: the
+    held-out part takes all of a run of equal rows or, if that would leave nothing to train on, none of it.
     """
     n = len(digests)
-    wanted = round(fraction * n)
+    number = round(fraction * n)
     if n >= 2 and fraction > 0:
-        wanted = max(wanted, 1)
-    if wanted == 0:
+        number = max(number, 1)
+    if number == 0:
         return np.zeros(n, dtype=bool)
-    limit = np.sort(digests)[min(wanted, n) - 1]
+    limit = np.sort(digests)[min(number, n) - 1]
     chosen: NDArray[np.bool_] = digests <= limit
     return digests < limit if chosen.all() else chosen
 
 
 def held_out_groups(digests: NDArray[np.uint64], fraction: float) -> NDArray[np.bool_]:
-    """[n] bool: the rows of the groups whose digest is in the lowest ``fraction`` of all possible ones.
+    """Return a mask [n] of the rows whose group's digest is in the lowest ``fraction`` of all possible digests.
 
-    Here a digest is a group's, so that rows of one group are on the same side in every task that has the same
-    fraction. At least one group is held out where there are two.
+    Here a digest is that of a group, so rows of one group are on the same side in every task with the same fraction.
+    If there are two groups or more, at least one is held out.
     """
     if not len(digests) or fraction <= 0:
         return np.zeros(len(digests), dtype=bool)

@@ -1,6 +1,6 @@
-"""What a person sees of a run: the plan, the progress, and the result.
+"""The display of a run: its plan, its progress and its result.
 
-Rich is imported when something is drawn, so that commands that draw nothing start fast.
+rich is imported when something is drawn, so that commands that draw nothing start fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Chooses how a run is shown."""
+"""Chooses the display of a run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 def console_reporter(
     stream: TextIO | None = None, results: TextIO | None = None, *, dry_run: bool = False
 ) -> Reporter:
-    """A reporter that draws where ``stream`` is a terminal, and writes plain lines where it is none.
+    """A reporter that draws if ``stream`` is a terminal, and writes plain lines otherwise.
 
     Use it in a ``with`` statement, or call ``close()``: both take down what is drawn.
 
     Args:
-        stream: for messages and progress; standard error where left out.
-        results: for what was asked for; standard output where left out.
+        stream: for messages and progress; standard error by default.
+        results: for results; standard output by default.
         dry_run: the plan is the result, and no training follows it.
     """
     stream, results = stream or sys.stderr, results or sys.stdout
@@ -33,5 +33,5 @@ def console_reporter(
 
 
 def _is_dumb() -> bool:
-    """Whether the terminal cannot move its cursor."""
+    """Return True if the terminal cannot move its cursor."""
     return os.environ.get("TERM", "").lower() in ("dumb", "unknown", "")

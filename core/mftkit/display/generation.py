@@ -1,11 +1,11 @@
-"""What a person sees while rows are made: rows, counts, tokens, cost, and the time left."""
+"""The display of rows being made: rows, counts, tokens, cost and the time left."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import duration, one_line, whole
+from mftkit.base.formatting import one_line, whole
 from mftkit.display.eta import Eta
 
 if TYPE_CHECKING:
@@ -15,29 +15,27 @@ if TYPE_CHECKING:
 
 
 class GenerationLine:
-    """The line about a generation, and how long it goes on."""
+    """The line about a task whose rows are being made."""
 
     def __init__(self, state: GenerationProgress, clock: Callable[[], float] = time.monotonic) -> None:
         self._state = state
-        self._pace = Eta(clock)
+        self._eta = Eta(clock)
         self.description = one_line(f"{state.doing} {state.task}")
 
     def mark(self) -> None:
-        """Rows were made. Those whose replies were on the disk say nothing about the pace of others."""
+        """Rows were made. Rows from cached replies are not counted: they say nothing about the pace of others."""
         if not self._state.chats or self._state.usage.asked:
-            self._pace.mark(self._state.rows)
+            self._eta.mark(self._state.rows)
 
     def rows(self) -> str:
-        """Rows, of how many."""
+        """Rows made, and the goal."""
         goal = self._state.goal
         return whole(self._state.rows) + (f" of {whole(goal)}" if goal is not None else "") + " rows"
 
     def facts(self) -> list[str]:
-        """Everything but the rows."""
-        goal = self._state.goal
-        left = None if goal is None else self._pace.left(goal)
-        told = [self._state.counts_text(), self._state.cost_text()]
-        return [part for part in (*told, f"left {duration(left)}" if left is not None else "") if part]
+        """Everything except the rows."""
+        facts = [self._state.counts_text(), self._state.cost_text(), self._eta.text(self._state.goal)]
+        return [fact for fact in facts if fact]
 
     def text(self) -> str:
         """All of it on one line."""

@@ -1,4 +1,4 @@
-"""Train and valid lines of metrics.jsonl, as lines for a person."""
+"""Train and valid lines of metrics.jsonl as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from mftkit.base.formatting import duration, nats, number, one_line
+from mftkit.base.formatting import nats, number, one_line
 from mftkit.runs.metrics_file import MetricsFile
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ def train_facts(line: TrainLine) -> list[str]:
     return facts if line.auxiliary_loss is None else [*facts, f"auxiliary loss {nats(line.auxiliary_loss)}"]
 
 
-def train_line(line: TrainLine, total: int | None, left: float | None) -> str:
+def train_line(line: TrainLine, total: int | None, left: str) -> str:
     """A train line as one line of text."""
     parts = [f"step {line.step}" + (f"/{total}" if total is not None else ""), *train_facts(line)]
-    if left is not None:
-        parts.append(f"{duration(left)} left")
+    if left:
+        parts.append(left)
     tasks = (
         f"{one_line(name)} {nats(task.loss)} weight {number(task.weight, '.3f')}"
         for name, task in line.tasks.items()

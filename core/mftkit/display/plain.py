@@ -1,4 +1,4 @@
-"""Plain lines, for logs and pipes: one line a message, no control characters."""
+"""Plain lines, for logs and pipes: one line per message, without control characters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mftkit.display.eta import Eta
 from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations, train_line
 from mftkit.display.plan import plan_text
-from mftkit.display.result import how_it_ended, result_view
+from mftkit.display.result import failure_text, result_view
 from mftkit.display.tables import as_text
 from mftkit.reporting.reporter import Reporter
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from mftkit.reporting.plan import Plan
 
 SHORT = 2.0
-"""Seconds of work that nobody needs to be told of."""
+"""Seconds below which work is not reported."""
 BETWEEN = 30.0
-"""Seconds between two lines about one stretch of work."""
+"""Seconds between two lines about the same work."""
 
 
 class PlainReporter(Reporter):
@@ -38,7 +38,7 @@ class PlainReporter(Reporter):
         self._messages = messages
         self._results = results
         self._dry_run = dry_run
-        self._pace = Eta()
+        self._eta = Eta()
         self._directory: Path | None = None
         self._validations: Validations | None = None
         self._total: int | None = None
@@ -53,7 +53,7 @@ class PlainReporter(Reporter):
 
     @contextmanager
     def progress(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """Nothing for short work; lines at the start, now and then, and at the end of longer work."""
+        """Nothing for short work; lines at the start, from time to time, and at the end of longer work."""
         work = _Work(one_line(description), total, self._messages)
         try:
             yield work.advance
@@ -64,7 +64,7 @@ class PlainReporter(Reporter):
 
     @contextmanager
     def generation(self, state: GenerationProgress) -> Iterator[Callable[[], None]]:
-        """As other work, with counts and cost."""
+        """Like other work, with counts and cost."""
         line = GenerationLine(state)
         work = _Work(line.description, state.goal, self._messages, line.text)
 
@@ -78,35 +78,34 @@ class PlainReporter(Reporter):
             work.stop()
 
     def planned(self, plan: Plan) -> None:
-        """The plan: the result of a dry run, else a message."""
+        """The plan: the result of a dry run, otherwise a message."""
         self._total, self._directory = plan.steps, plan.output
         write(self._results if self._dry_run else self._messages, plan_text(plan))
 
     def step_ended(self, step: int, line: TrainLine | None) -> None:  # noqa: ARG002
-        """All numbers of the line, and the time left."""
+        """All numbers of a train line, and the time left."""
         if line is None:
             return
-        self._pace.mark(line.step)
-        left = None if self._total is None else self._pace.left(self._total)
-        write(self._messages, train_line(line, self._total, left))
+        self._eta.mark(line.step)
+        write(self._messages, train_line(line, self._total, self._eta.text(self._total)))
 
     def validated(self, line: ValidLine) -> None:
-        """All losses of the line, with their change."""
-        self._pace.mark(line.step)
+        """All losses of the line, each with its change."""
+        self._eta.mark(line.step)
         self._validations = self._validations or Validations.before(line.step, self._directory)
         parts = self._validations.parts(line, arrows=False)
         write(self._messages, "  ".join(part.plain for part in parts))
 
     def show_result(self, directory: Path, outcome: Outcome) -> None:
-        """The result, and where the run did not reach its end, why."""
+        """The result, and why a run did not reach its end."""
         write(self._results, as_text(result_view(directory, outcome)))
-        told = how_it_ended(directory, outcome)
-        if told:
-            write(self._messages, one_line(told))
+        failure = failure_text(directory, outcome)
+        if failure:
+            write(self._messages, one_line(failure))
 
 
 class _Work:
-    """One stretch of work; a timer tells of its start, so that work that never advances is told of too."""
+    """Some work; a timer reports its start, so that work that never advances is reported too."""
 
     def __init__(
         self, description: str, total: int | None, stream: TextIO, text: Callable[[], str] | None = None
@@ -117,32 +116,30 @@ class _Work:
         self._total = total
         self._stream = stream
         self._done = 0
-        self._started = self._told = time.monotonic()
-        self._timer = threading.Timer(SHORT, self._tell)
+        self._started = self._reported = time.monotonic()
+        self._eta = Eta()
+        self._eta.mark(0)
+        self._timer = threading.Timer(SHORT, self._report)
         self._timer.daemon = True
         self._timer.start()
 
     def advance(self, done: int) -> None:
         self._done += done
-        if time.monotonic() - self._told > BETWEEN:
-            self._tell()
+        self._eta.mark(self._done)
+        if time.monotonic() - self._reported > BETWEEN:
+            self._report()
 
-    def _tell(self) -> None:
-        self._told = time.monotonic()
+    def _report(self) -> None:
+        self._reported = time.monotonic()
         if self._text is not None:
             write(self._stream, self._text())
             return
-        told = f": {self._how_far()}{self._left()}" if self._done else " ..."
-        write(self._stream, f"{self._description}{told}")
+        left = self._eta.text(self._total)
+        progress = f": {self._progress()}{f', about {left}' if left else ''}" if self._done else " ..."
+        write(self._stream, f"{self._description}{progress}")
 
-    def _how_far(self) -> str:
+    def _progress(self) -> str:
         return f"{whole(self._done)}{self._of}"
-
-    def _left(self) -> str:
-        if self._total is None:
-            return ""
-        seconds = (self._told - self._started) * (self._total - self._done) / self._done
-        return f", about {duration(max(0, seconds))} left"
 
     def stop(self) -> None:
         self._timer.cancel()
@@ -151,13 +148,13 @@ class _Work:
         self.stop()
         spent = time.monotonic() - self._started
         if spent >= SHORT:
-            done = f"{self._how_far()} " if self._done else ""
+            done = f"{self._progress()} " if self._done else ""
             write(self._stream, f"{self._description}: done, {done}in {duration(spent)}")
 
 
 def write(stream: TextIO, text: str) -> None:
-    """A line, in one piece; what the stream's encoding lacks is written as escapes rather than not at all."""
+    """Write a line in one piece; characters that the stream's encoding lacks are escaped."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
-    with suppress(BrokenPipeError):  # whoever listened has gone; the run has not
+    with suppress(BrokenPipeError):  # the reader has gone, but the run continues
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()

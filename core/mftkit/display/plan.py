@@ -1,4 +1,4 @@
-"""The plan of a run, told before training."""
+"""The plan of a run, shown before training."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from mftkit.reporting.plan import Plan
 
 INDENT = (0, 0, 0, 2)
-ONLY_WHERE_ANY = ("truncated", "dropped", "skipped")
+OPTIONAL_COLUMNS = ("truncated", "dropped", "skipped")
 
 
 def plan_text(plan: Plan, width: int | None = None) -> str:
-    """The plan as plain text of at most ``width`` columns; None: as wide as it needs."""
+    """The plan as plain text of at most ``width`` columns; None: as wide as needed."""
     return as_text(plan_view(plan), width)
 
 
@@ -40,7 +40,7 @@ def plan_view(plan: Plan) -> RenderableType:
 
 
 def _tasks(plan: Plan) -> NumericTable:
-    extra = [column for column in ONLY_WHERE_ANY if any(getattr(task, column) for task in plan.tasks)]
+    extra = [column for column in OPTIONAL_COLUMNS if any(getattr(task, column) for task in plan.tasks)]
     mixed = ["drawn"] if plan.mixing else []
     rows = [
         [
@@ -60,23 +60,23 @@ def _tasks(plan: Plan) -> NumericTable:
         "all",
         *(share(n) if column == "share" else whole(n) for column, n in zip(sums, total, strict=True)),
     ]
-    headers = ["task", "samples", *mixed, "counting\ntokens", "share", "valid\nsamples", *extra]
+    headers = ["task", "samples", *mixed, "loss\ntokens", "share", "valid\nsamples", *extra]
     return NumericTable(headers, rows, footer if len(rows) > 1 else None)
 
 
 def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     yield (
         "rows",
-        f"{whole(plan.rows)} an epoch, up to {whole(plan.max_length)} tokens each, {share(plan.fill)} full",
+        f"{whole(plan.rows)} per epoch, up to {whole(plan.max_length)} tokens each, {share(plan.fill)} filled",
     )
     if plan.mixing:
         yield "mixing", plan.mixing
-    yield "steps", f"{whole(plan.steps)} in all, {whole(plan.steps_per_epoch)} an epoch"
-    yield "batch size", f"{whole(plan.batch_size)} rows a step"
+    yield "steps", f"{whole(plan.steps)} in total, {whole(plan.steps_per_epoch)} per epoch"
+    yield "batch size", f"{whole(plan.batch_size)} rows per step"
     trained = plan.trainable / plan.parameters if plan.parameters else 0.0
     yield (
         "parameters",
-        f"{whole(plan.parameters)}, of which {whole(plan.trainable)} trained ({share(trained)})",
+        f"{whole(plan.parameters)}, {whole(plan.trainable)} of them trained ({share(trained)})",
     )
     several = f", {plan.processes} processes" if plan.processes > 1 else ""
     yield "device", f"{plan.device}, {plan.dtype}{several}"

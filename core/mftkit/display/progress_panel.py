@@ -1,4 +1,4 @@
-"""The picture of a training run, redrawn in place."""
+"""The panel of a training run, redrawn in place."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from mftkit.display.eta import Eta
     from mftkit.reporting.lines import TrainLine
 
-AROUND = 7
-"""Lines of a picture besides its tasks: bar, facts (some may wrap), header, what is left out."""
+OTHER_LINES = 7
+"""Lines of the panel besides its tasks: bar, facts (some may wrap), header, number of hidden tasks."""
 
 
 class TrainingPanel:
-    """Bar, figures and tasks of the last train line."""
+    """Progress bar, figures and tasks of the last train line."""
 
-    def __init__(self, name: str, total: int, pace: Eta) -> None:
+    def __init__(self, name: str, total: int, eta: Eta) -> None:
         self._name = one_line(name)
         self._total = total
-        self._pace = pace
+        self._eta = eta
         self._started = time.monotonic()
         self._line: TrainLine | None = None
 
@@ -39,17 +39,17 @@ class TrainingPanel:
         self._line = line
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw what is known."""
+        """Draw what is known so far."""
         yield self._bar()
         if self._line is not None:
             yield Flow([Text(fact) for fact in train_facts(self._line)])
-            yield self._tasks(self._line, max(1, console.size.height - AROUND))
+            yield self._tasks(self._line, max(1, console.size.height - OTHER_LINES))
 
     def _bar(self) -> RenderableType:
         step = self._line.step if self._line else 0
         spent = f"{duration(time.monotonic() - self._started)} so far"
-        left = self._pace.left(self._total)
-        told = f"{whole(step)}/{whole(self._total)}" if self._line else "starting"
+        progress = f"{whole(step)}/{whole(self._total)}" if self._line else "starting"
+        times = "  ".join(part for part in (progress, spent, self._eta.text(self._total)) if part)
         grid = Table.grid(padding=(0, GAP, 0, 0), expand=True)
         grid.add_column(overflow="fold", max_width=24)
         grid.add_column(ratio=1)
@@ -57,7 +57,7 @@ class TrainingPanel:
         grid.add_row(
             Text(self._name, style="bold"),
             ProgressBar(total=self._total, completed=step, pulse=self._line is None),
-            Text(f"{told}  {spent}" + ("" if left is None else f"  {duration(left)} left")),
+            Text(times),
         )
         return grid
 
@@ -68,5 +68,5 @@ class TrainingPanel:
             for name, task in line.tasks.items()
         ]
         table = NumericTable(["task", "loss", "weight", "tokens", "samples"], rows[:room])
-        left_out = len(rows) - room
-        return Group(table, Text(f"and {left_out} more tasks", style="dim")) if left_out > 0 else table
+        hidden = len(rows) - room
+        return Group(table, Text(f"and {hidden} more tasks", style="dim")) if hidden > 0 else table

@@ -1,4 +1,4 @@
-"""What a run came to, from its metrics.jsonl."""
+"""The result of a run, from its metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -11,101 +11,85 @@ from rich.text import Text
 from mftkit.base.formatting import nats, one_line, perplexity, place, whole
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
-from mftkit.reporting.lines import ValidLine
 from mftkit.runs.metrics_file import MetricsFile
+from mftkit.runs.series import MEAN, validation_losses
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import RenderableType
 
-    from mftkit.reporting.lines import TrainLine
+    from mftkit.reporting.lines import TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
-    from mftkit.runs.metrics_file import Metrics
-
-MEAN = "mean of tasks"
 
 
 def result_view(directory: Path, outcome: Outcome) -> RenderableType:
-    """A table of losses, and where the model lies and how it is loaded."""
+    """A table of losses, the model's path, and how to load it."""
     metrics = MetricsFile(directory / "metrics.jsonl").read()
     title = f"{outcome.reason} after step {whole(outcome.step)}"
     parts: list[RenderableType] = [Text(title, style="bold"), Text()]
-    losses = _losses(metrics)
+    losses = _validation_table(metrics.valid) if metrics.valid else _training_table(metrics.train)
     if losses is not None:
         parts += [Padding(losses, INDENT, expand=False), Text()]
     if outcome.is_complete:
         parts.append(_model(directory / "model", outcome.best_step))
         if (directory / "best" / "best.json").exists():
-            where = one_line(place(directory / "best"))
-            parts.append(Text(f"each task's own best, and the best by mean rank: {where}", overflow="fold"))
+            best = one_line(place(directory / "best"))
+            parts.append(Text(f"best of each task, and best by mean rank: {best}", overflow="fold"))
     return Group(*parts)
 
 
-def how_it_ended(directory: Path, outcome: Outcome) -> str | None:
-    """What to know of a run that did not reach its end; None of one that did."""
+def failure_text(directory: Path, outcome: Outcome) -> str | None:
+    """Why a run did not reach its end, and what to do; None if it did."""
     if outcome.reason == "interrupted":
         by = f" by {outcome.signal.name}" if outcome.signal is not None else ""
         return (
-            f"interrupted{by} after step {outcome.step}, with a checkpoint saved; "
-            f"the same command goes on from there ({place(directory)})"
+            f"interrupted{by} after step {outcome.step}; a checkpoint was saved, and the same command resumes the run "
+            f"({place(directory)})"
         )
     if outcome.reason == "failed":
         return f"the run failed in step {outcome.step}: {outcome.error}"
     return None
 
 
-def _losses(metrics: Metrics) -> NumericTable | None:
-    valid = [(line.step, _by_name(line)) for line in metrics.valid]
-    if valid:
-        headers = ["validation loss", "first", "best", "at step", "last", "perplexity\nof best"]
-        return _table(headers, [_best_row(name, valid) for name in _names(valid)])
-    train = [(line.step, _by_name(line)) for line in metrics.train]
-    if train:
-        headers = ["training loss", "first", "last"]
-        return _table(headers, [_ends_row(name, train) for name in _names(train)])
-    return None
-
-
-def _by_name(line: TrainLine | ValidLine) -> dict[str, float]:
-    """Finite losses of a line, task by task; of a valid line also their mean, under ``MEAN``."""
-    losses = {name: task.loss for name, task in line.tasks.items()}
-    if isinstance(line, ValidLine):
-        losses[MEAN] = line.loss
-    return {name: loss for name, loss in losses.items() if loss is not None}
-
-
-def _names(series: list[tuple[int, dict[str, float]]]) -> list[str]:
-    names = dict.fromkeys(name for _, losses in series for name in losses)
-    return sorted(names, key=lambda name: name == MEAN)
-
-
-def _best_row(name: str, series: list[tuple[int, dict[str, float]]]) -> list[str]:
-    of_task = [(losses[name], step) for step, losses in series if name in losses]
-    best, step = min(of_task)
-    told = "-" if name == MEAN else perplexity(best)
-    return [name, nats(of_task[0][0]), nats(best), whole(step), nats(of_task[-1][0]), told]
-
-
-def _ends_row(name: str, series: list[tuple[int, dict[str, float]]]) -> list[str]:
-    of_task = [losses[name] for _, losses in series if name in losses]
-    return [name, nats(of_task[0]), nats(of_task[-1])]
-
-
-def _table(headers: list[str], rows: list[list[str]]) -> NumericTable:
+def _validation_table(lines: list[ValidLine]) -> NumericTable:
+    tasks = list(dict.fromkeys(name for line in lines for name in line.tasks))
+    rows = [
+        [
+            one.name,
+            nats(one.first),
+            nats(one.best),
+            whole(one.step),
+            nats(one.last),
+            "-" if one.name == MEAN else perplexity(one.best),
+        ]
+        for one in validation_losses(lines, tasks)
+    ]
     footer = rows.pop() if rows and rows[-1][0] == MEAN else None
+    headers = ["validation loss", "first", "best", "at step", "last", "perplexity\nof best"]
     return NumericTable(headers, rows, footer)
+
+
+def _training_table(lines: list[TrainLine]) -> NumericTable | None:
+    """First and last losses, for a run without validation."""
+    losses: dict[str, list[float]] = {}
+    for line in lines:
+        for name, task in line.tasks.items():
+            if task.loss is not None:
+                losses.setdefault(name, []).append(task.loss)
+    rows = [[name, nats(each[0]), nats(each[-1])] for name, each in losses.items()]
+    return NumericTable(["training loss", "first", "last"], rows) if rows else None
 
 
 def _model(path: Path, best_step: int | None) -> RenderableType:
     which = (
-        "the last step's"
+        "from the last step"
         if best_step is None
-        else f"of step {whole(best_step)}, best by mean validation loss"
+        else f"from step {whole(best_step)}, best by mean validation loss"
     )
-    where = one_line(place(path))
+    shown = one_line(place(path))
     return Group(
-        Text(f"model, {which}: {where}", overflow="fold"),
-        Text(f"  model = transformers.AutoModelForCausalLM.from_pretrained({where!r})", overflow="fold"),
-        Text(f"  tokenizer = transformers.AutoTokenizer.from_pretrained({where!r})", overflow="fold"),
+        Text(f"model, {which}: {shown}", overflow="fold"),
+        Text(f"  model = transformers.AutoModelForCausalLM.from_pretrained({shown!r})", overflow="fold"),
+        Text(f"  tokenizer = transformers.AutoTokenizer.from_pretrained({shown!r})", overflow="fold"),
     )

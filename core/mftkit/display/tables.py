@@ -1,4 +1,4 @@
-"""Tables that lose nothing: names wrap, numbers stay whole, and what is too narrow becomes a list."""
+"""Tables that cut nothing off: names wrap, numbers do not, and rows become a list if columns do not fit."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from rich.console import ConsoleOptions, RenderableType, RenderResult
 
 UNBOUNDED = 100_000
-"""Columns of output that nobody looks at in a window: a file, a pipe."""
+"""Columns of output that goes to a file or a pipe."""
 GAP = 2
 NARROWEST_NAME = 8
 
 
 @dataclass(frozen=True)
 class NumericTable:
-    """Rows of a name and its numbers; ``headers`` may break into lines, and start with the name's."""
+    """Rows of a name and its numbers; ``headers`` begin with that of the name, and may have several lines."""
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     footer: Sequence[str] | None = None
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Draw as a table where the width allows it."""
+        """Draw a table if the width allows it, otherwise a list."""
         rows = [*self.rows, *([self.footer] if self.footer else [])]
         widths = [
             max([_width(header), *(cell_len(row[i]) for row in rows)])
@@ -60,8 +60,8 @@ class NumericTable:
         table.add_column(overflow="fold")
         labels = [header.replace("\n", " ") for header in self.headers]
         for name, *cells in rows:
-            told = ", ".join(f"{label} {cell}" for label, cell in zip(labels[1:], cells, strict=True))
-            table.add_row(Text(f"{one_line(name)}: {told}"))
+            numbers = ", ".join(f"{label} {cell}" for label, cell in zip(labels[1:], cells, strict=True))
+            table.add_row(Text(f"{one_line(name)}: {numbers}"))
         return table
 
 
@@ -99,7 +99,7 @@ class Flow:
 
 
 def as_text(renderable: RenderableType, width: int | None = None) -> str:
-    """Plain text without escape codes; ``width`` None: as wide as it needs."""
+    """Plain text without escape codes; ``width`` None: as wide as needed."""
     file = io.StringIO()
     console = Console(
         file=file, width=width or UNBOUNDED, color_system=None, force_terminal=False, legacy_windows=False

@@ -1,4 +1,4 @@
-"""The display of a terminal: messages scroll by above a picture that is redrawn in place."""
+"""The display in a terminal: messages scroll above a panel that is redrawn in place."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mftkit.display.lines import Validations
 from mftkit.display.plain import SHORT, write
 from mftkit.display.plan import plan_view
 from mftkit.display.progress_panel import TrainingPanel
-from mftkit.display.result import how_it_ended, result_view
+from mftkit.display.result import failure_text, result_view
 from mftkit.display.tables import Flow, as_text
 from mftkit.reporting.reporter import Reporter
 
@@ -36,74 +36,86 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from rich.console import RenderableType
-    from rich.progress import Task
+    from rich.progress import Task, TaskID
 
     from mftkit.reporting.generation_progress import GenerationProgress
     from mftkit.reporting.lines import TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
     from mftkit.reporting.plan import Plan
 
-REDRAWN = 4
-"""Times a second, so that the clock is seen to tick."""
+REDRAWS_PER_SECOND = 4
+"""Often enough for the clock to be seen ticking."""
 
 
 class SteadyConsole(Console):
-    """Never hides the cursor: whatever ends the program, SIGKILL too, the terminal is as it was."""
+    """Never hides the cursor, so that even SIGKILL leaves the terminal as it was."""
 
     def show_cursor(self, show: bool = True) -> bool:  # noqa: ARG002
-        """Leave the cursor alone."""
+        """Leave the cursor visible."""
         return False
 
 
 class _LeftColumn(ProgressColumn):
-    """How long a stretch of work goes on, where that can be told."""
+    """The time left of some work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.etas: dict[TaskID, Eta] = {}
 
     def render(self, task: Task) -> Text:
-        """At the pace of the last half minute."""
-        left = task.time_remaining
-        return Text("" if left is None or task.finished else f"{duration(left)} left")
+        """At the pace so far."""
+        eta = self.etas.get(task.id)
+        return Text("" if eta is None or task.finished else eta.text(_whole_or_none(task.total)))
+
+
+def _whole_or_none(total: float | None) -> int | None:
+    return None if total is None else round(total)
 
 
 class TerminalReporter(Reporter):
-    """Draws on a terminal; results go to their own stream, with colours if that is a terminal too."""
+    """Draws in a terminal; results go to their own stream, with colors if that is a terminal too."""
 
     def __init__(self, messages: TextIO, results: TextIO, *, dry_run: bool = False) -> None:
         self._console = SteadyConsole(file=messages, highlight=False, markup=False, emoji=False)
         self._results = results
         self._dry_run = dry_run
-        self._pace = Eta()
+        self._eta = Eta()
         self._directory: Path | None = None
         self._validations: Validations | None = None
         self._panel: TrainingPanel | None = None
+        self._left = _LeftColumn()
         self._work = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            _LeftColumn(),
+            self._left,
             console=self._console,
         )
         self._live: Live | None = None
         self._facts: Text | None = None
 
     def note(self, message: str) -> None:
-        """Above the picture."""
+        """A line above the panel."""
         self._console.print(Text(one_line(message), overflow="fold"))
 
     def warn(self, message: str) -> None:
-        """Above the picture, marked."""
+        """A line above the panel, marked."""
         self._console.print(Text.assemble(("warning: ", "yellow"), one_line(message), overflow="fold"))
 
     @contextmanager
     def progress(self, description: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """A bar; longer work leaves a line behind."""
-        told, started = one_line(description), time.monotonic()
-        task = self._work.add_task(told, total=total)
+        """A progress bar; longer work leaves a line behind."""
+        text, started = one_line(description), time.monotonic()
+        task = self._work.add_task(text, total=total)
+        eta = self._left.etas[task] = Eta()
+        eta.mark(0)
         done = 0
 
         def advance(more: int) -> None:
             nonlocal done
             done += more
+            eta.mark(done)
             self._work.advance(task, more)
 
         self._draw()
@@ -115,18 +127,18 @@ class TerminalReporter(Reporter):
                 self._stop()
         spent = time.monotonic() - started
         if spent >= SHORT:
-            self.note(f"{told}: done, {f'{whole(done)} ' if done else ''}in {duration(spent)}")
+            self.note(f"{text}: done, {f'{whole(done)} ' if done else ''}in {duration(spent)}")
 
     @contextmanager
     def generation(self, state: GenerationProgress) -> Iterator[Callable[[], None]]:
-        """A bar of the rows, and under it counts, cost and time left."""
+        """A progress bar of the rows, and under it counts, cost and time left."""
         line, drawn = GenerationLine(state), 0.0
         task = self._work.add_task(line.description, total=state.goal)
 
         def changed() -> None:
             nonlocal drawn
             line.mark()
-            if time.monotonic() - drawn >= 1 / REDRAWN:
+            if time.monotonic() - drawn >= 1 / REDRAWS_PER_SECOND:
                 drawn = time.monotonic()
                 self._work.update(task, completed=state.rows)
                 self._facts = Text("  " + "  ".join(line.facts()), style="dim")
@@ -141,7 +153,7 @@ class TerminalReporter(Reporter):
                 self._stop()
 
     def planned(self, plan: Plan) -> None:
-        """The plan; and, unless it is all that was asked for, the picture of the run."""
+        """The plan, and unless this is a dry run, the panel of the run."""
         if self._dry_run:
             self._result(plan_view(plan))
             return
@@ -149,37 +161,37 @@ class TerminalReporter(Reporter):
         self._console.print(plan_view(plan))
         self._console.print()
         self._directory = plan.output
-        self._panel = TrainingPanel(plan.name, plan.steps, self._pace)
+        self._panel = TrainingPanel(plan.name, plan.steps, self._eta)
         self._draw()
 
     def step_ended(self, step: int, line: TrainLine | None) -> None:  # noqa: ARG002
-        """Redraws the picture."""
+        """Redraw the panel with a train line."""
         if line is None:
             return
-        self._pace.mark(line.step)
+        self._eta.mark(line.step)
         if self._panel is not None:
             self._panel.update(line)
         if self._live is not None:
             self._live.refresh()
 
     def validated(self, line: ValidLine) -> None:
-        """A line above the picture."""
-        self._pace.mark(line.step)
+        """A line above the panel."""
+        self._eta.mark(line.step)
         self._validations = self._validations or Validations.before(line.step, self._directory)
         self._console.print(Flow(self._validations.parts(line, arrows=True)))
 
     def show_result(self, directory: Path, outcome: Outcome) -> None:
-        """The result in place of the picture."""
+        """The result in place of the panel."""
         self.close()
         self._console.print()
         self._result(result_view(directory, outcome))
-        told = how_it_ended(directory, outcome)
-        if told:
+        failure = failure_text(directory, outcome)
+        if failure:
             style = "red" if outcome.reason == "failed" else "yellow"
-            self._console.print(Text(one_line(told), style=style, overflow="fold"))
+            self._console.print(Text(one_line(failure), style=style, overflow="fold"))
 
     def close(self) -> None:
-        """Take the picture away; once or more."""
+        """Take the panel down; may be called again."""
         self._panel = None
         for task in self._work.task_ids:
             self._work.remove_task(task)
@@ -194,8 +206,8 @@ class TerminalReporter(Reporter):
             console.print(view)
         write(self._results, captured.get().removesuffix("\n"))
 
-    def _picture(self) -> RenderableType:
-        """All that is redrawn; the empty last line is where the cursor waits."""
+    def _panels(self) -> RenderableType:
+        """Everything that is redrawn; the cursor rests on the empty last line."""
         parts: list[RenderableType] = []
         if self._work.tasks:
             parts.append(self._work.make_tasks_table(self._work.tasks))
@@ -209,10 +221,10 @@ class TerminalReporter(Reporter):
         if self._live is None:
             self._live = Live(
                 console=self._console,
-                get_renderable=self._picture,
-                refresh_per_second=REDRAWN,
+                get_renderable=self._panels,
+                refresh_per_second=REDRAWS_PER_SECOND,
                 transient=True,
-                redirect_stdout=sys.stdout.isatty(),  # never what goes to a file or a pipe
+                redirect_stdout=sys.stdout.isatty(),  # never output that goes to a file or a pipe
             )
             self._live.start()
 

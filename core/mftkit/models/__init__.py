@@ -1,4 +1,4 @@
-"""From a path or a hub id to a model that can be trained: config, adapter, weights, tokenizer, checks."""
+"""From a path or a hub id to a model that is ready to train: config, adapter, weights, tokenizer, checks."""
 
 from mftkit.models.config import read_config
 from mftkit.models.model_checks import check_head, check_isolation

@@ -1,4 +1,4 @@
-"""The config of a checkpoint, as a dict: what adapters are chosen by."""
+"""The config of a checkpoint as a dict: adapters are selected by it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import difflib
 from collections import Counter
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit.base.reasons import reason
 from mftkit_registry.errors import MftError
@@ -15,15 +15,17 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedConfig
 
+    from mftkit.base.json_types import JsonObject
+
 ADAPTER_CONFIG = "adapter_config.json"
 ALWAYS_KNOWN = {"bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "rope_scaling", "torch_dtype"}
-"""Keys that transformers reads whatever the family, or under an older name, and no config class declares."""
+"""Keys that transformers reads for every family, or under an older name, and that no config class declares."""
 
 
-def read_config(path: str, trust_remote_code: bool = False) -> dict[str, Any]:
-    """``config.json`` of a directory or a hub id, just as it stands.
+def read_config(path: str, trust_remote_code: bool = False) -> JsonObject:
+    """Return ``config.json`` of a directory or a hub id, unchanged.
 
-    A directory that is missing or holds none, and an id that the hub does not give, raise MftError.
+    Raises MftError for a directory that is missing or has no config, and for an id that the hub does not serve.
     """
     from transformers import PreTrainedConfig
 
@@ -31,40 +33,40 @@ def read_config(path: str, trust_remote_code: bool = False) -> dict[str, Any]:
     if directory.is_dir():
         _check_directory(directory)
     elif directory.exists():
-        raise MftError(f"model.path: {path} is a file; give the directory that holds config.json")
+        raise MftError(f"model.path: {path} is a file; give the directory that contains config.json")
     elif not is_hub_id(path):
         raise MftError(f"model.path: there is no directory {path}")
     source = str(directory) if directory.is_dir() else path
     try:
-        found, _ = PreTrainedConfig.get_config_dict(source, trust_remote_code=trust_remote_code)
-    except (OSError, TypeError, ValueError) as error:  # the last two where it is JSON, and no object
-        raise MftError(f"model.path: {path} has no config that can be read: {reason(error)}") from error
-    if not found:
-        raise MftError(f"model.path: config.json of {path} says nothing")
-    return dict(found)
+        config, _ = PreTrainedConfig.get_config_dict(source, trust_remote_code=trust_remote_code)
+    except (OSError, TypeError, ValueError) as error:  # the last two where it is JSON, but not an object
+        raise MftError(f"model.path: {path} has no readable config: {reason(error)}") from error
+    if not config:
+        raise MftError(f"model.path: config.json of {path} is empty")
+    return dict(config)
 
 
 def is_hub_id(path: str) -> bool:
-    """Whether a path that is no directory here may be a hub id: ``name`` or ``organisation/name``."""
+    """Return True if a path that is not a local directory may be a hub id: ``name`` or ``organization/name``."""
     return not path.startswith((".", "/", "~")) and path.count("/") <= 1 and "\\" not in path
 
 
-def build_config(values: dict[str, Any], given_by_hand: bool = True) -> PreTrainedConfig:
-    """The config of a model from a random start: the spec's ``model.config``, or a checkpoint's own.
+def build_config(values: JsonObject, given_by_hand: bool = True) -> PreTrainedConfig:
+    """Build the config of a randomly initialized model from the spec's ``model.config`` or a checkpoint's config.
 
-    transformers keeps a key that the family does not know, and does nothing with it; one that a person wrote
-    is refused. Checkpoints are full of them.
+    transformers keeps keys that the family does not know and ignores them. Such a key raises MftError if a person
+    wrote it; checkpoints are full of them.
     """
     from transformers import CONFIG_MAPPING
 
-    family = str(values.get("model_type"))
-    if family not in CONFIG_MAPPING:
-        near = difflib.get_close_matches(family, list(CONFIG_MAPPING), n=3)
+    model_type = str(values.get("model_type"))
+    if model_type not in CONFIG_MAPPING:
+        near = difflib.get_close_matches(model_type, list(CONFIG_MAPPING), n=3)
         hint = f" (did you mean {' or '.join(near)}?)" if near else ""
-        raise MftError(f"model.config.model_type: transformers knows no family {family!r}{hint}")
-    config_class = CONFIG_MAPPING[family]
+        raise MftError(f"model.config.model_type: transformers has no model type {model_type!r}{hint}")
+    config_class = CONFIG_MAPPING[model_type]
     known = known_keys(config_class)
-    faults = [_unknown(key, known) for key in values if key not in known and key != "model_type"]
+    faults = [_unknown_key(key, known) for key in values if key not in known and key != "model_type"]
     if faults and given_by_hand:
         raise MftError("\n".join(faults))
     try:
@@ -73,28 +75,28 @@ def build_config(values: dict[str, Any], given_by_hand: bool = True) -> PreTrain
         raise MftError(f"model.config: {reason(error)}") from error
 
 
-def dtype_of(config: dict[str, Any]) -> torch.dtype:
-    """The dtype that a checkpoint's config names; float32 where it names none."""
+def dtype_of(config: JsonObject) -> torch.dtype:
+    """Return the dtype that a checkpoint's config names, float32 if it names none."""
     import torch
 
     name = config.get("dtype") or config.get("torch_dtype") or "float32"
     dtype = getattr(torch, str(name).removeprefix("torch."), None)
     if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
-        raise MftError(f"config.json: dtype: {name!r} is no floating-point dtype of torch")
+        raise MftError(f"config.json: dtype: {name!r} is not a floating-point dtype of torch")
     return dtype
 
 
 def stored_dtype(path: str) -> torch.dtype | None:
-    """The floating-point dtype of most tensors in a directory's files of weights; None where there are none."""
-    found: Counter[torch.dtype] = Counter()
+    """Return the floating-point dtype of most tensors in a directory's weight files, None if there are none."""
+    counts: Counter[torch.dtype] = Counter()
     try:
         for file in sorted(Path(path).glob("model*.safetensors")):
-            found.update(_safetensors_dtypes(file))
-        for file in [] if found else sorted(Path(path).glob("pytorch_model*.bin")):
-            found.update(_torch_dtypes(file))
-    except Exception:  # a damaged file is told when it is loaded
+            counts.update(_safetensors_dtypes(file))
+        for file in [] if counts else sorted(Path(path).glob("pytorch_model*.bin")):
+            counts.update(_torch_dtypes(file))
+    except Exception:  # a corrupt file is reported when it is loaded
         return None
-    return next((dtype for dtype, _ in found.most_common() if dtype.is_floating_point), None)
+    return next((dtype for dtype, _ in counts.most_common() if dtype.is_floating_point), None)
 
 
 def _safetensors_dtypes(file: Path) -> list[torch.dtype]:
@@ -102,16 +104,16 @@ def _safetensors_dtypes(file: Path) -> list[torch.dtype]:
     from safetensors import safe_open
 
     names = {"F64": torch.float64, "F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
-    with safe_open(file, "pt") as held:
-        stored = [str(held.get_slice(name).get_dtype()) for name in held.keys()]  # noqa: SIM118
+    with safe_open(file, "pt") as weights:
+        stored = [str(weights.get_slice(name).get_dtype()) for name in weights.keys()]  # noqa: SIM118
     return [names[name] for name in stored if name in names]
 
 
 def _torch_dtypes(file: Path) -> list[torch.dtype]:
     import torch
 
-    held = torch.load(file, map_location="meta", weights_only=True)
-    return [value.dtype for value in held.values() if isinstance(value, torch.Tensor)]
+    weights = torch.load(file, map_location="meta", weights_only=True)
+    return [value.dtype for value in weights.values() if isinstance(value, torch.Tensor)]
 
 
 def _check_directory(directory: Path) -> None:
@@ -122,16 +124,16 @@ def _check_directory(directory: Path) -> None:
             f"model.path: {directory} holds a PEFT adapter, not a model: "
             "merge it into its base first (mft merge), and give the merged directory"
         )
-    raise MftError(f"model.path: {directory} has no config.json, so it is no checkpoint of transformers")
+    raise MftError(f"model.path: {directory} has no config.json, so it is not a transformers checkpoint")
 
 
 def known_keys(config_class: type[PreTrainedConfig]) -> set[str]:
-    """The keys that a family's config reads."""
+    """Return the keys that a family's config reads."""
     names = {field.name for field in fields(config_class)} if is_dataclass(config_class) else set()
     return names | set(config_class.attribute_map) | ALWAYS_KNOWN
 
 
-def _unknown(key: str, known: set[str]) -> str:
+def _unknown_key(key: str, known: set[str]) -> str:
     near = difflib.get_close_matches(key, sorted(known), n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    return f"model.config.{key}: the family's config has no such key{hint}"
+    return f"model.config.{key}: the config of this model type has no such key{hint}"

@@ -1,4 +1,4 @@
-"""Which files of weights are not whole: their readers name no file."""
+"""Find weight files that are truncated or corrupt: the errors of their readers name no file."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import zipfile
 from pathlib import Path
 
 
-def damaged_files(path: str | None) -> list[str]:
-    """The names of a directory's files of weights, and of their indexes, that are cut off or damaged."""
+def corrupt_files(path: str | None) -> list[str]:
+    """Return the names of a directory's weight files, and of their indexes, that are truncated or corrupt."""
     if path is None or not Path(path).is_dir():
         return []
-    endings = ("*.safetensors", "*.bin", "*.index.json")
-    files = [file for ending in endings for file in sorted(Path(path).glob(ending))]
-    return [file.name for file in files if not _is_whole(file)]
+    patterns = ("*.safetensors", "*.bin", "*.index.json")
+    files = [file for pattern in patterns for file in sorted(Path(path).glob(pattern))]
+    return [file.name for file in files if not _is_readable(file)]
 
 
-def _is_whole(file: Path) -> bool:
+def _is_readable(file: Path) -> bool:
     try:
         if file.suffix == ".json":
             return _is_index(file)
@@ -26,9 +26,11 @@ def _is_whole(file: Path) -> bool:
 
 
 def _is_torch(file: Path) -> bool:
-    with file.open("rb") as held:
-        old = held.read(1) == b"\x80"  # torch.save before 1.6 wrote a bare pickle, which cannot be told
-    return old or zipfile.is_zipfile(file)
+    with file.open("rb") as stream:
+        legacy = (
+            stream.read(1) == b"\x80"
+        )  # torch.save before 1.6 wrote a bare pickle, which has no length to check
+    return legacy or zipfile.is_zipfile(file)
 
 
 def _is_safetensors(file: Path) -> bool:
@@ -42,7 +44,7 @@ def _is_safetensors(file: Path) -> bool:
 
 
 def _is_index(file: Path) -> bool:
-    """Whether transformers can read it: which file has which weight, and metadata, be they empty."""
+    """Return True if transformers can read the index: the file of each weight, and metadata (either may be empty)."""
     try:
         index = json.loads(file.read_bytes())
     except ValueError:

@@ -1,9 +1,9 @@
-"""Conditions under which a model is tried for a moment; each puts everything back as it was."""
+"""Temporary conditions under which a model is tried; each context restores the model afterwards."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,14 +16,17 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
+    from mftkit.models.native import DecoderOutputs
+
 WINDOW = 3
-"""The sliding window while samples are tried together: shorter than they are, so that it has an effect."""
+"""The sliding window while isolation is checked: shorter than the samples, so that it has an effect."""
 
 
 def stop_training(model: nn.Module) -> nn.Module:
-    """Put the model in evaluation mode, but bitsandbytes' layers in training mode; returns it.
+    """Put the model in evaluation mode, except layers of bitsandbytes, which stay in training mode; return it.
 
-    In evaluation mode those repack their weights on some CPUs, and fail where the sizes do not fit.
+    In evaluation mode 4-bit layers repack their weights for a fast CPU kernel on some CPUs, in place and for good, and
+    fail if the sizes do not suit that kernel. Their forward pass has no dropout, so the mode changes nothing else.
     """
     for module in model.modules():
         module.training = type(module).__module__.startswith("bitsandbytes")
@@ -32,7 +35,7 @@ def stop_training(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def evaluation(model: nn.Module) -> Iterator[None]:
-    """``stop_training`` for a while; every module's own mode again afterwards."""
+    """Apply ``stop_training``, and restore each module's own mode afterwards."""
     modes = {module: module.training for module in model.modules()}
     stop_training(model)
     try:
@@ -44,11 +47,11 @@ def evaluation(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def enlarged(model: PreTrainedModel, factor: float) -> Iterator[None]:
-    """The decoder's hidden states times ``factor``, for whoever calls it."""
+    """Multiply the decoder's hidden states by ``factor``, for every caller of the decoder."""
 
-    def enlarge(_module: nn.Module, _arguments: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state * factor
-        return output
+    def enlarge(_module: nn.Module, _arguments: object, outputs: DecoderOutputs) -> DecoderOutputs:
+        outputs.last_hidden_state = outputs.last_hidden_state * factor
+        return outputs
 
     handle = decoder(model).register_forward_hook(enlarge)
     try:
@@ -59,37 +62,37 @@ def enlarged(model: PreTrainedModel, factor: float) -> Iterator[None]:
 
 @contextmanager
 def short_window(model: PreTrainedModel) -> Iterator[None]:
-    """A sliding window of ``WINDOW`` tokens, where the model has a longer one."""
+    """Set a sliding window of ``WINDOW`` tokens if the model has a longer one."""
     config = model.config.get_text_config()
-    kept = {key: getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")}
-    present = {key: value for key, value in kept.items() if isinstance(value, int) and value > WINDOW}
-    for key in present:
+    own = {key: getattr(config, key, None) for key in ("sliding_window", "attention_chunk_size")}
+    longer = {key: value for key, value in own.items() if isinstance(value, int) and value > WINDOW}
+    for key in longer:
         setattr(config, key, WINDOW)
     try:
         yield
     finally:
-        for key, value in present.items():
+        for key, value in longer.items():
             setattr(config, key, value)
 
 
 @contextmanager
 def without_flash(model: PreTrainedModel) -> Iterator[None]:
-    """Eager attention in place of flash attention."""
+    """Use eager attention in place of flash attention."""
     config = model.config.get_text_config()
-    kept = attention_of(model)
-    if kept.startswith("flash"):
+    own = attention_of(model)
+    if own.startswith("flash"):
         config._attn_implementation = "eager"
     try:
         yield
     finally:
-        if kept.startswith("flash"):
-            config._attn_implementation = kept
+        if own.startswith("flash"):
+            config._attn_implementation = own
 
 
 @contextmanager
 def half_precision(model: PreTrainedModel, enabled: bool) -> Iterator[None]:
-    """Products in bfloat16, as float32 weights are trained under flash attention, which has no float32."""
+    """Compute products in bfloat16, as float32 weights are trained under flash attention, which lacks float32."""
     weight = embedding(model).weight
-    wanted = enabled and weight.dtype == torch.float32
-    with torch.autocast(weight.device.type, dtype=torch.bfloat16, enabled=wanted):
+    active = enabled and weight.dtype == torch.float32
+    with torch.autocast(weight.device.type, dtype=torch.bfloat16, enabled=active):
         yield

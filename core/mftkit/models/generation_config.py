@@ -1,4 +1,4 @@
-"""Generation settings beside a model's weights: transformers refuses to write what contradicts itself."""
+"""Generation settings beside a model's weights: transformers refuses to write some that it reads."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
 
 def fix_generation_config(model: PreTrainedModel) -> str | None:
-    """Put plain settings in place of a model's own where these contradict each other; what is to be told then.
+    """Replace generation settings that contradict each other by plain ones; return the warning to show, if any.
 
-    Checkpoints are published with a temperature and without sampling: transformers reads that, and will not
-    write it. The tokens where texts begin, end and are padded stay.
+    Some checkpoints are published with a temperature but without sampling: transformers reads such settings and refuses
+    to write them. The tokens that begin, end and pad a text are kept.
     """
     from transformers import GenerationConfig
 
@@ -25,6 +25,7 @@ def fix_generation_config(model: PreTrainedModel) -> str | None:
         kept = {key: getattr(settings, key) for key in ("bos_token_id", "eos_token_id", "pad_token_id")}
         model.generation_config = GenerationConfig(**kept)  # type: ignore[no-untyped-call]
         return (
-            f"the base's generation settings contradict each other, and what is written goes without: {error}"
+            "the base model's generation settings contradict each other, so the result is written without "
+            f"them: {error}"
         )
     return None

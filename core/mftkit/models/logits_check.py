@@ -1,42 +1,46 @@
-"""Whether a checkpoint that was written says what the model in memory said."""
+"""Compare the logits of a checkpoint that was written with those of the model in memory."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
+from mftkit.models.vocabulary import embedding
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from transformers import PreTrainedModel
 
-NOT_FINITE = "its weights hold NaN or infinities, or are too large for their dtype"
-TRIED = (2, 24)
-"""Rows and tokens that logits are compared on."""
+NOT_FINITE = "its weights contain NaN or infinities, or are too large for their dtype"
+ROWS, TOKENS = 2, 24
+"""Size of the batch whose logits are compared."""
 
 
-def tried_logits(model: Any) -> Tensor:
-    """[rows, tokens, vocabulary] float32 (or wider): of made-up tokens."""
-    rows, length = TRIED
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    ids = (torch.arange(rows * length) * 7 + 3).remainder(vocabulary).view(rows, length)
-    model.eval()
+def sample_logits(model: PreTrainedModel) -> Tensor:
+    """Return [rows, tokens, vocabulary], float32 or wider: logits of made-up tokens. Leaves evaluation mode on."""
+    vocabulary = embedding(model).weight.shape[0]
+    ids = (torch.arange(ROWS * TOKENS) * 7 + 3).remainder(vocabulary).view(ROWS, TOKENS)
+    model.train(False)
     with torch.no_grad():
         logits: Tensor = model(input_ids=ids, use_cache=False).logits
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
 
-def compare_logits(before: Tensor, after: Tensor, dtype: torch.dtype, told: str) -> tuple[float, float]:
-    """Largest difference and largest logit; MftError where it is more than rounding to ``dtype`` explains.
+def compare_logits(before: Tensor, after: Tensor, dtype: torch.dtype, failure: str) -> tuple[float, float]:
+    """Return the largest difference and the largest logit; raise MftError for more than rounding to ``dtype`` explains.
 
-    ``told`` says in the message whose logits they are, and ends with what follows from a difference.
+    ``failure`` begins the message: it names the two models, and says what follows from a difference.
     """
     if before.shape != after.shape:
-        raise MftError(f"{told}: their shapes differ, {tuple(after.shape)} for {tuple(before.shape)}")
+        raise MftError(
+            f"{failure}: their shapes differ, {tuple(after.shape)} instead of {tuple(before.shape)}"
+        )
     if not before.isfinite().all():
         raise MftError(f"the model's logits are not finite, and nothing was written: {NOT_FINITE}")
     difference, largest = float((after - before).abs().max()), float(before.abs().max())
+    # 16 roundings are what a few layers may add up to; 1e-3 covers kernels that sum in another order. ``not <=``: NaN.
     if not difference <= max(1e-3, 16 * torch.finfo(dtype).eps) * max(largest, 1e-30):
-        raise MftError(f"{told} (off by {difference:.3g}, the largest being {largest:.3g})")
+        raise MftError(f"{failure} (largest difference {difference:.3g}, largest logit {largest:.3g})")
     return difference, largest

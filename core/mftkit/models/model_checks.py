@@ -1,8 +1,8 @@
-"""Checks of a loaded model by trying it on a few tokens: what no config can promise."""
+"""Checks of a loaded model by running it on a few tokens: properties that no config states."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import Batch
 
 LENGTHS = (5, 7)
-"""Tokens of the samples that are tried together in one row."""
+"""Tokens of the samples that share a row."""
 LARGE = 100.0
-"""How large logits are made to tell a soft cap, which changes small ones by nothing that rounding leaves."""
+"""Size of the logits that reveal a soft cap: it changes small logits by less than rounding."""
 
 
 def check_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
-    """The adapter's hidden states and head give the model's own logits, else MftError.
+    """Raise MftError unless the adapter's hidden states and head give the model's own logits.
 
-    Tried on one short row, as it is and with the hidden states enlarged, where a soft cap shows; without
-    flash attention, which neither the CPU nor float32 has.
+    Tried on one short row, with the hidden states as they are and enlarged, which reveals a soft cap; without flash
+    attention, which needs a GPU and half precision.
     """
     batch = _row(model, LENGTHS[1:])
     with evaluation(model), without_flash(model), torch.no_grad():
@@ -46,18 +46,20 @@ def check_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
 
 
 def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
-    """Samples that share a row and restart their positions do not see each other, else MftError.
+    """Raise MftError unless samples that share a row and restart their positions are independent of each other.
 
-    Tried on two rows of two samples: no gradient of the last sample's hidden states reaches another
-    sample's input, and they equal those of the sample alone. With the sliding window of a model that has
-    one made short: a long one would hide what it does at its edge. The model is where it is to be trained.
+    Tried on two rows of two samples, on the device of training: no gradient of the last sample's hidden states
+    reaches the input of another sample, and its states equal those of the sample alone. A sliding window is
+    shortened, because a long one would hide what it does at its edge.
     """
     attention = attention_of(model)
     if attention not in adapter.isolating_attentions:
-        fit = " or ".join(adapter.isolating_attentions)
-        way = f"set model.attention to {fit}, or " if fit else ""
+        supported = " or ".join(adapter.isolating_attentions)
+        hint = f"set model.attention to {supported}, or " if supported else ""
         raise MftError(
-            _leak(model, f"attention {attention} is not known to keep them apart") + way + _one_a_row()
+            _leak(model, f"attention {attention} is not known to keep them apart")
+            + hint
+            + _one_per_row_hint()
         )
     rows = _row(model, LENGTHS, rows=2)
     alone = _row(model, LENGTHS[1:], first=LENGTHS[0])
@@ -68,38 +70,41 @@ def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
             with torch.no_grad():
                 expected = adapter.hidden_states(model, alone)[0]
         except (TypeError, ValueError) as error:  # a decoder that takes no position_ids
-            raise MftError(_leak(model, str(error)) + _one_a_row()) from error
+            raise MftError(_leak(model, str(error)) + _one_per_row_hint()) from error
     if leaked > 0:
         raise MftError(
-            _leak(model, f"with attention {attention}, samples of one row see each other") + _one_a_row()
+            _leak(model, f"with attention {attention}, samples of one row see each other")
+            + _one_per_row_hint()
         )
     last = hidden.detach()[-1, LENGTHS[0] :].double()
     difference = (last - expected.double()).norm(dim=-1) / expected.double().norm(dim=-1)
-    # The median over tokens: in low precision a router may send single tokens elsewhere.
+    # The median over tokens: in low precision a router may send single tokens to other experts.
     if difference.median() > _tolerance(0.06 if flash else 1e-3, hidden):
-        raise MftError(_leak(model, "a sample's states depend on where in the row it lies") + _one_a_row())
+        raise MftError(
+            _leak(model, "the hidden states of a sample depend on its place in the row") + _one_per_row_hint()
+        )
 
 
-def _one_a_row() -> str:
-    """The way out, with the names of the modes that put one sample in a row by default."""
+def _one_per_row_hint() -> str:
+    """Return how to fix it, with the names of the installed modes that put one sample in each row by default."""
     names = []
     for name in installed.registry().names(TOKENIZATION_MODE):
         try:
             mode = installed.build(TOKENIZATION_MODE, name, {})
             layout = mode.layout(np.array([1, 1]), np.array([0, 0]), np.array([0, 1]), 8)
-        except Exception:  # a stranger's mode that breaks is nothing to propose
+        except Exception:  # a broken mode of another package is not worth proposing
             continue
         if len(layout.offsets) == 3:
             names.append(name)
-    shown = f" ({', '.join(names)})" if names else ""
+    examples = f" ({', '.join(names)})" if names else ""
     return (
-        f"use a tokenization mode that puts one sample in a row{shown}, or lets the samples of a row see each other "
-        '(an option of a mode that packs: "attention": "shared")'
+        f"use a tokenization mode that puts one sample in each row{examples}, or let the samples of a row see each "
+        'other (in a mode that packs: "attention": "shared")'
     )
 
 
 def full_logits(head: Head, hidden: Tensor) -> Tensor:
-    """[..., vocabulary] float32 or wider: the logits of hidden states [..., H], all at once."""
+    """Return the logits of hidden states [..., H] all at once: [..., vocabulary], float32 or wider."""
     dtype = torch.promote_types(hidden.dtype, torch.float32)
     weight = head.weight.to(dtype)
     if head.normalized:
@@ -112,37 +117,40 @@ def full_logits(head: Head, hidden: Tensor) -> Tensor:
 
 
 def _compare_head(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> float:
-    """The largest logit, in size."""
+    """Return the largest absolute logit."""
     try:
-        wanted = model(input_ids=batch.input_ids, use_cache=False).logits
+        expected = model(input_ids=batch.input_ids, use_cache=False).logits
     except torch.OutOfMemoryError:
         raise
-    except Exception as error:  # a config whose numbers do not fit together shows when it is first used
+    except (
+        Exception
+    ) as error:  # values of a config that do not fit together show when the model is first used
         raise MftError(
             f"model: {type(model).__name__} cannot be run as configured: {reason(error)}"
         ) from error
-    if not wanted.isfinite().all():
+    if not expected.isfinite().all():
         raise MftError(f"model: the logits of {type(model).__name__} are not finite: {NOT_FINITE}")
     hidden = adapter.hidden_states(model, batch)
     given = full_logits(adapter.head(model), hidden)
-    largest = float(wanted.abs().max())
-    difference = (
-        float((given - wanted.to(given.dtype)).abs().max()) if given.shape == wanted.shape else float("inf")
-    )
-    if not difference <= _tolerance(1e-4, hidden, wanted) * max(largest, 1e-30):
+    largest = float(expected.abs().max())
+    same_shape = given.shape == expected.shape
+    difference = float((given - expected.to(given.dtype)).abs().max()) if same_shape else float("inf")
+    if not difference <= _tolerance(1e-4, hidden, expected) * max(
+        largest, 1e-30
+    ):  # ``not <=`` refuses NaN too
         raise MftError(
-            f"model.adapter: the hidden states and head that {type(adapter).__name__} gives do not make the "
-            f"logits of {type(model).__name__} (off by {difference:.3g}, the largest being {largest:.3g}): "
-            "the model needs an adapter of its own"
+            f"model.adapter: the hidden states and the head of {type(adapter).__name__} do not give the "
+            f"logits of {type(model).__name__} (largest difference {difference:.3g}, largest logit {largest:.3g}): "
+            "this model needs its own adapter"
         )
     return largest
 
 
 def _gradient_elsewhere(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> tuple[Tensor, float]:
-    """Hidden states, and the largest gradient of the last sample's at any other sample's input."""
+    """Return hidden states, and the largest gradient of the last sample's at the input of any other sample."""
     inputs: list[Tensor] = []
 
-    def keep(_module: nn.Module, _arguments: Any, output: Tensor) -> Tensor:
+    def keep(_module: nn.Module, _arguments: object, output: Tensor) -> Tensor:
         inputs.append(output.detach().requires_grad_())
         return inputs[-1]
 
@@ -150,7 +158,7 @@ def _gradient_elsewhere(adapter: ModelAdapter, model: PreTrainedModel, batch: Ba
     try:
         with torch.enable_grad():
             hidden = adapter.hidden_states(model, batch)
-            # A random direction: sums and squares of normalised states are constants, and have no gradient.
+            # A direction without a pattern: sums and squares of normalized states are constant and have no gradient.
             direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
             (gradient,) = torch.autograd.grad((hidden[-1, LENGTHS[0] :] @ direction).sum(), inputs[-1])
     finally:
@@ -161,7 +169,7 @@ def _gradient_elsewhere(adapter: ModelAdapter, model: PreTrainedModel, batch: Ba
 
 
 def _row(model: PreTrainedModel, lengths: tuple[int, ...], rows: int = 1, first: int = 0) -> Batch:
-    """Rows of samples of these lengths; ``first`` is the place of their first token in the text tried."""
+    """Return equal rows of samples of these lengths, cut from one text; they start at its token ``first``."""
     vocabulary = embedding(model).num_embeddings
     text = (np.arange(first, first + sum(lengths)) * 7 + 3).astype(np.int32) % vocabulary
     pieces = np.split(text, np.cumsum(lengths)[:-1])
@@ -173,5 +181,5 @@ def _tolerance(least: float, *results: Tensor) -> float:
     return max(least, *(8 * torch.finfo(result.dtype).eps for result in results))
 
 
-def _leak(model: PreTrainedModel, what: str) -> str:
-    return f"packed samples cannot be isolated in {type(model).__name__}: {what}; "
+def _leak(model: PreTrainedModel, cause: str) -> str:
+    return f"packed samples cannot be isolated in {type(model).__name__}: {cause}; "

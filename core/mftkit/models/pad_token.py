@@ -1,4 +1,4 @@
-"""The pad token: never one that must be learned."""
+"""Choose the pad token: never a token that must be learned."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PAD_LIKE = (
     r"(?!.*fim).*pad.*",
     r".*pad.*",
 )
-"""Special tokens that nothing was meant to learn, the likeliest first."""
+"""Special tokens that no model is meant to learn, in order of preference."""
 
 
 def choose_pad(
@@ -32,42 +32,45 @@ def choose_pad(
     may_grow: bool = True,
     known: Sequence[str] = (),
 ) -> str:
-    """Give tokenizer and model a pad token that no sample must learn; what was done, as a sentence.
+    """Give tokenizer and model a pad token that no sample must learn; return a sentence that says which.
 
-    Not a token that ends a text or a turn, nor one of ``learned`` (ids): whoever takes padding out of a loss
-    by its id, and many tools do, would take those out too, and the model would never learn to stop. Kept is
-    the tokenizer's own if it is none of these; else one of ``known`` (a family's own tokens for it) that the
-    vocabulary holds; else a special token without a use; else ``<|pad|>`` is added.
+    It is not a token that ends a text or a turn, nor one of ``learned`` (ids): tools that mask padding in a loss by
+    its id, as many do, would mask those too, and the model would never learn to stop. In order of preference: the
+    tokenizer's own pad token, if it is none of these; a token of ``known`` (the family's own for padding) that is in
+    the vocabulary; a special token without a use; a new token, ``<|pad|>``.
 
-    ``may_grow`` False: the embedding stays as it is, because a row added to it would not be saved with an
-    adapter. Where only a new row would do, the token that ends a text is used after all, which our own losses
-    do not mind (they tell padding by its place), and which is told.
+    ``may_grow`` False keeps the size of the embedding, because an adapter could not save a new row. If nothing but a
+    new row would do, the token that ends a text is used after all, and the sentence says so. Our own losses are not
+    affected: they know padding by its place.
     """
     busy = _busy(tokenizer, model) | set(learned)
     own = tokenizer.pad_token_id
     if own is not None and own not in busy:
-        done = f"the pad token is the tokenizer's own, {tokenizer.pad_token} (id {own})"
+        sentence = f"the pad token is the tokenizer's own, {tokenizer.pad_token} (id {own})"
     else:
-        was = "there was none" if own is None else f"{tokenizer.pad_token} must be learned"
+        cause = "the tokenizer has none" if own is None else f"{tokenizer.pad_token} must be learned"
         spare = _spare(tokenizer, busy, known)
         if spare is not None:
             tokenizer.pad_token = spare
-            done = f"the pad token is {spare} (id {tokenizer.pad_token_id}) of the vocabulary: {was}"
+            sentence = (
+                f"the pad token is {spare} (id {tokenizer.pad_token_id}) from the vocabulary, because {cause}"
+            )
         elif not may_grow and len(tokenizer) >= embedding(model).num_embeddings:
-            done = f"the pad token is {_end(tokenizer)}, which also ends a text: an adapter cannot hold a new token"
+            end = _pad_with_end(tokenizer)
+            sentence = f"the pad token is {end}, which also ends a text: an adapter cannot hold a new token"
         else:
-            done = f"the pad token {_add(tokenizer, model)}: {was}"
-    _tell_model(model, int(tokenizer.pad_token_id))
-    return done
+            sentence = f"the pad token {_add(tokenizer, model)}, because {cause}"
+    _configure(model, int(tokenizer.pad_token_id))
+    return sentence
 
 
 def _busy(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> set[int]:
-    """Ids of tokens that a sample may have to learn: those that end or begin a text or a turn."""
+    """Return the ids of tokens that a sample may have to learn: those that end or begin a text or a turn."""
     ends = getattr(model.generation_config, "eos_token_id", None)
     ids = {tokenizer.eos_token_id, tokenizer.bos_token_id}
     ids.update(ends if isinstance(ends, list) else [ends])
     if tokenizer.pad_token_id not in (tokenizer.eos_token_id, tokenizer.bos_token_id):
-        # Some families name their pad token among the ends of a generation, beside the true one.
+        # Some families list their pad token among the tokens that end generation, beside the true one.
         ids.discard(tokenizer.pad_token_id)
     template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
     ids.update(i for i, token in tokenizer.added_tokens_decoder.items() if token.content in template)
@@ -88,13 +91,13 @@ def _spare(tokenizer: PreTrainedTokenizerBase, busy: set[int], known: Sequence[s
     return unknown if unknown is not None and tokenizer.unk_token_id not in busy else None
 
 
-def _end(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Make the token that ends a text the pad token."""
+def _pad_with_end(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Make the token that ends a text the pad token; return it with its id."""
     token = tokenizer.eos_token or tokenizer.bos_token
     if token is None:
         raise MftError(
-            "model.tokenizer: it has no special token at all to pad with, and an adapter cannot hold a new one: "
-            "give one with a pad token from the vocabulary"
+            "model.tokenizer: it has no special token to pad with, and an adapter cannot hold a new one: "
+            "use a tokenizer whose vocabulary has a pad token"
         )
     tokenizer.pad_token = token
     return f"{token} (id {tokenizer.pad_token_id})"
@@ -104,15 +107,15 @@ def _add(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> str:
     tokenizer.add_special_tokens({"pad_token": ADDED})
     number, rows = int(tokenizer.pad_token_id), embedding(model).num_embeddings
     if number < rows:
-        return f"{ADDED} was added as id {number}, a row that the embedding had to spare"
+        return f"{ADDED} was added as id {number}, an unused row of the embedding"
     model.resize_token_embeddings(number + 1, mean_resizing=False)
     return f"{ADDED} was added as id {number}, and the embedding grew from {rows} to {number + 1} rows"
 
 
-def _tell_model(model: PreTrainedModel, pad: int) -> None:
-    """Configs name the token that was chosen, and the embedding none.
+def _configure(model: PreTrainedModel, pad: int) -> None:
+    """Name the pad token in the configs, and no pad token in the embedding.
 
-    An embedding that knows a padding row gives it no gradient; in checkpoints with ``pad_token_id`` at the
+    An embedding that knows a padding row gives it no gradient. In checkpoints with ``pad_token_id`` set to the
     end-of-text token, that token's row would not be trained. No loss reaches our padding in any case.
     """
     model.config.get_text_config().pad_token_id = pad

@@ -1,11 +1,11 @@
-"""What a training left behind, found and loaded: a whole model, or an adapter with its base."""
+"""Find and load what a training left: a full model, or an adapter with its base."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from mftkit.base.quiet import without_peft_noise
 from mftkit.base.reasons import reason
@@ -17,8 +17,10 @@ from mftkit.models.vocabulary import check_vocabulary
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
 
@@ -28,28 +30,31 @@ class Result:
     """A directory of weights, and the run that made them."""
 
     path: Path
-    """The directory: a model, or a PEFT adapter."""
+    """The directory: a full model or a PEFT adapter."""
     run: Path | None
-    config: dict[str, Any] | None
-    """The adapter's own config; None for a whole model."""
-    model: dict[str, Any]
+    config: JsonObject | None
+    """The PEFT adapter's config; None for a full model."""
+    model: JsonObject
     """The ``model`` section of the run's spec; empty without a run."""
 
     @property
     def base(self) -> str:
-        """An adapter's base: the run's own, wherever the run was moved to, or else what the adapter names."""
+        """The base of a PEFT adapter: the run's own, even if the run was moved, else the one that it names."""
         if self.run is not None and (self.run / "base").is_dir():
             return str(self.run / "base")
         named = (self.config or {}).get("base_model_name_or_path")
         if not named:
-            raise MftError(f"{self.path / ADAPTER_CONFIG} names no base (base_model_name_or_path)")
+            raise MftError(
+                f"{self.path / ADAPTER_CONFIG} names no base model: set base_model_name_or_path to its "
+                "directory or hub id"
+            )
         return str(named)
 
 
 def find_result(given: Path) -> Result:
-    """The result in a run directory (its ``model/``), or in a directory of weights, of a run or of none.
+    """Find the result in a run directory (its ``model/``), or in a directory of weights with or without a run.
 
-    Raises MftError where there is none, or none yet.
+    Raises MftError if there is none, or none yet.
     """
     given = given.expanduser().absolute()
     if not given.is_dir():
@@ -67,7 +72,9 @@ def find_result(given: Path) -> Result:
         )
     if (given / "best.json").is_file():
         steps = sorted(entry.name for entry in given.iterdir() if entry.is_dir())
-        raise MftError(f"RUN: {given} holds several results: name one of {', '.join(steps) or 'none'}")
+        raise MftError(
+            f"RUN: {given} contains several results; give the directory of one: {', '.join(steps) or 'none'}"
+        )
     raise MftError(
         f"RUN: {given} is neither a run directory nor a PEFT adapter nor a model: it has no {ADAPTER_CONFIG} "
         "and no config.json"
@@ -75,40 +82,36 @@ def find_result(given: Path) -> Result:
 
 
 def adapter_and_request(
-    result: Result, reporter: Reporter | None = None, adapter: ModelAdapter | None = None
+    result: Result, reporter: Reporter | None = None, model_adapter: ModelAdapter | None = None
 ) -> tuple[ModelAdapter, LoadRequest]:
-    """What loads the full weights of a result (an adapter's: its base), and the request for them.
+    """Return the model adapter that loads the full weights of a result (for a PEFT adapter: its base), and the request.
 
-    ``adapter`` takes the place of the one that the run's spec names, or that fits.
+    ``model_adapter`` replaces the one that the run's spec names or that matches.
     """
     trust = bool(result.model.get("trust_remote_code", False))
     source = str(result.path) if result.config is None else result.base
     try:
         config = read_config(source, trust)
     except MftError as error:
-        if result.config is None:
-            raise
-        raise MftError(f"RUN: the base that {result.path} names is not to be had: {error}") from error
-    if adapter is None:
+        raise _about_base(result, error) from error
+    if model_adapter is None:
         named = result.model.get("adapter", "auto")
         name, options = (named, {}) if isinstance(named, str) else (named["name"], named.get("options", {}))
-        adapter = _chosen(config, name, options, reporter, whole=result.config is None)
+        model_adapter = _select(result, config, name, options, reporter)
     request = LoadRequest(
         path=source, config=config, dtype=dtype_of(config), attention="auto", trust_remote_code=trust
     )
-    return adapter, request
+    return model_adapter, request
 
 
 def load_base(
-    result: Result, adapter: ModelAdapter, request: LoadRequest
+    result: Result, model_adapter: ModelAdapter, request: LoadRequest
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
-    """The model of ``request``, and the result's own tokenizer, or else the model's."""
+    """Load the model of ``request``, and the result's own tokenizer or else the model's."""
     try:
-        model, tokenizer = adapter.load(request)
+        model, tokenizer = model_adapter.load(request)
     except MftError as error:
-        if result.config is None:
-            raise
-        raise MftError(f"RUN: the base that {result.path} names cannot be loaded: {error}") from error
+        raise _about_base(result, error) from error
     if result.config is not None:
         tokenizer = load_tokenizer(str(result.path)) or tokenizer
     if tokenizer is not None:
@@ -116,38 +119,51 @@ def load_base(
     return model, tokenizer
 
 
-def with_adapter(result: Result, base: PreTrainedModel) -> Any:
-    """The base inside peft's model, the result's adapter in place."""
+def _about_base(result: Result, error: MftError) -> MftError:
+    """Say that an error is about the base that a PEFT adapter names."""
+    if result.config is None:
+        return error
+    return MftError(f"RUN: cannot load the base model named by {result.path}: {error}")
+
+
+def with_peft_adapter(result: Result, base: PreTrainedModel) -> PeftModel:
+    """Return the base inside peft's model, with the result's adapter in place."""
     with without_peft_noise():
         from peft import PeftModel
 
         try:
             return PeftModel.from_pretrained(base, str(result.path))
         except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            raise MftError(f"RUN: the adapter in {result.path} does not load: {reason(error)}") from error
+            raise MftError(f"RUN: cannot load the adapter in {result.path}: {reason(error)}") from error
+
+
+def _as_model(tuned: PeftModel) -> PreTrainedModel:
+    """Type peft's model as the model inside it, to which it passes on every attribute that it lacks."""
+    return cast("PreTrainedModel", tuned)
 
 
 def load_model(
     path: str | Path, adapter: str = "auto"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
-    """The model in a directory or under a hub id, in its own dtype and in evaluation mode, and its tokenizer.
+    """Load the model in a directory or under a hub id, in its own dtype and in evaluation mode, and its tokenizer.
 
-    A directory with a PEFT adapter gives the model that it was trained on, with the adapter in place (peft's
-    ``PeftModel``). The tokenizer is None where the checkpoint has none. No code of the checkpoint's is run.
+    A directory with a PEFT adapter gives the model that it was trained on with the adapter in place (peft's
+    ``PeftModel``). The tokenizer is None if the checkpoint has none. The checkpoint's own code is never run.
 
     Args:
         path: a checkpoint, a run's ``model/``, or a hub id.
-        adapter: what loads it; "auto": what fits it best, or for a run's adapter what the run's spec names.
+        adapter: the model adapter to load it with. "auto": the best match; for the PEFT adapter of a run, the one
+            that the run's spec names.
 
     Raises:
-        MftError: it cannot be loaded whole.
+        MftError: it cannot be loaded completely.
     """
     directory = Path(path).expanduser()
     if (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file():
         result = find_result(directory)
         named = None if adapter == "auto" else select_adapter(read_config(result.base), adapter)[1]
-        model, tokenizer = load_base(result, *adapter_and_request(result, adapter=named))
-        model = with_adapter(result, model)
+        base, tokenizer = load_base(result, *adapter_and_request(result, model_adapter=named))
+        model = _as_model(with_peft_adapter(result, base))
     else:
         config = read_config(str(path))
         _, chosen = select_adapter(config, adapter)
@@ -162,47 +178,55 @@ def load_model(
 
 def load_result(
     given: Path, reporter: Reporter | None = None
-) -> tuple[ModelAdapter, Any, PreTrainedTokenizerBase]:
-    """Adapter, model in evaluation mode (an adapter in place on its base) and tokenizer of a result.
+) -> tuple[ModelAdapter, PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load the model adapter, model and tokenizer of a result; the model is in evaluation mode.
 
-    Raises MftError for what cannot be loaded whole, and where there is no tokenizer.
+    A PEFT adapter is in place on its base (peft's ``PeftModel``). Raises MftError for a result that cannot be loaded
+    completely, and for one without a tokenizer.
     """
     result = find_result(given)
-    adapter, request = adapter_and_request(result, reporter)
-    model, tokenizer = load_base(result, adapter, request)
+    model_adapter, request = adapter_and_request(result, reporter)
+    model, tokenizer = load_base(result, model_adapter, request)
     if tokenizer is None:
-        raise MftError(f"RUN: {result.path} has no tokenizer files, and text cannot be read without")
-    loaded: Any = model if result.config is None else with_adapter(result, model)
-    loaded.eval()
-    return adapter, loaded, tokenizer
+        raise MftError(
+            f"RUN: {result.path} has no tokenizer files, so it cannot read text; add its tokenizer"
+        )
+    if result.config is not None:
+        model = _as_model(with_peft_adapter(result, model))
+    model.train(False)
+    return model_adapter, model, tokenizer
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a file; MftError for one that is damaged."""
+def read_json(path: Path) -> JsonObject:
+    """Return the object in a JSON file that the program wrote; raise MftError if it is corrupt."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise MftError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise MftError(f"{path} is damaged: it holds no object")
-    return found
+    if not isinstance(value, dict):
+        raise MftError(f"{path} is corrupt: expected a JSON object, found {type(value).__name__}")
+    return value
 
 
 def _run_of(given: Path) -> Path | None:
-    """The run of a directory: itself, or the one that it is the model or a best step of."""
-    places = [given]
+    """Return the run of a directory: the directory itself, or the run whose model or best step it is."""
+    candidates = [given]
     if given.name == "model":
-        places.append(given.parent)
+        candidates.append(given.parent)
     if given.parent.name == "best":
-        places.append(given.parent.parent)
-    return next((place for place in places if (place / "spec.json").is_file()), None)
+        candidates.append(given.parent.parent)
+    return next((candidate for candidate in candidates if (candidate / "spec.json").is_file()), None)
 
 
-def _chosen(
-    config: dict[str, Any], name: str, options: dict[str, Any], reporter: Reporter | None, *, whole: bool
+def _select(
+    result: Result, config: JsonObject, name: str, options: JsonObject, reporter: Reporter | None
 ) -> ModelAdapter:
-    """The adapter of the run; for a whole model that a run has converted, one that knows what it is now."""
-    if whole and name != "auto":
+    """Return the run's model adapter.
+
+    A full model that the run has converted may no longer match the adapter that the spec names for the original: then
+    the best match is taken.
+    """
+    if result.config is None and name != "auto":
         try:
             return select_adapter(config, name, options, reporter)[1]
         except MftError:

@@ -1,4 +1,4 @@
-"""Whether a tokenizer's ids fit the model."""
+"""Check that a tokenizer's ids fit the model."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def check_vocabulary(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
-    """Every id of the tokenizer has a row in the embedding, else MftError."""
+    """Raise MftError unless every id of the tokenizer has a row in the embedding."""
     rows = embedding(model).num_embeddings
     largest = max(tokenizer.get_vocab().values(), default=-1)
     if largest >= rows:
         raise MftError(
             f"the tokenizer's ids reach {largest}, but the model's embedding has {rows} rows: "
-            "the two do not belong together; give the model its own tokenizer, or a smaller one"
+            "this tokenizer does not belong to this model; use the model's own tokenizer, or a smaller one"
         )
 
 
 def embedding(model: PreTrainedModel) -> nn.Embedding:
-    """The input embedding."""
+    """Return the input embedding."""
     return cast("nn.Embedding", model.get_input_embeddings())

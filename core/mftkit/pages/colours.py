@@ -1,4 +1,4 @@
-"""Colours that can be told apart on white and on black, and in what order things get them."""
+"""Colors that can be distinguished on white and on black, in the order of their use."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ PALETTE = (
     "#3b82c4", "#e07b24", "#2f9e5b", "#d6475b", "#8e67c9",
     "#1c9fa8", "#b06f45", "#d466a6", "#8f9326", "#7d8794",
 )  # fmt: skip
-"""Of middle lightness: at least 3:1 against white and against the dark page."""
+"""Medium lightness: a contrast of at least 3:1 against white and against the dark page."""
 DASHES = ("solid", "dash", "dot", "dashdot")
 
 
 @dataclass(frozen=True)
 class Pen:
-    """How one task, run or arm is drawn, in every plot of the page."""
+    """Color and dash of one task, run or arm, in every plot of the page."""
 
     colour: str
     dash: str
 
 
 def pen(index: int) -> Pen:
-    """The pen of the ``index``-th thing; after the palette the dashes go on.
+    """The pen with this index; after the palette, colors repeat with other dashes.
 
     >>> pen(0), pen(10).colour == pen(0).colour, pen(10).dash
     (Pen(colour='#3b82c4', dash='solid'), True, 'dash')
     """
-    turn = index // len(PALETTE)
-    return Pen(PALETTE[index % len(PALETTE)], DASHES[turn % len(DASHES)])
+    repeat = index // len(PALETTE)
+    return Pen(PALETTE[index % len(PALETTE)], DASHES[repeat % len(DASHES)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from html import escape
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit.pages.colours import pen
 from mftkit.runs.series import Series, curve, losses_of_task, summed, thinned, weights_of_task
@@ -14,11 +14,12 @@ from mftkit.runs.series import Series, curve, losses_of_task, summed, thinned, w
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import TaskTraining, TrainLine
     from mftkit.runs.record import RunRecord
 
 FEW = 60
-"""A curve of so many points shows each of them."""
+"""A curve of at most so many points shows each of them."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,12 @@ class Plot:
     key: str
     """Its name within the run."""
     title: str
-    told: str
-    """What it shows, with the unit, for those who do not see it too."""
+    caption: str
+    """A description with the unit, also for readers who cannot see the plot."""
     json: str
-    """plotly's data and layout, safe to stand in a script element."""
+    """plotly's data and layout, safe inside a script element."""
+    height: int | None = None
+    """In pixels; None: as high as the page's plots are."""
 
 
 @dataclass(frozen=True)
@@ -41,31 +44,31 @@ class Curve:
     series: Series
     name: str = ""
     group: int | None = None
-    """Which entry of the page's legend it belongs to; None: to none, drawn in ink."""
+    """Index of its entry in the page's legend; None: it has none, and is drawn in the color of text."""
     shape: str = "linear"
     first: bool = True
     """False: a further curve of the same entry, drawn thin."""
 
 
 def plots(run: RunRecord) -> list[Plot]:
-    """All that a run's metrics can show; a plot without a number is left out."""
+    """All plots of a run's metrics; one without a number is left out."""
     train, stride = thinned(run.train)
     every = f" Every {stride}th line is drawn." if stride > 1 else ""
-    made = [*_of_tasks(run, train, every), *_of_the_whole(train, every)]
+    made = [*_of_tasks(run, train, every), *_of_the_run(train, every)]
     return [plot for plot in made if plot is not None]
 
 
 def _of_tasks(run: RunRecord, train: list[TrainLine], every: str) -> list[Plot | None]:
     valid, valid_stride = thinned(run.valid)
-    told = f" Every {valid_stride}th validation is drawn." if valid_stride > 1 else ""
+    every_valid = f" Every {valid_stride}th validation is drawn." if valid_stride > 1 else ""
     mean = Curve(curve(valid, lambda line: line.loss), "mean of tasks")
     losses = [*_each(run.tasks, partial(losses_of_task, valid)), *([mean] if len(run.tasks) > 1 else [])]
     return [
-        plot("valid-loss", "Validation loss", f"Nats per token, by task.{told}", losses),
+        plot("valid-loss", "Validation loss", f"Nats per token, by task.{every_valid}", losses),
         plot(
             "train-loss",
             "Training loss",
-            f"Exact token mean since the line before, nats per token, by task.{every}",
+            f"Exact token mean since the previous line, nats per token, by task.{every}",
             _each(run.tasks, partial(losses_of_task, train)),
         ),
         plot(
@@ -84,9 +87,9 @@ def _of_tasks(run: RunRecord, train: list[TrainLine], every: str) -> list[Plot |
     ]
 
 
-def _of_the_whole(train: list[TrainLine], every: str) -> list[Plot | None]:
-    told = [
-        ("loss", "Objective", "Mean of the steps' objective since the line before."),
+def _of_the_run(train: list[TrainLine], every: str) -> list[Plot | None]:
+    described = [
+        ("loss", "Objective", "Mean of the steps' objective since the previous line."),
         ("tokens_per_second", "Throughput", "Tokens per second of training steps, without padding."),
         ("learning_rate", "Learning rate", "Learning rate of the step."),
         ("grad_norm", "Gradient norm", "Norm before clipping."),
@@ -100,9 +103,9 @@ def _of_the_whole(train: list[TrainLine], every: str) -> list[Plot | None]:
             f"{text}{every}",
             [Curve(curve(train, attrgetter(key)))],
             percent=key == "padding",
-            from_nought=key in ("padding", "tokens_per_second"),
+            from_zero=key in ("padding", "tokens_per_second"),
         )
-        for key, title, text in told
+        for key, title, text in described
     ]
 
 
@@ -121,12 +124,12 @@ def _sums(run: RunRecord, number: Callable[[TaskTraining], int]) -> list[Curve]:
 def plot(
     key: str,
     title: str,
-    told: str,
+    caption: str,
     curves: Sequence[Curve],
     *,
     x_title: str = "step",
     percent: bool = False,
-    from_nought: bool = False,
+    from_zero: bool = False,
 ) -> Plot | None:
     """A plot of curves; None where no curve has a point."""
     import plotly.graph_objects as go
@@ -143,14 +146,14 @@ def plot(
         xaxis={"title": {"text": x_title}, "automargin": True, "zeroline": False},
         yaxis={"automargin": True, "zeroline": False},
     )
-    if from_nought:
+    if from_zero:
         figure.update_yaxes(rangemode="tozero")
     if percent:
         figure.update_yaxes(tickformat=".1%")
-    return Plot(key, title, told, script_safe(figure.to_json()))
+    return Plot(key, title, caption, script_safe(figure.to_json()))
 
 
-def _trace(one: Curve) -> dict[str, Any]:
+def _trace(one: Curve) -> JsonObject:
     drawn = pen(one.group) if one.group is not None else None
     few = len(one.series.x) <= FEW
     return {
@@ -158,9 +161,9 @@ def _trace(one: Curve) -> dict[str, Any]:
         "y": one.series.y,
         "name": escape(one.name, quote=False),
         "mode": "lines+markers" if few else "lines",
-        "connectgaps": True,  # a task that a step lacks has no number there
+        "connectgaps": True,  # a step without samples of a task has no number of it
         "line": {
-            **({"color": drawn.colour} if drawn else {}),  # else the page's colour of text
+            **({"color": drawn.colour} if drawn else {}),  # else the color of the page's text
             "dash": drawn.dash if drawn else ("dash" if one.name else "solid"),
             "width": 2 if one.first else 1,
             "shape": one.shape,
@@ -174,5 +177,5 @@ def _trace(one: Curve) -> dict[str, Any]:
 
 
 def script_safe(json: str) -> str:
-    """JSON that cannot end the script element that it stands in."""
+    """JSON that cannot end the script element around it."""
     return json.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,4 +1,4 @@
-"""From a template and values to one self-contained page of HTML; plotly is imported when a page is made."""
+"""From a template and values to one self-contained HTML page; plotly is imported when a page is rendered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -15,8 +15,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 """The page's frame, its parts and its style, which the tools' own templates use."""
 
 
-def render(directory: Path, template: str, **values: Any) -> str:
-    """A page from a template in ``directory``; every value is escaped but what is marked safe there."""
+def render(directory: Path, template: str, **values: object) -> str:
+    """A page from a template in ``directory``; every value is escaped unless it is marked safe there."""
     from plotly.offline import get_plotlyjs
 
     return (

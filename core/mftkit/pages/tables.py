@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, perplexity, share, whole
-from mftkit.runs.series import validation_losses
+from mftkit.runs.series import MEAN, validation_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.runs.record import RunRecord
 
 
@@ -29,15 +30,15 @@ class Table:
 
     caption: str
     headings: list[str]
-    """The name's first."""
+    """The first is the name's."""
     rows: list[tuple[str, list[Cell]]]
     footer: int = 0
-    """How many of the last rows sum up the others."""
+    """Number of last rows that summarize the others."""
 
 
 def results(run: RunRecord) -> Table | None:
-    """What each task came to in one run."""
-    losses = validation_losses(run)
+    """The validation losses of one run by task."""
+    losses = validation_losses(run.valid, run.tasks)
     if not losses:
         return None
     rows = [
@@ -58,9 +59,9 @@ def results(run: RunRecord) -> Table | None:
 
 
 def side_by_side(runs: Sequence[RunRecord], titles: Sequence[str]) -> Table | None:
-    """The best of each task, a column a run; the lowest of a row is marked."""
-    found = [{one.name: one.best for one in validation_losses(run)} for run in runs]
-    names = sorted(dict.fromkeys(name for each in found for name in each), key=lambda n: n == "mean of tasks")
+    """The best loss of each task, one column per run; the lowest of a row is marked."""
+    found = [{one.name: one.best for one in validation_losses(run.valid, run.tasks)} for run in runs]
+    names = sorted(dict.fromkeys(name for each in found for name in each), key=lambda n: n == MEAN)
     if not names:
         return None
     rows = []
@@ -69,12 +70,12 @@ def side_by_side(runs: Sequence[RunRecord], titles: Sequence[str]) -> Table | No
         cells = [Cell(nats(each.get(name)), each.get(name) == lowest and len(runs) > 1) for each in found]
         rows.append((name, cells))
     headings = ["task", *titles]
-    footer = int(names[-1] == "mean of tasks")
+    footer = int(names[-1] == MEAN)
     return Table("Best validation loss of each task, nats per token; lower is better", headings, rows, footer)
 
 
-def planned_tasks(plan: dict[str, Any]) -> Table | None:
-    """The plan's tasks, with every figure that is not nought throughout."""
+def planned_tasks(plan: JsonObject) -> Table | None:
+    """The plan's tasks, with every figure that is not zero for all of them."""
     tasks = [task for task in plan.get("tasks", ()) if isinstance(task, dict) and "name" in task]
     if not tasks:
         return None
@@ -83,24 +84,24 @@ def planned_tasks(plan: dict[str, Any]) -> Table | None:
     return Table("Tasks as planned", ["task", *(key.replace("_", " ") for key in keys)], rows)
 
 
-def planned_facts(plan: dict[str, Any]) -> list[tuple[str, str]]:
-    """The rest of the plan, a fact a line."""
+def planned_facts(plan: JsonObject) -> list[tuple[str, str]]:
+    """The rest of the plan, one fact per line."""
     return list(_facts({key: value for key, value in plan.items() if key not in ("tasks", "name")}))
 
 
-def environment_facts(environment: dict[str, Any]) -> list[tuple[str, str]]:
-    """environment.json, a fact a line."""
-    told = dict(environment)
-    components = told.pop("components", [])
+def environment_facts(environment: JsonObject) -> list[tuple[str, str]]:
+    """environment.json, one fact per line."""
+    facts = dict(environment)
+    components = facts.pop("components", [])
     names = [
         (str(one.get("kind")), f"{one.get('name')} ({one.get('distribution')} {one.get('version')})")
         for one in components
         if isinstance(one, dict)
     ]
-    return [*_facts(told), *names]
+    return [*_facts(facts), *names]
 
 
-def _facts(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+def _facts(values: JsonObject, prefix: str = "") -> Iterable[tuple[str, str]]:
     for key, value in values.items():
         label = f"{prefix}{key.replace('_', ' ')}"
         if isinstance(value, dict):
@@ -111,11 +112,11 @@ def _facts(values: dict[str, Any], prefix: str = "") -> Iterable[tuple[str, str]
             yield label, _figure(key, value)
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _figure(key: str, value: Any) -> str:
+def _figure(key: str, value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, bool):

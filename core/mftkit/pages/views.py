@@ -1,10 +1,10 @@
-"""What the templates are given: runs and comparisons, put into words, tables and plots."""
+"""Runs as text, tables and plots, for the templates."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import whole
 from mftkit.pages import tables
@@ -16,6 +16,7 @@ from mftkit.runs.series import losses_of_task, thinned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.pages.tables import Table
     from mftkit.runs.record import RunRecord
 
@@ -30,10 +31,10 @@ class Entry:
 
 @dataclass(frozen=True)
 class RunView:
-    """All that a page shows of one run."""
+    """Everything that a page shows of one run."""
 
     key: str
-    """Unlike every other run's of the page; it becomes part of ids."""
+    """Unique on the page; it becomes part of ids."""
     name: str
     state: str
     mood: str
@@ -54,10 +55,10 @@ class RunView:
 
 @dataclass(frozen=True)
 class Overlay:
-    """A plot a task, in which every run is a curve."""
+    """One plot per task, in which every run is a curve."""
 
     title: str
-    told: str
+    caption: str
     legend: list[Entry]
     plots: list[Plot] = field(default_factory=list)
 
@@ -90,12 +91,12 @@ def mood(state: str) -> str:
 
 
 def legend(names: Sequence[str]) -> list[Entry]:
-    """Names with their pens, by their place."""
+    """Names with their pens, in order."""
     return [Entry(name, pen(index)) for index, name in enumerate(names)]
 
 
 def by_task(runs: Sequence[RunRecord], names: Sequence[str]) -> Overlay:
-    """Validation losses of several runs, a plot a task and a curve a run."""
+    """Validation losses of several runs, one plot per task and one curve per run."""
     tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
     made = []
     for number, task in enumerate(tasks):
@@ -106,7 +107,7 @@ def by_task(runs: Sequence[RunRecord], names: Sequence[str]) -> Overlay:
         made.append(plot(f"task-{number}", task, "Validation loss, nats per token, by run.", curves))
     return Overlay(
         "Validation loss by task",
-        "One plot a task, one curve a run.",
+        "One plot per task, one curve per run.",
         legend(names),
         [each for each in made if each is not None],
     )
@@ -120,10 +121,10 @@ def _headline(run: RunRecord) -> list[tuple[str, str]]:
         facts.append(("epochs", f"{run.train[-1].epoch or 0:.2f}"))
     if run.end and run.end.best_step is not None:
         facts.append(("best step", whole(run.end.best_step)))
-    facts += [(key, told) for key in ("loss", "balancer") if (told := _named(run.spec, key))]
+    facts += [(key, name) for key in ("loss", "balancer") if (name := _named(run.spec, key))]
     speeds = sorted(line.tokens_per_second for line in run.train if line.tokens_per_second is not None)
     if speeds:
-        facts.append(("tokens a second, median", whole(speeds[len(speeds) // 2])))
+        facts.append(("tokens per second, median", whole(speeds[len(speeds) // 2])))
     if isinstance(run.plan.get("parameters"), int):
         facts.append(("parameters", whole(run.plan["parameters"])))
     return facts
@@ -132,9 +133,11 @@ def _headline(run: RunRecord) -> list[tuple[str, str]]:
 def _open_run(run: RunRecord) -> list[str]:
     if run.end is not None:
         return []
-    return ["there is no end line: the run goes on, or was killed; this is how far it had come"]
+    return [
+        "there is no end line: the run is still in progress, or was killed; this page shows it up to here"
+    ]
 
 
-def _named(spec: dict[str, Any], key: str) -> str:
+def _named(spec: JsonObject, key: str) -> str:
     found = spec.get(key)
     return str(found.get("name", "")) if isinstance(found, dict) else ""

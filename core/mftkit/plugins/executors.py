@@ -1,4 +1,4 @@
-"""Chooses what runs programs: the executor that an option names, or the strongest that this machine has."""
+"""Chooses the executor that runs programs: the one an option names, or the strongest available."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ WEAK = "MFT_ALLOW_WEAK_ISOLATION"
 """Environment variable that ``--allow-weak-isolation`` sets, so that processes started from here see it too."""
 
 
-def choose_executor(ref: ComponentRef, show_line: Callable[[str], None]) -> Executor:
-    """The executor that ``ref`` names, or for "auto" the strongest available one; ``show_line`` reports its name.
+def choose_executor(ref: ComponentRef, report: Callable[[str], None]) -> Executor:
+    """Return the executor that ``ref`` names, or for "auto" the strongest available, and report which one it is.
 
-    Raises MftError if it (or, for "auto", every one) cannot be used, or if it isolates weakly and that is not allowed.
+    Raises MftError if no executor can be used, or if it isolates weakly and that is not allowed.
     """
-    passed_over: list[str] = []
-    for name, executor in _candidates(ref, passed_over):
-        why = executor.unavailable()
-        if why is None:
-            _refuse_weak(name, executor, passed_over)
-            skipped = passed_over if not executor.isolated else []
-            unavailable = f"; not available: {'; '.join(skipped)}" if skipped else ""
-            weakly = "" if executor.isolated else ", which isolates weakly"
-            show_line(f"programs run in {name}{weakly}{unavailable}")
+    unavailable: list[str] = []
+    for name, executor in _candidates(ref, unavailable):
+        reason = executor.unavailable()
+        if reason is None:
+            _refuse_weak(name, executor, unavailable)
+            if executor.isolated:
+                report(f"programs run in {name}")
+            else:
+                others = f"; not available: {'; '.join(unavailable)}" if unavailable else ""
+                report(f"programs run in {name}, which isolates weakly{others}")
             return executor
-        passed_over.append(f"{name} ({why})")
-    what = "; ".join(passed_over) or "no executor is installed"
-    raise MftError(f"programs cannot be run in isolation on this machine: {what}")
+        unavailable.append(f"{name} ({reason})")
+    reasons = "; ".join(unavailable) or "no executor is installed"
+    raise MftError(f"programs cannot be run in isolation on this machine: {reasons}")
 
 
 def _candidates(ref: ComponentRef, broken: list[str]) -> Iterator[tuple[str, Executor]]:
@@ -52,11 +53,12 @@ def _candidates(ref: ComponentRef, broken: list[str]) -> Iterator[tuple[str, Exe
     yield from sorted(made, key=lambda found: (-found[1].strength, found[0]))
 
 
-def _refuse_weak(name: str, executor: Executor, passed_over: list[str]) -> None:
+def _refuse_weak(name: str, executor: Executor, unavailable: list[str]) -> None:
     if executor.isolated or os.environ.get(WEAK, "").strip().lower() in ("1", "true", "yes", "on"):
         return
-    others = f" ({'; '.join(passed_over)})" if passed_over else ""
+    others = f" ({'; '.join(unavailable)})" if unavailable else ""
     raise MftError(
-        f"programs would run in {name}, which isolates weakly: it bounds time, memory and processes, but a program can "
-        f"read what you can read{others}. Install a stronger one, or allow it by --allow-weak-isolation ({WEAK}=1)."
+        f"programs would run in {name}, which isolates weakly: time, memory and processes are limited, but a program "
+        f"can read all files that you can read{others}. Install a stronger executor, or allow weak isolation with "
+        f"--allow-weak-isolation ({WEAK}=1)."
     )

@@ -1,1 +1,1 @@
-"""What the program reports while it works: the reporter, and the messages that it receives."""
+"""Reports of the program while it works: the reporter, listeners to a run, and the messages that they receive."""

@@ -1,4 +1,4 @@
-"""How far the making of a task's rows has come."""
+"""The progress of making a task's rows."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from mftkit.reporting.usage import Usage
 
 
 class HasUsage(Protocol):
-    """A chat, of which only the cost matters here."""
+    """A chat with a model; only its cost matters here."""
 
     @property
     def usage(self) -> Usage:
-        """What it has cost."""
+        """The cost so far."""
 
 
 @dataclass
 class GenerationProgress:
-    """Changes while rows are made; whoever shows it reads it now and then."""
+    """Changes while rows are made; the display reads it from time to time."""
 
     task: str
     generator: str
     goal: int | None
-    """Rows to be made, where that is known."""
+    """Number of rows to make, if known."""
     rows: int = 0
-    """Rows written."""
+    """Number of rows written."""
     counts: Counter[str] = field(default_factory=Counter)
-    """What the generator (and whatever filters its rows) reports: kept, and dropped for this or that."""
+    """Counts of the generator and of filters on its rows: kept, and dropped for each reason."""
     chats: list[HasUsage] = field(default_factory=list)
-    """The chats with a model that were opened."""
+    """The open chats with models."""
     doing: str = "generating"
-    """What is done to the rows."""
+    """The current activity, for the display."""
 
     @property
     def usage(self) -> Usage:
-        """What the chats have cost, in this run and in those before it."""
+        """The cost of the chats, in this run and in earlier ones."""
         return sum((chat.usage for chat in self.chats), Usage())
 
     def counts_text(self) -> str:
-        """What was kept, and dropped for each reason; "" where nothing was counted."""
+        """Numbers of rows kept, and dropped for each reason; empty if nothing was counted."""
         return ", ".join(f"{what.replace('_', ' ')} {number}" for what, number in sorted(self.counts.items()))
 
     def cost_text(self) -> str:
-        """Requests and tokens, and their cost where there are prices; "" where no model was asked."""
+        """Requests and tokens, and their cost if there are prices; empty if no model was used."""
         if not self.chats:
             return ""
         usage = self.usage
         parts = [f"{whole(usage.asked)} requests", f"{whole(usage.tokens)} tokens"]
         if usage.cached:
-            parts.insert(1, f"{whole(usage.cached)} replies from the disk")
+            parts.insert(1, f"{whole(usage.cached)} cached replies")
         if usage.cost:
             parts.append(f"cost {usage.cost:.4g}")
         return ", ".join(parts)

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Listener:
-    """Is called as a run proceeds; every method is optional for a subclass."""
+    """Is called during a run; a subclass overrides the methods that it needs."""
 
     name: str = "a listener"
-    """What a message about its failure calls it; a plugin's with the package."""
+    """Its name in messages about failures; with the package, if a plugin provides it."""
 
     def started(self, step: int) -> None:
         """The first step after ``step`` is about to be made."""
@@ -64,8 +64,9 @@ class FailureReport:
 class Listeners(Listener):
     """Passes everything on: to the reporter, then to each listener in order.
 
-    What a listener raises is reported once, and the run continues. One that fails in ``started`` is not called
-    again; an MftError from there passes, and ends the run before its first step. What the reporter raises passes.
+    An exception of a listener is reported once, and the run continues. A listener that fails in ``started`` is not
+    called again, and an MftError from there ends the run before its first step. Exceptions of the reporter are not
+    caught.
     """
 
     def __init__(self, reporter: Listener, listeners: Iterable[Listener], failures: FailureReport) -> None:

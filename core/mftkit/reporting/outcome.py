@@ -1,4 +1,4 @@
-"""How a run ended."""
+"""The end of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMPLETED = ("finished", "early-stopped")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """The end of a run: why, and at which step."""
 
     reason: str
     """"finished", "early-stopped", "interrupted" or "failed"; "planned" after a dry run."""

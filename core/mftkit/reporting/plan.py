@@ -1,12 +1,14 @@
-"""What a run is about to do, told before it does it."""
+"""The plan of a run, made before it starts."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from mftkit.base.json_types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -15,30 +17,30 @@ class PlannedTask:
 
     name: str
     samples: int
-    """Training samples, however many of them an epoch draws."""
+    """Number of training samples, however many of them an epoch draws."""
     tokens: int
-    """Counting tokens an epoch."""
+    """Loss tokens per epoch."""
     share: float
-    """Of all counting tokens, 0..1."""
+    """Share of all loss tokens, 0..1."""
     valid_samples: int
     truncated: int
     dropped: int
     skipped: int
     drawn: int | None = None
-    """Samples that an epoch draws, repeated ones included; None: each sample once."""
+    """Number of samples that an epoch draws, with repetitions; None: each sample once."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run before it starts."""
+    """The plan of a run."""
 
     name: str
     output: Path
     tasks: tuple[PlannedTask, ...]
     rows: int
-    """Rows of the first epoch."""
+    """Number of rows in the first epoch."""
     fill: float
-    """Share of ``rows * max_length`` positions that hold tokens, 0..1."""
+    """Share of the ``rows * max_length`` positions that hold tokens, 0..1."""
     max_length: int
     steps: int
     steps_per_epoch: int
@@ -52,8 +54,8 @@ class Plan:
     """Kind to "name (distribution version)"."""
     notes: tuple[str, ...]
     mixing: str = ""
-    """How an epoch is mixed; nothing where it has every sample once."""
+    """A description of the mixing; empty if an epoch has every sample once."""
 
-    def dump(self) -> dict[str, Any]:
-        """As plan.json has it."""
+    def dump(self) -> JsonObject:
+        """The plan as plan.json has it."""
         return {**asdict(self), "output": str(self.output)}

@@ -1,4 +1,4 @@
-"""What the program reports while it works; the base class shows nothing, the command line draws it."""
+"""Receives everything that the program reports; the base class shows nothing, the displays derive from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Reporter(Listener):
-    """Receives messages and progress, and listens to runs; every method is optional for a subclass.
+    """Receives messages and progress, and listens to runs; a subclass overrides the methods that it needs.
 
     In a ``with`` statement it is closed whatever happens.
     """

@@ -1,4 +1,4 @@
-"""What was asked of a chat model, and what it cost."""
+"""The requests to a chat model, and their cost."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Usage:
-    """What the replies of a chat have cost, whether this run paid for them or one before it."""
+    """The cost of a chat's replies, whether paid in this run or in an earlier one."""
 
     asked: int = 0
-    """Requests answered in this run."""
+    """Requests that the model answered in this run."""
     cached: int = 0
-    """Requests answered from the disk in this run."""
+    """Requests that the cache answered in this run."""
     prompt_tokens: int = 0
-    """Of all of these requests."""
+    """Tokens of all these requests."""
     completion_tokens: int = 0
-    """Of all their replies."""
+    """Tokens of all their replies."""
     cost: float = 0.0
-    """In the currency of the prices; 0 without prices."""
+    """Cost in the currency of the prices; 0 without prices."""
 
     @property
     def tokens(self) -> int:
-        """Prompts and replies together."""
+        """Tokens of prompts and replies together."""
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
-        """Of two chats together."""
+        """The usage of two chats together."""
         return Usage(
             self.asked + other.asked,
             self.cached + other.cached,

@@ -1,1 +1,1 @@
-"""What a run leaves on disk: its directory, checkpoints, metrics, and how they are read back."""
+"""A run on the disk: its directory, checkpoints and metrics, with their readers."""

@@ -1,4 +1,4 @@
-"""``base/``: where a run keeps a base of its own, which its adapter names."""
+"""``base/``: where a run keeps its own base, which its adapter names."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BaseCheckpoint:
-    """Where a run keeps a base of its own."""
+    """The run's own base, in place or staged."""
 
     path: Path
-    """Its place in the run directory, which an adapter names."""
+    """Its path in the run directory, which an adapter names."""
     staged: Path
-    """Where it is written, until the run is described and its place is free."""
+    """Its path until the run's files are written and ``path`` is free."""
     kept: bool = False
-    """Whether the run has one already, and goes on with it."""
+    """Whether the run has one already, and continues with it."""
 
     @property
     def current(self) -> Path:
-        """Where it lies now."""
+        """Its path now."""
         return self.path if self.kept else self.staged

@@ -1,4 +1,4 @@
-"""Checkpoints: complete or absent, checked before they are believed, pruned with care."""
+"""Checkpoints: complete or absent, verified before they are used, and pruned."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a run needs to go on as if it had never stopped."""
+    """Everything that a run needs to resume as if it had never stopped."""
 
     model: dict[str, Tensor]
     state: dict[str, Any]
@@ -53,7 +53,7 @@ class CheckpointStore:
         self.directory = directory
 
     def path(self, step: int) -> Path:
-        """Where the checkpoint of a step lies."""
+        """The path of the checkpoint of a step."""
         return self.directory / f"step-{step:08d}"
 
     def steps(self) -> list[int]:
@@ -64,7 +64,7 @@ class CheckpointStore:
         return sorted(int(match[1]) for match in names if match)
 
     def write(self, step: int, checkpoint: Checkpoint) -> Path:
-        """Write it beside, flush it, rename it: a crash leaves it complete or absent."""
+        """Write it beside its path, flush it, rename it: a crash leaves it complete or absent."""
         path = self.path(step)
         with new_directory(path) as partial:
             save_file(checkpoint.model, partial / MODEL)
@@ -73,31 +73,44 @@ class CheckpointStore:
             write_json(partial / MANIFEST, {**checkpoint.manifest, "step": step, "files": files})
         return path
 
-    def read(self, step: int) -> Checkpoint:
-        """The checkpoint of a step.
+    def verify(self, step: int) -> dict[str, Any]:
+        """The manifest of a step's checkpoint, whose files are complete and as they were written.
+
+        Raises:
+            CheckpointError: a file is missing, truncated or altered.
+        """
+        path = self.path(step)
+        try:
+            manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            for name in (MODEL, STATE):
+                if fingerprint(path / name) != manifest["files"][name]:
+                    raise CheckpointError(f"{path / name} is damaged")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+        return manifest
+
+    def read(self, step: int, *, manifest: dict[str, Any] | None = None) -> Checkpoint:
+        """The checkpoint of a step, verified unless its ``manifest`` is given, because it has been verified already.
 
         Raises:
             CheckpointError: a file is missing, cut short or altered.
         """
         path = self.path(step)
+        manifest = manifest or self.verify(step)
         try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            for name, expected in manifest["files"].items():
-                if fingerprint(path / name) != expected:
-                    raise CheckpointError(f"{path / name} is damaged")
             state = torch.load(path / STATE, weights_only=True, map_location="cpu")
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, pickle.UnpicklingError) as error:
+        except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
         return Checkpoint(load_file(path / MODEL), state, manifest)
 
-    def prune(self, keep: int, wanted: set[int]) -> None:
-        """Remove all but the ``keep`` newest and those that are ``wanted``."""
+    def prune(self, keep: int, protected: set[int]) -> None:
+        """Remove all checkpoints except the ``keep`` newest and those of the ``protected`` steps."""
         for step in self.steps()[:-keep]:
-            if step not in wanted:
+            if step not in protected:
                 self.discard(step)
 
     def discard(self, step: int) -> None:
-        """Remove a checkpoint; hidden first, so that a kill leaves no half one under a checkpoint's name."""
+        """Remove a checkpoint; it is hidden first, so that a kill leaves no half of one under its name."""
         doomed = temporary(self.path(step))
         self.path(step).rename(doomed)
         shutil.rmtree(doomed)
@@ -110,21 +123,21 @@ class CheckpointStore:
 
 
 def check_state(key: str, name: str, component: Balancer | GradientCombiner) -> None:
-    """Refuse a component of the spec's ``key`` whose state no checkpoint would give back."""
-    held = BytesIO()
+    """Refuse a component of the spec's ``key`` whose state a checkpoint cannot restore."""
+    buffer = BytesIO()
     try:
-        torch.save(component.state_dict(), held)
-        held.seek(0)
-        torch.load(held, weights_only=True)
+        torch.save(component.state_dict(), buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
     except Exception as error:
         raise MftError(
-            f"{key}: {name}: state_dict() holds what a checkpoint cannot give back ({str(error).splitlines()[0]}); "
-            "mend the plugin: tensors, numbers, text, lists and dicts of them."
+            f"{key}: {name}: a checkpoint cannot restore what state_dict() returns ({str(error).splitlines()[0]}); fix "
+            "the plugin: a state may hold tensors, numbers, strings, and lists and dicts of them."
         ) from error
 
 
 def fingerprint(path: Path) -> list[int]:
-    """Size in bytes and CRC-32: enough to notice a cut or altered file, at the disk's speed."""
+    """Size in bytes and CRC-32: enough to detect a truncated or altered file, at the disk's speed."""
     crc = 0
     with path.open("rb") as file:
         while block := file.read(1 << 22):
@@ -133,7 +146,7 @@ def fingerprint(path: Path) -> list[int]:
 
 
 def random_state() -> dict[str, Any]:
-    """The state of every random number generator that training uses."""
+    """The state of every random number generator that training may use."""
     version, numbers, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002  # whatever a plugin draws from
     return {
@@ -151,7 +164,7 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(state: dict[str, Any]) -> None:
-    """Restore what ``random_state`` gave."""
+    """Restore what ``random_state`` returned."""
     version, numbers, gauss = state["python"]
     random.setstate((version, tuple(numbers), gauss))
     name, keys, *rest = state["numpy"]

@@ -1,4 +1,4 @@
-"""metrics.jsonl: the one writer and the one reader of what a run measured."""
+"""metrics.jsonl: the one writer and the one reader of a run's measurements."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Metrics:
-    """What a metrics.jsonl holds."""
+    """The content of a metrics.jsonl."""
 
     train: list[TrainLine] = field(default_factory=list)
     valid: list[ValidLine] = field(default_factory=list)
@@ -25,7 +25,7 @@ class Metrics:
     damaged: list[int] = field(default_factory=list)
     """Numbers of the lines that cannot be read, from 1; they are left out."""
     is_cut_off: bool = False
-    """True if the last line lacks its end: it is being written, or a kill came in between."""
+    """True if the last line is incomplete: it is being written, or the run was killed."""
 
 
 class MetricsFile:
@@ -41,7 +41,7 @@ class MetricsFile:
             file.write(text + "\n")
 
     def read(self) -> Metrics:
-        """All lines that are whole; empty where there is no file."""
+        """All lines that can be read; empty if there is no file."""
         metrics = Metrics()
         texts = self._texts()
         for number, text in enumerate(texts, 1):
@@ -75,7 +75,7 @@ class MetricsFile:
 
 
 def _is_before(text: str, step: int) -> bool:
-    """True for a line up to ``step`` that is no end; lines of later versions, whose event is unknown here, count."""
+    """Return True for a line up to ``step`` that is not an end; lines of later versions with unknown events count."""
     try:
         line = json.loads(text)
     except ValueError:

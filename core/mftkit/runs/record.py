@@ -1,4 +1,4 @@
-"""What a run directory holds, read as it is: whole, still being written, or damaged."""
+"""Reads a run directory as it is: complete, still being written, or damaged."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RunRecord:
     end: EndLine | None
     """The last line of a run that has ended."""
     faults: list[str] = field(default_factory=list)
-    """What could not be read, in words."""
+    """Descriptions of what could not be read."""
 
     @property
     def name(self) -> str:
@@ -47,7 +47,7 @@ class RunRecord:
 
     @property
     def state(self) -> str:
-        """How it ended, in a word or two."""
+        """The reason for its end, or "not ended"."""
         return "not ended" if self.end is None else self.end.reason
 
     @property
@@ -95,7 +95,7 @@ def _object(path: Path, faults: list[str]) -> JsonObject:
 
 
 def _line_faults(metrics: Metrics, path: Path) -> list[str]:
-    """What is missing of metrics.jsonl, in words."""
+    """Descriptions of what is missing in metrics.jsonl."""
     if not path.is_file():
         return ["metrics.jsonl does not exist: the run has not reported any numbers yet"]
     faults = []

@@ -1,4 +1,4 @@
-"""Series of numbers over steps, and what a run came to, from the lines of its metrics."""
+"""Series of numbers over steps, and the losses of a run, from the lines of its metrics."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mftkit.reporting.lines import TaskTraining
-    from mftkit.runs.record import RunRecord
 
 L = TypeVar("L", TrainLine, ValidLine)
 T = TypeVar("T")
 
+MEAN = "mean of tasks"
 MOST_POINTS = 1500
 """Points of one curve at most; a page with more would be slow on a phone."""
 
@@ -37,12 +37,12 @@ class Losses:
     first: float
     best: float
     step: int
-    """Of the best, among validations after a step where there are any."""
+    """The step of the best, among validations after a step where there are any."""
     last: float
 
     @property
     def perplexity(self) -> float:
-        """Of the best."""
+        """Perplexity of the best loss."""
         return math.exp(self.best) if self.best < 700 else math.inf
 
 
@@ -80,11 +80,14 @@ def summed(lines: Sequence[TrainLine], task: str, number: Callable[[TaskTraining
     return Series([line.step for line in lines], values)
 
 
-def validation_losses(run: RunRecord) -> list[Losses]:
-    """The losses of each task in the run's order, then those of the mean over tasks."""
-    named = [(task, losses_of_task(run.valid, task)) for task in run.tasks]
+def validation_losses(lines: Sequence[ValidLine], tasks: Sequence[str]) -> list[Losses]:
+    """The losses of each task, then, if there are several, those of the mean over tasks.
+
+    The model before the first step counts as the best only if there is no other validation.
+    """
+    named = [(task, losses_of_task(lines, task)) for task in tasks]
     if len(named) > 1:
-        named.append(("mean of tasks", curve(run.valid, lambda line: line.loss)))
+        named.append((MEAN, curve(lines, lambda line: line.loss)))
     return [found for name, series in named if (found := _losses(name, series)) is not None]
 
 

@@ -1,9 +1,11 @@
-"""The spec: a JSON file that says what a run is made of."""
+"""The spec: a JSON file that describes a run."""
 
 from mftkit.interfaces.references import ComponentRef
+from mftkit.spec.chat import ChatMarkers, ChatSpec
+from mftkit.spec.data import DataSpec
 from mftkit.spec.loading import load_spec
 from mftkit.spec.mixing import MixingSpec
-from mftkit.spec.model import ChatMarkers, ChatSpec, DataSpec, ModelSpec, TrainBpe
+from mftkit.spec.model import ModelSpec, TrainBpe
 from mftkit.spec.problems import Problem, SpecError
 from mftkit.spec.references import TuningRef
 from mftkit.spec.spec import Spec

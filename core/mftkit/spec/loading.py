@@ -1,9 +1,9 @@
-"""Reading a spec: from a file or a dict, with overrides, every problem told at once."""
+"""Loads a spec from a file or a dict, with overrides; all errors are reported at once."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
 
 def load_spec(
-    source: str | Path | Mapping[str, Any],
+    source: str | Path | Mapping[str, object],
     overrides: Iterable[str] = (),
     *,
     directory: str | Path | None = None,
 ) -> Spec:
-    """The spec in a file, or in a dict whose paths are relative to ``directory`` (default: the current one).
+    """Load a spec from a file, or from a dict whose paths are relative to ``directory`` (default: the current one).
 
-    ``overrides`` are ``a.b=value``, as for ``--set``. Raises MftError where the file cannot be read, and
-    SpecError, which lists all that is wrong, where its content cannot be run.
+    ``overrides`` are ``a.b=value``, as for ``--set``. Raises MftError if the file cannot be read, and SpecError, which
+    lists all errors, if its content is not a valid spec.
     """
-    context: dict[str, Any] = {"directory": Path(directory or ".").absolute()}
+    context: dict[str, object] = {"directory": Path(directory or ".").absolute()}
     if isinstance(source, str | Path):
         path = Path(source)
         data = read_json(path)

@@ -1,4 +1,4 @@
-"""``--set a.b=value``: changes to a spec before it is checked."""
+"""``--set a.b=value``: changes a spec before it is validated."""
 
 from __future__ import annotations
 
@@ -11,45 +11,48 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mftkit.base.json_types import JsonObject
 
-def apply_overrides(data: dict[str, Any], overrides: Iterable[str]) -> dict[str, Any]:
-    """A copy of ``data`` with each ``a.b=value`` set; the value is JSON, or else a string.
 
-    A number in the path is an index of a list; objects that are not there are made. Raises MftError
-    that lists every override that cannot be followed.
+def apply_overrides(data: JsonObject, overrides: Iterable[str]) -> JsonObject:
+    """Return a copy of ``data`` with each ``a.b=value`` set; the value is parsed as JSON if possible, else a string.
+
+    A number in the path is an index of a list; missing objects are created. Raises MftError that lists every
+    override that cannot be applied.
 
     >>> apply_overrides({"tasks": [{"name": "a"}]}, ["tasks.0.weight=2", "training.scheduler=linear"])
     {'tasks': [{'name': 'a', 'weight': 2}], 'training': {'scheduler': 'linear'}}
     """
     data = copy.deepcopy(data)
-    wrong = []
+    errors = []
     for override in overrides:
         path, equals, value = override.partition("=")
         keys = path.strip().split(".")
         if not equals or not all(keys):
-            wrong.append(f'--set {override}: should be a.b=value, as in "training.epochs=3"')
+            errors.append(f'--set {override}: expected KEY.KEY=VALUE, for example "training.epochs=3"')
             continue
         try:
             _put(data, keys, _value(value))
         except _CannotError as error:
-            wrong.append(f"--set {override}: {error}")
-    if wrong:
-        raise MftError("\n  ".join(wrong))
+            errors.append(f"--set {override}: {error}")
+    if errors:
+        raise MftError("\n  ".join(errors))
     return data
 
 
 class _CannotError(Exception):
-    """The path leads nowhere."""
+    """The path does not exist in the spec."""
 
 
-def _value(text: str) -> Any:
+def _value(text: str) -> object:
     try:
         return parse_json(text)
     except ValueError:
         return text
 
 
-def _put(node: Any, keys: list[str], value: Any) -> None:
+def _put(data: JsonObject, keys: list[str], value: object) -> None:
+    node: Any = data
     for depth, key in enumerate(keys[:-1]):
         place = _place(node, key, keys[:depth])
         child = node.get(place) if isinstance(node, dict) else node[place]
@@ -62,14 +65,14 @@ def _put(node: Any, keys: list[str], value: Any) -> None:
     node[_place(node, keys[-1], keys[:-1])] = value
 
 
-def _place(node: Any, key: str, parents: list[str]) -> str | int:
-    """The key or index in ``node``."""
+def _place(node: object, key: str, parents: list[str]) -> str | int:
+    """Return the key or index in ``node``."""
     where = ".".join(parents)
     if isinstance(node, dict):
         return key
     if not isinstance(node, list):
         raise _CannotError(f"{where} is {node!r}, which has no key {key!r}")
     if not key.isdecimal() or int(key) >= len(node):
-        allowed = f"0 to {len(node) - 1}" if node else "none: it is empty"
-        raise _CannotError(f"{where} is a list, and {key!r} is no index of it (allowed: {allowed})")
+        allowed = f"allowed: 0 to {len(node) - 1}" if node else "the list is empty"
+        raise _CannotError(f"{where} is a list, and {key!r} is not an index of it ({allowed})")
     return int(key)

@@ -1,9 +1,9 @@
-"""Paths in a spec: relative to the spec file as written, absolute once it is read."""
+"""Paths in a spec: relative to the spec file when written, absolute when loaded."""
 
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
@@ -12,8 +12,8 @@ from mftkit.spec.problems import refuse_one
 TEXT_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1})
 
 
-def absolute(value: Any, info: ValidationInfo) -> str:
-    """A path or glob, made absolute; refuses what is no path."""
+def absolute(value: object, info: ValidationInfo) -> str:
+    """Return a path or glob pattern as an absolute one; refuse other values."""
     if isinstance(value, Path):
         value = str(value)
     if not isinstance(value, str) or not value.strip() or "\0" in value:
@@ -21,22 +21,22 @@ def absolute(value: Any, info: ValidationInfo) -> str:
     try:
         path = Path(value).expanduser()
     except RuntimeError:
-        refuse_one("names a home directory that is not known", value)
+        refuse_one("refers to a home directory that cannot be determined", value)
     base = (info.context or {}).get("directory")
     return _without_dots(str(path if base is None else Path(base) / path))
 
 
 def _without_dots(path: str) -> str:
-    """The path without ``..``, unless a symbolic link makes that another path."""
+    """Return the path without ``..``, unless a symbolic link would make that a different path."""
     short = os.path.normpath(path)
     return short if os.path.realpath(short) == os.path.realpath(path) else path
 
 
-def absolute_if_local(value: Any, info: ValidationInfo) -> str:
-    """A path, made absolute, or the id of a repository of the hub, as it is.
+def absolute_if_local(value: object, info: ValidationInfo) -> str:
+    """Return a path as an absolute one, and the id of a repository on the hub unchanged.
 
-    It is a path where it looks like one (starts with ``.``, ``/`` or ``~``, or has more than one slash), and
-    where something stands there.
+    A value is a path if it looks like one (starts with ``.``, ``/`` or ``~``, or has more than one slash), or if the
+    path exists.
     """
     path = absolute(value, info)
     text = str(value)
@@ -44,11 +44,11 @@ def absolute_if_local(value: Any, info: ValidationInfo) -> str:
     if looks_local or Path(path).exists():
         return path
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text):
-        refuse_one('is neither a path that exists nor a hub id ("organisation/name")', value)
+        refuse_one('is neither an existing path nor a hub id ("organization/name")', value)
     return text
 
 
-def _path(value: Any, info: ValidationInfo) -> Path:
+def _path(value: object, info: ValidationInfo) -> Path:
     return Path(absolute(value, info))
 
 

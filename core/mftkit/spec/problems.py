@@ -1,11 +1,11 @@
-"""What is wrong with a spec: every problem, with its key's path, what was given, what is allowed."""
+"""Errors in a spec: each with the path of its key, the given value and what is allowed."""
 
 from __future__ import annotations
 
 import json
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -14,7 +14,9 @@ from mftkit.spec.keys import allowed_keys
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
+
+    from pydantic_core import ErrorDetails
 
 Location = tuple[int | str, ...]
 LONGEST = 80
@@ -23,14 +25,14 @@ LONGEST = 80
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with a spec."""
+    """One error in a spec."""
 
     location: Location
     what: str
-    given: Any = None
+    given: object = None
     shows_given: bool = True
     hint: str = ""
-    """What is allowed, what was perhaps meant; starts with a semicolon where there is one."""
+    """What is allowed or was probably meant; starts with a semicolon unless it is empty."""
 
     def __str__(self) -> str:
         where = ".".join(map(str, self.location)) or "the spec"
@@ -39,29 +41,29 @@ class Problem:
 
 
 class SpecError(MftError):
-    """A spec that cannot be run; ``problems`` lists all that is wrong with it."""
+    """An invalid spec; ``problems`` lists all errors."""
 
     def __init__(self, source: str, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         lines = [str(problem) for problem in self.problems]
-        count = f"{source}: {len(lines)} things to mend:\n  "
+        count = f"{source}: {len(lines)} errors:\n  "
         super().__init__(f"{source}: {lines[0]}" if len(lines) == 1 else count + "\n  ".join(lines))
 
 
 def refuse(problems: Iterable[Problem]) -> NoReturn:
-    """Raise problems inside a Pydantic validator; it puts the path of the key in front of their locations."""
+    """Raise problems inside a Pydantic validator, which puts the path of the key before their locations."""
     raise ValidationError.from_exception_data("spec", [_details(problem) for problem in problems])
 
 
 def refuse_one(
-    what: str, given: Any, *, at: Location = (), hint: str = "", shows_given: bool = True
+    what: str, given: object, *, at: Location = (), hint: str = "", shows_given: bool = True
 ) -> NoReturn:
     """``refuse`` for one problem."""
     refuse([Problem(at, what, given, shows_given, hint)])
 
 
-def one_of(allowed: Iterable[str], given: Any) -> str:
-    """The hint that lists what is allowed, and names the nearest to what was given.
+def one_of(allowed: Iterable[str], given: object) -> str:
+    """Return a hint that lists what is allowed and suggests the value most similar to the given one.
 
     >>> one_of(["cosine", "linear"], "cosin")
     '; allowed: "cosine", "linear"; did you mean "cosine"?'
@@ -72,8 +74,8 @@ def one_of(allowed: Iterable[str], given: Any) -> str:
     return f"; allowed: {', '.join(json.dumps(name) for name in names)}{meant}"
 
 
-def problems_of(error: ValidationError, data: Any, model: type[BaseModel]) -> list[Problem]:
-    """The problems that Pydantic found in ``data``; branches of a union become one problem."""
+def problems_of(error: ValidationError, data: object, model: type[BaseModel]) -> list[Problem]:
+    """Return the problems that Pydantic found in ``data``; branches of a union become one problem."""
     found: dict[Location, Problem] = {}
     for details in error.errors(include_url=False):
         problem = _problem(details, data, model)
@@ -93,8 +95,8 @@ def problems_of(error: ValidationError, data: Any, model: type[BaseModel]) -> li
     return list(found.values())
 
 
-def shown(value: Any) -> str:
-    """A value as JSON, cut to one short line."""
+def shown(value: object) -> str:
+    """Return a value as JSON, shortened to one line."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
@@ -108,11 +110,11 @@ def _details(problem: Problem) -> InitErrorDetails:
     return InitErrorDetails(type=kind, loc=problem.location, input=problem.given)
 
 
-def _is_union(details: Mapping[str, Any]) -> bool:
+def _is_union(details: ErrorDetails) -> bool:
     return bool(details["type"] != "spec")
 
 
-def _problem(details: Mapping[str, Any], data: Any, model: type[BaseModel]) -> Problem:
+def _problem(details: ErrorDetails, data: object, model: type[BaseModel]) -> Problem:
     location, given = details["loc"], details["input"]
     context = details.get("ctx", {})
     if details["type"] == "spec":
@@ -124,21 +126,25 @@ def _problem(details: Mapping[str, Any], data: Any, model: type[BaseModel]) -> P
         return Problem(location, "should be a path", given)
     if details["type"] == "extra_forbidden":
         keys = allowed_keys(model, location[:-1])
-        hint = one_of(keys, str(location[-1])) if keys else "; it takes no options"
+        hint = one_of(keys, str(location[-1])) if keys else "; no options are allowed here"
         return Problem(location, "unknown key", given, hint=hint)
     if details["type"] in ("literal_error", "enum"):
         allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
-        return Problem(location, "is not one of the values allowed", given, hint=one_of(allowed, given))
+        return Problem(location, "is not an allowed value", given, hint=one_of(allowed, given))
     what = re.sub(r"^(Input|Value error,|Assertion failed,)\s*", "", details["msg"])
     return Problem(location, what[:1].lower() + what[1:], given)
 
 
-def _within(location: Location, data: Any) -> Location:
-    """The part of a location that is in the data; Pydantic also names the branch of a union."""
+def _within(location: Location, data: object) -> Location:
+    """Return the part of a location that exists in the data: Pydantic also names the branch of a union."""
     kept: list[int | str] = []
     for part in location:
-        is_index = isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
-        if is_index or (isinstance(data, dict) and part in data):
-            data = data[part]
-            kept.append(part)
+        match data:
+            case list() | tuple() if isinstance(part, int) and part < len(data):
+                data = data[part]
+            case dict() if part in data:
+                data = data[part]
+            case _:
+                continue
+        kept.append(part)
     return tuple(kept)

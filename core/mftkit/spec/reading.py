@@ -1,4 +1,4 @@
-"""Reading a JSON file strictly: what JSON leaves open is refused, and told with the line."""
+"""Reads a JSON file strictly: repeated keys and numbers that are not finite are refused, with their line."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mftkit.base.json_types import JsonObject
 
-def read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file. Raises MftError with PATH:LINE where it is not one."""
+
+def read_json(path: Path) -> JsonObject:
+    """Read the object in a JSON file. Raises MftError with PATH:LINE if the file does not contain one."""
     try:
         text = path.read_text("utf-8-sig")
     except FileNotFoundError:
@@ -21,49 +23,51 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise MftError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise MftError(f"{path}: is not UTF-8 text: {error.reason} at byte {error.start}") from error
+        raise MftError(f"{path}: not UTF-8 text: {error.reason} at byte {error.start}") from error
     try:
         value = parse_json(text)
     except json.JSONDecodeError as error:
-        raise MftError(f"{path}:{error.lineno}: not JSON: {error.msg} (column {error.colno})") from error
+        raise MftError(
+            f"{path}:{error.lineno}: not valid JSON: {error.msg} (column {error.colno})"
+        ) from error
     except _RefusedError as error:
         raise MftError(f"{path}{error.place(text)}: {error}") from error
     if not isinstance(value, dict):
-        raise MftError(f"{path}: should hold one JSON object {{...}}, not {type(value).__name__}")
+        raise MftError(f"{path}: expected one JSON object {{...}}, not {type(value).__name__}")
     return value
 
 
 def parse_json(text: str) -> Any:
-    """JSON without repeated keys and without numbers that are not finite. Raises ValueError."""
+    """Parse JSON without repeated keys and without numbers that are not finite. Raises ValueError."""
     try:
         return json.loads(
             text,
             object_pairs_hook=_object,
             parse_constant=_not_a_number,
             parse_float=_finite,
-            parse_int=_whole,
+            parse_int=_integer,
         )
     except RecursionError:
         raise _RefusedError("is nested too deeply", "") from None
 
 
 class _RefusedError(ValueError):
-    """JSON's grammar allows it, and a spec does not."""
+    """JSON that is valid but not allowed here."""
 
     def __init__(self, message: str, pattern: str) -> None:
         super().__init__(message)
         self.pattern = pattern
 
     def place(self, text: str) -> str:
-        """``:LINE`` of the last place that looks like it."""
+        """Return ``:LINE`` of the last place that matches the pattern."""
         lines = [
             n for n, line in enumerate(text.splitlines(), 1) if self.pattern and re.search(self.pattern, line)
         ]
         return f":{lines[-1]}" if lines else ""
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _object(pairs: list[tuple[str, Any]]) -> JsonObject:
+    found: JsonObject = {}
     for key, value in pairs:
         if key in found:
             quoted = json.dumps(key, ensure_ascii=False)
@@ -83,7 +87,7 @@ def _finite(text: str) -> float:
     return value
 
 
-def _whole(text: str) -> int:
+def _integer(text: str) -> int:
     try:
         return int(text)
     except ValueError:  # Python refuses thousands of digits

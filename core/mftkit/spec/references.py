@@ -1,4 +1,4 @@
-"""Places of the spec that name a component: its options are checked by its own model as they are read."""
+"""Places in a spec that name a component; its options are validated by its own model."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,6 +11,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 from pydantic_core.core_schema import with_info_wrap_validator_function
 
+from mftkit.base.json_types import JsonObject
 from mftkit.interfaces.component import Component
 from mftkit.interfaces.references import AUTO, ChatRef, ComponentRef
 from mftkit.plugins import installed, kinds
@@ -22,24 +23,24 @@ KIND_KEY = "x-mft-kind"
 
 
 class TuningRef(ComponentRef):
-    """A tuning, in a spec ``{"method": name, **options}`` or the bare name."""
+    """A tuning: in a spec ``{"method": name, **options}`` or only the name."""
 
     @property
     def method(self) -> str:
-        """The tuning's name."""
+        """Name of the tuning."""
         return self.name
 
-    def flat(self) -> dict[str, Any]:
-        """As it stands in a spec."""
+    def flat(self) -> JsonObject:
+        """Return it as written in a spec."""
         return {"method": self.name, **self.options}
 
 
 def unnamed() -> Any:
-    """What stands for a component that a spec does not name: it becomes the default of its kind."""
+    """Return the value for a component that a spec does not name; it becomes the default of its kind."""
     return {}
 
 
-def _nested(value: Any, _plain: Any, info: ValidationInfo, kind: Kind[Component]) -> ComponentRef:
+def _nested(value: object, _plain: object, info: ValidationInfo, kind: Kind[Component]) -> ComponentRef:
     """Read ``"name"`` or ``{"name": ..., "options": {...}}``."""
     if isinstance(value, ComponentRef):
         value = value.model_dump()
@@ -63,14 +64,14 @@ def _nested(value: Any, _plain: Any, info: ValidationInfo, kind: Kind[Component]
     return ComponentRef(name=name, options=options)
 
 
-def _flat(value: Any, _plain: Any, info: ValidationInfo, kind: Kind[Component]) -> TuningRef:
+def _flat(value: object, _plain: object, info: ValidationInfo, kind: Kind[Component]) -> TuningRef:
     """Read ``"name"`` or ``{"method": name, **options}``."""
     if isinstance(value, TuningRef):
         value = value.flat()
     if isinstance(value, str):
         value = {"method": value}
     if not isinstance(value, dict):
-        refuse_one('should be a method or {"method": ..., and its options}', value)
+        refuse_one('should be a method or {"method": ...} with its options', value)
     name, model = _resolve(kind, value, "method")
     options, problems = _checked(model, {key: value[key] for key in value if key != "method"}, info)
     if problems or options is None:
@@ -78,8 +79,8 @@ def _flat(value: Any, _plain: Any, info: ValidationInfo, kind: Kind[Component]) 
     return TuningRef(name=name, options=options)
 
 
-def _resolve(kind: Kind[Component], value: dict[str, Any], key: str) -> tuple[str, type[BaseModel]]:
-    """The component's name and its options' model; without a name, the kind's default."""
+def _resolve(kind: Kind[Component], value: JsonObject, key: str) -> tuple[str, type[BaseModel]]:
+    """Return the component's name and the model of its options; without a name, the kind's default."""
     name = value.get(key)
     registry = installed.registry()
     try:
@@ -88,7 +89,7 @@ def _resolve(kind: Kind[Component], value: dict[str, Any], key: str) -> tuple[st
         if not isinstance(name, str):
             what = f"should be the name of a {kind.name}"
             if key not in value:
-                what = f"is missing, and no {kind.name} is the default"
+                what = f"is missing, and there is no default {kind.name}"
             hint = registry.unknown(kind).hint()
             refuse_one(what, name, at=(key,), hint=hint, shows_given=key in value)
         return name, installed.component_class(kind, name).Options
@@ -99,9 +100,9 @@ def _resolve(kind: Kind[Component], value: dict[str, Any], key: str) -> tuple[st
 
 
 def _checked(
-    model: type[BaseModel], given: Any, info: ValidationInfo
-) -> tuple[dict[str, Any] | None, list[Problem]]:
-    """The options with defaults, as JSON has them, or what is wrong with them."""
+    model: type[BaseModel], given: object, info: ValidationInfo
+) -> tuple[JsonObject | None, list[Problem]]:
+    """Return the options with all defaults as JSON, or the problems in them."""
     if not isinstance(given, dict):
         return None, [Problem((), "should be an object", given)]
     try:
@@ -111,20 +112,20 @@ def _checked(
     return plain(options), []
 
 
-def plain(options: BaseModel) -> dict[str, Any]:
-    """Options as JSON has them, which their own model reads again."""
-    values: dict[str, Any] = json.loads(options.model_dump_json(by_alias=True))
+def plain(options: BaseModel) -> JsonObject:
+    """Return options as JSON, which their own model can read again."""
+    values: JsonObject = json.loads(options.model_dump_json(by_alias=True))
     return values
 
 
-def _extra_key(key: str, given: Any, model: type[BaseModel] | None) -> Problem:
+def _extra_key(key: str, given: object, model: type[BaseModel] | None) -> Problem:
     if model is not None and key in model.model_fields:
         return Problem((key,), "unknown key", given, hint=f'; did you mean "options.{key}"?')
     return Problem((key,), "unknown key", given, hint=one_of(("name", "options"), key))
 
 
-def _auto(value: Any, plain: Any, info: ValidationInfo, kind: Kind[Component]) -> ComponentRef:
-    """As ``_nested``, and "auto", which is resolved once the candidates are known."""
+def _auto(value: object, plain: object, info: ValidationInfo, kind: Kind[Component]) -> ComponentRef:
+    """Read as ``_nested`` does, or "auto", which is resolved later."""
     given = value.model_dump() if isinstance(value, ComponentRef) else value
     if given in (AUTO, {"name": AUTO}, {"name": AUTO, "options": {}}):
         return ComponentRef(name=AUTO)
@@ -133,8 +134,8 @@ def _auto(value: Any, plain: Any, info: ValidationInfo, kind: Kind[Component]) -
     return _nested(given, plain, info, kind)
 
 
-def _chat_model(value: Any, plain: Any, info: ValidationInfo, kind: Kind[Component]) -> ChatRef:
-    """As ``_nested``, in a component's own options."""
+def _chat_model(value: object, plain: object, info: ValidationInfo, kind: Kind[Component]) -> ChatRef:
+    """Read as ``_nested`` does, in a component's own options."""
     return ChatRef(**_nested(value, plain, info, kind).model_dump())
 
 

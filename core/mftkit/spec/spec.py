@@ -1,6 +1,6 @@
-"""The spec: what a run is made of."""
+"""The spec as a whole, and checks across its sections."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import (
     Field,
@@ -12,10 +12,13 @@ from pydantic import (
     model_validator,
 )
 
+from mftkit.base.json_types import JsonObject
 from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import installed, kinds
+from mftkit.spec.chat import ChatSpec
+from mftkit.spec.data import DataSpec
 from mftkit.spec.mixing import MixingSpec, mixing_problems
-from mftkit.spec.model import ChatSpec, DataSpec, ModelSpec
+from mftkit.spec.model import ModelSpec
 from mftkit.spec.paths import FilePath
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
 from mftkit.spec.references import Place, TuningRef, unnamed
@@ -25,56 +28,56 @@ from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
 
 
 class Spec(Section):
-    """What a run is made of; every default is filled in, every path absolute."""
+    """Describes a run; every default is filled in, every path is absolute."""
 
-    # A check across sections stands at the later one and sees those before it that are right, so that
-    # everything wrong is told at once.
+    # A check across sections belongs to the later section and sees the valid ones before it: pydantic still validates
+    # the others then, so that all errors are reported at once.
 
     name: Name
-    """The run's name; where left out, the spec file's without its ending."""
+    """Name of the run; by default the spec file's name without its ending."""
     output: FilePath
-    """The run directory; where left out, runs/ and the name."""
+    """The run directory; by default runs/NAME."""
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Of everything random."""
+    """Random seed for data order, dropout, initialization and generators."""
     model: ModelSpec
     """The base model."""
     tuning: Annotated[TuningRef, Place(kinds.TUNING)] = Field(default_factory=unnamed)
-    """Which parameters are trained: {"method": ..., and its options}."""
+    """Which parameters are trained: a method's name, or {"method": NAME, ...} with its options."""
     tasks: list[TaskSpec] = Field(min_length=1)
-    """The tasks; their order is their index."""
+    """The tasks, in the order of their indices."""
     data: DataSpec = DataSpec()
     """How rows become samples."""
     mixing: MixingSpec | None = None
-    """How much of each task an epoch holds; null: every sample once."""
+    """How many samples of each task an epoch draws; null: every sample once."""
     chat: ChatSpec = ChatSpec()
     """How a conversation becomes text."""
     tokenization: Annotated[ComponentRef, Place(kinds.TOKENIZATION_MODE)] = Field(default_factory=unnamed)
-    """Which samples share a row."""
+    """The tokenization mode: which samples share a packed row."""
     max_length: int = Field(default=2048, ge=2)
-    """Most tokens in a sample, and in a row."""
+    """Maximum length of a sample, and of a packed row, in tokens."""
     loss: Annotated[ComponentRef, Place(kinds.LOSS)] = Field(default_factory=unnamed)
     """The loss."""
     balancer: Annotated[ComponentRef, Place(kinds.BALANCER)] = Field(default_factory=unnamed)
-    """What weighs the tasks."""
+    """The balancer, which sets the tasks' weights in the loss."""
     gradients: Annotated[ComponentRef, Place(kinds.GRADIENT_COMBINER)] | None = None
-    """What makes one gradient of the tasks' own; null: their sum, which needs no gradient of each task."""
+    """The combiner of the tasks' gradients; null: their sum, which needs no separate gradient per task."""
     training: TrainingSpec = TrainingSpec()
-    """Training."""
+    """Length, batch sizes, learning rate, validation and checkpoints."""
     trackers: list[Annotated[ComponentRef, Place(kinds.TRACKER)]] = Field(default_factory=list)
-    """Where metrics go besides metrics.jsonl."""
+    """Trackers that receive metrics in addition to metrics.jsonl."""
 
-    def dump(self) -> dict[str, Any]:
-        """The spec as JSON has it, defaults and absolute paths included; ``load_spec`` reads it again."""
+    def dump(self) -> JsonObject:
+        """Return the spec as JSON, with all defaults and absolute paths; ``load_spec`` reads it again."""
         return self.model_dump(mode="json")
 
     @field_serializer("tuning")
-    def _flat_tuning(self, tuning: TuningRef) -> dict[str, Any]:
+    def _flat_tuning(self, tuning: TuningRef) -> JsonObject:
         return tuning.flat()
 
     @model_validator(mode="before")
     @classmethod
-    def _named(cls, data: Any, info: ValidationInfo) -> Any:
-        """Name and output directory, where they are left out."""
+    def _named(cls, data: object, info: ValidationInfo) -> object:
+        """Fill in name and output directory."""
         if not isinstance(data, dict):
             return data
         stem = (info.context or {}).get("name")
@@ -83,14 +86,14 @@ class Spec(Section):
 
     @field_validator("tasks", mode="wrap")
     @classmethod
-    def _distinct(cls, given: Any, read: ValidatorFunctionWrapHandler) -> list[TaskSpec]:
+    def _distinct(cls, given: object, read: ValidatorFunctionWrapHandler) -> list[TaskSpec]:
         problems = repeated_names(given) if isinstance(given, list) else []
         try:
             tasks: list[TaskSpec] = read(given)
         except ValidationError as error:
             refuse([*problems_of(error, given, TaskSpec), *problems])
         if all(task.weight == 0 for task in tasks):
-            problems.append(Problem((), "all have weight 0: nothing would be learned", shows_given=False))
+            problems.append(Problem((), "all have weight 0, so nothing would be trained", shows_given=False))
         if problems:
             refuse(problems)
         return tasks
@@ -107,13 +110,13 @@ class Spec(Section):
     @field_validator("balancer")
     @classmethod
     def _weights_are_read(cls, balancer: ComponentRef, info: ValidationInfo) -> ComponentRef:
-        """A weight that the balancer does not read is refused."""
+        """Refuse task weights that the balancer does not read."""
         weighted = [task for task in info.data.get("tasks", []) if task.weight != 1]
         if weighted and not installed.component_class(kinds.BALANCER, balancer.name).reads_task_weights:
             tasks = ", ".join(f"{task.name} {task.weight:g}" for task in weighted)
             what = f"does not read tasks[].weight, which is set ({tasks})"
             readers = installed.those_that(kinds.BALANCER, "reads_task_weights")
-            refuse_one(what, balancer.name, hint=f"; {readers}, or take the weights out")
+            refuse_one(what, balancer.name, hint=f"; {readers}, or remove the weights")
         return balancer
 
     @field_validator("training")
@@ -126,13 +129,15 @@ class Spec(Section):
             and loss
             and not installed.component_class(kinds.LOSS, loss.name).linear
         ):
-            what = f'"dataset" is for losses that are linear in their statistics, and {loss.name} is not'
+            what = f'"dataset" requires a loss that is linear in its statistics, and {loss.name} is not'
             problems.append(Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"'))
         if training.early_stopping and "tasks" in info.data:
             problems += _early_stopping(training.early_stopping, info.data["tasks"])
         combiner = info.data.get("gradients")
         if combiner and "grouping" in training.model_fields_set and training.grouping != "task":
-            what = f'should be "task": gradients ({combiner.name}) needs forward passes of one task each'
+            what = (
+                f'should be "task", because gradients ({combiner.name}) needs forward passes of a single task'
+            )
             problems.append(Problem(("grouping",), what, training.grouping, hint="; or leave it out"))
         if problems:
             refuse(problems)
@@ -149,12 +154,14 @@ class Spec(Section):
 
 
 def _early_stopping(stopping: EarlyStoppingSpec, tasks: list[TaskSpec]) -> list[Problem]:
-    """Every task that it watches must have validation rows."""
+    """Check that every watched task has validation rows."""
     at = ("early_stopping", "tasks")
     valid = [task.name for task in tasks if task.validates]
     if not valid:
         return [
-            Problem(at[:1], "needs validation, and no task has any: set tasks[].valid", shows_given=False)
+            Problem(
+                at[:1], "needs validation rows, and no task has any: set tasks[].valid", shows_given=False
+            )
         ]
     problems = []
     for index, name in enumerate(stopping.tasks or []):

@@ -1,7 +1,8 @@
-"""The tasks of a spec: where each one's rows come from."""
+"""The tasks of a spec: where their rows come from."""
 
 import re
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, WrapValidator, model_validator
 
@@ -13,30 +14,33 @@ from mftkit.spec.references import Place
 from mftkit.spec.section import Section
 
 LONGEST_NAME = 100
-"""Characters: a name becomes part of file names."""
+"""Maximum length of a name in characters: it becomes part of file names."""
 
 
 class HubDataset(Section):
-    """A data set of the hub."""
+    """A data set on the hub."""
 
     dataset: str = Field(min_length=1)
-    """The data set's id on the hub, "organisation/name"."""
+    """Id of the data set, "organization/name", or a directory that the datasets library can load."""
     split: str = Field(default="train", min_length=1)
-    """Its split."""
+    """Split of the data set."""
 
 
-def name_for_files(value: Any) -> str:
-    """A name that may stand in a path: no separators, control characters, blanks at its ends."""
+def name_for_files(value: object) -> str:
+    """Check a name that is used in paths: no separators, no control characters, no spaces at its ends."""
     if not isinstance(value, str) or not value.strip():
-        refuse_one("should be a text that is not blank", value)
+        refuse_one("should be a string that is not blank", value)
     if value in (".", "..") or value != value.strip() or re.search(r"[/\\\x00-\x1f\x7f]", value):
-        refuse_one("is used in file names: no / or \\, no control characters, no blanks at its ends", value)
+        refuse_one(
+            "is used in file names, so it must not contain / or \\ or control characters, or begin or end with a space",
+            value,
+        )
     if len(value) > LONGEST_NAME:
-        refuse_one(f"is used in file names: at most {LONGEST_NAME} characters", value)
+        refuse_one(f"is used in file names, so it must have at most {LONGEST_NAME} characters", value)
     return value
 
 
-def _files(value: list[Any], info: ValidationInfo) -> list[str]:
+def _files(value: Sequence[object], info: ValidationInfo) -> list[str]:
     if not value:
         refuse_one("names no file", value)
     problems = [Problem((i,), "should be a path or glob", v) for i, v in enumerate(value) if not _is_text(v)]
@@ -45,11 +49,11 @@ def _files(value: list[Any], info: ValidationInfo) -> list[str]:
     return [absolute(path, info) for path in value]
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip()) and "\0" not in value
 
 
-def _train(value: Any, _plain: Any, info: ValidationInfo) -> list[str] | HubDataset | None:
+def _train(value: object, _plain: object, info: ValidationInfo) -> list[str] | HubDataset | None:
     if value is None or isinstance(value, HubDataset):
         return value
     if isinstance(value, dict):
@@ -61,15 +65,15 @@ def _train(value: Any, _plain: Any, info: ValidationInfo) -> list[str] | HubData
     return _files(list(value), info)
 
 
-def _valid(value: Any, _plain: Any, info: ValidationInfo) -> list[str] | float:
+def _valid(value: object, _plain: object, info: ValidationInfo) -> list[str] | float:
     if isinstance(value, str):
         value = [value]
     if isinstance(value, list | tuple):
         if not value:
-            refuse_one("names no file", value, hint="; 0 stands for no validation")
+            refuse_one("names no file", value, hint="; for no validation set 0")
         return _files(list(value), info)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        refuse_one("should be a list of paths, or a fraction of at least 0 and under 1", value)
+        refuse_one("should be a list of paths, or a fraction that is at least 0 and less than 1", value)
     return float(value)
 
 
@@ -93,43 +97,43 @@ Valid = Annotated[
 ]
 
 
-def repeated_names(tasks: list[Any]) -> list[Problem]:
-    """A problem for each task, as it stands in the file, that has another's name."""
+def repeated_names(tasks: Sequence[object]) -> list[Problem]:
+    """Return a problem for each task, as written in the file, whose name is already taken."""
     first: dict[str, int] = {}
     names = [(i, task.get("name")) for i, task in enumerate(tasks) if isinstance(task, dict)]
     return [
-        Problem((index, "name"), f"is the name of tasks.{first[name]} too", name)
+        Problem((index, "name"), f"is already the name of tasks.{first[name]}", name)
         for index, name in names
         if isinstance(name, str) and first.setdefault(name, index) != index
     ]
 
 
 class TaskSpec(Section):
-    """One task; its rows come from ``train`` or from ``generator``."""
+    """One task; its training rows come from ``train`` or from ``generator``."""
 
     name: Name
-    """The task's name, unlike every other's; it stands in file names and in metrics.jsonl."""
+    """Unique name of the task, used in file names and in metrics.jsonl."""
     format: Literal["chat", "text"] = "chat"
-    """"chat": the answers count in the loss; "text": every token does."""
+    """"chat": the answers are in the loss; "text": every token is."""
     weight: float = Field(default=1.0, ge=0)
-    """The task's weight, without unit, for a balancer that reads it."""
+    """Weight of the task, for balancers that read it."""
     train: Train = None
-    """Training rows: paths or globs, a directory, or a data set of the hub."""
+    """Training rows: paths, glob patterns or directories, or a data set on the hub."""
     generator: Annotated[ComponentRef, Place(kinds.DATA_GENERATOR)] | None = None
-    """The component that makes the rows, in place of ``train``."""
+    """The generator that makes the training rows, instead of ``train``."""
     filters: list[Annotated[ComponentRef, Place(kinds.DATA_FILTER)]] = Field(default_factory=list)
-    """What the training rows pass, in this order, before any is held out for validation."""
+    """Filters that are applied to the training rows, in this order, before rows are held out for validation."""
     valid: Valid = 0.05
-    """Validation rows: paths, or the fraction of the training rows that is held out; 0: none."""
+    """Validation rows: paths, or the fraction of the training rows that is held out; 0: no validation."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "TaskSpec":
         if (self.train is None) == (self.generator is None):
             both = "has both" if self.train is not None else "has neither"
-            refuse_one(f'needs either "train" or "generator", and {both}', self.name, shows_given=False)
+            refuse_one(f'needs either "train" or "generator", but {both}', self.name, shows_given=False)
         return self
 
     @property
     def validates(self) -> bool:
-        """Whether the task asks for validation rows."""
+        """Whether the task has validation rows."""
         return self.valid != 0.0

@@ -1,6 +1,6 @@
-"""The part of a spec about training: how long, how large, how fast, and what is kept."""
+"""The part of a spec about training: length, batch sizes, learning rate, validation and checkpoints."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
@@ -8,14 +8,14 @@ from mftkit.spec.problems import refuse_one
 from mftkit.spec.section import Section
 
 MICRO_BATCH = 4
-"""Rows of a forward pass where the spec does not say."""
+"""Default number of packed rows per forward pass."""
 
 
-def _every(value: Any) -> int | Literal["epoch"]:
+def _every(value: object) -> int | Literal["epoch"]:
     if value == "epoch":
         return "epoch"
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        refuse_one('should be a whole number of steps, at least 1, or "epoch"', value)
+        refuse_one('should be an integer number of steps, at least 1, or "epoch"', value)
     return value
 
 
@@ -30,64 +30,67 @@ class EarlyStoppingSpec(Section):
     """When to stop before the end."""
 
     patience: int = Field(ge=1)
-    """Validations in a row without a better loss."""
+    """Number of consecutive validations without a better loss after which training stops."""
     tasks: list[str] | None = Field(default=None, min_length=1)
-    """The tasks that are watched; null: all that have validation rows."""
+    """The tasks that are watched; null: all tasks with validation rows."""
     criterion: Literal["mean", "each", "all"] = "mean"
-    """Whose loss: "mean": the mean over the watched tasks. "each": each task's own; one that gets no better has
-    weight 0 from then on, and the run stops when all have. "all": each task's own; the run stops when no task gets
-    better any more, and all train until then."""
+    """Which loss is watched. "mean": the mean over the watched tasks. "each": each task's own loss; a task that stops
+    improving gets weight 0 from then on, and the run stops when all have. "all": each task's own loss; all tasks train
+    until none of them improves any more."""
 
 
 class TrainingSpec(Section):
-    """Training."""
+    """Length, batch sizes, learning rate, validation and checkpoints."""
 
     epochs: float = Field(default=1.0, gt=0)
-    """Passes over the training rows; a part of one is allowed."""
+    """Number of passes over the training data; fractions are allowed."""
     max_steps: int | None = Field(default=None, ge=1)
-    """Optimizer steps; overrides ``epochs``. Null: as many as the epochs have."""
+    """Number of optimizer steps, overriding ``epochs``; null: as given by ``epochs``."""
     batch_size: int = Field(default=16, ge=1)
-    """Rows of an optimizer step, over all processes and micro-batches."""
+    """Packed rows per optimizer step, over all processes and micro-batches."""
     micro_batch_size: int = Field(default=MICRO_BATCH, ge=1)
-    """Rows of a forward pass of one process; where left out, 4, or ``batch_size`` if that is less."""
+    """Packed rows per forward pass in one process; by default 4, or ``batch_size`` if that is smaller."""
     grouping: Literal["none", "task"] = "none"
-    """What the rows of a forward pass share: "none": nothing. "task": their task, which ``gradients`` needs, and
-    which is meant where that is set and this is left out."""
+    """Which packed rows share a forward pass: "none": any; "task": rows of one task. With ``gradients`` it is "task" by
+    default."""
     task_mean: Literal["present", "all", "dataset"] = "present"
-    """What N of the mean over tasks counts: those present in the batch, all, or the data set's own counts."""
+    """Tasks in the mean over tasks: "present": those in the batch; "all": all tasks; "dataset": all tasks, with the
+    counts of the whole data set."""
     learning_rate: float = Field(default=1e-4, gt=0)
-    """The highest learning rate, after the warm-up."""
+    """Peak learning rate, reached after the warmup."""
     min_learning_rate: float = Field(default=0.0, ge=0)
-    """The learning rate at the end."""
+    """Learning rate at the end of training."""
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls after the warm-up."""
+    """How the learning rate decreases after the warmup."""
     warmup: float = Field(default=0.05, ge=0)
-    """Under 1: a share of all steps; else a whole number of steps."""
+    """Length of the warmup: a share of all steps if less than 1, otherwise a number of steps."""
     weight_decay: float = Field(default=0.1, ge=0)
-    """Of AdamW, on the weight matrices."""
+    """Weight decay of AdamW, applied to weight matrices."""
     max_grad_norm: float | None = Field(default=1.0, gt=0)
-    """Gradients are scaled down to this norm; null: never."""
+    """Gradients with a larger norm are scaled down to this norm; null: never."""
     gradient_checkpointing: bool = False
-    """Spends a third more time to keep far fewer activations in memory."""
+    """Whether activations are recomputed, which takes about a third more time and much less memory."""
     log_every: int = Field(default=10, ge=1)
-    """Steps between two lines of metrics."""
+    """Optimizer steps between two lines of metrics."""
     evaluate_every: Every = "epoch"
-    """Steps between two validations, or "epoch"."""
+    """Optimizer steps between two validations, or "epoch"."""
     checkpoint_every: Every = "epoch"
-    """Steps between two checkpoints, or "epoch"."""
+    """Optimizer steps between two checkpoints, or "epoch"."""
     keep_checkpoints: int = Field(default=2, ge=1)
-    """How many of the newest checkpoints stay."""
+    """Number of recent checkpoints that are kept."""
     best_per_task: bool | None = None
-    """Whether best/ holds each task's own best and the best by mean rank, beside model/, the best by mean; null:
-    where the result is an adapter, which is small."""
+    """Whether best/ keeps each task's best model and the best by mean rank, in addition to model/, the best by mean
+    loss; null: only if the result is an adapter, which is small."""
     early_stopping: EarlyStoppingSpec | None = None
-    """Stops when validation gets no better; null: never."""
+    """When to stop because validation no longer improves; null: never."""
 
     @model_validator(mode="before")
     @classmethod
-    def _micro_batch(cls, data: Any) -> Any:
-        """A batch smaller than the usual micro-batch is one micro-batch."""
-        size = data.get("batch_size") if isinstance(data, dict) else None
+    def _micro_batch(cls, data: object) -> object:
+        """Make a batch that is smaller than the default micro-batch one micro-batch."""
+        if not isinstance(data, dict):
+            return data
+        size = data.get("batch_size")
         if isinstance(size, int) and "micro_batch_size" not in data and 1 <= size < MICRO_BATCH:
             return {**data, "micro_batch_size": size}
         return data
@@ -112,5 +115,5 @@ class TrainingSpec(Section):
     @classmethod
     def _whole(cls, value: float) -> float:
         if value >= 1 and not value.is_integer():
-            refuse_one("should be under 1 (a share of all steps) or a whole number of steps", value)
+            refuse_one("should be less than 1 (a share of all steps) or an integer number of steps", value)
         return value

@@ -177,10 +177,12 @@ class Rehearsal:
         moment = self._history[step]
         balancing = self.balancing
         self._now = step - 1
-        balancing.begin(step)
-        weights = balancing.weights(step, moment.train if balancing.prepares else None)
+        balancing.before_step(step)
+        weights = balancing.weights(step, moment.train if balancing.needs_step_losses else None)
         self._now = step
-        balancing.end(step, moment.train, moment.again if balancing.repeats_step else None)
+        balancing.after_step(
+            step, moment.train, moment.again if balancing.needs_losses_after_update else None
+        )
         return weights
 
 

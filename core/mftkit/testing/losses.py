@@ -213,7 +213,7 @@ def value_and_slope(loss: Loss, tokens: Tokens) -> tuple[Tensor, Tensor]:
     tokens_of, samples_of = counts_of(tokens)
     counts = trained.counts(tokens_of.tolist(), samples_of.tolist())
     weights = torch.ones(tokens.num_tasks, dtype=trained.dtype)
-    slope_at = trained.coefficients(statistics.detach(), counts, weights)
+    slope_at = trained.slopes(statistics.detach(), counts, weights)
     (slope,) = torch.autograd.grad((slope_at * statistics).sum(), logprobs)
     value, _ = trained.value(statistics.detach(), counts, weights)
     return value, slope

@@ -13,35 +13,39 @@ from mftkit.reporting.lines import EndLine
 from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
-from mftkit.runs.checkpoint import Checkpoint, CheckpointError
+from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.directory import RunDirectory
 from mftkit.training.environment import describe_environment
 from mftkit.training.events import HookCaller
 from mftkit.training.export import export, export_best
+from mftkit.training.failures import describe_out_of_memory
 from mftkit.training.loop import Trainer
-from mftkit.training.setup import Assembly, assemble, draft
+from mftkit.training.setup import build_run, check_run, plan_run
 from mftkit.training.trackers import listening_trackers, make_trackers
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
+    from mftkit.runs.checkpoint import Checkpoint
     from mftkit.spec import Spec
+    from mftkit.training.run_parts import Run
 
 
 def run(
     spec: Spec, *, dry_run: bool = False, fresh: bool = False, reporter: Reporter | None = None
 ) -> Outcome:
-    """Train what the spec names, or go on with a run of the same spec that did not end.
+    """Train what the spec names, or resume an unfinished run of the same spec.
 
     Args:
         spec: from ``mftkit.load_spec``.
-        dry_run: read, check, tokenise and plan; the output directory is not touched.
+        dry_run: read, check, tokenize and plan; the output directory is not touched.
         fresh: start over, removing the files of the run before.
         reporter: receives messages and progress.
 
     Raises:
-        MftError: something the user can mend.
+        MftError: something that the user can fix.
     """
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
@@ -50,15 +54,15 @@ def run(
     directory.check_writable()
     if not fresh and directory.is_finished(spec):
         return _finished_before(directory, reporter)
-    trackers = make_trackers(spec)  # a missing package is told before any work
-    drafted = draft(spec, reporter)
-    is_main = drafted.processes.is_main
+    trackers = make_trackers(spec)  # a missing package is reported before any work is done
+    checked = check_run(spec, reporter)
+    is_main = checked.processes.is_main
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
-        assembly = assemble(drafted, directory.base_place(fresh))
-        reporter.planned(assembly.plan)
-        return _train(assembly, directory, fresh, reporter, trackers if is_main else {})
+        built = build_run(checked, directory.base_place(fresh))
+        reporter.planned(built.plan)
+        return _train(built, directory, fresh, reporter, trackers if is_main else {})
 
 
 def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
@@ -67,7 +71,7 @@ def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
     except MftError as error:
         reporter.warn(f"a run would be refused: {error}")
     make_trackers(spec)
-    reporter.planned(assemble(draft(spec, reporter), weights=False).plan)
+    reporter.planned(plan_run(check_run(spec, reporter)))
     return Outcome("planned", 0, None)
 
 
@@ -81,122 +85,125 @@ def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:
 
 
 def _train(
-    assembly: Assembly,
+    built: Run,
     directory: RunDirectory,
     fresh: bool,
     reporter: Reporter,
     trackers: dict[str, Tracker],
 ) -> Outcome:
-    spec, processes = assembly.spec, assembly.processes
+    spec, processes = built.checked.spec, built.checked.processes
     tasks = tuple(task.name for task in spec.tasks)
     info = RunInfo(spec.name, spec.output, spec.dump(), tasks)
     failures = FailureReport(reporter.warn)
     plugins = [*listening_trackers(trackers, info), HookCaller(info, failures)] if processes.is_main else []
     listeners = Listeners(reporter, plugins, failures)
-    trainer = Trainer(assembly, directory, listeners)
-    start = _prepare(assembly, directory, fresh, reporter) if processes.is_main else None
-    start = processes.from_main(start)
-    if start is not None:
-        trainer.resume(directory.checkpoints.read(start))
-        reporter.note(f"going on from step {trainer.progress.step} of {assembly.steps.total}")
-    listeners.started(trainer.progress.step)
-    outcome = _guarded(trainer, assembly, directory, listeners, reporter)
+    trainer = Trainer(built, directory, listeners)
+    checkpoint = _prepare_directory(built, directory, fresh, reporter) if processes.is_main else None
+    manifest = processes.from_main(None if checkpoint is None else checkpoint.manifest)
+    if manifest is not None:
+        # The main process has verified and read it; the others read it without verifying it again.
+        trainer.resume(checkpoint or directory.checkpoints.read(manifest["step"], manifest=manifest))
+        del checkpoint
+        reporter.note(f"resuming from step {trainer.step} of {built.checked.sampler.total}")
+    listeners.started(trainer.step)
+    outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
     if processes.is_main:
         if outcome.is_complete:
-            if not export(assembly, directory, outcome.best_step, reporter):
+            if not export(built, directory, outcome.best_step, reporter):
                 outcome = replace(outcome, best_step=None)
-            if assembly.best_per_task:
-                export_best(assembly, directory, trainer.progress.standing, outcome.best_step, reporter)
+            if built.best_per_task:
+                export_best(built, directory, outcome.best_step, reporter)
         directory.metrics.write(EndLine.of(outcome))
-        _report(directory, reporter)
+        _write_report(directory, reporter)
     processes.from_main(None)  # the others stay until the result is written
     listeners.ended(outcome)
     reporter.show_result(directory.path, outcome)
     return outcome
 
 
-def _prepare(assembly: Assembly, directory: RunDirectory, fresh: bool, reporter: Reporter) -> int | None:
-    """Make the directory this spec's; the step to go on from, None to start at the beginning."""
-    spec = assembly.spec
+def _prepare_directory(
+    built: Run, directory: RunDirectory, fresh: bool, reporter: Reporter
+) -> Checkpoint | None:
+    """Make the directory this spec's; returns the checkpoint to resume from, None to start at the beginning."""
     if fresh:
         directory.start_over()
-    step = _newest(directory, assembly, reporter)
-    directory.describe(spec, describe_environment(assembly), assembly.plan.dump())
-    directory.settle_base(assembly.own_base is not None)
-    directory.metrics.cut(-1 if step is None else step)
-    return step
+    checkpoint = _newest_checkpoint(directory, reporter)
+    if checkpoint is not None:
+        _check_belongs(checkpoint.manifest, built, directory)
+    directory.describe(built.checked.spec, describe_environment(built), built.plan.dump())
+    directory.settle_base(built.own_base is not None)
+    directory.metrics.cut(-1 if checkpoint is None else checkpoint.manifest["step"])
+    return checkpoint
 
 
-def _newest(directory: RunDirectory, assembly: Assembly, reporter: Reporter) -> int | None:
-    """The step of the newest checkpoint that is whole; damaged ones are told and put out of the way."""
+def _newest_checkpoint(directory: RunDirectory, reporter: Reporter) -> Checkpoint | None:
+    """The newest checkpoint that is not damaged; damaged ones are reported and removed."""
     store = directory.checkpoints
     store.clear_partial()
     steps = store.steps()
     for number, step in enumerate(reversed(steps), start=1):
         try:
-            checkpoint = store.read(step)
+            return store.read(step)
         except CheckpointError as error:
             left = (
-                "going on from the one before it"
+                "resuming from the one before it"
                 if number < len(steps)
-                else "there is no other: starting over"
+                else "there is no other, so the run starts over"
             )
             reporter.warn(f"{error}; {left}")
             store.discard(step)
-            continue
-        _check_belongs(checkpoint, assembly, directory)
-        return step
     return None
 
 
-def _check_belongs(checkpoint: Checkpoint, assembly: Assembly, directory: RunDirectory) -> None:
-    if checkpoint.manifest["data"] != assembly.corpus.fingerprint:
+def _check_belongs(manifest: JsonObject, built: Run, directory: RunDirectory) -> None:
+    if manifest["data"] != built.checked.corpus.fingerprint:
         raise MftError(
-            f"output: the data has changed since {directory.path} was started, so its steps cannot be gone on with; "
-            "restore the data, or use --fresh to start over."
+            f"output: the training data changed since the run in {directory.path} started, so it cannot be resumed. "
+            "Restore the original data, or use --fresh to start over."
         )
-    if checkpoint.manifest.get("base") != assembly.own_base:
+    if manifest.get("base") != built.own_base:
         raise MftError(
-            f"output: the weights in {directory.base} are not those that {directory.path} was started with, and its "
-            "adapter fits no others; restore them, or use --fresh to start over."
+            f"output: the base weights in {directory.base} differ from those with which the run in {directory.path} "
+            "started, so its adapter cannot be resumed. Restore them, or use --fresh to start over."
         )
-    before, now = checkpoint.manifest["processes"], assembly.processes.count
+    before, now = manifest["processes"], built.checked.processes.count
     if before != now:
         raise MftError(
-            f"output: {directory.path} was started with {before} processes, not {now}; use as many, or --fresh."
+            f"output: {directory.path} was started with {before} processes, not {now}. Use as many, or use --fresh to "
+            "start over."
         )
 
 
-def _guarded(
-    trainer: Trainer, assembly: Assembly, directory: RunDirectory, listeners: Listener, reporter: Reporter
+def _train_guarded(
+    trainer: Trainer, listener: Listener, directory: RunDirectory | None, reporter: Reporter
 ) -> Outcome:
-    """Train; whatever goes wrong, the metrics file says so before the error goes on."""
+    """Train; whatever goes wrong, metrics.jsonl has an end line before the error is raised again.
+
+    ``directory`` is None in all processes but the main one, which writes for all.
+    """
     try:
         return trainer.train()
     except (torch.OutOfMemoryError, MemoryError) as error:
-        message = (
-            f"out of memory in step {trainer.progress.step + 1}: lower training.micro_batch_size or max_length, "
-            f"or set training.gradient_checkpointing ({str(error).splitlines()[0] if str(error) else 'no details'})"
-        )
-        return Outcome("failed", trainer.progress.step, trainer.progress.best_step, error=message)
+        message = describe_out_of_memory(error, trainer.step + 1)
+        return Outcome("failed", trainer.step, trainer.best_step, error=message)
     except Exception as error:
-        progress = trainer.progress
         message = f"{type(error).__name__}: {error}"
-        outcome = Outcome("failed", progress.step, progress.best_step, error=message)
+        outcome = Outcome("failed", trainer.step, trainer.best_step, error=message)
         with suppress(Exception):  # the error itself matters more than the line about it
-            if assembly.processes.is_main:
+            if directory is not None:
                 directory.metrics.write(EndLine.of(outcome))
-                _report(directory, reporter)
-            listeners.ended(outcome)
+                _write_report(directory, reporter)
+            listener.ended(outcome)
         raise
 
 
-def _report(directory: RunDirectory, reporter: Reporter) -> None:
-    """Write report.html; a page that cannot be made is told, and takes nothing from the run."""
+def _write_report(directory: RunDirectory, reporter: Reporter) -> None:
+    """Write report.html; a failure to do so is reported, and does not affect the run."""
     try:
-        from mftkit.tools.report.writing import report_run  # plotly is loaded here, once the training is done
+        # Here, since it loads plotly, which is not needed before the run ends.
+        from mftkit.tools.report.writing import report_run
 
         report_run(directory.path)
     except Exception as error:
-        what = str(error) if isinstance(error, MftError) else f"{type(error).__name__}: {error}"
-        reporter.warn(f"report.html was not written, and the run is whole without it: {what}")
+        reason = str(error) if isinstance(error, MftError) else f"{type(error).__name__}: {error}"
+        reporter.warn(f"could not write report.html (the run itself is complete): {reason}")

@@ -1,4 +1,4 @@
-"""``base/``: the base of an adapter, where no checkpoint elsewhere is that base (a random start, a conversion)."""
+"""``base/``: the base of an adapter, if it exists as a checkpoint nowhere else (a random start, a conversion)."""
 
 from __future__ import annotations
 
@@ -22,40 +22,43 @@ if TYPE_CHECKING:
     from mftkit.runs.base_checkpoint import BaseCheckpoint
 
 
-def own_base(
-    place: BaseCheckpoint,
+def ensure_base(
+    own_base: BaseCheckpoint,
     request: LoadRequest,
     adapter: ModelAdapter,
     tokenizer: PreTrainedTokenizerBase,
-    learned: set[int],
+    trained_ids: set[int],
     processes: Processes,
 ) -> tuple[LoadRequest, str]:
-    """The request for the run's own base, written now unless it is there; and what was done for a pad token.
+    """The request that loads the run's own base, and a note about its pad token ("" if there is nothing to say).
+
+    Writes the base first, unless the run has it already.
 
     Args:
-        place: where it is kept.
-        request: what makes it.
-        adapter: what loads it.
-        tokenizer: the run's, which is saved with it; it gets its pad token here, where the embedding may grow.
-        learned: ids that samples learn, of which none may be the pad token.
-        processes: of which one writes.
+        own_base: where it is kept.
+        request: makes the base.
+        adapter: loads it.
+        tokenizer: the run's, which is saved with the base. It gets its pad token here, while the embedding may still
+            grow.
+        trained_ids: ids that samples train, none of which may be the pad token.
+        processes: the main one writes, the others wait.
     """
-    told = ""
-    if not place.kept and processes.is_main:
+    note = ""
+    if not own_base.kept and processes.is_main:
         model, _ = adapter.load(request)
         check_vocabulary(tokenizer, model)
         check_head(adapter, model)
-        told = choose_pad(tokenizer, model, learned, known=adapter.pad_tokens)
+        note = choose_pad(tokenizer, model, trained_ids, known=adapter.pad_tokens)
         if contradiction := fix_generation_config(model):
             warnings.warn(contradiction, MftWarning, stacklevel=2)
-        with new_directory(place.staged) as partial:
+        with new_directory(own_base.staged) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
-    told = processes.from_main(told)  # which is also a wait until it is written
-    path = str(place.current)
-    return replace(request, path=path, config=read_config(path), init="pretrained"), told
+    note = processes.from_main(note)  # the others wait here until the base is written
+    path = str(own_base.current)
+    return replace(request, path=path, config=read_config(path), init="pretrained"), note
 
 
 def base_fingerprint(directory: Path) -> dict[str, list[int]]:
-    """Size and checksum of each file of weights: an adapter fits these and no others."""
+    """Size and checksum of each file of weights: an adapter fits these weights and no others."""
     return {file.name: fingerprint(file) for file in sorted(directory.glob("*.safetensors"))}

@@ -15,109 +15,125 @@ if TYPE_CHECKING:
 
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.directory import RunDirectory
-    from mftkit.training.setup import Assembly
+    from mftkit.training.run_parts import CheckedRun, Run
     from mftkit.training.validation_history import ValidationHistory
 
 
-def export(assembly: Assembly, directory: RunDirectory, best_step: int | None, reporter: Reporter) -> bool:
-    """Write the best weights by mean validation loss, or the last where there is no validation, with the tokenizer.
+def export(run: Run, directory: RunDirectory, best_step: int | None, reporter: Reporter) -> bool:
+    """Write ``model/``: the best weights by mean validation loss, or the last ones if there is no validation.
 
-    Returns False where the best weights are lost, and the last were written.
+    Returns False if the best weights are lost, so that the last ones were written.
     """
-    whole = True
+    best_found = True
     if best_step is not None:
         try:
             best = directory.checkpoints.read(best_step)
         except CheckpointError as error:
-            reporter.warn(f"{error}: the best step's weights are lost, so model/ holds the last step's")
-            whole = False
+            reporter.warn(
+                f"{error}: the weights of the best step are lost, so model/ holds those of the last step"
+            )
+            best_found = False
         else:
-            assembly.tuning.load_state_dict(assembly.model, best.model)
-    _ready(assembly, reporter)
+            run.checked.tuning.load_state_dict(run.model, best.model)
+    _prepare_tokenizer_and_generation(run, reporter)
     with new_directory(directory.model) as partial:
-        _write(assembly, directory, partial)
-    return whole
+        _write(run, directory, partial)
+    return best_found
 
 
-def export_best(
-    assembly: Assembly,
-    directory: RunDirectory,
-    standing: ValidationHistory,
-    of_model: int | None,
-    reporter: Reporter,
-) -> None:
-    """Write ``best/``: each step that is the best of a task or by mean rank, once, and best.json that tells which.
+def export_best(run: Run, directory: RunDirectory, step_of_model: int | None, reporter: Reporter) -> None:
+    """Write ``best/``: each step that is the best of a task or by mean rank, once, and an index, best.json.
 
-    ``of_model`` is the step whose weights model/ holds. A step whose checkpoint is lost is told and left out.
+    ``step_of_model`` is the step whose weights ``model/`` holds. A step whose checkpoint is lost is reported and left
+    out.
     """
-    tasks = assembly.corpus.tasks
-    by_rank = standing.best_by_rank(directory.checkpoints.steps())
-    by_task = {tasks[index].name: step for index, step in standing.best_steps().items()}
-    _ready(assembly, reporter)
+    history, tasks = run.history, run.checked.corpus.tasks
+    by_rank = history.best_by_rank(directory.checkpoints.steps())
+    by_task = {tasks[index].name: step for index, step in history.best_steps().items()}
+    steps = {*by_task.values(), *([by_rank] if by_rank is not None else [])}
+    _prepare_tokenizer_and_generation(run, reporter)
     with new_directory(directory.best) as partial:
-        written: dict[int, str] = {}
-        for step in sorted({*by_task.values(), *([by_rank] if by_rank is not None else [])}):
-            if step == of_model:
-                written[step] = directory.model.name
-                continue
-            try:
-                kept = directory.checkpoints.read(step)
-            except CheckpointError as error:
-                reporter.warn(f"{error}: {directory.best} goes without step {step}")
-                continue
-            assembly.tuning.load_state_dict(assembly.model, kept.model)
-            name = directory.checkpoints.path(step).name
-            (partial / name).mkdir()
-            _write(assembly, directory, partial / name)
-            written[step] = f"{directory.best.name}/{name}"
+        paths = _write_steps(run, directory, partial, sorted(steps), step_of_model, reporter)
 
-        def told(step: int) -> dict[str, object]:
-            row = standing.losses[standing.steps.index(step)]
-            losses = {task.name: row[i] for i, task in enumerate(tasks) if task.valid_samples}
-            return {"step": step, "path": written.get(step), "losses": losses}
+        def entry(step: int) -> dict[str, object]:
+            return {"step": step, "path": paths.get(step), "losses": _losses_at(history, run.checked, step)}
 
-        which = {
-            "tasks": {name: told(step) for name, step in by_task.items()},
-            "mean": told(standing.best_step) if standing.best_step is not None else None,
-            "mean_rank": told(by_rank) if by_rank is not None else None,
+        index = {
+            "tasks": {name: entry(step) for name, step in by_task.items()},
+            "mean": entry(history.best_step) if history.best_step is not None else None,
+            "mean_rank": entry(by_rank) if by_rank is not None else None,
         }
-        write_json(partial / "best.json", which)
+        write_json(partial / "best.json", index)
 
 
-def _ready(assembly: Assembly, reporter: Reporter) -> None:
-    """What is saved with any weights: the very template of training, and where answers stop."""
-    if assembly.chat is not None:
-        # Whoever prompts the model need not know it.
-        assembly.tokenizer.chat_template = assembly.chat.jinja
-    _set_generation(assembly, reporter)
+def _write_steps(
+    run: Run,
+    directory: RunDirectory,
+    place: Path,
+    steps: list[int],
+    step_of_model: int | None,
+    reporter: Reporter,
+) -> dict[int, str]:
+    """Write the weights of each step; returns their paths within the run directory."""
+    paths: dict[int, str] = {}
+    for step in steps:
+        if step == step_of_model:
+            paths[step] = directory.model.name
+            continue
+        try:
+            checkpoint = directory.checkpoints.read(step)
+        except CheckpointError as error:
+            reporter.warn(f"{error}: {directory.best} is written without step {step}")
+            continue
+        run.checked.tuning.load_state_dict(run.model, checkpoint.model)
+        name = directory.checkpoints.path(step).name
+        (place / name).mkdir()
+        _write(run, directory, place / name)
+        paths[step] = f"{directory.best.name}/{name}"
+    return paths
 
 
-def _write(assembly: Assembly, directory: RunDirectory, place: Path) -> None:
-    base = assembly.spec.model.path if assembly.own_base is None else str(directory.base)
-    assembly.tuning.export(assembly.model, place, base)
-    assembly.tokenizer.save_pretrained(place)
+def _losses_at(history: ValidationHistory, checked: CheckedRun, step: int) -> dict[str, float]:
+    row = history.losses[history.steps.index(step)]
+    return {task.name: row[i] for i, task in enumerate(checked.corpus.tasks) if task.valid_samples}
 
 
-def _set_generation(assembly: Assembly, reporter: Reporter) -> None:
-    """Generation settings that stop where trained answers end, and that transformers agrees to write."""
-    model = assembly.tuning.base_model(assembly.model)
-    if told := fix_generation_config(model):
-        reporter.warn(told)
+def _prepare_tokenizer_and_generation(run: Run, reporter: Reporter) -> None:
+    """Give tokenizer and model what is saved with any weights: the template of training, and where answers stop."""
+    checked = run.checked
+    if checked.chat is not None:
+        # Whoever prompts the model need not know the format that it was trained with.
+        checked.tokenizer.chat_template = checked.chat.jinja
+    _set_generation_config(run, reporter)
+
+
+def _write(run: Run, directory: RunDirectory, place: Path) -> None:
+    base = run.checked.spec.model.path if run.own_base is None else str(directory.base)
+    run.checked.tuning.export(run.model, place, base)
+    run.checked.tokenizer.save_pretrained(place)
+
+
+def _set_generation_config(run: Run, reporter: Reporter) -> None:
+    """Make generation stop where trained answers end, with settings that transformers agrees to write."""
+    tokenizer = run.checked.tokenizer
+    model = run.checked.tuning.base_model(run.model)
+    if contradiction := fix_generation_config(model):
+        reporter.warn(contradiction)
     settings = model.generation_config
     ends = settings.eos_token_id
     known = ends if isinstance(ends, list) else [ends]
-    learned = [*known, assembly.tokenizer.eos_token_id, _answer_end(assembly)]
-    stops = list(dict.fromkeys(int(token) for token in learned if token is not None))
+    trained = [*known, tokenizer.eos_token_id, _answer_end(run.checked)]
+    stops = list(dict.fromkeys(int(token) for token in trained if token is not None))
     settings.eos_token_id = stops[0] if len(stops) == 1 else stops
-    settings.pad_token_id = assembly.tokenizer.pad_token_id
+    settings.pad_token_id = tokenizer.pad_token_id
 
 
-def _answer_end(assembly: Assembly) -> int | None:
-    """The token that ends an answer, as it was trained: the last that counts of a sample that was not cut."""
-    corpus = assembly.corpus
-    chat = [i for i, task in enumerate(assembly.spec.tasks) if task.format == "chat"]
-    whole = np.isin(corpus.train.task, chat) & (corpus.train.lengths < assembly.spec.max_length)
-    if not whole.any():
+def _answer_end(checked: CheckedRun) -> int | None:
+    """The token that ends an answer in training: the last loss token of a sample that was not truncated."""
+    train = checked.corpus.train
+    chat_tasks = [i for i, task in enumerate(checked.spec.tasks) if task.format == "chat"]
+    complete = np.isin(train.task, chat_tasks) & (train.lengths < checked.spec.max_length)
+    if not complete.any():
         return None
-    sample = corpus.train[int(np.argmax(whole))]
+    sample = train[int(np.argmax(complete))]
     return int(sample.tokens[np.flatnonzero(sample.loss_mask)[-1]])

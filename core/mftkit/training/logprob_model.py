@@ -1,4 +1,4 @@
-"""The module that is trained: from a batch to the log-probabilities of its counting tokens."""
+"""The module that is trained: from a batch to the log-probabilities of its loss tokens."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class LogprobModel(nn.Module):
     """Hidden states, head and log-probabilities in one forward pass.
 
-    Nothing of the model may be used outside of it: with the head applied outside, a data-parallel
-    wrapper does not reduce the head's gradient, and a sharding one raises (design, section 3).
+    No part of the model may be used outside of this module: if the head were applied outside, a data-parallel wrapper
+    would not reduce the head's gradient, and a sharding one would raise.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class LogprobModel(nn.Module):
         self._has_auxiliary_loss = type(adapter).auxiliary_loss is not ModelAdapter.auxiliary_loss
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities [V] of the counting tokens (nats), and the auxiliary loss where there is one."""
+        """Log-probabilities [V] of the loss tokens (nats), and the auxiliary loss, if the model has one."""
         device = batch.input_ids.device.type
         with torch.autocast(device, dtype=self._autocast, enabled=self._autocast is not None):
             base = self._tuning.base_model(self.model)

@@ -1,6 +1,6 @@
 """Log-probabilities of target tokens from hidden states and output head, in chunks of tokens.
 
-The logits of a chunk live only while it is worked on: memory is a chunk, never [tokens, vocabulary].
+The logits of a chunk live only while it is processed, so memory is needed for a chunk, never for [tokens, vocabulary].
 """
 
 from __future__ import annotations
@@ -20,16 +20,21 @@ if TYPE_CHECKING:
     from mftkit.interfaces.model import Head
 
 LOGITS_IN_CHUNK = 2**25
-"""Logits held at once, in two float32 buffers of 128 MiB; few tokens a chunk make matrix products slow."""
+"""Logits held at once, in two float32 buffers of 128 MiB; small chunks would make matrix products slow."""
 FEWEST_TOKENS = 64
 
 
 def token_logprobs(hidden: Tensor, targets: Tensor, head: Head, chunk: int | None = None) -> Tensor:
     """Log p of each target token, in nats: [V] float32 (float64 if the hidden states are).
 
-    ``hidden`` [V, H], ``targets`` [V] int64, ``chunk`` tokens at a time (None: by a budget of memory). Matrix
-    products are in the dtype of autocast, or else in the narrower of hidden states' and weight's; everything
-    after them is in float32. With V = 0 the gradients are zeros, not absent, as data parallelism needs.
+    Args:
+        hidden: [V, H], the hidden states that predict the tokens.
+        targets: [V] int64, token ids.
+        head: the output head.
+        chunk: tokens at a time; None: as many as a fixed amount of memory holds.
+
+    Matrix products are in the dtype of autocast, or else in the narrower of the dtypes of hidden states and weight;
+    everything after them is in float32. With V = 0 the gradients are zeros, not absent, as data parallelism needs.
     """
     weight = functional.normalize(head.weight, dim=-1) if head.normalized else head.weight
     trained = weight.requires_grad or (head.bias is not None and head.bias.requires_grad)
@@ -46,19 +51,19 @@ def token_logprobs(hidden: Tensor, targets: Tensor, head: Head, chunk: int | Non
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the function needs beside tensors."""
+    """The arguments of the function that are not tensors."""
 
     scale: float
     soft_cap: float | None
     chunk: int
     matmul: torch.dtype
     early: bool
-    """Form the hidden states' gradient in the forward pass: with a frozen head it is the incoming gradient of
-    a token times a vector that is known by then, so that no logits need computing twice."""
+    """Whether to form the hidden states' gradient in the forward pass. With a frozen head it is a token's incoming
+    gradient times a vector that is known by then, so no logits are computed twice."""
 
     @property
     def exact(self) -> torch.dtype:
-        """Of logits, softmax and sums over tokens."""
+        """The dtype of logits, softmax and sums over tokens."""
         return torch.float64 if self.matmul == torch.float64 else torch.float32
 
 
@@ -73,7 +78,7 @@ def _matmul_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
 class _TokenLogprobs(torch.autograd.Function):
     """With d = softmax(logits) - onehot(target), the gradient of a token's log p at its logits is -d.
 
-    The incoming gradient is one number a token, so it multiplies rows of H numbers, never the logits.
+    The incoming gradient is one number per token, so it multiplies rows of H numbers, never the logits.
     """
 
     @staticmethod
@@ -141,7 +146,7 @@ def _result_dtype(hidden: Tensor) -> torch.dtype:
 def _chunks(
     hidden: Tensor, matrix: Tensor, bias: Tensor | None, plan: _Plan
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Each chunk's place, its logits [c, vocabulary] and a buffer as large; the next overwrites both."""
+    """Each chunk's slice, its logits [c, vocabulary] and a buffer of the same size; the next chunk overwrites both."""
     shape = (2, min(plan.chunk, len(hidden)), len(matrix))
     logits, buffer = hidden.new_empty(shape, dtype=plan.exact)
     for start in range(0, len(hidden), plan.chunk):
@@ -162,7 +167,7 @@ def _chunks(
 
 
 def _slope(logits: Tensor, probabilities: Tensor, target: Tensor, plan: _Plan) -> Tensor:
-    """Of -log p at the logits before scale and cap, without the factor ``scale``; overwrites both tensors."""
+    """The slope of -log p at the logits before scale and cap, without the factor ``scale``; overwrites both tensors."""
     slope = probabilities.scatter_add_(1, target, probabilities.new_full((), -1.0).expand(target.shape))
     if plan.soft_cap is not None:
         slope.mul_(logits.div_(plan.soft_cap).square_().neg_().add_(1.0))
@@ -170,7 +175,7 @@ def _slope(logits: Tensor, probabilities: Tensor, target: Tensor, plan: _Plan) -
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add left @ right; narrow products are summed over the chunks in the total's wider dtype."""
+    """Add left @ right in place; narrow products are summed over the chunks in the total's wider dtype."""
     if left.dtype == total.dtype:
         total.addmm_(left, right)
     else:

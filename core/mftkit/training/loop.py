@@ -1,296 +1,316 @@
-"""The training loop, from top to bottom."""
+"""The training loop: one optimizer step, and the loop around it with validating, saving and resuming.
+
+Where to look for what a step does, with N tasks, k statistics per task, and several micro-batches:
+
+- ``batches/sampler.py`` decides which samples the global batch of a step holds, ``batches/batcher.py`` and a
+  tokenization mode make tensors of them, ``training/logprob_model.py`` runs the model.
+- ``TrainStep`` below is the step: micro-batches, forward, backward, update.
+- Losses are functions of sums over the global batch. ``training/objective.py`` has the sums (``statistics`` [N, k] of
+  a micro-batch), the objective F of their total, and its slopes dF/ds [N, k].
+- ``training/coefficients.py`` finds the step's task weights and slopes, if need be by a first pass over all
+  micro-batches. The gradient of, say, a focal loss over four micro-batches is the sum over these four of the gradients
+  of ``coefficients.loss(statistics)``.
+- ``training/balancing.py`` asks the balancer for the weights, and shows it the losses that it needs.
+- ``training/gradients.py`` is where the backward passes leave their gradients: summed, or one for each task.
+"""
 
 from __future__ import annotations
 
 import math
-import time
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
-import numpy as np
 import torch
 
-from mftkit.reporting.lines import TaskTraining, TaskValidation, TrainLine, ValidLine
 from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import Checkpoint, random_state, set_random_state
-from mftkit.training.meter import Meter
-from mftkit.training.nonfinite import NonFiniteLossError
+from mftkit.training.coefficients import Coefficients
+from mftkit.training.failures import describe_nonfinite
+from mftkit.training.gradients import Gradients
+from mftkit.training.meter import Meter, StepClock
+from mftkit.training.metrics_lines import train_line, valid_line
+from mftkit.training.nonfinite import NonFiniteGuard, NonFiniteLossError
 from mftkit.training.optimizer import learning_rate
 from mftkit.training.signals import StopRequest
-from mftkit.training.validation_history import ValidationHistory
+from mftkit.training.step_result import StepResult
 
 if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from mftkit.batches.batcher import Batcher
     from mftkit.batches.sampler import GlobalBatch
-    from mftkit.reporting.lines import Line
+    from mftkit.data.corpus import Samples
+    from mftkit.interfaces.tokenization import TokenizationMode
+    from mftkit.reporting.lines import Line, TrainLine
     from mftkit.reporting.listener import Listener
     from mftkit.runs.directory import RunDirectory
-    from mftkit.training.setup import Assembly
-    from mftkit.training.train_step import StepResult
+    from mftkit.training.balancing import Balancing
+    from mftkit.training.objective import Objective
+    from mftkit.training.run_parts import Run
+    from mftkit.training.training_state import ProcessState, TrainingState
 
 FINITE_CHECK_EVERY = 50
-"""Steps after which numbers that are not finite are looked for at the latest, where a look makes the device wait."""
+"""The most steps between two checks for numbers that are not finite, on devices where a check makes the host wait."""
 
 
-@dataclass
-class Progress:
-    """Where the run is; part of every checkpoint."""
+class TrainStep:
+    """One optimizer step, exact over the global batch: forward, backward and update."""
 
-    step: int = 0
-    standing: ValidationHistory = field(default_factory=ValidationHistory)
-    stopped: bool = False
-
-    @property
-    def best_step(self) -> int | None:
-        """The best by mean validation loss so far."""
-        return self.standing.best_step
+    def __init__(
+        self,
+        model: nn.Module,
+        samples: Samples,
+        mode: TokenizationMode,
+        objective: Objective,
+        balancing: Balancing,
+        optimizer: torch.optim.Optimizer,
+        batcher: Batcher,
+        max_grad_norm: float | None,
+        gradients: Gradients | None = None,
+    ) -> None:
+        """``model`` is wrapped for several processes; ``gradients`` None: they are summed, not kept for each task."""
+        self._model = model
+        self._samples = samples
+        self._mode = mode
+        self._objective = objective
+        self._balancing = balancing
+        self._optimizer = optimizer
+        self._batcher = batcher
+        self._processes = batcher.processes
+        self._gradients = gradients or Gradients(model, batcher.processes)
+        self._max_grad_norm = max_grad_norm
+        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self.guard = NonFiniteGuard()
 
     @classmethod
-    def load(cls, state: dict[str, Any]) -> Progress:
-        """From what ``asdict`` gave."""
-        return cls(**{**state, "standing": ValidationHistory(**state["standing"])})
+    def of(cls, run: Run) -> TrainStep:
+        """The step of a run."""
+        checked = run.checked
+        return cls(
+            run.parallel_model,
+            checked.corpus.train,
+            checked.mode,
+            checked.objective,
+            run.balancing,
+            run.optimizer,
+            run.batcher,
+            checked.spec.training.max_grad_norm,
+            run.gradients,
+        )
+
+    def __call__(self, batch: GlobalBatch, learning_rate: float, meter: Meter) -> StepResult:
+        """Train on one global batch."""
+        processes, objective = self._processes, self._objective
+        rows = batch.micro_batches(self._batcher.micro_batch_size, processes.rank, processes.count)
+        micro_batches = [self._batcher.batch(self._samples, each, self._mode.collate) for each in rows]
+        counts = objective.counts(batch.tokens, batch.samples)  # of the global batch, before any forward pass
+        coefficients = Coefficients(
+            self._model, objective, self._balancing, processes, batch.number, micro_batches, counts
+        )
+        totals = objective.zeros()
+        router_total: Tensor | None = None
+        self._gradients.begin(rows)
+        for i, micro_batch in enumerate(micro_batches):
+            coefficients.begin_forward(i)
+            with self._gradients.accumulate(i):
+                logprobs, router_loss = self._model(micro_batch)
+                statistics = objective.statistics(logprobs, micro_batch)
+                loss = coefficients.loss(statistics)
+                if router_loss is not None:
+                    # A product of means, which cannot be exact over the split: weighted by the share of loss tokens.
+                    share = len(micro_batch.targets) / max(1.0, float(batch.tokens.sum()))
+                    part = router_loss * share
+                    loss = loss + part
+                    router_total = part.detach() if router_total is None else router_total + part.detach()
+                self._gradients.backward(loss)
+            totals += statistics.detach()
+            meter.add_micro_batch(logprobs, micro_batch)
+            self.guard.add_micro_batch(batch.number, logprobs, micro_batch)
+        weights = coefficients.weights
+        self._gradients.finish(weights, counts)
+        value, task_losses = objective.value(processes.sum(totals), counts, weights)
+        if router_total is not None:
+            value = value + processes.sum(router_total)
+        grad_norm = self._update(batch.number, learning_rate, value, task_losses)
+        meter.add_step(batch, value)
+        after = coefficients.losses_after_update()
+        return StepResult(value, task_losses, weights, grad_norm, router_total, after)
+
+    def _update(self, number: int, learning_rate: float, objective: Tensor, task_losses: Tensor) -> Tensor:
+        """Clip the gradient and update the weights; returns the gradient's norm before clipping."""
+        norm = torch.nn.utils.clip_grad_norm_(self._trained, self._max_grad_norm or float("inf"))
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate
+        # The fused kernel reads this flag on the device: 1 skips the update, so bad numbers never reach the weights.
+        self._optimizer.found_inf = self.guard.add_step(number, objective, task_losses, norm)  # type: ignore[attr-defined]
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return norm
 
 
 class Trainer:
-    """Trains what the assembly holds, into a run directory."""
+    """Trains a run, and writes its metrics and checkpoints to a run directory."""
 
-    def __init__(self, assembly: Assembly, directory: RunDirectory, events: Listener) -> None:
-        self._parts = assembly
-        self._training = assembly.spec.training
+    def __init__(self, run: Run, directory: RunDirectory, listener: Listener) -> None:
+        checked = run.checked
+        self._run = run
         self._directory = directory
-        self._events = events
-        self._meter = Meter(len(assembly.corpus.tasks), assembly.device, assembly.objective.dtype)
+        self._listener = listener
+        self._processes = checked.processes
+        self._corpus = checked.corpus
+        self._task_names = [task.name for task in checked.corpus.tasks]
+        self._sampler = checked.sampler
+        self._training = checked.spec.training
+        self._history = run.history
+        self._train_step = TrainStep.of(run)
+        self._meter = Meter(len(self._task_names), run.device, checked.objective.dtype)
+        self._clock = StepClock()
         self._last: StepResult | None = None
-        self._clock = Clock()
         self._saved = -1
-        self.progress = Progress()
+        self.step = 0
+        """Optimizer steps done."""
 
     def train(self) -> Outcome:
-        """Go on to the end of the run, a stop signal, or a fault."""
-        parts, progress = self._parts, self.progress
-        parts.scorer.train()
-        with StopRequest(self._events.stop_requested) as stop:
+        """Train to the end of the run, to a stop signal, or to a number that is not finite."""
+        self._run.logprob_model.train()
+        with StopRequest(self._listener.stop_requested) as stop:
             try:
-                if not progress.standing.steps:
+                if not self._history.steps:
                     self._validate()
-                while progress.step < parts.steps.total and not progress.stopped:
-                    step = parts.steps[progress.step + 1]
-                    self._train_step(step)
-                    final = step.number == parts.steps.total
-                    line = self._log() if final or _due(self._training.log_every, step) else None
-                    self._events.step_ended(step.number, line)
+                while self.step < self._sampler.total and not self._history.is_over:
+                    batch = self._sampler[self.step + 1]
+                    final = batch.number == self._sampler.total
+                    self._train_on(batch)
+                    line = self._log() if final or _due(self._training.log_every, batch) else None
+                    self._listener.step_ended(batch.number, line)
                     improved = False
-                    if final or _due(self._training.evaluate_every, step):
+                    if final or _due(self._training.evaluate_every, batch):
                         improved = self._validate()
-                    if final or improved or progress.stopped or _due(self._training.checkpoint_every, step):
-                        self._save()
-                    if parts.processes.any(stop.received is not None) and not final:
-                        self._save()
-                        return self._outcome("interrupted", signal=stop.received)
-            except NonFiniteLossError as fault:
-                return self._failed(fault)
-        return self._outcome("early-stopped" if progress.stopped else "finished")
+                    over = final or self._history.is_over
+                    if over or improved or _due(self._training.checkpoint_every, batch):
+                        self.save()
+                    if self._processes.any(stop.received is not None) and not final:
+                        self.save()
+                        return Outcome("interrupted", self.step, self.best_step, signal=stop.received)
+            except NonFiniteLossError as error:
+                saved = self._directory.checkpoints.steps()
+                message = describe_nonfinite(error, self._corpus, self._sampler, self._processes, saved)
+                return Outcome("failed", error.step, self.best_step, error=message)
+        return Outcome("early-stopped" if self._history.is_over else "finished", self.step, self.best_step)
 
-    def _train_step(self, step: GlobalBatch) -> None:
-        parts = self._parts
+    @property
+    def best_step(self) -> int | None:
+        """The best step by mean validation loss so far."""
+        return self._history.best_step
+
+    def _train_on(self, batch: GlobalBatch) -> None:
+        """One optimizer step, with what comes before and after it."""
         self._clock.start()
-        rate = learning_rate(step.number, parts.steps.total, self._training)
-        parts.balancing.begin(step.number)
-        self._last = result = parts.runner(step, rate, self._meter)
-        self.progress.step = step.number
-        parts.balancing.end(step.number, result.task_losses, result.again)
-        if parts.device.type == "cpu" or len(parts.runner.watch) >= FINITE_CHECK_EVERY:
-            self._look()
+        balancing = self._run.balancing
+        balancing.before_step(batch.number)
+        rate = learning_rate(batch.number, self._sampler.total, self._training)
+        self._last = result = self._train_step(batch, rate, self._meter)
+        self.step = batch.number
+        balancing.after_step(batch.number, result.task_losses, result.losses_after_update)
+        if self._run.device.type == "cpu" or len(self._train_step.guard) >= FINITE_CHECK_EVERY:
+            self._check_finite()
         self._clock.stop()
 
-    def _look(self) -> None:
-        """Raise for a step since the last look that was not finite."""
-        self._parts.runner.watch.look(lambda step: torch.from_numpy(self._parts.steps[step].tokens > 0))
+    def _check_finite(self) -> None:
+        """Raise NonFiniteLossError if a step since the last check was not finite."""
+        self._train_step.guard.check(lambda step: torch.from_numpy(self._sampler[step].tokens > 0))
 
     def _log(self) -> TrainLine:
         """Write the train line of the steps since the last one."""
         self._clock.start()
-        self._look()  # waits for the device: the steps' work is done, and its time is theirs
+        self._check_finite()  # waits for the device: the time of the steps' work is theirs
         self._clock.stop()
-        parts, meter, last = self._parts, self._meter, self._last
-        assert last is not None, "a line follows a step"
-        own = torch.tensor([meter.positions, meter.real_tokens], dtype=meter.nll.dtype, device=parts.device)
-        nll = parts.processes.sum(meter.nll).cpu().double()
-        positions, real_tokens = parts.processes.sum(own).tolist()
-        weights = last.weights.tolist()
-        line = TrainLine(
-            step=self.progress.step,
-            epoch=round(parts.steps.epochs_done(self.progress.step), 6),
-            loss=float(meter.objective) / meter.steps,
-            tasks={
-                task.name: TaskTraining(
-                    loss=float(nll[i] / meter.tokens[i]) if meter.tokens[i] else None,
-                    weight=weights[i],
-                    tokens=int(meter.tokens[i]),
-                    samples=int(meter.samples[i]),
-                )
-                for i, task in enumerate(parts.corpus.tasks)
-            },
-            learning_rate=learning_rate(self.progress.step, parts.steps.total, self._training),
-            grad_norm=float(last.grad_norm),
-            tokens_per_second=round(real_tokens / max(self._clock.take(), 1e-9), 1),
-            padding=1 - real_tokens / positions,
-            auxiliary_loss=(None if last.auxiliary is None else float(parts.processes.sum(last.auxiliary))),
+        assert self._last is not None, "a line follows a step"
+        line = train_line(
+            self._meter,
+            self._processes,
+            self._task_names,
+            step=self.step,
+            epoch=self._sampler.epochs_done(self.step),
+            learning_rate=learning_rate(self.step, self._sampler.total, self._training),
+            seconds=self._clock.take(),
+            result=self._last,
         )
-        meter.reset()
+        self._meter.reset()
         self._write(line)
         return line
 
     def _write(self, line: Line) -> None:
-        if self._parts.processes.is_main:
+        if self._processes.is_main:
             self._directory.metrics.write(line)
 
     def _validate(self) -> bool:
-        """Write a valid line; whether this step is to be kept, as the best by a measure that the spec asks for."""
-        parts, progress = self._parts, self.progress
-        self._look()
-        if not len(parts.corpus.valid):
+        """Write a valid line; returns True if the present weights are the best so far, by any measure in use."""
+        self._check_finite()
+        if not len(self._corpus.valid):
             return False
-        nll, tokens = parts.validator.losses(parts.scorer)
-        names = [task.name for task in parts.corpus.tasks]
+        nll, tokens = self._run.validator.losses(self._run.logprob_model)
         losses = [n / t if t else math.nan for n, t in zip(nll, tokens, strict=True)]
-        tasks = {
-            name: TaskValidation(loss=float(loss), tokens=int(t))
-            for name, loss, t in zip(names, losses, tokens, strict=True)
-            if t
-        }
-        mean = float(np.mean([loss for loss, t in zip(losses, tokens, strict=True) if t]))
-        line = ValidLine(step=progress.step, loss=mean, tasks=tasks)
+        line = valid_line(self.step, self._task_names, losses, tokens)
         self._write(line)
-        self._events.validated(line)
-        if not math.isfinite(mean):
-            bad = [i for i, loss in enumerate(losses) if tokens[i] and not math.isfinite(loss)]
-            raise NonFiniteLossError(progress.step, bad, [], validation=True)
-        before = set(parts.balancing.stopped)
-        progress.standing.add(progress.step, losses)
-        self._heed_stops(before)
-        kept = [*self._directory.checkpoints.steps(), progress.step]
-        # What lies there is the main process's to say: it may just be removing what another still sees.
-        return bool(parts.processes.from_main(progress.step in self._wanted(kept)))
+        self._listener.validated(line)
+        bad = [i for i, loss in enumerate(losses) if tokens[i] and not math.isfinite(loss)]
+        if bad:
+            raise NonFiniteLossError(self.step, bad, [], validation=True)
+        newly_stopped = self._history.add(self.step, losses)
+        if self._processes.is_main:
+            for task in newly_stopped:
+                self._listener.task_stopped(self._task_names[task], self.step)
+        saved = [*self._directory.checkpoints.steps(), self.step]
+        # The main process decides: it may be removing a checkpoint that another one still sees.
+        return bool(self._processes.from_main(self.step in self._steps_to_keep(saved)))
 
-    def _heed_stops(self, before: set[int]) -> None:
-        """Tasks that gain no more, and the run where none does."""
-        stopping, standing = self._training.early_stopping, self.progress.standing
-        names = [task.name for task in self._parts.corpus.tasks]
-        self._parts.balancing.stopped = standing.stopped(stopping, names)
-        self.progress.stopped = standing.is_over(stopping, names)
-        for index in self._parts.balancing.stopped:
-            if index not in before and self._parts.processes.is_main:
-                self._events.task_stopped(names[index], self.progress.step)
+    def _steps_to_keep(self, saved: list[int]) -> set[int]:
+        return self._history.steps_to_keep(saved, best_per_task=self._run.best_per_task)
 
-    def _wanted(self, kept: list[int]) -> set[int]:
-        """The steps whose weights become a result, of those whose checkpoints are ``kept``."""
-        standing = self.progress.standing
-        wanted = {standing.best_step}
-        if self._parts.best_per_task:
-            wanted |= {*standing.best_steps().values(), standing.best_by_rank(kept)}
-        return {step for step in wanted if step is not None}
-
-    def _save(self) -> None:
+    def save(self) -> None:
         """Write a checkpoint of this step, unless there is one."""
-        self._look()  # weights after a step that was not finite are never saved
-        parts, step, store = self._parts, self.progress.step, self._directory.checkpoints
-        if self._saved == step:
+        self._check_finite()  # weights are never saved after a step that was not finite
+        if self._saved == self.step:
             return
-        self._saved = step
-        own = {"random": random_state(), "meter": self._meter.state_dict()}
-        every = parts.processes.gather(own)
-        if parts.processes.is_main:
-            state = {
-                "progress": asdict(self.progress),
-                "optimizer": parts.optimizer.state_dict(),
-                "balancing": parts.balancing.state_dict(),
-                "gradients": parts.gradients.state_dict(),
-                "processes": every,
+        self._saved = self.step
+        run, store = self._run, self._directory.checkpoints
+        own: ProcessState = {"random": random_state(), "meter": self._meter.state_dict()}
+        of_processes = self._processes.gather(own)
+        if self._processes.is_main:
+            state: TrainingState = {
+                "progress": {"step": self.step, "standing": self._history.state_dict()},
+                "optimizer": run.optimizer.state_dict(),
+                "balancing": run.balancing.state_dict(),
+                "gradients": run.gradients.state_dict(),
+                "processes": of_processes,
                 "seconds": self._clock.spent,
             }
             manifest = {
-                "data": parts.corpus.fingerprint,
-                "processes": parts.processes.count,
-                "base": parts.own_base,
+                "data": self._corpus.fingerprint,
+                "processes": self._processes.count,
+                "base": run.own_base,
             }
-            path = store.write(step, Checkpoint(parts.tuning.state_dict(parts.model), state, manifest))
-            store.prune(self._training.keep_checkpoints, self._wanted(store.steps()))
-            self._events.saved(step, path)
-        parts.processes.from_main(None)  # nobody runs ahead of a checkpoint that is not there yet
+            weights = run.checked.tuning.state_dict(run.model)
+            path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
+            store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
+            self._listener.saved(self.step, path)
+        self._processes.from_main(None)  # no process runs ahead of a checkpoint that is not there yet
 
     def resume(self, checkpoint: Checkpoint) -> None:
-        """Take up the state of a checkpoint; what follows is what would have followed."""
-        parts, state = self._parts, checkpoint.state
-        parts.tuning.load_state_dict(parts.model, checkpoint.model)
-        parts.optimizer.load_state_dict(state["optimizer"])
-        parts.balancing.load_state_dict(state["balancing"])
-        parts.gradients.load_state_dict(state["gradients"])
-        own = state["processes"][parts.processes.rank]
+        """Restore the state of a checkpoint, so that the run continues as if it had not been interrupted."""
+        run, state = self._run, cast("TrainingState", checkpoint.state)
+        run.checked.tuning.load_state_dict(run.model, checkpoint.model)
+        run.optimizer.load_state_dict(state["optimizer"])
+        run.balancing.load_state_dict(state["balancing"])
+        run.gradients.load_state_dict(state["gradients"])
+        own = state["processes"][self._processes.rank]
         self._meter.load_state_dict(own["meter"])
-        self.progress = Progress.load(state["progress"])
-        self._saved = self.progress.step
+        self._history.load_state_dict(state["progress"]["standing"])
+        self.step = self._saved = state["progress"]["step"]
         self._clock.spent = state["seconds"]
         set_random_state(own["random"])
 
-    def _failed(self, fault: NonFiniteLossError) -> Outcome:
-        """The end of a run whose numbers are not finite, told by step, tasks and samples."""
-        parts = self._parts
-        gathered = parts.processes.gather((fault.tasks, fault.samples))
-        tasks = sorted({task for each, _ in gathered for task in each})
-        samples = [sample for _, each in gathered for sample in each]
-        told = (
-            self._validation_fault(tasks)
-            if fault.validation
-            else self._training_fault(fault.step, tasks, samples)
-        )
-        return Outcome("failed", fault.step, self.progress.best_step, error=f"{told}; {self._way_out()}")
 
-    def _way_out(self) -> str:
-        """The same spec would fail again, and with another one this run cannot be gone on with."""
-        kept = self._directory.checkpoints.steps()[-1:]
-        good = f"; the checkpoint of step {kept[0]} was kept" if kept else ""
-        return f"lower training.learning_rate or mend the data, and use --fresh or another output{good}"
-
-    def _validation_fault(self, tasks: list[int]) -> str:
-        names = ", ".join(self._parts.corpus.tasks[i].name for i in tasks)
-        return f"the validation loss is not finite at step {self.progress.step}; tasks: {names}"
-
-    def _training_fault(self, number: int, tasks: list[int], samples: list[int]) -> str:
-        corpus, step = self._parts.corpus, self._parts.steps[number]
-        what = "the loss"
-        if not samples:
-            # Every log-probability was finite: the gradient overflowed, and which sample's is not known.
-            what = "the loss" if tasks else "the gradient"
-            samples = [int(i) for row in step.rows for i in row if not tasks or corpus.train.task[i] in tasks]
-            tasks = tasks or [int(i) for i in step.tokens.nonzero()[0]]
-        told = [f"{i} ({corpus.train.origin(i)})" for i in samples[:8]]
-        more = f" and {len(samples) - 8} more" if len(samples) > 8 else ""
-        names = ", ".join(corpus.tasks[i].name for i in tasks)
-        return f"{what} is not finite in step {number}; tasks: {names}; samples: {', '.join(told)}{more}"
-
-    def _outcome(self, reason: str, **more: Any) -> Outcome:
-        return Outcome(reason, self.progress.step, self.progress.best_step, **more)
-
-
-class Clock:
-    """Seconds spent in training steps, without validation and checkpoints."""
-
-    def __init__(self) -> None:
-        self.spent = self._started = 0.0
-
-    def start(self) -> None:
-        """A step begins."""
-        self._started = time.perf_counter()
-
-    def stop(self) -> None:
-        """It ends."""
-        self.spent += time.perf_counter() - self._started
-
-    def take(self) -> float:
-        """Seconds since the last call."""
-        spent, self.spent = self.spent, 0.0
-        return spent
-
-
-def _due(every: int | str, step: GlobalBatch) -> bool:
-    return step.ends_epoch if isinstance(every, str) else step.number % every == 0
+def _due(every: int | str, batch: GlobalBatch) -> bool:
+    """Return True if a periodic job is due after this batch; ``every`` is a number of steps or "epoch"."""
+    return batch.ends_epoch if isinstance(every, str) else batch.number % every == 0

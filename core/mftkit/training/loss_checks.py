@@ -1,4 +1,4 @@
-"""What a loss promises, tried on random numbers before a run rests on it."""
+"""Checks of what a loss promises, on random numbers, before a run relies on it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _SAMPLES_OF_A_TASK = 4
 
 
 def check_loss(loss: Loss, num_tasks: int, seed: int = 0) -> None:
-    """Try a loss's promises, in float64 on the CPU; no global random state is read or changed.
+    """Check a loss's promises, in float64 on the CPU; no global random state is read or changed.
 
-    Statistics of shape [tasks, k] that add over micro-batches, one task loss a task, shares that sum to 1 and
-    depend on counts alone, and ``linear``, ``linear_in_logprobs``, ``reads_sample_weights`` and ``pooled`` where
-    promised.
+    Statistics of shape [tasks, k] must add over micro-batches, there must be one task loss per task, and shares must
+    sum to 1 and depend on counts alone. ``linear``, ``linear_in_logprobs``, ``reads_sample_weights`` and ``pooled`` are
+    checked if the loss promises them.
 
-    Raises MftError: naming the loss and the promise that it breaks.
+    Raises MftError, which names the loss and the promise that it breaks.
     """
     generator = torch.Generator().manual_seed(seed)
     tokens = random_tokens(num_tasks, generator)
@@ -40,14 +40,16 @@ def check_loss(loss: Loss, num_tasks: int, seed: int = 0) -> None:
     if loss.linear:
         _check_linear(loss, tokens, generator)
     if loss.reads_sample_weights:
-        for kept, promise in row_weights_kept(loss, tokens, generator):
-            _require(loss, kept, f"reads_sample_weights: {promise}. Set reads_sample_weights = False")
+        for kept, fault in row_weights_kept(loss, tokens, generator):
+            _require(
+                loss, kept, f"reads_sample_weights is True, but {fault}. Set reads_sample_weights = False"
+            )
     if loss.pooled:
         _check_pooled(loss, tokens)
 
 
 def random_tokens(num_tasks: int, generator: torch.Generator | None = None) -> Tokens:
-    """Tokens of four samples a task, one to five tokens each, log-probabilities between -4 and -0.01."""
+    """Tokens of four samples per task, one to five tokens each, with log-probabilities between -4 and -0.01."""
     generator = generator or torch.Generator().manual_seed(0)
     sample_task = torch.arange(num_tasks).repeat(_SAMPLES_OF_A_TASK)
     lengths = torch.randint(1, 6, sample_task.shape, generator=generator)
@@ -63,7 +65,10 @@ def random_tokens(num_tasks: int, generator: torch.Generator | None = None) -> T
 
 
 def check_small_counts(loss: Loss, tokens: Sequence[float], samples: Sequence[float]) -> None:
-    """Refuse a loss that takes counts below 1 for 1, where a task's mean count in a step is that small."""
+    """Raise MftError for a loss that treats counts below 1 as 1, if a task's mean count per step is that small.
+
+    ``tokens`` and ``samples`` [tasks] are these mean counts.
+    """
     small = [i for i, pair in enumerate(zip(tokens, samples, strict=True)) if 0 < min(pair) < 1]
     if not small:
         return
@@ -74,12 +79,12 @@ def check_small_counts(loss: Loss, tokens: Sequence[float], samples: Sequence[fl
     def losses(factor: float) -> Tensor:
         return _task_losses(loss, statistics, counts[0] * factor, counts[1] * factor)[small]
 
-    # Twice a count changes a mean by the same factor wherever the count lies, unless it is floored there.
+    # Doubling a count changes a mean by the same factor whatever the count is, unless it is clamped there.
     lifted = 1.0 / float(counts[:, small].min())
     if not equal(losses(1.0) / losses(2.0), losses(lifted) / losses(2.0 * lifted)):
         raise MftError(
             f'training.task_mean: "dataset" gives {", ".join(loss.tasks[i].name for i in small)} less than '
-            f"one sample or token a step, and {type(loss).__name__} takes counts below 1 for 1; raise "
+            f"one sample or token per step, and {type(loss).__name__} treats counts below 1 as 1. Raise "
             'training.batch_size, or set "present" or "all".'
         )
 
@@ -89,32 +94,34 @@ def _check_shapes(loss: Loss, tokens: Tokens) -> None:
     _require(
         loss,
         isinstance(found, torch.Tensor),
-        f"statistics are a tensor of shape [tasks, k]: this is {type(found).__name__}",
+        f"statistics must be a tensor of shape [tasks, k], not {type(found).__name__}",
     )
     _require(
         loss,
         found.ndim == 2 and len(found) == tokens.num_tasks and found.shape[1] > 0,
-        f"statistics are of shape [tasks, k]: {tuple(found.shape)} with {tokens.num_tasks} tasks",
+        f"statistics must be of shape [tasks, k], not {tuple(found.shape)} with {tokens.num_tasks} tasks",
     )
-    _require(loss, found.requires_grad, "statistics are differentiable: these have no gradient")
+    _require(loss, found.requires_grad, "statistics must be differentiable, but have no gradient")
     counts = counts_of(tokens)
     losses = _task_losses(loss, found.detach().double().requires_grad_(), *counts)
     _require(
         loss,
         isinstance(losses, torch.Tensor),
-        f"task_losses are a tensor of shape [tasks]: this is {type(losses).__name__}",
+        f"task_losses must be a tensor of shape [tasks], not {type(losses).__name__}",
     )
     _require(
         loss,
         losses.shape == (tokens.num_tasks,),
-        f"task_losses are of shape [tasks]: {tuple(losses.shape)} with {tokens.num_tasks} tasks",
+        f"task_losses must be of shape [tasks], not {tuple(losses.shape)} with {tokens.num_tasks} tasks",
     )
-    _require(loss, losses.requires_grad, "task_losses are differentiable: these have no gradient")
-    _require(loss, bool(torch.isfinite(losses).all()), f"task_losses are finite: {losses.tolist()}")
+    _require(loss, losses.requires_grad, "task_losses must be differentiable, but have no gradient")
+    _require(
+        loss, bool(torch.isfinite(losses).all()), f"task_losses must be finite, but are {losses.tolist()}"
+    )
 
 
 def _check_additive(loss: Loss, tokens: Tokens) -> None:
-    """Over a split with the last task on one side only, where there are two tasks."""
+    """Checked on a split that has the last task on one side only, if there are several."""
     first = torch.arange(tokens.num_samples) < tokens.num_samples // 2
     if tokens.num_tasks > 1:
         first &= tokens.sample_task != tokens.num_tasks - 1
@@ -122,12 +129,12 @@ def _check_additive(loss: Loss, tokens: Tokens) -> None:
     _require(
         loss,
         equal(parts, loss.statistics(tokens)),
-        "statistics add over micro-batches: those of two halves do not sum to those of the whole",
+        "statistics must add over micro-batches, but those of two halves do not sum to those of the whole",
     )
 
 
 def _check_shares(loss: Loss, tokens: Tokens, generator: torch.Generator) -> None:
-    """With all tasks present, and with one absent that N counts or does not."""
+    """Checked with all tasks present, and with an absent one that the mean over tasks counts or does not."""
     statistics = loss.statistics(tokens)
     counts = torch.stack(counts_of(tokens))
     everyone = torch.ones(tokens.num_tasks, dtype=torch.bool)
@@ -139,11 +146,17 @@ def _check_shares(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Non
         totals = Totals(statistics, token_counts, sample_counts, counted)
         shares = torch.where(counted, loss.task_shares(totals), 0.0)
         one = shares.new_ones(())
-        _require(loss, equal(shares.sum(), one), f"task_shares are finite and sum to 1: {shares.tolist()}")
+        _require(
+            loss,
+            equal(shares.sum(), one),
+            f"task_shares must be finite and sum to 1, but are {shares.tolist()}",
+        )
         other = replace(totals, statistics=_normal(statistics, generator))
         again = torch.where(counted, loss.task_shares(other), 0.0)
         _require(
-            loss, equal(shares, again), "task_shares depend on counts only: other statistics change them"
+            loss,
+            equal(shares, again),
+            "task_shares must depend on counts only, but other statistics change them",
         )
 
 
@@ -156,14 +169,14 @@ def _check_linear_in_logprobs(loss: Loss, tokens: Tokens, generator: torch.Gener
     _require(
         loss,
         is_linear(statistics, tokens.logprobs, other),
-        "linear_in_logprobs: its statistics are not linear in logprobs. Set linear_in_logprobs = False",
+        "linear_in_logprobs is True, but its statistics are not linear in logprobs. Set linear_in_logprobs = False",
     )
 
 
 def _check_linear(loss: Loss, tokens: Tokens, generator: torch.Generator) -> None:
     statistics = loss.statistics(tokens)
     counts = counts_of(tokens)
-    for scale in (1.0, 1e-3, 1e5):  # what is linear near 0 only is not linear
+    for scale in (1.0, 1e-3, 1e5):  # a function may look linear near 0 only
         _require(
             loss,
             is_linear(
@@ -171,26 +184,26 @@ def _check_linear(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Non
                 _normal(statistics, generator),
                 scale * _normal(statistics, generator),
             ),
-            "linear: its task_losses are not linear in the statistics. Set linear = False",
+            "linear is True, but its task_losses are not linear in the statistics. Set linear = False",
         )
 
 
 def row_weights_kept(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Iterator[tuple[bool, str]]:
-    """Whether each part of the promise ``reads_sample_weights`` is kept, and what is the case where it is not."""
+    """For each part of the promise ``reads_sample_weights``, whether it is kept, and the fault if it is not."""
     drawn = torch.rand(tokens.num_samples, dtype=torch.float64, generator=generator)
     plain = loss.statistics(tokens)
     ones = loss.statistics(replace(tokens, sample_weight=torch.ones_like(drawn)))
     yield equal(ones, plain), "its statistics with weights that are all 1 are not those without weights"
-    weighed = replace(tokens, sample_weight=3 * drawn)
-    found = loss.statistics(weighed)
+    weighted = replace(tokens, sample_weight=3 * drawn)
+    found = loss.statistics(weighted)
     yield not equal(found, plain), "its statistics do not change with tokens.weight"
     first = torch.arange(tokens.num_samples) < tokens.num_samples // 3
-    parts = loss.statistics(part(weighed, first)) + loss.statistics(part(weighed, ~first))
-    yield equal(parts, found), "its statistics of weighed rows do not add over micro-batches"
+    parts = loss.statistics(part(weighted, first)) + loss.statistics(part(weighted, ~first))
+    yield equal(parts, found), "its statistics of weighted rows do not add over micro-batches"
 
 
 def _check_pooled(loss: Loss, tokens: Tokens) -> None:
-    """With all tasks present, and with the first absent."""
+    """Checked with all tasks present, and with the first absent."""
     for present in (tokens.sample_task >= 0, tokens.sample_task > 0):
         if not present.any():
             continue
@@ -202,27 +215,30 @@ def _check_pooled(loss: Loss, tokens: Tokens) -> None:
         _require(
             loss,
             equal((shares * losses).sum(), -here.logprobs.mean()),
-            "pooled: the objective is the mean over all tokens of all tasks. Set pooled = False",
+            "pooled is True, but the objective is not the mean over all tokens of all tasks. Set pooled = False",
         )
 
 
 def is_linear(function: Callable[[Tensor], Tensor], x: Tensor, y: Tensor) -> bool:
-    """Whether a function of tensors is linear, seen at two of them."""
+    """Return True if a function of tensors is linear, judged by two arguments."""
     whole = function(0.7 * x + 1.6 * y)
     return equal(whole, 0.7 * function(x) + 1.6 * function(y))
 
 
-def _require(loss: Loss, kept: bool, promise: str) -> None:
+def _require(loss: Loss, kept: bool, fault: str) -> None:
     if not kept:
         kind = type(loss)
         raise MftError(
-            f"loss: {kind.__name__} ({kind.__module__}) breaks a promise of its kind: {promise}; "
-            "mend it in the plugin, or choose another loss."
+            f"loss: {kind.__name__} ({kind.__module__}) violates the interface of a loss: {fault}. "
+            "Fix the plugin, or choose another loss."
         )
 
 
 def equal(x: Tensor, y: Tensor) -> bool:
-    """To the rounding of float32, in which a plugin may sum; what is not finite equals nothing."""
+    """Return True if two tensors are equal up to the rounding of float32, in which a plugin may sum.
+
+    A tensor that is not finite equals no other.
+    """
     x, y = x.detach().double(), y.detach().double()
     largest = float(y.abs().max())
     return math.isfinite(largest) and torch.allclose(x, y, rtol=1e-5, atol=1e-6 * largest)
@@ -233,7 +249,7 @@ def _task_losses(loss: Loss, statistics: Tensor, tokens: Tensor, samples: Tensor
 
 
 def counts_of(tokens: Tokens) -> tuple[Tensor, Tensor]:
-    """Each task's tokens and its samples, [tasks] float64."""
+    """Each task's numbers of tokens and of samples, [tasks] float64."""
     return (
         torch.bincount(tokens.task, minlength=tokens.num_tasks).double(),
         torch.bincount(tokens.sample_task, minlength=tokens.num_tasks).double(),
@@ -241,7 +257,7 @@ def counts_of(tokens: Tokens) -> tuple[Tensor, Tensor]:
 
 
 def part(tokens: Tokens, samples: Tensor) -> Tokens:
-    """The tokens of some samples [S] bool, as a micro-batch of their own."""
+    """The tokens of the samples that ``samples`` [S] bool selects, as a micro-batch."""
     kept = samples[tokens.sample]
     number = samples.cumsum(0) - 1
     return Tokens(

@@ -1,8 +1,9 @@
-"""What a run measures: sums between two train lines."""
+"""What a run measures between two train lines: sums over steps, and the time they took."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING, TypedDict, cast
 
 import torch
 
@@ -13,6 +14,18 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import Batch
 
 
+class MeterState(TypedDict):
+    """The sums of one process, for a checkpoint between two train lines."""
+
+    nll: Tensor
+    objective: Tensor
+    positions: int
+    real_tokens: int
+    tokens: Tensor
+    samples: Tensor
+    steps: int
+
+
 class Meter:
     """Sums since the last train line, kept on the device so that a step need not wait for it."""
 
@@ -21,35 +34,60 @@ class Meter:
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, after a train line."""
+        """Start from zero, after a train line."""
         zeros = self._zeros
-        self.nll = zeros.clone()  # this process's; nats
-        self.objective = zeros.new_zeros(())  # of the global batch
-        self.positions = 0  # this process's
+        # Of this process's micro-batches:
+        self.nll = zeros.clone()  # nats
+        self.positions = 0  # padding included
         self.real_tokens = 0
-        self.tokens = torch.zeros(len(zeros), dtype=torch.float64)  # of the global batch, on the host
+        # Of the global batch:
+        self.objective = zeros.new_zeros(())
+        self.tokens = torch.zeros(len(zeros), dtype=torch.float64)  # on the host
         self.samples = torch.zeros(len(zeros), dtype=torch.float64)
         self.steps = 0
 
-    def add_pass(self, logprobs: Tensor, batch: Batch) -> None:
-        """One forward pass of this process."""
+    def add_micro_batch(self, logprobs: Tensor, batch: Batch) -> None:
+        """Add one forward pass of this process."""
         self.nll.index_add_(0, batch.task, -logprobs.detach().to(self.nll.dtype))
         self.positions += batch.input_ids.numel()
         self.real_tokens += batch.real_tokens
 
-    def add_step(self, step: GlobalBatch, objective: Tensor) -> None:
-        """One optimizer step of the global batch."""
+    def add_step(self, batch: GlobalBatch, objective: Tensor) -> None:
+        """Add one optimizer step of the global batch."""
         self.objective += objective.detach()
-        self.tokens += torch.from_numpy(step.tokens)
-        self.samples += torch.from_numpy(step.samples)
+        self.tokens += torch.from_numpy(batch.tokens)
+        self.samples += torch.from_numpy(batch.samples)
         self.steps += 1
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> MeterState:
         """The sums, for a checkpoint between two train lines."""
-        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        sums = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return cast("MeterState", sums)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
+    def load_state_dict(self, state: MeterState) -> None:
+        """Restore what ``state_dict`` returned."""
         for name, value in state.items():
-            place = getattr(self, name)
-            setattr(self, name, value.to(place).clone() if isinstance(value, torch.Tensor) else value)
+            if isinstance(value, torch.Tensor):
+                setattr(self, name, value.to(getattr(self, name)).clone())
+            else:
+                setattr(self, name, value)
+
+
+class StepClock:
+    """Seconds spent in training steps, without validations and checkpoints."""
+
+    def __init__(self) -> None:
+        self.spent = self._started = 0.0
+
+    def start(self) -> None:
+        """A step begins."""
+        self._started = time.perf_counter()
+
+    def stop(self) -> None:
+        """The step ends."""
+        self.spent += time.perf_counter() - self._started
+
+    def take(self) -> float:
+        """Seconds since the last call."""
+        spent, self.spent = self.spent, 0.0
+        return spent

@@ -3,109 +3,81 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
-from mftkit.base.tokenizer_files import load_tokenizer
+from mftkit.base import tokenizer_files
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, check_vocabulary, choose_pad, read_config, select_adapter
 from mftkit.models.converted import checkpoint_file
 from mftkit.models.loading import check_code
-from mftkit.training.base_writer import own_base
+from mftkit.training.base_writer import ensure_base
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from mftkit.base.json_types import JsonObject
+    from mftkit.data.text.segments import ChatFormat
     from mftkit.interfaces.model import ModelAdapter
-    from mftkit.interfaces.tuning import Tuning
-    from mftkit.processes import Processes
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
+    from mftkit.training.run_parts import CheckedRun
 
 
-@dataclass(frozen=True)
-class Precision:
-    """The number types of a run."""
-
-    name: str
-    weights: torch.dtype
-    """Of weights that are trained."""
-    autocast: torch.dtype | None
-    """Of matrix products, where it is not that of the weights."""
-
-    @property
-    def arithmetic(self) -> torch.dtype:
-        """Of matrix products, and of weights that are not trained."""
-        return self.autocast or self.weights
-
-
-def pick_dtype(asked: str, device: torch.device, reporter: Reporter) -> Precision:
-    """bfloat16 where the device has it; what is not as asked is told."""
-    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    if asked == "auto":
-        asked = "bfloat16" if has_bfloat16 else "float32"
-    elif asked == "bfloat16" and not has_bfloat16:
-        reporter.warn(
-            f"model.dtype: this device ({device.type}) has no bfloat16 arithmetic; training in float32"
-        )
-        asked = "float32"
-    if asked == "bfloat16":
-        # Sums of many small updates are lost in bfloat16 weights; products in bfloat16 are what is fast.
-        return Precision("bfloat16", torch.float32, torch.bfloat16)
-    return Precision(asked, getattr(torch, asked), None)
-
-
-def pick_adapter(spec: Spec, reporter: Reporter) -> tuple[str, ModelAdapter, dict[str, Any]]:
-    """The adapter's name, the adapter, and the config that it was chosen by."""
+def choose_adapter(spec: Spec, reporter: Reporter) -> tuple[str, ModelAdapter, JsonObject]:
+    """The adapter's name, the adapter, and the model config by which it was chosen."""
     if spec.model.init == "random":
         config = dict(spec.model.config or {})
     else:
-        assert spec.model.path is not None, "the spec has a path where the model is pretrained"
+        assert spec.model.path is not None, "a spec of a pretrained model has a path"
         config = read_config(spec.model.path, spec.model.trust_remote_code)
     name, adapter = select_adapter(config, spec.model.adapter.name, spec.model.adapter.options, reporter)
-    if (
-        spec.model.init == "pretrained" and adapter.matches(config) == 1
-    ):  # told before its tokenizer is asked for
+    if spec.model.init == "pretrained" and adapter.matches(config) == 1:
+        # Code that may not run is reported before its tokenizer is looked for.
         check_code(spec.model.path, config, spec.model.trust_remote_code)
     return name, adapter, config
 
 
-def make_tokenizer(
-    spec: Spec, adapter: ModelAdapter, config: dict[str, Any], reporter: Reporter
+def load_tokenizer(
+    spec: Spec, adapter: ModelAdapter, config: JsonObject, reporter: Reporter
 ) -> PreTrainedTokenizerBase:
-    """The checkpoint's, the one that ``model.tokenizer`` names, or one trained on the tasks' own text."""
-    wanted = spec.model.tokenizer
-    if wanted is not None and not isinstance(wanted, str):
-        return tokenizer_of_tasks(spec, wanted.train_bpe, reporter)
-    if wanted is None:
-        tokenizer = adapter.load_tokenizer(_request(spec, config, torch.float32))
+    """The checkpoint's tokenizer, the one that ``model.tokenizer`` names, or one trained on the tasks' own text.
+
+    Raises:
+        MftError: there are no tokenizer files.
+    """
+    source = spec.model.tokenizer
+    if source is not None and not isinstance(source, str):
+        return tokenizer_of_tasks(spec, source.train_bpe, reporter)
+    if source is None:
+        tokenizer = adapter.load_tokenizer(_load_request(spec, config, torch.float32))
     else:
-        tokenizer = _tokenizer_elsewhere(wanted, spec, reporter)
+        tokenizer = _tokenizer_elsewhere(source, spec, reporter)
     if tokenizer is None:
         raise MftError(
-            f"model.tokenizer: {wanted or spec.model.path} has no tokenizer files, and text cannot be read "
-            "without; give the path of one in model.tokenizer"
+            f"model.tokenizer: no tokenizer files in {source or spec.model.path}. Set model.tokenizer to a path or hub "
+            "id that has them."
         )
     if not tokenizer.chat_template:
         tokenizer.chat_template = adapter.chat_template(tokenizer)
         chats = any(task.format == "chat" for task in spec.tasks)
         if chats and tokenizer.chat_template and spec.chat.format != "markers" and spec.chat.markers is None:
-            _tell_format(adapter, tokenizer, reporter)
+            _report_template(adapter, tokenizer, reporter)
     return tokenizer
 
 
-def _tell_format(adapter: ModelAdapter, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
+def _report_template(adapter: ModelAdapter, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
     known = adapter.instruct_format(tokenizer)
-    whose = f"{known.name}, whose control tokens it holds" if known else "its family's instruct models"
+    whose = f"{known.name}, whose control tokens it has" if known else "its family's instruct models"
     reporter.note(
-        f"chat.format: the tokenizer has no chat template, and gets that of {whose}; "
-        'set "markers" for the markers of the paper'
+        f"chat.format: the tokenizer has no chat template, so the template of {whose} is used; "
+        'set "markers" to use the markers of the paper instead'
     )
 
 
@@ -114,54 +86,78 @@ def _tokenizer_elsewhere(path: str, spec: Spec, reporter: Reporter) -> PreTraine
     trust = spec.model.trust_remote_code
     if checkpoint_file(path, "config.json") is not None:
         config, adapter = read_config(path, trust), None
-        with suppress(MftError):  # a tokenizer may lie beside a model that nobody here knows
+        with suppress(MftError):  # a tokenizer may lie beside a model that no installed adapter knows
             _, adapter = select_adapter(config, reporter=reporter)
         if adapter is not None and adapter.converts(config):
             return adapter.load_tokenizer(LoadRequest(path, config, torch.float32, "auto"))
-    return load_tokenizer(path, trust)
+    return tokenizer_files.load_tokenizer(path, trust)
 
 
-def load_for_training(
-    spec: Spec,
-    adapter: ModelAdapter,
-    config: dict[str, Any],
-    tokenizer: PreTrainedTokenizerBase,
-    tuning: Tuning,
-    dtype: Precision,
-    *,
-    learned: set[int],
-    weights: bool,
-    processes: Processes,
-    place: BaseCheckpoint | None = None,
-) -> tuple[nn.Module, str]:
-    """The model that the tuning made, and what was done for a pad token.
+def load_model(checked: CheckedRun, own_base: BaseCheckpoint | None) -> tuple[nn.Module, str]:
+    """What the tuning makes of the loaded model, and a note about the pad token ("" if there is nothing to say).
 
-    ``place`` is where a base that is no checkpoint elsewhere is kept, for a tuning whose result names its base.
+    ``own_base`` is where a base that exists nowhere else is kept, for a tuning whose result names its base.
     """
-    request = _request(spec, config, dtype.arithmetic if tuning.freezes_base else dtype.weights)
-    if request.init == "random":
-        request = replace(request, config={**_fitting(tokenizer), **config})
-    told = ""
-    if not weights:
-        with torch.device("meta"):
-            model, _ = adapter.load(replace(request, init="random"))
-        tuning.load_options(dtype.arithmetic)  # what it refuses is refused in a dry run, too
-    else:
-        if place is not None:
-            request, told = own_base(place, request, adapter, tokenizer, learned, processes)
-        request = replace(request, load_options=tuning.load_options(dtype.arithmetic))
-        model, _ = adapter.load(request)
-        check_vocabulary(tokenizer, model)
-        check_head(adapter, model)
-    grows = not tuning.saves_adapter or request.init == "random" or adapter.converts(request.config)
-    pad_told = choose_pad(tokenizer, model, learned, may_grow=grows, known=adapter.pad_tokens)
-    if spec.training.gradient_checkpointing:
+    torch.manual_seed(checked.spec.seed)
+    adapter, tokenizer, tuning = checked.adapter, checked.tokenizer, checked.tuning
+    request, base_note = _request_of(checked), ""
+    if own_base is not None:
+        trained_ids = turn_end_ids(checked.chat, tokenizer)
+        request, base_note = ensure_base(
+            own_base, request, adapter, tokenizer, trained_ids, checked.processes
+        )
+    request = replace(request, load_options=tuning.load_options(checked.precision.arithmetic))
+    model, _ = adapter.load(request)
+    check_vocabulary(tokenizer, model)
+    check_head(adapter, model)
+    tuned, pad_note = _pad_and_tune(checked, model, request)
+    return tuned, base_note or pad_note
+
+
+def outline_model(checked: CheckedRun) -> tuple[nn.Module, str]:
+    """As ``load_model``, but with parameters that have sizes and no values: for a dry run."""
+    torch.manual_seed(checked.spec.seed)
+    request = _request_of(checked)
+    with torch.device("meta"):
+        model, _ = checked.adapter.load(replace(request, init="random"))
+    # Called for what it refuses: a dry run should refuse that, too.
+    checked.tuning.load_options(checked.precision.arithmetic)
+    return _pad_and_tune(checked, model, request)
+
+
+def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequest) -> tuple[nn.Module, str]:
+    adapter, tokenizer, tuning = checked.adapter, checked.tokenizer, checked.tuning
+    may_grow = not tuning.saves_adapter or request.init == "random" or adapter.converts(request.config)
+    trained_ids = turn_end_ids(checked.chat, tokenizer)
+    pad_note = choose_pad(tokenizer, model, trained_ids, may_grow=may_grow, known=adapter.pad_tokens)
+    if checked.spec.training.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    torch.manual_seed(spec.seed)  # what a tuning draws does not depend on how the model was loaded
-    return tuning.apply(model, adapter), told or pad_told
+    torch.manual_seed(checked.spec.seed)  # what a tuning draws does not depend on how the model was loaded
+    return tuning.apply(model, adapter), pad_note
 
 
-def _request(spec: Spec, config: dict[str, Any], dtype: torch.dtype) -> LoadRequest:
+def turn_end_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Ids of single tokens with which the chat format marks turns and their ends.
+
+    Samples train them, so none of them may be the pad token.
+    """
+    if chat is None:
+        return set()
+    added = {str(token.content): id_ for id_, token in tokenizer.added_tokens_decoder.items()}
+    return {id_ for text in chat.control_texts() for content, id_ in added.items() if content in text}
+
+
+def _request_of(checked: CheckedRun) -> LoadRequest:
+    precision, tuning = checked.precision, checked.tuning
+    dtype = precision.arithmetic if tuning.freezes_base else precision.weights
+    request = _load_request(checked.spec, checked.model_config, dtype)
+    if request.init == "random":
+        from_tokenizer = _config_from_tokenizer(checked.tokenizer)
+        request = replace(request, config={**from_tokenizer, **checked.model_config})
+    return request
+
+
+def _load_request(spec: Spec, config: JsonObject, dtype: torch.dtype) -> LoadRequest:
     return LoadRequest(
         path=spec.model.path,
         config=config,
@@ -172,7 +168,7 @@ def _request(spec: Spec, config: dict[str, Any], dtype: torch.dtype) -> LoadRequ
     )
 
 
-def _fitting(tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+def _config_from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> JsonObject:
     """Config keys of a model from a random start that follow from its tokenizer."""
     return {
         "vocab_size": len(tokenizer),

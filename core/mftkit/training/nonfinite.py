@@ -1,8 +1,8 @@
-"""Notices numbers that are not finite, without making the device wait in every step."""
+"""Notices numbers that are not finite without making the host wait for the device in every step."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 
@@ -15,65 +15,80 @@ if TYPE_CHECKING:
 
 
 class NonFiniteLossError(Exception):
-    """A loss or gradient that is not finite; the weights are those from before the step."""
+    """A loss or gradient that is not finite. The weights are those from before the step."""
 
     def __init__(self, step: int, tasks: list[int], samples: list[int], *, validation: bool = False) -> None:
         super().__init__(f"step {step}")
         self.validation = validation
         self.step = step
         self.tasks = tasks
-        """Tasks whose samples gave it; empty where every token's log-probability was finite."""
+        """Tasks whose samples caused it; empty if the log-probability of every token was finite."""
         self.samples = samples
 
 
-class NonFiniteGuard:
-    """Keeps, on the device, what each step since the last look gave; ``look`` reads it.
+class _ForwardRecord(NamedTuple):
+    step: int
+    sample_index: tuple[int, ...]
+    sample_task: Tensor
+    bad_tokens: Tensor
+    """[samples]: tokens with a log-probability that is not finite."""
 
-    The optimizer is told by a flag on the device to leave out an update of which a gradient is not
-    finite, so that however late the look comes, the weights are still good.
+
+class _StepRecord(NamedTuple):
+    step: int
+    finite: Tensor
+    """Scalar bool."""
+    task_losses: Tensor
+
+
+class NonFiniteGuard:
+    """Records, on the device, whether each step since the last ``check`` was finite.
+
+    A flag on the device makes the optimizer leave out an update with a gradient that is not finite. So the weights
+    are still good, however late the check comes.
     """
 
     def __init__(self) -> None:
-        self._passes: list[tuple[int, tuple[int, ...], Tensor, Tensor]] = []
-        self._steps: list[tuple[int, Tensor, Tensor]] = []
+        self._forward_passes: list[_ForwardRecord] = []
+        self._steps: list[_StepRecord] = []
 
     def __len__(self) -> int:
-        """Steps since the last look."""
+        """Steps since the last check."""
         return len(self._steps)
 
-    def add_pass(self, step: int, logprobs: Tensor, batch: Batch) -> None:
-        """One forward pass: which of its samples have a log-probability that is not finite."""
+    def add_micro_batch(self, step: int, logprobs: Tensor, batch: Batch) -> None:
+        """Record which samples of one forward pass have a log-probability that is not finite."""
         bad = torch.zeros(len(batch.sample_task), dtype=torch.int32, device=logprobs.device)
         bad.index_add_(0, batch.sample, (~torch.isfinite(logprobs.detach())).int())
-        self._passes.append((step, batch.sample_index, batch.sample_task, bad))
+        self._forward_passes.append(_ForwardRecord(step, batch.sample_index, batch.sample_task, bad))
 
     def add_step(self, step: int, objective: Tensor, task_losses: Tensor, grad_norm: Tensor) -> Tensor:
-        """One step; returns a scalar float32, 1 where the update must be left out.
+        """Record one step; returns a scalar float32, 1 if its update must be left out.
 
-        ``task_losses`` [tasks] has NaN for absent tasks: only infinities there tell of a fault by themselves.
+        ``task_losses`` [tasks] has NaN for absent tasks, so it is not part of the decision.
         """
-        good = torch.isfinite(objective.detach()) & torch.isfinite(grad_norm.detach())
-        self._steps.append((step, good, task_losses.detach()))
-        return (~good).float()
+        finite = torch.isfinite(objective.detach()) & torch.isfinite(grad_norm.detach())
+        self._steps.append(_StepRecord(step, finite, task_losses.detach()))
+        return (~finite).float()
 
-    def look(self, present: Callable[[int], Tensor]) -> None:
-        """Wait for the device; ``present(step)`` gives the tasks [tasks] bool present in a step.
+    def check(self, present: Callable[[int], Tensor]) -> None:
+        """Wait for the device; ``present(step)`` returns [tasks] bool, the tasks present in a step.
 
         Raises:
             NonFiniteLossError: for the first step that was not finite, with its tasks and samples.
         """
-        if self._steps and not bool(torch.stack([good for _, good, _ in self._steps]).all()):
-            step, _, losses = next(entry for entry in self._steps if not bool(entry[1]))
-            tasks = (~torch.isfinite(losses.cpu()) & present(step)).nonzero().flatten().tolist()
-            raise self._fault(step, set(tasks))
-        self._passes.clear()
+        if self._steps and not bool(torch.stack([record.finite for record in self._steps]).all()):
+            bad = next(record for record in self._steps if not bool(record.finite))
+            tasks = (~torch.isfinite(bad.task_losses.cpu()) & present(bad.step)).nonzero().flatten().tolist()
+            raise self._error(bad.step, set(tasks))
+        self._forward_passes.clear()
         self._steps.clear()
 
-    def _fault(self, step: int, tasks: set[int]) -> NonFiniteLossError:
+    def _error(self, step: int, tasks: set[int]) -> NonFiniteLossError:
         samples: list[int] = []
-        for number, index, task, bad in self._passes:
-            if number == step:
-                where = bad.nonzero().flatten().tolist()
-                samples += [index[i] for i in where]
-                tasks |= {int(task[i]) for i in where}
+        for record in self._forward_passes:
+            if record.step == step:
+                where = record.bad_tokens.nonzero().flatten().tolist()
+                samples += [record.sample_index[i] for i in where]
+                tasks |= {int(record.sample_task[i]) for i in where}
         return NonFiniteLossError(step, sorted(tasks), samples)

@@ -1,8 +1,9 @@
-"""The step's objective over the global batch, and its slopes at the losses' additive statistics.
+"""The step's objective over the global batch, and its slopes with respect to the loss's additive statistics.
 
 With s the sum of all micro-batches' statistics [tasks, k], the objective is F(s) = sum over tasks of
 w_i * share_i * L_i(s). Its gradient is the sum over micro-batches of (dF/ds at the global s) times the
 gradient of that micro-batch's statistics: exact, whatever the split into micro-batches and processes.
+``mftkit.training.coefficients`` says when a step knows dF/ds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from mftkit.interfaces.loss import Tokens, Totals
-from mftkit.training.loss_checks import check_loss, check_small_counts, random_tokens
+from mftkit.training.loss_checks import check_small_counts, random_tokens
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -30,26 +31,24 @@ if TYPE_CHECKING:
 
 TaskMean = Literal["present", "all", "dataset"]
 
-__all__ = ["Counts", "Objective", "TaskMean", "accumulation_dtype", "check_loss", "normalise"]
-
 
 @dataclass(frozen=True)
 class Counts:
     """Counts of the global batch (all processes, all micro-batches), known before any forward pass."""
 
     tokens: Tensor
-    """[tasks]: counting tokens of each task."""
+    """[tasks]: loss tokens of each task."""
     samples: Tensor
     """[tasks]: samples of each task."""
 
     @property
     def present(self) -> Tensor:
-        """[tasks] bool."""
+        """[tasks] bool: which tasks have a loss token in the batch."""
         return self.tokens > 0
 
 
 class Objective:
-    """A loss, the meaning of its mean over tasks, and the arithmetic of a step: it never awaits a device."""
+    """A loss, the meaning of its mean over tasks, and the arithmetic of a step. No method waits for the device."""
 
     def __init__(
         self,
@@ -58,12 +57,25 @@ class Objective:
         task_mean: TaskMean = "present",
         *,
         device: torch.device | str = "cpu",
+        steps_per_epoch: float | None = None,
     ) -> None:
-        """Raises MftError where ``task_mean`` needs a linear loss and this is none."""
+        """The objective of a run.
+
+        Args:
+            loss: the run's loss.
+            num_tasks: of the run.
+            task_mean: which tasks the mean counts (``training.task_mean``).
+            device: where sums are kept.
+            steps_per_epoch: needed if ``task_mean`` is "dataset", unused otherwise.
+
+        Raises:
+            MftError: ``task_mean`` is "dataset", and the loss is not linear, or a task's counts per step fall below 1
+                and the loss does not divide by counts that small.
+        """
         if task_mean == "dataset" and not loss.linear:
             raise MftError(
                 f'training.task_mean: "dataset" needs a loss that is linear in its statistics, and '
-                f'{type(loss).__name__} is not; set "present" or "all", or choose another loss.'
+                f'{type(loss).__name__} is not. Set "present" or "all", or choose another loss.'
             )
         self.loss = loss
         self.num_tasks = num_tasks
@@ -71,28 +83,12 @@ class Objective:
         self.device = torch.device(device)
         self.dtype = accumulation_dtype(self.device)
         self._width = loss.statistics(random_tokens(num_tasks)).shape[1]
-        self._steps_per_epoch: float | None = None
-        self._dataset: Counts | None = None
+        self._dataset_counts = self._counts_per_step(steps_per_epoch) if task_mean == "dataset" else None
 
     @property
     def linear(self) -> bool:
-        """Whether the slopes are known before any forward pass."""
+        """Whether the slopes are constants, known before any forward pass."""
         return self.loss.linear
-
-    @property
-    def steps_per_epoch(self) -> float | None:
-        """To be set before the first step where ``task_mean`` is "dataset"; unused otherwise."""
-        return self._steps_per_epoch
-
-    @steps_per_epoch.setter
-    def steps_per_epoch(self, steps: float) -> None:
-        """Raises MftError where a task's counts a step fall below 1 and the loss would not divide by them."""
-        self._steps_per_epoch = steps
-        if self.task_mean == "dataset":
-            tokens = [task.tokens / steps for task in self.loss.tasks]
-            samples = [task.samples / steps for task in self.loss.tasks]
-            check_small_counts(self.loss, tokens, samples)
-            self._dataset = self.counts(tokens, samples)
 
     def counts(self, tokens: Numbers, samples: Numbers) -> Counts:
         """The counts [tasks] of a global batch, on the device."""
@@ -119,23 +115,23 @@ class Objective:
         if found.shape != (self.num_tasks, self._width):
             raise MftError(
                 f"loss: {type(self.loss).__name__}.statistics are of shape {tuple(found.shape)}, "
-                f"where [tasks, k] is {(self.num_tasks, self._width)}; mend it in the plugin."
+                f"but [tasks, k] is {(self.num_tasks, self._width)}. Fix the plugin."
             )
         return found.to(self.dtype)
 
-    def coefficients(self, totals: Tensor | None, counts: Counts, weights: Tensor) -> Tensor:
-        """The objective's slope [tasks, k] at the global sums ``totals``; None will do for a linear loss.
+    def slopes(self, totals: Tensor | None, counts: Counts, weights: Tensor) -> Tensor:
+        """The objective's slopes dF/ds [tasks, k] at the global sums ``totals``; None is enough for a linear loss.
 
-        Each micro-batch back-propagates ``(coefficients * statistics).sum()``. Slopes of absent tasks are 0.
+        Each micro-batch back-propagates ``(slopes * statistics).sum()``. Slopes of absent tasks are 0.
         """
         if totals is None:
             if not self.linear:
-                raise ValueError("the slope of a loss that is not linear depends on the totals")
+                raise ValueError("the slopes of a loss that is not linear depend on the totals")
             totals = torch.ones_like(self.zeros())
         with torch.enable_grad():
             at = totals.detach().to(self.dtype).requires_grad_()
             (slope,) = torch.autograd.grad(self._scalar(at, counts, weights), at)
-        # A slope that is infinite at 0 makes 0 * inf: the mask on the value alone does not keep NaN out.
+        # An absent task's slope may be infinite at 0, and 0 * inf is NaN: masking the value alone does not help.
         return torch.where(counts.present.unsqueeze(1), slope, 0.0)
 
     @torch.no_grad()
@@ -150,6 +146,15 @@ class Objective:
         losses = self.loss.task_losses(own).to(self.dtype)
         return torch.where(counts.present, losses, torch.nan)
 
+    def _counts_per_step(self, steps_per_epoch: float | None) -> Counts:
+        """The training set's counts per epoch, divided by the steps per epoch."""
+        if steps_per_epoch is None:
+            raise ValueError('task_mean "dataset" needs steps_per_epoch')
+        tokens = [task.tokens / steps_per_epoch for task in self.loss.tasks]
+        samples = [task.samples / steps_per_epoch for task in self.loss.tasks]
+        check_small_counts(self.loss, tokens, samples)
+        return self.counts(tokens, samples)
+
     def _scalar(self, statistics: Tensor, counts: Counts, weights: Tensor) -> Tensor:
         totals = self._totals(statistics, counts)
         losses = torch.where(counts.present, self.loss.task_losses(totals).to(self.dtype), 0.0)
@@ -158,10 +163,8 @@ class Objective:
 
     def _totals(self, statistics: Tensor, counts: Counts) -> Totals:
         counted = counts.present if self.task_mean == "present" else torch.ones_like(counts.present)
-        if self.task_mean == "dataset":
-            if self._dataset is None:
-                raise ValueError('task_mean "dataset" needs steps_per_epoch')
-            counts = self._dataset
+        if self._dataset_counts is not None:
+            counts = self._dataset_counts
         return Totals(statistics, counts.tokens, counts.samples, counted)
 
     def _on_device(self, numbers: Numbers) -> Tensor:
@@ -169,15 +172,15 @@ class Objective:
 
 
 def accumulation_dtype(device: torch.device) -> torch.dtype:
-    """Of sums over tokens and of everything a task: float64, or float32 where the device has no float64."""
+    """The dtype of sums over tokens and of numbers per task: float64, or float32 if the device has no float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 def normalise(weights: Tensor) -> Tensor:
-    """A balancer's weights [tasks] divided by their mean over all tasks: float64, where they were.
+    """A balancer's weights [tasks] divided by their mean over all tasks, in float64, on the same device.
 
-    Raises MftError for weights that are not finite, negative, or all zero. Of weights on a device nothing is
-    asked, which would make the host wait for it: there, wrong ones become NaN, and the step is refused.
+    Raises MftError for weights that are not finite, are negative, or are all zero. Weights on a device other than the
+    CPU are not inspected, which would make the host wait: there, invalid ones become NaN, and the step is refused.
     """
     exact = weights.detach().to(accumulation_dtype(weights.device))
     if exact.device.type != "cpu":
@@ -185,10 +188,12 @@ def normalise(weights: Tensor) -> Tensor:
         return exact / exact.mean()
     if not bool(torch.isfinite(exact).all()) or bool((exact < 0).any()):
         raise MftError(
-            f"balancer: weights are one number a task, finite and not negative; these are {exact.tolist()}: "
-            "lower the learning rate if the losses diverge, else mend the balancer's plugin."
+            f"balancer: weights must be one finite, non-negative number per task; got {exact.tolist()}. If losses are "
+            "diverging, lower the learning rate; otherwise fix the balancer's plugin."
         )
     mean = exact.mean()
     if not bool(mean > 0):
-        raise MftError("balancer: the weights of all tasks are 0, so that nothing is trained; raise one.")
+        raise MftError(
+            "balancer: the weights of all tasks are 0, so nothing would be trained. Raise one of them."
+        )
     return exact / mean

@@ -1,4 +1,4 @@
-"""The learning rate as a function of the step, and the optimizer."""
+"""The optimizer, and the learning rate as a function of the step."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import torch
 if TYPE_CHECKING:
     from torch import nn
 
+    from mftkit.reporting.reporter import Reporter
     from mftkit.spec import TrainingSpec
 
 
 def warmup_steps(warmup: float, total: int) -> int:
-    """Steps of warm-up: under 1 a share of all steps, else steps.
+    """The steps of the warm-up: a ``warmup`` below 1 is a share of all steps, any other a number of steps.
 
     >>> warmup_steps(0.05, 200), warmup_steps(30, 200)
     (10, 30)
@@ -23,8 +24,8 @@ def warmup_steps(warmup: float, total: int) -> int:
 
 
 def learning_rate(step: int, total: int, training: TrainingSpec) -> float:
-    """Of step ``step`` (from 1): linear warm-up to the peak, then down to the least at step ``total``."""
-    peak, least = training.learning_rate, training.min_learning_rate
+    """The learning rate of ``step`` (from 1): linear warm-up to the peak, then down to the minimum at ``total``."""
+    peak, minimum = training.learning_rate, training.min_learning_rate
     warm = warmup_steps(training.warmup, total)
     if step <= warm:
         return peak * step / warm
@@ -32,14 +33,25 @@ def learning_rate(step: int, total: int, training: TrainingSpec) -> float:
         return peak
     done = (step - warm) / max(1, total - warm)
     left = 1 - done if training.scheduler == "linear" else (1 + math.cos(math.pi * done)) / 2
-    return least + (peak - least) * left
+    return minimum + (peak - minimum) * left
+
+
+def warn_schedule(training: TrainingSpec, total: int, reporter: Reporter) -> None:
+    """Report settings of the learning rate that do not have the effect that one would expect."""
+    if warmup_steps(training.warmup, total) >= total > 1:
+        reporter.warn(
+            f"training.warmup: {training.warmup:g} lasts to the end of the run ({total} steps), so the learning rate "
+            "never falls"
+        )
+    if training.scheduler == "constant" and training.min_learning_rate:
+        reporter.note('training.min_learning_rate has no effect with scheduler "constant"')
 
 
 def make_optimizer(model: nn.Module, training: TrainingSpec) -> torch.optim.AdamW:
-    """AdamW over what is trained; vectors (norms, biases) are not decayed.
+    """AdamW over the trained parameters; vectors (norms, biases) get no weight decay.
 
-    Fused: one kernel for all parameters, and the only form that can leave out an update by a flag on
-    the device, without the host waiting for it.
+    It is the fused form: one kernel for all parameters, and the only form that can skip an update by a flag on the
+    device (``found_inf``) without making the host wait for it.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [

@@ -1,4 +1,4 @@
-"""The plan of a run that is put together: its sizes, and what a person should know before it starts."""
+"""The plan of a run: its sizes, and what the user should know before it starts."""
 
 from __future__ import annotations
 
@@ -8,107 +8,53 @@ import numpy as np
 
 from mftkit.reporting.plan import Plan, PlannedTask
 from mftkit.training.balancing import extra_work
-from mftkit.training.environment import used_components
-from mftkit.training.gradients import told_memory
-from mftkit.training.repeats import told_mixing
-from mftkit.training.row_weights import told_row_weights
+from mftkit.training.gradients import describe_memory
+from mftkit.training.mixing_notes import describe_mixing
+from mftkit.training.row_weights import describe_row_weights
+from mftkit.training.used_components import used_components
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from mftkit.batches.sampler import BatchSampler
     from mftkit.data.corpus import Corpus
     from mftkit.spec import Spec
-    from mftkit.training.setup import Draft
+    from mftkit.training.run_parts import CheckedRun
 
 
-def plan_of(drafted: Draft, model: nn.Module, pad_told: str) -> Plan:
-    """What is told before training.
+def make_plan(checked: CheckedRun, model: nn.Module, pad_note: str) -> Plan:
+    """The plan of a run.
 
     Args:
-        drafted: the run.
-        model: what the tuning made.
-        pad_told: what was done for a pad token, "" for nothing.
+        checked: the run.
+        model: what the tuning made of the loaded model.
+        pad_note: what was done for a pad token; "" if nothing was.
     """
-    trained = [p for p in model.parameters() if p.requires_grad]
-    return make_plan(
-        drafted.spec,
-        drafted.corpus,
-        drafted.steps,
-        parameters=sum(size(p) for p in model.parameters()),
-        trainable=sum(size(p) for p in trained),
-        device=str(drafted.processes.device),
-        processes=drafted.processes.count,
-        dtype=drafted.dtype.name,
-        components=_component_names(drafted.spec, drafted.adapter_name),
-        notes=_notes(drafted, model, pad_told),
+    spec, corpus, sampler = checked.spec, checked.corpus, checked.sampler
+    return Plan(
+        name=spec.name,
+        output=spec.output,
+        tasks=_planned_tasks(spec, corpus),
+        rows=sampler.rows_per_epoch,
+        fill=sampler.tokens_per_epoch / (sampler.rows_per_epoch * spec.max_length),
+        max_length=spec.max_length,
+        steps=sampler.total,
+        steps_per_epoch=sampler.steps_per_epoch,
+        batch_size=spec.training.batch_size,
+        parameters=sum(parameter_size(p) for p in model.parameters()),
+        trainable=sum(parameter_size(p) for p in model.parameters() if p.requires_grad),
+        device=str(checked.processes.device),
+        processes=checked.processes.count,
+        dtype=checked.precision.name,
+        components=_component_names(spec, checked.adapter_name),
+        notes=_notes(checked, model, pad_note),
+        mixing="" if spec.mixing is None else describe_mixing(spec.mixing, corpus),
     )
 
 
-def _notes(drafted: Draft, model: nn.Module, pad_told: str) -> tuple[str, ...]:
-    tuning = drafted.parts.tuning
-    family = drafted.adapter.notes(tuning.base_model(model))
-    trained = [p for p in model.parameters() if p.requires_grad]
-    notes = (
-        told_row_weights(drafted.corpus),
-        pad_told,
-        *family,
-        *tuning.notes(model),
-        _told_work(drafted),
-        told_memory(drafted.parts.combiner, trained),
-    )
-    return tuple(note for note in notes if note)
-
-
-def _told_work(drafted: Draft) -> str:
-    """What the balancer costs, where it costs anything."""
-    balancer, training, corpus = drafted.parts.balancer, drafted.spec.training, drafted.corpus
-    held = [corpus.valid.lengths[corpus.valid.task == i] for i in range(len(corpus.tasks))]
-    minibatch = sum(
-        min(balancer.validation_samples, len(lengths)) * float(lengths.mean())
-        for lengths in held
-        if len(lengths)
-    )
-    step = drafted.steps.tokens_per_epoch / drafted.steps.steps_per_epoch
-    # A loss that is not linear makes a first pass over several micro-batches anyway.
-    several = training.batch_size > training.micro_batch_size * drafted.processes.count
-    several |= training.grouping == "task" and len(corpus.tasks) > drafted.processes.count
-    share = extra_work(balancer, minibatch, step, accumulates=several and drafted.parts.loss.linear)
-    name = drafted.spec.balancer.name
-    return f"balancer {name}: about {100 * share:.1f} % more arithmetic a step" if share else ""
-
-
-def _component_names(spec: Spec, adapter: str) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for used in used_components(spec, adapter):
-        told = f"{used['name']} ({used['distribution']} {used['version']})"
-        names[used["kind"]] = f"{names[used['kind']]}, {told}" if used["kind"] in names else told
-    return names
-
-
-def size(parameter: Tensor) -> int:
-    """Numbers in a parameter, also where a quantised one is stored as fewer, packed."""
-    packed = getattr(parameter, "quant_state", None)
-    return parameter.numel() if packed is None else int(packed.shape.numel())
-
-
-def make_plan(
-    spec: Spec,
-    corpus: Corpus,
-    steps: BatchSampler,
-    *,
-    parameters: int,
-    trainable: int,
-    device: str,
-    processes: int,
-    dtype: str,
-    components: dict[str, str],
-    notes: tuple[str, ...],
-) -> Plan:
-    """The plan of a run whose parts are at hand."""
+def _planned_tasks(spec: Spec, corpus: Corpus) -> tuple[PlannedTask, ...]:
     total = sum(task.tokens for task in corpus.tasks)
     sizes = np.bincount(corpus.train.task, minlength=len(corpus.tasks))
-    tasks = tuple(
+    return tuple(
         PlannedTask(
             name=task.name,
             samples=int(size),
@@ -122,22 +68,50 @@ def make_plan(
         )
         for task, report, size in zip(corpus.tasks, corpus.reports, sizes, strict=True)
     )
-    return Plan(
-        name=spec.name,
-        output=spec.output,
-        tasks=tasks,
-        rows=steps.rows_per_epoch,
-        fill=steps.tokens_per_epoch / (steps.rows_per_epoch * spec.max_length),
-        max_length=spec.max_length,
-        steps=steps.total,
-        steps_per_epoch=steps.steps_per_epoch,
-        batch_size=spec.training.batch_size,
-        parameters=parameters,
-        trainable=trainable,
-        device=device,
-        processes=processes,
-        dtype=dtype,
-        components=components,
-        notes=notes,
-        mixing="" if spec.mixing is None else told_mixing(spec.mixing, corpus),
+
+
+def _notes(checked: CheckedRun, model: nn.Module, pad_note: str) -> tuple[str, ...]:
+    tuning = checked.tuning
+    notes = (
+        describe_row_weights(checked.corpus),
+        pad_note,
+        *checked.adapter.notes(tuning.base_model(model)),
+        *tuning.notes(model),
+        _describe_balancer_work(checked),
+        describe_memory(checked.combiner, [p for p in model.parameters() if p.requires_grad]),
     )
+    return tuple(note for note in notes if note)
+
+
+def _describe_balancer_work(checked: CheckedRun) -> str:
+    """The work that the balancer adds; "" if it adds none."""
+    balancer, training, corpus = checked.balancer, checked.spec.training, checked.corpus
+    lengths_of_task = [corpus.valid.lengths[corpus.valid.task == i] for i in range(len(corpus.tasks))]
+    minibatch = sum(
+        min(balancer.validation_samples, len(lengths)) * float(lengths.mean())
+        for lengths in lengths_of_task
+        if len(lengths)
+    )
+    step = checked.sampler.tokens_per_epoch / checked.sampler.steps_per_epoch
+    several = training.batch_size > training.micro_batch_size * checked.processes.count
+    several |= training.grouping == "task" and len(corpus.tasks) > checked.processes.count
+    # A loss that is not linear makes a first pass over several micro-batches anyway.
+    accumulates = several and checked.objective.linear
+    share = extra_work(balancer, minibatch, step, accumulates=accumulates)
+    name = checked.spec.balancer.name
+    return f"balancer {name}: about {100 * share:.1f} % more arithmetic per step" if share else ""
+
+
+def _component_names(spec: Spec, adapter: str) -> dict[str, str]:
+    """By kind; several components of one kind are joined by commas."""
+    names: dict[str, str] = {}
+    for used in used_components(spec, adapter):
+        name = f"{used['name']} ({used['distribution']} {used['version']})"
+        names[used["kind"]] = f"{names[used['kind']]}, {name}" if used["kind"] in names else name
+    return names
+
+
+def parameter_size(parameter: Tensor) -> int:
+    """How many numbers a parameter stands for, even if it is quantised and stored as fewer, packed ones."""
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else int(packed.shape.numel())

@@ -1,4 +1,4 @@
-"""Weights of rows: refused for a loss that does not read them, and told in the plan."""
+"""Weights of data rows: refused for a loss that does not read them, and described in the plan."""
 
 from __future__ import annotations
 
@@ -16,37 +16,41 @@ if TYPE_CHECKING:
 
 
 def check_row_weights(name: str, loss: Loss, corpus: Corpus, reporter: Reporter) -> None:
-    """Refuse training rows with weights where the loss ``name`` would ignore them, or where all are 0.
+    """Refuse weights of training rows if the loss ``name`` would ignore them, or if all of them are 0.
 
-    Raises MftError: naming the loss, the first such row, and the losses that read weights.
+    Raises MftError, which names the loss, the first such row, and the losses that read weights.
     """
     weights = corpus.train.weights
     if weights is None:
         return
     if not loss.reads_sample_weights:
-        weighed = np.flatnonzero(weights != 1)
+        weighted = np.flatnonzero(weights != 1)
         raise MftError(
-            f"loss: {name} does not read the weights of rows, and {len(weighed)} training rows have one (the first: "
-            f"{corpus.train.origin(int(weighed[0]))}); choose another loss "
-            f"({installed.those_that(kinds.LOSS, 'reads_sample_weights')}), or take the key 'weight' out of the rows."
+            f"loss: {name} does not read the weights of rows, but {len(weighted)} training rows have one (the first: "
+            f"{corpus.train.origin(int(weighted[0]))}). Choose another loss "
+            f"({installed.those_that(kinds.LOSS, 'reads_sample_weights')}), or remove the key 'weight' from the rows."
         )
     if not weights.any():
-        raise MftError("tasks: all training rows have weight 0: nothing would be learned; raise one.")
+        raise MftError(
+            "tasks: all training rows have weight 0, so nothing would be learned. Raise one of them."
+        )
     for index, task in enumerate(corpus.tasks):
         if not weights[corpus.train.task == index].any():
-            reporter.warn(f"task {task.name}: all training rows have weight 0: nothing is learned from them")
+            reporter.warn(
+                f"task {task.name}: all training rows have weight 0, so nothing is learned from them"
+            )
 
 
-def told_row_weights(corpus: Corpus) -> str:
-    """What the plan says of them; nothing where all are 1."""
+def describe_row_weights(corpus: Corpus) -> str:
+    """The sentence of the plan about the weights of rows; "" if all are 1."""
     weights = corpus.train.weights
     if weights is None:
         return ""
-    told = []
+    described = []
     for index, task in enumerate(corpus.tasks):
         own = weights[corpus.train.task == index]
         if (own != 1).any():
-            told.append(
+            described.append(
                 f"{task.name} {(own != 1).sum():,} of {len(own):,} rows other than 1, mean {own.mean():.4g}"
             )
-    return f"the rows' own weights count in the loss: {'; '.join(told)}"
+    return f"weights of rows multiply their loss: {'; '.join(described)}"

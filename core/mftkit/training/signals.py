@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a request to save and leave; a second one leaves at once."""
+"""SIGINT and SIGTERM as a request to save and exit; a second one exits at once."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 class StopRequest:
-    """While entered, the first SIGINT or SIGTERM is kept in ``received`` and told; a second one is let through."""
+    """While entered, keeps the first SIGINT or SIGTERM in ``received`` and reports it; a second one is let through."""
 
-    def __init__(self, tell: Callable[[str], None] = lambda _name: None) -> None:
-        self._tell = tell
+    def __init__(self, report: Callable[[str], None] = lambda _name: None) -> None:
+        """``report`` is called with the signal's name."""
+        self._report = report
         self.received: signal.Signals | None = None
         self._before: dict[signal.Signals, object] = {}
 
@@ -38,4 +39,4 @@ class StopRequest:
     def _receive(self, number: int, _frame: FrameType | None) -> None:
         self.received = signal.Signals(number)
         self._restore()
-        self._tell(self.received.name)
+        self._report(self.received.name)

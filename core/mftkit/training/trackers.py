@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from mftkit.base.optional_packages import missing_packages, missing_packages_text
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.listener import Listener
 from mftkit_registry import MftError
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
 
 DIRECTORY = "trackers"
-"""Of the run directory; each tracker has one of its own in it."""
+"""In the run directory; each tracker has its own directory in it."""
 
 
 def make_trackers(spec: Spec) -> dict[str, Tracker]:
@@ -29,29 +29,20 @@ def make_trackers(spec: Spec) -> dict[str, Tracker]:
     Raises:
         MftError: a package that one of them needs is not installed.
     """
-    made: dict[str, Tracker] = {
+    trackers: dict[str, Tracker] = {
         ref.name: installed.build(kinds.TRACKER, ref.name, ref.options) for ref in spec.trackers
     }
-    lacking = {
-        module: package
-        for tracker in made.values()
-        for module, package in tracker.packages.items()
-        if not _installed(module)
+    packages = {
+        module: package for tracker in trackers.values() for module, package in tracker.packages.items()
     }
-    if lacking:
-        users = [name for name, tracker in made.items() if tracker.packages.keys() & lacking]
+    missing = missing_packages(packages)
+    if missing:
+        users = [name for name, tracker in trackers.items() if tracker.packages.keys() & missing]
         raise MftError(
-            f"trackers: {', '.join(users)} cannot be used: not installed: {', '.join(lacking)}; "
-            f"pip install {' '.join(dict.fromkeys(lacking.values()))}, or take it out of the spec."
+            f"trackers: {', '.join(users)} cannot be used: {missing_packages_text(missing)}, or remove it from the "
+            "spec."
         )
-    return made
-
-
-def _installed(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:  # the package that it is in
-        return False
+    return trackers
 
 
 def listening_trackers(trackers: Mapping[str, Tracker], run: RunInfo) -> list[Listener]:

@@ -1,9 +1,8 @@
-"""How a run stands after its validations: which steps are the best, which tasks gain no more, whether to stop."""
+"""The validations of a run so far, and what follows from them: best steps, stopped tasks, the end of the run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
@@ -15,22 +14,43 @@ if TYPE_CHECKING:
     from mftkit.spec import EarlyStoppingSpec
 
 
-@dataclass
+class ValidationHistoryState(TypedDict):
+    """The part of a checkpoint from which all else follows."""
+
+    steps: list[int]
+    losses: list[list[float]]
+
+
 class ValidationHistory:
-    """All validations of a run so far. What is asked of it follows from them alone."""
+    """All validations of a run so far; the only place that knows what early stopping has stopped."""
 
-    steps: list[int] = field(default_factory=list)
-    losses: list[list[float]] = field(default_factory=list)
-    """[validations][tasks] nats per token; NaN for a task without validation samples."""
+    def __init__(
+        self, task_names: Sequence[str] = (), early_stopping: EarlyStoppingSpec | None = None
+    ) -> None:
+        self._task_names = list(task_names)
+        self._early_stopping = early_stopping
+        self.steps: list[int] = []
+        self.losses: list[list[float]] = []
+        """[validations][tasks] nats per token; NaN for a task without validation samples."""
+        self.stopped_tasks: list[int] = []
+        """Tasks, by index, that no longer train; empty unless each task is stopped by itself.
 
-    def add(self, step: int, losses: Sequence[float]) -> None:
-        """A validation."""
+        A task stays stopped, even if the others' training makes it better again.
+        """
+        self.is_over = False
+        """Whether early stopping ends the run."""
+
+    def add(self, step: int, losses: Sequence[float]) -> list[int]:
+        """Add a validation; returns the tasks that it has stopped."""
+        before = self.stopped_tasks
         self.steps.append(step)
-        self.losses.append([float(loss) for loss in losses])  # plain numbers: what a checkpoint reads
+        self.losses.append([float(loss) for loss in losses])  # plain numbers: what a checkpoint can hold
+        self._apply_early_stopping()
+        return [task for task in self.stopped_tasks if task not in before]
 
     @property
     def best_step(self) -> int | None:
-        """The step of the lowest mean over tasks; None before the first step's."""
+        """The step of the lowest mean over tasks; None before a validation of a trained model."""
         return self._best(self._table().mean(1)) if self._trained() else None
 
     def best_steps(self) -> dict[int, int]:
@@ -42,46 +62,56 @@ class ValidationHistory:
         return {index: step for index, step in best.items() if step is not None}
 
     def best_by_rank(self, among: Iterable[int]) -> int | None:
-        """Of the steps ``among`` that were validated, that of the lowest mean rank over tasks.
+        """The validated step ``among`` those given that has the lowest mean rank over tasks.
 
-        A task ranks all trained validations by its own loss, equal ones by the mean of their places; of
-        equal mean ranks the lower mean loss counts, then the earlier step.
+        Each task ranks all validations of a trained model by its own loss, with equal ones at the mean of their
+        places. Among equal mean ranks the lower mean loss decides, then the earlier step.
         """
         trained = self._trained()
         table = self._table()[trained]
         places = (table[:, None] > table[None]).sum(1) + ((table[:, None] == table[None]).sum(1) + 1) / 2
-        wanted = set(among)
+        candidates = set(among)
         ranked = [
             (float(rank), float(mean), self.steps[i])
             for i, rank, mean in zip(trained, places.mean(1), table.mean(1), strict=True)
-            if self.steps[i] in wanted
+            if self.steps[i] in candidates
         ]
         return min(ranked)[2] if ranked else None
 
-    def stopped(self, stopping: EarlyStoppingSpec | None, names: Sequence[str]) -> list[int]:
-        """The tasks, by index, that no longer train; none unless each task is stopped by itself.
+    def steps_to_keep(self, saved: Iterable[int], *, best_per_task: bool) -> set[int]:
+        """The steps whose weights become a result if the run ends now; the best by rank is one of the ``saved``."""
+        best = {self.best_step}
+        if best_per_task:
+            best |= {*self.best_steps().values(), self.best_by_rank(saved)}
+        return {step for step in best if step is not None}
 
-        A task stays stopped, even if the others' training makes it better again.
-        """
-        if stopping is None or stopping.criterion != "each":
-            return []
-        table = np.array(self.losses)
-        return [i for i in self._watched(stopping, names) if self._ever_out(table[:, i], stopping.patience)]
+    def state_dict(self) -> ValidationHistoryState:
+        """All validations, for a checkpoint."""
+        return {"steps": self.steps, "losses": self.losses}
 
-    def is_over(self, stopping: EarlyStoppingSpec | None, names: Sequence[str]) -> bool:
-        """Whether the run should stop."""
+    def load_state_dict(self, state: ValidationHistoryState) -> None:
+        """Restore what ``state_dict`` returned."""
+        self.steps, self.losses = list(state["steps"]), [list(losses) for losses in state["losses"]]
+        self._apply_early_stopping()
+
+    def _apply_early_stopping(self) -> None:
+        stopping = self._early_stopping
         if stopping is None or not self.losses:
-            return False
-        watched = self._watched(stopping, names)
-        table = np.array(self.losses)[:, watched]
-        if stopping.criterion == "mean":
-            return self._without_gain(table.mean(1)) >= stopping.patience
+            return
+        watched = self._watched(stopping)
+        table = np.array(self.losses)
         if stopping.criterion == "each":
-            return len(self.stopped(stopping, names)) == len(watched)
-        return all(self._without_gain(column) >= stopping.patience for column in table.T)
+            self.stopped_tasks = [i for i in watched if self._ever_out(table[:, i], stopping.patience)]
+            self.is_over = len(self.stopped_tasks) == len(watched)
+        elif stopping.criterion == "mean":
+            self.is_over = self._without_gain(table[:, watched].mean(1)) >= stopping.patience
+        else:
+            self.is_over = all(
+                self._without_gain(column) >= stopping.patience for column in table[:, watched].T
+            )
 
-    def _watched(self, stopping: EarlyStoppingSpec, names: Sequence[str]) -> list[int]:
-        named = [names.index(name) for name in stopping.tasks or names]
+    def _watched(self, stopping: EarlyStoppingSpec) -> list[int]:
+        named = [self._task_names.index(name) for name in stopping.tasks or self._task_names]
         return [index for index in named if index in self._validated()]
 
     def _validated(self) -> list[int]:

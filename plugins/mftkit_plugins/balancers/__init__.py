@@ -1,4 +1,4 @@
-"""Balancers: fixed weights, and weights that follow the losses in the course of a run."""
+"""Balancers: fixed weights, and weights that follow the losses during a run."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import mftkit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from mftkit import Register
 
 
 @mftkit.hookimpl
-def register_balancers(register: Callable[..., None]) -> None:
-    """Weights that need no history of losses, and those that do."""
+def register_balancers(register: Register) -> None:
+    """Register balancers without a history of losses, and balancers with one."""
     register(
         "equal",
         "mftkit_plugins.balancers.equal:Equal",
@@ -27,25 +27,25 @@ def register_balancers(register: Callable[..., None]) -> None:
     register(
         "coba",
         "mftkit_plugins.balancers.coba:Coba",
-        summary="tasks that converge slowly weigh more, those that diverge less (CoBa)",
+        summary="tasks that converge slowly weigh more, tasks that diverge weigh less (CoBa)",
     )
     register(
         "famo",
         "mftkit_plugins.balancers.famo:Famo",
-        summary="tasks whose loss falls slowly weigh more: equal rates for all (FAMO, Eq. 4)",
+        summary="tasks whose loss falls slowly weigh more, so that all fall at equal rates (FAMO, Eq. 4)",
     )
     register(
         "uncertainty",
         "mftkit_plugins.balancers.uncertainty:Uncertainty",
-        summary="learned variances: a task weighs by one over its loss",
+        summary="learned variances: at rest, a task's weight is proportional to one over its loss",
     )
     register(
         "dwa",
         "mftkit_plugins.balancers.dwa:Dwa",
-        summary="tasks whose mean loss fell least from window to window weigh more",
+        summary="tasks whose mean loss fell least between two windows of steps weigh more",
     )
     register(
         "dro",
         "mftkit_plugins.balancers.dro:Dro",
-        summary="the tasks of the largest loss, or excess over a reference, weigh more (group DRO)",
+        summary="tasks with the largest loss, or the largest excess over a reference, weigh more (group DRO)",
     )

@@ -1,4 +1,4 @@
-"""Options that are one number for all tasks, or one for each task by name."""
+"""Options that are one number for all tasks, or one number per task by name."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def by_task(
     *,
     default: float | None = None,
 ) -> Tensor:
-    """[tasks] float64.
+    """Return an option as [tasks] float64.
 
     Args:
-        option: where it stands in the spec, for messages.
-        given: a number for all, or numbers by name.
+        option: its place in the spec, for messages.
+        given: a number for all tasks, or numbers by name.
         tasks: the tasks of the run.
-        default: for tasks that are not named; None: each must be.
+        default: the number of tasks that are not named; None: all must be named.
 
     Raises:
-        MftError: a name that no task has, or a task without a number.
+        MftError: a name that is not a task, or a task without a number.
     """
     names = [task.name for task in tasks]
     if not isinstance(given, dict):
@@ -37,20 +37,20 @@ def by_task(
     unknown = [name for name in given if name not in names]
     if unknown:
         raise mftkit.MftError(
-            f"{option}: no task is named {'; or '.join(_meant(name, names) for name in unknown)}; "
+            f"{option}: no task is named {'; or '.join(_with_suggestion(name, names) for name in unknown)}; "
             f"the tasks are {', '.join(map(repr, names))}."
         )
     missing = [name for name in names if name not in given]
     if missing and default is None:
         raise mftkit.MftError(
-            f"{option}: a number for each task is needed, and {', '.join(map(repr, missing))} "
+            f"{option}: expected a number for each task, but {', '.join(map(repr, missing))} "
             f"{'has' if len(missing) == 1 else 'have'} none; add {'it' if len(missing) == 1 else 'them'}, "
-            "or leave the option out."
+            "or remove the option."
         )
     numbers = [given.get(name, default) for name in names]
     return torch.tensor(numbers, dtype=torch.float64)
 
 
-def _meant(name: str, names: list[str]) -> str:
+def _with_suggestion(name: str, names: list[str]) -> str:
     close = nearest(name, names)
     return f"{name!r} (did you mean {close[0]!r}?)" if close else repr(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 from pydantic import Field
@@ -12,6 +12,8 @@ from mftkit_plugins.balancers.stateful import StatefulBalancer
 from mftkit_plugins.balancers.validation_options import ValidationOptions, interval
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     import mftkit
@@ -21,36 +23,36 @@ class CobaOptions(ValidationOptions):
     """Options of CoBa."""
 
     hold: int = Field(default=1, ge=0)
-    """For how many looks the same samples are kept; 0: for the whole run."""
+    """Number of evaluations before new validation samples are drawn; 0: the same samples for the whole run."""
     warmup: int = Field(default=10, ge=2)
-    """Looks before the first weights: W. Until then all tasks weigh the same."""
+    """Number of evaluations before the first weights (W); until then, all tasks weigh the same."""
     window: int = Field(default=20, ge=2)
-    """Looks that a slope is fitted to, and slopes that one is compared with: N; 2 to 5 times the warm-up."""
+    """Number of evaluations that a slope is fitted to, and of slopes that a slope is compared with (N); 2 to 5 times
+    the warm-up."""
     temperature: float = Field(default=5.0, gt=0, allow_inf_nan=False)
-    """Tau: how sharply a turn upwards of the worst task shows."""
+    """Tau: how strongly the weights react if the loss of the worst task starts to rise."""
     floor: float = Field(default=0.1, ge=0, le=1)
-    """The least weight of a task, where 1 is the mean over tasks; 0: none, the formula as it stands."""
+    """Minimum weight of a task, relative to the mean over tasks; 0: no minimum, as in the published formula."""
 
 
 class Coba(StatefulBalancer):
-    """CoBa (Gong et al., EMNLP 2024, arXiv 2410.06741): equal pace for all tasks, and less for one that diverges.
+    """CoBa (Gong et al., EMNLP 2024, arXiv 2410.06741): equal pace for all tasks, and less weight for diverging ones.
 
-    At each look t, l_i(t) is task i's validation loss over its first one, and a_i(t) the slope of the line
-    through the last N of them: per optimizer step, by least squares over the numbers of the steps at which they
-    were taken; 0 for a task with fewer than two. Then, over K tasks,
+    At each evaluation t of validation samples, l_i(t) is task i's loss divided by its first one, and a_i(t) the slope
+    of the line through the last N of them: per optimizer step, by least squares over the numbers of the steps of their
+    evaluations; 0 for a task with fewer than two. Then, over K tasks,
 
     RCS_i = softmax_i(K a_i / sum_j |a_j|): the slowest task gets most;
     ACS_i = softmax_i(-n a_i(t) / sum_s |a_i(s)|), s the last n <= N slopes: one slower than its own past gets least;
-    DF = min(1, t softmax_s(-tau t a_max(s) / sum_s |a_max(s)|) at s = t), s all t looks since the warm-up and a_max
-    the largest slope of any task, with its sign: it falls to 0 when the worst task turns upwards;
-    w_i = DF RCS_i + (1 - DF) ACS_i, and in its place (1 - floor) w_i + floor / K: both sum to 1.
+    DF = min(1, t softmax_s(-tau t a_max(s) / sum_s |a_max(s)|) at s = t), s all t evaluations since the warm-up and
+    a_max the largest slope of any task, with its sign: DF falls to 0 when the loss of the worst task rises;
+    w_i = DF RCS_i + (1 - DF) ACS_i, and then (1 - floor) w_i + floor / K: both sum to 1.
 
-    The published code leaves out the min of DF, puts another softmax around w, takes the slope of the largest
-    loss for a_max, and fits the losses of a task that was absent now and then at other times than their own.
-    This is the formula.
+    The published code omits the min of DF, applies another softmax to w, uses the slope of the largest loss as a_max,
+    and fits the losses of a task that is absent at times to the wrong steps. This is the formula.
 
-    Cost: a forward pass over K * ``samples`` validation samples every ``every`` steps. State: 2 N numbers a task,
-    and one a look.
+    Cost: a forward pass over K * ``samples`` validation samples every ``every`` steps. State: 2 N numbers per task,
+    and one per evaluation.
     """
 
     Options = CobaOptions
@@ -61,8 +63,8 @@ class Coba(StatefulBalancer):
         self.needs_validation = interval(options, tasks)
         self.validation_samples = options.samples
         self.minibatch_reuse = options.hold
-        self._looks = 0
-        self.memory = {
+        self._evaluations = 0
+        self.state = {
             "first": self.full(math.nan),
             "steps": torch.zeros(0, dtype=torch.float64),
             "losses": self.full(0.0).repeat(0, 1),
@@ -72,63 +74,63 @@ class Coba(StatefulBalancer):
         }
 
     def weights(self) -> Tensor:
-        """[tasks]; their sum is 1."""
-        return self.memory["weights"]
+        """Return [tasks], which sum to 1."""
+        return self.state["weights"]
 
     def observe(self, step: int, train: Tensor, valid: Tensor | None) -> None:  # noqa: ARG002
-        """Add a look, where there was one, and weigh by the slopes once the warm-up is over."""
+        """Add the validation losses, if there are any, and compute weights once the warm-up is over."""
         if valid is None:
             return
-        self.meet(valid)
-        self._looks += 1
-        memory, window = self.memory, self.options.window
+        self.move_to(valid)
+        self._evaluations += 1
+        state, window = self.state, self.options.window
         valid = torch.where(torch.isfinite(valid), valid, torch.nan)
-        memory["first"] = torch.where(memory["first"].isnan(), valid, memory["first"])
-        relative = valid / memory["first"].clamp(min=torch.finfo(valid.dtype).tiny)
-        memory["steps"] = _append(memory["steps"], valid.new_full((), step))[-window:]
-        memory["losses"] = _append(memory["losses"], relative)[-window:]
-        if self._looks >= self.options.warmup:
-            slope = slopes(memory["steps"], memory["losses"])
-            memory["slopes"] = _append(memory["slopes"], slope)[-window:]
-            memory["worst"] = _append(memory["worst"], slope.max())
-            formula = convergence_weights(memory["slopes"], memory["worst"], self.options.temperature)
+        state["first"] = torch.where(state["first"].isnan(), valid, state["first"])
+        relative = valid / state["first"].clamp(min=torch.finfo(valid.dtype).tiny)
+        state["steps"] = _append(state["steps"], valid.new_full((), step))[-window:]
+        state["losses"] = _append(state["losses"], relative)[-window:]
+        if self._evaluations >= self.options.warmup:
+            slope = slopes(state["steps"], state["losses"])
+            state["slopes"] = _append(state["slopes"], slope)[-window:]
+            state["worst"] = _append(state["worst"], slope.max())
+            formula = convergence_weights(state["slopes"], state["worst"], self.options.temperature)
             floor = self.options.floor
-            memory["weights"] = (1 - floor) * formula + floor / len(self.tasks)
+            state["weights"] = (1 - floor) * formula + floor / len(self.tasks)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The whole memory, and the number of looks."""
-        return {**self.memory, "looks": self._looks}
+    def state_dict(self) -> dict[str, object]:
+        """Return the tensors, and the number of evaluations (under the name of earlier checkpoints)."""
+        return {**self.state, "looks": self._evaluations}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
-        self.memory = {name: held for name, held in state.items() if name != "looks"}
-        self._looks = state["looks"]
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Restore what ``state_dict`` returned."""
+        super().load_state_dict({name: value for name, value in state.items() if name != "looks"})
+        self._evaluations = cast("int", state["looks"])
 
 
 def slopes(steps: Tensor, losses: Tensor) -> Tensor:
-    """Of the least-squares line of each task [tasks], through ``losses`` [n, tasks] at ``steps`` [n].
+    """Return the slope of each task's least-squares line, [tasks], through ``losses`` [n, tasks] at ``steps`` [n].
 
-    NaN where a task has no loss: such points do not count. 0 for a task with fewer than two points.
+    NaN marks a missing loss, which is left out. The slope of a task with fewer than two losses is 0.
     """
-    there = torch.isfinite(losses)
-    number = there.sum(0)
-    times = torch.where(there, steps.unsqueeze(1), 0.0)
-    values = torch.where(there, losses, 0.0)
-    around = torch.where(there, times - times.sum(0) / number, 0.0)
-    return torch.where(number > 1, (around * values).sum(0) / around.square().sum(0), 0.0)
+    present = torch.isfinite(losses)
+    count = present.sum(0)
+    times = torch.where(present, steps.unsqueeze(1), 0.0)
+    values = torch.where(present, losses, 0.0)
+    centered = torch.where(present, times - times.sum(0) / count, 0.0)
+    return torch.where(count > 1, (centered * values).sum(0) / centered.square().sum(0), 0.0)
 
 
 def convergence_weights(history: Tensor, worst: Tensor, temperature: float) -> Tensor:
-    """DF RCS + (1 - DF) ACS [tasks], which sums to 1.
+    """Return DF RCS + (1 - DF) ACS [tasks], which sum to 1.
 
     Args:
-        history: slopes [n, tasks], the newest last.
-        worst: the largest slope at each look [t], the newest last.
+        history: slopes [n, tasks], the latest last.
+        worst: the largest slope at each evaluation [t], the latest last.
         temperature: tau.
     """
-    newest = history[-1]
-    relative = torch.softmax(len(newest) * _over(newest, newest.abs().sum()), dim=0)
-    absolute = torch.softmax(-len(history) * _over(newest, history.abs().sum(0)), dim=0)
+    latest = history[-1]
+    relative = torch.softmax(len(latest) * _over(latest, latest.abs().sum()), dim=0)
+    absolute = torch.softmax(-len(history) * _over(latest, history.abs().sum(0)), dim=0)
     sharpness = temperature * len(worst)
     divergence = torch.softmax(-sharpness * _over(worst, worst.abs().sum()), dim=0)[-1]
     factor = (len(worst) * divergence).clamp(max=1.0)
@@ -136,9 +138,9 @@ def convergence_weights(history: Tensor, worst: Tensor, temperature: float) -> T
 
 
 def _over(numbers: Tensor, total: Tensor) -> Tensor:
-    """Their shares; 0 where nothing moved at all."""
+    """Return ``numbers / total``; 0 if the total is 0, as when no loss has changed."""
     return numbers / total.clamp(min=torch.finfo(numbers.dtype).tiny)
 
 
-def _append(history: Tensor, newest: Tensor) -> Tensor:
-    return torch.cat([history, newest.unsqueeze(0)])
+def _append(history: Tensor, latest: Tensor) -> Tensor:
+    return torch.cat([history, latest.unsqueeze(0)])

@@ -10,10 +10,10 @@ import mftkit
 
 
 class Equal(mftkit.Balancer):
-    """w_i = 1 (MFTCoder, arXiv 2311.02303: the losses of Eq. 1 to 3 as they stand)."""
+    """w_i = 1 (MFTCoder, arXiv 2311.02303: the losses of Eq. 1 to 3 unchanged)."""
 
     neutral: ClassVar[bool] = True
 
     def weights(self) -> torch.Tensor:
-        """[tasks] float64."""
+        """Return [tasks] float64."""
         return torch.ones(len(self.tasks), dtype=torch.float64)

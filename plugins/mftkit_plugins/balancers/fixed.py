@@ -11,24 +11,23 @@ import mftkit
 
 
 class Fixed(mftkit.Balancer):
-    """w_i = ``tasks[i].weight``; core divides by the mean over all tasks."""
+    """w_i = ``tasks[i].weight``; core divides weights by their mean over all tasks."""
 
     reads_task_weights: ClassVar[bool] = True
 
     def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        """Raises MftError for weights that are negative, not finite, or all 0."""
+        """Raise MftError for weights that are negative, not finite, or all 0."""
         super().__init__(options, tasks)
         for i, task in enumerate(tasks):
             if not (math.isfinite(task.weight) and task.weight >= 0):
                 raise mftkit.MftError(
-                    f"tasks.{i}.weight: {task.weight} of task {task.name!r} must be finite, 0 or more."
+                    f"tasks.{i}.weight: {task.weight} of task {task.name!r} must be finite and not negative."
                 )
         if tasks and not any(task.weight for task in tasks):
             raise mftkit.MftError(
-                "tasks[].weight: all are 0, so that nothing would be trained; raise one, "
-                "or leave them out for equal weights."
+                "tasks[].weight: all are 0, so nothing would be trained; raise one, or remove them for equal weights."
             )
 
     def weights(self) -> torch.Tensor:
-        """[tasks] float64."""
+        """Return [tasks] float64."""
         return torch.tensor([task.weight for task in self.tasks], dtype=torch.float64)

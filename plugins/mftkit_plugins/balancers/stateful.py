@@ -1,40 +1,42 @@
-"""What balancers that learn have in common: a memory of tensors, all of it in the checkpoint."""
+"""Base of balancers that learn: a state of tensors, all of which is in the checkpoint."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import torch
 
 import mftkit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 
 class StatefulBalancer(mftkit.Balancer):
-    """Keeps all that it learns in ``memory``: real tensors by name, where the losses are.
+    """Keeps all that it learns in ``state``: tensors by name, on the device of the losses.
 
-    Nothing is read back from the device, so no step waits for it.
+    Nothing is read back from the device, so that no step waits for it.
     """
 
-    def __init__(self, options: Any, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)
-        self.memory: dict[str, Tensor] = {}
+        self.state: dict[str, Tensor] = {}
 
     def full(self, value: float) -> Tensor:
-        """[tasks] float64 of one value."""
+        """Return [tasks] float64 of one value."""
         return torch.full((len(self.tasks),), value, dtype=torch.float64)
 
-    def meet(self, losses: Tensor) -> None:
-        """Move the memory to the device and dtype of the losses [tasks]: once, at the first of them."""
-        if any(held.device != losses.device or held.dtype != losses.dtype for held in self.memory.values()):
-            self.memory = {name: held.to(losses) for name, held in self.memory.items()}
+    def move_to(self, losses: Tensor) -> None:
+        """Move the state to the device and dtype of the losses [tasks]; this happens once, with the first losses."""
+        if any(value.device != losses.device or value.dtype != losses.dtype for value in self.state.values()):
+            self.state = {name: value.to(losses) for name, value in self.state.items()}
 
-    def state_dict(self) -> dict[str, Any]:
-        """The whole memory."""
-        return dict(self.memory)
+    def state_dict(self) -> dict[str, object]:
+        """Return all tensors of the state."""
+        return dict(self.state)
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
-        self.memory = dict(state)
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self.state = cast("dict[str, Tensor]", dict(state))

@@ -1,4 +1,4 @@
-"""How often a balancer looks at validation samples, and at how many."""
+"""Options of balancers that evaluate validation samples: how often, and how many."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from pydantic import Field
 
 import mftkit
 
-OFTEN = 5
+LEAST_INTERVAL = 5
 
 
 class ValidationOptions(mftkit.Options):
-    """What the looks at validation samples cost."""
+    """How often validation samples are evaluated, and how many: together, the cost."""
 
     every: int | None = Field(default=None, ge=1)
-    """Steps between two looks at validation losses; null: 5, or as many as there are tasks where those are more, so
-    that the cost of a step does not grow with the number of tasks."""
+    """Number of steps between two evaluations of validation samples; null: the number of tasks, but at least 5, so
+    that the cost per step does not grow with the number of tasks."""
     samples: int = Field(default=2, ge=1)
-    """Validation samples of each task in such a look."""
+    """Number of validation samples per task in each evaluation."""
 
 
 def interval(options: ValidationOptions, tasks: tuple[mftkit.TaskInfo, ...]) -> int:
-    """Steps between two looks: at the default, a look is at no more than ``samples`` samples a training step."""
-    return max(OFTEN, len(tasks)) if options.every is None else options.every
+    """Return the number of steps between two evaluations; the default costs at most ``samples`` samples per step."""
+    return max(LEAST_INTERVAL, len(tasks)) if options.every is None else options.every

@@ -12,9 +12,11 @@ import mftkit
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
 
 class Local(mftkit.ChatModel):
-    """Generates in batches; sampling is seeded by the requests themselves, so that runs can be repeated."""
+    """Generates in batches; sampling is seeded by the requests themselves, so runs are reproducible."""
 
     options_without_effect_on_replies = mftkit.ChatModel.options_without_effect_on_replies | {"device"}
 
@@ -22,13 +24,13 @@ class Local(mftkit.ChatModel):
         """Options of ``local``."""
 
         path: mftkit.SpecPathOrHubId
-        """The checkpoint: a directory, as ``model/`` of a run, or a hub id."""
+        """The checkpoint: a directory, such as ``model/`` of a run, or a hub id."""
         adapter: str = "auto"
-        """What knows the model's family; "auto": what fits its config best."""
+        """The adapter for the model's family; "auto": chosen by the checkpoint's config."""
         batch: int = Field(default=8, ge=1)
-        """Prompts that are generated from together; more are faster, and take more memory."""
+        """Prompts per batch; larger batches are faster and take more memory."""
         device: str | None = None
-        """As torch names it; null: a GPU if there is one, else the CPU."""
+        """Device, as torch names it; null: a GPU if there is one, otherwise the CPU."""
 
     options: Options
 
@@ -46,13 +48,15 @@ class Local(mftkit.ChatModel):
         model: Any
         model, tokenizer = mftkit.load_model(self.options.path, self.options.adapter)
         if tokenizer is None:
-            raise mftkit.ChatError(f"{self.options.path} has no tokenizer: it cannot be asked")
+            raise mftkit.ChatError(
+                f"{self.options.path} has no tokenizer files, so it cannot be used as a chat model"
+            )
         self._model = model.to(device)
-        self._tokenizer = _ready(tokenizer)
+        self._tokenizer = _with_template_and_padding(tokenizer)
         self._window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
 
     def replies(self, requests: Sequence[mftkit.ChatRequest]) -> list[mftkit.Reply]:
-        """See ``mftkit.ChatModel``; requests of other sampling than the first one's are generated apart."""
+        """See ``mftkit.ChatModel``; requests with different sampling go into separate batches."""
         groups: dict[str, list[int]] = {}
         for index, request in enumerate(requests):
             groups.setdefault(repr(sorted(request.sampling.items())), []).append(index)
@@ -62,7 +66,7 @@ class Local(mftkit.ChatModel):
         return [found[index] for index in range(len(requests))]
 
     def close(self) -> None:
-        """See ``mftkit.ChatModel``; gives the memory back."""
+        """See ``mftkit.ChatModel``; frees the memory."""
         self.__dict__.pop("_model", None)
 
     def _generated(self, requests: Sequence[mftkit.ChatRequest]) -> list[mftkit.Reply]:
@@ -114,7 +118,7 @@ class Local(mftkit.ChatModel):
             for ids, prompt in zip(output[:, width:].tolist(), prompts, strict=True)
         ]
 
-    def _settings(self, request: mftkit.ChatRequest) -> dict[str, Any]:
+    def _settings(self, request: mftkit.ChatRequest) -> dict[str, object]:
         temperature = request.sampling.get("temperature", self.options.temperature)
         top_p = request.sampling.get("top_p", self.options.top_p)
         if temperature == 0:
@@ -124,14 +128,14 @@ class Local(mftkit.ChatModel):
 
     def _answer(self, ids: list[int], prompt: int, ends: list[int], stops: Sequence[str]) -> mftkit.Reply:
         end = next((place for place, token in enumerate(ids) if token in ends), None)
-        text = self._tokenizer.decode(ids[:end], skip_special_tokens=True)
+        text = str(self._tokenizer.decode(ids[:end], skip_special_tokens=True))
         cut = min((text.find(stop) for stop in stops if stop in text), default=None)
         reason = "length" if end is None and cut is None else "stop"
         return mftkit.Reply(text[:cut], prompt, len(ids) if end is None else end + 1, reason)
 
 
-def _ready(tokenizer: Any) -> Any:
-    """With a chat template, and something to pad with: what is padded is masked."""
+def _with_template_and_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
+    """Return the tokenizer with a chat template and a padding token; padding is masked."""
     if not getattr(tokenizer, "chat_template", None):
         tokenizer.chat_template = mftkit.chat_format("auto", None, tokenizer).jinja
     if tokenizer.pad_token_id is None:
@@ -139,8 +143,8 @@ def _ready(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def _ends(model: Any, tokenizer: Any) -> list[int]:
-    """The tokens that end a reply: the checkpoint's own, and the tokenizer's end of text."""
+def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Return the tokens that end a reply: those of the checkpoint and the tokenizer's end of text."""
     own = model.generation_config.eos_token_id
     listed = own if isinstance(own, list) else [own]
     return sorted({end for end in (*listed, tokenizer.eos_token_id) if end is not None})

@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FIRST = 0.5
-"""Seconds before the first second try; each later wait is twice the one before."""
+"""Seconds before the second attempt; each further wait is twice as long."""
 JITTER = 0.25
-"""Share of a wait that is drawn, so that requests that failed together do not come again together."""
+"""Random share of a wait, so that requests that failed together are not repeated together."""
 BETWEEN = 15.0
-"""Seconds between two lines to the user."""
+"""Seconds between two messages to the user."""
 
 Result = TypeVar("Result")
 
 
 class Passing(Exception):  # noqa: N818 - no error yet
-    """A failure that may pass.
+    """A failure that may be temporary.
 
-    ``wait`` is the server's Retry-After, seconds or a date, if it gave one; ``crowded`` says that the server
-    is well, and has too many requests.
+    ``wait`` is the server's Retry-After header, seconds or a date, if it sent one; ``crowded`` means that the server
+    works but has too many requests.
     """
 
     def __init__(self, what: str, wait: str | None = None, *, crowded: bool = False) -> None:
@@ -37,7 +37,7 @@ class Passing(Exception):  # noqa: N818 - no error yet
 
 
 class Retries:
-    """Runs requests of several threads, and tries again those that fail for a reason that may pass."""
+    """Runs requests of several threads, and repeats those that fail for a reason that may be temporary."""
 
     def __init__(self, where: str, retries: int, longest: float, tell: Callable[[str], None]) -> None:
         self._where = where
@@ -45,15 +45,15 @@ class Retries:
         self._longest = longest
         self._tell = tell
         self._lock = threading.Lock()
-        self._until = 0.0  # no request is made before
-        self._told = -BETWEEN
+        self._until = 0.0  # no request is sent before
+        self._last_message = -BETWEEN
         self._answers = 0
         self._stopped = threading.Event()
 
     def run(self, ask: Callable[[], Result]) -> Result:
-        """The result of ``ask``. Raises ChatError once it has failed too often.
+        """Return the result of ``ask``. Raises ChatError once it has failed too often.
 
-        Where there are too many requests, and others are answered between its tries, it only waits its turn.
+        If the server has too many requests but answers others between the attempts, attempts are not counted.
         """
         tries = seen = 0
         while True:
@@ -72,25 +72,25 @@ class Retries:
                 return result
 
     def tell(self, line: str) -> None:
-        """Show a line, whatever was told before."""
+        """Show a message now."""
         self._tell(line)
 
     def stop(self) -> None:
-        """End what waits: the generation is over."""
+        """End all waits: the generation is over."""
         self._stopped.set()
 
     def _wait(self) -> None:
-        """Until the server wants requests again, a little apart from the other threads."""
+        """Wait until the server accepts requests again, at a slightly different time in each thread."""
         left = self._until - time.monotonic()
         if left > 0:
             self._sleep(left * (1 + JITTER * random.random()))
 
     def _failed(self, failure: Passing, tries: int) -> None:
-        """Wait before the next try; raises ChatError where there is none."""
+        """Wait before the next attempt. Raises ChatError if there is none."""
         if failure.wait is not None and failure.wait > self._longest:
             raise mftkit.ChatError(
                 f"{self._where} asks to wait {failure.wait:.0f} s, longer than longest_wait ({self._longest:g} s): "
-                f"{failure}; what was answered is kept: run again later to go on",
+                f"{failure}; all replies so far are kept: run again later to continue",
                 1,
             ) from None
         if tries == self._retries:
@@ -100,30 +100,32 @@ class Retries:
             wait = max(failure.wait, 0.0)
             with self._lock:
                 self._until = max(self._until, time.monotonic() + wait)
-        self._tell_at_times(f"{self._where}: {failure}; trying again in {wait:.1f} s")
+        self._tell_rarely(f"{self._where}: {failure}; trying again in {wait:.1f} s")
         self._sleep(wait)
 
     def _given_up(self, failure: Passing) -> mftkit.ChatError:
-        tried = f"{self._retries + 1} tries" if self._retries else "1 try"
+        attempts = f"{self._retries + 1} attempts" if self._retries else "1 attempt"
         if self._answers:
-            what = f"{self._where} no longer answers ({tried}): {failure}"
-            return mftkit.ChatError(f"{what}; what was answered is kept: run again to go on from here", 1)
-        return mftkit.ChatError(f"{self._where} does not answer ({tried}): {failure}; is base_url right?")
+            what = f"{self._where} no longer responds ({attempts}): {failure}"
+            return mftkit.ChatError(f"{what}; all replies so far are kept: run again to continue", 1)
+        return mftkit.ChatError(f"{self._where} does not respond ({attempts}): {failure}; check base_url")
 
     def _sleep(self, seconds: float) -> None:
         if self._stopped.wait(seconds):
             raise mftkit.ChatError("the generation is over", 1)
 
-    def _tell_at_times(self, line: str) -> None:
+    def _tell_rarely(self, line: str) -> None:
         with self._lock:
             now = time.monotonic()
-            due, self._told = (True, now) if now - self._told >= BETWEEN else (False, self._told)
+            due, self._last_message = (
+                (True, now) if now - self._last_message >= BETWEEN else (False, self._last_message)
+            )
         if due:
             self._tell(line)
 
 
 def _seconds(header: str) -> float | None:
-    """A Retry-After header in seconds from now; None where it is neither seconds nor a date."""
+    """Return a Retry-After header in seconds from now, or None if it is neither seconds nor a date."""
     try:
         seconds = float(header)
     except ValueError:

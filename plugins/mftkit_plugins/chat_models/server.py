@@ -1,9 +1,8 @@
-"""A chat model behind any server of the OpenAI interface, through the ``openai`` package."""
+"""A chat model on any server with the OpenAI API, through the ``openai`` package."""
 
 from __future__ import annotations
 
 import os
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
@@ -17,17 +16,17 @@ if TYPE_CHECKING:
 
 OWN = "https://api.openai.com/v1"
 NO_KEY = "none"
-"""Sent in place of a key: servers of one's own ask for none, and the package insists on one."""
+"""Sent instead of a key: private servers need none, but the package requires one."""
 TOO_LONG = ("context length", "context_length", "context window", "maximum context", "too many tokens")
 BYTES_PER_TOKEN = 4
-"""Where a server does not tell tokens."""
+"""Estimate for servers that do not report tokens."""
 
 
 class Server(mftkit.ChatModel):
-    """Asks ``/chat/completions`` of a server.
+    """Sends requests to ``/chat/completions`` of a server.
 
-    The key is read from the environment when the first request is made, and stands nowhere else: no message,
-    file or traceback has it.
+    The key is read from the environment when the first request is sent, and is stored nowhere else: no message, file or
+    traceback contains it.
     """
 
     packages: ClassVar = {"openai": "mftkit[generate]"}
@@ -45,34 +44,34 @@ class Server(mftkit.ChatModel):
         """Options of ``openai``."""
 
         model: str = Field(min_length=1)
-        """The model's name, as the server has it."""
+        """Name of the model on the server."""
         base_url: str = OWN
-        """The server's address, with its "/v1". Rows and replies stay of use when it changes: the same model may
-        be served elsewhere."""
+        """URL of the server, including "/v1". Rows and replies remain valid when it changes: the same model may be
+        served elsewhere."""
         key_variable: str = Field(default="OPENAI_API_KEY", pattern="^[A-Za-z_][A-Za-z0-9_]*$")
-        """The environment variable that holds the key; where it is not set, none is sent."""
+        """Environment variable that contains the key; if it is not set, no key is sent."""
         concurrency: int = Field(default=8, ge=1, le=1024)
-        """Requests under way at a time."""
+        """Number of concurrent requests."""
         timeout: float = Field(default=120.0, gt=0)
-        """Seconds that the server may be silent in a request before it is tried again."""
+        """Seconds without any data from the server after which a request is repeated."""
         retries: int = Field(default=7, ge=0)
-        """Times that a request is tried again which fails for a reason that may pass: no connection, a time
-        limit, too many requests while no other is answered, a fault of the server, a reply that is no reply."""
+        """Number of times that a request is repeated if it fails for a reason that may be temporary: no connection, a
+        timeout, too many requests while no other is answered, a server error, an invalid reply."""
         longest_wait: float = Field(default=60.0, gt=0)
-        """Seconds: most between two tries. A server that asks for more (Retry-After) ends the generation."""
+        """Maximum wait between two attempts, in seconds. If a server asks for more (Retry-After), generation ends."""
         limit_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-        """What the request calls the most tokens of a reply; models that reason want the second."""
-        extra: dict[str, Any] = Field(default_factory=dict)
-        """More fields of the request's body, as the server documents them. Not the place of a key."""
+        """Name of the request field for the maximum tokens of a reply; reasoning models need the second one."""
+        extra: mftkit.JsonObject = Field(default_factory=dict)
+        """Additional fields of the request's body, as the server documents them. Do not put a key here."""
 
         @field_validator("base_url")
         @classmethod
         def _address(cls, value: str) -> str:
             parts = urlsplit(value)
             if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("should be an address as http://localhost:8000/v1")
+                raise ValueError("should be a URL such as http://localhost:8000/v1")
             if parts.username or parts.password or parts.query:
-                raise ValueError("holds a password or a query: a key is given by the environment alone")
+                raise ValueError("contains a password or a query; a key can only be set in the environment")
             return value
 
     options: Options
@@ -83,25 +82,25 @@ class Server(mftkit.ChatModel):
         return self.options.concurrency
 
     def start(self, tell: Callable[[str], None]) -> None:
-        """See ``mftkit.ChatModel``; makes no request."""
+        """See ``mftkit.ChatModel``; sends no request."""
         import openai
 
         self._package = openai
         self._key = os.environ.get(self.options.key_variable, "").strip()
         if not self._key and self.options.base_url.rstrip("/") == OWN:
             raise mftkit.ChatError(
-                f"{OWN} wants a key: set the environment variable {self.options.key_variable}"
+                f"{OWN} requires a key: set the environment variable {self.options.key_variable}"
             )
         self._client = openai.OpenAI(
             api_key=self._key or NO_KEY,
             base_url=self.options.base_url,
             timeout=self.options.timeout,
-            max_retries=0,  # ours know of each other, and are told of
+            max_retries=0,  # ours coordinate the threads, and are reported
         )
         self._retries = Retries(
-            self.options.base_url, self.options.retries, self.options.longest_wait, self._told(tell)
+            self.options.base_url, self.options.retries, self.options.longest_wait, self._without_key(tell)
         )
-        self._guessed = False
+        self._estimated = False
 
     def close(self) -> None:
         """See ``mftkit.ChatModel``."""
@@ -111,32 +110,32 @@ class Server(mftkit.ChatModel):
 
     def reply(self, request: mftkit.ChatRequest) -> mftkit.Reply:
         """See ``mftkit.ChatModel``."""
-        return self._retries.run(lambda: self._asked(request))
+        return self._retries.run(lambda: self._attempt(request))
 
-    def _asked(self, request: mftkit.ChatRequest) -> mftkit.Reply:
-        """One try. Raises Passing for what may pass, ChatError for what will not.
+    def _attempt(self, request: mftkit.ChatRequest) -> mftkit.Reply:
+        """Send a request once. Raises Passing for temporary failures, ChatError for others.
 
-        Errors of the package are not chained: their texts and requests may hold the key.
+        Errors of the package are not chained: their texts and requests may contain the key.
         """
         package = self._package
         try:
             completion = self._client.chat.completions.create(**self._body(request))
         except package.APIStatusError as error:
-            status, said, code = error.status_code, self._scrubbed(error), str(error.code or "")
+            status, message, code = error.status_code, self._scrubbed(error), str(error.code or "")
             wait = error.response.headers.get("retry-after")
         except package.APITimeoutError:
             raise Passing(f"no answer within {self.options.timeout:g} s") from None
         except package.APIConnectionError as error:
             raise Passing(self._scrubbed(error.__cause__ or error)) from None
         except (package.OpenAIError, ValueError) as error:
-            raise Passing(f"a reply that is none: {self._scrubbed(error)}") from None
+            raise Passing(f"invalid reply: {self._scrubbed(error)}") from None
         else:
             return self._reply(request, completion)
-        if status in (400, 413, 422) and any(sign in f"{code} {said}".lower() for sign in TOO_LONG):
+        if status in (400, 413, 422) and any(sign in f"{code} {message}".lower() for sign in TOO_LONG):
             return mftkit.Reply("", 0, 0, "context")
-        raise self._refusal(status, code, said, wait) from None
+        raise self._refusal(status, code, message, wait) from None
 
-    def _body(self, request: mftkit.ChatRequest) -> dict[str, Any]:
+    def _body(self, request: mftkit.ChatRequest) -> mftkit.JsonObject:
         sampling = {
             "temperature": self.options.temperature,
             "top_p": self.options.top_p,
@@ -149,63 +148,65 @@ class Server(mftkit.ChatModel):
         return {"model": self.options.model, "messages": messages, **given, "extra_body": self.options.extra}
 
     def _reply(self, request: mftkit.ChatRequest, completion: Any) -> mftkit.Reply:
-        """What the server answered; raises Passing where that is no answer."""
+        """Read the server's reply. Raises Passing if it is invalid."""
         try:
             choice = completion.choices[0]
             text = choice.message.content or ""
             reason = str(choice.finish_reason or "stop")
         except (AttributeError, IndexError, TypeError):
-            said = self._clean(str(getattr(completion, "error", "") or "nothing in it"))
-            raise Passing(f"a reply that is none: {said}") from None
+            message = self._clean(str(getattr(completion, "error", "") or "it is empty"))
+            raise Passing(f"invalid reply: {message}") from None
         usage = getattr(completion, "usage", None)
         if usage is None:
-            return self._guess(request, text, reason)
+            return self._estimate(request, text, reason)
         return mftkit.Reply(text, usage.prompt_tokens or 0, usage.completion_tokens or 0, reason)
 
-    def _guess(self, request: mftkit.ChatRequest, text: str, reason: str) -> mftkit.Reply:
-        if not self._guessed:
-            self._guessed = True
-            self._retries.tell(f"{self.options.base_url} tells no tokens: one is counted for each 4 bytes")
+    def _estimate(self, request: mftkit.ChatRequest, text: str, reason: str) -> mftkit.Reply:
+        if not self._estimated:
+            self._estimated = True
+            self._retries.tell(
+                f"{self.options.base_url} does not report tokens; estimating one per {BYTES_PER_TOKEN} bytes"
+            )
         prompt = sum(len(message["content"].encode()) for message in request.messages)
         completion = len(text.encode("utf-8", "replace"))
         return mftkit.Reply(text, -(-prompt // BYTES_PER_TOKEN), -(-completion // BYTES_PER_TOKEN), reason)
 
-    def _refusal(self, status: int, code: str, said: str, wait: str | None) -> Exception:
+    def _refusal(self, status: int, code: str, message: str, wait: str | None) -> Exception:
         where, variable = self.options.base_url, self.options.key_variable
         if code == "insufficient_quota":
-            return mftkit.ChatError(f"{where}: the account's quota is used up ({status}): {said}", 1)
+            return mftkit.ChatError(f"{where}: the account's quota is used up ({status}): {message}", 1)
         if status in (408, 409, 429) or status >= 500:
-            return Passing(f"{status}: {said}", wait, crowded=status == 429)
+            return Passing(f"{status}: {message}", wait, crowded=status == 429)
         if status in (401, 403):
-            way = (
-                f"refuses the key in {variable}"
+            problem = (
+                f"rejects the key in {variable}"
                 if self._key
-                else f"wants a key: set the environment variable {variable}"
+                else f"requires a key: set the environment variable {variable}"
             )
-            return mftkit.ChatError(f"{where} {way} ({status}): {said}")
+            return mftkit.ChatError(f"{where} {problem} ({status}): {message}")
         if status == 404:
             return mftkit.ChatError(
-                f"{where} knows no model {self.options.model} (404): {said}{self._models()}"
+                f"{where} has no model {self.options.model} (404): {message}{self._models()}"
             )
-        return mftkit.ChatError(f"{where} refuses the request ({status}): {said}")
+        return mftkit.ChatError(f"{where} rejects the request ({status}): {message}")
 
     def _models(self) -> str:
-        """What the server has in its place, if it says."""
+        """Return which models the server has, if it lists them."""
         try:
             names = [str(model.id) for model in self._client.with_options(timeout=5).models.list().data]
-        except Exception:  # another error is being told
-            return f"; is {self.options.base_url} right, with its /v1?"
-        near = get_close_matches(self.options.model, names, n=1)
-        told = f"; it has: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else ""
-        return self._clean(told + (f"; did you mean {near[0]}?" if near else ""))
+        except Exception:  # the error that is being reported matters more
+            return f"; check {self.options.base_url}, which usually ends in /v1"
+        similar = mftkit.nearest(self.options.model, names)
+        listed = f"; it has: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else ""
+        return self._clean(listed + (f"; did you mean {similar[0]}?" if similar else ""))
 
-    def _told(self, tell: Callable[[str], None]) -> Callable[[str], None]:
+    def _without_key(self, tell: Callable[[str], None]) -> Callable[[str], None]:
         return lambda line: tell(self._clean(line))
 
     def _scrubbed(self, error: BaseException) -> str:
-        """An error's own words, on one line, without the key."""
-        said = getattr(error, "message", None) or str(error) or type(error).__name__
-        return self._clean(" ".join(str(said).split())[:500])
+        """Return an error's message on one line, without the key."""
+        message = getattr(error, "message", None) or str(error) or type(error).__name__
+        return self._clean(" ".join(str(message).split())[:500])
 
     def _clean(self, text: str) -> str:
         return text.replace(self._key, "[key]") if self._key else text

@@ -1,4 +1,4 @@
-"""Whether an executor works here, found out by using it."""
+"""Tests whether an executor works on this machine, by using it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ WORD = "it works"
 LIMITS = mftkit.Limits(seconds=20.0)
 
 
-def why_not(executor: mftkit.Executor) -> str | None:
-    """Why a program cannot be run, in a few words; None where one ran."""
+def failure_of(executor: mftkit.Executor) -> str | None:
+    """Run a program, and return why that failed in a few words; None if it worked."""
     program = mftkit.Program({"main.py": f"print({WORD!r})"})
     try:
-        done = executor.run(program, LIMITS)
+        execution = executor.run(program, LIMITS)
     except OSError as error:
         return f"it cannot be started: {error.strerror or error}"
-    if done.succeeded and done.stdout.strip() == WORD:
+    if execution.succeeded and execution.stdout.strip() == WORD:
         return None
-    said = (done.stderr.strip() or done.stdout.strip() or done.how).splitlines()[-1]
-    return f"a program that it was tried on did not run: {said}"
+    output = execution.stderr.strip() or execution.stdout.strip() or execution.how
+    return f"a test program failed: {output.splitlines()[-1]}"

@@ -1,4 +1,4 @@
-"""bubblewrap: namespaces of the kernel, without a daemon and without an image."""
+"""bubblewrap: kernel namespaces, without a daemon and without an image."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit_plugins.executors.availability import why_not
+from mftkit_plugins.executors.availability import failure_of
 from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
-from mftkit_plugins.executors.supervisor import PATIENCE, watched
+from mftkit_plugins.executors.supervisor import PATIENCE, run_supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOME = "/program"
 FIRST_USER = 1_500_000_000
-"""Beyond what systems give to users."""
+"""User ids from here on are not assigned by systems."""
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
 _OF_ETC = ("/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime")
 
 
 class Bubblewrap(mftkit.Executor):
-    """Runs programs in bwrap, in namespaces of their own.
+    """Runs programs in bwrap, each in its own namespaces.
 
-    A program sees the system's programs and libraries and this Python, all read-only, and a directory in memory
-    that is its own; no network, no other processes, nothing of a home directory, none of the environment. Started
-    by root, it runs as a user that has no other processes.
+    A program sees the system's programs and libraries and this Python, all read-only, and its own directory in memory.
+    It sees no network, no other processes, no home directory and no environment variables. Started by root, it runs
+    as a user that has no other processes.
     """
 
     strength = 300
@@ -41,29 +41,29 @@ class Bubblewrap(mftkit.Executor):
         """Options of ``bubblewrap``."""
 
         readable: tuple[mftkit.SpecPath, ...] = ()
-        """More directories or files that programs may read, under the same paths."""
+        """Additional directories or files that programs may read, under the same paths."""
 
     options: Options
 
     def unavailable(self) -> str | None:
-        """Tries a program."""
+        """Run a test program."""
         return "bwrap is not installed" if _bwrap() is None else _tried(self)
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
-        """Run in fresh namespaces, which end with the program."""
+        """Run in new namespaces, which end with the program."""
         user = FIRST_USER + secrets.randbelow(1 << 28) if os.geteuid() == 0 else None
         with Lifeline() as lifeline, standard_input(program) as stdin:
             inside = launcher(
                 sys.executable,
                 program,
-                # The supervisor counts where it is of the program's user.
+                # The supervisor counts as a process if it has the program's user.
                 replace(limits, processes=limits.processes + (user is None)),
                 directory=HOME,
                 uid=user,
-                # bwrap's own --die-with-parent does not see a parent that dies while bwrap starts.
+                # bwrap's own --die-with-parent misses a parent that dies while bwrap starts.
                 supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
             )
-            return watched(
+            return run_supervised(
                 [*self.namespaces(limits), "--", *inside],
                 limits,
                 stdin=stdin,
@@ -72,9 +72,9 @@ class Bubblewrap(mftkit.Executor):
             )
 
     def namespaces(self, limits: mftkit.Limits) -> list[str]:
-        """Bwrap's command line up to the program's."""
+        """Return bwrap's command line up to the program's."""
         root = os.geteuid() == 0
-        # Root needs no user namespace, and can then give its rights up for good; others need one to have any.
+        # Root needs no user namespace and gives up its rights for good; other users need one to have any rights.
         rights = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
         size = ["--size", str(limits.disk), "--perms", "1777", "--tmpfs"]
         return [
@@ -86,7 +86,7 @@ class Bubblewrap(mftkit.Executor):
             *("--ro-bind", "/usr", "/usr"),
             *_system(),
             *("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp", *size, HOME),
-            *self._readable(),  # after those: a place may lie among the temporary files
+            *self._readable(),  # after /tmp, because a place may be below it
             *("--remount-ro", "/dev", "--remount-ro", "/"),
         ]
 
@@ -99,7 +99,7 @@ class Bubblewrap(mftkit.Executor):
         for place in dict.fromkeys(path for given in places for path in (given, os.path.realpath(given))):
             if not Path(place).is_relative_to("/usr"):
                 for above in reversed(Path(place).parents[:-1]):
-                    yield from ("--perms", "0755", "--dir", str(above))  # else for root alone
+                    yield from ("--perms", "0755", "--dir", str(above))  # otherwise only root could enter it
                 yield from ("--ro-bind", place, place)
 
 
@@ -121,7 +121,7 @@ def _bwrap() -> str | None:
 
 @functools.cache
 def _tried_once(readable: tuple[Path, ...]) -> str | None:
-    return why_not(Bubblewrap(Bubblewrap.Options(readable=readable)))
+    return failure_of(Bubblewrap(Bubblewrap.Options(readable=readable)))
 
 
 def _tried(executor: Bubblewrap) -> str | None:

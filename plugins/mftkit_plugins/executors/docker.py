@@ -10,21 +10,21 @@ import uuid
 from typing import Literal
 
 import mftkit
-from mftkit_plugins.executors.availability import why_not
+from mftkit_plugins.executors.availability import failure_of
 from mftkit_plugins.executors.launch import ENVIRONMENT, launcher, standard_input
-from mftkit_plugins.executors.supervisor import PATIENCE, watched
+from mftkit_plugins.executors.supervisor import PATIENCE, run_supervised
 
 HOME = "/program"
 NOBODY = "65534:65534"
-_ASKING = 20.0
-"""Seconds that an engine has to answer."""
+_TIMEOUT = 20.0
+"""Seconds until an engine counts as not responding."""
 Engine = Literal["docker", "podman"]
 
 
 class Docker(mftkit.Executor):
-    """Runs each program in a container of its own: no network, a read-only image, a directory in memory.
+    """Runs each program in its own container: no network, a read-only image, a directory in memory.
 
-    The image must be there: nothing is pulled. Programs see what is in the image, not this Python.
+    The image must exist locally: nothing is pulled. Programs see the contents of the image, not this Python.
     """
 
     strength = 200
@@ -34,34 +34,34 @@ class Docker(mftkit.Executor):
         """Options of ``docker``."""
 
         image: str = "python:3.11-slim"
-        """An image with Python in it, which is there already."""
+        """A local image that contains Python."""
         engine: Engine | None = None
-        """Which of the two; null: the first that answers."""
+        """The engine; null: the first one that responds."""
 
     options: Options
 
     def unavailable(self) -> str | None:
-        """Asks the engines, then tries a program."""
+        """Query the engines, then run a test program."""
         engine = self._engine()
         if engine is None:
-            return "no engine answers: " + "; ".join(f"{name}: {_silent(name)}" for name in self._engines())
+            return "no engine responds: " + "; ".join(f"{name}: {_silent(name)}" for name in self._engines())
         return _tried_once(self.options.image, engine)
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
-        """Run in a fresh container, which ends with the program, and by itself soon after its time where we die."""
+        """Run in a new container, which ends with the program; if this process dies, soon after the time limit."""
         engine, name = self._engine() or self._engines()[0], f"mft-program-{uuid.uuid4().hex}"
         command = self.command(engine, name, program, limits)
         with standard_input(program) as stdin:
-            return watched(
+            return run_supervised(
                 command,
                 limits,
                 stdin=stdin,
-                environment=os.environ,  # where the engine's client finds its engine; a container sees none of it
+                environment=os.environ,  # for the engine's client only; the container sees none of it
                 stop=lambda: _kill(engine, name),
             )
 
     def command(self, engine: str, name: str, program: mftkit.Program, limits: mftkit.Limits) -> list[str]:
-        """The engine's command line."""
+        """Return the engine's command line."""
         environment = {**ENVIRONMENT, "HOME": HOME, "TMPDIR": "/tmp"}
         room = f"rw,exec,nosuid,nodev,mode=1777,size={limits.disk}"
         inside = launcher(
@@ -91,28 +91,28 @@ class Docker(mftkit.Executor):
 
 @functools.cache
 def _silent(engine: str) -> str | None:
-    """Why an engine does not answer; None where it does."""
+    """Return why an engine does not respond, or None if it does."""
     if shutil.which(engine) is None:
         return "not installed"
     try:
-        asked = subprocess.run(
+        done = subprocess.run(
             [engine, "version", "--format", "{{.Server.Version}}"],
             capture_output=True,
             text=True,
             check=False,
-            timeout=_ASKING,
+            timeout=_TIMEOUT,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         return type(error).__name__
-    if asked.returncode == 0 and asked.stdout.strip():
+    if done.returncode == 0 and done.stdout.strip():
         return None
-    return (asked.stderr.strip() or "no server").splitlines()[-1]
+    return (done.stderr.strip() or "no server").splitlines()[-1]
 
 
 @functools.cache
 def _tried_once(image: str, engine: Engine) -> str | None:
-    return why_not(Docker(Docker.Options(image=image, engine=engine)))
+    return failure_of(Docker(Docker.Options(image=image, engine=engine)))
 
 
 def _kill(engine: str, name: str) -> None:
-    subprocess.run([engine, "kill", name], capture_output=True, check=False, timeout=_ASKING)
+    subprocess.run([engine, "kill", name], capture_output=True, check=False, timeout=_TIMEOUT)

@@ -1,4 +1,4 @@
-"""How the executors of this package put a program behind the launcher."""
+"""Command line and standard input that start a program through the launcher."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from mftkit import PYTHON
 
@@ -25,13 +25,15 @@ ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
 }
-"""All that a program finds in its environment, but for HOME and TMPDIR."""
+"""The whole environment of a program, except for HOME and TMPDIR."""
 _FILES = 256
-"""Open at one time."""
+"""Limit on open files."""
 
 
-def launcher(interpreter: str, program: mftkit.Program, limits: mftkit.Limits, **settings: Any) -> list[str]:
-    """The command that starts the launcher; ``settings`` are those of its own docstring."""
+def launcher(
+    interpreter: str, program: mftkit.Program, limits: mftkit.Limits, **settings: object
+) -> list[str]:
+    """Return the command that starts the launcher; its docstring lists the ``settings``."""
     source = Path(__file__).with_name("launcher.py").read_text(encoding="utf-8")
     first, *rest = program.command
     config = {
@@ -46,7 +48,7 @@ def launcher(interpreter: str, program: mftkit.Program, limits: mftkit.Limits, *
 
 
 def resources(limits: mftkit.Limits) -> dict[str, int]:
-    """The limits that the kernel keeps for each process (of RLIMIT_NPROC: for each user)."""
+    """Return the limits that the kernel applies to each process (RLIMIT_NPROC: to each user)."""
     return {
         "RLIMIT_CORE": 0,
         "RLIMIT_AS": limits.memory,
@@ -63,7 +65,7 @@ def _header(program: mftkit.Program) -> bytes:
 
 @contextmanager
 def standard_input(program: mftkit.Program) -> Iterator[IO[bytes]]:
-    """A file of no name: the program's files for the launcher, then what the program may read."""
+    """Open an anonymous file: the program's files for the launcher, then the program's own input."""
     with tempfile.TemporaryFile() as file:
         file.write(_header(program) + program.stdin.encode())
         file.seek(0)
@@ -71,11 +73,11 @@ def standard_input(program: mftkit.Program) -> Iterator[IO[bytes]]:
 
 
 class Lifeline:
-    """A pipe that nothing is written to: its other end closes when it is cut, or when this process dies."""
+    """A pipe without data; its other end sees it close when it is cut or when this process dies."""
 
     def __init__(self) -> None:
         self.end, self._held = os.pipe()
-        self._whole = True
+        self._open = True
 
     def __enter__(self) -> Self:
         return self
@@ -85,7 +87,7 @@ class Lifeline:
         os.close(self.end)
 
     def cut(self) -> None:
-        """What hangs on it ends; once or more."""
-        if self._whole:
-            self._whole = False
+        """End whatever watches the pipe. Can be called repeatedly."""
+        if self._open:
+            self._open = False
             os.close(self._held)

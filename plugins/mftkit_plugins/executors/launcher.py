@@ -1,14 +1,14 @@
-"""The first thing that runs where a program is to run: gives up rights, sets limits, becomes the program.
+"""Runs first inside the isolation: gives up rights, sets limits, then becomes the program.
 
-Its text is handed to an interpreter with ``-c``, so that nothing of this package need be readable in there. It
-imports the standard library alone. ``argv[1]`` is a JSON object:
+Its source is passed to an interpreter with ``-c``, so that no file of this package has to be readable there. It imports
+only the standard library. ``argv[1]`` is a JSON object:
 
-- ``command``, ``directory``: what to become, and where.
-- ``files``: bytes of a JSON object {path: text} that stand on standard input before the program's own.
+- ``command``, ``directory``: the command to become, and its working directory.
+- ``files``: length in bytes of a JSON object {path: text} on standard input, before the program's own input.
 - ``limits``: {name of a resource: number}.
-- ``uid``: whom to become, or null.
-- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``}: stay as the program's parent, and
-  leave no process behind when it ends, when the lifeline closes (whoever held its other end has died), or
+- ``uid``: the user to become, or null.
+- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``}: stay as the program's parent, and leave no
+  process behind when the program ends, when the lifeline closes (the process that held its other end has died), or
   after the seconds.
 """
 
@@ -23,17 +23,35 @@ import select
 import signal
 import sys
 import time
-from typing import Any
+from typing import TypedDict
 
 PR_SET_CHILD_SUBREAPER = 36
 NOT_STARTED = 127
 AGAIN = 0.02
-"""Seconds between two tries to kill."""
+"""Seconds between two attempts to kill."""
 ROUNDS = 200
-"""Times that processes are looked for and killed before it is given up."""
+"""Attempts to find and kill processes before giving up."""
 
 
-def enter(config: dict[str, Any]) -> None:
+class Supervision(TypedDict):
+    """See the module's docstring."""
+
+    lifeline: int | None
+    seconds: float
+
+
+class Config(TypedDict):
+    """See the module's docstring."""
+
+    command: list[str]
+    directory: str
+    files: int
+    limits: dict[str, int]
+    uid: int | None
+    supervise: Supervision | None
+
+
+def enter(config: Config) -> None:
     """Become the program; does not return."""
     if config["uid"] is not None:
         os.setgroups([])
@@ -65,28 +83,28 @@ def _exactly(number: int) -> str:
     return b"".join(parts).decode()
 
 
-def supervise(config: dict[str, Any]) -> int:
-    """Run the program as a child; its exit code, or 128 and the number of the signal that ended it."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what its children leave behind becomes ours
+def supervise(config: Config, supervision: Supervision) -> int:
+    """Run the program as a child. Return its exit code, or 128 plus the number of the signal that ended it."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of the program become our children
     child = os.fork()
     if child == 0:
-        if config["supervise"]["lifeline"] is not None:
-            os.close(config["supervise"]["lifeline"])
+        if supervision["lifeline"] is not None:
+            os.close(supervision["lifeline"])
         os.setsid()
         enter(config)
-    code = _wait(child, config["uid"], config["supervise"])
+    code = _wait(child, config["uid"], supervision)
     _leave_none(config["uid"])
     return code
 
 
-def _wait(child: int, uid: int | None, told: dict[str, Any]) -> int:
+def _wait(child: int, uid: int | None, supervision: Supervision) -> int:
     ended = os.pidfd_open(child)
-    watched = [ended] if told["lifeline"] is None else [ended, told["lifeline"]]
-    until = time.monotonic() + told["seconds"]
+    watched = [ended] if supervision["lifeline"] is None else [ended, supervision["lifeline"]]
+    until = time.monotonic() + supervision["seconds"]
     ready: list[int] = []
     while not ready and time.monotonic() < until:
         ready = select.select(watched, [], [], max(0.0, until - time.monotonic()))[0]
-    while ended not in ready:  # again: it may not be of its user yet
+    while ended not in ready:  # repeatedly: it may not have changed its user yet
         _kill([child], uid)
         ready = select.select([ended], [], [], AGAIN)[0]
     _, status = os.waitpid(child, 0)
@@ -94,8 +112,8 @@ def _wait(child: int, uid: int | None, told: dict[str, Any]) -> int:
 
 
 def _leave_none(uid: int | None) -> None:
-    """Kill what the program left behind, also what has a session of its own."""
-    if os.getpid() == 1:  # of a process namespace, which ends with us
+    """Kill what the program left behind, including processes in other sessions."""
+    if os.getpid() == 1:  # the first process of a namespace, which ends with it
         return
     empty = 0
     for _ in range(ROUNDS):
@@ -103,15 +121,15 @@ def _leave_none(uid: int | None) -> None:
         if uid is not None or found:
             _kill(found, uid)
         _reap()
-        # Twice: one whose parent ends while we look is nobody's child for that moment.
+        # Twice: a process whose parent ends during the search has no parent at that moment.
         empty = 0 if found else empty + 1
         if empty > 1:
             return
 
 
 def _kill(pids: list[int], uid: int | None) -> None:
-    """Kill processes; where the program has a user of its own, all that are of that user, and as that user: we may
-    have no right to.
+    """Kill processes. If the program has its own user, kill all processes of that user, as that user: this process may
+    not have the right to.
     """
     if uid is None:
         for pid in pids:
@@ -135,7 +153,7 @@ def _descendants() -> list[int]:
             try:
                 with open(f"/proc/{name}/stat") as file:  # noqa: PTH123
                     state, parent = file.read().rpartition(")")[2].split()[:2]
-            except OSError:  # it has ended
+            except OSError:  # the process has ended
                 continue
             parents[int(name)] = int(parent)
             if state in "ZX":
@@ -156,7 +174,8 @@ def _reap() -> None:
 
 
 if __name__ == "__main__":
-    given = json.loads(sys.argv[1])
+    given: Config = json.loads(sys.argv[1])
     if given["supervise"] is None:
         enter(given)
-    os._exit(supervise(given))
+    else:
+        os._exit(supervise(given, given["supervise"]))

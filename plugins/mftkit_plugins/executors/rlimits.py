@@ -1,4 +1,4 @@
-"""Limits of the kernel alone, with namespaces for network and processes where the system gives them."""
+"""Kernel limits alone, with namespaces for network and processes if the system allows them."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from dataclasses import replace
 from pathlib import Path
 
 import mftkit
-from mftkit_plugins.executors.availability import why_not
+from mftkit_plugins.executors.availability import failure_of
 from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
-from mftkit_plugins.executors.supervisor import PATIENCE, watched
+from mftkit_plugins.executors.supervisor import PATIENCE, run_supervised
 
 FIRST_USER = 1_800_000_000
-"""Beyond what systems give to users."""
+"""User ids from here on are not assigned by systems."""
 _NAMESPACES = ("--net", "--ipc", "--pid", "--fork", "--kill-child=KILL")
 _COUNTED_BY_NAMESPACE = (5, 14)
-"""Linux that counts RLIMIT_NPROC in each user namespace by itself."""
+"""Linux version from which on RLIMIT_NPROC is counted per user namespace."""
 
 
 class Rlimits(mftkit.Executor):
-    """Runs programs as ordinary processes under the kernel's limits; a weak isolation.
+    """Runs programs as ordinary processes under kernel limits, which isolates weakly.
 
-    Time, memory, processes and output are bounded, and no process is left behind. Where the system gives namespaces to
-    this user, there is no network. But a program reads what its user can read, and writes where its user can write.
-    Started by root, it runs as a user that has no files and no other processes.
+    Time, memory, processes and output are limited, and no process is left behind. If the system allows this user to
+    create namespaces, there is no network. But a program can read what its user can read, and write where its user can
+    write. Started by root, it runs as a user that has no files and no other processes.
     """
 
     strength = 100
     isolated = False
 
     def unavailable(self) -> str | None:
-        """Tries a program."""
+        """Run a test program."""
         if platform.system() != "Linux":
-            return "it is of Linux"
-        return None if _interpreter() else _why()
+            return "it requires Linux"
+        return None if _interpreter() else _interpreter_failure(sys.executable) or "no Python can be started"
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
-        """Run in a directory among the temporary ones, removed afterwards."""
+        """Run in a temporary directory, which is removed afterwards."""
         return _run(_interpreter() or sys.executable, program, limits)
 
 
@@ -59,11 +59,11 @@ def _run(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> mf
                 _counted(limits),
                 directory=directory,
                 uid=user,
-                # Longer than our own clock: it counts only where we are not there any more.
+                # Longer than this process's own limit: it matters only if this process has died.
                 supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
             )
-            command[0] = sys.executable  # the supervisor stays whoever we are
-            return watched(
+            command[0] = sys.executable  # the supervisor keeps this process's user
+            return run_supervised(
                 [*_namespaces(), *command],
                 limits,
                 stdin=stdin,
@@ -74,7 +74,7 @@ def _run(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> mf
 
 
 def _counted(limits: mftkit.Limits) -> mftkit.Limits:
-    """With the processes that the user has already, where the kernel counts them too."""
+    """Return the limits plus the processes that the user already has, if the kernel counts them too."""
     version = tuple(int(part) for part in platform.release().split("-")[0].split(".")[:2])
     if os.geteuid() == 0 or (_namespaces() and version >= _COUNTED_BY_NAMESPACE):
         return limits
@@ -88,26 +88,26 @@ def _threads_of(user: int) -> int:
             try:
                 if place.stat().st_uid == user:
                     total += sum(1 for _ in place.joinpath("task").iterdir())
-            except OSError:  # it has ended
+            except OSError:  # the process has ended
                 continue
     return total
 
 
 @functools.cache
 def _namespaces() -> tuple[str, ...]:
-    """What puts a command in namespaces of its own; nothing where the system does not allow that."""
+    """Return the command prefix for separate namespaces; empty if the system does not allow them."""
     unshare = shutil.which("unshare")
     if unshare is None:
         return ()
     prefix = (unshare, *(() if os.geteuid() == 0 else ("--user",)), *_NAMESPACES)
-    tried = subprocess.run([*prefix, "true"], capture_output=True, check=False)
-    return prefix if tried.returncode == 0 else ()
+    test = subprocess.run([*prefix, "true"], capture_output=True, check=False)
+    return prefix if test.returncode == 0 else ()
 
 
 @functools.cache
 def _interpreter() -> str | None:
-    """A Python that a program's user can start: this one, or else the system's."""
-    return next((found for found in _interpreters() if _why_not(found) is None), None)
+    """Return a Python that a program's user can start: this one, otherwise the system's."""
+    return next((found for found in _interpreters() if _interpreter_failure(found) is None), None)
 
 
 def _interpreters() -> list[str]:
@@ -115,16 +115,12 @@ def _interpreters() -> list[str]:
     return list(dict.fromkeys([sys.executable, *(found for found in others if found)]))
 
 
-def _why() -> str:
-    return _why_not(sys.executable) or "no Python can be started"
+def _interpreter_failure(interpreter: str) -> str | None:
+    return failure_of(_WithInterpreter(interpreter))
 
 
-def _why_not(interpreter: str) -> str | None:
-    return why_not(_With(interpreter))
-
-
-class _With(mftkit.Executor):
-    """The executor with one interpreter, to be tried."""
+class _WithInterpreter(mftkit.Executor):
+    """The executor with one interpreter, for testing it."""
 
     def __init__(self, interpreter: str) -> None:
         super().__init__(mftkit.Options())

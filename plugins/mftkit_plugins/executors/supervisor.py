@@ -1,4 +1,4 @@
-"""Runs a command from outside: ends it at the clock, at too much output, at too much memory."""
+"""Runs a command and ends it when it exceeds its limits on time, output or memory."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import mftkit
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-LOOK = 0.1
-"""Seconds between two looks at the memory in use."""
+MEMORY_CHECK_EVERY = 0.1
+"""Seconds between two checks of the memory in use."""
 PATIENCE = 5.0
-"""Seconds that a command has to end after it was told to."""
+"""Seconds that a command has to end after it was asked to."""
 _BLOCK = 1 << 16
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 How = Literal["exited", "time", "memory", "output"]
 
 
-def watched(
+def run_supervised(
     command: Sequence[str],
     limits: mftkit.Limits,
     *,
@@ -34,7 +34,7 @@ def watched(
     stop: Callable[[], None] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> mftkit.Execution:
-    """Run ``command`` to its end or to a limit; ``stop`` asks it to end (default: it is killed)."""
+    """Run ``command`` until it ends or exceeds a limit; ``stop`` asks it to end (default: it is killed)."""
     started = time.monotonic()
     with subprocess.Popen(
         command,
@@ -63,19 +63,19 @@ def watched(
 
 
 def _until_end(process: subprocess.Popen[bytes], pipes: _Pipes, limits: mftkit.Limits, until: float) -> How:
-    look = time.monotonic() + LOOK
+    next_check = time.monotonic() + MEMORY_CHECK_EVERY
     while pipes.open():
         now = time.monotonic()
         if now >= until:
             return "time"
-        if now >= look:
+        if now >= next_check:
             if resident(process.pid) > limits.memory:
                 return "memory"
-            look = now + LOOK
-        pipes.read(max(0.0, min(until, look) - now))
+            next_check = now + MEMORY_CHECK_EVERY
+        pipes.read(max(0.0, min(until, next_check) - now))
         if pipes.full:
             return "output"
-    try:  # it closed its output, which is not its end
+    try:  # it closed its output, but may still run
         process.wait(max(0.0, until - time.monotonic()))
     except subprocess.TimeoutExpired:
         return "time"
@@ -92,7 +92,7 @@ def _end(process: subprocess.Popen[bytes], stop: Callable[[], None] | None) -> N
 
 
 class _Pipes:
-    """Standard output and standard error, read as they fill, up to a number of bytes together."""
+    """Standard output and standard error, read as they arrive, up to a number of bytes together."""
 
     def __init__(self, process: subprocess.Popen[bytes], most: int) -> None:
         assert process.stdout is not None
@@ -110,7 +110,7 @@ class _Pipes:
         return bool(self._selector.get_map())
 
     def read(self, seconds: float) -> None:
-        """What is there, or comes within ``seconds``."""
+        """Read what is available or arrives within ``seconds``."""
         for key, _ in self._selector.select(seconds):
             block = os.read(key.fd, _BLOCK)
             if not block:
@@ -120,7 +120,7 @@ class _Pipes:
             self._left -= min(len(block), self._left)
 
     def drain(self, until: float) -> None:
-        """The rest, which is of use up to the limit only."""
+        """Read the rest."""
         while self.open() and time.monotonic() < until:
             self.read(max(0.0, until - time.monotonic()))
         self._selector.close()
@@ -130,12 +130,12 @@ class _Pipes:
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory of a process and all below it, what is shared through files left out."""
+    """Return the memory of a process and all its descendants in bytes, without pages of files."""
     total = 0
     waiting = [pid]
     while waiting:
         found = Path("/proc", str(waiting.pop()))
-        with contextlib.suppress(OSError, ValueError):  # it has ended
+        with contextlib.suppress(OSError, ValueError):  # the process has ended
             _, all_pages, of_files = found.joinpath("statm").read_text().split()[:3]
             total += (int(all_pages) - int(of_files)) * _PAGE
             for thread in found.joinpath("task").iterdir():

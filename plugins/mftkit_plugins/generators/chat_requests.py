@@ -1,4 +1,4 @@
-"""Asking a chat model for something in a format, and asking again where the reply is of no use."""
+"""Asks a chat model for replies in a format, and asks again if a reply cannot be used."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import mftkit
 
@@ -19,57 +19,57 @@ Result = TypeVar("Result")
 
 
 class BadReply(Exception):  # noqa: N818 - a verdict on a reply
-    """A reply that is of no use; says why, in a word or two."""
+    """A reply that cannot be used; the message is the reason in a word or two."""
 
 
 @dataclass(frozen=True)
 class Asking(Generic[Result]):
-    """One stage of a generator: what it asks, and what it makes of a reply."""
+    """One stage of a generator: sends requests and parses the replies."""
 
     chat: mftkit.Chat
     report: Callable[..., None]
     stage: str
-    """In counts that the user sees: "exercises: cut off 3"."""
+    """Name in counts that the user sees, as in "exercises: cut off 3"."""
     parse: Callable[[str], Result]
-    """Raises BadReply."""
+    """Reads a reply; raises BadReply."""
     tries: int
-    """Most times that one request is made."""
+    """Most times that one request is sent."""
 
     def all(self, requests: Sequence[mftkit.ChatRequest]) -> list[Result | None]:
-        """What the replies say, in the order of the requests; None for one that is given up.
+        """Return what the replies contain, in the order of the requests; None for a request that is given up.
 
-        Each reply is judged in order, and those of no use are asked for again together, with another key, so
-        that a stopped generation asks the very same. Where the budget ends after some replies, those are used;
-        else BudgetSpent is raised.
+        Replies are parsed in order, and requests with bad replies are sent again together, with another key, so that an
+        interrupted generation repeats exactly the same requests. If the budget ends after some replies, those are used;
+        otherwise BudgetSpent is raised.
         """
         found: list[Result | None] = [None] * len(requests)
         left = dict(enumerate(requests))
         for number in range(self.tries):
             try:
-                left = self._wave(left, number, found)
+                left = self._attempt(left, number, found)
             except mftkit.BudgetSpent:
                 if found.count(None) == len(found):
                     raise
-                return found  # what was paid for is used; the next request raises again
+                return found  # what was paid for is used; the next request raises the error again
         self._count("given up", found.count(None))
         return found
 
-    def _wave(
+    def _attempt(
         self, left: dict[int, mftkit.ChatRequest], number: int, found: list[Result | None]
     ) -> dict[int, mftkit.ChatRequest]:
-        """Ask what is left, by index, for the n-th time; returns what is to be asked again."""
+        """Send the requests in ``left``, by index, for the n-th time. Return those that have to be sent again."""
         again = {}
-        asked = [replace(request, key=f"{request.key or ''} try {number}") for request in left.values()]
-        for index, reply in zip(list(left), self.chat.ask_all(asked), strict=True):
+        requests = [replace(request, key=f"{request.key or ''} try {number}") for request in left.values()]
+        for index, reply in zip(list(left), self.chat.ask_all(requests), strict=True):
             try:
-                found[index] = self._judged(reply)
+                found[index] = self._parsed(reply)
             except BadReply as bad:
                 self._count(str(bad))
-                if reply.finish_reason != "context":  # the same messages stay too long
+                if reply.finish_reason != "context":  # the same messages would be too long again
                     again[index] = left[index]
         return again
 
-    def _judged(self, reply: mftkit.Reply) -> Result:
+    def _parsed(self, reply: mftkit.Reply) -> Result:
         if reply.finish_reason == "context":
             raise BadReply("too long for the model")
         if reply.finish_reason == "length":
@@ -77,7 +77,7 @@ class Asking(Generic[Result]):
         if not reply.text.strip():
             raise BadReply("empty reply")
         if any("\ud800" <= character <= "\udfff" for character in reply.text):
-            raise BadReply("no text")  # half a character, which no file can hold
+            raise BadReply("no text")  # a lone surrogate, which cannot be written to a file
         return self.parse(reply.text)
 
     def _count(self, what: str, number: int = 1) -> None:
@@ -85,8 +85,8 @@ class Asking(Generic[Result]):
             self.report(**{f"{self.stage}: {what}": number})
 
 
-def json_list(text: str) -> list[Any]:
-    """The JSON list in a reply: all of it, within a fence, or after some words. Raises BadReply."""
+def json_list(text: str) -> list[object]:
+    """Return the JSON list in a reply: the whole reply, in a fenced block, or after some words. Raises BadReply."""
     decoder = json.JSONDecoder()
     for match in re.finditer(r"\[", text):
         try:
@@ -95,18 +95,18 @@ def json_list(text: str) -> list[Any]:
             continue
         if isinstance(found, list) and found:
             return found
-    raise BadReply("not the format")
+    raise BadReply("wrong format")
 
 
-def texts_of(item: Any, *keys: str) -> list[str]:
-    """The texts under some keys of an object of a reply. Raises BadReply where one is missing or no text."""
+def texts_of(item: object, *keys: str) -> list[str]:
+    """Return the strings under some keys of a JSON object. Raises BadReply if one is missing or not a string."""
     if not isinstance(item, dict) or not all(isinstance(item.get(key), str) for key in keys):
-        raise BadReply("not the format")
+        raise BadReply("wrong format")
     return [item[key].strip() for key in keys]
 
 
-def good_items(items: list[Any], read: Callable[[Any], Result]) -> list[Result]:
-    """What can be read of a list; raises BadReply where nothing can."""
+def good_items(items: Sequence[object], read: Callable[[object], Result]) -> list[Result]:
+    """Return the items of a list that can be read. Raises BadReply if there are none."""
     found = []
     for item in items:
         try:
@@ -114,7 +114,7 @@ def good_items(items: list[Any], read: Callable[[Any], Result]) -> list[Result]:
         except BadReply:
             continue
     if not found:
-        raise BadReply("not the format")
+        raise BadReply("wrong format")
     return found
 
 
@@ -129,55 +129,55 @@ def code_block(text: str) -> str:
 
 
 def state(path: Path | None) -> str:
-    """What a file holds, in short: rows made before are of use only while it is the same."""
+    """Return a digest of a file: rows that were made before are valid only while it is unchanged."""
     if path is None:
         return "as packaged"
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     except OSError:
-        return "not there"  # told where it is read
+        return "not there"  # reported where the file is read
 
 
 def model_name(ref: mftkit.ChatModelRef) -> str:
-    """What rows name the model by: as its server has it, or the last part of its path."""
+    """Return the model's name for rows: the name on its server, or the last part of its path."""
     options = ref.options
     return str(options.get("model") or Path(str(options.get("path") or ref.name)).name)
 
 
 class GiveUp:
-    """Ends a generator whose rounds give nothing: a model that never answers in the format costs no more."""
+    """Ends a generator whose rounds give no rows, so that a model that never replies in the format costs no more."""
 
     MOST = 3
-    """Rounds in a row without a row."""
+    """Consecutive rounds without a row after which to stop."""
 
     def __init__(self) -> None:
         self._rounds = 0
 
     def after(self, made: int) -> bool:
-        """Whether this round, which made so many rows, is one too many without any."""
+        """Return True if the generator should stop after this round, which made ``made`` rows."""
         self._rounds = 0 if made else self._rounds + 1
         return self._rounds >= self.MOST
 
 
-def numbered(rows: Iterator[dict[str, Any]], name: str, task: str) -> Iterator[dict[str, Any]]:
-    """Rows, each with its id and the fields that every row has."""
+def numbered(rows: Iterator[mftkit.JsonObject], name: str, task: str) -> Iterator[mftkit.JsonObject]:
+    """Yield rows with an id and the fields that every row has."""
     for number, row in enumerate(rows, 1):
         yield {"id": f"{name}-{number:06d}", "data_name": task, "generator": name, **row}
 
 
 def dialogue(prompt: str, answer: str) -> list[dict[str, str]]:
-    """A question and its answer, as a row has them."""
+    """Return a question and its answer as messages of a row."""
     return [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
 
 
 class Deduplicator:
-    """Tells what was there before, but for spaces and capitals."""
+    """Recognizes texts that occurred before, ignoring white space and case."""
 
     def __init__(self) -> None:
         self._seen: Counter[str] = Counter()
 
     def __call__(self, text: str) -> bool:
-        """Whether this comes for the first time."""
+        """Return True if the text occurs for the first time."""
         key = " ".join(text.lower().split())
         self._seen[key] += 1
         return self._seen[key] == 1

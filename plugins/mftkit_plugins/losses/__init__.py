@@ -1,4 +1,4 @@
-"""Losses over many tasks, each a function of additive per-task statistics."""
+"""Losses over several tasks, each a function of additive per-task statistics."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import mftkit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from mftkit import Register
 
 
 @mftkit.hookimpl
-def register_losses(register: Callable[..., None]) -> None:
-    """The losses of the paper, and plain cross-entropy to compare them with."""
+def register_losses(register: Register) -> None:
+    """Register the losses of the paper, and plain cross-entropy as their baseline."""
     register(
         "token-balanced",
         "mftkit_plugins.losses.token_balanced:TokenBalanced",
@@ -27,12 +27,12 @@ def register_losses(register: Callable[..., None]) -> None:
     register(
         "sample-focal",
         "mftkit_plugins.losses.sample_focal:SampleFocal",
-        summary="samples that the model finds hard count more (Eq. 2)",
+        summary="samples that are hard for the model weigh more (Eq. 2)",
     )
     register(
         "task-focal",
         "mftkit_plugins.losses.task_focal:TaskFocal",
-        summary="tasks that the model finds hard count more (Eq. 3)",
+        summary="tasks that are hard for the model weigh more (Eq. 3)",
     )
     register(
         "mixed",

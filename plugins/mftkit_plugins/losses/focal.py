@@ -1,4 +1,4 @@
-"""What the focal losses share: their options, and (1 - P)^gamma."""
+"""Base of the focal losses: their options, and (1 - P)^gamma."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class FocalOptions(mftkit.Options):
     """Options of a focal loss."""
 
     gamma: Factor = 2.0
-    """How much less the easy counts: the exponent of (1 - P); 0 for no difference."""
+    """Exponent of (1 - P): larger values give easy samples or tasks less weight; 0 makes no difference."""
     alpha: Factor | dict[str, Factor] = 1.0
-    """A factor for all tasks, or one for each task by name (tasks not named: 1)."""
+    """A factor for all tasks, or a factor per task by name (1 for tasks that are not named)."""
 
 
 class FocalLoss(mftkit.Loss):
-    """Weighs by what the model does not yet give: (1 - P)^gamma, differentiated through P too."""
+    """Weights by the probability that the model does not yet give, (1 - P)^gamma, differentiated through P too."""
 
     Options = FocalOptions
     options: FocalOptions
 
     def __init__(self, options: FocalOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        """Raises MftError for an ``alpha`` of a task that the run has not."""
+        """Raise MftError for the ``alpha`` of an unknown task."""
         super().__init__(options, tasks)
         names = [task.name for task in tasks]
         alpha = options.alpha
@@ -48,12 +48,13 @@ class FocalLoss(mftkit.Loss):
         self._alpha = torch.tensor(factors, dtype=torch.float64)
 
     def alpha(self, like: Tensor) -> Tensor:
-        """[tasks] or [1], on the device of ``like``; copied there once, so that no step waits for it."""
+        """Return [tasks] or [1], on the device of ``like``; copied there once, so that no step waits for it."""
         if self._alpha.device != like.device or self._alpha.dtype != like.dtype:
             self._alpha = self._alpha.to(like)
         return self._alpha
 
     def focus(self, missing: Tensor) -> Tensor:
-        """(1 - P)^gamma of ``missing`` = 1 - P; its slope is finite at 0 too, where gamma < 1 has none."""
+        """Return (1 - P)^gamma for ``missing`` = 1 - P."""
+        # At 0 the slope of x^gamma is infinite for gamma < 1, and a NaN would reach the weights.
         smallest = torch.finfo(missing.dtype).tiny
         return missing.clamp(min=smallest) ** self.options.gamma

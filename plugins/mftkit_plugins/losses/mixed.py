@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 class Mixed(TokenBalanced):
     """sum_ijk -w_ij lp_ijk / sum_i T_i, in nats: SFT-Mixed (MFTCoder, arXiv 2311.02303, section 4.1).
 
-    The token mean of each task, shared by tokens in place of equally: big tasks rule, none is balanced.
+    The mean over each task's tokens, with task shares by tokens instead of equal ones: large tasks dominate.
     """
 
     pooled = True
 
     def task_shares(self, totals: mftkit.Totals) -> Tensor:
-        """[tasks]: T_i / sum_i T_i."""
+        """Return [tasks]: T_i / sum_i T_i."""
         return totals.tokens / totals.tokens.sum()

@@ -1,11 +1,11 @@
-"""Every sample of a task counts alike, however long, and every task."""
+"""Every sample of a task has the same weight, whatever its length, and so has every task."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit_plugins.losses.sums import sample_means, sums_by, weighed_samples
+from mftkit_plugins.losses.sums import sample_means, sums_by, weighted_samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,10 +23,10 @@ class SampleBalanced(mftkit.Loss):
     reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
-        """[tasks, 1]."""
-        means = weighed_samples(tokens, sample_means(tokens, -tokens.logprobs.unsqueeze(1)))
+        """Return [tasks, 1]."""
+        means = weighted_samples(tokens, sample_means(tokens, -tokens.logprobs.unsqueeze(1)))
         return sums_by(tokens.sample_task, means, tokens.num_tasks)
 
     def task_losses(self, totals: mftkit.Totals) -> Tensor:
-        """[tasks], nats per token."""
+        """Return [tasks], nats per token."""
         return totals.statistics[:, 0] / totals.samples

@@ -1,4 +1,4 @@
-"""Tasks that the model finds hard count more."""
+"""Tasks that are hard for the model weigh more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit_plugins.losses.focal import FocalLoss
-from mftkit_plugins.losses.sums import sample_means, sums_by, weighed_samples
+from mftkit_plugins.losses.sums import sample_means, sums_by, weighted_samples
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,21 +20,21 @@ class TaskFocal(FocalLoss):
 
     P_i and Q_i are the means over task i's samples of P_ij and w_ij Q_ij; P_ij and Q_ij are the means of p and of
     lp over sample j's tokens, w_ij is the row's weight, 1 in the paper. Statistics [tasks, 2]: the sums of
-    -w_ij Q_ij and of 1 - P_ij over a task's samples. How hard a task is does not depend on weights, so that a row
-    of weight 0 still counts in P_i.
+    -w_ij Q_ij and of 1 - P_ij over a task's samples. How hard a task is does not depend on weights: a data
+    row of weight 0 still contributes to P_i.
     """
 
     reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
-        """[tasks, 2]."""
-        # expm1: 1 - p keeps its digits where p is near 1.
+        """Return [tasks, 2]."""
+        # expm1: 1 - p keeps its digits for p near 1.
         both = torch.stack([-tokens.logprobs, -torch.expm1(tokens.logprobs)], dim=1)
         loss, missing = sample_means(tokens, both).unbind(1)
-        means = torch.stack([weighed_samples(tokens, loss), missing], dim=1)
+        means = torch.stack([weighted_samples(tokens, loss), missing], dim=1)
         return sums_by(tokens.sample_task, means, tokens.num_tasks)
 
     def task_losses(self, totals: mftkit.Totals) -> Tensor:
-        """[tasks]."""
+        """Return [tasks]."""
         loss, missing = (totals.statistics / totals.samples.unsqueeze(1)).unbind(1)
         return self.alpha(loss) * self.focus(missing) * loss

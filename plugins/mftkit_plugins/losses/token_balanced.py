@@ -1,11 +1,11 @@
-"""Every token of a task counts alike, and every task."""
+"""Every token of a task has the same weight, and so has every task."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit_plugins.losses.sums import sums_by, weighed_tokens
+from mftkit_plugins.losses.sums import sums_by, weighted_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +22,10 @@ class TokenBalanced(mftkit.Loss):
     reads_sample_weights = True
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
-        """[tasks, 1]."""
-        losses = weighed_tokens(tokens, -tokens.logprobs)
+        """Return [tasks, 1]."""
+        losses = weighted_tokens(tokens, -tokens.logprobs)
         return sums_by(tokens.task, losses.unsqueeze(1), tokens.num_tasks)
 
     def task_losses(self, totals: mftkit.Totals) -> Tensor:
-        """[tasks], nats per token."""
+        """Return [tasks], nats per token."""
         return totals.statistics[:, 0] / totals.tokens

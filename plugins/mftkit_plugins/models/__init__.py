@@ -1,4 +1,4 @@
-"""Model adapters: one small file a family, and the fallback for the rest."""
+"""Model adapters: one small file per family, and the fallback for all others."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ from typing import TYPE_CHECKING
 import mftkit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from mftkit import Register
 
 
 @mftkit.hookimpl
-def register_model_adapters(register: Callable[..., None]) -> None:
-    """Each family, and what serves every other."""
+def register_model_adapters(register: Register) -> None:
+    """Register an adapter per family, and the fallback."""
     here = "mftkit_plugins.models"
-    register("llama", f"{here}.llama:Llama", summary="Llama 1 to 3, CodeLlama, DeepSeek-Coder and their kin")
+    register(
+        "llama",
+        f"{here}.llama:Llama",
+        summary="Llama 1 to 3, CodeLlama, DeepSeek-Coder 1 and other models of the same architecture",
+    )
     register("mistral", f"{here}.mistral:Mistral", summary="Mistral")
-    register("mixtral", f"{here}.mixtral:Mixtral", summary="Mixtral, with its router's loss")
+    register("mixtral", f"{here}.mixtral:Mixtral", summary="Mixtral, with the loss of its router")
     register(
         "qwen",
         f"{here}.qwen:Qwen",
-        summary="Qwen 2, 2.5 and 3, with and without experts, the coder models too; Qwen 1 converted",
+        summary="Qwen 2, 2.5 and 3, with and without experts, including the Coder models; Qwen 1, converted",
     )
     register("starcoder", f"{here}.starcoder:StarCoder", summary="StarCoder (GPTBigCode) and StarCoder 2")
-    register("deepseek", f"{here}.deepseek:DeepSeek", summary="DeepSeek-V2 and V3, Coder-V2 among them")
+    register("deepseek", f"{here}.deepseek:DeepSeek", summary="DeepSeek-V2 (including Coder-V2) and V3")
     register("gpt-neox", f"{here}.gpt_neox:GPTNeoX", summary="GPT-NeoX, Pythia, CodeFuse-13B")
     register("phi", f"{here}.phi:Phi", summary="Phi 1 to 4")
-    register("gemma", f"{here}.gemma:Gemma", summary="Gemma 1 to 3, of text alone")
+    register("gemma", f"{here}.gemma:Gemma", summary="Gemma 1 to 3, text only")
     register("glm", f"{here}.glm:GLM", summary="GLM-4")
     register("chatglm", f"{here}.chatglm:ChatGlm", summary="ChatGLM2, ChatGLM3 and CodeGeeX2, converted")
     register("baichuan", f"{here}.baichuan:Baichuan", summary="Baichuan 1 and 2, converted; 13B with ALiBi")

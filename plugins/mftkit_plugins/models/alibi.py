@@ -1,12 +1,14 @@
 """ALiBi on the plain Llama class: linear biases in place of the rotary embedding (arXiv 2108.12409).
 
-Position ids of zero make the rotary embedding the identity; the mask that the layers get carries the biases.
+The layers of the class are left alone. Position ids of zero make their rotary embedding the identity, and the biases
+reach the attention scores through the attention mask: a float mask is added to the scores, which is all that ALiBi
+does.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 import torch
 
@@ -17,29 +19,32 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 KEY, NAME = "position_bias", "alibi"
-"""What a native config says where the model needs it."""
+"""Key and value of a native config whose model needs ALiBi."""
 ATTENTIONS = ("sdpa", "eager")
-"""Those that add a mask of numbers."""
+"""Implementations of attention that add a float mask to the scores."""
 
 
 def is_marked(config: PreTrainedConfig) -> bool:
-    """Whether a native config asks for ALiBi."""
+    """Return True if a native config asks for ALiBi."""
     return getattr(config, KEY, None) == NAME
 
 
 def attach(model: PreTrainedModel) -> None:
-    """Give a Llama model ALiBi, in training, evaluation and generation with a cache."""
+    """Add ALiBi to a Llama model, for training, evaluation and generation with a cache."""
     attention = str(model.config._attn_implementation)
     if attention not in ATTENTIONS:
         raise mftkit.MftError(
-            f"model.attention: {attention} has no place for ALiBi's biases; use {' or '.join(ATTENTIONS)}"
+            f"model.attention: {attention} cannot add the biases of ALiBi; set {' or '.join(ATTENTIONS)}"
         )
     biases = Biases(int(model.config.num_attention_heads))
     model.model.register_forward_pre_hook(biases, with_kwargs=True)
 
 
 def slopes(heads: int) -> Tensor:
-    """[heads] float32: a geometric series; where the number is no power of two, every other of the next follows.
+    """Return [heads] float32: a geometric series.
+
+    If the number of heads is not a power of two, every other term of the next power's series follows, as in the
+    paper's code.
 
     >>> slopes(8)[:2].tolist()
     [0.5, 0.25]
@@ -50,21 +55,42 @@ def slopes(heads: int) -> Tensor:
     return torch.tensor([*series, *between][:heads])
 
 
+class Cache(Protocol):
+    """What is used of transformers' cache of keys and values."""
+
+    def get_seq_length(self) -> int:
+        """Return the number of tokens that it has seen."""
+
+    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
+        """Return the number of keys that the next tokens attend to, and their offset."""
+
+
+class DecoderInputs(TypedDict, total=False):
+    """The decoder's arguments by name."""
+
+    input_ids: Tensor | None
+    attention_mask: Tensor | None
+    position_ids: Tensor | None
+    past_key_values: Cache | None
+    inputs_embeds: Tensor | None
+
+
 class Biases:
-    """A forward pre-hook of the decoder: positions become zero, and the mask what ALiBi makes of it."""
+    """A forward pre-hook of the decoder: sets positions to zero and adds the biases to the mask."""
 
     def __init__(self, heads: int) -> None:
         self.slopes = slopes(heads)
 
     def __call__(
-        self, decoder: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments as the decoder takes them by name: input_ids, attention_mask, position_ids, cache."""
+        self, decoder: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> tuple[tuple[()], DecoderInputs]:
+        """Return the decoder's arguments, all by name."""
         names = ("input_ids", "attention_mask", "position_ids", "past_key_values", "inputs_embeds")
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
-        tokens = given.get("input_ids")
-        tokens = given["inputs_embeds"][..., 0] if tokens is None else tokens
-        dtype = given["inputs_embeds"].dtype if given.get("inputs_embeds") is not None else _dtype(decoder)
+        given = cast("DecoderInputs", {**dict(zip(names, args, strict=False)), **kwargs})
+        embeddings, tokens = given.get("inputs_embeds"), given.get("input_ids")
+        if tokens is None:
+            tokens = cast("Tensor", embeddings)[..., 0]
+        dtype = _dtype(decoder) if embeddings is None else embeddings.dtype
         given["attention_mask"] = self.mask(
             tokens.shape,
             tokens.device,
@@ -83,19 +109,19 @@ class Biases:
         dtype: torch.dtype,
         attention_mask: Tensor | None,
         position_ids: Tensor | None,
-        cache: Any,
+        cache: Cache | None,
     ) -> Tensor:
-        """[B or 1, heads, S, K]: slope * (key - query), and the dtype's minimum where a key is not seen.
+        """Return [B or 1, heads, S, K]: slope * (key - query), or the dtype's minimum for a key that is masked.
 
-        Distances are those of places in the row, so that padding on the left changes nothing.
+        Distances are between places in the row: padding on the left shifts all places alike and changes nothing.
 
         Args:
-            shape: B, S of the tokens.
-            device: theirs.
-            dtype: of the mask.
-            attention_mask: [B, K] 1 where there is a token, or None; [B, 1 or heads, S, K] is added to.
-            position_ids: [B, S]; where there is neither mask nor cache, each restart begins a sample.
-            cache: of keys already seen, or None.
+            shape: B and S of the tokens.
+            device: the device of the tokens.
+            dtype: dtype of the mask, which must be that of the queries.
+            attention_mask: [B, K], 1 for each token; or [B, 1 or heads, S, K], boolean or to be added to; or None.
+            position_ids: [B, S]; if there is neither a mask nor a cache, each restart begins a sample.
+            cache: the keys of earlier tokens, or None.
         """
         length = shape[-1]
         seen = 0 if cache is None else int(cache.get_seq_length())
@@ -103,26 +129,26 @@ class Biases:
         query = torch.arange(seen, seen + length, device=device).view(1, 1, length, 1)
         key = torch.arange(keys, device=device).view(1, 1, 1, keys)
         allowed = key <= query
-        extra: Tensor | None = None
+        added: Tensor | None = None
         if attention_mask is not None and attention_mask.dim() == 2:
-            held = torch.nn.functional.pad(attention_mask.to(device), (0, keys - attention_mask.shape[-1]))
-            allowed = allowed & (held != 0).view(len(held), 1, 1, keys)
+            real = torch.nn.functional.pad(attention_mask.to(device), (0, keys - attention_mask.shape[-1]))
+            allowed = allowed & (real != 0).view(len(real), 1, 1, keys)
         elif attention_mask is not None and attention_mask.dtype == torch.bool:
             allowed = allowed & attention_mask
         elif attention_mask is not None:
-            extra = attention_mask
+            added = attention_mask
         elif position_ids is not None and seen == 0 and keys == length:
+            # As transformers does for packed rows: a position that does not follow the last one begins a sample.
             sample = (position_ids.diff(dim=-1) != 1).cumsum(-1)
             sample = torch.nn.functional.pad(sample, (1, 0)).unsqueeze(1)
             allowed = allowed & (sample.unsqueeze(-1) == sample.unsqueeze(-2))
         lowest = torch.finfo(dtype).min
         bias = self.slopes.to(device).view(1, -1, 1, 1) * (key - query)
-        if extra is not None:
-            bias = bias + extra
+        if added is not None:
+            bias = bias + added
         return bias.clamp(min=lowest).to(dtype).masked_fill(~allowed, lowest)
 
 
 def _dtype(decoder: nn.Module) -> torch.dtype:
-    embedding: Any = decoder.get_input_embeddings()  # type: ignore[operator]
-    found: torch.dtype = embedding.weight.dtype
-    return found
+    embedding: nn.Embedding = decoder.get_input_embeddings()  # type: ignore[operator]
+    return embedding.weight.dtype

@@ -1,8 +1,8 @@
-"""The tokenizer of Aquila 2: byte-level BPE, under a model type that transformers' automatic choice refuses."""
+"""The tokenizer of Aquila 2: byte-level BPE, under a model type that transformers' automatic choice rejects."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit import checkpoint_file
 from mftkit_plugins.models.tokenizer_files import token_text, tokenizer_config
@@ -17,18 +17,18 @@ TEMPLATE = (
     "{% elif message['role'] == 'assistant' %}{{ message['content'] }}{{ eos_token }}"
     "{% else %}{{ message['content'] }}{% endif %}{% endfor %}"
 )
-"""AquilaChat 2's."""
+"""The format of AquilaChat 2."""
 
 
 def aquila_tokenizer(path: str) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a checkpoint: ``tokenizer.json``, or ``vocab.json`` with ``merges.txt``; else None."""
+    """Load the tokenizer from ``tokenizer.json``, or ``vocab.json`` and ``merges.txt``; None if there is neither."""
     from transformers import AddedToken, GPT2Tokenizer, TokenizersBackend
 
-    whole = checkpoint_file(path, "tokenizer.json")
+    one_file = checkpoint_file(path, "tokenizer.json")
     parts = [checkpoint_file(path, name) for name in ("vocab.json", "merges.txt")]
-    if whole is None and None in parts:
+    if one_file is None and None in parts:
         return None
-    reader: Any = GPT2Tokenizer if whole is None else TokenizersBackend
+    reader = GPT2Tokenizer if one_file is None else TokenizersBackend
     tokenizer: PreTrainedTokenizerBase = reader.from_pretrained(path)
     settings = tokenizer_config(path)
     for key in ("bos_token", "eos_token", "unk_token", "pad_token"):

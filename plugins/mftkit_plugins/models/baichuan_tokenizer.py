@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit import checkpoint_file
 from mftkit_plugins.models.sentencepiece_backend import Pieces, read_sentencepiece
@@ -11,12 +11,14 @@ from mftkit_plugins.models.tokenizer_files import kept_settings, token_text, tok
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from mftkit import JsonObject
+
 TURNS = {False: ("<reserved_102>", "<reserved_103>"), True: ("<reserved_106>", "<reserved_107>")}
-"""Before a user's turn and before an answer, in the first generation and in the second (ids 195 and 196)."""
+"""Tokens before a user's turn and before an answer, by whether it is the second generation (ids 195 and 196)."""
 
 
 def baichuan_tokenizer(path: str, second: bool) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a checkpoint, None where it has no ``tokenizer.model``."""
+    """Load the tokenizer of a checkpoint; None if it has no ``tokenizer.model``."""
     from transformers import TokenizersBackend
 
     file = checkpoint_file(path, "tokenizer.model")
@@ -27,7 +29,7 @@ def baichuan_tokenizer(path: str, second: bool) -> PreTrainedTokenizerBase | Non
     pieces = read_sentencepiece(file, turns=turns)
     vocabulary = pieces.tokenizer.get_vocab()
     template = _template(*turns) if all(token in vocabulary for token in turns) else None
-    _frame(pieces, settings)
+    _add_text_ends(pieces, settings)
     return TokenizersBackend(  # type: ignore[no-untyped-call]
         tokenizer_object=pieces.tokenizer,
         unk_token=token_text(settings.get("unk_token")) or pieces.unknown,
@@ -39,8 +41,8 @@ def baichuan_tokenizer(path: str, second: bool) -> PreTrainedTokenizerBase | Non
     )
 
 
-def _frame(pieces: Pieces, settings: dict[str, Any]) -> None:
-    """What stands around a text: nothing, unless tokenizer_config.json asks for it."""
+def _add_text_ends(pieces: Pieces, settings: JsonObject) -> None:
+    """Put tokens before and after each text if tokenizer_config.json asks for them; by default there are none."""
     from tokenizers.processors import TemplateProcessing
 
     begin = token_text(settings.get("bos_token")) or pieces.begin
@@ -57,7 +59,7 @@ def _frame(pieces: Pieces, settings: dict[str, Any]) -> None:
 
 
 def _template(user: str, assistant: str) -> str:
-    """The instruct models' format; an answer ends with the end of a text, as they were trained to end it."""
+    """Return the instruct models' format; an answer ends with the end-of-text token, as in their training."""
     return (
         "{% for message in messages %}"
         f"{{% if message['role'] == 'user' %}}{user}"

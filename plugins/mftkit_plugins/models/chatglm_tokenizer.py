@@ -1,10 +1,10 @@
-"""The tokenizer of ChatGLM2, ChatGLM3 and CodeGeeX2: sentencepiece, and command tokens behind its pieces."""
+"""The tokenizer of ChatGLM2, ChatGLM3 and CodeGeeX2: sentencepiece, and command tokens after its pieces."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit import checkpoint_file
 from mftkit_plugins.models.sentencepiece_backend import read_sentencepiece
@@ -13,28 +13,30 @@ from mftkit_plugins.models.tokenizer_files import kept_settings, tokenizer_confi
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from mftkit import JsonObject
+
 COMMANDS = ("[MASK]", "[gMASK]", "[sMASK]", "sop", "eop")
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>")
-"""ChatGLM3's."""
+"""Further command tokens of ChatGLM3."""
 START = ("[gMASK]", "sop")
-"""What every text begins with."""
-OF_ROLES = (
+"""The tokens that every text begins with."""
+ROLES_TEMPLATE = (
     "{% for message in messages %}{% if loop.first %}[gMASK]sop{% endif %}"
     "<|{{ message['role'] }}|>\n {{ message['content'] }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
-OF_ROUNDS = (
+ROUNDS_TEMPLATE = (
     "[gMASK]sop{% set ns = namespace(round=0) %}{% for message in messages %}"
     "{% if message['role'] == 'user' %}{% set ns.round = ns.round + 1 %}"
     "[Round {{ ns.round }}]\n\n问：{{ message['content'] }}\n\n答："
     "{% elif message['role'] == 'assistant' %}{{ message['content'] }}{{ '' if loop.last else '\n\n' }}"
     "{% else %}{{ message['content'] }}\n\n{% endif %}{% endfor %}"
 )
-"""ChatGLM2 and CodeGeeX2 number the rounds, and know no role; a system's words stand before the first."""
+"""ChatGLM2 and CodeGeeX2 number the rounds and have no roles; a system message stands before the first round."""
 
 
-def chatglm_tokenizer(path: str, config: dict[str, Any]) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a checkpoint, None where it has no ``tokenizer.model``."""
+def chatglm_tokenizer(path: str, config: JsonObject) -> PreTrainedTokenizerBase | None:
+    """Load the tokenizer of a checkpoint; None if it has no ``tokenizer.model``."""
     from tokenizers.processors import TemplateProcessing
 
     from mftkit_plugins.models.command_tokenizer import CommandTokenizer
@@ -58,14 +60,15 @@ def chatglm_tokenizer(path: str, config: dict[str, Any]) -> PreTrainedTokenizerB
         eos_token=pieces.end,
         pad_token=pieces.unknown,
         padding_side="left",
-        **kept_settings(settings, OF_ROLES if third else OF_ROUNDS),
+        **kept_settings(settings, ROLES_TEMPLATE if third else ROUNDS_TEMPLATE),
     )
 
 
-def _has_roles(path: str, config: dict[str, Any], settings: dict[str, Any]) -> bool:
-    """Whether it is a ChatGLM3: known by name alone, for its files are the second's.
+def _has_roles(path: str, config: JsonObject, settings: JsonObject) -> bool:
+    """Return True for ChatGLM3, which is recognized by name alone, because its files equal those of ChatGLM2.
 
-    The first name that says which it is decides: the config's, the tokenizer's, then those of the path, from its end.
+    The first name that contains a generation decides: the config's, the tokenizer's, then the parts of the path from
+    its end.
     """
     if "<|user|>" in str(settings):
         return True

@@ -1,6 +1,6 @@
-r"""Chat formats of instruct models, each known by its control tokens.
+r"""Chat formats of instruct models, each recognized by its control tokens.
 
-They render what the models' publishers trained, without a system prompt of their own where none is given.
+They render what the publishers trained on, but add no default system prompt.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ _RAISE = "{%- else -%}{{ raise_exception('unknown role ' ~ message['role']) }}{%
 
 
 def _by_role(system: str, user: str, assistant: str, prompt: str, first: str = "") -> str:
-    """A template of one expression a role; ``first`` stands before all, ``prompt`` leads to an answer."""
+    """Return a template with one expression per role; ``first`` begins the text, ``prompt`` begins an answer."""
     return (
         (f"{{{{ {first} }}}}" if first else "")
         + "{%- for message in messages -%}"
@@ -24,7 +24,7 @@ def _by_role(system: str, user: str, assistant: str, prompt: str, first: str = "
 
 
 def _system_in_first_user(before: str, between: str, after: str, answer: str, prompt: str) -> str:
-    """A template of a family without a system turn: its content goes before the first user turn's."""
+    """Return a template of a family without system turns: the content goes before that of the first user turn."""
     return (
         "{{ bos_token }}"
         "{%- set ns = namespace(system='') -%}"
@@ -42,7 +42,7 @@ def _system_in_first_user(before: str, between: str, after: str, answer: str, pr
 
 
 def _tagged(opening: str, closing: str, end: str) -> str:
-    """``opening role closing content end`` for each turn."""
+    """Return a template with ``opening role closing content end`` for each turn."""
     turn = f"'{opening}' + message['role'] + '{closing}' + message['content'] + '{end}'"
     return _by_role(turn, turn, turn, f"'{opening}assistant{closing}'")
 

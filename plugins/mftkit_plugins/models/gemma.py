@@ -1,4 +1,4 @@
-"""Gemma 1 to 3: a head tied to the embeddings; the second caps its logits and its attention's scores."""
+"""Gemma 1 to 3: a head tied to the embeddings; Gemma 2 also caps its logits and its attention scores."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WINDOWS = {
 
 
 class Gemma(mftkit.NativeAdapter):
-    """``GemmaForCausalLM``, ``Gemma2ForCausalLM`` and ``Gemma3ForCausalLM`` of text alone."""
+    """``GemmaForCausalLM``, ``Gemma2ForCausalLM`` and ``Gemma3ForCausalLM``, text only."""
 
     model_types = ("gemma", "gemma2", "gemma3_text")
     instruct_formats = (GEMMA,)
@@ -28,7 +28,7 @@ class Gemma(mftkit.NativeAdapter):
             {"model_type": "gemma2", **_WINDOWS},
             "Gemma2ForCausalLM",
             attentions=("eager",),
-            note="caps its logits, in the chunked head too; sdpa cannot cap scores, so transformers has it not",
+            note="caps its logits, in the chunked head too; sdpa cannot cap scores, so transformers does not offer it",
         ),
         mftkit.Family("Gemma 3 (text)", {"model_type": "gemma3_text", **_WINDOWS}, "Gemma3ForCausalLM"),
     )

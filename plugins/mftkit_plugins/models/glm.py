@@ -1,4 +1,4 @@
-"""GLM-4 as transformers has it; the first ChatGLMs brought code of their own."""
+"""GLM-4, which is part of transformers; ChatGLM came with its own code (chatglm.py)."""
 
 from __future__ import annotations
 

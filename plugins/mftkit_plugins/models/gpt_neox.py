@@ -1,4 +1,4 @@
-"""GPT-NeoX, and CodeFuse-13B, which is one."""
+"""GPT-NeoX, the architecture of Pythia and CodeFuse-13B, too."""
 
 from __future__ import annotations
 

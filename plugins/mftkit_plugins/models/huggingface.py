@@ -1,19 +1,22 @@
-"""The fallback: whatever transformers loads as a causal language model."""
+"""The fallback: any causal language model that transformers can load."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import mftkit
 
+if TYPE_CHECKING:
+    from mftkit import JsonObject
+
 
 class HuggingFace(mftkit.MoEAdapter):
-    """Nothing is known of the family: its head, and whether packed samples stay apart, are tried."""
+    """Any family: its head and the isolation of packed samples are checked before training, as for every model."""
 
-    def matches(self, config: dict[str, Any]) -> int:
-        """1 for a family that transformers has as a causal language model, or that brings one."""
+    def matches(self, config: JsonObject) -> int:
+        """Return 1 for a causal language model that is part of transformers, or that comes with its own code."""
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-        brought = config.get("auto_map") or {}
+        own_code = config.get("auto_map") or {}
         native = config.get("model_type") in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-        return int(native or "AutoModelForCausalLM" in brought)
+        return int(native or "AutoModelForCausalLM" in own_code)

@@ -1,4 +1,4 @@
-"""Llama, and the families published in its architecture."""
+"""Llama, and the families published with its architecture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mixtral: Mistral with a mixture of experts in each layer."""
+"""Mixtral: Mistral with experts in each layer."""
 
 from __future__ import annotations
 

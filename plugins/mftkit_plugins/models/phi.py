@@ -1,4 +1,4 @@
-"""Phi 1 to 4: the first two with a bias in the head, the later ones with fused projections."""
+"""Phi 1 to 4: a head with a bias in 1 and 2, fused projections in 3 and 4."""
 
 from __future__ import annotations
 

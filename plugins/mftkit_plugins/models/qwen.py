@@ -11,7 +11,7 @@ _EXPERTS = {**EXPERTS, "num_experts": 4, "moe_intermediate_size": 64, "router_au
 
 
 class Qwen(Qwen1, mftkit.MoEAdapter):
-    """``Qwen2ForCausalLM`` (2 and 2.5), ``Qwen3ForCausalLM``, and the two with experts.
+    """``Qwen2ForCausalLM`` (2 and 2.5), ``Qwen3ForCausalLM``, and their variants with experts.
 
     Checkpoints of Qwen 1 are converted to the first.
     """

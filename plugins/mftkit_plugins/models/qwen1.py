@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import mftkit
 from mftkit import LegacyConfig, MftWarning
 from mftkit_plugins.models.tiny import ORIGINAL
 
 if TYPE_CHECKING:
-    from torch import nn
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from torch import Tensor, nn
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase, Qwen2Config
 
-    from mftkit import Conversion, Reporter
+    from mftkit import Conversion, JsonObject, Reporter
+    from mftkit_plugins.models.alibi import Cache
 
-LIMIT = "original_seq_length"
-"""Key of a converted config: tokens up to which the original code evaluates as the native class does."""
+EXACT_LENGTH = "original_seq_length"
+"""Key of a converted config: the number of tokens up to which the native class evaluates as the original code does."""
 
 
 class Qwen1(mftkit.ConvertedAdapter):
-    """``Qwen2ForCausalLM``; ``w2`` is the gate, ``w1`` goes up, and each has half of ``intermediate_size``."""
+    """``Qwen2ForCausalLM``; ``w2`` is the gate, ``w1`` the up projection, each half of ``intermediate_size``."""
 
     original_types = ("qwen",)
     turn_ends = ("<|im_end|>",)
@@ -42,12 +43,12 @@ class Qwen1(mftkit.ConvertedAdapter):
             },
             "Qwen2ForCausalLM",
             compared_with=ORIGINAL,
-            note="converted; evaluation beyond `seq_length` differs from the original's",
+            note="converted; evaluation beyond `seq_length` differs from the original",
         ),
     )
 
-    def conversion(self, config: dict[str, Any]) -> Conversion:
-        """Names, and q, k and v apart."""
+    def conversion(self, config: JsonObject) -> Conversion:
+        """Rename the weights, and split the packed q, k and v."""
         from transformers import Qwen2ForCausalLM
         from transformers.core_model_loading import WeightRenaming
 
@@ -71,81 +72,83 @@ class Qwen1(mftkit.ConvertedAdapter):
             ],
         )
 
-    def prepare(self, model: PreTrainedModel, config: dict[str, Any]) -> None:  # noqa: ARG002
-        """Evaluating a text that the original code would evaluate otherwise is warned of, once."""
-        limit = getattr(model.config, LIMIT, None)
+    def prepare(self, model: PreTrainedModel, config: JsonObject) -> None:  # noqa: ARG002
+        """Make the model warn, once, when it evaluates a text that the original code would evaluate differently."""
+        limit = getattr(model.config, EXACT_LENGTH, None)
         if isinstance(limit, int):
-            model.register_forward_pre_hook(_Limit(limit), with_kwargs=True)
+            model.register_forward_pre_hook(_WarnBeyond(limit), with_kwargs=True)
 
-    def describe(self, config: dict[str, Any], max_length: int | None, reporter: Reporter) -> None:
-        """Rows beyond ``seq_length`` train exactly, and are validated as they are trained."""
+    def describe(self, config: JsonObject, max_length: int | None, reporter: Reporter) -> None:
+        """Report the conversion, and warn of rows beyond ``seq_length``, which only train like the original."""
         super().describe(config, max_length, reporter)
         if self.converts(config) and max_length is not None:
-            limit = _limit(LegacyConfig("Qwen", config))
+            limit = _exact_length(LegacyConfig("Qwen", config))
             if limit is not None and max_length > limit:
-                reporter.warn(f"max_length {max_length}: {_told(limit)}; training is the same at any length")
+                reporter.warn(
+                    f"max_length {max_length}: {_beyond(limit)}; training is the same at any length"
+                )
 
     def original_tokenizer(
         self,
         path: str,
-        config: dict[str, Any],  # noqa: ARG002
+        config: JsonObject,  # noqa: ARG002
     ) -> PreTrainedTokenizerBase | None:
-        """From ``qwen.tiktoken``, where the config's family is Qwen 1."""
+        """Load the tokenizer from ``qwen.tiktoken``."""
         from mftkit_plugins.models.qwen1_tokenizer import qwen1_tokenizer
 
         return qwen1_tokenizer(path)
 
 
-class _Limit:
+class _WarnBeyond:
     """A forward pre-hook that warns of the first evaluation beyond a number of tokens."""
 
     def __init__(self, limit: int) -> None:
         self.limit, self.warned = limit, False
 
-    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        tokens = args[0] if args else kwargs.get("input_ids")
-        cache = kwargs.get("past_key_values")
+    def __call__(self, model: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        tokens = cast("Tensor | None", args[0] if args else kwargs.get("input_ids"))
+        cache = cast("Cache | None", kwargs.get("past_key_values"))
         if model.training or self.warned or tokens is None:
             return
-        if tokens.shape[-1] + (0 if cache is None else int(cache.get_seq_length())) > self.limit:
+        if tokens.shape[-1] + (0 if cache is None else cache.get_seq_length()) > self.limit:
             self.warned = True
-            warnings.warn(_told(self.limit), MftWarning, stacklevel=2)
+            warnings.warn(_beyond(self.limit), MftWarning, stacklevel=2)
 
 
-def _told(limit: int) -> str:
+def _beyond(limit: int) -> str:
     return (
-        f"Qwen 1's own code evaluates texts of more than seq_length {limit} tokens otherwise (dynamic NTK and "
-        "log-n scaling), so its logits differ there from the converted model's"
+        f"Qwen 1's own code scales attention for texts of more than seq_length {limit} tokens in evaluation "
+        "(dynamic NTK and log-n scaling), so its logits differ there from those of the converted model"
     )
 
 
-def _limit(original: LegacyConfig) -> int | None:
+def _exact_length(original: LegacyConfig) -> int | None:
     scaled = original.flag("use_dynamic_ntk", True) or original.flag("use_logn_attn", True)
-    return original.whole("seq_length") if scaled else None
+    return original.positive_int("seq_length") if scaled else None
 
 
-def _qwen2_config(original: LegacyConfig) -> Any:
+def _qwen2_config(original: LegacyConfig) -> Qwen2Config:
     from transformers import Qwen2Config
 
     values = original.values
-    original.refuse("no_bias", True, True, why="Qwen2 has no bias but in q, k and v")
-    original.refuse("rotary_pct", 1.0, 1, 1.0, why="Qwen2 turns whole heads")
-    original.refuse("scale_attn_weights", True, True, why="Qwen2 always scales")
-    heads, hidden = original.whole("num_attention_heads"), original.whole("hidden_size")
-    channels = original.whole("kv_channels")
+    original.refuse("no_bias", True, True, why="Qwen2 has a bias in q, k and v only")
+    original.refuse("rotary_pct", 1.0, 1, 1.0, why="Qwen2 rotates all of each head")
+    original.refuse("scale_attn_weights", True, True, why="Qwen2 always scales its attention")
+    heads, hidden = original.positive_int("num_attention_heads"), original.positive_int("hidden_size")
+    channels = original.positive_int("kv_channels")
     if channels * heads != hidden:
         raise original.error("kv_channels", channels, f"times {heads} heads is not hidden_size {hidden}")
-    limit = _limit(original)
-    mark: dict[str, Any] = {} if limit is None else {LIMIT: limit}
+    limit = _exact_length(original)
+    mark: JsonObject = {} if limit is None else {EXACT_LENGTH: limit}
     return Qwen2Config(
-        vocab_size=original.whole("vocab_size"),
+        vocab_size=original.positive_int("vocab_size"),
         hidden_size=hidden,
-        intermediate_size=original.whole("intermediate_size") // 2,
-        num_hidden_layers=original.whole("num_hidden_layers"),
+        intermediate_size=original.positive_int("intermediate_size") // 2,
+        num_hidden_layers=original.positive_int("num_hidden_layers"),
         num_attention_heads=heads,
         num_key_value_heads=heads,
         rms_norm_eps=original.number("layer_norm_epsilon"),
-        max_position_embeddings=original.whole("max_position_embeddings", values.get("seq_length")),
+        max_position_embeddings=original.positive_int("max_position_embeddings", values.get("seq_length")),
         rope_parameters={"rope_type": "default", "rope_theta": original.positive("rotary_emb_base")},
         attention_dropout=original.number("attn_dropout_prob", 0.0),
         tie_word_embeddings=original.flag("tie_word_embeddings", False),

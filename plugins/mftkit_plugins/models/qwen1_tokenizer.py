@@ -1,4 +1,4 @@
-"""The tokenizer of Qwen 1: tiktoken's ranks, and special tokens numbered after them."""
+"""The tokenizer of Qwen 1: a file of tiktoken ranks, and special tokens numbered after them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ CHATML = (
 
 
 def qwen1_tokenizer(path: str) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a checkpoint, None where it has no ``qwen.tiktoken``."""
+    """Load the tokenizer of a checkpoint; None if it has no ``qwen.tiktoken``."""
     from tokenizers import normalizers
     from transformers import TokenizersBackend
     from transformers.convert_slow_tokenizer import TikTokenConverter
 
     class Converter(TikTokenConverter):
-        """transformers' converter, which would read the file with a package of its own."""
+        """transformers' converter, reading the file by itself: the original needs the tiktoken package."""
 
         load_tiktoken_bpe = staticmethod(_ranks)  # type: ignore[assignment]
 
@@ -57,7 +57,7 @@ def qwen1_tokenizer(path: str) -> PreTrainedTokenizerBase | None:
 
 
 def _ranks(file: Path) -> dict[bytes, int]:
-    """Each line: a token in base64, and its rank."""
+    """Read the file: on each line a token in base64, and its rank."""
     ranks = {}
     for number, line in enumerate(file.read_bytes().splitlines(), 1):
         if not line.strip():
@@ -66,7 +66,11 @@ def _ranks(file: Path) -> dict[bytes, int]:
             token, rank = line.split()
             ranks[b64decode(token, validate=True)] = int(rank)
         except ValueError as error:
-            raise mftkit.MftError(f"{file}:{number}: no token in base64 with its rank: {error}") from error
+            raise mftkit.MftError(
+                f"{file}:{number}: expected a token in base64 and its rank: {error}"
+            ) from error
     if not ranks or sorted(ranks.values()) != list(range(len(ranks))):
-        raise mftkit.MftError(f"{file}: its ranks are not 0, 1, 2 and so on: the file is not complete")
+        raise mftkit.MftError(
+            f"{file}: expected the ranks 0, 1, 2 and so on: the file is incomplete; download it again"
+        )
     return ranks

@@ -1,13 +1,13 @@
-"""A fast tokenizer of a sentencepiece model, read from its protobuf.
+"""Build a fast tokenizer from the protobuf of a sentencepiece model.
 
-transformers' own converter (``SpmConverter``) sets up Llama's white space and orders merges by id; these
-families differ in both.
+transformers' own converter (``SpmConverter``) treats white space as Llama does and orders merges by id; these families
+differ in both.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 import mftkit
 
@@ -16,15 +16,53 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tokenizers import Tokenizer
+    from tokenizers.decoders import Decoder
+    from tokenizers.normalizers import Normalizer
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4
-"""Types of a piece, as sentencepiece_model.proto numbers them."""
+"""Types of a piece, by their numbers in sentencepiece_model.proto."""
+UNIGRAM, BPE = 1, 2
+"""Types of a model, likewise."""
 SPACE = "\u2581"
+
+
+class Piece(Protocol):
+    """One entry of the vocabulary."""
+
+    piece: str
+    score: float
+    type: int
+
+
+class TrainerSpec(Protocol):
+    """How the model was trained."""
+
+    model_type: int
+    unk_id: int
+    bos_id: int
+    eos_id: int
+    byte_fallback: bool
+
+
+class NormalizerSpec(Protocol):
+    """How text is normalized before it is split."""
+
+    precompiled_charsmap: bytes
+    remove_extra_whitespaces: bool
+    add_dummy_prefix: bool
+
+
+class ModelProto(Protocol):
+    """What is used of sentencepiece's ``ModelProto``."""
+
+    pieces: Sequence[Piece]
+    trainer_spec: TrainerSpec
+    normalizer_spec: NormalizerSpec
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """A tokenizer, and the pieces that the model itself has a use for."""
+    """A tokenizer, and the pieces with a special role in the model."""
 
     tokenizer: Tokenizer
     unknown: str | None
@@ -33,15 +71,15 @@ class Pieces:
 
 
 def read_sentencepiece(file: Path, commands: Sequence[str] = (), turns: Sequence[str] = ()) -> Pieces:
-    """The tokenizer in ``file``.
+    """Return the tokenizer in ``file``.
 
     Args:
         file: a ``tokenizer.model``.
-        commands: special tokens that are numbered after the pieces, in this order.
-        turns: pieces that are special tokens, where the model has them.
+        commands: special tokens, numbered after the pieces in this order.
+        turns: pieces to make special tokens, if the model has them.
 
     Raises:
-        MftError: it is no sentencepiece model.
+        MftError: it is not a sentencepiece model.
     """
     from tokenizers import AddedToken
 
@@ -51,9 +89,9 @@ def read_sentencepiece(file: Path, commands: Sequence[str] = (), turns: Sequence
     special += [piece for piece in turns if piece in vocabulary]
     for command in commands:
         vocabulary[command] = len(vocabulary)
-    tokenizer = _assembled(model, vocabulary)
+    tokenizer = _build(model, vocabulary)
     tokenizer.add_special_tokens(
-        # "sop" and "eop" are also parts of words.
+        # Only as a single word: "sop" and "eop" are also parts of words.
         [AddedToken(token, normalized=False, single_word=token.isalpha()) for token in (*special, *commands)]
     )
     defined = [
@@ -66,7 +104,7 @@ def read_sentencepiece(file: Path, commands: Sequence[str] = (), turns: Sequence
     )
 
 
-def _read(file: Path) -> Any:
+def _read(file: Path) -> ModelProto:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
     from transformers.convert_slow_tokenizer import import_protobuf
 
@@ -74,20 +112,23 @@ def _read(file: Path) -> Any:
     try:
         model.ParseFromString(file.read_bytes())
     except DecodeError as error:
-        raise mftkit.MftError(f"the tokenizer {file} cannot be read: it is no sentencepiece model") from error
+        raise mftkit.MftError(
+            f"the tokenizer {file} cannot be read: it is not a sentencepiece model"
+        ) from error
     if not model.pieces:
         raise mftkit.MftError(f"the tokenizer {file} cannot be read: it has no pieces")
-    if model.trainer_spec.model_type not in (1, 2):
+    if model.trainer_spec.model_type not in (UNIGRAM, BPE):
         raise mftkit.MftError(f"the tokenizer {file} cannot be read: it is neither BPE nor unigram")
-    return model
+    found: ModelProto = model
+    return found
 
 
-def _assembled(model: Any, vocabulary: dict[str, int]) -> Tokenizer:
-    from tokenizers import Tokenizer, decoders, models, normalizers
+def _build(model: ModelProto, vocabulary: dict[str, int]) -> Tokenizer:
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers
 
     spec, normal = model.trainer_spec, model.normalizer_spec
     unknown = _piece(model, spec.unk_id)
-    if spec.model_type == 1:
+    if spec.model_type == UNIGRAM:
         scores = [(piece.piece, piece.score) for piece in model.pieces]
         scores += [(token, 0.0) for token in list(vocabulary)[len(scores) :]]
         tokenizer = Tokenizer(models.Unigram(scores, spec.unk_id, spec.byte_fallback))
@@ -100,29 +141,23 @@ def _assembled(model: Any, vocabulary: dict[str, int]) -> Tokenizer:
             byte_fallback=spec.byte_fallback,
         )
         tokenizer = Tokenizer(bpe)
-    steps: list[Any] = []
+    steps: list[Normalizer] = []
     if normal.precompiled_charsmap:
         steps.append(normalizers.Precompiled(normal.precompiled_charsmap))
     if normal.remove_extra_whitespaces:
-        steps += [normalizers.Strip(), normalizers.Replace(_spaces(), " ")]
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
     if normal.add_dummy_prefix:
         steps.append(normalizers.Prepend(SPACE))
     tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
-    decoding: list[Any] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
+    decoding: list[Decoder] = [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse()]
     if normal.add_dummy_prefix:
         decoding.append(decoders.Strip(" ", 1, 0))
     tokenizer.decoder = decoders.Sequence(decoding)
     return tokenizer
 
 
-def _spaces() -> Any:
-    from tokenizers import Regex
-
-    return Regex(" {2,}")
-
-
-def _merges(model: Any, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
-    """Merges in the order of the scores of what they make; of pieces only that text may become."""
+def _merges(model: ModelProto, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
+    """Return merges in the order of the scores of their results, among pieces that text may become."""
     from transformers.convert_slow_tokenizer import generate_merges
 
     scores = [(piece.piece, piece.score) for piece in model.pieces]
@@ -132,5 +167,5 @@ def _merges(model: Any, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
     return merges
 
 
-def _piece(model: Any, number: int) -> str | None:
+def _piece(model: ModelProto, number: int) -> str | None:
     return str(model.pieces[number].piece) if 0 <= number < len(model.pieces) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mftkit
 from mftkit_plugins.models.formats import STARCHAT
@@ -10,6 +10,8 @@ from mftkit_plugins.models.tiny import GROUPED, WINDOW
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+    from mftkit import DecoderOutputs
 
 _LEARNED = {
     "vocab_size": 128, "n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 128, "n_inner": 128,
@@ -27,22 +29,22 @@ class StarCoder(mftkit.NativeAdapter):
             "StarCoder, SantaCoder (GPTBigCode)",
             {"model_type": "gpt_bigcode", **_LEARNED},
             "GPTBigCodeForCausalLM",
-            note="a sample has at most `n_positions` tokens: its positions are learned",
+            note="a sample may have at most `n_positions` tokens, because positions are learned",
         ),
         mftkit.Family(
             "StarCoder 2", {"model_type": "starcoder2", **GROUPED, **WINDOW}, "Starcoder2ForCausalLM"
         ),
     )
 
-    def outputs(self, model: PreTrainedModel, batch: mftkit.Batch) -> Any:
-        """The decoder's outputs; MftError for a sample that is longer than the learned positions reach."""
+    def outputs(self, model: PreTrainedModel, batch: mftkit.Batch) -> DecoderOutputs:
+        """Return the decoder's outputs; raise MftError for a sample longer than the number of learned positions."""
         width, most = batch.input_ids.shape[1], getattr(model.config, "n_positions", None)
         if most is not None and width > most:
-            places = batch.position_ids
-            last = width - 1 if places is None else int(places.max())
+            positions = batch.position_ids
+            last = width - 1 if positions is None else int(positions.max())
             if last >= most:
                 raise mftkit.MftError(
-                    f"max_length: a row of {last + 1} tokens, and this model has {most} learned positions; "
+                    f"max_length: a sample has {last + 1} tokens, but this model has {most} learned positions; "
                     f"set max_length to at most {most}"
                 )
         return super().outputs(model, batch)

@@ -1,10 +1,13 @@
-"""Sizes of the tiny models that families are tried on; multiples of 64 where 4-bit layers need it on a CPU."""
+"""Sizes of the tiny models that families are tested with; multiples of 64 where 4-bit layers need them on a CPU."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
-ATTENTION: dict[str, Any] = {
+if TYPE_CHECKING:
+    from mftkit import JsonObject
+
+ATTENTION: JsonObject = {
     "vocab_size": 128,
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -15,10 +18,10 @@ ATTENTION: dict[str, Any] = {
     "eos_token_id": 0,
     "pad_token_id": 0,
 }
-GROUPED: dict[str, Any] = {**ATTENTION, "num_key_value_heads": 2}
-"""With fewer heads of keys and values than of queries."""
-EXPERTS: dict[str, Any] = {**GROUPED, "num_experts_per_tok": 2}
+GROUPED: JsonObject = {**ATTENTION, "num_key_value_heads": 2}
+"""With fewer key and value heads than query heads."""
+EXPERTS: JsonObject = {**GROUPED, "num_experts_per_tok": 2}
 ORIGINAL = "the original code's, on a tiny checkpoint"
-"""What the logits of a converted family are compared with."""
+"""The reference for the logits of a converted family."""
 WINDOW = {"sliding_window": 4}
-"""Shorter than the samples, so that it shows."""
+"""Shorter than the samples, so that it has an effect."""

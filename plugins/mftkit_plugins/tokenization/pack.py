@@ -1,4 +1,4 @@
-"""Several samples a row: best-fit decreasing over the whole set, on a histogram of lengths."""
+"""Several samples per row: best-fit decreasing over all samples, on a histogram of lengths."""
 
 from __future__ import annotations
 
@@ -18,47 +18,47 @@ if TYPE_CHECKING:
 
 
 class Pack(TokenizationMode):
-    """Fills rows of ``max_length`` with whole samples."""
+    """Fills rows of ``max_length`` with complete samples."""
 
     class Options(mftkit.Options):
-        """What the samples of a row share."""
+        """How samples are packed."""
 
         attention: Literal["isolated", "shared"] = "isolated"
-        """isolated: no sample sees another, exactly as if each were alone; shared: a sample sees the earlier
-        ones of its row, as examples (in training: validation is always isolated)."""
+        """isolated: no sample sees another, exactly as if each had its own row; shared: a sample sees the earlier ones
+        of its row, as examples (in training; validation is always isolated)."""
         scope: Literal["mixed", "task"] = "mixed"
-        """mixed: a row holds samples of any tasks; task: of one task."""
+        """mixed: a row may hold samples of several tasks; task: of one task only."""
 
     options: Options
 
     def layout(self, lengths: Ints, tasks: Ints, order: Ints, max_length: int) -> Layout:
-        """Rows in random order: each takes the rank, in ``order``, of the sample that opened it.
+        """Return rows in random order: each has the rank, in ``order``, of the sample that opened it.
 
-        Ranked by any of its samples (the first, say), a row of many would tend to come early.
+        If rows were ranked by the earliest of their samples, rows of many samples would tend to come early.
         """
         if len(lengths) and not 1 <= lengths.min() <= lengths.max() <= max_length:
-            raise ValueError(f"lengths must lie in 1..{max_length}")
+            raise ValueError(f"lengths must be in 1..{max_length}")
         row_of = np.empty(len(lengths), np.int64)
         openers: list[Ints] = []
         rows = 0
         for scope in self._scopes(order, tasks):
-            members = scope[_scattered(len(scope))]
+            members = scope[_scatter(len(scope))]
             row, opener = best_fit(lengths[members], max_length)
             row_of[members] = row + rows
             openers.append(members[opener])
             rows += len(opener)
         rank = np.empty(len(lengths), np.int64)
         rank[order] = np.arange(len(order))
-        place = np.empty(rows, np.int64)
+        position = np.empty(rows, np.int64)
         if rows:
-            place[np.argsort(rank[np.concatenate(openers)])] = np.arange(rows)
-        place_of = place[row_of]
-        samples = np.argsort(place_of * len(lengths) + rank)
-        sizes = np.bincount(place_of, minlength=rows)
+            position[np.argsort(rank[np.concatenate(openers)])] = np.arange(rows)
+        position_of = position[row_of]
+        samples = np.argsort(position_of * len(lengths) + rank)
+        sizes = np.bincount(position_of, minlength=rows)
         return Layout(samples, np.concatenate(([0], np.cumsum(sizes))))
 
     def _scopes(self, order: Ints, tasks: Ints) -> list[Ints]:
-        """The samples that may share rows, each group in the epoch's order."""
+        """Return groups of samples that may share rows, each in the epoch's order."""
         if self.options.scope == "mixed":
             return [order]
         by_task = order[np.argsort(tasks[order], kind="stable")]
@@ -66,25 +66,25 @@ class Pack(TokenizationMode):
         return np.split(by_task, borders) if len(order) else []
 
     def collate(self, samples: MicroBatch) -> Batch:
-        """Rows as long as the longest of them."""
+        """Return rows as long as the longest of them."""
         return mftkit.collate(samples, isolated=self.options.attention == "isolated")
 
 
-def _scattered(n: int) -> Ints:
-    """A fixed permutation of n positions that spreads any stretch of them over all (Fibonacci hashing).
+def _scatter(n: int) -> Ints:
+    """Return a fixed permutation of n positions that spreads each stretch of them over all (Fibonacci hashing).
 
-    Among equal lengths the first fill rows up and the last open new ones. Were these the first and the last
-    of the epoch's order, rows that are opened by short samples would come late, and fillers first in a row.
+    Among equal lengths, the first items fill rows up and the last open new rows. If these were the first and last in
+    the epoch's order, rows opened by short samples would come late, and fillers would come first in their rows.
     """
     return np.argsort(np.arange(n, dtype=np.uint32) * np.uint32(2654435769))
 
 
 def best_fit(lengths: Ints, window: int) -> tuple[Ints, Ints]:
-    """Each item's row [n], and the item that opened each row [rows].
+    """Return each item's row [n], and the item that opened each row [rows].
 
-    Best-fit decreasing: the longest item first, into the fullest row that still has room for it. Items of
-    one length are placed together, in blocks of rows with equally much room, so that the work grows with the
-    number of distinct lengths and not of items; among equal lengths the given order decides.
+    Best-fit decreasing: the longest item first, into the fullest row with enough room. Items of one length are placed
+    together, in blocks of rows with equal room, so that the work grows with the number of distinct lengths and not of
+    items; among equal lengths the given order decides.
     """
     longest_first = np.argsort(-lengths, kind="stable")
     descending = lengths[longest_first]
@@ -113,22 +113,21 @@ def best_fit(lengths: Ints, window: int) -> tuple[Ints, Ints]:
 
 
 class _Rooms:
-    """Rows by the number of tokens that they still have room for."""
+    """Rows by the number of tokens that still fit in."""
 
     def __init__(self) -> None:
         self._blocks: dict[int, list[Ints]] = {}
         self._set = 0
-        """Bit r: some row has room for r tokens. One integer, so that the least room that will do is found
-        by a shift."""
+        """Bit r: some row has room for r tokens. One integer, so that a shift finds the least room that suffices."""
 
     def put(self, room: int, rows: Ints) -> None:
-        """Rows with this much room each; those without any are full and forgotten."""
+        """Add rows with this much room each; full rows are dropped."""
         if len(rows) and room:
             self._blocks.setdefault(room, []).append(rows)
             self._set |= 1 << room
 
     def fill(self, rows: Ints, room: int, length: int, count: int) -> Ints:
-        """The row of each of ``count`` items of one length, put one after another into rows of equal room."""
+        """Return the row of each of ``count`` items of one length, put one after another into rows of equal room."""
         fit = room // length
         full, rest = divmod(count, fit)
         self.put(room - fit * length, rows[:full])
@@ -136,7 +135,7 @@ class _Rooms:
         return np.repeat(rows, fit)[:count]
 
     def take(self, length: int, items: int) -> tuple[int, Ints] | None:
-        """The least room of at least ``length``, and rows that have it, no more than ``items`` need; None: no row."""
+        """Take the rows with the least room for ``length``, as many as ``items`` need: (room, rows); None if none."""
         above = self._set >> length
         if not above:
             return None

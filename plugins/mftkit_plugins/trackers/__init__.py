@@ -1,4 +1,4 @@
-"""Trackers: a run's numbers in the tools that people already watch; each through accelerate's class for it."""
+"""Trackers: a run's numbers in common tools for watching runs, each through accelerate's class for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @mftkit.hookimpl
 def register_trackers(register: Callable[..., None]) -> None:
-    """None of them imports its tool before a run starts."""
+    """Register the trackers; none of them imports its tool before a run starts."""
     register(
         "tensorboard",
         "mftkit_plugins.trackers.tensorboard:TensorBoard",
@@ -21,7 +21,7 @@ def register_trackers(register: Callable[..., None]) -> None:
     register(
         "wandb",
         "mftkit_plugins.trackers.wandb:WeightsAndBiases",
-        summary="Weights & Biases, offline unless asked",
+        summary="Weights & Biases, offline by default",
     )
     register(
         "mlflow",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import mftkit
 
@@ -19,7 +19,7 @@ STATUS = {"interrupted": "KILLED", "failed": "FAILED"}
 class MLflow(mftkit.Tracker):
     """A run of MLflow, with the spec's values as its parameters.
 
-    A run that goes on reopens its run and leaves out the steps that are already in it.
+    A resumed run reopens its MLflow run and skips the steps that are already in it.
     """
 
     packages: ClassVar[dict[str, str]] = {"mlflow": "mlflow-skinny"}
@@ -28,15 +28,15 @@ class MLflow(mftkit.Tracker):
         """Options of the tracker."""
 
         tracking_uri: str | None = None
-        """A server ("http://...") or a data base ("sqlite:///..."); null: files in the run directory."""
+        """A server ("http://...") or a database ("sqlite:///..."); null: files in the run directory."""
         experiment: str = "mftkit"
         """The experiment that the run belongs to."""
 
     options: Options
 
     def start(self, run: RunInfo, directory: Path, step: int) -> None:  # noqa: ARG002  # the interface's
-        """Begin a run, or reopen the one that this directory began."""
-        # Read by MLflow 3.7 and later, which keep files for those who ask for them.
+        """Start a run, or reopen the one that was started for this directory."""
+        # MLflow 3.7 and later store runs in files only if this is set.
         os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
         import mlflow
         from accelerate.tracking import MLflowTracker
@@ -46,7 +46,7 @@ class MLflow(mftkit.Tracker):
         directory.mkdir(parents=True, exist_ok=True)
         file = directory / "run"
         before = file.read_text(encoding="utf-8") if file.exists() else None
-        self._tracker: Any = MLflowTracker(
+        self._tracker = MLflowTracker(
             self.options.experiment,
             None if self.options.tracking_uri else store.as_uri(),
             run_id=before,
@@ -60,14 +60,14 @@ class MLflow(mftkit.Tracker):
             self._tracker.store_init_configuration(dict(_leaves("", run.spec)))
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Metrics; those that the run has of this step or a later one are left out."""
+        """Log metrics; those that the run already has at this step or a later one are skipped."""
         named = {_name(key): value for key, value in values.items()}
         new = {key: value for key, value in named.items() if step > self._logged.get(key, -1)}
         if new:
             self._tracker.log(new, step=step)
 
     def end(self, reason: str) -> None:
-        """Finish, with MLflow's word for the reason."""
+        """Finish with the status of MLflow that corresponds to the reason."""
         import mlflow
 
         mlflow.set_tag("mftkit.end", reason)
@@ -84,11 +84,11 @@ def _newest_steps(run: str) -> dict[str, int]:
 
 
 def _name(key: str) -> str:
-    """A metric's name with what MLflow takes in one: a task may be named with anything."""
+    """A metric's name in the characters that MLflow allows; a task's name may have others."""
     return re.sub(r"[^\w\-. :/]", "_", key)
 
 
-def _leaves(prefix: str, value: Any) -> list[tuple[str, Any]]:
+def _leaves(prefix: str, value: object) -> list[tuple[str, object]]:
     """The values of a spec by path."""
     if not isinstance(value, dict | list):
         return [(_name(prefix), value)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import mftkit
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class TensorBoard(mftkit.Tracker):
     """Scalars by step, and the spec as text.
 
-    A run that goes on writes another event file, which hides what the earlier ones hold past its step.
+    A resumed run writes another event file, which hides the later steps of the earlier files.
     """
 
     packages: ClassVar[dict[str, str]] = {"tensorboard": "tensorboard"}
@@ -25,7 +25,7 @@ class TensorBoard(mftkit.Tracker):
         """Options of the tracker."""
 
         directory: mftkit.SpecPath | None = None
-        """Where the files go, in a directory of the run's name; null: into the run directory."""
+        """Directory for event files, in a subdirectory named after the run; null: the run directory."""
 
     options: Options
 
@@ -34,17 +34,17 @@ class TensorBoard(mftkit.Tracker):
         from accelerate.tracking import TensorBoardTracker
 
         place = self.options.directory or directory
-        past = step + 1 if step else 0  # a run killed before its first checkpoint begins again
-        self._tracker: Any = TensorBoardTracker(run.name, str(place), purge_step=past)
+        past = step + 1 if step else 0  # a run killed before its first checkpoint starts over
+        self._tracker = TensorBoardTracker(run.name, str(place), purge_step=past)
         self._tracker.start()
         if not step:
             self._tracker.log({"spec": f"```json\n{json.dumps(run.spec, indent=2)}\n```"}, step=0)
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """Scalars, flushed to the file."""
+        """Log scalars, flushed to the file."""
         self._tracker.log(values, step=step)
 
     def end(self, reason: str) -> None:
-        """Note the reason, and close the file."""
+        """Log the reason, and close the file."""
         self._tracker.log({"end": reason})
         self._tracker.finish()

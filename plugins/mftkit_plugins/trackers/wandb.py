@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import mftkit
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class WeightsAndBiases(mftkit.Tracker):
     """A run of Weights & Biases; the train and the valid numbers of a step are one row of its history.
 
-    A run that goes on keeps its id, so that "wandb sync" finds its parts to be of one run.
+    A resumed run keeps its id, so that "wandb sync" joins its parts into one run.
     """
 
     packages: ClassVar[dict[str, str]] = {"wandb": "wandb"}
@@ -25,53 +25,53 @@ class WeightsAndBiases(mftkit.Tracker):
         """Options of the tracker."""
 
         mode: Literal["offline", "online"] = "offline"
-        """ "offline": files in the run directory, for "wandb sync"; "online": sent as the run goes."""
+        """Where the run goes. "offline": files in the run directory, for wandb sync; "online": sent during the run."""
         project: str = "mftkit"
-        """The project there."""
+        """The project in Weights & Biases."""
         entity: str | None = None
-        """The user or team that the project is of; null: the one logged in."""
+        """The user or team that owns the project; null: the one logged in."""
         tags: tuple[str, ...] = ()
         """Tags of the run."""
 
     options: Options
 
     def start(self, run: RunInfo, directory: Path, step: int) -> None:  # noqa: ARG002  # the interface's
-        """Begin, or go on with, the run of this directory; without a login ``mode`` "online" fails."""
+        """Start or resume the run of this directory; ``mode`` "online" fails without a login."""
         import wandb
         from accelerate import PartialState
         from accelerate.tracking import WandBTracker
 
-        PartialState()  # which the tracker's own messages ask for, also where no run has made it yet
+        PartialState()  # the tracker's messages need it, even if no run has created it
         directory.mkdir(parents=True, exist_ok=True)
-        given = self.options
-        self._tracker: Any = WandBTracker(
-            given.project,
+        options = self.options
+        self._tracker = WandBTracker(
+            options.project,
             id=_identity(directory / "id"),
             name=run.name,
-            entity=given.entity,
-            tags=list(given.tags),
+            entity=options.entity,
+            tags=list(options.tags),
             config=run.spec,
             dir=str(directory),
-            mode=given.mode,
-            # Offline there is nobody to ask whether the id is known.
-            resume="allow" if given.mode == "online" else None,
+            mode=options.mode,
+            # Offline there is no server that could say whether the id exists.
+            resume="allow" if options.mode == "online" else None,
             settings=wandb.Settings(silent=True, console="off"),
         )
         self._tracker.start()
 
     def log(self, step: int, values: dict[str, float]) -> None:
-        """A row of the history; a step before its newest one is left out by Weights & Biases."""
+        """Log a row of the history; Weights & Biases skips steps before the newest one."""
         self._tracker.log(values, step=step)
 
     def end(self, reason: str) -> None:
-        """Note the reason, and finish."""
+        """Log the reason, and finish."""
         run = self._tracker.tracker
         run.summary["end"] = reason
         run.finish(exit_code=1 if reason == "failed" else 0)
 
 
 def _identity(file: Path) -> str:
-    """The run's id, made once for a run directory."""
+    """The run's id, created once per run directory."""
     if not file.exists():
         file.write_text(uuid.uuid4().hex[:12], encoding="utf-8")
     return file.read_text(encoding="utf-8")

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 @mftkit.hookimpl
 def register_tunings(register: Register) -> None:
-    """Give the registry the built-in tunings."""
+    """Register the built-in tunings."""
     here = "mftkit_plugins.tunings"
     register("full", f"{here}.full:Full", summary="trains every parameter", default=True)
-    register("lora", f"{here}.lora:Lora", summary="trains low-rank adapters of a frozen base, through peft")
-    register("qlora", f"{here}.qlora:QLora", summary="LoRA on a base in 4-bit NF4, through bitsandbytes")
+    register("lora", f"{here}.lora:Lora", summary="trains low-rank adapters on a frozen base, with peft")
+    register("qlora", f"{here}.qlora:QLora", summary="LoRA on a base in 4-bit NF4, with bitsandbytes")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mftkit import nearest, without_peft_noise
+
+if TYPE_CHECKING:
+    from mftkit import JsonObject
 
 OWN = {
     "r": "rank",
@@ -13,7 +16,7 @@ OWN = {
     "lora_dropout": "dropout",
     "target_modules": "targets",
 }
-"""Fields that an option of the tuning's sets, and that option."""
+"""Fields that are set by an option of the tuning, and that option."""
 SET = (
     "auto_mapping",
     "base_model_name_or_path",
@@ -23,32 +26,32 @@ SET = (
     "revision",
     "task_type",
 )
-"""Fields that follow from the run."""
-LOSS = "adds a term to the loss that only peft's own forward gives, and that would be left out in silence"
-DATA = "needs passes over data before training, which a spec cannot give"
+"""Fields that are set by the run."""
+LOSS = "adds a term to the loss in peft's own forward pass only, so it would silently be missing"
+DATA = "needs passes over data before training, which a spec cannot provide"
 UNFIT = {
-    "alora_invocation_tokens": "needs peft's own forward, and samples here share rows",
-    "arrow_config": "mixes adapters that are trained already",
+    "alora_invocation_tokens": "needs peft's own forward pass, and one sample per row",
+    "arrow_config": "mixes adapters that are already trained",
     "corda_config": DATA,
     "eva_config": DATA,
     "kasa_config": LOSS,
-    "layer_replication": "changes the base's layers, which could not be merged any more",
-    "loftq_config": "changes the base, which the adapter would not fit any more",
+    "layer_replication": "changes the base's layers, so the result could not be merged",
+    "loftq_config": "changes the base, so the adapter would no longer fit it",
     "lora_ga_config": DATA,
     "megatron_config": "is for Megatron's layers",
     "megatron_core": "is for Megatron's layers",
     "monteclora_config": LOSS,
-    "runtime_config": "is peft's own, and is not saved",
+    "runtime_config": "is internal to peft and not saved",
 }
-"""Fields that cannot work here, and why."""
+"""Fields that cannot work here, and the reason."""
 INITIALISATIONS = ("gaussian", "orthogonal")
-"""Of ``init_lora_weights`` beside true and false; the others change the base, or need data."""
+"""Values of ``init_lora_weights`` besides true and false; all others change the base or need data."""
 
 
-def check_fields(given: dict[str, Any]) -> None:
-    """Raise ValueError for a field that LoraConfig does not have, or that is not the spec's to set.
+def check_fields(given: JsonObject) -> None:
+    """Raise ValueError for a field that LoraConfig does not have, or that a spec may not set.
 
-    Imports peft, which takes seconds, only where there is something to check.
+    Imports peft, which takes seconds, only if there is something to check.
     """
     if not given:
         return
@@ -61,7 +64,9 @@ def check_fields(given: dict[str, Any]) -> None:
     start = given.get("init_lora_weights", True)
     if not isinstance(start, bool) and start not in INITIALISATIONS:
         named = ", ".join(f'"{name}"' for name in INITIALISATIONS)
-        faults.append(f"init_lora_weights may be true, false, {named}: others change the base, or need data")
+        faults.append(
+            f"init_lora_weights must be true, false, {named}: other values change the base or need data"
+        )
     if faults:
         raise ValueError("; ".join(faults))
 
@@ -77,4 +82,4 @@ def _fault(key: str, allowed: list[str]) -> str:
         return f"{key} {UNFIT[key]}"
     close = nearest(key, allowed)
     meant = f" (did you mean {close[0]}?)" if close else ""
-    return f"{key} is no field of peft's LoraConfig{meant}; those that may be set: {', '.join(allowed)}"
+    return f"{key} is not a field of peft's LoraConfig{meant}; fields that may be set: {', '.join(allowed)}"

@@ -1,4 +1,4 @@
-"""Full fine-tuning: every parameter is trained, and the result is a whole model."""
+"""Full fine-tuning: every parameter is trained, and the result is a full model."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Full(mftkit.Tuning):
     """Trains every parameter."""
 
     def apply(self, model: PreTrainedModel, adapter: mftkit.ModelAdapter) -> nn.Module:  # noqa: ARG002
-        """The model as it is, every parameter with a gradient."""
+        """Return the model with a gradient for every parameter."""
         return model.requires_grad_(True)
 
     def base_model(self, model: nn.Module) -> PreTrainedModel:
-        """The model itself."""
+        """Return the model itself."""
         return cast("PreTrainedModel", model)
 
     def state_dict(self, model: nn.Module) -> dict[str, Tensor]:
-        """Every parameter and buffer once: tied ones are stored under their first name."""
+        """Return every parameter and buffer once; tied ones are stored under their first name."""
         stored: dict[str, Tensor] = {}
         seen: set[int] = set()
         for name, tensor in model.state_dict(keep_vars=True).items():
@@ -35,11 +35,11 @@ class Full(mftkit.Tuning):
         return stored
 
     def load_state_dict(self, model: nn.Module, state: dict[str, Tensor]) -> None:
-        """Restore in place, so that tied parameters follow."""
+        """Restore the state in place, so that tied parameters follow."""
         own = model.state_dict()
         for name, tensor in state.items():
             own[name].copy_(tensor)
 
     def export(self, model: nn.Module, directory: Path, base: str | None) -> None:  # noqa: ARG002
-        """Write the model in transformers' own form."""
+        """Write the model in transformers' own format."""
         self.base_model(model).save_pretrained(directory)

@@ -1,13 +1,16 @@
-"""LoRA (arXiv 2106.09685): y = W x + (alpha / rank) B A x, with W frozen; through peft."""
+"""LoRA (arXiv 2106.09685): y = W x + (alpha / rank) B A x, with W frozen; implemented by peft."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic import Field, field_validator
 
 import mftkit
-from mftkit import without_peft_noise
+from mftkit import (
+    JsonObject,  # pydantic reads the annotation at run time
+    without_peft_noise,
+)
 from mftkit_plugins.tunings.fields import check_fields
 from mftkit_plugins.tunings.targets import AUTO, LoraTargets, automatic, check_targets
 
@@ -20,36 +23,36 @@ if TYPE_CHECKING:
 
 
 class LoraOptions(mftkit.Options):
-    """Of both tunings that train low-rank adapters."""
+    """Options of both tunings that train low-rank adapters."""
 
     rank: int = Field(default=64, ge=1)
     """Rank of the adapters."""
     alpha: int | float = Field(default=32, gt=0)
-    """Their output is multiplied by alpha / rank."""
+    """The output of an adapter is multiplied by alpha / rank."""
     dropout: float = Field(default=0.05, ge=0, lt=1)
-    """Share of an adapter's inputs that is dropped in training."""
+    """Share of an adapter's inputs that is dropped during training."""
     targets: str | list[str] = AUTO
-    """Modules: "auto" (what the model adapter names; experts of a mixture where dropout is 0), names or their ends,
-    or a regular expression."""
-    lora: dict[str, Any] = Field(default_factory=dict)
-    """Other fields of peft's LoraConfig, passed through: use_dora, use_rslora, modules_to_save, ..."""
+    """Modules that get an adapter: "auto" (the model adapter's choice, which includes experts if dropout is 0), names
+    or the ends of names, or a regular expression."""
+    lora: JsonObject = Field(default_factory=dict)
+    """Other fields of peft's LoraConfig, passed on: use_dora, use_rslora, modules_to_save, ..."""
 
     @field_validator("targets")
     @classmethod
     def _some(cls, targets: str | list[str]) -> str | list[str]:
         if not targets:
-            raise ValueError('should name modules, or be "auto"')
+            raise ValueError('must name modules, or be "auto"')
         return targets
 
     @field_validator("lora")
     @classmethod
-    def _known(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _known(cls, given: JsonObject) -> JsonObject:
         check_fields(given)
         return given
 
 
 class Lora(mftkit.Tuning):
-    """Trains low-rank adapters, float32, of a frozen base."""
+    """Trains low-rank adapters in float32 on a frozen base."""
 
     Options = LoraOptions
     options: LoraOptions
@@ -58,10 +61,10 @@ class Lora(mftkit.Tuning):
 
     def __init__(self, options: LoraOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)
-        self._told: list[str] = []
+        self._notes: list[str] = []
 
     def apply(self, model: PreTrainedModel, adapter: mftkit.ModelAdapter) -> nn.Module:
-        """The model inside peft's, adapters in place; MftError where peft cannot place them."""
+        """Return the model inside peft's, with adapters; raise MftError if peft cannot add them."""
         with without_peft_noise():
             return self._applied(model, adapter)
 
@@ -69,52 +72,52 @@ class Lora(mftkit.Tuning):
         import torch
         from peft import get_peft_model
 
-        wanted = self.options.targets
-        places = automatic(adapter, model, self._plain) if wanted == AUTO else LoraTargets(wanted)
-        check_targets(places.modules, model)
-        self._told = places.notes
+        given = self.options.targets
+        targets = (
+            automatic(adapter, model, self._can_adapt_parameters) if given == AUTO else LoraTargets(given)
+        )
+        check_targets(targets.modules, model)
+        self._notes = targets.notes
         try:
-            tuned = get_peft_model(model, self._config(places))
+            tuned = get_peft_model(model, self._config(targets))
         except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
-            told = " ".join(str(error).split())[:400]
-            raise mftkit.MftError(f"tuning: peft cannot put an adapter there: {told}") from error
+            cause = " ".join(str(error).split())[:400]
+            raise mftkit.MftError(f"tuning: peft cannot add adapters to these targets: {cause}") from error
         for parameter in tuned.parameters():
             if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
-                parameter.data = parameter.data.float()  # small updates are lost in narrow numbers
+                parameter.data = parameter.data.float()  # 16-bit numbers would lose small updates
         return cast("nn.Module", tuned)
 
     @property
-    def _plain(self) -> bool:
+    def _can_adapt_parameters(self) -> bool:
         """Whether peft can adapt parameters outside of linear modules with these options."""
         other = ("use_dora", "lora_bias", "target_parameters", "fan_in_fan_out")
         return not self.options.dropout and not any(self.options.lora.get(key) for key in other)
 
-    def _config(self, places: LoraTargets) -> LoraConfig:
+    def _config(self, targets: LoraTargets) -> LoraConfig:
         from peft import LoraConfig
 
         options = self.options
-        given = (
-            {"target_parameters": places.parameters, **options.lora} if places.parameters else options.lora
-        )
+        parameters = {"target_parameters": targets.parameters} if targets.parameters else {}
         return LoraConfig(
             task_type="CAUSAL_LM",
             r=options.rank,
-            lora_alpha=cast("int", options.alpha),  # peft multiplies by it, and takes fractions
+            lora_alpha=cast("int", options.alpha),  # declared int, but peft only multiplies by it
             lora_dropout=options.dropout,
-            target_modules=places.modules,
-            **given,
+            target_modules=targets.modules,
+            **{**parameters, **options.lora},
         )
 
     def notes(self, model: nn.Module) -> list[str]:  # noqa: ARG002
-        """What "auto" left as it is."""
-        return self._told
+        """Return notes on layers that "auto" does not adapt."""
+        return self._notes
 
     def base_model(self, model: nn.Module) -> PreTrainedModel:
-        """The model inside peft's: its layers are the adapted ones."""
+        """Return the model inside peft's, whose layers are the adapted ones."""
         return cast("PreTrainedModel", cast("PeftModel", model).get_base_model())
 
     def state_dict(self, model: nn.Module) -> dict[str, Tensor]:
-        """What is trained: adapters, and copies of whole modules (``modules_to_save``)."""
+        """Return what is trained: adapters, and copies of entire modules (``modules_to_save``)."""
         return {name: p.detach().contiguous() for name, p in model.named_parameters() if p.requires_grad}
 
     def load_state_dict(self, model: nn.Module, state: dict[str, Tensor]) -> None:
@@ -127,7 +130,7 @@ class Lora(mftkit.Tuning):
                 own[name].copy_(tensor)
 
     def export(self, model: nn.Module, directory: Path, base: str | None) -> None:
-        """Write the adapter in peft's own form, naming its base."""
+        """Write the adapter in peft's own format, with the name of its base."""
         tuned = cast("PeftModel", model)
         tuned.peft_config[tuned.active_adapter].base_model_name_or_path = base
         # The base's embedding is never resized under an adapter, so it need not be saved.

@@ -1,4 +1,4 @@
-"""Which modules an adapter goes into, checked before peft sees them: it ignores a name that matches nothing."""
+"""The modules that get an adapter, checked before peft sees them: peft ignores names that match nothing."""
 
 from __future__ import annotations
 
@@ -17,74 +17,78 @@ if TYPE_CHECKING:
 
 AUTO = "auto"
 ALL_LINEAR = "all-linear"
-"""peft's own word for every linear module but the head."""
+"""peft's own keyword for every linear module except the head."""
 
 
 @dataclass(frozen=True)
 class LoraTargets:
-    """Where adapters go."""
+    """What gets an adapter."""
 
     modules: str | list[str]
+    """Names of linear modules or their ends, or a regular expression."""
     parameters: list[str] = field(default_factory=list)
-    """Of modules that are not linear, and of linear ones that peft will not take by their names."""
+    """Parameters of modules that are not linear, and of linear modules that peft does not accept by name."""
     notes: list[str] = field(default_factory=list)
+    """Sentences for the plan: what gets no adapter."""
 
 
-def automatic(adapter: mftkit.ModelAdapter, model: PreTrainedModel, plain: bool) -> LoraTargets:
-    """The adapter's own targets: linear layers, and experts where peft can.
+def automatic(
+    adapter: mftkit.ModelAdapter, model: PreTrainedModel, can_adapt_parameters: bool
+) -> LoraTargets:
+    """Return the model adapter's own targets: linear layers, and experts if peft can adapt them.
 
-    peft adapts a stack of experts by changing the parameter, which allows no dropout and no DoRA (``plain``). In
-    some families it takes the names of linear layers in dense blocks for those of experts of old: these are then
-    adapted as parameters too, or not at all.
+    peft adapts a stack of experts by changing the parameter, which allows neither dropout nor DoRA
+    (``can_adapt_parameters``). In some families it mistakes the names of linear layers in dense blocks for those of
+    experts in transformers 4: these layers are then adapted as parameters too, or not at all.
     """
-    wanted, stacks = adapter.lora_targets(model), adapter.lora_parameters(model)
+    names, stacks = adapter.lora_targets(model), adapter.lora_parameters(model)
     if not stacks:
-        return LoraTargets(wanted)
-    taken = _taken_for_experts(wanted, model)
-    modules = [name for name in wanted if name not in taken]
-    others = _weights(taken, model)
-    whole = [name for name in others if model.get_parameter(name).is_floating_point()]
-    left = [] if plain else ["experts", *(["dense and shared feed-forward layers"] if others else [])]
-    if plain and len(whole) < len(others):
-        left = ["dense and shared feed-forward layers in 4 bits"]
-    notes = []
-    if left:
-        way = "" if plain else ": peft adapts them only where tuning.dropout is 0 (and without DoRA)"
-        notes.append(f'tuning.targets "auto" leaves the {" and the ".join(left)} as they are{way}')
-    return LoraTargets(modules, [*stacks, *whole] if plain else [], notes)
+        return LoraTargets(names)
+    mistaken = _mistaken_for_experts(names, model)
+    modules = [name for name in names if name not in mistaken]
+    dense = _weights(mistaken, model)
+    unpacked = [name for name in dense if model.get_parameter(name).is_floating_point()]
+    if not can_adapt_parameters:
+        skipped = ["experts", *(["dense and shared feed-forward layers"] if dense else [])]
+        hint = ": peft adapts them only if tuning.dropout is 0 (and without DoRA)"
+        return LoraTargets(modules, [], [_skip_note(skipped) + hint])
+    skipped = ["dense and shared feed-forward layers in 4 bits"] if len(unpacked) < len(dense) else []
+    return LoraTargets(modules, [*stacks, *unpacked], [_skip_note(skipped)] if skipped else [])
 
 
-def _taken_for_experts(targets: list[str], model: PreTrainedModel) -> set[str]:
-    """Which names of linear modules peft reads as those of experts, as transformers 4 had them."""
+def _skip_note(skipped: list[str]) -> str:
+    return f'tuning.targets "auto" does not adapt the {" and the ".join(skipped)}'
+
+
+def _mistaken_for_experts(targets: list[str], model: PreTrainedModel) -> set[str]:
+    """Return the names of linear modules that peft mistakes for those of experts in transformers 4."""
     from peft import LoraConfig
     from peft.utils.transformers_weight_conversion import convert_peft_config_for_transformers
 
-    tried = LoraConfig(target_modules=list(targets))
+    probe = LoraConfig(target_modules=list(targets))
     try:
-        convert_peft_config_for_transformers(tried, model, conversions=None)
-    except (
-        ValueError
-    ):  # only some of the names that are fused in one parameter: ``gate_proj`` without ``up_proj``
+        convert_peft_config_for_transformers(probe, model, conversions=None)
+    except ValueError:  # only some of the names that are fused in one parameter: gate_proj without up_proj
         return set()
-    return set(targets) - set(tried.target_modules or ())
+    return set(targets) - set(probe.target_modules or ())
 
 
 def _weights(names: set[str], model: PreTrainedModel) -> list[str]:
-    """The weights of the linear modules with these last names."""
+    """Return the names of the weights of the linear modules with these last names."""
     return sorted(f"{name}.weight" for name in _linear(model) if name.rpartition(".")[2] in names)
 
 
 def check_targets(targets: str | list[str], model: nn.Module) -> None:
-    """Every name (a module's whole name, or its end), or the regular expression, matches a module.
+    """Raise MftError unless every name (or end of a name), or the regular expression, matches a module.
 
-    Raises MftError with the names of modules near to it.
+    The message suggests similar names.
     """
     modules = [name for name, _ in model.named_modules() if name]
     if isinstance(targets, str):
         if targets != ALL_LINEAR and not any(_matches(targets, name) for name in modules):
             raise mftkit.MftError(
-                f'tuning.targets: the regular expression "{targets}" matches no module of {type(model).__name__} '
-                f"in full, as peft takes it; modules are named like {', '.join(_linear(model)[:3])}"
+                f'tuning.targets: the regular expression "{targets}" matches the full name of no module of '
+                f"{type(model).__name__}, as peft requires; module names look like {', '.join(_linear(model)[:3])}"
             )
         return
     ends = {end for name in modules for end in _ends(name)}
@@ -92,7 +96,7 @@ def check_targets(targets: str | list[str], model: nn.Module) -> None:
     if missing:
         raise mftkit.MftError(
             "tuning.targets: no module of "
-            f"{type(model).__name__} is named {'; or '.join(_meant(name, model) for name in missing)}"
+            f"{type(model).__name__} is named {'; or '.join(_with_suggestion(name, model) for name in missing)}"
         )
 
 
@@ -100,16 +104,18 @@ def _matches(expression: str, name: str) -> bool:
     try:
         return re.fullmatch(expression, name) is not None
     except re.error as error:
-        raise mftkit.MftError(f'tuning.targets: "{expression}" is no regular expression: {error}') from error
+        raise mftkit.MftError(
+            f'tuning.targets: "{expression}" is not a valid regular expression: {error}'
+        ) from error
 
 
 def _ends(name: str) -> Iterable[str]:
-    """The name, and all that a target may leave out of its beginning."""
+    """Yield the name and its ends: a target may omit leading parts."""
     parts = name.split(".")
     return (".".join(parts[i:]) for i in range(len(parts)))
 
 
-def _meant(name: str, model: nn.Module) -> str:
+def _with_suggestion(name: str, model: nn.Module) -> str:
     linear = _linear(model)
     short = sorted({full.rpartition(".")[2] for full in linear})
     close = nearest(name, [*short, *linear])

@@ -76,14 +76,14 @@ def test_every_tensor_is_what_a_loop_over_tokens_gives(
     if positions is not None:
         assert batch.position_ids is not None
         assert batch.position_ids.tolist() == positions
-    told = zip(
+    rows = zip(
         batch.predictor_index.tolist(),
         batch.targets.tolist(),
         batch.task.tolist(),
         [batch.sample_index[i] for i in batch.sample.tolist()],
         strict=True,
     )
-    assert list(told) == counting
+    assert list(rows) == counting
     assert batch.task.tolist() == batch.sample_task[batch.sample].tolist()
     # Every sample listed has a counting token.
     assert sorted(set(batch.sample.tolist())) == list(range(len(batch.sample_task)))

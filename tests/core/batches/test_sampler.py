@@ -37,7 +37,7 @@ class Samples(SimpleNamespace):
 def samples(count: int = 21) -> Samples:
     random = np.random.default_rng(0)
     lengths = random.integers(2, 9, count)
-    return Samples(lengths=lengths, counting=lengths - 1, task=random.integers(0, 3, count))
+    return Samples(lengths=lengths, loss_tokens=lengths - 1, task=random.integers(0, 3, count))
 
 
 def steps(mode: type[Any] = OneEach, count: int = 21, **changes: Any) -> BatchSampler:
@@ -91,13 +91,13 @@ def test_counts_are_those_of_the_global_batch() -> None:
     assert step.samples.sum() == len(members) == 8
     for task in range(3):
         of_task = members[data.task[members] == task]
-        assert step.tokens[task] == data.counting[of_task].sum()
+        assert step.tokens[task] == data.loss_tokens[of_task].sum()
 
 
 @pytest.mark.parametrize(("micro", "processes"), [(1, 1), (3, 1), (4, 1), (1, 2), (3, 2), (2, 4), (1, 5)])
-def test_every_process_runs_equally_many_passes_and_no_row_is_lost(micro: int, processes: int) -> None:
+def test_every_process_gets_equally_many_micro_batches_and_no_row_is_lost(micro: int, processes: int) -> None:
     step = steps(count=7)[2]  # the epoch's last, of three rows
-    each = [step.passes(micro, rank, processes) for rank in range(processes)]
+    each = [step.micro_batches(micro, rank, processes) for rank in range(processes)]
     assert len({len(passes) for passes in each}) == 1
     assert all(len(rows) <= micro for passes in each for rows in passes)
     got = sorted(int(i) for passes in each for rows in passes for row in rows for i in row)
@@ -113,7 +113,7 @@ def test_mixed_epochs_hold_what_the_mixture_draws(mode: type[Any]) -> None:
         trained = np.concatenate([row for n in numbers for row in plan[n].rows])
         assert sorted(trained) == sorted(mixture.epoch(epoch))
         assert np.sum([plan[n].samples for n in numbers], axis=0).tolist() == [5, 20, 0]
-        tokens = np.bincount(data.task[trained], data.counting[trained], 3)
+        tokens = np.bincount(data.task[trained], data.loss_tokens[trained], 3)
         assert np.sum([plan[n].tokens for n in numbers], axis=0).tolist() == tokens.tolist()
     assert plan.tokens_per_epoch == data.lengths[mixture.epoch(0)].sum()
     again = steps(mode, mixture=Mixture(samples().task, (5, 20, 0), seed=1))
@@ -127,7 +127,7 @@ def test_rows_of_a_step_come_longest_first() -> None:
 
 
 def test_a_layout_that_is_none_is_refused() -> None:
-    with pytest.raises(MftError, match="must give a mftkit.Layout, and gave list"):
+    with pytest.raises(MftError, match="must return a mftkit.Layout, but returned list"):
         check_layout(cast(Any, [[0, 1]]), np.array([3, 3]), 8, "Mine")
 
 

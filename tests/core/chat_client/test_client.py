@@ -174,13 +174,13 @@ def taken(path: Path, **options: Any) -> tuple[int, Echo, str]:
     """Replies until the budget ends them, the model, and what was said."""
     model = Echo(**options)
     replies: list[Reply] = []
-    told = ""
+    message = ""
     with chat(path, model) as asking:
         try:
             replies += asking.ask_all(requests(40))
         except BudgetSpent as spent:
-            told = str(spent)
-    return len(replies), model, told
+            message = str(spent)
+    return len(replies), model, message
 
 
 def test_a_budget_ends_at_the_same_request_whatever_is_under_way(tmp_path: Path) -> None:
@@ -188,10 +188,10 @@ def test_a_budget_ends_at_the_same_request_whatever_is_under_way(tmp_path: Path)
     # is the one before which at least 10 + 16 + its bytes are left.
     counts = set()
     for concurrency in (1, 3, 8):
-        number, model, told = taken(tmp_path / str(concurrency), concurrency=concurrency, max_tokens=120)
+        number, model, message = taken(tmp_path / str(concurrency), concurrency=concurrency, max_tokens=120)
         assert len(model.asked) == number
         assert number * 5 <= 120
-        assert "of 120 tokens (max_tokens)" in told
+        assert "of 120 tokens (max_tokens)" in message
         counts.add(number)
     assert len(counts) == 1
     assert 15 <= counts.pop() < 24
@@ -199,8 +199,8 @@ def test_a_budget_ends_at_the_same_request_whatever_is_under_way(tmp_path: Path)
 
 def test_a_raised_budget_goes_on_and_the_same_one_costs_nothing(tmp_path: Path) -> None:
     number, first, _ = taken(tmp_path / "r", max_tokens=100)
-    again, second, told = taken(tmp_path / "r", max_tokens=100)
-    assert (again, second.asked, bool(told)) == (number, [], True)
+    again, second, message = taken(tmp_path / "r", max_tokens=100)
+    assert (again, second.asked, bool(message)) == (number, [], True)
     assert second.started == 0
     more, third, _ = taken(tmp_path / "r", max_tokens=1000)
     assert more == 40
@@ -209,9 +209,9 @@ def test_a_raised_budget_goes_on_and_the_same_one_costs_nothing(tmp_path: Path) 
 
 def test_a_budget_of_money(tmp_path: Path) -> None:
     prices = {"price_in": 1e6, "price_out": 2e6}  # 2 and 6 a reply; at most 18 and some, and 20, before it
-    number, _, told = taken(tmp_path / "r", max_cost=100.0, **prices)
+    number, _, message = taken(tmp_path / "r", max_cost=100.0, **prices)
     assert 6 <= number <= 8
-    assert f"a cost of {number * 8} of 100 (max_cost)" in told
+    assert f"a cost of {number * 8} of 100 (max_cost)" in message
     with pytest.raises(ValueError, match="max_cost needs prices"):
         mftkit.ChatOptions(max_cost=1.0)
 

@@ -69,17 +69,17 @@ def test_each_model_keeps_its_replies_apart(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("replies-*.jsonl"))) == 2
 
 
-def test_replies_that_cannot_be_read_are_told(tmp_path: Path) -> None:
+def test_replies_that_cannot_be_read_are_reported(tmp_path: Path) -> None:
     given = Options.model_validate({"model": ref()}).model
     open_chat(given, tmp_path).close()
     [path] = tmp_path.glob("replies-*.jsonl")
     path.write_text("garbage\n")
-    told: list[str] = []
-    open_chat(given, tmp_path, told.append).close()
-    assert told == ["1 replies on the disk cannot be read, and are asked for again"]
+    notes: list[str] = []
+    open_chat(given, tmp_path, notes.append).close()
+    assert notes == ["1 replies on the disk are damaged and will be requested again"]
 
 
-def test_a_package_that_is_missing_is_told_before_any_work() -> None:
+def test_a_package_that_is_missing_is_reported_before_any_work() -> None:
     class Needy(mftkit.ChatModel):
         packages = {"not_there_at_all.inner": "mftkit[generate]"}
 

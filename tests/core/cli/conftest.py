@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import functools
 import json
-import os
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+import commands
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,23 +16,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def mft(tmp_path: Path) -> Mft:
-    """Runs the command line in a process of its own, with more directories of distributions on its path."""
+    """Runs the command line in this process, with more directories of distributions on its path."""
+    return functools.partial(commands.mft, cwd=tmp_path)
 
-    def run(
-        *arguments: str, sites: tuple[Path, ...] = (), **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        path = os.pathsep.join([*map(str, sites), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-        more = {"PYTHONPATH": path} if path else {}
-        return subprocess.run(
-            [sys.executable, "-m", "mftkit.cli", *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=tmp_path,
-            env={**os.environ, **more, **environment},
-        )
 
-    return run
+@pytest.fixture
+def mft_process(tmp_path: Path) -> Mft:
+    """Runs the command line in a process of its own."""
+    return functools.partial(commands.mft_process, cwd=tmp_path)
 
 
 @pytest.fixture

@@ -30,14 +30,14 @@ def asked(shell: str, line: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_kinds_and_components(mft: Mft, shell: str) -> None:
+def test_kinds_and_components(mft_process: Mft, shell: str) -> None:
     for line, offered in [
         ("mft pl", "plugins"),
         ("mft plugins show tok", "tokenization-mode"),
         ("mft plugins list --kind bal", "balancer"),
         ("mft plugins show losses token", "token-balanced"),
     ]:
-        done = mft(**asked(shell, line))
+        done = mft_process(**asked(shell, line))
         assert (done.returncode, done.stderr) == (0, "")
         assert offered in done.stdout
         others = {"run", "generate", "loss", "balancer", "equal"} - {offered}
@@ -45,13 +45,13 @@ def test_kinds_and_components(mft: Mft, shell: str) -> None:
 
 
 def test_a_word_too_many_a_kind_that_is_none_and_a_broken_plugin_are_silent(
-    mft: Mft, install: Install
+    mft_process: Mft, install: Install
 ) -> None:
     site = install(
         "broken-dist", {"broken": "broken_plugin"}, {"broken_plugin": "import nothing_of_this_name"}
     )
     for line in ("mft plugins show nothing x", "mft plugins show loss zzz"):
-        done = mft(sites=(site,), MFT_BLOCK_PLUGINS="unknown", **asked("bash", line))
+        done = mft_process(sites=(site,), MFT_BLOCK_PLUGINS="unknown", **asked("bash", line))
         assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "", "")
 
 
@@ -63,10 +63,10 @@ def test_it_is_light(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "task-focal" in done.stdout
 
 
-def test_bash_itself_completes(tmp_path: Path, mft: Mft) -> None:
+def test_bash_itself_completes(tmp_path: Path, mft_process: Mft) -> None:
     """What --install-completion writes, sourced by a real bash, with ``mft`` on its path."""
     home = {"HOME": str(tmp_path), "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    done = mft("--install-completion", "bash", **home)
+    done = mft_process("--install-completion", "bash", **home)
     assert done.returncode == 0, done.stderr
     (script,) = (tmp_path / ".bash_completions").glob("*.sh")
     command = tmp_path / "mft"

@@ -40,22 +40,22 @@ def data(tmp_path: Path) -> Path:
 def test_stats_count_and_compare(mft: Mft, data: Path) -> None:
     done = mft("data", "stats", "data", "--near", "0.7", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["rows"], told["bad"]["rows"]) == (5, 0)
-    assert told["formats"] == {"prompt/answer": 2, "messages": 1, "conversations": 1, "text": 1}
-    assert told["answers_in_a_row"] == {"1": 4, "2": 1}
-    assert told["lengths"]["question characters"]["most"] == len("Add two numbers, please.")
-    assert told["lengths"]["answer characters"]["least"] == len("x = 1\n")
-    assert told["exact_repeats"] == {
+    counts = json.loads(done.stdout)
+    assert (counts["rows"], counts["bad"]["rows"]) == (5, 0)
+    assert counts["formats"] == {"prompt/answer": 2, "messages": 1, "conversations": 1, "text": 1}
+    assert counts["answers_in_a_row"] == {"1": 4, "2": 1}
+    assert counts["lengths"]["question characters"]["most"] == len("Add two numbers, please.")
+    assert counts["lengths"]["answer characters"]["least"] == len("x = 1\n")
+    assert counts["exact_repeats"] == {
         "rows": 1,
         "samples": ["data/a.jsonl:2 duplicates an earlier row: data/a.jsonl:1"],
     }
-    assert told["near_repeats"]["rows"] == 1
+    assert counts["near_repeats"]["rows"] == 1
     assert re.fullmatch(
         r"data/a\.jsonl:3 nearly duplicates an earlier row: \d+% similar to data/a\.jsonl:1",
-        told["near_repeats"]["samples"][0],
+        counts["near_repeats"]["samples"][0],
     )
-    assert told["contaminated"] is None
+    assert counts["contaminated"] is None
 
 
 def test_stats_find_what_repeats_a_reference(mft: Mft, data: Path, tmp_path: Path) -> None:
@@ -90,6 +90,13 @@ def test_stats_ask_the_filters_that_are_named(mft: Mft, data: Path) -> None:
     plain = mft("data", "stats", "data", "--filter", "well-formed", "--near", "0").stdout
     assert "dropped by well-formed  0" in plain
     assert "near duplicates         not searched" in plain
+
+
+def test_stats_without_filters(mft: Mft, data: Path) -> None:
+    counts = json.loads(mft("data", "stats", "data", "--json", MFT_BLOCK_PLUGINS="filters").stdout)
+    assert (counts["rows"], counts["exact_repeats"], counts["near_repeats"]) == (5, None, None)
+    done = mft("data", "stats", "data", "--references", "data/a.jsonl", MFT_BLOCK_PLUGINS="filters")
+    assert (done.returncode, "no installed filter compares rows with references" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +137,7 @@ def test_show_prints_rows_turn_by_turn(mft: Mft, data: Path) -> None:
     assert first["place"] < second["place"]
 
 
-def test_faults_are_told_with_their_place(mft: Mft, data: Path) -> None:
+def test_faults_are_reported_with_their_place(mft: Mft, data: Path) -> None:
     with (data / "a.jsonl").open("a") as file:
         file.write('{"prompt": 1, "answer": "x"}\nno json\n')
     for command in ("stats", "show"):
@@ -138,9 +145,9 @@ def test_faults_are_told_with_their_place(mft: Mft, data: Path) -> None:
         assert done.returncode == 2
         assert done.stderr.startswith("error: data/a.jsonl:4: 'prompt' must be a string, not a number")
         assert "Traceback" not in done.stderr
-    told = json.loads(mft("data", "stats", "data", "--skip-bad", "--json").stdout)
-    assert (told["rows"], told["bad"]["rows"]) == (5, 2)
-    assert told["bad"]["samples"][1].startswith("data/a.jsonl:5: not valid JSON")
+    counts = json.loads(mft("data", "stats", "data", "--skip-bad", "--json").stdout)
+    assert (counts["rows"], counts["bad"]["rows"]) == (5, 2)
+    assert counts["bad"]["samples"][1].startswith("data/a.jsonl:5: not valid JSON")
     assert "2 bad rows skipped; the first: data/a.jsonl:4" in mft("data", "show", "data", "--skip-bad").stderr
     done = mft("data", "stats", "dada")
-    assert (done.returncode, "there is no file dada; did you mean data?" in done.stderr) == (2, True)
+    assert (done.returncode, "file dada not found; did you mean data?" in done.stderr) == (2, True)

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mftkit.base import machine
+from mftkit.base.machine import Memory
 from mftkit.cli import main
 from mftkit.tools import doctor
+from mftkit.tools.doctor import Cores, Device, Disk, Torch
 
 if TYPE_CHECKING:
     from fixture_types import Install, Mft
@@ -54,12 +56,12 @@ def test_for_a_person(
     monkeypatch.setenv("MFT_CACHE", str(cache))
     monkeypatch.setenv("OMP_WAIT_POLICY", "active")
     assert main(["doctor"]) == 0
-    told = capsys.readouterr().out
-    assert f"cache              {cache}: " in told
-    assert "holds 3.0 MiB" in told
-    assert "\ndevice             cpu, " in told
-    assert "OMP_WAIT_POLICY=ACTIVE" in told
-    assert "tensorboard " in told
+    output = capsys.readouterr().out
+    assert f"cache              {cache}: " in output
+    assert "holds 3.0 MiB" in output
+    assert "\ndevice             cpu, " in output
+    assert "OMP_WAIT_POLICY=ACTIVE" in output
+    assert "tensorboard " in output
 
 
 def test_a_program_without_torch_is_broken(
@@ -67,68 +69,70 @@ def test_a_program_without_torch_is_broken(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     assert main(["doctor"]) == 1
-    told = capsys.readouterr().out
-    assert "broken             torch cannot be imported: ModuleNotFoundError" in told
-    assert "\ndevice" not in told
+    output = capsys.readouterr().out
+    assert "broken             torch cannot be imported: ModuleNotFoundError" in output
+    assert "\ndevice" not in output
 
 
-def report(**changes: Any) -> dict[str, Any]:
-    cpu = {"type": "cpu", "name": "x", "bfloat16": False}
-    place = {"free_bytes": 10 * 2**40}
-    return {
-        "torch": {"build": "CPU", "threads": 4, "devices": [cpu]},
-        "cores": {"usable": 4, "quota": None},
-        "memory": {"total_bytes": 2**40, "available_bytes": 2**39},
+def slow(**changes: Any) -> list[str]:
+    """What is slow on a machine without a fault, but for ``changes``."""
+    place = Disk("somewhere", 10 * 2**40, writable=True)
+    facts: dict[str, Any] = {
+        "torch": Torch("CPU", 4, [Device("cpu", "x", bfloat16=False)]),
+        "processor": Cores(4, None),
+        "free": Memory(2**40, 2**39),
         "disk": {"cache": place, "current directory": place},
-    } | changes
+    }
+    return doctor.find_slow(**(facts | changes))
 
 
-GPU = {"type": "cuda", "name": "Old", "bfloat16": False}
+GPU = Device("cuda", "New", bfloat16=True)
+OLD_GPU = Device("cuda", "Old", bfloat16=False)
 
 
 @pytest.mark.parametrize(
-    ("changes", "environment", "told"),
+    ("changes", "environment", "problems"),
     [
         ({}, {}, ["no accelerator"]),
-        ({"torch": {"build": "CUDA 1", "threads": 4, "devices": [GPU | {"bfloat16": True}]}}, {}, []),
-        ({"torch": {"build": "CUDA 1", "threads": 4, "devices": [GPU]}}, {}, ["Old has no bfloat16"]),
-        ({"cores": {"usable": 8, "quota": None}}, {}, ["no accelerator", "torch uses 4 of 8 cores"]),
-        ({"cores": {"usable": 8, "quota": 1.5}}, {}, ["no accelerator", "torch starts 4 threads, and 2 can"]),
+        ({"torch": Torch("CUDA 1", 4, [GPU])}, {}, []),
+        ({"torch": Torch("CUDA 1", 4, [OLD_GPU])}, {}, ["Old has no bfloat16"]),
+        ({"processor": Cores(8, None)}, {}, ["no accelerator", "torch uses 4 of 8 cores"]),
+        ({"processor": Cores(8, 1.5)}, {}, ["no accelerator", "torch starts 4 threads, but only 2 can"]),
         (
-            {"cores": {"usable": 1, "quota": None}},
+            {"processor": Cores(1, None)},
             {},
-            ["no accelerator", "one core only", "torch starts 4 threads"],
+            ["no accelerator", "only one core", "torch starts 4 threads"],
         ),
         ({}, {"TOKENIZERS_PARALLELISM": "false"}, ["no accelerator", "TOKENIZERS_PARALLELISM"]),
         (
-            {"memory": {"total_bytes": 1, "available_bytes": 1}},
+            {"free": Memory(1, 1)},
             {},
             ["no accelerator", "only 0.0 GiB of memory"],
         ),
         (
-            {"disk": {"cache": {"free_bytes": 2**30}}},
+            {"disk": {"cache": Disk("x", 2**30, writable=True)}},
             {},
             ["no accelerator", "only 1.0 GiB are free on the disk of the cache"],
         ),
     ],
 )
 def test_what_is_slow(
-    changes: dict[str, Any], environment: dict[str, str], told: list[str], monkeypatch: pytest.MonkeyPatch
+    changes: dict[str, Any], environment: dict[str, str], problems: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("TOKENIZERS_PARALLELISM", "OMP_WAIT_POLICY"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(doctor, "nvidia_driver", lambda: False)
-    found = doctor.slow(report(**changes))
-    assert [line.startswith(start) for line, start in zip(found, told, strict=True)] == [True] * len(told), (
-        found
-    )
+    found = slow(**changes)
+    assert [line.startswith(start) for line, start in zip(found, problems, strict=True)] == [True] * len(
+        problems
+    ), found
 
 
-def test_a_driver_without_a_build_for_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_driver_without_a_build_for_it_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "nvidia_driver", lambda: True)
-    assert any("torch is built for the CPU: install" in line for line in doctor.slow(report()))
+    assert any("torch is built for the CPU: install" in line for line in slow())
 
 
 def test_a_containers_limits_count(tmp_path: Path) -> None:
@@ -139,7 +143,7 @@ def test_a_containers_limits_count(tmp_path: Path) -> None:
     assert machine.quota(tmp_path) == 1.5
     (tmp_path / "memory.max").write_text(str(3 << 20))
     (tmp_path / "memory.current").write_text(str(1 << 20))
-    assert machine.memory(tmp_path) == {"total_bytes": 3 << 20, "available_bytes": 2 << 20}
+    assert machine.memory(tmp_path) == Memory(3 << 20, 2 << 20)
 
 
 def test_a_missing_requirement_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:

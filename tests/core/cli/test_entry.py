@@ -155,7 +155,7 @@ def test_spec_check(spec_file: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert main(["spec", "check", str(spec_file), "--set", "seed=3"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
-    assert "nothing wrong" in captured.out
+    assert "no errors found" in captured.out
     assert main(["spec", "check", str(spec_file), "--set", "sed=3"]) == 2
     assert "sed: unknown key (given: 3)" in capsys.readouterr().err
 

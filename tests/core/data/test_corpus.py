@@ -8,6 +8,7 @@ import pytest
 
 from data_path import Listener, chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
+from mftkit.data.rows.reading import Findings
 from mftkit_registry.errors import MftError
 
 TOK = tokenizer()
@@ -53,8 +54,8 @@ def test_samples_come_task_by_task_and_say_where_they_stand(
             assert TOK.decode(sample.tokens) == f"<s>human\n{ask}\n<s>bot\n{answer}</s>"
             assert TOK.decode(sample.tokens[sample.loss_mask]) == f"{answer}</s>"
             assert (sample.index, sample.task) == (i, split.task[i])
-            assert (len(sample.tokens), sample.loss_mask.sum()) == (split.lengths[i], split.counting[i])
-    counting = [made.train.counting[made.train.task == task].sum() for task in (0, 1)]
+            assert (len(sample.tokens), sample.loss_mask.sum()) == (split.lengths[i], split.loss_tokens[i])
+    counting = [made.train.loss_tokens[made.train.task == task].sum() for task in (0, 1)]
     assert [task.tokens for task in made.tasks] == counting
     with pytest.raises(IndexError):
         made.train[len(made.train)]
@@ -90,17 +91,17 @@ def test_overlong_samples_are_cut_and_counted(tmp_path: Path) -> None:
     made = corpus(tmp_path, task, max_length=100, listener=listener)
     assert len(made.train) == 5
     assert made.train.lengths.max() == 100 == len(made.train[4].tokens)
-    assert made.train[4].loss_mask.sum() == made.train.counting[4] < 100
+    assert made.train[4].loss_mask.sum() == made.train.loss_tokens[4] < 100
     assert (made.reports[0].truncated, made.reports[0].dropped, made.reports[0].rows) == (1, 1, 6)
-    assert any("1 samples cut" in told for told in listener.warnings)
-    assert any("1 samples dropped" in told for told in listener.warnings)
+    assert "task a: truncated the end of 1 samples to max_length" in "\n".join(listener.warnings)
+    assert "task a: dropped 1 samples: no loss tokens left after truncation" in "\n".join(listener.warnings)
     assert made.warnings == tuple(listener.warnings)
 
     dropped = corpus(tmp_path, task, max_length=100, data={"overlong": "drop"})
     assert (len(dropped.train), dropped.reports[0].truncated, dropped.reports[0].dropped) == (4, 0, 2)
     assert dropped.reports[0].cached  # the cut is not in the cache
     assert dropped.fingerprint != made.fingerprint
-    with pytest.raises(MftError, match=r"a\.jsonl:5: \d+ tokens, and max_length is 100"):
+    with pytest.raises(MftError, match=r"a\.jsonl:5: \d+ tokens, but max_length is 100"):
         corpus(tmp_path, task, max_length=100, data={"overlong": "error"})
 
 
@@ -128,21 +129,19 @@ def test_bad_rows_are_refused_or_counted(tmp_path: Path) -> None:
 
 def test_no_sample_to_train_on_and_none_to_validate_with(tmp_path: Path) -> None:
     write_lines(tmp_path / "long.jsonl", [chat_row("word " * 100, "x")])
-    with pytest.raises(
-        MftError, match=r"task a: no sample is left .*long\.jsonl.*nothing that counts is left"
-    ):
+    with pytest.raises(MftError, match=r"task a: no samples left .*long\.jsonl.*no loss tokens left"):
         corpus(tmp_path, {"name": "a", "train": ["long.jsonl"]}, max_length=20)
     write_lines(tmp_path / "one.jsonl", rows("a", 1))
     listener = Listener()
     made = corpus(tmp_path, {"name": "a", "train": ["one.jsonl"]}, listener=listener)
     assert (len(made.train), len(made.valid)) == (1, 0)
-    assert [told for told in listener.warnings if "validation set is empty" in told]
+    assert [warning for warning in listener.warnings if "validation set is empty" in warning]
 
 
-def test_validation_rows_that_are_trained_on_are_told(tmp_path: Path, two: list[dict[str, Any]]) -> None:
+def test_validation_rows_that_are_trained_on_are_reported(tmp_path: Path, two: list[dict[str, Any]]) -> None:
     listener = Listener()
     corpus(tmp_path, *two, listener=listener)
-    assert "task b: 12 validation rows are training rows too" in listener.warnings
+    assert "task b: 12 validation rows are also training rows" in listener.warnings
 
 
 def test_a_template_and_markers_are_cached_apart(tmp_path: Path, two: list[dict[str, Any]]) -> None:
@@ -154,3 +153,9 @@ def test_a_template_and_markers_are_cached_apart(tmp_path: Path, two: list[dict[
     assert one.fingerprint != two_.fingerprint
     assert TOK.decode(one.train[0].tokens).startswith("<s>user a 0?</s>")
     assert TOK.decode(two_.train[0].tokens).startswith("<s>human\na 0?\n<s>bot\n")
+
+
+def test_findings_in_the_cache_keep_the_key_of_older_versions() -> None:
+    facts = {**Findings("error", rows=3).to_json(), "reshaped": 2}
+    assert Findings.from_json(facts).altered_by_template == 2
+    assert Findings.from_json(facts).to_json() == facts

@@ -99,7 +99,7 @@ def test_samples_of_an_epoch(tmp_path: Path, mixing: dict[str, Any] | None, samp
     assert sum(found) == sum(samples)
     assert all(abs(one - other) <= 1 for one, other in zip(found, samples, strict=True)), found
     sizes = [60, 20, 5]
-    tokens = [int(made.train.counting[made.train.task == i].sum()) for i in range(3)]
+    tokens = [int(made.train.loss_tokens[made.train.task == i].sum()) for i in range(3)]
     expected = [round(t * s / n) for t, s, n in zip(tokens, found, sizes, strict=True)]
     assert [task.tokens for task in made.tasks] == expected
 
@@ -109,7 +109,7 @@ def test_proportions_by_tokens_are_of_counting_tokens(tmp_path: Path) -> None:
     made = prepared(tmp_path, {"proportions": given, "by": "tokens", "epoch_samples": 4000})
     assert made.mixture is not None
     drawn = np.concatenate([made.mixture.epoch(epoch) for epoch in range(5)])
-    tokens = np.bincount(made.train.task[drawn], made.train.counting[drawn])
+    tokens = np.bincount(made.train.task[drawn], made.train.loss_tokens[drawn])
     assert tokens / tokens.sum() == pytest.approx(list(given.values()), abs=0.005)
 
 

@@ -1,4 +1,4 @@
-"""A scripted run: what a reporter is told from plan to end. Run it in a terminal to look at the display.
+"""A scripted run: what everything that a reporter receives, from plan to end. Run it in a terminal to look at the display.
 
 python scripted.py DIRECTORY [seconds a line] [how it ends: finished, interrupted, failed, raises, killed]
 """
@@ -115,7 +115,7 @@ def lines() -> Iterator[dict[str, Any]]:
 
 
 def play(reporter: Reporter, directory: Path, pause: float, ending: str = "finished") -> None:
-    """Tell the reporter all of it."""
+    """Report all of it."""
     directory.mkdir(parents=True, exist_ok=True)
     reporter.note("code-comment: 2 rows [of 122] are equal to others")
     with reporter.progress("tokenising", 811) as advance:
@@ -153,5 +153,5 @@ def _stop(ending: str) -> None:
 
 
 if __name__ == "__main__":
-    with console_reporter() as told:
-        play(told, Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "finished")
+    with console_reporter() as display:
+        play(display, Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else "finished")

@@ -38,12 +38,12 @@ def test_nothing_is_lost_and_nothing_sticks_out(scripted: ModuleType, width: int
     assert "..." not in text
     assert "\x1b" not in text
     joined = "".join(text.split())
-    for told in [
+    for part in [
         "some-loss(mftkit0.1.0)",
         "some-balancer(mftkit-other2.3.4)",
         "writtenwiththemarkersofthespec",
     ]:
-        assert told in joined
+        assert part in joined
 
 
 @pytest.mark.parametrize("width", [24, 40, 60, 80])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mftkit.display.result import how_it_ended, result_view
+from mftkit.display.result import failure_text, result_view
 from mftkit.display.tables import as_text
 from mftkit.reporting.outcome import Outcome
 
@@ -30,8 +30,8 @@ def written(directory: Path, lines: list[dict[str, Any]], tail: str = "") -> Pat
 def test_a_run_without_a_finite_loss_has_no_row_and_says_why(tmp_path: Path) -> None:
     tasks = {"a": {"loss": None}}
     line = {"event": "valid", "step": 0, "loss": None, "tasks": tasks}
-    told = as_text(result_view(written(tmp_path, [line]), outcome("failed", step=0, error="not finite")), 80)
-    assert "failed after step 0" in told
+    text = as_text(result_view(written(tmp_path, [line]), outcome("failed", step=0, error="not finite")), 80)
+    assert "failed after step 0" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, None])
@@ -50,14 +50,14 @@ def test_the_result_says_how_the_model_is_loaded(scripted: ModuleType, tmp_path:
     text = as_text(result_view(written(tmp_path, list(scripted.lines())), outcome()))
     assert f"AutoModelForCausalLM.from_pretrained('{tmp_path / 'model'}')" in text
     assert f"AutoTokenizer.from_pretrained('{tmp_path / 'model'}')" in text
-    assert "of step 280" in text
+    assert "from step 280" in text
 
 
-def test_without_validation_the_training_losses_are_told(scripted: ModuleType, tmp_path: Path) -> None:
+def test_without_validation_the_training_losses_are_reported(scripted: ModuleType, tmp_path: Path) -> None:
     lines = [line for line in scripted.lines() if line["event"] == "train"]
     text = as_text(result_view(written(tmp_path, lines), outcome(best_step=None)))
     assert ["repair", "3.9255", "1.7060"] in [line.split() for line in text.split("\n")]
-    assert "the last step's" in text
+    assert "from the last step" in text
 
 
 def test_losses_that_are_not_finite_are_left_out(tmp_path: Path) -> None:
@@ -82,11 +82,11 @@ def test_a_run_without_a_line_has_a_result_too(tmp_path: Path) -> None:
 
 
 def test_how_a_run_ended(tmp_path: Path) -> None:
-    assert how_it_ended(tmp_path, outcome()) is None
-    told = how_it_ended(tmp_path, outcome("interrupted", signal=SIGINT))
-    assert told is not None
-    assert "SIGINT" in told
-    assert "goes on" in told
-    told = how_it_ended(tmp_path, outcome("failed", error="out of memory in step 12"))
-    assert told is not None
-    assert "out of memory in step 12" in told
+    assert failure_text(tmp_path, outcome()) is None
+    text = failure_text(tmp_path, outcome("interrupted", signal=SIGINT))
+    assert text is not None
+    assert "SIGINT" in text
+    assert "the same command resumes the run" in text
+    text = failure_text(tmp_path, outcome("failed", error="out of memory in step 12"))
+    assert text is not None
+    assert "out of memory in step 12" in text

@@ -53,7 +53,7 @@ def test_the_cursor_is_never_left_hidden(tmp_path: Path, ending: str) -> None:
     assert received.rfind(HIDE) <= received.rfind(SHOW)
 
 
-def test_an_exception_is_told_below_what_was_drawn(tmp_path: Path) -> None:
+def test_an_exception_is_reported_below_what_was_drawn(tmp_path: Path) -> None:
     received, _, _ = on_terminal(tmp_path / "run", "raises", 100)
     text = visible(received)
     assert "RuntimeError: the cable was pulled" in text
@@ -65,8 +65,8 @@ def test_a_run_is_drawn_at_any_width(tmp_path: Path, width: int) -> None:
     received, _, _ = on_terminal(tmp_path / "run", "finished", width)
     text = visible(received)
     joined = "".join(text.split())
-    for told in ["four-tasks", "300/300", "learning rate 6.67e-05", "grad norm 1.030", "5,400 tokens/s"]:
-        assert told in text
+    for part in ["four-tasks", "300/300", "learning rate 6.67e-05", "grad norm 1.030", "5,400 tokens/s"]:
+        assert part in text
     assert "padding 3.7%" in text
     assert " left" in text
     assert re.search(r"repair +1\.7639 +1\.000 +402 +3", text)

@@ -19,7 +19,7 @@ def test_the_config_is_read_as_it_stands(checkpoint: tuple[Path, PreTrainedModel
     assert config["hidden_size"] == 32
 
 
-def test_what_holds_no_config_is_told(tmp_path: Path) -> None:
+def test_what_holds_no_config_is_reported(tmp_path: Path) -> None:
     assert f"there is no directory {tmp_path / 'none'}" in refused(tmp_path / "none")
     assert "has no config.json" in refused(tmp_path)
     file = tmp_path / "model.bin"
@@ -27,18 +27,18 @@ def test_what_holds_no_config_is_told(tmp_path: Path) -> None:
     assert "is a file" in refused(file)
 
 
-def test_a_config_that_is_no_json_is_told(tmp_path: Path) -> None:
+def test_a_config_that_is_not_json_is_reported(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{broken")
-    assert "no config that can be read" in refused(tmp_path)
+    assert "has no readable config" in refused(tmp_path)
 
 
-def test_an_adapter_in_place_of_a_model_is_told(tmp_path: Path) -> None:
+def test_an_adapter_in_place_of_a_model_is_reported(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text("{}")
     assert "holds a PEFT adapter" in refused(tmp_path)
 
 
 @pytest.mark.parametrize("path", ["nobody/no-such-model", "no-such-model"])
-def test_an_id_that_the_hub_does_not_give_is_told_in_one_message(path: str) -> None:
+def test_an_id_that_the_hub_does_not_serve_is_reported_in_one_message(path: str) -> None:
     message = refused(path)
     assert message.startswith(f"model.path: {path} ")
     assert "\n" not in message

@@ -83,7 +83,9 @@ class WrongHead(NativeAdapter):
 def test_a_head_that_is_not_the_models_is_refused(family: str, changes: dict[str, Any]) -> None:
     adapter = WrongHead(WrongHead.Options())
     adapter.changes = changes
-    with pytest.raises(MftError, match=r"WrongHead gives do not make the logits of \w+ForCausalLM"):
+    with pytest.raises(
+        MftError, match=r"the head of WrongHead do not give the logits of \w+ForCausalLM .*its own adapter"
+    ):
         check_head(adapter, tiny(family))
 
 
@@ -93,11 +95,11 @@ def test_a_wrong_bias_is_refused() -> None:
     check_head(native(), model)
     adapter = WrongHead(WrongHead.Options())
     adapter.changes = {"bias": None}
-    with pytest.raises(MftError, match="do not make the logits"):
+    with pytest.raises(MftError, match="do not give the logits"):
         check_head(adapter, model)
 
 
-def test_a_config_whose_numbers_do_not_fit_together_is_told() -> None:
+def test_a_config_whose_numbers_do_not_fit_together_is_reported() -> None:
     model = tiny("mixtral", num_experts_per_tok=9)
     with pytest.raises(MftError, match="MixtralForCausalLM cannot be run as configured"):
         check_head(native(), model)
@@ -106,7 +108,7 @@ def test_a_config_whose_numbers_do_not_fit_together_is_told() -> None:
 def test_a_head_in_a_wrapper_is_refused() -> None:
     model = tiny("llama")
     model.lm_head = torch.nn.Sequential(model.lm_head)
-    with pytest.raises(MftError, match="is no plain linear layer but Sequential"):
+    with pytest.raises(MftError, match="is not a plain linear layer but Sequential"):
         native().head(model)
 
 
@@ -125,7 +127,7 @@ def test_families_that_cannot_isolate_are_refused(family: str, changes: dict[str
     torch.manual_seed(0)
     changes = {"num_hidden_layers": 2, "num_attention_heads": 4} | changes
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, vocab_size=128, **changes))
-    with pytest.raises(MftError, match=r"cannot be isolated in \w+ForCausalLM: .*one sample in a row"):
+    with pytest.raises(MftError, match=r"cannot be isolated in \w+ForCausalLM: .*one sample in each row"):
         check_isolation(native(), model)
 
 
@@ -156,7 +158,7 @@ def test_a_call_that_leaks_is_refused() -> None:
 
 
 def test_positions_that_do_not_restart_are_refused() -> None:
-    with pytest.raises(MftError, match="depend on where in the row it lies"):
+    with pytest.raises(MftError, match="hidden states of a sample depend on its place in the row"):
         check_isolation(
             PositionsForgotten(PositionsForgotten.Options()), tiny("gpt_bigcode", attention="sdpa")
         )

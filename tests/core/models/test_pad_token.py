@@ -34,21 +34,24 @@ def test_else_the_likeliest_special_token(
 ) -> None:
     for pad in (None, "<eos>"):
         tokenizer = make_tokenizer(*special, pad_token=pad)
-        told = choose_pad(tokenizer, make_model())
+        sentence = choose_pad(tokenizer, make_model())
         assert tokenizer.pad_token == chosen
-        assert chosen in told
-        assert ("there was none" if pad is None else "<eos> must be learned") in told
+        assert chosen in sentence
+        assert ("the tokenizer has none" if pad is None else "<eos> must be learned") in sentence
 
 
 def test_an_embedding_that_may_not_grow_stays_and_the_end_pads(
     make_model: Callable[..., PreTrainedModel], make_tokenizer: Callable[..., PreTrainedTokenizerBase]
 ) -> None:
     tokenizer, model = make_tokenizer("<eos>"), make_model(vocab_size=11)
-    told = choose_pad(tokenizer, model, may_grow=False)
-    assert told == "the pad token is <eos> (id 0), which also ends a text: an adapter cannot hold a new token"
+    sentence = choose_pad(tokenizer, model, may_grow=False)
+    assert (
+        sentence
+        == "the pad token is <eos> (id 0), which also ends a text: an adapter cannot hold a new token"
+    )
     assert model.get_input_embeddings().num_embeddings == len(tokenizer) == 11
     tokenizer, model = make_tokenizer("<eos>"), make_model(vocab_size=12)
-    assert "a row that the embedding had to spare" in choose_pad(tokenizer, model, may_grow=False)
+    assert "an unused row of the embedding" in choose_pad(tokenizer, model, may_grow=False)
 
 
 def test_unknown_is_better_than_a_new_one_but_not_if_it_ends_the_text(
@@ -102,8 +105,7 @@ def test_a_new_token_takes_a_spare_row(
     make_model: Callable[..., PreTrainedModel], make_tokenizer: Callable[..., PreTrainedTokenizerBase]
 ) -> None:
     tokenizer, model = make_tokenizer(), make_model()
-    told = choose_pad(tokenizer, model)
-    assert "<|pad|> was added as id 11, a row that the embedding had to spare" in told
+    assert "<|pad|> was added as id 11, an unused row of the embedding" in choose_pad(tokenizer, model)
     assert tokenizer.convert_tokens_to_ids("<|pad|>") == 11
     assert model.get_input_embeddings().num_embeddings == 48
 

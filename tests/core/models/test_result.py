@@ -1,4 +1,4 @@
-"""Where results are found, and what is said where there is none."""
+"""Where results are found, and the errors if there is none."""
 
 import json
 from pathlib import Path
@@ -42,7 +42,9 @@ def test_a_best_step_is_the_runs_and_has_its_base(run: Path) -> None:
 def test_several_results_are_named(run: Path) -> None:
     holds(run / "best", "best.json")
     (run / "best" / "step-00000003").mkdir()
-    with pytest.raises(mftkit.MftError, match="holds several results: name one of step-00000003"):
+    with pytest.raises(
+        mftkit.MftError, match="contains several results; give the directory of one: step-00000003"
+    ):
         find_result(run / "best")
 
 
@@ -52,7 +54,7 @@ def test_a_directory_without_a_run_is_taken_by_itself(tmp_path: Path) -> None:
         find_result(tmp_path)
 
 
-def test_a_damaged_file_is_told(run: Path) -> None:
+def test_a_corrupt_file_is_reported(run: Path) -> None:
     holds(run / "model", "adapter_config.json", "[]")
-    with pytest.raises(mftkit.MftError, match="is damaged: it holds no object"):
+    with pytest.raises(mftkit.MftError, match="is corrupt: expected a JSON object, found list"):
         find_result(run)

@@ -20,7 +20,7 @@ class Registered:
     def names(self, kind: str) -> tuple[str, ...]:
         return tuple(self.adapters)
 
-    def get(self, kind: Kind | str, name: str) -> Any:
+    def get(self, kind: Kind[Any] | str, name: str) -> Any:
         if name not in self.adapters:
             raise MftError(f"no {name}")
         return self
@@ -29,7 +29,7 @@ class Registered:
 
     def build(
         self,
-        kind: Kind,
+        kind: Kind[Any],
         name: str,
         options: dict[str, Any] | None = None,
         tasks: tuple[Any, ...] = (),
@@ -52,7 +52,7 @@ class Ranking(ModelAdapter):
         return self.rank(config) if callable(self.rank) else self.rank
 
 
-class Heard(Reporter):
+class Recorder(Reporter):
     def __init__(self) -> None:
         self.warnings: list[str] = []
 
@@ -85,11 +85,11 @@ def test_a_tie_of_the_best_names_both(install: Install) -> None:
         select_adapter({"model_type": "x"})
 
 
-def test_no_match_is_told(install: Install) -> None:
+def test_no_match_is_reported(install: Install) -> None:
     install(one=Ranking(0))
-    with pytest.raises(MftError, match="no installed adapter knows model type 'x' \\(XForCausalLM\\)"):
+    with pytest.raises(MftError, match="no installed adapter supports model type 'x' \\(XForCausalLM\\)"):
         select_adapter({"model_type": "x", "architectures": ["XForCausalLM"]})
-    with pytest.raises(MftError, match="brings its own code"):
+    with pytest.raises(MftError, match="comes with its own code"):
         select_adapter({"model_type": "x", "auto_map": {"AutoModel": "modeling.X"}})
 
 
@@ -100,9 +100,9 @@ def test_a_named_adapter_is_used_where_it_matches(install: Install) -> None:
         select_adapter({}, "three")
 
 
-def test_a_named_adapter_that_does_not_match_is_told_which_do(install: Install) -> None:
+def test_a_named_adapter_that_does_not_match_is_refused_with_those_that_do(install: Install) -> None:
     install(one=Ranking(0), low=Ranking(1), high=Ranking(2))
-    with pytest.raises(MftError, match="one does not know model type None; these do: high, low"):
+    with pytest.raises(MftError, match="one does not support model type None; these do: high, low"):
         select_adapter({}, "one")
 
 
@@ -111,9 +111,9 @@ def test_a_broken_adapter_hurts_only_who_names_it(install: Install) -> None:
         raise KeyError("hidden_size")
 
     install(broken=ImportError("no module named x"), raising=Ranking(fails), good=Ranking(1))
-    heard = Heard()
-    assert select_adapter({}, reporter=heard)[0] == "good"
-    assert len(heard.warnings) == 2
-    assert "broken (some-package) was left out: ImportError: no module named x" in heard.warnings[0]
+    recorder = Recorder()
+    assert select_adapter({}, reporter=recorder)[0] == "good"
+    assert len(recorder.warnings) == 2
+    assert "broken (some-package) was skipped: ImportError: no module named x" in recorder.warnings[0]
     with pytest.raises(ImportError):
         select_adapter({}, "broken")

@@ -63,9 +63,9 @@ def stand_ins(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chosen(name: str = "auto") -> tuple[str, list[str]]:
-    told: list[str] = []
-    made: Any = executors.choose_executor(ComponentRef(name=name), told.append)
-    return type(made).__name__, told
+    notes: list[str] = []
+    made: Any = executors.choose_executor(ComponentRef(name=name), notes.append)
+    return type(made).__name__, notes
 
 
 def test_auto_takes_the_strongest_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,11 +86,11 @@ def test_a_weak_one_is_refused_unless_it_is_allowed(monkeypatch: pytest.MonkeyPa
     with pytest.raises(mftkit.MftError, match="--allow-weak-isolation"):
         chosen("weak")
     monkeypatch.setenv(executors.WEAK, "1")
-    name, [told] = chosen()
+    name, [note] = chosen()
     assert name == "Weak"
-    assert told.startswith("programs run in weak, which isolates weakly; not available: ")
-    assert "strong (not installed)" in told
-    assert "fair (no engine)" in told
+    assert note.startswith("programs run in weak, which isolates weakly; not available: ")
+    assert "strong (not installed)" in note
+    assert "fair (no engine)" in note
     monkeypatch.setenv(executors.WEAK, "0")
     with pytest.raises(mftkit.MftError, match="isolates weakly"):
         chosen()
@@ -101,7 +101,7 @@ def test_where_none_works_each_says_why(monkeypatch: pytest.MonkeyPatch) -> None
         monkeypatch.setenv(f"{name}_IS", f"{name} is ill")
     with pytest.raises(mftkit.MftError, match="cannot be run in isolation on this machine") as caught:
         chosen()
-    for told in ("strong (STRONG is ill)", "fair (FAIR is ill)", "weak (WEAK is ill)", "heavy ("):
-        assert told in str(caught.value)
-    with pytest.raises(mftkit.MftError, match=r"machine: fair \(FAIR is ill\)$"):
+    for reason in ("strong (STRONG is ill)", "fair (FAIR is ill)", "weak (WEAK is ill)", "heavy ("):
+        assert reason in str(caught.value)
+    with pytest.raises(mftkit.MftError, match=r"this machine: fair \(FAIR is ill\)$"):
         chosen("fair")

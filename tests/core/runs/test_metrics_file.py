@@ -11,6 +11,7 @@ import pytest
 from mftkit.reporting.lines import (
     DamagedLineError,
     EndLine,
+    Line,
     TaskTraining,
     TaskValidation,
     TrainLine,
@@ -34,7 +35,7 @@ def file(tmp_path: Path) -> MetricsFile:
 
 
 def test_lines_are_written_as_ever_and_read_back(file: MetricsFile) -> None:
-    lines = [
+    lines: list[Line] = [
         ValidLine(0, 3.5, {"a": TaskValidation(3.5, 9)}),
         TrainLine(5, 0.5, 2.5, {"a": TaskTraining(None, 1.0, 7, 2)}, 0.001, 0.75, 10.5, 0.25),
         EndLine("finished", 5, 5),

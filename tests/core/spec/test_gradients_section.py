@@ -44,6 +44,6 @@ def test_another_grouping_is_refused(plain_sum: None) -> None:
         mftkit.load_spec({**SPEC, "gradients": "plain-sum", "training": {"grouping": "none"}})
 
 
-def test_an_unknown_combiner_is_told(plain_sum: None) -> None:
+def test_an_unknown_combiner_is_reported(plain_sum: None) -> None:
     with pytest.raises(MftError, match='unknown gradient-combiner.*did you mean "plain-sum"'):
         mftkit.load_spec({**SPEC, "gradients": "plain-sun"})

@@ -43,20 +43,20 @@ def test_sets(before: Any, override: str, after: Any) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("a", "--set a: should be a.b=value"),
-        ("=1", "should be a.b=value"),
-        ("a..b=1", "should be a.b=value"),
-        ("t.2.w=1", "t is a list, and '2' is no index of it (allowed: 0 to 1)"),
-        ("t.x=1", "'x' is no index of it"),
-        ("e.0=1", "(allowed: none: it is empty)"),
+        ("a", "--set a: expected KEY.KEY=VALUE"),
+        ("=1", "expected KEY.KEY=VALUE"),
+        ("a..b=1", "expected KEY.KEY=VALUE"),
+        ("t.2.w=1", "t is a list, and '2' is not an index of it (allowed: 0 to 1)"),
+        ("t.x=1", "'x' is not an index of it"),
+        ("e.0=1", "(the list is empty)"),
         ("n.a=1", "n is 3, which has no key 'a'"),
     ],
 )
-def test_malformed_is_told(override: str, message: str) -> None:
+def test_malformed_is_reported(override: str, message: str) -> None:
     with pytest.raises(MftError) as caught:
         apply_overrides({"t": [{}, {}], "n": 3, "e": []}, [override, "bad"])
     assert message in str(caught.value)
-    assert "--set bad:" in str(caught.value), "all of them are told"
+    assert "--set bad:" in str(caught.value), "all of them are reported"
 
 
 def test_in_order_and_checked(stand_ins: Registry, spec_dict: SpecDict, tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{\n "a": 1,\n}', ":3: not JSON: "),
-        ("", ":1: not JSON: "),
-        ("[1]", ": should hold one JSON object {...}, not list"),
+        ('{\n "a": 1,\n}', ":3: not valid JSON: "),
+        ("", ":1: not valid JSON: "),
+        ("[1]", ": expected one JSON object {...}, not list"),
         ('{"a": 1,\n "b": {"c": 1,\n "c": 2}}', ':3: the key "c" is given twice in one object'),
         ('{\n"a": NaN}', ":2: NaN is not a JSON number"),
         ('{\n"a": -Infinity}', ":2: -Infinity is not a JSON number"),
@@ -41,7 +41,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(MftError, match=r"cannot be read: Is a directory"):
         read_json(tmp_path)
     (tmp_path / "latin.json").write_bytes(b'{"a": "\xe9"}')
-    with pytest.raises(MftError, match="is not UTF-8 text"):
+    with pytest.raises(MftError, match="not UTF-8 text"):
         read_json(tmp_path / "latin.json")
 
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def schema(stand_ins: Registry) -> dict[str, Any]:
-    told: list[str] = []
-    found = json_schema(told.append)
-    assert ["heavy" in line and "ModuleNotFoundError" in line for line in told] == [True]
+    warnings: list[str] = []
+    found = json_schema(warnings.append)
+    assert ["heavy" in line and "ModuleNotFoundError" in line for line in warnings] == [True]
     return found
 
 

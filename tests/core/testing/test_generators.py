@@ -10,7 +10,7 @@ from mftkit.testing import ConformanceError, ConformanceWarning, DataGeneratorCo
 
 
 class Unstated(mftkit.DataGenerator):
-    def row(self, seed, number):
+    def row(self, seed: Any, number: Any) -> Any:
         return {"prompt": f"after {number}", "answer": f"{number + seed}"}
 
     def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
@@ -23,7 +23,7 @@ class Counts(Unstated):
 
 
 class IgnoresTheSeed(Counts):
-    def row(self, seed, number):
+    def row(self, seed: Any, number: Any) -> Any:
         return {"prompt": f"after {number}", "answer": f"{number}"}
 
 
@@ -33,12 +33,12 @@ class Modest(Counts):
 
 class Clock(Counts):
     def row(self, seed: int, number: int) -> dict[str, str]:
-        return super().row(time.perf_counter_ns(), number)
+        return super().row(time.perf_counter_ns(), number)  # type: ignore[no-any-return]
 
 
 class Draws(Counts):
     def row(self, seed: int, number: int) -> dict[str, str]:
-        return super().row(random.randint(0, 9), number)
+        return super().row(random.randint(0, 9), number)  # type: ignore[no-any-return]
 
 
 class NoRows(Counts):
@@ -94,20 +94,20 @@ def test_what_is_broken_is_caught(component: type[Any], check: str, message: str
         getattr(suite(component), f"test_{check}")()
 
 
-def test_rows_that_should_not_depend_on_the_seed_are_a_hint():
+def test_rows_that_should_not_depend_on_the_seed_are_a_hint() -> None:
     with pytest.warns(ConformanceWarning, match="reads_seed is False, but another seed gives other rows"):
         suite(Modest).test_promise_reads_seed()
 
 
-def test_the_suite_says_whether_the_seed_is_read_and_decides_over_the_component():
+def test_the_suite_says_whether_the_seed_is_read_and_decides_over_the_component() -> None:
     made = suite(IgnoresTheSeed)
-    made.reads_seed = False
+    made.reads_seed = False  # type: ignore[misc]
     made.test_promise_reads_seed()
     made = suite(Modest)
-    made.reads_seed = True
+    made.reads_seed = True  # type: ignore[misc]
     made.test_promise_reads_seed()
 
 
-def test_without_a_statement_either_is_right():
+def test_without_a_statement_either_is_right() -> None:
     for component in (Unstated, type("Same", (Unstated,), {"row": IgnoresTheSeed.row})):
         suite(component).test_promise_reads_seed()

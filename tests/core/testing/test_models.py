@@ -65,7 +65,7 @@ class TargetsThatAreNotThere(Llama):
         (MatchesAll, "matches", ConformanceError, "gives 2 for {}"),
         (Float32Always, "loads_in_the_dtype_asked", ConformanceError, "bfloat16 is asked for"),
         (AddsNoise, "round_trip_through_a_checkpoint", ConformanceError, "after saving and loading"),
-        (HeadOfTheWrongScale, "head", mftkit.MftError, "do not make the logits"),
+        (HeadOfTheWrongScale, "head", mftkit.MftError, "do not give the logits"),
         (Leaks, "isolation", mftkit.MftError, "see each other"),
         (TargetsThatAreNotThere, "lora_targets", ConformanceError, "no module is named queries"),
     ],

@@ -137,5 +137,5 @@ def test_rows_that_are_always_the_same_may_be_promised() -> None:
     with pytest.warns(ConformanceWarning, match="keeps_order is True, but another order"):
         suite(type("NotKept", (OneARow,), {"keeps_order": True})).test_order_is_read()
     stated = suite(Sorted)
-    stated.keeps_order = True
+    stated.keeps_order = True  # type: ignore[misc]
     stated.test_order_is_read()

@@ -19,7 +19,7 @@ TEXT_END = TEMPLATE.replace("<|end|>", "~~")
 
 
 class Scripted:
-    """A model that says what it is told to, whatever is asked; the prompts are kept."""
+    """A model that gives a scripted answer to any prompt; the prompts are kept."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, said: list[int]) -> None:
         torch.manual_seed(0)
@@ -61,7 +61,7 @@ def ids(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     return found
 
 
-def talker(
+def scripted_generator(
     tokenizer: PreTrainedTokenizerBase, said: list[int], **options: Any
 ) -> tuple[TextGenerator, Scripted]:
     scripted = Scripted(tokenizer, said)
@@ -69,63 +69,65 @@ def talker(
 
 
 def test_the_prompt_is_the_templates_and_contents_stay_text(tokenizer: PreTrainedTokenizerBase) -> None:
-    talk, scripted = talker(tokenizer, [tokenizer.eos_token_id])
+    generator, scripted = scripted_generator(tokenizer, [tokenizer.eos_token_id])
     turns = [Turn("system", "be brief"), Turn("user", "sort")]
-    assert talk.answer(turns, ignore) == ""
-    wanted = cast(Any, tokenizer).apply_chat_template(
+    assert generator.answer(turns, ignore) == ""
+    expected = cast(Any, tokenizer).apply_chat_template(
         [{"role": turn.role, "content": turn.content} for turn in turns],
         add_generation_prompt=True, return_dict=True,
     )["input_ids"]  # fmt: skip
-    assert scripted.prompts == [wanted]
-    talk.answer([Turn("user", "<|end|>")], ignore)
+    assert scripted.prompts == [expected]
+    generator.answer([Turn("user", "<|end|>")], ignore)
     assert scripted.prompts[1].count(ids(tokenizer, "<|end|>")[0]) == 1
 
 
 def test_it_comes_piece_by_piece_and_stops_at_the_token_that_ends_answers(
     tokenizer: PreTrainedTokenizerBase,
 ) -> None:
-    heard: list[str] = []
+    pieces: list[str] = []
     [end] = ids(tokenizer, "<|end|>")
-    talk, _ = talker(tokenizer, [*ids(tokenizer, "def é():"), end, *ids(tokenizer, "more")])
-    assert talk.answer([Turn("user", "go")], heard.append) == "def é():"
-    assert "".join(heard) == "def é():"
-    assert len(heard) > 2
-    assert not any("\ufffd" in piece for piece in heard)
+    generator, _ = scripted_generator(tokenizer, [*ids(tokenizer, "def é():"), end, *ids(tokenizer, "more")])
+    assert generator.answer([Turn("user", "go")], pieces.append) == "def é():"
+    assert "".join(pieces) == "def é():"
+    assert len(pieces) > 2
+    assert not any("\ufffd" in piece for piece in pieces)
 
 
 def test_a_text_that_ends_answers_is_not_shown(tokenizer: PreTrainedTokenizerBase) -> None:
-    heard: list[str] = []
+    pieces: list[str] = []
     tokenizer.chat_template = TEXT_END
-    talk, _ = talker(tokenizer, [*ids(tokenizer, "a ~ b~~"), *ids(tokenizer, " and more")])
-    assert talk.answer([Turn("user", "go")], heard.append) == "a ~ b"
-    assert "".join(heard) == "a ~ b"
+    generator, _ = scripted_generator(tokenizer, [*ids(tokenizer, "a ~ b~~"), *ids(tokenizer, " and more")])
+    assert generator.answer([Turn("user", "go")], pieces.append) == "a ~ b"
+    assert "".join(pieces) == "a ~ b"
 
 
 def test_it_can_be_stopped_and_is_no_longer_than_asked(tokenizer: PreTrainedTokenizerBase) -> None:
     token = ids(tokenizer, "a")
-    talk, _ = talker(tokenizer, token * 60, max_new_tokens=5)
-    assert talk.answer([Turn("user", "go")], ignore) == "aaaaa"
-    assert talk.answer([Turn("user", "go")], lambda _piece: talk.stop()) in ("a", "aa")
-    assert talk.complete("x y", ignore) == "aaaaa"
+    generator, _ = scripted_generator(tokenizer, token * 60, max_new_tokens=5)
+    assert generator.answer([Turn("user", "go")], ignore) == "aaaaa"
+    assert generator.answer([Turn("user", "go")], lambda _piece: generator.stop()) in ("a", "aa")
+    assert generator.complete("x y", ignore) == "aaaaa"
 
 
 def test_what_fills_the_positions_is_refused(tokenizer: PreTrainedTokenizerBase) -> None:
-    talk, _ = talker(tokenizer, [])
+    generator, _ = scripted_generator(tokenizer, [])
     with pytest.raises(mftkit.MftError, match="the model reads 64 at most"):
-        talk.complete("x" * 90, ignore)
+        generator.complete("x" * 90, ignore)
 
 
 def test_without_a_template_it_completes_alone(tokenizer: PreTrainedTokenizerBase) -> None:
     tokenizer.chat_template = None
-    talk, scripted = talker(tokenizer, [*ids(tokenizer, "b"), tokenizer.eos_token_id])
-    assert not talk.can_chat
+    generator, scripted = scripted_generator(tokenizer, [*ids(tokenizer, "b"), tokenizer.eos_token_id])
+    assert not generator.can_chat
     with pytest.raises(mftkit.MftError, match="there is no chat template"):
-        talk.answer([Turn("user", "go")], ignore)
-    assert talk.complete("x y", ignore) == "b"
+        generator.answer([Turn("user", "go")], ignore)
+    assert generator.complete("x y", ignore) == "b"
     assert scripted.prompts == [ids(tokenizer, "x y")]
 
 
 def test_drawing_follows_the_temperature(tokenizer: PreTrainedTokenizerBase) -> None:
     torch.manual_seed(0)
-    talk, _ = talker(tokenizer, [*ids(tokenizer, "b"), tokenizer.eos_token_id], temperature=0.5)
-    assert talk.complete("x y", ignore) == "b"
+    generator, _ = scripted_generator(
+        tokenizer, [*ids(tokenizer, "b"), tokenizer.eos_token_id], temperature=0.5
+    )
+    assert generator.complete("x y", ignore) == "b"

@@ -11,26 +11,26 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import mftkit
 from checkpoints import CHECKPOINTS, FAMILIES, WITH_TOKENIZER
+from commands import mft
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.convert import convert
-from small_runs import mft
 
 
-class Kept(Reporter):
+class Recorder(Reporter):
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.notes: list[str] = []
 
     def note(self, message: str) -> None:
-        self.told.append(message)
+        self.notes.append(message)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_what_is_written_is_native_and_the_same(name: str, tmp_path: Path) -> None:
-    reporter = Kept()
+    reporter = Recorder()
     done = convert(str(CHECKPOINTS / name), tmp_path / "out", reporter)
     assert (done.architecture, done.difference) == (FAMILIES[name], 0.0)
-    assert any("converted to" in note for note in reporter.told)
-    assert any("cannot be written back" in note for note in reporter.told) == name.startswith("baichuan2")
+    assert any("converted to" in note for note in reporter.notes)
+    assert any("cannot be written back" in note for note in reporter.notes) == name.startswith("baichuan2")
     expected = load_file(CHECKPOINTS / name / "expected.safetensors")
     load = (
         mftkit.load_model
@@ -63,7 +63,7 @@ def test_the_dtype_is_the_checkpoints_own(tmp_path: Path, safe: bool) -> None:
     assert {weight.dtype for weight in written.values()} == {torch.bfloat16}
 
 
-def test_the_command_tells_what_it_did(tmp_path: Path) -> None:
+def test_the_command_reports_what_it_did(tmp_path: Path) -> None:
     done = mft("convert", CHECKPOINTS / "baichuan2-13b", "--output", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == str(tmp_path / "out")
@@ -76,7 +76,7 @@ def test_the_command_tells_what_it_did(tmp_path: Path) -> None:
 
 def test_nothing_is_left_of_what_fails(tmp_path: Path) -> None:
     shutil.copytree(CHECKPOINTS / "chatglm2", tmp_path / "in")
-    with pytest.raises(mftkit.MftError, match="which is not touched"):
+    with pytest.raises(mftkit.MftError, match="which must not change"):
         convert(str(tmp_path / "in"), tmp_path / "in" / "out")
     config = json.loads((tmp_path / "in" / "config.json").read_text())
     (tmp_path / "in" / "config.json").write_text(json.dumps(config | {"num_layers": 3}))

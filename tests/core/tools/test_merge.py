@@ -48,14 +48,14 @@ def lora(**options: Any) -> Any:
     return peft.LoraConfig(task_type="CAUSAL_LM", r=4, target_modules=["q_proj", "down_proj"], **options)
 
 
-def test_the_base_keeps_its_dtype_and_the_command_tells_the_difference(
+def test_the_base_keeps_its_dtype_and_the_command_reports_the_difference(
     make: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     adapter = make(lora(), torch.bfloat16)
     assert main(["merge", str(adapter), "--output", str(tmp_path / "new" / "merged")]) == 0
-    told = capsys.readouterr()
-    assert told.out == f"{tmp_path / 'new' / 'merged'}\n"
-    assert "largest difference of a logit before and after: " in told.err
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path / 'new' / 'merged'}\n"
+    assert "largest difference of a logit before and after: " in printed.err
     model, tokenizer = mftkit.load_model(str(tmp_path / "new" / "merged"))
     assert (model.dtype, tokenizer) == (torch.bfloat16, None)
     changed = [
@@ -79,7 +79,7 @@ def test_generation_settings_that_contradict_each_other_do_not_keep_a_result(
         '{"temperature": 0.8, "top_p": 0.8, "eos_token_id": 0}'
     )
     assert main(["merge", str(adapter), "--output", str(tmp_path / "merged")]) == 0
-    assert "warning: the base's generation settings contradict each other" in capsys.readouterr().err
+    assert "warning: the base model's generation settings contradict each other" in capsys.readouterr().err
     written = json.loads((tmp_path / "merged" / "generation_config.json").read_text())
     assert (written["eos_token_id"], "temperature" in written) == (0, False)
 
@@ -89,17 +89,17 @@ def test_a_trained_head_of_a_tied_model_is_a_head_of_its_own(
     make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = make(lora(modules_to_save=["lm_head"]), tie_word_embeddings=True)
-    told: list[str] = []
+    notes: list[str] = []
     reporter = Reporter()
-    monkeypatch.setattr(reporter, "note", told.append)
+    monkeypatch.setattr(reporter, "note", notes.append)
     merged = merge(adapter, tmp_path / "merged", reporter)
     assert merged.difference < 1e-4 * merged.largest
-    assert "no longer tied" in told[-1]
+    assert "no longer tied" in notes[-1]
     assert json.loads((tmp_path / "merged" / "config.json").read_text())["tie_word_embeddings"] is False
 
 
 @pytest.mark.parametrize(
-    ("config", "told"),
+    ("config", "message"),
     [
         (
             peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
@@ -113,10 +113,10 @@ def test_a_trained_head_of_a_tied_model_is_a_head_of_its_own(
     ids=["prompt", "poly"],
 )
 def test_what_cannot_be_merged_is_refused_by_name(
-    make: Callable[..., Path], tmp_path: Path, config: Any, told: str
+    make: Callable[..., Path], tmp_path: Path, config: Any, message: str
 ) -> None:
     adapter = make(config)
-    with pytest.raises(mftkit.MftError, match=told):
+    with pytest.raises(mftkit.MftError, match=message):
         merge(adapter, tmp_path / "merged")
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["adapter", "base"]
 
@@ -141,14 +141,14 @@ def test_the_base_must_be_there_and_whole(make: Callable[..., Path], tmp_path: P
     adapter = make(lora())
     edit(tmp_path / "base" / "config.json", quantization_config={"quant_method": "bitsandbytes"})
     with pytest.raises(
-        mftkit.MftError, match="is quantised itself: merging needs its full-precision weights"
+        mftkit.MftError, match="is itself quantized: merging needs its full-precision weights"
     ):
         merge(adapter, tmp_path / "merged")
     edit(adapter / "adapter_config.json", base_model_name_or_path=str(tmp_path / "gone"))
-    with pytest.raises(mftkit.MftError, match="the base that .*adapter names is not to be had: .*gone"):
+    with pytest.raises(mftkit.MftError, match="cannot load the base model named by .*adapter: .*gone"):
         merge(adapter, tmp_path / "merged")
     edit(adapter / "adapter_config.json", base_model_name_or_path=None)
-    with pytest.raises(mftkit.MftError, match="names no base"):
+    with pytest.raises(mftkit.MftError, match="names no base model: set base_model_name_or_path"):
         merge(adapter, tmp_path / "merged")
 
 
@@ -161,7 +161,7 @@ def test_a_run_that_was_moved_finds_its_own_base(make: Callable[..., Path], tmp_
     (tmp_path / "base").rename(run / "base")
     for given in (run, run / "model"):
         for output in (run / "model" / "x", run / "base" / "x"):
-            with pytest.raises(mftkit.MftError, match="which is not touched; give another directory"):
+            with pytest.raises(mftkit.MftError, match="which must not change; give another directory"):
                 merge(given, output)
     assert merge(run, run / "merged").base == str(run / "base")
 
@@ -179,7 +179,7 @@ def test_where_there_is_nothing_to_merge_it_says_why(tmp_path: Path) -> None:
     (run / "model").mkdir()
     (run / "model" / "config.json").write_text("{}")
     for given in (run, run / "model"):
-        with pytest.raises(mftkit.MftError, match="nothing to merge: .*model is a whole model already"):
+        with pytest.raises(mftkit.MftError, match="nothing to merge: .*model is already a full model"):
             merge(given, output)
 
 

@@ -1,4 +1,4 @@
-"""What a balancer is told, and when; the numbers it is told are those of the model before and after a step."""
+"""Which losses a balancer gets, and when; they are those of the model before and after a step."""
 
 import json
 from collections.abc import Iterator
@@ -16,26 +16,26 @@ from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 
 class Asks(mftkit.Balancer):
-    """Asks for what it is told to ask, and writes down what it gets."""
+    """Asks for the losses that it is made to ask for, and records what it gets."""
 
     def __init__(self, **asked: Any) -> None:
         super().__init__(mftkit.Options(), (mftkit.TaskInfo("a"),))
         for name, value in asked.items():
             setattr(self, name, value)
-        self.heard: list[Any] = []
+        self.calls: list[Any] = []
 
     def weights(self) -> torch.Tensor:
-        self.heard.append("weights")
+        self.calls.append("weights")
         return torch.ones(1)
 
     def prepare(self, step: int, train: torch.Tensor, valid: torch.Tensor | None) -> None:
-        self.heard.append(("prepare", step, *of(train, valid)))
+        self.calls.append(("prepare", step, *of(train, valid)))
 
     def observe(self, step: int, train: torch.Tensor, valid: torch.Tensor | None) -> None:
-        self.heard.append(("observe", step, *of(train, valid)))
+        self.calls.append(("observe", step, *of(train, valid)))
 
     def compare(self, step: int, before: torch.Tensor, after: torch.Tensor) -> None:
-        self.heard.append(("compare", step, *of(before, after)))
+        self.calls.append(("compare", step, *of(before, after)))
 
 
 def of(*losses: torch.Tensor | None) -> list[Any]:
@@ -43,81 +43,88 @@ def of(*losses: torch.Tensor | None) -> list[Any]:
 
 
 def play(balancer: Asks, steps: int) -> tuple[Any, Any]:
-    """Each take gives 100 * turn + the number of updates made; what was heard and taken."""
-    now, taken = 0, []
+    """Losses of a mini-batch are 100 * its number + the updates made; returns what was recorded and evaluated."""
+    now, evaluated = 0, []
 
-    def take(turn: int, samples: int) -> torch.Tensor:
-        taken.append((now, turn, samples))
-        return torch.tensor([100.0 * turn + now])
+    def minibatch_losses(number: int, samples: int) -> torch.Tensor:
+        evaluated.append((now, number, samples))
+        return torch.tensor([100.0 * number + now])
 
-    balancing = Balancing(balancer, 1, take)
+    balancing = Balancing(balancer, 1, minibatch_losses)
     for step in range(1, steps + 1):
         now = step - 1
-        balancing.begin(step)
-        balancing.weights(step, torch.tensor([-float(step)]) if balancing.prepares else None)
+        balancing.before_step(step)
+        balancing.weights(step, torch.tensor([-float(step)]) if balancing.needs_step_losses else None)
         now = step
-        balancing.end(
-            step, torch.tensor([-float(step)]), torch.tensor([0.5]) if balancing.repeats_step else None
+        balancing.after_step(
+            step,
+            torch.tensor([-float(step)]),
+            torch.tensor([0.5]) if balancing.needs_losses_after_update else None,
         )
-    return [heard for heard in balancer.heard if heard != "weights"], taken
+    return [call for call in balancer.calls if call != "weights"], evaluated
 
 
-def test_what_is_not_asked_for_is_not_taken() -> None:
-    heard, taken = play(Asks(), 2)
-    assert taken == []
-    assert heard == [("observe", 1, -1, None), ("observe", 2, -2, None)]
+def test_what_is_not_asked_for_is_not_evaluated() -> None:
+    calls, evaluated = play(Asks(), 2)
+    assert evaluated == []
+    assert calls == [("observe", 1, -1, None), ("observe", 2, -2, None)]
 
 
-@pytest.mark.parametrize(("hold", "turns"), [(1, [1, 2, 3]), (2, [0, 1, 1]), (0, [0, 0, 0])])
-def test_validation_losses_at_each_take_of_the_mini_batch_that_is_held(hold: int, turns: list[int]) -> None:
-    heard, taken = play(Asks(needs_validation=2, minibatch_reuse=hold, validation_samples=5), 6)
-    assert taken == [(step, turn, 5) for step, turn in zip((2, 4, 6), turns, strict=True)]
-    assert [valid for _, _, _, valid in heard] == [
-        None, 100 * turns[0] + 2, None, 100 * turns[1] + 4, None, 100 * turns[2] + 6
+@pytest.mark.parametrize(("reuse", "numbers"), [(1, [1, 2, 3]), (2, [0, 1, 1]), (0, [0, 0, 0])])
+def test_validation_losses_at_the_end_of_each_interval_of_the_mini_batch_in_use(
+    reuse: int, numbers: list[int]
+) -> None:
+    calls, evaluated = play(Asks(needs_validation=2, minibatch_reuse=reuse, validation_samples=5), 6)
+    assert evaluated == [(step, number, 5) for step, number in zip((2, 4, 6), numbers, strict=True)]
+    assert [valid for _, _, _, valid in calls] == [
+        None, 100 * numbers[0] + 2, None, 100 * numbers[1] + 4, None, 100 * numbers[2] + 6
     ]  # fmt: skip
 
 
 def test_one_mini_batch_before_and_after_each_step() -> None:
-    heard, taken = play(Asks(needs_validation=1, compares="validation", minibatch_reuse=2), 4)
-    compared = [told[1:] for told in heard if told[0] == "compare"]
+    calls, evaluated = play(Asks(needs_validation=1, compares="validation", minibatch_reuse=2), 4)
+    compared = [call[1:] for call in calls if call[0] == "compare"]
     assert compared == [(1, 0, 1), (2, 1, 2), (3, 102, 103), (4, 103, 104)]
-    # One pass a step, and one more where the mini-batch moves on.
-    assert [(now, turn) for now, turn, _ in taken] == [(0, 0), (1, 0), (2, 0), (2, 1), (3, 1), (4, 1)]
-    assert [told[3] for told in heard if told[0] == "observe"] == [1, 2, 103, 104]
+    # One evaluation per step, and one more when the next mini-batch begins.
+    assert [(now, number) for now, number, _ in evaluated] == [(0, 0), (1, 0), (2, 0), (2, 1), (3, 1), (4, 1)]
+    assert [call[3] for call in calls if call[0] == "observe"] == [1, 2, 103, 104]
 
 
 def test_one_mini_batch_compared_over_several_steps() -> None:
-    heard, taken = play(Asks(needs_validation=3, compares="validation", minibatch_reuse=1), 6)
-    assert [told[1:] for told in heard if told[0] == "compare"] == [(3, 0, 3), (6, 103, 106)]
-    assert [(now, turn) for now, turn, _ in taken] == [(0, 0), (3, 0), (3, 1), (6, 1)]
+    calls, evaluated = play(Asks(needs_validation=3, compares="validation", minibatch_reuse=1), 6)
+    assert [call[1:] for call in calls if call[0] == "compare"] == [(3, 0, 3), (6, 103, 106)]
+    assert [(now, number) for now, number, _ in evaluated] == [(0, 0), (3, 0), (3, 1), (6, 1)]
 
 
 def test_the_steps_own_losses_come_before_its_weights() -> None:
     balancer = Asks(needs_validation=2, compares="validation", minibatch_reuse=0, needs_step_losses=True)
     play(balancer, 3)
-    assert balancer.heard[:3] == [("prepare", 1, -1, 0), "weights", ("observe", 1, -1, None)]
-    assert ("prepare", 2, -2, None) in balancer.heard, "two steps old would not be those of this moment"
-    assert ("prepare", 3, -3, 2) in balancer.heard
+    assert balancer.calls[:3] == [("prepare", 1, -1, 0), "weights", ("observe", 1, -1, None)]
+    assert ("prepare", 2, -2, None) in balancer.calls, (
+        "losses from before step 1 are not those of the weights of step 2"
+    )
+    assert ("prepare", 3, -3, 2) in balancer.calls
 
 
 def test_the_steps_own_batch_again() -> None:
-    heard, taken = play(Asks(compares="training"), 1)
-    assert heard == [("observe", 1, -1, None), ("compare", 1, -1, 0.5)]
-    assert taken == []
+    calls, evaluated = play(Asks(compares="training"), 1)
+    assert calls == [("observe", 1, -1, None), ("compare", 1, -1, 0.5)]
+    assert evaluated == []
 
 
-def test_what_is_held_is_part_of_the_state() -> None:
-    def taking(turn: int, _samples: int) -> torch.Tensor:
-        return torch.tensor([float(turn)])
+def test_the_losses_to_compare_with_are_part_of_the_state() -> None:
+    def number_as_loss(number: int, _samples: int) -> torch.Tensor:
+        return torch.tensor([float(number)])
 
-    one = Balancing(Asks(needs_validation=2, compares="validation", minibatch_reuse=0), 1, taking)
-    one.begin(1)
+    one = Balancing(Asks(needs_validation=2, compares="validation", minibatch_reuse=0), 1, number_as_loss)
+    one.before_step(1)
     other_balancer = Asks(needs_validation=2, compares="validation", minibatch_reuse=0)
-    other = Balancing(other_balancer, 1, lambda _turn, _samples: torch.tensor([7.0]))
-    other.load_state_dict(one.state_dict())
-    other.begin(2)
-    other.end(2, torch.tensor([1.0]), None)
-    assert other_balancer.heard[-1] == ("compare", 2, 0.0, 7.0)
+    other = Balancing(other_balancer, 1, lambda _number, _samples: torch.tensor([7.0]))
+    state: Any = {**one.state_dict(), "stopped": [0]}  # which earlier versions kept here, too
+    other.load_state_dict(state)
+    other.before_step(2)
+    other.after_step(2, torch.tensor([1.0]), None)
+    assert other_balancer.calls[-1] == ("compare", 2, 0.0, 7.0)
 
 
 def test_the_work_it_makes() -> None:
@@ -137,7 +144,7 @@ import mftkit, torch
 
 @mftkit.hookimpl
 def register_balancers(register):
-    register("spy", Spy, summary="writes down all that it is told")
+    register("spy", Spy, summary="records all losses that it gets")
 
 class Spy(mftkit.Balancer):
     class Options(mftkit.Options):
@@ -150,27 +157,27 @@ class Spy(mftkit.Balancer):
         super().__init__(options, tasks)
         self.compares, self.needs_validation = options.compares, options.validates
 
-    def tell(self, event, step, *losses):
-        with pathlib.Path("told.jsonl").open("a") as file:
+    def record(self, event, step, *losses):
+        with pathlib.Path("calls.jsonl").open("a") as file:
             print(json.dumps([event, step, *(None if x is None else x.tolist() for x in losses)]), file=file)
 
     def weights(self):
         return torch.ones(len(self.tasks))
 
     def prepare(self, step, train, valid):
-        self.tell("prepare", step, train, valid)
+        self.record("prepare", step, train, valid)
 
     def observe(self, step, train, valid):
-        self.tell("observe", step, train, valid)
+        self.record("observe", step, train, valid)
 
     def compare(self, step, before, after):
-        self.tell("compare", step, before, after)
+        self.record("compare", step, before, after)
 """
 
 
 @pytest.fixture
 def spy(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The balancer above, from a distribution of its own, in a directory with two tasks' data."""
+    """The balancer above, from its own distribution, in a directory with two tasks' data."""
     site = install("mft-spy", {"spy": "mft_spy"}, {"mft_spy": SPY})
     monkeypatch.setenv("PYTHONPATH", str(site), prepend=":")
     monkeypatch.chdir(tmp_path)
@@ -181,13 +188,13 @@ def spy(install: Install, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     installed.registry.cache_clear()
 
 
-def told(directory: Path) -> list[list[Any]]:
-    return [json.loads(line) for line in (directory / "told.jsonl").read_text().splitlines()]
+def recorded(directory: Path) -> list[list[Any]]:
+    return [json.loads(line) for line in (directory / "calls.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("micro", [4, 16])
 def test_training_losses_before_and_after_with_the_same_dropout(spy: Path, micro: int) -> None:
-    """A learning rate of next to nothing changes nothing: what differs is then the masks, or the batch."""
+    """The learning rate is too small to change anything, so a difference would be due to the masks or the batch."""
     training = {
         "max_steps": 2,
         "learning_rate": 1e-30,
@@ -199,15 +206,15 @@ def test_training_losses_before_and_after_with_the_same_dropout(spy: Path, micro
     spec = small_spec(balancer={"name": "spy", "options": {"compares": "training"}}, training=training)
     spec["model"]["config"]["attention_dropout"] = 0.3
     mftkit.run(mftkit.load_spec(spec, directory=spy))
-    heard = told(spy)
-    assert [event for event, *_ in heard] == ["prepare", "observe", "compare"] * 2
+    calls = recorded(spy)
+    assert [event for event, *_ in calls] == ["prepare", "observe", "compare"] * 2
     for (_, _, prepared, _), (_, _, observed, _), (_, _, before, after) in zip(
-        *[iter(heard)] * 3, strict=True
+        *[iter(calls)] * 3, strict=True
     ):
         assert prepared == observed == before == after
 
 
-def test_an_update_shows_and_the_next_step_is_that_of_a_run_that_did_not_look(spy: Path) -> None:
+def test_an_update_shows_and_the_next_step_is_that_of_a_run_without_the_comparison(spy: Path) -> None:
     losses: list[Any] = []
     for balancer in ({"name": "spy", "options": {"compares": "training"}}, "equal"):
         spec = small_spec(
@@ -216,8 +223,8 @@ def test_an_update_shows_and_the_next_step_is_that_of_a_run_that_did_not_look(sp
         spec["model"]["config"]["attention_dropout"] = 0.3
         mftkit.run(mftkit.load_spec(spec, directory=spy))
         losses.append(comparable(metrics(spy / f"run{len(losses)}")))
-    assert losses[0] == losses[1], "looking twice draws no other dropout masks"
-    compared = [(before, after) for event, _, before, after in told(spy) if event == "compare"]
+    assert losses[0] == losses[1], "a second forward pass draws no other dropout masks"
+    compared = [(before, after) for event, _, before, after in recorded(spy) if event == "compare"]
     assert len(compared) == 4
     assert all(after != before for before, after in compared)
     assert sum(after[0] < before[0] for before, after in compared) >= 3
@@ -227,10 +234,10 @@ def test_validation_losses_before_and_after_are_those_of_the_valid_lines_moments
     options = {"compares": "validation", "validates": 2}
     spec = small_spec(balancer={"name": "spy", "options": options}, training={"max_steps": 4})
     mftkit.run(mftkit.load_spec(spec, directory=spy))
-    heard = told(spy)
-    prepared = {step: valid for event, step, _, valid in heard if event == "prepare"}
-    compared = {step: (before, after) for event, step, before, after in heard if event == "compare"}
-    observed = {step: valid for event, step, _, valid in heard if event == "observe"}
+    calls = recorded(spy)
+    prepared = {step: valid for event, step, _, valid in calls if event == "prepare"}
+    compared = {step: (before, after) for event, step, before, after in calls if event == "compare"}
+    observed = {step: valid for event, step, _, valid in calls if event == "observe"}
     assert compared.keys() == {2, 4}
     assert prepared[1] == compared[2][0]
     assert prepared[3] == compared[4][0]

@@ -13,11 +13,11 @@ from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import BatchSampler, GlobalBatch
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
-from mftkit.training.gradients import PerTaskGradients, make_gradients, told_memory
+from mftkit.training.gradients import PerTaskGradients, describe_memory, make_gradients
+from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.objective import Objective
-from mftkit.training.train_step import TrainStep
 from mftkit_registry import MftError
 from thread_processes import GradientRecorder, in_threads
 
@@ -71,7 +71,7 @@ class Corpus(list[Any]):
         return np.array([len(sample.tokens) for sample in self])
 
     @property
-    def counting(self) -> NDArray[Any]:
+    def loss_tokens(self) -> NDArray[Any]:
         return self.lengths - 1
 
 
@@ -111,22 +111,21 @@ def train(
     steps: int = 1,
     **scorer: Any,
 ) -> Any:
-    """Steps of the real runner; what each process's optimizer got, and its result."""
+    """Real steps; what each process's optimizer got, and its result."""
 
     def work(process: Any) -> Any:
         model = process.wrap(Scorer(**scorer))
         corpus: Any = Corpus(samples())
         objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
-        balancing = Balancing(Given(weights, TASKS), len(TASKS), no_validation)
-        balancing.stopped = list(stopped)
+        balancing = Balancing(Given(weights, TASKS), len(TASKS), no_validation, lambda: stopped)
         optimizer = GradientRecorder([p for p in model.parameters() if p.requires_grad])
-        runner = TrainStep(
+        train_step = TrainStep(
             model, corpus, installed.build(kinds.TOKENIZATION_MODE, "padding", {}), objective, balancing, optimizer,
             Batcher(process, micro, 8, 0), max_norm, make_gradients(model, process, corpus.task, combiner),
         )  # fmt: skip
         for _ in range(steps):
-            result = runner(step(), 0.0, Meter(len(TASKS), torch.device("cpu"), torch.float64))
-        return torch.cat([grad.flatten() for grad in optimizer.steps[-1]]), result, runner
+            result = train_step(step(), 0.0, Meter(len(TASKS), torch.device("cpu"), torch.float64))
+        return torch.cat([grad.flatten() for grad in optimizer.steps[-1]]), result, train_step
 
     return in_threads(processes, work)
 
@@ -224,17 +223,19 @@ def test_every_process_gets_what_one_of_them_decided() -> None:
 
 def test_a_gradient_that_is_not_finite_is_refused_before_it_is_combined() -> None:
     combiner = Combiner(None, TASKS)
-    ((_, result, runner),) = train("mixed", combiner, spoilt=1)
+    ((_, result, train_step),) = train("mixed", combiner, spoilt=1)
     assert not hasattr(combiner, "seen")
     assert not bool(torch.isfinite(result.grad_norm))
     with pytest.raises(NonFiniteLossError) as fault:
-        runner.watch.look(lambda _: torch.tensor([True, True, True, False]))
+        train_step.guard.check(lambda _: torch.tensor([True, True, True, False]))
     assert fault.value.tasks == [1]
 
 
 @pytest.mark.parametrize("given", [torch.zeros(26), torch.zeros(1, 27), 1.0])
 def test_a_combiner_that_gives_something_else_is_named(given: float | torch.Tensor) -> None:
-    with pytest.raises(MftError, match=r"Combiner.combine\(\) must give a tensor of shape \(27,\), and gave"):
+    with pytest.raises(
+        MftError, match=r"Combiner.combine\(\) must return a tensor of shape \(27,\), but returned"
+    ):
         train("mixed", Combiner(given, TASKS))
 
 
@@ -245,28 +246,28 @@ def test_parameters_of_several_number_types_are_refused() -> None:
         PerTaskGradients(model, cast(Any, None), np.zeros(1, np.int64), 4, Combiner(None, TASKS))
 
 
-def test_the_memory_is_told() -> None:
-    assert told_memory(None, []) == ""
-    told = told_memory(Combiner(None, TASKS), [torch.zeros(1000, 25_000)])
-    assert "4 x 25,000,000 numbers, 0.4 GB" in told
+def test_the_memory_is_described() -> None:
+    assert describe_memory(None, []) == ""
+    note = describe_memory(Combiner(None, TASKS), [torch.zeros(1000, 25_000)])
+    assert "4 x 25,000,000 numbers, 0.4 GB" in note
 
 
 @pytest.mark.parametrize(("micro", "processes"), [(1, 1), (2, 1), (4, 1), (16, 1), (1, 2), (2, 3), (3, 4)])
-def test_a_pass_holds_one_task_and_every_process_runs_equally_many(micro: int, processes: int) -> None:
+def test_a_micro_batch_holds_one_task_and_every_process_has_equally_many(micro: int, processes: int) -> None:
     made = step()
-    each = [made.passes(micro, rank, processes) for rank in range(processes)]
-    assert len({len(passes) for passes in each}) == 1
-    got = sorted(int(i) for passes in each for rows in passes for row in rows for i in row)
+    each = [made.micro_batches(micro, rank, processes) for rank in range(processes)]
+    assert len({len(batches) for batches in each}) == 1
+    got = sorted(int(i) for batches in each for rows in batches for row in rows for i in row)
     assert got == list(range(len(OF_SAMPLE)))
     needed = sum(-(-OF_SAMPLE.count(task) // micro) for task in range(3))
     assert len(each[0]) == -(-needed // processes)
-    for passes in each:
-        for rows in passes:
+    for batches in each:
+        for rows in batches:
             assert len(rows) <= micro
             assert len({OF_SAMPLE[int(i)] for row in rows for i in row}) <= 1
 
 
-def test_rows_of_several_tasks_are_refused_with_the_way_out() -> None:
+def test_rows_of_several_tasks_are_refused_with_a_hint() -> None:
     with pytest.raises(MftError, match=r'"task" needs rows.*1 of the 1 rows.*tokenization\.options\.scope'):
         BatchSampler(
             cast(Any, Corpus(samples())), installed.build(kinds.TOKENIZATION_MODE, "pack", {}), tasks=4, seed=1,

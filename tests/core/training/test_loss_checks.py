@@ -167,27 +167,27 @@ def test_kept_promises(kind: type[Any], num_tasks: int) -> None:
 @pytest.mark.parametrize(
     ("kind", "promise"),
     [
-        (FalselyLinear, "linear: its task_losses"),
-        (LinearNearZero, "linear: its task_losses"),
-        (OneSided, "linear: its task_losses"),
-        (Affine, "linear: its task_losses"),
-        (FalselyLinearInLogprobs, "linear_in_logprobs: its statistics"),
-        (MeanOfMicroBatch, "statistics add over micro-batches"),
-        (Number, r"statistics are a tensor of shape \[tasks, k\]: this is float"),
-        (Flat, r"statistics are of shape \[tasks, k\]"),
-        (Detached, "statistics are differentiable"),
-        (Scalar, r"task_losses are of shape \[tasks\]"),
-        (DetachedLosses, "task_losses are differentiable"),
-        (Infinite, "task_losses are finite"),
-        (SharesOfTwo, "task_shares are finite and sum to 1"),
-        (NotANumber, "task_shares are finite and sum to 1"),
-        (WeightsUnread, "reads_sample_weights: its statistics do not change"),
-        (WeightsShared, "reads_sample_weights: its statistics of weighed rows do not add"),
-        (WeightsPlusOne, "reads_sample_weights: its statistics with weights that are all 1"),
+        (FalselyLinear, "linear is True, but its task_losses"),
+        (LinearNearZero, "linear is True, but its task_losses"),
+        (OneSided, "linear is True, but its task_losses"),
+        (Affine, "linear is True, but its task_losses"),
+        (FalselyLinearInLogprobs, "linear_in_logprobs is True, but its statistics"),
+        (MeanOfMicroBatch, "statistics must add over micro-batches"),
+        (Number, r"statistics must be a tensor of shape \[tasks, k\], not float"),
+        (Flat, r"statistics must be of shape \[tasks, k\]"),
+        (Detached, "statistics must be differentiable"),
+        (Scalar, r"task_losses must be of shape \[tasks\]"),
+        (DetachedLosses, "task_losses must be differentiable"),
+        (Infinite, "task_losses must be finite"),
+        (SharesOfTwo, "task_shares must be finite and sum to 1"),
+        (NotANumber, "task_shares must be finite and sum to 1"),
+        (WeightsUnread, "reads_sample_weights is True, but its statistics do not change"),
+        (WeightsShared, "reads_sample_weights is True, but its statistics of weighted rows do not add"),
+        (WeightsPlusOne, "reads_sample_weights is True, but its statistics with weights that are all 1"),
     ],
 )
 def test_broken_promises(kind: type[Any], promise: str, num_tasks: int) -> None:
-    with pytest.raises(MftError, match=rf"loss: {kind.__name__} \(.*\) breaks a promise.*{promise}"):
+    with pytest.raises(MftError, match=rf"loss: {kind.__name__} \(.*\) violates the interface.*{promise}"):
         check_loss(loss(kind, num_tasks), num_tasks)
 
 
@@ -196,7 +196,7 @@ def test_broken_promises(kind: type[Any], promise: str, num_tasks: int) -> None:
     [
         (SharesOfPresentOnly, "sum to 1"),
         (SharesOfLosses, "counts only"),
-        (FalselyPooled, "pooled: the objective"),
+        (FalselyPooled, "pooled is True, but the objective"),
     ],
 )
 def test_shares_that_only_several_tasks_show_false(kind: type[Any], promise: str) -> None:

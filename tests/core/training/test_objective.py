@@ -49,8 +49,12 @@ TASKS = (
 )
 
 
-def objective(kind: type[Any] = Mean, task_mean: Literal["present", "all", "dataset"] = "present") -> Any:
-    return Objective(kind(mftkit.Options(), TASKS), 3, task_mean)
+def objective(
+    kind: type[Any] = Mean,
+    task_mean: Literal["present", "all", "dataset"] = "present",
+    steps_per_epoch: float | None = None,
+) -> Any:
+    return Objective(kind(mftkit.Options(), TASKS), 3, task_mean, steps_per_epoch=steps_per_epoch)
 
 
 def batch(task: list[int], sample: Any = None, sample_task: Any = None) -> SimpleNamespace:
@@ -76,7 +80,7 @@ def test_present_tasks_are_averaged() -> None:
     value, losses = objective().value(column(8.0, 0.0, 2.0), counts, ONES)
     assert float(value) == pytest.approx((2 + 1) / 2)
     assert losses.tolist() == pytest.approx([2, math.nan, 1], nan_ok=True)
-    assert objective().coefficients(None, counts, ONES).flatten().tolist() == pytest.approx([1 / 8, 0, 1 / 4])
+    assert objective().slopes(None, counts, ONES).flatten().tolist() == pytest.approx([1 / 8, 0, 1 / 4])
 
 
 def test_absent_tasks_count_as_zero_in_a_mean_over_all() -> None:
@@ -86,22 +90,20 @@ def test_absent_tasks_count_as_zero_in_a_mean_over_all() -> None:
 
 
 def test_counts_of_the_training_set_a_step() -> None:
-    whole = objective(task_mean="dataset")
-    whole.steps_per_epoch = 4
+    whole = objective(task_mean="dataset", steps_per_epoch=4)
     counts = whole.counts([4, 0, 2], [2, 0, 1])
     value, losses = whole.value(column(8.0, 0.0, 2.0), counts, ONES)
     assert float(value) == pytest.approx((8 / 10 + 2 / 15) / 3)
     assert losses.tolist() == pytest.approx([2, math.nan, 1], nan_ok=True)  # what a balancer learns from
-    slopes = whole.coefficients(None, counts, ONES).flatten().tolist()
+    slopes = whole.slopes(None, counts, ONES).flatten().tolist()
     assert slopes == pytest.approx([1 / 30, 0, 1 / 45])
 
 
 def test_mean_gradient_of_an_epoch_is_that_of_the_whole_training_set() -> None:
     """The promise of "dataset": with steps that lack tasks, too."""
-    whole = objective(task_mean="dataset")
-    whole.steps_per_epoch = 2
+    whole = objective(task_mean="dataset", steps_per_epoch=2)
     steps = [([30, 10, 0], [3, 2, 0]), ([10, 0, 60], [1, 0, 6])]
-    slopes = [whole.coefficients(None, whole.counts(*step), ONES) for step in steps]
+    slopes = [whole.slopes(None, whole.counts(*step), ONES) for step in steps]
     for i, task in enumerate(TASKS):
         used = [slope[i, 0] for slope, (tokens, _) in zip(slopes, steps, strict=True) if tokens[i]]
         for slope in used:
@@ -111,18 +113,16 @@ def test_mean_gradient_of_an_epoch_is_that_of_the_whole_training_set() -> None:
 def test_dataset_needs_a_linear_loss_and_the_number_of_steps() -> None:
     with pytest.raises(MftError, match=r'training\.task_mean: "dataset".*Root is not'):
         objective(Root, "dataset")
-    unready = objective(task_mean="dataset")
     with pytest.raises(ValueError, match="steps_per_epoch"):
-        unready.value(column(1.0, 1.0, 1.0), unready.counts([1, 1, 1], [1, 1, 1]), ONES)
+        objective(task_mean="dataset")
 
 
 def test_dataset_refuses_a_loss_that_takes_small_counts_for_one() -> None:
-    objective(Floored, "dataset").steps_per_epoch = 2
+    objective(Floored, "dataset", 2)
     with pytest.raises(MftError, match=r'task_mean: "dataset" gives a, b less than one.*Floored'):
-        objective(Floored, "dataset").steps_per_epoch = 5
-    exact = objective(task_mean="dataset")
-    exact.steps_per_epoch = 1000
-    slopes = exact.coefficients(None, exact.counts([1, 1, 1], [1, 1, 1]), ONES).flatten()
+        objective(Floored, "dataset", 5)
+    exact = objective(task_mean="dataset", steps_per_epoch=1000)
+    slopes = exact.slopes(None, exact.counts([1, 1, 1], [1, 1, 1]), ONES).flatten()
     assert slopes.tolist() == pytest.approx([1000 / 40 / 3, 1000 / 10 / 3, 1000 / 60 / 3])
 
 
@@ -132,14 +132,14 @@ def test_weights_and_shares_multiply() -> None:
     weights = torch.tensor([0.0, 2.0, 1.0], dtype=torch.float64)
     value, _ = loss.value(column(8.0, 6.0, 2.0), counts, weights)
     assert float(value) == pytest.approx(0 * 0.25 * 2 + 2 * 0.5 * 3 + 1 * 0.25 * 1)
-    slopes = loss.coefficients(None, counts, weights).flatten().tolist()
+    slopes = loss.slopes(None, counts, weights).flatten().tolist()
     assert slopes == pytest.approx([0, 2 * 0.5 / 2, 0.25 / 2])
 
 
 def test_infinite_slope_of_an_absent_task_does_no_harm() -> None:
     root = objective(Root)
     totals, counts = column(8.0, 0.0, 2.0), root.counts([2, 0, 2], [1, 0, 1])
-    slopes = root.coefficients(totals, counts, ONES).flatten()
+    slopes = root.slopes(totals, counts, ONES).flatten()
     assert slopes.tolist() == pytest.approx([0.5 * 0.5 / 4**0.5 / 2, 0, 0.5 * 0.5 / 2])
     assert float(root.value(totals, counts, ONES)[0]) == pytest.approx((2 + 1) / 2)
 
@@ -154,15 +154,15 @@ def test_a_present_task_that_is_not_finite_is_not_hidden() -> None:
 def test_slope_of_a_loss_that_is_not_linear_needs_totals() -> None:
     root = objective(Root)
     assert not root.linear
-    with pytest.raises(ValueError, match="depends on the totals"):
-        root.coefficients(None, root.counts([1, 1, 1], [1, 1, 1]), ONES)
+    with pytest.raises(ValueError, match="depend on the totals"):
+        root.slopes(None, root.counts([1, 1, 1], [1, 1, 1]), ONES)
 
 
 def test_slopes_do_not_depend_on_the_grad_mode() -> None:
     root = objective(Root)
     counts = root.counts([1, 1, 1], [1, 1, 1])
     with torch.no_grad():
-        slopes = root.coefficients(column(1.0, 4.0, 9.0), counts, ONES)
+        slopes = root.slopes(column(1.0, 4.0, 9.0), counts, ONES)
     assert not slopes.requires_grad
     assert slopes.flatten().tolist() == pytest.approx([1 / 6, 1 / 12, 1 / 18])
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mftkit
+from commands import mft
 from data_path import Listener
 from mftkit.plugins import installed
-from small_runs import metrics, mft, rows, small_spec, write_rows
+from small_runs import metrics, rows, small_spec, write_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +81,7 @@ def spec(project: Path, *trackers: Any, **changes: Any) -> Any:
     return mftkit.load_spec(made, directory=project)
 
 
-def test_every_number_reaches_a_tracker_and_a_failing_one_is_told_once(project: Path) -> None:
+def test_every_number_reaches_a_tracker_and_a_failing_one_is_reported_once(project: Path) -> None:
     listener = Listener()
     outcome = mftkit.run(spec(project, "lines", "weak"), reporter=listener)
     assert outcome.reason == "finished"
@@ -97,7 +98,7 @@ def test_every_number_reaches_a_tracker_and_a_failing_one_is_told_once(project: 
         for task, of_task in line["tasks"].items():
             flat |= {f"{event}/tasks/{task}/{key}": value for key, value in of_task.items()}
         assert values == {key: value for key, value in flat.items() if value is not None}
-    assert [told for told in listener.warnings if "tracker" in told] == [
+    assert [text for text in listener.warnings if "tracker" in text] == [
         'tracker "weak" of stranger 1.0 (entry point "stranger") failed: ConnectionError: gone at step 0. The run '
         "continues; further failures are not reported. metrics.jsonl holds every number."
     ]
@@ -105,7 +106,7 @@ def test_every_number_reaches_a_tracker_and_a_failing_one_is_told_once(project: 
     assert {"kind": "tracker", "name": "lines", "distribution": "stranger", "version": "1.0"} in used
 
 
-def test_a_run_that_goes_on_tells_from_where_and_fresh_removes_what_was_tracked(project: Path) -> None:
+def test_a_run_that_resumes_tells_from_where_and_fresh_removes_what_was_tracked(project: Path) -> None:
     run = mftkit.run
     run(spec(project, "lines"))
     file = project / "run/trackers/lines/lines.jsonl"
@@ -120,7 +121,7 @@ def test_a_run_that_goes_on_tells_from_where_and_fresh_removes_what_was_tracked(
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
-def test_a_missing_package_is_told_before_any_work(project: Path, dry_run: bool) -> None:
+def test_a_missing_package_is_reported_before_any_work(project: Path, dry_run: bool) -> None:
     with pytest.raises(
         mftkit.MftError, match=r"^trackers: lacking cannot be used.*pip install no-such-package,"
     ):

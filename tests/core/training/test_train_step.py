@@ -13,10 +13,10 @@ from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import GlobalBatch
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing, weights_of
+from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.objective import Objective
-from mftkit.training.train_step import TrainStep
 from mftkit_registry import MftError
 from thread_processes import in_threads
 
@@ -28,7 +28,7 @@ def no_validation(_step: int, _number: int) -> torch.Tensor:
 
 
 class Scorer(nn.Module):
-    """Each token's log-probability is a trained number times the token, and its auxiliary loss another."""
+    """Each token's log-probability is a trained number times the token, and its auxiliary loss is another one."""
 
     def __init__(self, auxiliary: bool = False) -> None:
         super().__init__()
@@ -69,13 +69,13 @@ def train(
     scorer: type[Any] = Scorer,
     **options: Any,
 ) -> list[Any]:
-    """One step; every process's scorer, result and runner."""
+    """One step; every process's model, result and step."""
 
     def work(process: Any) -> Any:
         model = process.wrap(scorer(**options))
         objective = Objective(installed.build(kinds.LOSS, "mixed", {}, TASKS), 2)
         balancer = installed.build(kinds.BALANCER, "equal", {}, TASKS)
-        runner = TrainStep(
+        train_step = TrainStep(
             model,
             cast(Any, samples()),
             installed.build(kinds.TOKENIZATION_MODE, "padding", {}),
@@ -85,8 +85,8 @@ def train(
             Batcher(process, micro, 8, 0),
             max_norm,
         )
-        result = runner(step(), rate, Meter(2, torch.device("cpu"), torch.float64))
-        return model, result, runner
+        result = train_step(step(), rate, Meter(2, torch.device("cpu"), torch.float64))
+        return model, result, train_step
 
     return in_threads(processes, work)
 
@@ -95,7 +95,7 @@ def train(
 MEAN = (5 * 2 + 3 * 3 + 1 * 4) / 9
 
 
-def test_the_sum_is_as_told() -> None:
+def test_the_mean_is_as_stated() -> None:
     targets = [int(token) for sample in samples() for token in sample.tokens[1:]]
     assert sum(targets) / len(targets) == MEAN
 
@@ -107,7 +107,7 @@ def test_the_update_is_made_with_the_steps_own_learning_rate() -> None:
     assert model.slope.grad is None, "gradients are dropped after the step"
 
 
-def test_the_gradient_is_clipped_and_its_norm_told_unclipped() -> None:
+def test_the_gradient_is_clipped_and_its_norm_reported_unclipped() -> None:
     ((model, result, _),) = train(rate=1.0, max_norm=0.25)
     assert float(result.grad_norm) == pytest.approx(MEAN)
     assert float(model.slope.detach()) == pytest.approx(-0.75, abs=1e-5)
@@ -125,12 +125,12 @@ def test_an_auxiliary_loss_is_its_mean_over_tokens_whatever_the_split(processes:
     for model, result, _ in every:
         assert float(result.objective) == pytest.approx(MEAN + 4.0)
         assert float(model.router.detach()) == pytest.approx(2.0 - 0.5 * 4.0)
-    assert sum(float(result.auxiliary) for _, result, _ in every) == pytest.approx(4.0)
+    assert sum(float(result.router_loss) for _, result, _ in every) == pytest.approx(4.0)
 
 
-def test_without_an_auxiliary_loss_none_is_told() -> None:
+def test_without_an_auxiliary_loss_none_is_reported() -> None:
     ((_, result, _),) = train()
-    assert result.auxiliary is None
+    assert result.router_loss is None
 
 
 class Broken(Scorer):
@@ -142,12 +142,12 @@ class Broken(Scorer):
 
 
 def test_an_update_that_is_not_finite_is_left_out_by_the_fused_kernel() -> None:
-    ((model, result, runner),) = train(scorer=Broken)
+    ((model, result, train_step),) = train(scorer=Broken)
     assert math.isnan(float(result.objective))
     assert float(model.slope.detach()) == -1.0
     assert float(model.router.detach()) == 2.0
     with pytest.raises(NonFiniteLossError) as fault:
-        runner.watch.look(lambda _: torch.tensor([True, True]))
+        train_step.guard.check(lambda _: torch.tensor([True, True]))
     assert fault.value.samples == [2]
 
 
@@ -160,7 +160,7 @@ class Weights(mftkit.Balancer):
 
 @pytest.mark.parametrize("given", [[1.0, 2.0], torch.ones(3), torch.ones(2, 1), None])
 def test_weights_of_another_shape_are_refused(given: list[float] | torch.Tensor | None) -> None:
-    with pytest.raises(MftError, match=r"Weights.weights\(\) must give a tensor of shape \(2,\)"):
+    with pytest.raises(MftError, match=r"Weights.weights\(\) must return a tensor of shape \(2,\)"):
         weights_of(Weights(given, TASKS), 2)
 
 

@@ -14,80 +14,84 @@ import torch
 import mftkit
 from fixture_types import Install
 from mftkit.reporting.reporter import Reporter
-from mftkit.training.setup import Assembly, assemble, draft
+from mftkit.training.run_parts import Run
+from mftkit.training.setup import build_run, check_run
 from mftkit.training.validation import Validator
 from small_runs import metrics, rows, small_spec, write_rows
 
 
 @pytest.fixture
-def assembly(tmp_path: Path) -> Assembly:
+def run(tmp_path: Path) -> Run:
     write_rows(tmp_path / "data" / "big.jsonl", rows("big", 120))
     write_rows(tmp_path / "data" / "small.jsonl", rows("small", 40))
     spec = small_spec(tokenization={"name": "pack", "options": {"attention": "shared"}})
-    return assemble(draft(mftkit.load_spec(spec, directory=tmp_path), Reporter()))
+    return build_run(check_run(mftkit.load_spec(spec, directory=tmp_path), Reporter()))
 
 
-def alone(assembly: Assembly, sample: mftkit.Sample) -> float:
-    """Sum of -log p over a sample's counting tokens: the plain model, the sample by itself, all logits."""
+def alone(run: Run, sample: mftkit.Sample) -> float:
+    """Sum of -log p over a sample's loss tokens: the plain model, the sample by itself, all logits."""
     ids = torch.from_numpy(sample.tokens.astype(np.int64))[None]
     with torch.no_grad():
-        logits = assembly.model.eval()(input_ids=ids, use_cache=False).logits.double()
+        logits = run.model.eval()(input_ids=ids, use_cache=False).logits.double()
     logprobs = logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None]).squeeze(1)
     return -float(logprobs[torch.from_numpy(sample.loss_mask[1:].copy())].sum())
 
 
-def test_losses_are_those_of_each_sample_alone(assembly: Assembly) -> None:
-    valid = assembly.corpus.valid
+def test_losses_are_those_of_each_sample_alone(run: Run) -> None:
+    valid = run.checked.corpus.valid
     expected = np.zeros(2)
     for i in range(len(valid)):
-        expected[valid[i].task] += alone(assembly, valid[i])
-    nll, tokens = assembly.validator.losses(assembly.scorer)
+        expected[valid[i].task] += alone(run, valid[i])
+    nll, tokens = run.validator.losses(run.logprob_model)
     assert nll == pytest.approx(expected, rel=1e-5)
     assert tokens.tolist() == [
         sum(valid[i].loss_mask.sum() for i in range(len(valid)) if valid[i].task == t) for t in (0, 1)
     ]
-    assert assembly.scorer.training
+    assert run.logprob_model.training
 
 
 def as_process(validator: Validator, rank: int, count: int, rows: int) -> Validator:
     """The validator of one of several processes, whose sums are added up by the test."""
-    passes = validator._passes
+    batcher = validator._batcher
     processes: Any = SimpleNamespace(
-        rank=rank, count=count, device=passes.processes.device, sum=lambda tensor: tensor
+        rank=rank, count=count, device=batcher.processes.device, sum=lambda tensor: tensor
     )
     return Validator(
-        validator.samples, 2, dataclasses.replace(passes, processes=processes, rows=rows), torch.float64
+        validator.samples,
+        2,
+        dataclasses.replace(batcher, processes=processes, micro_batch_size=rows),
+        torch.float64,
     )
 
 
-def test_processes_share_the_work_and_pass_equally_often(assembly: Assembly) -> None:
-    validator = assembly.validator
-    whole, _ = validator.losses(assembly.scorer)
+def test_processes_share_the_work_and_run_equally_many_batches(run: Run) -> None:
+    validator = run.validator
+    whole, _ = validator.losses(run.logprob_model)
     each = [as_process(validator, rank, 3, rows=2) for rank in range(3)]
     passes = [len(list(mine._batches(np.arange(len(validator.samples))))) for mine in each]
     assert len(set(passes)) == 1
-    assert np.sum([mine.losses(assembly.scorer)[0] for mine in each], axis=0) == pytest.approx(
+    assert np.sum([mine.losses(run.logprob_model)[0] for mine in each], axis=0) == pytest.approx(
         whole, rel=1e-6
     )
 
 
-def test_minibatches_go_round_each_task(assembly: Assembly) -> None:
-    validator, valid = assembly.validator, assembly.corpus.valid
+def test_minibatches_go_round_each_task(run: Run) -> None:
+    validator, valid = run.validator, run.checked.corpus.valid
     of_task = [np.flatnonzero(valid.task == task) for task in (0, 1)]
-    seen = [validator._members(turn, 2) for turn in range(len(of_task[0]))]
+    seen = [validator._members(number, 2) for number in range(len(of_task[0]))]
     assert all(np.bincount(valid.task[members]).tolist() == [2, 2] for members in seen)
     counts = np.bincount(np.concatenate(seen), minlength=len(valid))
     assert counts[of_task[0]].min() > 0
     assert counts[of_task[0]].max() - counts[of_task[0]].min() <= 1
 
 
-def test_a_minibatch_gives_the_losses_of_the_runs_loss(assembly: Assembly) -> None:
-    valid = assembly.corpus.valid
-    members = assembly.validator._members(0, 3)
-    losses = assembly.validator.minibatch(assembly.scorer, assembly.objective, 0, 3)
+def test_a_minibatch_gives_the_losses_of_the_runs_loss(run: Run) -> None:
+    valid = run.checked.corpus.valid
+    members = run.validator._members(0, 3)
+    losses = run.validator.minibatch_losses(run.logprob_model, run.checked.objective, 0, 3)
     for task in (0, 1):
         chosen = [valid[int(i)] for i in members if valid.task[i] == task]
-        nll = sum(alone(assembly, sample) for sample in chosen)
+        nll = sum(alone(run, sample) for sample in chosen)
         assert float(losses[task]) == pytest.approx(nll / sum(s.loss_mask.sum() for s in chosen), rel=1e-5)
 
 

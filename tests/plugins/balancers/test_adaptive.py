@@ -31,14 +31,16 @@ def build(name: str, count: int, **options: Any) -> Any:
 def play(balancer: Any, losses: torch.Tensor) -> list[torch.Tensor]:
     """A run's steps, as core makes them."""
     now = 0
-    balancing = Balancing(balancer, len(balancer.tasks), lambda _turn, _samples: losses[now] * 0.97)
+    balancing = Balancing(balancer, len(balancer.tasks), lambda _number, _samples: losses[now] * 0.97)
     weights = []
     for step in range(1, len(losses)):
         now = step - 1
-        balancing.begin(step)
-        weights.append(balancing.weights(step, losses[step] if balancing.prepares else None))
+        balancing.before_step(step)
+        weights.append(balancing.weights(step, losses[step] if balancing.needs_step_losses else None))
         now = step
-        balancing.end(step, losses[step], losses[step] * 0.98 if balancing.repeats_step else None)
+        balancing.after_step(
+            step, losses[step], losses[step] * 0.98 if balancing.needs_losses_after_update else None
+        )
     return weights
 
 
@@ -51,11 +53,11 @@ def test_no_number_is_read_back_from_a_device(name: str) -> None:
 
 @pytest.mark.parametrize("name", BRISK)
 def test_a_device_without_float64_will_do(name: str) -> None:
-    """Core gives it float32 losses, and moving the memory must not ask for more."""
+    """Core gives it float32 losses, and moving the state must not ask for more."""
     balancer = build(name, 3)
     weights = play(balancer, recorded(40, 3).float())
     assert all(torch.isfinite(each).all() for each in weights)
-    assert {held.dtype for held in balancer.memory.values()} == {torch.float32}
+    assert {held.dtype for held in balancer.state.values()} == {torch.float32}
 
 
 @pytest.mark.parametrize("name", BRISK)
@@ -98,7 +100,7 @@ def test_options_that_mean_nothing_are_refused(name: str, option: str, bad: Any)
         installed.build(kinds.BALANCER, name, {option: bad}, tasks(2))
 
 
-def test_a_bound_for_a_task_that_is_not_there_is_told_with_the_nearest() -> None:
+def test_a_bound_for_a_task_that_is_not_there_is_reported_with_the_nearest() -> None:
     with pytest.raises(
         mftkit.MftError, match=r"lower_bounds: no task is named 'tsk1' \(did you mean 'task1'"
     ):

@@ -12,10 +12,14 @@ def tasks(*weights: float) -> tuple[mftkit.TaskInfo, ...]:
 
 
 def test_the_balancers_and_the_default() -> None:
-    told = []
-    mftkit_plugins.balancers.register_balancers(lambda name, _, **about: told.append((name, about)))
-    assert {name for name, _ in told} == {"equal", "fixed", "coba", "famo", "uncertainty", "dwa", "dro"}
-    assert [name for name, about in told if about.get("default")] == ["equal"]
+    defaults: dict[str, bool] = {}
+
+    def register(name: str, target: str | type, *, summary: str, default: bool = False) -> None:
+        defaults[name] = default
+
+    mftkit_plugins.balancers.register_balancers(register)
+    assert defaults.keys() == {"equal", "fixed", "coba", "famo", "uncertainty", "dwa", "dro"}
+    assert [name for name, default in defaults.items() if default] == ["equal"]
 
 
 def test_equal_weighs_all_the_same_and_reads_no_weights() -> None:

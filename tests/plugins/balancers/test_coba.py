@@ -12,7 +12,8 @@ from recorded_losses import recorded, tasks
 
 
 def build(count: int, **options: Any) -> Coba:
-    found: Coba = installed.build(kinds.BALANCER, "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
+    found = installed.build(kinds.BALANCER, "coba", {"every": 1, "floor": 0.0, **options}, tasks(count))
+    assert isinstance(found, Coba)
     return found
 
 
@@ -91,7 +92,7 @@ def test_by_a_direct_computation(warmup: int, window: int, tau: float, floor: fl
     balancer, direct = follow(build(4, **options), Direct(4, warmup, window, tau, floor), recorded(60, 4))
     assert 0 < direct.df <= 1
     assert max(direct.weights) > 1.05 * min(direct.weights)
-    assert len(balancer.memory["losses"]) == min(60, window)
+    assert len(balancer.state["losses"]) == min(60, window)
 
 
 def test_equal_weights_until_the_warm_up_is_over() -> None:
@@ -152,7 +153,7 @@ def test_the_times_are_those_of_the_looks_also_of_a_task_that_was_absent() -> No
     balancer = build(1, warmup=2)
     for step, valid in zip((10, 20, 40, 50), line, strict=True):
         balancer.observe(step, valid, valid)
-    assert balancer.memory["slopes"][-1].item() == pytest.approx(-0.01)
+    assert balancer.state["slopes"][-1].item() == pytest.approx(-0.01)
 
 
 def test_the_floor_keeps_every_task_and_the_sum() -> None:

@@ -14,7 +14,8 @@ from recorded_losses import recorded, tasks
 
 
 def build(count: int, **options: Any) -> Dwa:
-    found: Dwa = installed.build(kinds.BALANCER, "dwa", options, tasks(count))
+    found = installed.build(kinds.BALANCER, "dwa", options, tasks(count))
+    assert isinstance(found, Dwa)
     return found
 
 

@@ -13,7 +13,7 @@ import mftkit
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.objective import Objective, normalise
-from mftkit_plugins.balancers.famo import FINITE_CHECK_EVERY
+from mftkit_plugins.balancers.famo import BOUND_CHECK_EVERY
 from recorded_losses import recorded, tasks
 
 
@@ -48,7 +48,7 @@ def test_training_form_is_torchjds_step_by_step(bounds: list[float] | None, deca
         torch.testing.assert_close(balancer.weights() / 4, expected, rtol=1e-6, atol=0)
         reference.update(after)
         balancer.compare(step, before, after)
-    logits = balancer.memory["logits"]
+    logits = balancer.state["logits"]
     torch.testing.assert_close(logits, reference._w.detach(), rtol=1e-6, atol=1e-9)
     assert logits.max() - logits.min() > (0.3 if decay < 0.1 else 0.03), "the history moves them"
 
@@ -78,7 +78,7 @@ def test_validation_form_is_torchjds_on_the_held_mini_batches(hold: int) -> None
     balancer.compare = compare
     for step in range(1, 61):
         now = step - 1
-        balancing.begin(step)
+        balancing.before_step(step)
         weights = balancing.weights(step, None)
         if compared:
             z = torch.softmax(reference._w.detach(), 0) / (compared[-1][1] + 1e-8)
@@ -87,12 +87,12 @@ def test_validation_form_is_torchjds_on_the_held_mini_batches(hold: int) -> None
             assert weights.tolist() == [1.0] * count, "nothing is known yet"
         now = step
         known = len(compared)
-        balancing.end(step, moments[step], None)
+        balancing.after_step(step, moments[step], None)
         for before, after in compared[known:]:
             reference(before)
             reference.update(after)
     assert len(compared) == 30
-    torch.testing.assert_close(balancer.memory["logits"], reference._w.detach(), rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(balancer.state["logits"], reference._w.detach(), rtol=1e-6, atol=1e-9)
 
 
 def by_hand(
@@ -125,7 +125,7 @@ def test_absent_tasks_by_a_direct_computation() -> None:
         balancer.prepare(step, before, None)
         assert balancer.weights().tolist() == pytest.approx(expected, rel=1e-9)
         balancer.compare(step, before, after)
-    assert balancer.memory["logits"].tolist() == pytest.approx(logits, rel=1e-7, abs=1e-12)
+    assert balancer.state["logits"].tolist() == pytest.approx(logits, rel=1e-7, abs=1e-12)
 
 
 def test_a_task_that_is_never_there_is_as_if_it_were_not() -> None:
@@ -138,7 +138,7 @@ def test_a_task_that_is_never_there_is_as_if_it_were_not() -> None:
         assert four.weights()[3] == 1.0
         three.compare(step, before, after)
         four.compare(step, torch.cat([before, nothing]), torch.cat([after, nothing]))
-    assert four.memory["logits"][3] == 0
+    assert four.state["logits"][3] == 0
 
 
 @pytest.mark.parametrize("counts", [[4.0, 9.0, 2.0], [4.0, 0.0, 2.0]])
@@ -154,7 +154,7 @@ def test_the_gradient_is_famos_for_equal_shares_absent_tasks_or_not(counts: list
         totals = recorded(20, 3, seed=step)[step].unsqueeze(1) * torch.tensor(counts).unsqueeze(1)
         losses = objective.task_losses(totals, tokens)
         balancer.prepare(step, losses, None)
-        slopes = objective.coefficients(totals, tokens, normalise(balancer.weights()))[here, 0]
+        slopes = objective.slopes(totals, tokens, normalise(balancer.weights()))[here, 0]
         sums = totals[here, 0].clone().requires_grad_()
         (expected,) = torch.autograd.grad(reference(sums / torch.tensor(counts)[here]), sums)
         torch.testing.assert_close(slopes, expected, rtol=1e-6, atol=0)
@@ -163,11 +163,11 @@ def test_the_gradient_is_famos_for_equal_shares_absent_tasks_or_not(counts: list
         reference.update(after[here])
 
 
-def test_a_loss_that_reaches_its_bound_is_told_and_kept_in_no_checkpoint() -> None:
+def test_a_loss_that_reaches_its_bound_is_reported_and_kept_in_no_checkpoint() -> None:
     balancer = build(2, losses="training", lower_bounds={"task1": 0.5})
     losses = torch.tensor([1.0, 0.5], dtype=torch.float64)
     balancer.prepare(1, losses, None)
-    with pytest.raises(mftkit.MftError, match=r"lower_bounds: .* in 'task1' \(0\.5, not above 0\.5\)"):
+    with pytest.raises(mftkit.MftError, match=r"lower_bounds: .* of 'task1' \(0\.5, not above 0\.5\)"):
         balancer.compare(1, losses, losses)
     with pytest.raises(mftkit.MftError, match="lower_bounds"):
         balancer.state_dict()
@@ -175,19 +175,19 @@ def test_a_loss_that_reaches_its_bound_is_told_and_kept_in_no_checkpoint() -> No
 
 def test_a_loss_of_zero_is_refused_by_default_and_let_through_by_a_negative_bound() -> None:
     zero = torch.tensor([1.0, 0.0], dtype=torch.float64)
-    with pytest.raises(mftkit.MftError, match="a negative one"):
+    with pytest.raises(mftkit.MftError, match="a negative bound"):
         build(2).compare(5, zero, zero)
     balancer = build(2, lower_bounds=-0.1)
     balancer.compare(5, zero, zero)
     assert balancer.weights().tolist() == pytest.approx([2 * 0.1 / 1.2, 2 * 1.1 / 1.2])
 
 
-def test_a_loss_that_is_not_finite_leaves_the_memory_finite() -> None:
+def test_a_loss_that_is_not_finite_leaves_the_state_finite() -> None:
     balancer = build(2, losses="training")
     broken = torch.tensor([1.0, torch.inf], dtype=torch.float64)
     balancer.prepare(1, broken, None)
     balancer.compare(1, broken, torch.tensor([0.9, torch.nan], dtype=torch.float64))
-    assert all(torch.isfinite(balancer.memory[name]).all() for name in ("logits", "first", "second"))
+    assert all(torch.isfinite(balancer.state[name]).all() for name in ("logits", "first", "second"))
 
 
 def test_what_it_asks_of_core() -> None:
@@ -206,9 +206,9 @@ def test_what_it_asks_of_core() -> None:
 
 @pytest.mark.parametrize("idle", [{"every": 3}, {"samples": 9}, {"hold": 0}])
 def test_options_without_effect_are_refused(idle: dict[str, int]) -> None:
-    with pytest.raises(ValidationError, match=f'{next(iter(idle))}: without effect where losses is "train'):
+    with pytest.raises(ValidationError, match=f'{next(iter(idle))}: no effect with losses "train'):
         build(2, losses="training", **idle)
 
 
 def test_on_a_device_bounds_are_looked_at_now_and_then() -> None:
-    assert FINITE_CHECK_EVERY == 50, "as often as core looks for losses that are not finite"
+    assert BOUND_CHECK_EVERY == 50, "as often as core looks for losses that are not finite"

@@ -14,9 +14,9 @@ from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import GlobalBatch
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
+from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
 from mftkit.training.objective import Objective
-from mftkit.training.train_step import TrainStep
 from mftkit.training.validation import Validator
 from thread_processes import in_threads
 
@@ -31,7 +31,7 @@ class Samples(list[Any]):
         super().__init__(members)
         self.task = np.array([sample.task for sample in members])
         self.lengths = np.array([len(sample.tokens) for sample in members])
-        self.counting = self.lengths - 1
+        self.loss_tokens = self.lengths - 1
 
 
 def samples(count: Any, seed: Any) -> Any:
@@ -66,7 +66,7 @@ def steps(data: Any) -> Iterator[Any]:
             epoch=0,
             ends_epoch=False,
             rows=[np.array([i]) for i in members],
-            tokens=np.bincount(task, data.counting[members], count).astype(float),
+            tokens=np.bincount(task, data.loss_tokens[members], count).astype(float),
             samples=np.bincount(task, minlength=count).astype(float),
         )
 
@@ -83,16 +83,16 @@ def train(name: str, loss: str, processes: int, micro: int) -> tuple[torch.Tenso
         balancing = Balancing(
             installed.build(kinds.BALANCER, component["name"], component.get("options", {}), TASKS),
             len(TASKS),
-            lambda turn, number: validator.minibatch(model, objective, turn, number),
+            lambda number, per_task: validator.minibatch_losses(model, objective, number, per_task),
         )
         mode = installed.build(kinds.TOKENIZATION_MODE, "dynamic-padding", {})
         optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
         runner = TrainStep(model, data, mode, objective, balancing, optimizer, passes, None)
         weights = []
         for step in steps(data):
-            balancing.begin(step.number)
+            balancing.before_step(step.number)
             result = runner(step, 1.0, Meter(len(TASKS), torch.device("cpu"), torch.float64))
-            balancing.end(step.number, result.task_losses, result.again)
+            balancing.after_step(step.number, result.task_losses, result.losses_after_update)
             weights.append(result.weights)
         return torch.stack(weights), model.scores.detach()
 

@@ -13,7 +13,8 @@ from recorded_losses import recorded, tasks
 
 
 def build(count: int, **options: Any) -> Uncertainty:
-    found: Uncertainty = installed.build(kinds.BALANCER, "uncertainty", options, tasks(count))
+    found = installed.build(kinds.BALANCER, "uncertainty", options, tasks(count))
+    assert isinstance(found, Uncertainty)
     return found
 
 
@@ -27,7 +28,7 @@ def test_the_log_variances_are_those_of_the_objective_trained_by_adam() -> None:
         (torch.exp(-s) * losses + s).sum().backward()
         adam.step()
         balancer.observe(step, losses, None)
-    torch.testing.assert_close(balancer.memory["log_variance"], s.detach())
+    torch.testing.assert_close(balancer.state["log_variance"], s.detach())
 
 
 def test_the_weights_are_torchjds() -> None:
@@ -59,4 +60,4 @@ def test_an_absent_task_keeps_its_own_and_the_others_do_not_notice() -> None:
         both.observe(step, losses, None)
         if not losses[1].isnan():
             one.observe(step, losses[1:], None)
-    assert both.memory["log_variance"][1] == one.memory["log_variance"][0] != 0
+    assert both.state["log_variance"][1] == one.state["log_variance"][0] != 0

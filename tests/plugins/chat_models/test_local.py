@@ -37,7 +37,7 @@ def test_a_batch_is_what_transformers_gives_for_each_prompt_alone(path: Path) ->
     model = local(path, temperature=0)
     replies = model.replies(asked())
     for text, reply in zip(PROMPTS, replies, strict=True):
-        ids = model._tokenizer.apply_chat_template(
+        ids: Any = model._tokenizer.apply_chat_template(
             [{"role": "user", "content": text}],
             add_generation_prompt=True,
             return_tensors="pt",
@@ -108,6 +108,6 @@ def test_through_a_chat_batches_are_full_and_resume(path: Path, tmp_path: Path) 
     assert [r.cached for r in whole] == [True] * 8 + [False] * 2
 
 
-def test_a_path_that_holds_no_model_is_told(tmp_path: Path) -> None:
+def test_a_path_that_holds_no_model_is_reported(tmp_path: Path) -> None:
     with pytest.raises(mftkit.MftError, match="none"):
         local(tmp_path / "none")

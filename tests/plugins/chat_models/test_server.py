@@ -28,18 +28,18 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def told() -> list[str]:
+def lines() -> list[str]:
     return []
 
 
 @pytest.fixture
-def connect(told: list[str]) -> Iterator[Callable[..., Server]]:
+def connect(lines: list[str]) -> Iterator[Callable[..., Server]]:
     made: list[Server] = []
 
     def connected(server: ChatServer | str, **options: Any) -> Server:
         url = server if isinstance(server, str) else server.url
         model = Server(Server.Options(**{"model": MODEL, "base_url": url, "timeout": 5, **options}))
-        model.start(told.append)
+        model.start(lines.append)
         made.append(model)
         return model
 
@@ -89,7 +89,7 @@ def test_the_key_comes_from_the_named_variable_alone(
         connect(server, key_variable="CACHE_FULL_HINT").reply(ASK)
         connect(server, key_variable="NOT_SET").reply(ASK)
     assert [h["authorization"] for h in server.headers] == ["Bearer other", "Bearer none"]
-    with pytest.raises(mftkit.ChatError, match="wants a key: set the environment variable NOT_SET"):
+    with pytest.raises(mftkit.ChatError, match="requires a key: set the environment variable NOT_SET"):
         connect("https://api.openai.com/v1", key_variable="NOT_SET")
 
 
@@ -101,20 +101,20 @@ def test_the_key_comes_from_the_named_variable_alone(
         (Answer(status=429, error={"message": "slow down"}), "429"),
         (Answer(status=408, error={"message": "late"}), "408"),
         (Answer("words", cut=True), "."),
-        (Answer(body=b'{"choices": [{"mess'), "a reply that is none"),
-        (Answer(body=b"<html>busy</html>"), "a reply that is none"),
-        (Answer(body=b'{"choices": []}'), "a reply that is none"),
+        (Answer(body=b'{"choices": [{"mess'), "invalid reply"),
+        (Answer(body=b"<html>busy</html>"), "invalid reply"),
+        (Answer(body=b'{"choices": []}'), "invalid reply"),
         (Answer(body=b'{"error": {"message": "upstream"}}'), "upstream"),
     ],
 )
 def test_what_may_pass_is_tried_again(
-    connect: Callable[..., Server], told: list[str], failure: Answer, said: str
+    connect: Callable[..., Server], lines: list[str], failure: Answer, said: str
 ) -> None:
     with scripted(failure, failure, GOOD) as server:
         reply = connect(server).reply(ASK)
         assert (reply.text, server.requests) == (GOOD.text, 3)
-    assert len(told) == 1, "one line for what comes again at once"
-    assert "trying again in" in told[0]
+    assert len(lines) == 1, "one line for what comes again at once"
+    assert "trying again in" in lines[0]
     with scripted(failure) as server, pytest.raises(mftkit.ChatError, match=said) as error:
         connect(server, retries=1).reply(ASK)
     assert error.value.exit_code == 2
@@ -145,7 +145,7 @@ def test_one_refusal_holds_up_all_requests(connect: Callable[..., Server]) -> No
     with scripted(limited, GOOD) as server:
         model = connect(server)
         with pytest.raises(retrying.Passing) as caught:
-            model._asked(ASK)
+            model._attempt(ASK)
         model._retries._failed(caught.value, 0)
         model._retries._until = time.monotonic() + 0.5
         model.reply(ASK)
@@ -191,16 +191,16 @@ def test_a_wait_that_is_too_long_ends_it(connect: Callable[..., Server]) -> None
 @pytest.mark.parametrize(
     ("answer", "said", "code"),
     [
-        (Answer(status=401, error={"message": "bad key"}), "refuses the key in OPENAI_API_KEY .401.", 2),
-        (Answer(status=403, error={"message": "not you"}), "refuses the key in OPENAI_API_KEY .403.", 2),
+        (Answer(status=401, error={"message": "bad key"}), "rejects the key in OPENAI_API_KEY .401.", 2),
+        (Answer(status=403, error={"message": "not you"}), "rejects the key in OPENAI_API_KEY .403.", 2),
         (
             Answer(status=404, error={"message": "none"}),
-            "knows no model scriptde .* did you mean scripted?",
+            "has no model scriptde .* did you mean scripted?",
             2,
         ),
         (
             Answer(status=400, error={"message": "temperature"}),
-            r"refuses the request \(400\): .*temperature",
+            r"rejects the request \(400\): .*temperature",
             2,
         ),
         (
@@ -210,7 +210,7 @@ def test_a_wait_that_is_too_long_ends_it(connect: Callable[..., Server]) -> None
         ),
     ],
 )
-def test_what_will_not_pass_is_told_at_once(
+def test_what_will_not_pass_is_reported_at_once(
     connect: Callable[..., Server], answer: Answer, said: str, code: int
 ) -> None:
     with scripted(answer) as server, pytest.raises(mftkit.ChatError, match=said) as error:
@@ -234,7 +234,7 @@ def test_messages_that_are_too_long_are_an_answer(
     assert not reply.complete
 
 
-def test_cut_off_and_empty_replies_are_told_as_they_are(connect: Callable[..., Server]) -> None:
+def test_cut_off_and_empty_replies_are_returned_as_they_are(connect: Callable[..., Server]) -> None:
     with scripted(Answer("half a", finish="length"), Answer("")) as server:
         model = connect(server)
         cut, empty = model.reply(ASK), model.reply(ASK)
@@ -242,37 +242,37 @@ def test_cut_off_and_empty_replies_are_told_as_they_are(connect: Callable[..., S
     assert (empty.text, empty.complete) == ("", False)
 
 
-def test_tokens_that_are_not_told_are_estimated(connect: Callable[..., Server], told: list[str]) -> None:
+def test_tokens_that_are_not_reported_are_estimated(connect: Callable[..., Server], lines: list[str]) -> None:
     with scripted(Answer("x" * 10, usage=False)) as server:
         model = connect(server)
         assert model.reply(ASK) == mftkit.Reply("x" * 10, 5, 3, "stop")
         model.reply(ASK)
-    assert [line for line in told if "tells no tokens" in line] == told[:1]
+    assert [line for line in lines if "does not report tokens" in line] == lines[:1]
 
 
 def test_a_server_that_is_not_there_is_the_users_mistake(connect: Callable[..., Server]) -> None:
     with scripted(GOOD) as server:
         url = server.url
     with pytest.raises(
-        mftkit.ChatError, match=r"does not answer \(3 tries\): .*; is base_url right"
+        mftkit.ChatError, match=r"does not respond \(3 attempts\): .*; check base_url"
     ) as error:
         connect(url, retries=2).reply(ASK)
     assert error.value.exit_code == 2
 
 
-def test_a_server_that_dies_and_comes_back(connect: Callable[..., Server], told: list[str]) -> None:
+def test_a_server_that_dies_and_comes_back(connect: Callable[..., Server], lines: list[str]) -> None:
     with scripted(GOOD) as server:
         model = connect(server, retries=2, longest_wait=0.05)
         model.reply(ASK)
         server.stop()
         with pytest.raises(
-            mftkit.ChatError, match=r"no longer answers \(3 tries\).*run again to go on"
+            mftkit.ChatError, match=r"no longer responds \(3 attempts\).*run again to continue"
         ) as error:
             model.reply(ASK)
         assert error.value.exit_code == 1
         server.start()
         assert model.reply(ASK).text == GOOD.text
-    assert "trying again" in told[0]
+    assert "trying again" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -286,12 +286,12 @@ def test_a_server_that_dies_and_comes_back(connect: Callable[..., Server], told:
     ],
 )
 def test_the_key_stands_in_no_message_log_or_traceback(
-    connect: Callable[..., Server], told: list[str], caplog: pytest.LogCaptureFixture, answer: Answer
+    connect: Callable[..., Server], lines: list[str], caplog: pytest.LogCaptureFixture, answer: Answer
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with scripted(answer) as server, pytest.raises(mftkit.ChatError) as error:
         connect(server, retries=1).reply(ASK)
-    shown = "".join(traceback.format_exception(error.value)) + "".join(told)
+    shown = "".join(traceback.format_exception(error.value)) + "".join(lines)
     assert "[key]" in shown
     assert SECRET not in shown
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("httpcore")]
@@ -302,7 +302,7 @@ def test_the_key_stands_in_no_message_log_or_traceback(
     "url", ["localhost:8000", "ftp://x", "http://", "http://me:word@host/v1", "http://h/v1?key=1"]
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match=r"should be an address|holds a password"):
+    with pytest.raises(ValueError, match=r"should be a URL|contains a password"):
         Server.Options(model="m", base_url=url)
 
 

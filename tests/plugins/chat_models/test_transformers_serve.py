@@ -82,7 +82,7 @@ def test_another_model_is_refused_at_once(served: tuple[str, Path]) -> None:
     model = Server(Server.Options(model=f"{path}-other", base_url=url))
     model.start(lambda _line: None)
     try:
-        with pytest.raises(mftkit.ChatError, match=r"refuses the request \(400\)|knows no model") as error:
+        with pytest.raises(mftkit.ChatError, match=r"rejects the request \(400\)|has no model") as error:
             model.reply(mftkit.ChatRequest.of("hi"))
         assert error.value.exit_code == 2
     finally:

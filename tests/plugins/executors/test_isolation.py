@@ -109,7 +109,7 @@ def test_a_container_has_no_network_no_rights_and_bounds() -> None:
     command = executor.command("podman", "a-name", mftkit.Program({"main.py": "print(1)"}), limits)
     line = " ".join(command)
     assert command[:2] == ["podman", "run"]
-    for told in (
+    for option in (
         "--network none",
         "--read-only",
         "--cap-drop ALL",
@@ -121,7 +121,7 @@ def test_a_container_has_no_network_no_rights_and_bounds() -> None:
         "--tmpfs /program:rw,exec,nosuid,nodev,mode=1777,size=1048576",
         "--entrypoint python3 some/image:1 -I -S -c",
     ):
-        assert told in line
+        assert option in line
     assert not any("volume" in word or word == "-v" for word in command)
 
 
@@ -130,15 +130,15 @@ def test_without_an_engine_it_says_which_were_asked(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     assert (
         Docker(Docker.Options()).unavailable()
-        == "no engine answers: docker: not installed; podman: not installed"
+        == "no engine responds: docker: not installed; podman: not installed"
     )
     mute = tmp_path / "podman"
     mute.write_text("#!/bin/sh\necho 'cannot connect' >&2\nexit 125\n")
     mute.chmod(0o755)
     docker._silent.cache_clear()
-    told = Docker(Docker.Options(engine="podman")).unavailable()
+    reason = Docker(Docker.Options(engine="podman")).unavailable()
     docker._silent.cache_clear()
-    assert told == "no engine answers: podman: cannot connect"
+    assert reason == "no engine responds: podman: cannot connect"
 
 
 def test_without_bwrap_it_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,15 +146,15 @@ def test_without_bwrap_it_is_not_available(monkeypatch: pytest.MonkeyPatch) -> N
     assert Bubblewrap(Bubblewrap.Options()).unavailable() == "bwrap is not installed"
 
 
-def test_one_that_does_not_work_says_what_it_was_told() -> None:
+def test_one_that_does_not_work_reports_the_error() -> None:
     class Refuses(mftkit.Executor):
         def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
             return mftkit.Execution(
                 "exited", 1, "", "setting up\nNo permissions to create new namespace\n", 0.1
             )
 
-    told = availability.why_not(Refuses(mftkit.Options()))
-    assert told == "a program that it was tried on did not run: No permissions to create new namespace"
+    reason = availability.failure_of(Refuses(mftkit.Options()))
+    assert reason == "a test program failed: No permissions to create new namespace"
 
 
 def test_memory_is_that_of_all_descendants() -> None:

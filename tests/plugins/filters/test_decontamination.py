@@ -89,7 +89,9 @@ def test_references_of_any_field_and_gzipped(pass_through: Callable[..., Any], t
     assert found.dropped[0][2].startswith("texts.jsonl.gz:1, ")
 
 
-def test_references_that_cannot_be_used_are_told(pass_through: Callable[..., Any], tmp_path: Path) -> None:
+def test_references_that_cannot_be_used_are_reported(
+    pass_through: Callable[..., Any], tmp_path: Path
+) -> None:
     with pytest.raises(mftkit.MftError, match=r"none\.jsonl: cannot be read"):
         pass_through("decontamination", [], references=["none.jsonl"])
     path = write(tmp_path / "own.jsonl", [PROBLEM, {"question": "x"}])

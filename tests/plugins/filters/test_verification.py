@@ -172,7 +172,7 @@ def test_replies_of_no_use_and_a_spent_budget(server: ChatServer, pass_through: 
     )
     assert found.kept[-1] == GOOD["asserts"]
     assert set(found.reasons) == {TOO_LATE}
-    assert any("the budget leaves no room" in note for note in found.notes)
+    assert any("the budget does not cover" in note for note in found.notes)
 
 
 def test_options_that_need_a_model_say_so() -> None:

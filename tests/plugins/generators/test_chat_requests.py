@@ -108,13 +108,13 @@ def test_rows_are_the_same_whatever_is_under_way(
 BAD = {
     "empty reply": Answer(" \n"),
     "cut off": Answer("[half", finish="length"),
-    "not the format": Answer("I cannot do that, { sorry"),
+    "wrong format": Answer("I cannot do that, { sorry"),
 }
 
 
 @pytest.mark.parametrize(
     ("name", "bad"),  # what the agents of camel say has no format
-    [(name, bad) for name in NAMES for bad in BAD if (name, bad) != ("camel", "not the format")],
+    [(name, bad) for name in NAMES for bad in BAD if (name, bad) != ("camel", "wrong format")],
 )
 def test_a_bad_reply_is_asked_for_again(
     name: str, bad: str, make: Make, seeds: str, server: ChatServer
@@ -125,8 +125,8 @@ def test_a_bad_reply_is_asked_for_again(
     server.script = script
     rows, counts = make(name, **options_of(name, seeds), concurrency=1)
     assert len(rows) == (3 if name == "camel" else 12)
-    told = {what: number for what, number in counts.items() if what.endswith(bad)}
-    assert sum(told.values()) >= 1
+    bad_counts = {what: number for what, number in counts.items() if what.endswith(bad)}
+    assert sum(bad_counts.values()) >= 1
     assert not [what for what in counts if "given up" in what]
     assert not [
         row

@@ -27,15 +27,15 @@ def test_the_topics_that_come_with_it_are_many_and_distinct() -> None:
     ("text", "said"),
     [
         ("{", "cannot be read as JSON"),
-        ("[]", "no object with language and topics"),
+        ("[]", "expected an object with language and topics"),
         ('{"topics": {"a": ["b"]}}', "language is missing"),
-        ('{"language": "Go", "topics": {}}', "has no topic"),
-        ('{"language": "Go", "topics": {"a": "b"}}', "topics.a is no list of texts"),
-        ('{"language": "Go", "topics": {"a": ["b", "b"]}}', "named twice: a: b"),
+        ('{"language": "Go", "topics": {}}', "contains no topics"),
+        ('{"language": "Go", "topics": {"a": "b"}}', "topics.a must be a list of strings"),
+        ('{"language": "Go", "topics": {"a": ["b", "b"]}}', "given twice: a: b"),
         ('{"language": "Go", "topics": {"a": ["b"]}, "level": 1}', "unknown keys level"),
     ],
 )
-def test_a_file_that_is_no_file_of_topics_is_told(text: str, said: str, tmp_path: Path) -> None:
+def test_a_file_that_is_no_file_of_topics_is_reported(text: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "topics.json"
     path.write_text(text)
     with pytest.raises(mftkit.MftError, match=said):
@@ -43,7 +43,7 @@ def test_a_file_that_is_no_file_of_topics_is_told(text: str, said: str, tmp_path
 
 
 def test_templates_are_checked() -> None:
-    for wrong, said in (("no place", "has no {topic}"), ("{topic} {lang}", "only {topic}")):
+    for wrong, said in (("no place", "{topic} is missing"), ("{topic} {lang}", "only {topic}")):
         with pytest.raises(ValueError, match=said):
             installed.build(kinds.DATA_GENERATOR, "code-exercises", {"model": "local", "templates": [wrong]})
 
@@ -51,17 +51,17 @@ def test_templates_are_checked() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("{", r"seeds.jsonl:2: is no JSON"),
-        ("[]", r"seeds.jsonl:2: a seed task is an object"),
+        ("{", r"seeds.jsonl:2: not valid JSON"),
+        ("[]", r"seeds.jsonl:2: a seed task must be a JSON object"),
         ('{"instruction": "x"}', r"seeds.jsonl:2: 'output' is missing"),
         ('{"instruction": " ", "output": "y"}', r"seeds.jsonl:2: 'instruction' is missing"),
         (
             '{"instruction": "x", "output": "y", "is_classification": "no"}',
-            r"seeds.jsonl:2: 'is_classification' is",
+            r"seeds.jsonl:2: 'is_classification' must be true or false",
         ),
     ],
 )
-def test_a_bad_seed_is_told_with_its_line(line: str, said: str, tmp_path: Path) -> None:
+def test_a_bad_seed_is_reported_with_its_line(line: str, said: str, tmp_path: Path) -> None:
     path = tmp_path / "seeds.jsonl"
     path.write_text(json.dumps(SEED) + "\n" + line + "\n")
     with pytest.raises(mftkit.MftError, match=said):
@@ -93,7 +93,7 @@ def test_a_list_is_found_in_a_reply(text: str, found: list[Any]) -> None:
 
 @pytest.mark.parametrize("text", ["", "none", "[1, 2", "[]", "{}"])
 def test_what_is_no_list_is_a_bad_reply(text: str) -> None:
-    with pytest.raises(BadReply, match="not the format"):
+    with pytest.raises(BadReply, match="wrong format"):
         json_list(text)
 
 

@@ -170,7 +170,7 @@ def test_where_the_source_lies_does_not_matter(make: Make, source: Path, tmp_pat
     assert make(kind="completion", paths=(moved,))[0] == here
 
 
-def test_more_samples_than_there_are_is_told(make: Make, source: Path) -> None:
+def test_more_samples_than_there_are_is_reported(make: Make, source: Path) -> None:
     rows, counts = make(kind="completion", paths=(source,), samples=50)
     assert counts["missing"] == 50 - len(rows)
 
@@ -206,7 +206,7 @@ def test_a_path_that_does_not_exist_is_the_users_mistake(make: Make, tmp_path: P
 
 def test_a_directory_without_functions_is_the_users_mistake(make: Make, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MftError, match=r"no Python function of use in .*empty"):
+    with pytest.raises(MftError, match=r"no usable Python functions in .*empty"):
         make(paths=(tmp_path / "empty",))
 
 

@@ -18,9 +18,11 @@ from mftkit.batches.sampler import GlobalBatch
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.logprob_model import LogprobModel
+from mftkit.training.loop import TrainStep
+from mftkit.training.loss_checks import check_loss
 from mftkit.training.meter import Meter
-from mftkit.training.objective import Objective, check_loss
-from mftkit.training.train_step import StepResult, TrainStep
+from mftkit.training.objective import Objective
+from mftkit.training.step_result import StepResult
 from mftkit_registry import MftError
 from thread_processes import GradientRecorder, in_threads
 
@@ -295,8 +297,7 @@ def test_row_weights(name: str, micro: int, processes: int) -> None:
 
 @pytest.mark.parametrize("name", [name for name in WEIGHING if name in LINEAR])
 def test_row_weights_under_the_data_sets_mean(name: str) -> None:
-    objective = Objective(build(name), len(NAMES), "dataset")
-    objective.steps_per_epoch = STEPS_PER_EPOCH
+    objective = Objective(build(name), len(NAMES), "dataset", steps_per_epoch=STEPS_PER_EPOCH)
     assert_exact(name, task_mean="dataset", objective=objective, micro=2, weighed=True)
 
 
@@ -316,8 +317,7 @@ def test_other_means_over_tasks(name: str, task_mean: Any) -> None:
         with pytest.raises(MftError, match=r'training\.task_mean: "dataset".*linear'):
             Objective(build(name), len(NAMES), task_mean)
         return
-    objective = Objective(build(name), len(NAMES), task_mean)
-    objective.steps_per_epoch = STEPS_PER_EPOCH
+    objective = Objective(build(name), len(NAMES), task_mean, steps_per_epoch=STEPS_PER_EPOCH)
     assert_exact(name, task_mean=task_mean, objective=objective, micro=2)
 
 
@@ -341,7 +341,7 @@ def test_first_pass_draws_the_same_dropout(name: str) -> None:
     counts = objective.counts(step.tokens, step.samples)
     batches = [
         collate(mftkit.MicroBatch(tuple(tuple(samples[i] for i in row) for row in part), MAX_LENGTH, 0))
-        for part in step.passes(2, 0, 1)
+        for part in step.micro_batches(2, 0, 1)
     ]
     model = tiny_llama(dropout=0.1)
     scorer = scorer_of(model)

@@ -5,18 +5,20 @@ from mftkit.plugins import installed, kinds
 
 
 def test_the_losses_and_the_default() -> None:
-    told = []
-    mftkit_plugins.losses.register_losses(lambda name, target, **about: told.append((name, target, about)))
-    assert {name for name, _, _ in told} == {
+    registered = []
+    mftkit_plugins.losses.register_losses(
+        lambda name, target, **about: registered.append((name, target, about))
+    )
+    assert {name for name, _, _ in registered} == {
         "token-balanced",
         "sample-balanced",
         "sample-focal",
         "task-focal",
         "mixed",
     }
-    assert [name for name, _, about in told if about.get("default")] == ["token-balanced"]
-    assert all(about["summary"] for _, _, about in told)
-    assert all(isinstance(target, str) for _, target, _ in told)
+    assert [name for name, _, about in registered if about.get("default")] == ["token-balanced"]
+    assert all(about["summary"] for _, _, about in registered)
+    assert all(isinstance(target, str) for _, target, _ in registered)
 
 
 @pytest.mark.parametrize("name", ["token-balanced", "sample-balanced", "mixed"])

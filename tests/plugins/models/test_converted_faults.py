@@ -1,4 +1,4 @@
-"""What cannot be converted is told in one message that names it, and the way out."""
+"""What cannot be converted is refused in one message with its name and a remedy."""
 
 import json
 import pickle
@@ -33,9 +33,9 @@ def copied(tmp_path: Path) -> Callable[..., Path]:
 
 
 def refused(directory: Path) -> str:
-    with pytest.raises(mftkit.MftError) as told:
+    with pytest.raises(mftkit.MftError) as caught:
         mftkit.load_model(directory)
-    return str(told.value)
+    return str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def refused(directory: Path) -> str:
         ("aquila2", "attention_bias", True),
     ],
 )
-def test_what_cannot_be_represented_is_refused_by_name(
+def test_what_is_not_supported_is_refused_by_name(
     copied: Callable[..., Path], name: str, key: str, value: Any
 ) -> None:
-    assert f"config.json: {key}: {value!r} cannot be represented: " in refused(copied(name, **{key: value}))
+    assert f"config.json: {key}: {value!r} is not supported: " in refused(copied(name, **{key: value}))
 
 
 @pytest.mark.parametrize(("name", "key"), [("chatglm2", "rope_ratio"), ("qwen1", "rotary_emb_base")])
@@ -65,7 +65,7 @@ def test_a_rotary_embedding_of_base_0_is_refused(copied: Callable[..., Path], na
     assert f"config.json: {key}: 0.0 must be above 0" in refused(copied(name, **{key: 0}))
 
 
-def test_how_the_ratio_of_the_rotary_base_is_read_is_told(
+def test_how_the_ratio_of_the_rotary_base_is_read_is_reported(
     copied: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["convert", str(copied("chatglm2", rope_ratio=4)), "--output", str(tmp_path / "out")]) == 0
@@ -91,28 +91,30 @@ def test_a_missing_key_is_named(copied: Callable[..., Path], name: str, key: str
 
 
 def test_wrong_values_are_named(copied: Callable[..., Path]) -> None:
-    assert "num_layers: '2' must be a whole number above 0" in refused(copied("chatglm2", num_layers="2"))
+    assert "num_layers: '2' must be an integer above 0" in refused(copied("chatglm2", num_layers="2"))
     assert "times 4 heads is not hidden_size 64" in refused(copied("qwen1", kv_channels=8))
     assert "not a multiple of the number of attention heads" in refused(
         copied("baichuan-7b", num_attention_heads=7)
     )
 
 
-def test_quantised_weights_and_another_architecture_under_the_name(copied: Callable[..., Path]) -> None:
-    assert "holds quantised weights" in refused(copied("chatglm2", quantization_bit=4))
-    assert "holds quantised weights" in refused(copied("qwen1", quantization_config={"bits": 4}))
+def test_quantized_weights_and_another_architecture_under_the_name(copied: Callable[..., Path]) -> None:
+    assert "contains quantized weights" in refused(copied("chatglm2", quantization_bit=4))
+    assert "contains quantized weights" in refused(copied("qwen1", quantization_config={"bits": 4}))
     assert "first ChatGLM-6B" in refused(copied("chatglm3", position_encoding_2d=True))
 
 
 def test_shapes_that_do_not_fit_are_named(copied: Callable[..., Path]) -> None:
-    told = refused(copied("chatglm2", multi_query_group_num=4))
+    message = refused(copied("chatglm2", multi_query_group_num=4))
     assert (
-        "of a shape that config.json does not give: model.layers.0.self_attn.k_proj.bias ((128,) for (64,))"
-        in told
+        "weights whose shape does not follow from config.json: model.layers.0.self_attn.k_proj.bias ((128,) instead of (64,))"
+        in message
     )
-    told = refused(copied("qwen1", intermediate_size=100))
-    assert "model.layers.0.mlp.down_proj.weight ((64, 96) for (64, 50))" in told
-    assert "has no place for: model.layers.1." in refused(copied("aquila2", num_hidden_layers=1))
+    message = refused(copied("qwen1", intermediate_size=100))
+    assert "model.layers.0.mlp.down_proj.weight ((64, 96) instead of (64, 50))" in message
+    assert "weights that the model does not use: model.layers.1." in refused(
+        copied("aquila2", num_hidden_layers=1)
+    )
 
 
 def test_weights_that_lack_or_are_too_many(copied: Callable[..., Path]) -> None:
@@ -123,16 +125,16 @@ def test_weights_that_lack_or_are_too_many(copied: Callable[..., Path]) -> None:
     assert "lacks weights that the model needs: model.layers.0.self_attn.k_proj.weight" in refused(directory)
     weights |= {"model.layers.0.self_attn.W_pack.weight": packed, "strange": torch.ones(1)}
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
-    assert refused(directory).endswith("has weights that the model has no place for: strange")
+    assert refused(directory).endswith("has weights that the model does not use: strange")
 
 
 @pytest.mark.parametrize("pickled", [False, True])
 def test_a_shard_that_is_missing_or_cut_off_is_named(tmp_path: Path, pickled: bool) -> None:
     directory = write_original(tmp_path / "it", read("chatglm2", "config.json"), shards=3, pickled=pickled)
     name = "pytorch_model-00002-of-00003.bin" if pickled else "model-00002-of-00003.safetensors"
-    whole = (directory / name).read_bytes()
-    (directory / name).write_bytes(whole[: len(whole) // 2])
-    assert refused(directory).endswith(f"cannot be loaded: {name}: cut off or damaged; fetch it again")
+    content = (directory / name).read_bytes()
+    (directory / name).write_bytes(content[: len(content) // 2])
+    assert refused(directory).endswith(f"cannot be loaded: {name} is truncated or corrupt; download it again")
     (directory / name).unlink()
     assert f"{name}" in refused(directory)
 
@@ -146,7 +148,7 @@ def test_code_in_a_pytorch_file_is_not_run(tmp_path: Path) -> None:
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps(read("chatglm2", "config.json")))
     torch.save({"a": Strange()}, directory / "pytorch_model.bin", pickle_module=pickle)
-    assert "holds more than tensors" in refused(directory)
+    assert "contains more than tensors" in refused(directory)
     assert not (tmp_path / "ran").exists()
 
 
@@ -163,18 +165,18 @@ def test_no_tokenizer_files_are_no_tokenizer(copied: Callable[..., Path]) -> Non
 
 def test_broken_tokenizer_files_are_named(copied: Callable[..., Path]) -> None:
     glm, qwen = copied("chatglm2"), copied("qwen1")
-    whole = (glm / "tokenizer.model").read_bytes()
-    for damaged, told in ((whole[:3000], "it is no sentencepiece model"), (b"", "it has no pieces")):
-        (glm / "tokenizer.model").write_bytes(damaged)
-        assert refused(glm).endswith(f"tokenizer.model cannot be read: {told}")
-    (glm / "tokenizer.model").write_bytes(whole)
+    content = (glm / "tokenizer.model").read_bytes()
+    for corrupt, cause in ((content[:3000], "it is not a sentencepiece model"), (b"", "it has no pieces")):
+        (glm / "tokenizer.model").write_bytes(corrupt)
+        assert refused(glm).endswith(f"tokenizer.model cannot be read: {cause}")
+    (glm / "tokenizer.model").write_bytes(content)
     (glm / "tokenizer_config.json").write_text("{")
     assert "tokenizer_config.json: Expecting" in refused(glm)
     ranks = (qwen / "qwen.tiktoken").read_text()
     (qwen / "qwen.tiktoken").write_text(ranks.split("\n", 1)[1])
-    assert "its ranks are not 0, 1, 2 and so on: the file is not complete" in refused(qwen)
+    assert "expected the ranks 0, 1, 2 and so on: the file is incomplete" in refused(qwen)
     (qwen / "qwen.tiktoken").write_text(ranks + "oops")
-    assert "qwen.tiktoken:407: no token in base64 with its rank" in refused(qwen)
+    assert "qwen.tiktoken:407: expected a token in base64 and its rank" in refused(qwen)
 
 
 def test_a_vocabulary_larger_than_the_embedding(tmp_path: Path) -> None:
@@ -184,9 +186,9 @@ def test_a_vocabulary_larger_than_the_embedding(tmp_path: Path) -> None:
 
 
 def test_an_unknown_type_with_code_of_its_own(copied: Callable[..., Path]) -> None:
-    told = refused(copied("chatglm2", model_type="other"))
-    assert "code of its own, which is not run unasked: set model.trust_remote_code" in told
-    assert "no installed adapter knows model type 'other'" in refused(
+    message = refused(copied("chatglm2", model_type="other"))
+    assert "running the checkpoint's own code is disabled; set model.trust_remote_code to true" in message
+    assert "no installed adapter supports model type 'other'" in refused(
         copied("chatglm3", model_type="other", auto_map=None)
     )
 
@@ -202,7 +204,7 @@ def test_a_run_is_refused_before_the_tokenizer_is_asked_for(
     }
     (tmp_path / "spec.json").write_text(json.dumps(spec))
     assert main(["run", str(tmp_path / "spec.json")]) == 2
-    told = capsys.readouterr().err
-    assert "which is not run unasked: set model.trust_remote_code to true if you trust it" in told
-    assert "Traceback" not in told
+    errors = capsys.readouterr().err
+    assert "own code is disabled; set model.trust_remote_code to true if you trust it" in errors
+    assert "Traceback" not in errors
     assert not (tmp_path / "runs").exists()

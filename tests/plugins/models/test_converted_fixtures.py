@@ -29,7 +29,6 @@ def off(given: torch.Tensor, wanted: torch.Tensor, mask: torch.Tensor | None = N
 @pytest.fixture(scope="module", params=FAMILIES)
 def case(request: pytest.FixtureRequest) -> tuple[str, PreTrainedModel, Any, dict[str, torch.Tensor]]:
     model, tokenizer = mftkit.load_model(CHECKPOINTS / request.param)
-    assert tokenizer is not None
     return request.param, model, tokenizer, load_file(CHECKPOINTS / request.param / "expected.safetensors")
 
 
@@ -215,7 +214,7 @@ def test_chatml_of_qwen() -> None:
     )
 
 
-def test_qwen_beyond_its_length_is_as_in_training_and_told() -> None:
+def test_qwen_beyond_its_length_is_as_in_training_and_warned_of() -> None:
     model, tokenizer = mftkit.load_model(CHECKPOINTS / "qwen1")
     assert tokenizer is not None
     assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids(
@@ -227,7 +226,7 @@ def test_qwen_beyond_its_length_is_as_in_training_and_told() -> None:
         model(input_ids=ids[:, :64])
         with pytest.warns(MftWarning, match="more than seq_length 64 tokens"):
             logits = model(input_ids=ids).logits
-        model(input_ids=ids)  # told once
+        model(input_ids=ids)  # warned of once
         model.train()
         assert off(model(input_ids=ids).logits, expected["long.logits_train_mode"]) < BOUND
     assert off(logits, expected["long.logits_train_mode"]) < BOUND

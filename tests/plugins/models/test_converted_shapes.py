@@ -144,7 +144,7 @@ def test_what_the_docs_say_a_plain_llama_needs(tmp_path: Path, monkeypatch: pyte
 
 
 def test_four_bits_come_with_the_loader(tmp_path: Path) -> None:
-    """Straight from an original, q, k and v quantised each by itself."""
+    """Straight from an original, q, k and v quantized each by itself."""
     from transformers import BitsAndBytesConfig
 
     write_original(

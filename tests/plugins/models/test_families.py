@@ -51,13 +51,15 @@ def test_auto_knows_the_family(family: str, name: str) -> None:
     assert select_adapter({"model_type": family})[0] == name
 
 
-def test_the_fallback_may_be_named_and_a_strangers_family_may_not() -> None:
+def test_the_fallback_may_be_named_and_another_family_may_not() -> None:
     assert select_adapter({"model_type": "llama"}, "huggingface")[0] == "huggingface"
-    with pytest.raises(MftError, match="qwen does not know model type 'llama'; these do: llama, huggingface"):
+    with pytest.raises(
+        MftError, match="qwen does not support model type 'llama'; these do: llama, huggingface"
+    ):
         select_adapter({"model_type": "llama"}, "qwen")
-    with pytest.raises(MftError, match="no installed adapter knows model type 't5'"):
+    with pytest.raises(MftError, match="no installed adapter supports model type 't5'"):
         select_adapter({"model_type": "t5"})
-    with pytest.raises(MftError, match="no installed adapter knows model type None"):
+    with pytest.raises(MftError, match="no installed adapter supports model type None"):
         select_adapter({})
 
 
@@ -81,7 +83,7 @@ def test_targets_are_the_decoders_linear_layers(adapter: type[Any], family: str,
     assert adapter(adapter.Options()).lora_targets(model) == targets
 
 
-def test_targets_of_the_same_name_as_the_head_are_told_apart() -> None:
+def test_targets_of_the_same_name_as_the_head_are_distinguished() -> None:
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **TINY))
     model.model.layers[0].mlp.lm_head = torch.nn.Linear(4, 4)
     targets = Llama(Llama.Options()).lora_targets(model)
@@ -119,13 +121,13 @@ def test_a_random_start_has_the_families_class() -> None:
     assert json.loads(model.config.to_json_string())["model_type"] == "qwen3"
 
 
-def test_the_fallback_is_told_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard: list[str] = []
+def test_the_fallback_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    notes: list[str] = []
     reporter = Reporter()
-    monkeypatch.setattr(reporter, "note", heard.append)
+    monkeypatch.setattr(reporter, "note", notes.append)
     select_adapter({"model_type": "bloom"}, reporter=reporter)
     select_adapter({"model_type": "llama"}, reporter=reporter)
-    [told] = heard
-    assert told.startswith(
-        "model.adapter: no installed adapter knows model type 'bloom': huggingface, the fallback"
+    [note] = notes
+    assert note.startswith(
+        "model.adapter: no installed adapter supports model type 'bloom'; using the fallback, huggingface"
     )

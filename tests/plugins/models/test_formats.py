@@ -79,7 +79,7 @@ def test_it_renders_what_was_published_and_answers_with_their_end_count(adapter:
         RENDERED[adapter, name]
     )
     answers = [
-        "".join(piece.text for piece in segment.pieces) for segment in segments if segment.counting == "all"
+        "".join(piece.text for piece in segment.pieces) for segment in segments if segment.in_loss == "all"
     ]
     assert [known.end in answer for answer in answers] in ([True, True], [True, False])
     assert [content in answer for content, answer in zip(("SAY", "DONE"), answers, strict=True)] == [

@@ -46,8 +46,8 @@ import mlflow
 client = mlflow.MlflowClient(sys.argv[1])
 (run,) = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
 history = client.get_metric_history(run.info.run_id, sys.argv[2])
-told = {"status": run.info.status, "name": run.info.run_name, "params": run.data.params}
-print(json.dumps(told | {"history": [[metric.step, metric.value] for metric in history]}))
+logged = {"status": run.info.status, "name": run.info.run_name, "params": run.data.params}
+print(json.dumps(logged | {"history": [[metric.step, metric.value] for metric in history]}))
 """
 
 
@@ -109,10 +109,10 @@ def test_tensorboard(play: Any) -> None:
 def test_mlflow(play: Any, python: Any) -> None:
     needs("mlflow")
     store = play("mlflow", experiment="mine") / "store"
-    told = json.loads(python(READ_MLFLOW, store.as_uri(), KEY.replace("+", "_")))
-    assert told["history"] == [[step, 10 / step] for step in (1, 2, 3, 4)]
-    assert (told["status"], told["name"]) == ("FINISHED", "two")
-    assert (told["params"]["seed"], told["params"]["tasks.0.train.0"]) == ("7", "a.jsonl")
+    logged = json.loads(python(READ_MLFLOW, store.as_uri(), KEY.replace("+", "_")))
+    assert logged["history"] == [[step, 10 / step] for step in (1, 2, 3, 4)]
+    assert (logged["status"], logged["name"]) == ("FINISHED", "two")
+    assert (logged["params"]["seed"], logged["params"]["tasks.0.train.0"]) == ("7", "a.jsonl")
 
 
 def log_records(data: bytes) -> Iterator[bytes]:

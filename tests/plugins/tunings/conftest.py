@@ -27,14 +27,16 @@ def model() -> PreTrainedModel:
 
 @pytest.fixture
 def adapter() -> Llama:
-    found: Llama = installed.build(kinds.MODEL_ADAPTER, "llama", {})
+    found = installed.build(kinds.MODEL_ADAPTER, "llama", {})
+    assert isinstance(found, Llama)
     return found
 
 
 @pytest.fixture
 def tuning() -> Callable[..., Lora | QLora]:
     def build(name: str = "lora", **options: Any) -> Lora | QLora:
-        found: Lora | QLora = installed.build(kinds.TUNING, name, {"rank": 4, **options})
+        found = installed.build(kinds.TUNING, name, {"rank": 4, **options})
+        assert isinstance(found, Lora | QLora)
         return found
 
     return build

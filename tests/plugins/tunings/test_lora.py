@@ -13,16 +13,17 @@ import torch
 from transformers import PreTrainedModel
 
 import mftkit
+from commands import environment
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation
 from mftkit.plugins import installed, kinds
 from mftkit.training.logprob_model import LogprobModel
-from mftkit.training.plan import size
+from mftkit.training.plan import parameter_size
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.tunings.lora import Lora
 from mftkit_plugins.tunings.qlora import QLora
-from small_runs import environment, small_spec
+from small_runs import small_spec
 
 
 def trained(model: Any) -> dict[str, torch.Tensor]:
@@ -70,13 +71,13 @@ def test_targets_are_names_or_their_ends_or_an_expression(
 
 
 @pytest.mark.parametrize(
-    ("targets", "told"),
+    ("targets", "message"),
     [
         (["q_proj", "k_prj"], '"k_prj" (did you mean k_proj? linear modules are down_proj, gate_proj, '),
         (["proj"], '"proj" ('),
-        (r"q_proj", 'the regular expression "q_proj" matches no module of LlamaForCausalLM'),
-        ("(", "is no regular expression"),
-        (["mlp"], "peft cannot put an adapter there: Target module LlamaMLP"),
+        (r"q_proj", 'the regular expression "q_proj" matches the full name of no module of LlamaForCausalLM'),
+        ("(", "is not a valid regular expression"),
+        (["mlp"], "peft cannot add adapters to these targets: Target module LlamaMLP"),
     ],
 )
 def test_targets_that_match_nothing_are_refused(
@@ -84,11 +85,11 @@ def test_targets_that_match_nothing_are_refused(
     adapter: Llama,
     tuning: Callable[..., Lora | QLora],
     targets: list[str] | str,
-    told: str,
+    message: str,
 ) -> None:
     with pytest.raises(mftkit.MftError) as refused:
         tuning(targets=targets).apply(model, adapter)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_other_fields_reach_peft(
@@ -111,24 +112,24 @@ def test_other_fields_reach_peft(
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "message"),
     [
         ("use_dorra", True, "did you mean use_dora?"),
-        ("zzz", 1, "those that may be set: alpha_pattern, bias,"),
+        ("zzz", 1, "fields that may be set: alpha_pattern, bias,"),
         ("r", 8, "r is set by tuning.rank"),
         ("task_type", "CAUSAL_LM", "task_type is set by the program"),
         ("monteclora_config", {}, "monteclora_config adds a term to the loss"),
-        ("init_lora_weights", "pissa", "init_lora_weights may be true, false"),
+        ("init_lora_weights", "pissa", "init_lora_weights must be true, false"),
     ],
 )
 def test_fields_that_may_not_be_set_are_refused_by_name(
-    tmp_path: Path, field: str, value: Any, told: str
+    tmp_path: Path, field: str, value: Any, message: str
 ) -> None:
     spec = small_spec(tuning={"method": "lora", "lora": {field: value}})
     with pytest.raises(mftkit.MftError) as refused:
         mftkit.load_spec(spec, directory=tmp_path)
     assert "tuning.lora: " in str(refused.value)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
 
 
 def test_a_trained_copy_of_the_head_is_the_head(
@@ -171,7 +172,7 @@ def test_a_state_goes_back_and_forth(
 
 
 @pytest.fixture
-def quantised(model: PreTrainedModel, tuning: Callable[..., Lora | QLora], tmp_path: Path) -> PreTrainedModel:
+def quantized(model: PreTrainedModel, tuning: Callable[..., Lora | QLora], tmp_path: Path) -> PreTrainedModel:
     """A tiny model in 4 bits; its sizes do not fit what bitsandbytes repacks in evaluation mode."""
     from transformers import AutoModelForCausalLM
 
@@ -180,18 +181,18 @@ def quantised(model: PreTrainedModel, tuning: Callable[..., Lora | QLora], tmp_p
     return AutoModelForCausalLM.from_pretrained(tmp_path / "base", dtype=torch.float32, **options)
 
 
-def test_a_quantised_base_counts_its_parameters_and_validates_on_the_cpu(
-    model: PreTrainedModel, quantised: PreTrainedModel, adapter: Llama, tuning: Callable[..., Lora | QLora]
+def test_a_quantized_base_counts_its_parameters_and_validates_on_the_cpu(
+    model: PreTrainedModel, quantized: PreTrainedModel, adapter: Llama, tuning: Callable[..., Lora | QLora]
 ) -> None:
     import bitsandbytes
 
-    layer: Any = quantised.model.layers[0].self_attn.q_proj
+    layer: Any = quantized.model.layers[0].self_attn.q_proj
     assert isinstance(layer, bitsandbytes.nn.modules.Linear4bit)
     state = cast(Any, layer.weight).quant_state
     assert (state.quant_type, state.nested, layer.compute_dtype) == ("nf4", True, torch.float32)
-    assert sum(map(size, quantised.parameters())) == sum(p.numel() for p in model.parameters())
+    assert sum(map(parameter_size, quantized.parameters())) == sum(p.numel() for p in model.parameters())
     qlora = tuning("qlora")
-    scorer = LogprobModel(qlora.apply(quantised, adapter), adapter, qlora)
+    scorer = LogprobModel(qlora.apply(quantized, adapter), adapter, qlora)
     scorer.train()
     with evaluation(scorer), torch.no_grad():
         first, _ = scorer(batch(model))
@@ -207,15 +208,15 @@ def test_four_bits_are_not_for_float64(tuning: Callable[..., Lora | QLora]) -> N
         tuning("qlora").load_options(torch.float64)
 
 
-def test_a_missing_bitsandbytes_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_bitsandbytes_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mftkit_plugins.tunings.qlora.find_spec", lambda name: None)
-    with pytest.raises(mftkit.MftError, match="tuning: needs bitsandbytes, which is not installed"):
+    with pytest.raises(mftkit.MftError, match="tuning: requires bitsandbytes, which is not installed"):
         mftkit.load_spec(small_spec(tuning="qlora"), directory=tmp_path)
 
 
 def test_reading_a_spec_imports_neither_peft_nor_torch() -> None:
     code = (
-        "import sys; from mftkit import plugins\n"
+        "import sys; from mftkit.plugins import installed\n"
         "for name in ('full', 'lora', 'qlora'): installed.build(kinds.TUNING, name, {})\n"
         "assert not {'torch', 'peft', 'bitsandbytes'} & set(sys.modules)"
     )

@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors, sync, temporary, write_text
+from mftkit.base.json_files import read_json_object
 from mftkit.data.made.storage import CACHE_FULL_HINT, locked
 from mftkit.data.rows.files import FileSource
 from mftkit.interfaces.component import TaskInfo
@@ -52,7 +53,7 @@ class CachedRows(ABC):
     def is_complete(self) -> bool:
         """Return True if all rows were written and no budget stopped them early."""
         try:
-            manifest = json.loads((self.directory / "manifest.json").read_text(encoding="utf-8"))
+            manifest = read_json_object(self.directory / "manifest.json")
             return bool(self.path.stat().st_size == manifest["bytes"] and manifest.get("stopped") is None)
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return False

@@ -1,1 +1,1 @@
-"""From files and data sets to rows."""
+"""Reads files and data sets into rows."""

@@ -1,4 +1,4 @@
-"""Reading one data file, whatever its ending, row by row with line numbers."""
+"""Reads one data file by its ending, row by row with line numbers."""
 
 from __future__ import annotations
 
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from mftkit.base.json_types import JsonObject
+
 ENDINGS = (".jsonl", ".jsonl.gz", ".json", ".parquet")
 _GZIP = b"\x1f\x8b"
 _BLOCK = 1 << 20
 
 
 class Numbered(NamedTuple):
-    """One row as it stands in a source: what JSON says, or why it says nothing."""
+    """One row of a source, not validated yet."""
 
     line: int
-    """Counted from 1; blank lines count. In a parquet file or a hub data set: the number of the row."""
+    """Line number from 1, blank lines included; in a Parquet file or a hub data set the number of the row."""
     value: Any
+    """The JSON value, or a ``BadRow`` if it cannot be read."""
 
 
 class Digest(NamedTuple):
@@ -35,23 +38,23 @@ class Digest(NamedTuple):
 
     sha256: str
     lines: int | None
-    """How many rows there are at most, where that is known without parsing."""
+    """Upper limit on the number of rows, if it is known without parsing."""
 
 
 class Source(Protocol):
-    """Whatever rows come from."""
+    """A source of rows."""
 
     @property
     def name(self) -> str:
-        """The path, as messages name it."""
+        """Name of the source in messages: its path."""
 
     def digest(self) -> Digest:
-        """The identity of the content; another content has another one."""
+        """Return the identity of the content."""
 
     def rows(self) -> Iterator[Numbered]:
-        """The rows; a ``BadRow`` as ``value`` tells of a line that cannot be read.
+        """Yield the rows; a line that cannot be read has a ``BadRow`` as its value.
 
-        Raises RowError for a file of which nothing more can be read.
+        Raises RowError if the rest of the file cannot be read.
         """
 
 
@@ -63,11 +66,11 @@ class FileSource:
 
     @property
     def name(self) -> str:
-        """The path, as messages name it."""
+        """Name of the source in messages: its path."""
         return str(self.path)
 
     def digest(self) -> Digest:
-        """sha256 of the file's ending, by which it is read, and bytes; and its lines if it has JSON Lines."""
+        """Return the sha256 of the file's ending (which decides how it is read) and bytes, and its number of lines."""
         name = self.path.name.lower()
         ending = next((known for known in ENDINGS if name.endswith(known)), "")
         total, lines, last = hashlib.sha256(ending.encode()), 0, b"\n"
@@ -79,7 +82,7 @@ class FileSource:
         return Digest(total.hexdigest(), lines + (last != b"\n") if ending == ".jsonl" else None)
 
     def rows(self) -> Iterator[Numbered]:
-        """The rows of the file by its ending (see ``Source``)."""
+        """Yield the rows, read by the file's ending (see ``Source``)."""
         ending = self.path.name.lower()
         with self._opened() as file:
             if ending.endswith(".parquet"):
@@ -120,11 +123,11 @@ def _gzip_lines(file: IO[bytes], name: str) -> Iterator[Numbered]:
                 number = row.line
                 yield row
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        what = f"the gzip file is damaged or no gzip file ({error}); nothing can be read from here on"
+        what = f"the gzip file is damaged or not gzip ({error}); the rest cannot be read"
         raise RowError(name, number + 1, what) from None
 
 
-def _parsed(line: bytes, number: int) -> Any:
+def _parsed(line: bytes, number: int) -> object:
     try:
         return json.loads(line.decode())
     except UnicodeDecodeError as error:
@@ -134,9 +137,9 @@ def _parsed(line: bytes, number: int) -> Any:
         )
     except json.JSONDecodeError as error:
         if number == 1 and line.startswith(b"["):
-            return BadRow("this looks like one JSON array; name the file .json, or write one object a line")
+            return BadRow("this looks like one JSON array; name the file .json, or write one object per line")
         return BadRow(f"not valid JSON: {error.msg.removesuffix(' at')} at column {error.colno}")
-    except (ValueError, RecursionError) as error:  # a number of too many digits, nesting too deep
+    except (ValueError, RecursionError) as error:  # a number with too many digits, or too deep nesting
         return BadRow(f"not readable as JSON: {error}")
 
 
@@ -147,7 +150,7 @@ def _starts_with_bracket(file: IO[bytes]) -> bool:
 
 
 def _array_rows(content: bytes, name: str) -> Iterator[Numbered]:
-    """The elements of a JSON array, each with the line on which it starts."""
+    """Yield the elements of a JSON array, each with the line on which it starts."""
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -165,7 +168,7 @@ def _array_rows(content: bytes, name: str) -> Iterator[Numbered]:
         try:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
-            what = f"not valid JSON: {error.msg} (column {error.colno}); nothing can be read from here on"
+            what = f"not valid JSON: {error.msg} (column {error.colno}); the rest cannot be read"
             raise RowError(name, error.lineno, what) from None
         except (ValueError, RecursionError) as error:
             raise RowError(name, line, f"not readable as JSON: {error}") from None
@@ -173,7 +176,7 @@ def _array_rows(content: bytes, name: str) -> Iterator[Numbered]:
         position = _after_element(text, position, name)
     if text[position + 1 :].strip() or position == len(text):
         what = (
-            "the JSON array does not end" if position == len(text) else "there is more after the JSON array"
+            "the JSON array is not closed" if position == len(text) else "there is text after the JSON array"
         )
         raise RowError(name, line, what)
 
@@ -209,9 +212,9 @@ def _parquet_rows(file: IO[bytes], name: str) -> Iterator[Numbered]:
                 number += 1
                 yield Numbered(number, without_nulls(row))
     except pa.ArrowException as error:
-        raise MftError(f"{name}: cannot be read as parquet: {error}") from None
+        raise MftError(f"{name}: cannot be read as Parquet: {error}") from None
 
 
-def without_nulls(row: dict[str, Any]) -> dict[str, Any]:
-    """The row without the columns that are null in it: a table has every column in every row."""
+def without_nulls(row: JsonObject) -> JsonObject:
+    """Return the row without its null columns: a table has every column in every row."""
     return {key: value for key, value in row.items() if value is not None}

@@ -1,6 +1,6 @@
-"""One row of a data file: which format it has, and what it says.
+"""Reads one row of a data file in any of the accepted formats.
 
-The formats accepted, the first that fits (in this order) being taken:
+The first format that fits, in this order, is used:
 
 ========================================  =====================================================
 keys                                      the row is
@@ -19,9 +19,12 @@ import hashlib
 import json
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mftkit_registry.errors import MftError
+
+if TYPE_CHECKING:
+    from mftkit.base.json_types import JsonObject
 
 Role = Literal["system", "user", "assistant"]
 RowFormat = Literal["chat", "text"]
@@ -52,27 +55,27 @@ PAIRS = (
 READ_KEYS = frozenset(
     {"id", "data_name", "text", "system", "group", "weight", *CONVERSATIONS, *(k for p in PAIRS for k in p)}
 )
-"""The keys that any row is read by; columns of other names need not be loaded."""
+"""All keys that are read from rows; other columns need not be loaded."""
 
 LARGEST_WEIGHT = 3.4e38
-"""Of a row: log-probabilities are weighed in float32."""
+"""Largest weight of a row: log-probabilities are multiplied by it in float32."""
 
 _KNOWN = ", ".join([*CONVERSATIONS, *("/".join(pair) for pair in PAIRS)])
 
 
 class BadRow(Exception):  # noqa: N818 - a verdict, turned into a RowError where the place is known
-    """What is wrong with a row, by whoever does not know where the row stands."""
+    """A fault of a row, raised where the row's place is not known."""
 
 
 class RowError(MftError):
-    """A fault in a row of a data file: ``PATH:LINE: what is wrong``."""
+    """A fault of a row of a data file: ``PATH:LINE: what is wrong``."""
 
     def __init__(self, source: str, line: int, what: str) -> None:
         super().__init__(f"{source}:{line}: {what}")
 
 
 class Turn(NamedTuple):
-    """What one side says."""
+    """One turn of a conversation."""
 
     role: Role
     content: str
@@ -80,94 +83,94 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True)
 class Conversation:
-    """An optional system turn, then user and assistant in turn; the assistant has the last word."""
+    """An optional system turn, then user and assistant turns that alternate; the last turn is the assistant's."""
 
     turns: tuple[Turn, ...]
 
 
 @dataclass(frozen=True)
 class Text:
-    """Raw text, of which every token counts."""
+    """Raw text; every token is in the loss."""
 
     content: str
 
 
-def parse_row(row: Any, row_format: RowFormat) -> Conversation | Text:
-    """What a row says, in a task of this format; raises ``BadRow``."""
+def parse_row(row: object, row_format: RowFormat) -> Conversation | Text:
+    """Read a row of a task with this format. Raises ``BadRow``."""
     if not isinstance(row, dict):
         raise BadRow(f"a row must be a JSON object, not {_kind(row)}")
     return _text(row) if row_format == "text" else Conversation(_turns(row))
 
 
-def row_weight(row: dict[str, Any]) -> float:
-    """What a row's tokens are multiplied by in the loss, 1 unless it says so; raises ``BadRow``."""
+def row_weight(row: JsonObject) -> float:
+    """Return the factor of a row's tokens in the loss, by default 1. Raises ``BadRow``."""
     weight = row.get("weight", 1.0)
     if isinstance(weight, bool) or not isinstance(weight, int | float):
         what = f"must be a number of at least 0, not {_kind(weight)}"
     elif not 0 <= weight <= LARGEST_WEIGHT:  # NaN neither
-        what = f"must be a finite number of at least 0, and is {str(weight)[:20]}"
+        what = f"must be a finite number of at least 0, not {str(weight)[:20]}"
     else:
         return float(weight)
     raise BadRow(
-        f"'weight' {what}: it weighs the row in the loss (leave it out for 1; give a column that means "
-        "something else another name)"
+        f"'weight' {what}: it is the row's weight in the loss (leave it out for 1; if the column means something "
+        "else, rename it)"
     )
 
 
 def content_digest(task: str, content: Conversation | Text) -> bytes:
-    """sha256 of task and content: the same wherever the row stands and whatever its other keys are."""
-    said = content.content if isinstance(content, Text) else content.turns
+    """Return the sha256 of task and content; the row's place and its other keys do not matter."""
+    texts = content.content if isinstance(content, Text) else content.turns
     try:
-        canonical = json.dumps([task, said], ensure_ascii=False, separators=(",", ":")).encode()
+        canonical = json.dumps([task, texts], ensure_ascii=False, separators=(",", ":")).encode()
     except UnicodeEncodeError as error:
         code = ord(error.object[error.start])
         raise BadRow(
-            f"a lone surrogate (\\u{code:04x}) is no character and cannot be written as UTF-8"
+            f"a lone surrogate (\\u{code:04x}) is not a character and cannot be written as UTF-8"
         ) from None
     return hashlib.sha256(canonical).digest()
 
 
-def _text(row: dict[str, Any]) -> Text:
+def _text(row: JsonObject) -> Text:
     if "text" not in row:
         raise BadRow(
-            '\'text\' is missing: the task\'s format is "text" (for question and answer, set format "chat")'
+            '\'text\' is missing: the task\'s format is "text" (for questions and answers, set its format to "chat")'
         )
-    return Text(_said(row["text"], "'text'"))
+    return Text(_not_blank(row["text"], "'text'"))
 
 
-def _turns(row: dict[str, Any]) -> tuple[Turn, ...]:
+def _turns(row: JsonObject) -> tuple[Turn, ...]:
     for key, fields in CONVERSATIONS.items():
         if key in row:
             return _in_order(
                 [_turn(turn, number, *fields) for number, turn in enumerate(_list(row[key], key), 1)]
             )
-    for ask, answer in PAIRS:
-        if ask in row and answer in row:
-            return _pair(row, ask, answer)
+    for question, answer in PAIRS:
+        if question in row and answer in row:
+            return _pair(row, question, answer)
     if "text" in row:
-        raise BadRow('only \'text\' is given, and the task\'s format is "chat": set its format to "text"')
+        raise BadRow('the row has only \'text\', but the task\'s format is "chat": set its format to "text"')
     keys = ", ".join(repr(key) for key in list(row)[:8]) or "none"
     raise BadRow(
         f"'chat_rounds', 'messages' or a pair of keys is missing (keys given: {keys}; known: {_KNOWN}, text)"
     )
 
 
-def _pair(row: dict[str, Any], ask: str, answer: str) -> tuple[Turn, ...]:
-    prompt = _string(row[ask], f"'{ask}'")
-    if ask == "instruction" and row.get("input"):
+def _pair(row: JsonObject, question: str, answer: str) -> tuple[Turn, ...]:
+    prompt = _string(row[question], f"'{question}'")
+    if question == "instruction" and row.get("input"):
         prompt = f"{prompt}\n\n{_string(row['input'], repr('input'))}"
     turns = (
-        Turn("user", _not_empty(prompt, f"'{ask}'")),
-        Turn("assistant", _said(row[answer], f"'{answer}'")),
+        Turn("user", _not_empty(prompt, f"'{question}'")),
+        Turn("assistant", _not_blank(row[answer], f"'{answer}'")),
     )
     system = row.get("system")
     return (Turn("system", _string(system, "'system'")), *turns) if system else turns
 
 
-def _turn(turn: Any, number: int, role_key: str, content_key: str) -> Turn:
+def _turn(turn: object, number: int, role_key: str, content_key: str) -> Turn:
     if not isinstance(turn, dict):
         raise BadRow(
-            f"turn {number}: an object with '{role_key}' and '{content_key}' is wanted, not {_kind(turn)}"
+            f"turn {number}: expected an object with '{role_key}' and '{content_key}', not {_kind(turn)}"
         )
     for key in (role_key, content_key):
         if key not in turn:
@@ -183,21 +186,21 @@ def _turn(turn: Any, number: int, role_key: str, content_key: str) -> Turn:
 def _in_order(turns: list[Turn]) -> tuple[Turn, ...]:
     roles = [turn.role for turn in turns]
     if "system" in roles[1:]:
-        raise BadRow("a 'system' turn may only come first, and once")
+        raise BadRow("a 'system' turn may only come first, and only once")
     talk = roles[1:] if roles[0] == "system" else roles
     if "assistant" not in talk:
-        raise BadRow("no turn of the assistant (bot): nothing to learn from")
+        raise BadRow("there is no turn of the assistant (bot), so nothing can be trained")
     if talk[0] != "user":
         raise BadRow("the first turn (after system) must be the user's (human)")
     for number, (one, two) in enumerate(pairwise(talk), len(roles) - len(talk) + 1):
         if one == two:
             raise BadRow(f"turns must alternate: turns {number} and {number + 1} are both the {one}'s")
     if talk[-1] != "assistant":
-        raise BadRow("the last turn must be the assistant's (bot): nothing is learned from the user's")
+        raise BadRow("the last turn must be the assistant's (bot): user turns are not trained")
     return tuple(turns)
 
 
-def _list(value: Any, key: str) -> list[Any]:
+def _list(value: object, key: str) -> list[object]:
     if not isinstance(value, list):
         raise BadRow(f"'{key}' must be a list of turns, not {_kind(value)}")
     if not value:
@@ -205,7 +208,7 @@ def _list(value: Any, key: str) -> list[Any]:
     return value
 
 
-def _said(value: Any, what: str) -> str:
+def _not_blank(value: object, what: str) -> str:
     return _not_empty(_string(value, what), what)
 
 
@@ -215,7 +218,7 @@ def _not_empty(content: str, what: str) -> str:
     return content
 
 
-def _string(value: Any, what: str) -> str:
+def _string(value: object, what: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value:
@@ -223,12 +226,12 @@ def _string(value: Any, what: str) -> str:
     raise BadRow(f"{what} must be a string, not {_kind(value)}")
 
 
-def _part(part: Any, what: str) -> str:
+def _part(part: object, what: str) -> str:
     if isinstance(part, dict) and part.get("type", "text") == "text" and isinstance(part.get("text"), str):
         return str(part["text"])
     raise BadRow(f'{what} must be a string, or a list of parts {{"type": "text", "text": ...}}')
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
     return kinds.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)

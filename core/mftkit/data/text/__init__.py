@@ -1,1 +1,1 @@
-"""From rows to text with a loss mask: chat formats, templates, encoding."""
+"""Turns rows into text with a loss mask: chat formats, templates, encoding."""

@@ -1,8 +1,8 @@
-"""Which chat format a run uses."""
+"""Chooses the chat format of a run."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit.data.text.encoder import added_start, fast_backend
 from mftkit.data.text.markers import Markers
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def chat_format(
-    name: str, markers: Mapping[str, Any] | None, tokenizer: PreTrainedTokenizerBase
+    name: str, markers: Mapping[str, str | None] | None, tokenizer: PreTrainedTokenizerBase
 ) -> ChatFormat:
-    """The chat format of the spec's ``chat.format`` and ``chat.markers``.
+    """Return the chat format for the spec's ``chat.format`` and ``chat.markers``.
 
-    "auto" is the tokenizer's own template if it has one, else markers. Raises MftError where "template" is
-    asked for and there is none, or where markers are given for a template.
+    "auto" means the tokenizer's own template if it has one, otherwise markers. Raises MftError if "template" is set and
+    the tokenizer has none, or if markers are given for a template.
     """
     backend = fast_backend(tokenizer)
     has_template = bool(getattr(tokenizer, "chat_template", None))
@@ -31,7 +31,9 @@ def chat_format(
         if not has_template:
             raise MftError('chat.format: the tokenizer has no chat template; set "auto" or "markers"')
         if markers is not None:
-            raise MftError('chat.markers: not used with chat.format "template"; set chat.format "markers"')
+            raise MftError(
+                'chat.markers is not used with chat.format "template"; set chat.format to "markers"'
+            )
         return Template(tokenizer)
     start = "".join(str(backend.id_to_token(token)) for token in added_start(backend))
     return Markers.of(markers, tokenizer, start)

@@ -1,13 +1,13 @@
-"""From segments of text to token ids, in batches, with the fast tokenizer itself."""
+"""Encodes segments of text into token ids, in batches, with the fast tokenizer itself."""
 
 from __future__ import annotations
 
 import json
 import re
 from array import array
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from mftkit.data.text.segments import Piece, Segment
+from mftkit.data.text.segments import Piece
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
+    from mftkit.base.json_types import JsonObject
+    from mftkit.data.text.segments import InLoss, Segment
+
 VERSION = 3
-"""Raise it when the same rows give another table (tokens, spans, columns): caches made before are then made anew."""
+"""Increase it when the same rows give another table (tokens, spans, columns): older cache entries are then rebuilt."""
 
 _ANCHOR = "\n"
 _PROBES = ("a", "def f", "[1]")
@@ -30,7 +33,7 @@ class Encoded(NamedTuple):
     lengths: array[int]
     """Tokens of each sample."""
     spans: array[int]
-    """[start, end) of counting tokens, two numbers a span, counted from the sample's start; never 0."""
+    """[start, end) of loss tokens: two numbers per span, counted from the sample's start; never 0."""
     span_counts: array[int]
     """Spans of each sample."""
 
@@ -41,7 +44,7 @@ class _Part(NamedTuple):
     plain: bool
     job: int
     skip: tuple[int, ...]
-    """Tokens of the anchor that was put before the string."""
+    """Tokens of the anchor before the string."""
     alone: str
     """The string without its anchor."""
 
@@ -63,7 +66,7 @@ class _Jobs:
 
 
 class Encoder:
-    """Encodes segments so that a format's own tokens are tokens and a content's look-alikes are text."""
+    """Encodes segments: a format's control tokens become tokens, their look-alikes in contents stay text."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, control_texts: Iterable[str] = ()) -> None:
         self.backend = fast_backend(tokenizer)
@@ -79,7 +82,7 @@ class Encoder:
         self._eos: int | None = tokenizer.eos_token_id
 
     def encode(self, samples: Sequence[Sequence[Segment]]) -> Encoded:
-        """The tokens and counting spans of a batch of samples."""
+        """Return the tokens and the spans of loss tokens of a batch of samples."""
         marked, plain = _Jobs(self.backend), _Jobs(self._plain)
         planned = [self._plan(sample, marked, plain) for sample in samples]
         marked.run()
@@ -90,9 +93,9 @@ class Encoder:
         return result
 
     def encode_texts(self, texts: Sequence[str]) -> Encoded:
-        """Raw texts: the tokenizer's own beginning, the text, its end; all but the beginning counts."""
+        """Encode raw texts: the tokenizer's own beginning, the text, the end; all but the beginning is in the loss."""
         if self._eos is None:
-            raise MftError('the tokenizer has no end-of-text token, which tasks of format "text" need')
+            raise MftError('the tokenizer has no end-of-text token, which tasks with format "text" require')
         jobs = _Jobs(self._plain)
         jobs.texts = list(texts)
         jobs.run()
@@ -116,7 +119,7 @@ class Encoder:
         return planned
 
     def _strings(self, pieces: tuple[Piece, ...]) -> list[Piece]:
-        """One string for all pieces, or, where a content contains a control token's text, one for each."""
+        """Join all pieces into one string; if a content contains a control token's text, keep them apart."""
         if any(piece.content and self._controls.search(piece.text) for piece in pieces):
             return [piece for piece in pieces if piece.text]
         joined = "".join([piece.text for piece in pieces])
@@ -129,20 +132,22 @@ class Encoder:
         jobs: tuple[_Jobs, _Jobs],
         result: Encoded,
     ) -> None:
-        made: list[tuple[list[int], str]] = []
+        encoded: list[tuple[list[int], InLoss]] = []
         for segment, parts in zip(sample, planned, strict=True):
             ids: list[int] = []
             for part in parts:
                 ids += self._without_anchor(jobs[part.plain].ids[part.job], part)
-            made.append((ids, segment.counting))
-        _append(result, made)
+            encoded.append((ids, segment.in_loss))
+        _append(result, encoded)
 
     def _without_anchor(self, ids: list[int], part: _Part) -> list[int]:
         if tuple(ids[: len(part.skip)]) == part.skip:
             ids = ids[len(part.skip) :]
-        else:  # the anchor grew into the text: better none
+        else:  # the anchor merged with the text, so encode without it
             ids = self._ids(part.alone, plain=part.plain)
-        if part.plain and not self._control_ids.isdisjoint(ids):  # a vocabulary that has them as words too
+        if part.plain and not self._control_ids.isdisjoint(
+            ids
+        ):  # this vocabulary also has control tokens as words
             pieces = self._controls.sub(lambda found: found[0][0] + "\0" + found[0][1:], part.alone).split(
                 "\0"
             )
@@ -150,9 +155,9 @@ class Encoder:
         return ids
 
     def _anchor(self, previous: str, plain: bool) -> str:
-        """Text to put before a string, where the tokenizer would otherwise begin it as it begins a text.
+        """Return text to encode before a string, so that the tokenizer does not treat it as the start of a text.
 
-        The control token that stands just before the string, else a line break.
+        It is the control token just before the string, otherwise a line break.
         """
         if not plain and previous.endswith(self._endings):
             return max((text for text in self._endings if previous.endswith(text)), key=len)
@@ -175,13 +180,13 @@ class Encoder:
         return self._ids(anchor + text)[len(self._ids(anchor)) :]
 
 
-def _append(result: Encoded, segments: list[tuple[list[int], str]]) -> None:
-    """Add one sample of (ids, counting); spans that touch become one, and the first token never counts."""
+def _append(result: Encoded, segments: list[tuple[list[int], InLoss]]) -> None:
+    """Add one sample of (ids, in_loss); adjacent spans are joined, and the first token is never in the loss."""
     length = 0
     spans: list[int] = []
-    for ids, counting in segments:
-        start, end = max(length, 1), length + (min(1, len(ids)) if counting == "first" else len(ids))
-        if counting != "none" and start < end:
+    for ids, in_loss in segments:
+        start, end = max(length, 1), length + (min(1, len(ids)) if in_loss == "first" else len(ids))
+        if in_loss != "none" and start < end:
             if spans and spans[-1] == start:
                 spans[-1] = end
             else:
@@ -194,13 +199,13 @@ def _append(result: Encoded, segments: list[tuple[list[int], str]]) -> None:
 
 
 def fast_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
-    """A copy of the Rust tokenizer within, that neither cuts nor pads; MftError where there is none."""
+    """Return a copy of the underlying Rust tokenizer without truncation and padding. Raises MftError without one."""
     from tokenizers import Tokenizer
 
     inner = getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(inner, Tokenizer):
         raise MftError(
-            f"{type(tokenizer).__name__} is not a fast tokenizer: the model needs a tokenizer.json"
+            f"{type(tokenizer).__name__} is not a fast tokenizer; the model needs a tokenizer.json"
         )
     copy: Tokenizer = Tokenizer.from_str(inner.to_str())
     copy.no_truncation()
@@ -210,7 +215,7 @@ def fast_backend(tokenizer: PreTrainedTokenizerBase) -> Tokenizer:
 
 
 def added_start(backend: Tokenizer) -> list[int]:
-    """The tokens that the tokenizer puts before a text by itself: mostly one, or none."""
+    """Return the tokens that the tokenizer adds before a text by itself: usually one or none."""
     ids: list[int] = backend.encode("a", add_special_tokens=True).ids
     bare: list[int] = backend.encode("a", add_special_tokens=False).ids
     places = range(len(ids) - len(bare) + 1)
@@ -218,7 +223,7 @@ def added_start(backend: Tokenizer) -> list[int]:
 
 
 def _control_tokens(backend: Tokenizer, texts: list[str]) -> dict[str, str]:
-    """The special tokens, and other added tokens that the chat format itself is made of: text and pattern."""
+    """Return the special tokens, and other added tokens that the chat format uses: text and pattern."""
     controls = {}
     for token in backend.get_added_tokens_decoder().values():
         shown = token.content.strip() and any(token.content in text for text in texts)
@@ -229,10 +234,10 @@ def _control_tokens(backend: Tokenizer, texts: list[str]) -> dict[str, str]:
 
 
 def _plain_backend(backend: Tokenizer, controls: Collection[str]) -> Tokenizer:
-    """The same tokenizer for contents: what looks like a control token is text."""
+    """Return the tokenizer for contents, in which look-alikes of control tokens are text."""
     from tokenizers import Tokenizer
 
-    state: dict[str, Any] = json.loads(backend.to_str())
+    state: JsonObject = json.loads(backend.to_str())
     for token in state["added_tokens"]:
         token["special"] = token["special"] or token["content"] in controls
     plain: Tokenizer = Tokenizer.from_str(json.dumps(state))

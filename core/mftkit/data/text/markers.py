@@ -1,7 +1,7 @@
 r"""Role markers as the chat format: those of the paper (MFTCoder, section 4), or the spec's own.
 
-A conversation is ``<s>system\n`` content ``\n<s>human\n`` content ``\n<s>bot\n`` answer, end, and so on, a
-line break before each next turn.
+A conversation is ``<s>system\n`` content ``\n<s>human\n`` content ``\n<s>bot\n`` answer, end, and so on, with a line
+break before each further turn.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class Markers:
     user: str
     assistant: str
     end: str
-    """What ends an answer; counts in the loss."""
+    """Text that ends an answer; it is in the loss."""
     bos: str = ""
-    """What the tokenizer would put before a text by itself."""
+    """Text that the tokenizer would add before a text by itself."""
     _outlines: dict[tuple[Role, ...], Outline] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
     def of(markers: Mapping[str, str | None] | None, tokenizer: PreTrainedTokenizerBase, bos: str) -> Markers:
-        """The spec's ``chat.markers`` over the paper's, ended by default by the tokenizer's end of text.
+        """Return the spec's ``chat.markers`` over the paper's; the default end is the tokenizer's end of text.
 
         ``bos`` is the token that the tokenizer adds by itself, "" for none.
         """
@@ -61,7 +61,7 @@ class Markers:
             )
         if not chosen["end"]:
             raise MftError(
-                "chat.markers.end: is wanted, as the tokenizer has no end-of-text token to end an answer with"
+                "chat.markers.end: required, because the tokenizer has no end-of-text token that could end an answer"
             )
         for key, text in chosen.items():
             if not text:
@@ -69,7 +69,7 @@ class Markers:
         return Markers(chosen["system"], chosen["user"], chosen["assistant"], chosen["end"], bos)
 
     def opening(self, role: Role) -> str:
-        """What begins a conversation whose first turn is this role's: exactly one bos, if any."""
+        """Return the beginning of a conversation whose first turn has this role: exactly one bos, if any."""
         marker: str = getattr(self, role)
         return marker if marker.startswith(self.bos) else self.bos + marker
 
@@ -108,7 +108,7 @@ class Markers:
 
 
 def chat_template(markers: Markers) -> str:
-    """A Jinja chat template that renders exactly what was trained on with these markers."""
+    """Return a Jinja chat template that renders exactly what is trained with these markers."""
     branches = ""
     for test, role in _TESTS:
         first, later = _literal(markers.opening(role)), _literal(_NEXT + getattr(markers, role))
@@ -125,5 +125,5 @@ def chat_template(markers: Markers) -> str:
 
 
 def _literal(text: str) -> str:
-    """A Jinja string: JSON's escapes, but no surrogate pairs."""
+    """Return a Jinja string literal: JSON's escapes, but no surrogate pairs."""
     return json.dumps(text, ensure_ascii=False)

@@ -1,6 +1,6 @@
-"""A conversation as the pieces of text that are encoded, and which of them count.
+"""A conversation as pieces of text to encode, and which of them are in the loss.
 
-What counts is known here, before there are tokens: nothing is ever told apart by a token's id.
+That is decided here, before there are tokens: it never depends on a token's id.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from mftkit.data.rows.formats import Conversation, Role
 
-Counting = Literal["none", "all", "first"]
+InLoss = Literal["none", "all", "first"]
 
 
 class Piece(NamedTuple):
@@ -21,60 +21,60 @@ class Piece(NamedTuple):
 
     text: str
     content: bool
-    """Said by a row, so that it stays plain text whatever it looks like; else the format's own."""
+    """Whether it comes from a row, so that it stays plain text whatever it looks like; otherwise it is the format's."""
 
 
 class Segment(NamedTuple):
-    """Pieces that are encoded together, in one string wherever no content looks like a control token."""
+    """Pieces that are encoded together: as one string, unless a content looks like a control token."""
 
     pieces: tuple[Piece, ...]
-    counting: Counting
-    """Which of its tokens count in the loss."""
+    in_loss: InLoss
+    """Which of its tokens are in the loss."""
 
 
 class Slot(NamedTuple):
-    """Where a turn's content goes; between two slots stands text of the format itself."""
+    """The place of a turn's content; between two slots stands text of the format itself."""
 
     turn: int
     role: Role
     lead: str
-    """The format's own text just before the content that belongs to the answer; "" elsewhere."""
+    """Text of the format just before the content that belongs to the answer; "" for other turns."""
 
 
 class Rendering(NamedTuple):
     """A conversation ready to be encoded."""
 
     segments: tuple[Segment, ...]
-    reshaped: bool
-    """Whether the format changed a content (stripped it, say)."""
+    altered_by_template: bool
+    """Whether the format changed a content, for example stripped it."""
 
 
 class ChatFormat(Protocol):
-    """How conversations become text."""
+    """Turns conversations into text."""
 
     @property
     def jinja(self) -> str:
-        """The chat template to save with the model: it renders what was trained."""
+        """The chat template to save with the model; it renders what was trained."""
 
     def describe(self) -> dict[str, str]:
-        """All that its renderings depend on, for the cache's fingerprint."""
+        """Return everything that renderings depend on, for the cache's fingerprint."""
 
     def control_texts(self) -> Iterable[str]:
-        """The format's own text around turns: tokens in it have no business in a content."""
+        """Return the format's own text around turns; special tokens in it are plain text inside a content."""
 
     def render(self, conversation: Conversation) -> Rendering:
-        """The segments of a conversation; raises BadRow where the format refuses it."""
+        """Return the segments of a conversation. Raises BadRow if the format refuses it."""
 
 
 @dataclass(frozen=True)
 class Outline:
-    """The conversations of one shape: literals around slots, ``len(literals) == len(slots) + 1``."""
+    """What all conversations with the same roles share: ``len(slots) + 1`` literals around the slots."""
 
     literals: tuple[str, ...]
     slots: tuple[Slot, ...]
 
     def fill(self, contents: Sequence[str]) -> str:
-        """The text with a content for each turn."""
+        """Return the text with a content for each turn."""
         text = [self.literals[0]]
         for slot, literal in zip(self.slots, self.literals[1:], strict=True):
             text += (slot.lead, contents[slot.turn], literal)
@@ -85,25 +85,25 @@ class Ending(Protocol):
     """Splits what follows an answer."""
 
     def __call__(self, literal: str, *, last: bool) -> tuple[str, str, bool]:
-        """(end, rest, whole): ``end`` counts; where not ``whole``, so does the first token of ``rest``."""
+        """Return (end, rest, complete): ``end`` is in the loss, and if not ``complete`` the first token of ``rest``."""
 
 
 def segments(outline: Outline, contents: Sequence[str], ending: Ending) -> tuple[Segment, ...]:
-    """The segments of a conversation: what the model reads, then what it learns to say, turn by turn.
+    """Return the segments of a conversation: a prompt, then the answer that is trained, turn by turn.
 
-    ``contents`` are the turns' contents as the format shows them.
+    ``contents`` are the turns' contents as the format renders them.
     """
     made: list[Segment] = []
     prompt: list[Piece] = [Piece(outline.literals[0], False)]
-    counting: Counting = "none"
+    in_loss: InLoss = "none"
     for number, (slot, literal) in enumerate(zip(outline.slots, outline.literals[1:], strict=True), 1):
         content = Piece(contents[slot.turn], True)
         if slot.role != "assistant":
             prompt += (content, Piece(literal, False))
             continue
-        made.append(Segment(tuple(prompt), counting))
-        end, rest, whole = ending(literal, last=number == len(outline.slots))
+        made.append(Segment(tuple(prompt), in_loss))
+        end, rest, complete = ending(literal, last=number == len(outline.slots))
         made.append(Segment((Piece(slot.lead, False), content, Piece(end, False)), "all"))
-        prompt, counting = [Piece(rest, False)], "none" if whole else "first"
-    made.append(Segment(tuple(prompt), counting))
+        prompt, in_loss = [Piece(rest, False)], "none" if complete else "first"
+    made.append(Segment(tuple(prompt), in_loss))
     return tuple(made)

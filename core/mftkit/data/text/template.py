@@ -1,15 +1,15 @@
 """The tokenizer's own Jinja chat template as the chat format.
 
-A template is a program, so what stands around the contents is found by rendering it with marks in their
-place, once for each shape of conversation (the sequence of roles); every row is then compared with what the
-template really gives. Rows whose contents a template rewrites are located by marking one content at a time.
+A template is a program, so the text around the contents is found by rendering it with marks in their place, once for
+each sequence of roles; every row is then compared with what the template really renders. In rows whose contents the
+template rewrites, the contents are located by marking one at a time.
 """
 
 from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from jinja2 import TemplateError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Messages = list[dict[str, str]]
 
-_WAY_OUT = 'chat.format "markers" works with any conversation'
+_HINT = 'chat.format "markers" works with any conversation'
 
 
 class Template:
@@ -48,9 +48,9 @@ class Template:
         return {"format": "template", "template": self.jinja, **tokens}
 
     def control_texts(self) -> Iterable[str]:
-        """See ``ChatFormat``: what leads to a user's turn, and what ends an answer.
+        """See ``ChatFormat``: the text before a user's turn and after an answer.
 
-        Not what leads to an answer: there a template may show tokens that answers do contain (``<think>``).
+        The text before an answer is left out: a template may put tokens there that answers contain too (``<think>``).
         """
         for roles in (("user", "assistant", "user", "assistant"), ("system", "user", "assistant")):
             try:
@@ -79,11 +79,9 @@ class Template:
 
     def _rendered(self, messages: Messages, *, prompt: bool = False) -> str:
         try:
-            text: Any = self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=prompt
-            )
+            text = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt)
         except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
-            raise BadRow(f"the chat template refuses this conversation: {error}; {_WAY_OUT}") from None
+            raise BadRow(f"the chat template rejects this conversation: {error}; {_HINT}") from None
         return str(text)
 
     def _outline(self, roles: Sequence[Role]) -> Outline:
@@ -93,18 +91,18 @@ class Template:
         ]
         whole = self._rendered(messages)
         if any(whole.count(mark) != 1 for mark in marks):
-            raise BadRow(f"the chat template drops or repeats a turn of this conversation; {_WAY_OUT}")
+            raise BadRow(f"the chat template drops or repeats a turn of this conversation; {_HINT}")
         spans = [(whole.index(mark), whole.index(mark) + len(mark)) for mark in marks]
         return self._split(messages, whole, spans)
 
     def _split(self, messages: Messages, whole: str, spans: Sequence[tuple[int, int]]) -> Outline:
-        """The outline of a rendering in which the turns' contents stand at these spans."""
+        """Return the outline of a rendering in which the turns' contents stand at these spans."""
         literals: list[str] = []
         slots: list[Slot] = []
         done = 0
         for turn in sorted(range(len(spans)), key=lambda turn: spans[turn]):
             start, end = spans[turn]
-            role: Any = messages[turn]["role"]
+            role = cast("Role", messages[turn]["role"])
             begin = self._answer_start(messages[:turn], whole, done, start) if role == "assistant" else start
             literals.append(whole[done:begin])
             slots.append(Slot(turn, role, whole[begin:start]))
@@ -112,7 +110,7 @@ class Template:
         return Outline((*literals, whole[done:]), tuple(slots))
 
     def _answer_start(self, before: Messages, whole: str, low: int, high: int) -> int:
-        """Where the prompt ends that the model gets for this answer, if the rendering goes on from there."""
+        """Return where the prompt for this answer ends, if the rendering continues it; otherwise ``high``."""
         try:
             prompt = self._rendered(before, prompt=True)
         except BadRow:
@@ -120,7 +118,7 @@ class Template:
         return len(prompt) if whole.startswith(prompt) and low <= len(prompt) <= high else high
 
     def _located(self, messages: Messages, whole: str) -> tuple[Outline, list[str]]:
-        """Outline and contents of a rendering whose contents the template has rewritten."""
+        """Return outline and contents of a rendering whose contents the template has rewritten."""
         spans: list[tuple[int, int]] = []
         for turn, message in enumerate(messages):
             marked = [*messages[:turn], {**message, "content": _mark(turn)}, *messages[turn + 1 :]]
@@ -130,15 +128,15 @@ class Template:
                 start = self._answer_start(messages[:turn], whole, 0, end)
                 before = whole[:start] if start < end else before
             if not (found and whole.startswith(before) and whole.endswith(after) and start <= end):
-                raise BadRow(f"the chat template rewrites turn {turn + 1} beyond recognition; {_WAY_OUT}")
+                raise BadRow(f"the chat template rewrites turn {turn + 1} beyond recognition; {_HINT}")
             spans.append((start, end))
         ordered = sorted(spans)
         if any(one[1] > two[0] for one, two in pairwise(ordered)):
-            raise BadRow(f"the chat template mixes the turns of this conversation; {_WAY_OUT}")
+            raise BadRow(f"the chat template mixes the turns of this conversation; {_HINT}")
         return self._split(messages, whole, spans), [whole[start:end] for start, end in spans]
 
     def _ending(self, literal: str, *, last: bool) -> tuple[str, str, bool]:
-        """What follows an answer, up to its first added token; the end of text where there is none."""
+        """Split what follows an answer after its first added token; if there is none, the end of text ends it."""
         token = self._tokens.search(literal) if self._tokens else None
         if token and (last or not literal[: token.start()].strip()):
             return literal[: token.end()], literal[token.end() :], True
@@ -152,7 +150,7 @@ class Template:
 
 
 def added_texts(tokenizer: PreTrainedTokenizerBase) -> list[str]:
-    """The texts of the tokenizer's added tokens, but for mere white space (which some vocabularies add)."""
+    """Return the texts of the tokenizer's added tokens, except white space, which some vocabularies add."""
     texts = {str(token.content) for token in tokenizer.added_tokens_decoder.values()}
     return sorted(text for text in texts if text.strip())
 

@@ -1,1 +1,1 @@
-"""From text to token tables: the token cache, and tokenizers trained on the spot."""
+"""From text to token tables: the token cache, and tokenizers trained on the tasks' text."""

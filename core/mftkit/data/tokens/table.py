@@ -1,31 +1,35 @@
 """The tokens of one task's sources, in a memory-mapped Arrow file.
 
-A table is a directory: ``samples.arrow`` and ``manifest.json``, which says what the file must be.
+A table is a directory: ``samples.arrow`` and ``manifest.json``, which holds the size by which damage is found.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.data.rows.reading import Row
     from mftkit.data.text.encoder import Encoded
+
+Number = TypeVar("Number", bound=np.generic)
 
 SCHEMA = pa.schema(
     [
         ("tokens", pa.list_(pa.int32())),
         ("spans", pa.list_(pa.int32())),
         ("digest", pa.uint64()),
-        ("side", pa.uint64()),
+        ("side", pa.uint64()),  # Row.split_key, under the name that tables on the disk have
         ("source", pa.int32()),
         ("line", pa.int64()),
         ("weight", pa.float64()),
@@ -33,7 +37,7 @@ SCHEMA = pa.schema(
 )
 _ROWS, _MANIFEST = "samples.arrow", "manifest.json"
 _BATCH_TOKENS = 1 << 22
-"""Tokens of a record batch: few enough to build in memory, enough for a million samples to be a few dozen."""
+"""Tokens per record batch: few enough to build in memory, so many that a million samples are a few dozen batches."""
 
 
 class TableWriter:
@@ -49,13 +53,13 @@ class TableWriter:
         self.samples = 0
 
     def append(self, encoded: Encoded, rows: Sequence[Row]) -> int:
-        """Add a batch of samples and their rows; returns how many repeat the digest of an earlier one."""
+        """Add a batch of samples and their rows. Return how many repeat the digest of an earlier row."""
         prefixes = _prefixes([row.digest for row in rows])
         columns = [
             _lists(encoded.tokens, np.asarray(encoded.lengths)),
             _lists(encoded.spans, 2 * np.asarray(encoded.span_counts)),
             pa.array(prefixes),
-            pa.array(_prefixes([row.side for row in rows])),
+            pa.array(_prefixes([row.split_key for row in rows])),
             pa.array([row.source for row in rows], pa.int32()),
             pa.array([row.line for row in rows], pa.int64()),
             pa.array([row.weight for row in rows], pa.float64()),
@@ -69,8 +73,8 @@ class TableWriter:
         self._seen.update(prefixes.tolist())
         return len(prefixes) - (len(self._seen) - known)
 
-    def close(self, facts: dict[str, Any]) -> None:
-        """Complete the table; ``facts`` are kept with it."""
+    def close(self, facts: JsonObject) -> None:
+        """Complete the table; ``facts`` are stored with it."""
         self._flush()
         self._writer.close()
         self._file.close()
@@ -82,7 +86,7 @@ class TableWriter:
         (self._directory / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
     def abandon(self) -> None:
-        """Let go of the file, half-written as it is."""
+        """Close an unfinished file. Does nothing after ``close``."""
         self._file.close()
 
     def _flush(self) -> None:
@@ -92,22 +96,22 @@ class TableWriter:
 
 
 def _prefixes(digests: Sequence[bytes]) -> NDArray[np.uint64]:
-    """[n]: the leading 8 bytes of each, as a number in the same order."""
+    """Return the leading 8 bytes of each digest as a number, [n], in the same order."""
     return np.frombuffer(b"".join(digest[:8] for digest in digests), ">u8").astype(np.uint64)
 
 
-def _lists(values: Any, lengths: NDArray[np.int32]) -> pa.ListArray:
+def _lists(values: array[int], lengths: NDArray[np.int32]) -> pa.ListArray:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.frombuffer(values, dtype=np.int32)))
 
 
-class Damaged(Exception):  # noqa: N818 - never leaves the data path: the table is made anew
-    """A table that is not what its manifest says."""
+class Damaged(Exception):  # noqa: N818 - never leaves the data path: the table is rebuilt
+    """A table that does not match its manifest."""
 
 
 class _Lists:
-    """A column of lists: views of the map, one a record batch."""
+    """A column of lists: one view of the memory map per record batch."""
 
     def __init__(self, columns: list[pa.ListArray]) -> None:
         self.offsets = [np.asarray(column.offsets) for column in columns]
@@ -123,63 +127,63 @@ class _Lists:
 
 
 class Table:
-    """A table read back. Rows are numbered from 0; the tokens stay on the disk until they are looked at."""
+    """A table on the disk. Rows are numbered from 0; tokens are read only when they are used."""
 
     def __init__(self, directory: Path) -> None:
-        """Map the table. Raises Damaged, or FileNotFoundError where there is none."""
+        """Map the table into memory. Raises Damaged, or FileNotFoundError if it does not exist."""
         manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
         path = directory / _ROWS
         if not path.exists() or path.stat().st_size != manifest["bytes"]:
-            raise Damaged(f"{path} has not the size that was written")
+            raise Damaged(f"the size of {path} is not the one that was written")
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
             batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]
         except (pa.ArrowException, OSError) as error:
             raise Damaged(f"{path}: {error}") from None
-        self.facts: dict[str, Any] = manifest["facts"]
+        self.facts: JsonObject = manifest["facts"]
         self._batches = batches
         self._starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
         self._tokens = _Lists([batch.column("tokens") for batch in batches])
         self._spans = _Lists([batch.column("spans") for batch in batches])
         self.lengths = self._tokens.lengths()
-        """[rows] int64: tokens of each sample, uncut."""
+        """[rows] int64: tokens of each sample, not truncated."""
         if len(self.lengths) != manifest["samples"] or (self.lengths < 0).any():
-            raise Damaged(f"{path} has not the samples that were written")
+            raise Damaged(f"the number of samples in {path} is not the one that was written")
 
     def __len__(self) -> int:
         return len(self.lengths)
 
     @property
     def digests(self) -> NDArray[np.uint64]:
-        """[rows]: the leading 8 bytes of each row's digest of task and content."""
+        """Leading 8 bytes of each row's digest of task and content, [rows]."""
         return _joined([np.asarray(batch.column("digest")) for batch in self._batches]).astype(np.uint64)
 
     @property
-    def sides(self) -> NDArray[np.uint64]:
-        """[rows]: the leading 8 bytes of the digest that decides each row's side of the split."""
+    def split_keys(self) -> NDArray[np.uint64]:
+        """Leading 8 bytes of the digest that decides each row's side of the split, [rows]."""
         return _joined([np.asarray(batch.column("side")) for batch in self._batches]).astype(np.uint64)
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        """[rows]: what each row's tokens are multiplied by in the loss."""
+        """Factor of each row's tokens in the loss, [rows]."""
         return _joined([np.asarray(batch.column("weight")) for batch in self._batches]).astype(np.float64)
 
     def sample(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Views of the tokens [n] and of the spans' ends [2 * spans] of a row."""
+        """Return views of a row's tokens [n] and of its spans of loss tokens [2 * spans]."""
         batch, inner = self._place(row)
         return self._tokens.row(batch, inner), self._spans.row(batch, inner)
 
     def origin(self, row: int) -> tuple[int, int]:
-        """The row's source and line."""
+        """Return the index of a row's source, and its line."""
         batch, inner = self._place(row)
         columns = self._batches[batch]
         return columns.column("source")[inner].as_py(), columns.column("line")[inner].as_py()
 
-    def counting(self, max_length: int) -> NDArray[np.int64]:
-        """[rows] int64: counting tokens of each sample cut to ``max_length``."""
+    def loss_tokens(self, max_length: int) -> NDArray[np.int64]:
+        """Return the loss tokens of each sample after truncation to ``max_length``, [rows] int64."""
         return _joined(
             [
-                _counting(offsets, values, max_length)
+                _loss_tokens(offsets, values, max_length)
                 for offsets, values in zip(self._spans.offsets, self._spans.values, strict=True)
             ]
         ).astype(np.int64)
@@ -189,24 +193,25 @@ class Table:
         return batch, row - int(self._starts[batch])
 
 
-def _counting(offsets: NDArray[np.int32], values: NDArray[np.int32], limit: int) -> NDArray[np.int64]:
+def _loss_tokens(offsets: NDArray[np.int32], values: NDArray[np.int32], limit: int) -> NDArray[np.int64]:
     ends = np.minimum(values, limit)
+    # Widths of all spans summed up, so that a row's number is one difference.
     widths = np.concatenate([[0], np.cumsum(ends[1::2] - ends[::2], dtype=np.int64)])
     bounds = offsets // 2
     counts: NDArray[np.int64] = widths[bounds[1:]] - widths[bounds[:-1]]
     return counts
 
 
-def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+def _joined(parts: list[NDArray[Number]]) -> NDArray[Number] | NDArray[np.int64]:
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
-def open_table(directory: Path, complain: Callable[[str], None]) -> Table | None:
-    """The table, or None where there is none or a damaged one, of which ``complain`` is told."""
+def open_table(directory: Path, warn: Callable[[str], None]) -> Table | None:
+    """Return the table, or None if it does not exist or is damaged; damage is passed to ``warn``."""
     try:
         return Table(directory)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (Damaged, ValueError, KeyError, TypeError) as error:
-        complain(f"the cache {directory} is damaged and is made anew ({error})")
+        warn(f"the cache entry {directory} is damaged and will be rebuilt ({error})")
         return None

@@ -1,4 +1,4 @@
-"""From a task's sources to its table of tokens: made once, then read from the cache."""
+"""Turns a task's sources into its table of tokens: made once, then read from the cache."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
 
 _BATCH = 1000
-"""Rows that are tokenised in one call, at most."""
+"""Most rows that are tokenized in one call."""
 _BATCH_CHARACTERS = 1 << 23
-"""Characters after which a batch is full, for rows of megabytes."""
+"""Characters after which a batch is full, for very long rows."""
 
 
-class Task(NamedTuple):
-    """What a table is made of: the sources of one task and how their rows are read."""
+class TableSource(NamedTuple):
+    """What a table is made from: the sources of one task, and how their rows are read."""
 
-    name: str
+    task: str
     row_format: RowFormat
     sources: tuple[Source, ...]
     groups: bool
-    """Whether rows may name their group, which then decides the split."""
+    """Whether rows may name a group, which then decides the split."""
 
 
 class TokenCache:
@@ -52,20 +52,18 @@ class TokenCache:
         self._reporter = reporter
         self._root = cache_root(spec.data.cache) / "tokens"
 
-    def table(self, task: Task) -> tuple[Table, str, bool]:
-        """(table, fingerprint, whether it was in the cache already). Raises MftError for bad data."""
-        digests = [source.digest() for source in task.sources]
-        fingerprint = self._fingerprint(task, digests)
+    def table(self, source: TableSource) -> tuple[Table, str, bool]:
+        """Return the table, its fingerprint, and whether it was cached. Raises MftError for bad data."""
+        digests = [each.digest() for each in source.sources]
+        fingerprint = self._fingerprint(source, digests)
         directory = self._root / fingerprint
         if table := open_table(directory, self._reporter.warn):
             return table, fingerprint, True
         with locked(directory, self._reporter):
-            if table := open_table(
-                directory, lambda _told_above: None
-            ):  # another process has made it meanwhile
+            if table := open_table(directory, _ignore):  # made by another process in the meantime
                 return table, fingerprint, True
             with new_directory(directory, CACHE_FULL_HINT) as part:
-                self._write(task, digests, TableWriter(part))
+                self._write(source, digests, TableWriter(part))
         return Table(directory), fingerprint, False
 
     @cached_property
@@ -85,50 +83,52 @@ class TokenCache:
 
     @cached_property
     def _identity(self) -> str:
-        """Of the tokenizer: all that the tokens of a text depend on."""
+        """Identity of the tokenizer: everything that the tokens of a text depend on."""
         ends = [self._tokenizer.bos_token_id, self._tokenizer.eos_token_id]
         return hashlib.sha256(f"{fast_backend(self._tokenizer).to_str()}{ends}".encode()).hexdigest()
 
-    def _fingerprint(self, task: Task, digests: Sequence[Digest]) -> str:
+    def _fingerprint(self, source: TableSource, digests: Sequence[Digest]) -> str:
         made_of = {
             "version": VERSION,
-            "task": task.name,
+            "task": source.task,
             "sources": [digest.sha256 for digest in digests],
-            "row_format": task.row_format,
-            "groups": task.groups,
+            "row_format": source.row_format,
+            "groups": source.groups,
             "on_bad_row": self._spec.data.on_bad_row,
             "tokenizer": self._identity,
-            "chat": self._chat.describe() if task.row_format == "chat" else None,
+            "chat": self._chat.describe() if source.row_format == "chat" else None,
         }
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _write(self, task: Task, digests: Sequence[Digest], writer: TableWriter) -> None:
+    def _write(self, source: TableSource, digests: Sequence[Digest], writer: TableWriter) -> None:
         findings = Findings(self._spec.data.on_bad_row)
         counts = [digest.lines for digest in digests]
         total = None if None in counts else sum(count or 0 for count in counts)
-        rows = read_rows(task.sources, task.name, task.row_format, findings, groups=task.groups)
+        rows = read_rows(source.sources, source.task, source.row_format, findings, groups=source.groups)
         try:
-            with self._reporter.progress(f"tokenising {task.name}", total) as advance:
+            with self._reporter.progress(f"tokenizing {source.task}", total) as advance:
                 for batch in _batches(rows):
-                    self._write_batch(batch, task, findings, writer)
+                    self._write_batch(batch, source, findings, writer)
                     advance(len(batch))
-            writer.close(findings.dump())
+            writer.close(findings.to_json())
         finally:
             writer.abandon()
 
-    def _write_batch(self, batch: list[Row], task: Task, findings: Findings, writer: TableWriter) -> None:
-        if task.row_format == "text":
+    def _write_batch(
+        self, batch: list[Row], source: TableSource, findings: Findings, writer: TableWriter
+    ) -> None:
+        if source.row_format == "text":
             texts = [row.content.content for row in batch if isinstance(row.content, Text)]
             kept, encoded = batch, self._text_encoder.encode_texts(texts)
         else:
-            rendered = list(self._rendered(batch, task, findings))
+            rendered = list(self._rendered(batch, source, findings))
             kept = [row for row, _segments in rendered]
             encoded = self._encoder.encode([segments for _row, segments in rendered])
         if kept:
             findings.repeated_rows += writer.append(encoded, kept)
 
     def _rendered(
-        self, batch: list[Row], task: Task, findings: Findings
+        self, batch: list[Row], source: TableSource, findings: Findings
     ) -> Iterator[tuple[Row, tuple[Segment, ...]]]:
         for row in batch:
             assert isinstance(row.content, Conversation)
@@ -136,10 +136,14 @@ class TokenCache:
                 rendering = self._chat.render(row.content)
             except BadRow as bad:
                 findings.rows -= 1
-                findings.bad(task.sources, row.source, row.line, str(bad))
+                findings.bad(source.sources, row.source, row.line, str(bad))
                 continue
-            findings.reshaped += rendering.reshaped
+            findings.altered_by_template += rendering.altered_by_template
             yield row, rendering.segments
+
+
+def _ignore(damage: str) -> None:
+    del damage  # it was reported before
 
 
 def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -25,31 +25,29 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec, TaskSpec
 
 VERSION = 1
-"""Raise it when the same text gives another tokenizer."""
+"""Increase it when the same text gives another tokenizer."""
 
 _SPECIAL = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>"}
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
     r"|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""Words in the manner of recent code models: digits apart, and line breaks apart from the indentation after
-them, so that an answer's first words are the same tokens alone and after a prompt."""
+"""Words as in recent code models: each digit by itself, and line breaks apart from the indentation after them, so that
+the first words of an answer are the same tokens alone and after a prompt."""
 _FILE = "tokenizer.json"
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of at most ``vocab_size`` tokens, the special ones included; equal for equal texts.
+    """Train a byte-level BPE of at most ``vocab_size`` tokens, special tokens included; equal for equal texts.
 
-    Raises MftError for a vocabulary too small for the 256 bytes and the special tokens.
+    Raises MftError if the vocabulary is too small for the 256 bytes and the special tokens.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     if vocab_size < len(alphabet) + len(_SPECIAL):
         smallest = len(alphabet) + len(_SPECIAL)
-        raise MftError(
-            f"model.tokenizer.train_bpe: {vocab_size} is too small, at least {smallest} are wanted"
-        )
+        raise MftError(f"model.tokenizer.train_bpe: {vocab_size} is too small; set it to at least {smallest}")
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -69,34 +67,34 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
 
 
 def tokenizer_of_tasks(spec: Spec, vocab_size: int, reporter: Reporter) -> PreTrainedTokenizerFast:
-    """``train_bpe`` on the tasks' own text, kept in the cache by the content of their files."""
+    """Return a tokenizer trained on the tasks' own text; cached by the content of their files."""
     made_of = [VERSION, vocab_size, spec.data.on_bad_row]
     read = [[source.digest().sha256, row_format] for source, row_format, _task in _distinct(spec, reporter)]
     key = hashlib.sha256(json.dumps([made_of, read]).encode()).hexdigest()[:32]
     directory: Path = cache_root(spec.data.cache) / "tokenizers" / key
     with locked(directory, reporter):
-        kept = _kept(directory / _FILE, reporter)
-        if kept is not None:
-            return kept
+        cached = _cached(directory / _FILE, reporter)
+        if cached is not None:
+            return cached
         trained = train_bpe(iter_texts(spec, reporter), vocab_size)
         with new_directory(directory, CACHE_FULL_HINT) as part:
             trained.backend_tokenizer.save(str(part / _FILE))
     return _wrapped(tokenizer_file=str(directory / _FILE))
 
 
-def _kept(file: Path, reporter: Reporter) -> PreTrainedTokenizerFast | None:
-    """The tokenizer that was trained before; None where there is none, or a damaged one."""
+def _cached(file: Path, reporter: Reporter) -> PreTrainedTokenizerFast | None:
+    """Return the tokenizer that was trained before, or None if there is none or it is damaged."""
     if not file.exists():
         return None
     try:
         return _wrapped(tokenizer_file=str(file))
     except Exception as error:  # the tokenizers library raises bare ones
-        reporter.warn(f"{file} is damaged ({error}): it is trained anew")
+        reporter.warn(f"{file} is damaged ({error}); the tokenizer is trained again")
         return None
 
 
 def iter_texts(spec: Spec, reporter: Reporter) -> Iterator[str]:
-    """The contents of all tasks' training rows, each source being read once however many tasks name it."""
+    """Yield the contents of all tasks' training rows; a source that several tasks name is read once."""
     with reporter.progress("reading text for the tokenizer", None) as advance:
         for source, row_format, task in _distinct(spec, reporter):
             for row in read_rows([source], task.name, row_format, Findings(spec.data.on_bad_row)):

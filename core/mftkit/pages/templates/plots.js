@@ -10,6 +10,7 @@
   function data(node, figure) {
     const ink = colour("--ink");
     return figure.data.map((trace) => {
+      if (!trace.line) return trace;  // a heat map has colors of its own
       const own = trace.meta.group === null;
       const line = own ? { ...trace.line, color: ink } : trace.line;
       const seen = own || !hidden.has(`${node.dataset.legend} ${trace.meta.group}`);

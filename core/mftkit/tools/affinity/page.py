@@ -1,53 +1,67 @@
-"""affinity.html: the heat map and what it says, in one file that needs no network."""
+"""affinity.html: the heat map and the pairs of tasks, in one file that needs no network."""
 
 from __future__ import annotations
 
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mftkit.base.formatting import whole
+from mftkit.pages.figures import Plot, script_safe
+from mftkit.pages.render import render
+from mftkit.pages.tables import Cell, Table
 from mftkit.tools.affinity.intervals import CONFIDENCE
 
 if TYPE_CHECKING:
-    from mftkit.tools.affinity.intervals import Affinity, Pair
+    from mftkit.tools.affinity.intervals import Affinity
 
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
-table { border-collapse: collapse; } td, th { padding: .2rem .8rem .2rem 0; text-align: left; }
-td.n { text-align: right; font-variant-numeric: tabular-nums; }
-"""
+TEMPLATES = Path(__file__).parent / "templates"
+READING = (
+    f"In brackets: {CONFIDENCE:.0%} bootstrap intervals over batches. The diagonal compares a task with itself, over "
+    "other samples: it shows how much of a cosine noise leaves."
+)
 
 
 def page(affinity: Affinity) -> str:
-    """The whole file."""
+    """The HTML of the page."""
     settings = affinity.settings
-    told = (
-        f"{settings['batches']} batches of two halves, {settings['samples']} samples of each task in a half; loss "
-        f"{settings['loss']}; model {settings['state']}; {settings['parameters']}, {settings['numbers']:,} numbers; "
-        f"seed {settings['seed']}. In brackets: {CONFIDENCE:.0%} bootstrap intervals over batches. On the diagonal: a "
-        "task with itself, over other samples, which is how far noise lets a cosine go."
-    )
-    name = escape(settings["name"])
-    return (
-        f"<!DOCTYPE html>\n<html lang='en'><head><meta charset='utf-8'><title>{name}: task affinity</title>"
-        f"<meta name='viewport' content='width=device-width, initial-scale=1'><style>{STYLE}</style></head>"
-        f"<body><h1>{name}: task affinity</h1><p>{escape(told)}</p>{heat_map(affinity)}"
-        f"<table><tr><th>tasks</th><th></th><th>cosine</th><th>interval</th><th></th></tr>"
-        f"{''.join(map(_row, affinity.pairs))}</table></body></html>\n"
-    )
-
-
-def _row(pair: Pair) -> str:
-    return (
-        f"<tr><td>{escape(pair.first)}</td><td>{escape(pair.second)}</td><td class='n'>{pair.cosine:+.3f}</td>"
-        f"<td class='n'>{pair.low:+.3f} to {pair.high:+.3f}</td><td>{pair.verdict}</td></tr>"
+    return render(
+        TEMPLATES,
+        "affinity.html.jinja",
+        title=f"{settings.name}: task affinity",
+        lead=f"{len(affinity.tasks)} tasks",
+        facts=[
+            ("loss", settings.loss),
+            ("model", settings.state),
+            ("gradients of", f"{settings.parameters}, {whole(settings.numbers)} numbers"),
+            (
+                "batches",
+                f"{settings.batches} of two halves, {settings.samples} samples of each task per half",
+            ),
+            ("seed", str(settings.seed)),
+        ],
+        reading=READING,
+        heat_map=heat_map(affinity),
+        pairs=pairs_table(affinity),
     )
 
 
-def heat_map(affinity: Affinity) -> str:
-    """The heat map, with plotly's code in it."""
+def pairs_table(affinity: Affinity) -> Table:
+    """All pairs, from those that fight most to those that help most."""
+    rows = [
+        (
+            f"{pair.first}, {pair.second}",
+            [Cell(f"{pair.cosine:+.3f}"), Cell(f"{pair.low:+.3f} to {pair.high:+.3f}"), Cell(pair.verdict)],
+        )
+        for pair in affinity.pairs
+    ]
+    return Table("Pairs of tasks", ["tasks", "cosine", f"{CONFIDENCE:.0%} interval", "verdict"], rows)
+
+
+def heat_map(affinity: Affinity) -> Plot:
+    """The cosines of all tasks with all."""
     import plotly.graph_objects as go
 
     tables = (affinity.cosine, affinity.low, affinity.high)
@@ -55,24 +69,22 @@ def heat_map(affinity: Affinity) -> str:
         [f"{c:+.2f}<br>[{low:+.2f}, {high:+.2f}]" for c, low, high in zip(*rows, strict=True)]
         for rows in zip(*tables, strict=True)
     ]
-    apart = affinity.cosine[~np.eye(len(affinity.tasks), dtype=bool)]
-    reach = max(0.05, float(np.abs(apart).max()))
-    numbers = list(range(len(affinity.tasks)))  # by place: two names may look alike to plotly
-    names = [escape(name) for name in affinity.tasks]
-    drawn = go.Heatmap(
+    between = affinity.cosine[~np.eye(len(affinity.tasks), dtype=bool)]
+    reach = max(0.05, float(np.abs(between).max()))
+    numbers = list(range(len(affinity.tasks)))  # by index: plotly merges categories whose names are equal
+    trace = go.Heatmap(
         z=affinity.cosine.tolist(), x=numbers, y=numbers, text=texts, texttemplate="%{text}",
         colorscale="RdBu", zmin=-reach, zmax=reach, hoverinfo="text", colorbar={"title": "cosine"},
     )  # fmt: skip
+    names = [escape(name, quote=False) for name in affinity.tasks]
     axis = {"tickvals": numbers, "ticktext": names, "automargin": True}
-    side = max(420, 110 * len(names))
-    figure = go.Figure(drawn)
+    figure = go.Figure(trace)
     figure.update_layout(
+        template="none",
         xaxis=axis,
         yaxis={**axis, "autorange": "reversed"},
-        height=side,
-        margin={"t": 20, "r": 20},
-        paper_bgcolor="rgba(0, 0, 0, 0)",  # the page's own colour, which is dark where the reader's is
-        font={"color": "#7d7d7d"},
+        margin={"l": 8, "r": 8, "t": 8, "b": 8},
     )
-    html: str = figure.to_html(full_html=False, include_plotlyjs=True, config={"responsive": True})
-    return html
+    caption = "Blue: the tasks help each other. Red: they fight."
+    height = max(420, 110 * len(names))
+    return Plot("heat-map", "Heat map", caption, script_safe(figure.to_json()), height)

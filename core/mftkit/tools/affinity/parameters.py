@@ -1,4 +1,4 @@
-"""Whose gradients are compared."""
+"""Chooses the parameters whose gradients are compared."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
     from torch import nn
 
 LAST = 2
-"""Decoder layers, from the end, where whole models are tuned and nothing is asked for."""
+"""Decoder layers, from the end, for a full model unless another number is given."""
 _NUMBERED = re.compile(r"(?P<stack>.+?)\.(?P<number>\d+)\.")
 
 
 def choose(model: nn.Module, layers: int | None) -> str:
-    """Leave only the trained parameters of the last ``layers`` decoder layers to be trained; None: all.
+    """Freeze all parameters except those of the last ``layers`` decoder layers; None: freeze none.
 
-    Returns what was chosen, in words. Raises MftError where the model has no such layers.
+    Returns a description of the trained parameters. Raises MftError if the model has no numbered layers.
     """
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     if layers is None:
         return "all trained parameters"
     numbers = layer_numbers((name, p.numel()) for name, p in trained.items())
     if not numbers:
-        raise MftError("--layers: no trained parameter is in a numbered layer; use --layers all")
+        raise MftError("--layers: no trained parameter is in a numbered layer; pass --layers all")
     last = sorted(set(numbers.values()))[-layers:]
     for name, parameter in trained.items():
         if numbers.get(name) not in last:
             parameter.requires_grad_(False)
-    return f"trained parameters of decoder layers {', '.join(map(str, last))} (--layers all for all)"
+    return f"trained parameters of decoder layers {', '.join(map(str, last))} (--layers all compares all)"
 
 
 def layer_numbers(sizes: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """The decoder layer of each parameter that is in one: the stack of layers that holds most numbers.
+    """The decoder layer of each parameter that is in one; decoder layers are the stack with the most parameters.
 
     >>> layer_numbers([("model.layers.0.q.weight", 4), ("model.layers.11.q.weight", 4), ("head.weight", 9)])
     {'model.layers.0.q.weight': 0, 'model.layers.11.q.weight': 11}

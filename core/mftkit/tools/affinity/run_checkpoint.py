@@ -1,13 +1,14 @@
-"""The state of a run that gradients are taken at."""
+"""The checkpoint of a run at which gradients are measured."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mftkit.base.json_diff import differing_paths
+from mftkit.base.json_files import read_json_object
 from mftkit.runs.checkpoint import Checkpoint, CheckpointError
-from mftkit.runs.directory import RunDirectory, differences
+from mftkit.runs.directory import RunDirectory
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -16,52 +17,53 @@ if TYPE_CHECKING:
     from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
 
-SAME = ("model", "tuning")
-"""Sections of the spec that weights depend on."""
+SECTIONS = ("model", "tuning")
+"""Sections of the spec that determine which weights fit."""
 
 
 @dataclass(frozen=True)
-class RunState:
-    """A checkpoint, and the run's own base where it has one."""
+class RunCheckpoint:
+    """A checkpoint of a run, and the run's own base if it has one."""
 
     path: Path
-    checkpoint: Checkpoint
-    place: BaseCheckpoint
+    content: Checkpoint
+    base: BaseCheckpoint
 
 
-def state_of_run(spec: Spec, run: Path, step: int | None) -> RunState:
-    """The checkpoint of a step of a run; None: of its best step, or else its newest.
+def find_checkpoint(spec: Spec, run: Path, step: int | None) -> RunCheckpoint:
+    """The checkpoint of a step of a run; None: of its best step, or else the newest.
 
     Raises:
-        MftError: it has none, or is the run of another model or tuning.
+        MftError: the run has none, or has another model or tuning than the spec.
     """
     directory = RunDirectory(run)
     steps = directory.checkpoints.steps()
     if not steps:
-        raise MftError(f"--run: {run} holds no checkpoint; give the directory of a run")
-    end = directory.end()
-    best = end.best_step if end else None
-    wanted = step if step is not None else best if best in steps else steps[-1]
-    if wanted not in steps:
-        kept = ", ".join(map(str, steps))
-        raise MftError(f"--step: {run} has no checkpoint of step {wanted}; there are those of: {kept}")
-    _refuse_other(spec, run)
+        raise MftError(f"--run: {run} has no checkpoint; give the directory of a run")
+    if step is None:
+        end = directory.end()
+        best = end.best_step if end else None
+        step = best if best in steps else steps[-1]
+    if step not in steps:
+        available = ", ".join(map(str, steps))
+        raise MftError(f"--step: {run} has no checkpoint of step {step}; it has those of steps {available}")
+    _check_same_model(spec, run)
     try:
-        checkpoint = directory.checkpoints.read(wanted)
+        checkpoint = directory.checkpoints.read(step)
     except CheckpointError as error:
         raise MftError(f"--run: {error}; give another --step") from error
-    return RunState(directory.checkpoints.path(wanted), checkpoint, directory.base_place(fresh=False))
+    return RunCheckpoint(directory.checkpoints.path(step), checkpoint, directory.base_place(fresh=False))
 
 
-def _refuse_other(spec: Spec, run: Path) -> None:
+def _check_same_model(spec: Spec, run: Path) -> None:
+    file = run / "spec.json"
     try:
-        before = json.loads((run / "spec.json").read_text(encoding="utf-8"))
+        before = read_json_object(file)
     except (OSError, ValueError) as error:
-        raise MftError(f"--run: {run / 'spec.json'} cannot be read: {error}") from error
+        raise MftError(f"--run: {file} cannot be read: {error}") from error
     now = spec.dump()
-    differing = sorted(differences({k: before.get(k) for k in SAME}, {k: now[k] for k in SAME}))
+    differing = sorted(differing_paths({k: before.get(k) for k in SECTIONS}, {k: now[k] for k in SECTIONS}))
     if differing:
         raise MftError(
-            f"--run: {run} is of another model than the spec names (differs in {', '.join(differing[:6])}); give "
-            f"{run / 'spec.json'} as SPEC"
+            f"--run: {run} has another model than the spec (differs in {', '.join(differing[:6])}); give {file} as SPEC"
         )

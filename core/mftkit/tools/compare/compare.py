@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mftkit.base.atomic_files import write_json
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import CompareOptions, make_arms
 from mftkit.tools.compare.directory import ComparisonDirectory
-from mftkit.tools.compare.outcomes import document
+from mftkit.tools.compare.outcomes import collect_result
 from mftkit.tools.compare.planning import plan_runs
+from mftkit.tools.compare.result import write_result
 from mftkit.tools.compare.runner import train_all
 
 if TYPE_CHECKING:
@@ -18,74 +18,69 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from mftkit.spec import Spec
+    from mftkit.tools.compare.result import ComparisonResult
 
 
 @dataclass(frozen=True)
 class Compared:
-    """How a comparison went."""
+    """A comparison that ended or was stopped."""
 
     path: Path
-    document: dict[str, Any]
-    """As in compare.json."""
+    result: ComparisonResult
     signal: Signals | None
-    """What stopped it; None where every run has ended."""
-
-    @property
-    def failed(self) -> bool:
-        """Whether a run failed."""
-        return any(run["state"] == "failed" for arm in self.document["arms"] for run in arm["runs"])
+    """The signal that stopped it; None if every run has ended."""
 
 
 def compare(
     base: Spec,
-    asked: CompareOptions,
+    options: CompareOptions,
     *,
     seeds: int = 1,
     output: Path | None = None,
     fresh: bool = False,
     reporter: Reporter | None = None,
 ) -> Compared:
-    """Train ``base`` in every way that is asked for, or go on with that.
+    """Train ``base`` in every way that ``options`` name, or resume that.
 
     Args:
         base: the spec; its output is not written.
-        asked: the arms and the budget.
-        seeds: how many, from the spec's own on.
+        options: the arms and the budget.
+        seeds: number of seeds, counted up from the spec's own.
         output: the directory; by default beside the spec's output, with "-compare" after its name.
         fresh: start over, removing the files of the comparison before.
         reporter: receives messages and progress.
 
     Raises:
-        MftError: something the user can mend; what is finished is kept.
+        MftError: something the user can fix; what is finished is kept.
     """
     reporter = reporter or Reporter()
     path = output or base.output.with_name(f"{base.output.name}-compare")
     directory = ComparisonDirectory(path.absolute())
-    arms = make_arms(base, asked)
+    arms = make_arms(base, options)
     directory.check(base, fresh=fresh)
     with directory:
         directory.begin(base, fresh=fresh)
         every = [base.seed + number for number in range(seeds)]
-        comparison = plan_runs(base, asked, arms, every, directory, reporter)
+        comparison = plan_runs(base, options, arms, every, directory, reporter)
 
-        def record() -> dict[str, Any]:
-            found = document(comparison, directory)
-            write_json(directory.path / "compare.json", found)
-            return found
+        def record() -> ComparisonResult:
+            result = collect_result(comparison, directory)
+            write_result(directory.path, result)
+            return result
 
         try:
             signal = train_all(comparison, directory, reporter, record)
         finally:  # whatever stops it, what is known is written
-            found = record()
-            _report(directory.path, reporter)
-    return Compared(directory.path, found, signal)
+            result = record()
+            _write_page(directory.path, reporter)
+    return Compared(directory.path, result, signal)
 
 
-def _report(path: Path, reporter: Reporter) -> None:
-    """Write compare.html; a page that cannot be made is told."""
+def _write_page(path: Path, reporter: Reporter) -> None:
+    """Write compare.html; warn of a page that cannot be written."""
     try:
         from mftkit.tools.compare.page import report_comparison
 
         report_comparison(path)
     except Exception as error:
-        reporter.warn(f"compare.html was not written: {type(error).__name__}: {error}")
+        reporter.warn(f"could not write compare.html: {type(error).__name__}: {error}")

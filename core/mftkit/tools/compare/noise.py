@@ -1,8 +1,8 @@
-"""Whether a difference between arms is more than the noise of seeds.
+"""Tells differences between arms from the noise of seeds.
 
-For each arm the differences to the best arm, seed by seed (both had the same seed), are taken as a sample; the
-arm differs where their t-interval leaves out 0. The intervals hold together with LEVEL: with m arms beside the
-best one each has 1 - (1 - LEVEL) / m (Bonferroni).
+The differences of an arm from the best arm, seed by seed (both had the same seed), are a sample; the arm differs if
+their t-interval excludes 0. The intervals hold together with probability LEVEL: with m arms beside the best one, each
+has 1 - (1 - LEVEL) / m (Bonferroni).
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 RULE = (
-    "Rule: seed by seed, an arm's mean over tasks of best validation losses less that of the best arm (lowest mean "
-    "rank); an arm differs where the t-interval of these differences leaves out 0, all intervals together at "
+    "Rule: for each seed, the mean over tasks of an arm's best validation losses minus that of the best arm (lowest "
+    "mean rank); an arm differs if the t-interval of these differences excludes 0, all intervals together at "
     f"{LEVEL:.0%} (Bonferroni)."
 )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """An arm against the best one, in nats per token; positive: the arm is worse."""
+    """An arm minus the best one, in nats per token; positive if the arm is worse."""
 
     arm: str
     mean: float
@@ -41,7 +41,7 @@ class Difference:
 
 
 def differences(losses: Mapping[str, Sequence[float]], best: str) -> list[Difference]:
-    """Each arm against ``best``; ``losses`` are an arm's, in the order of seeds, of which there are two or more."""
+    """Compare each arm with ``best``; ``losses`` are by arm, in the order of two or more seeds."""
     others = [arm for arm in losses if arm != best]
     return [_difference(arm, losses[arm], losses[best], len(others)) for arm in others]
 
@@ -49,7 +49,7 @@ def differences(losses: Mapping[str, Sequence[float]], best: str) -> list[Differ
 def _difference(arm: str, own: Sequence[float], best: Sequence[float], comparisons: int) -> Difference:
     found = [a - b for a, b in zip(own, best, strict=True)]
     mean = fmean(found)
-    if len(set(found)) == 1:  # the same by every seed: no spread to be in doubt of
+    if len(set(found)) == 1:  # the same for every seed: there is no spread
         return Difference(arm, mean, mean, mean)
     reach = (
         t_quantile(1 - (1 - LEVEL) / comparisons / 2, len(found) - 1) * stdev(found) / math.sqrt(len(found))
@@ -57,14 +57,14 @@ def _difference(arm: str, own: Sequence[float], best: Sequence[float], compariso
     return Difference(arm, mean, mean - reach, mean + reach)
 
 
-def told(found: Sequence[Difference], best: str, seeds: int) -> str:
+def describe_differences(found: Sequence[Difference], best: str, seeds: int) -> str:
     """The verdict in a sentence or two."""
     if seeds < 2:
         return (
-            "One seed: noise was not measured, so no difference is known to be more than that; see --seeds."
+            "One seed: noise was not measured, so no difference can be called more than noise; see --seeds."
         )
     if not found:
-        return "There is one arm: nothing to compare it with."
+        return "There is only one arm: nothing to compare it with."
     by_verdict = {
         verdict: [one.arm for one in found if one.verdict == verdict]
         for verdict in ("no difference", "worse", "better")
@@ -75,10 +75,10 @@ def told(found: Sequence[Difference], best: str, seeds: int) -> str:
         f"{best} (lowest mean rank) is better beyond noise than {', '.join(by_verdict['worse'])}"
         if by_verdict["worse"]
         else "",
-        f"worse beyond noise, by the mean of losses, than {', '.join(by_verdict['better'])}"
+        f"worse beyond noise, by mean loss, than {', '.join(by_verdict['better'])}"
         if by_verdict["better"]
         else "",
-        f"no difference beyond noise to {', '.join(by_verdict['no difference'])}"
+        f"no difference beyond noise from {', '.join(by_verdict['no difference'])}"
         if by_verdict["no difference"]
         else "",
     ]
@@ -89,7 +89,7 @@ def told(found: Sequence[Difference], best: str, seeds: int) -> str:
 def t_quantile(probability: float, freedom: int) -> float:
     """The quantile, above 0.5, of Student's t with a whole number of degrees of freedom.
 
-    By halving, from the closed form of the distribution (Abramowitz and Stegun, 26.7.3 and 26.7.4).
+    By bisection, from the closed form of the distribution (Abramowitz and Stegun, 26.7.3 and 26.7.4).
     """
     low, high = 0.0, 1.0
     while _t_below(high, freedom) < probability:

@@ -1,17 +1,18 @@
-"""What the runs of a comparison came to: losses, ranks, differences, as compare.json has them."""
+"""From the metrics of a comparison's runs to its result: losses, ranks, differences."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 from mftkit.runs.record import read_run
 from mftkit.runs.series import losses_of_task
-from mftkit.tools.compare.noise import LEVEL, RULE, differences, told
+from mftkit.tools.compare.noise import LEVEL, RULE, describe_differences, differences
+from mftkit.tools.compare.result import NOT_STARTED, ArmResult, ComparisonResult, Noise, RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from mftkit.runs.record import RunRecord
     from mftkit.tools.compare.arms import Arm
@@ -22,6 +23,7 @@ SHOWN = 4
 """Decimals of a loss in nats."""
 SAME_START = 2e-3
 """Nats: losses of the same weights on the same samples differ by rounding alone."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -32,56 +34,52 @@ class TaskOutcome:
     """Its lowest validation loss after a step."""
     step: int
     at_model: float | None
-    """Its loss at the step of the run's result, the best by the mean over tasks."""
+    """Its loss at the step of the run's model, the best by the mean over tasks."""
     first: float | None
-    """Before the first step."""
+    """Its loss before the first step."""
 
 
-def document(comparison: Comparison, directory: ComparisonDirectory) -> dict[str, Any]:
+def collect_result(comparison: Comparison, directory: ComparisonDirectory) -> ComparisonResult:
     """All that is known of a comparison, as far as its runs have come."""
     tasks = [task.name for task in comparison.base.tasks]
-    read = {run.key: read_run(run.spec.output) for run in comparison.runs if _has_begun(run)}
-    found = {run.key: task_outcomes(read[run.key]) for run in comparison.runs if run.key in read}
-    arms = [_arm(arm, comparison, directory, tasks, read, found) for arm in comparison.arms]
-    complete = {arm["label"]: arm["losses"] for arm in arms if _is_complete(arm)}
-    ranks = mean_ranks(complete)
-    for arm in arms:
-        arm["mean_rank"] = ranks.get(arm["label"])
-    return {
-        "name": comparison.base.name,
-        "complete": len(complete) == len(arms),
-        "tasks": tasks,
-        "seeds": comparison.seeds,
-        "budget": str(comparison.asked.budget),
-        "steps": comparison.steps,
-        "single": comparison.single,
-        "same_start": _same_start(comparison, found),
-        "arms": arms,
-        "noise": _noise(arms, ranks, len(comparison.seeds)),
-    }
+    records = {run.key: read_run(run.spec.output) for run in comparison.runs if _has_begun(run)}
+    outcomes = {run.key: task_outcomes(records[run.key]) for run in comparison.runs if run.key in records}
+    unranked = [_arm(arm, comparison, directory, tasks, records, outcomes) for arm in comparison.arms]
+    ranks = mean_ranks({arm.label: _known_losses(arm) for arm in unranked if arm.is_complete})
+    arms = [replace(arm, mean_rank=ranks.get(arm.label)) for arm in unranked]
+    return ComparisonResult(
+        name=comparison.base.name,
+        complete=len(ranks) == len(arms),
+        tasks=tasks,
+        seeds=comparison.seeds,
+        budget=str(comparison.options.budget),
+        steps=comparison.steps,
+        single=comparison.single,
+        same_start=_same_start(comparison, outcomes),
+        arms=arms,
+        noise=_noise(arms, len(comparison.seeds)),
+    )
 
 
 def task_outcomes(run: RunRecord) -> dict[str, TaskOutcome]:
-    """Each task's outcome in a run that has ended well; nothing of another."""
-    best_step = run.end.best_step if run.end else None
-    if not run.is_complete:
+    """The outcome of each task in a run that has reached its end; empty for another."""
+    if run.end is None or not run.is_complete:
         return {}
-    made = {}
+    outcomes = {}
     for task in run.tasks:
         series = losses_of_task(run.valid, task)
         at = {int(x): y for x, y in zip(series.x, series.y, strict=True) if y is not None}
         trained = [(y, x) for x, y in at.items() if x > 0]
         if trained:
-            made[task] = TaskOutcome(
-                *min(trained), at_model=None if best_step is None else at.get(best_step), first=at.get(0)
-            )
-    return made
+            at_model = None if run.end.best_step is None else at.get(run.end.best_step)
+            outcomes[task] = TaskOutcome(*min(trained), at_model=at_model, first=at.get(0))
+    return outcomes
 
 
 def mean_ranks(losses: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, float]:
     """The mean, over tasks and seeds, of each arm's rank among the arms; equal losses share their ranks' mean.
 
-    Losses are equal that are shown as equal, in nats to four decimals: what is less is rounding.
+    Losses that are shown as equal, in nats to four decimals, are equal: a smaller difference is rounding.
 
     Args:
         losses: arm to task to losses by seed.
@@ -109,8 +107,8 @@ def _has_begun(run: PlannedRun) -> bool:
     return (run.spec.output / "metrics.jsonl").is_file()
 
 
-def _is_complete(arm: dict[str, Any]) -> bool:
-    return all(loss is not None for losses in arm["losses"].values() for loss in losses)
+def _known_losses(arm: ArmResult) -> dict[str, list[float]]:
+    return {task: [loss for loss in losses if loss is not None] for task, losses in arm.losses.items()}
 
 
 def _arm(
@@ -118,90 +116,88 @@ def _arm(
     comparison: Comparison,
     directory: ComparisonDirectory,
     tasks: list[str],
-    read: dict[str, RunRecord],
-    found: dict[str, dict[str, TaskOutcome]],
-) -> dict[str, Any]:
+    records: dict[str, RunRecord],
+    outcomes: dict[str, dict[str, TaskOutcome]],
+) -> ArmResult:
     runs = [run for run in comparison.runs if run.arm is arm]
 
-    def each(task: str, what: str) -> list[Any]:
-        """A task's figure by seed; None where there is none yet."""
-        outcomes = [
-            next(
-                (
-                    found[r.key].get(task)
-                    for r in runs
-                    if r.seed == seed and r.task in (None, task) and r.key in found
-                ),
-                None,
-            )
-            for seed in comparison.seeds
-        ]
-        return [None if outcome is None else getattr(outcome, what) for outcome in outcomes]
+    def outcome(task: str, seed: int) -> TaskOutcome | None:
+        for run in runs:
+            if run.seed == seed and run.task in (None, task) and run.key in outcomes:
+                return outcomes[run.key].get(task)
+        return None
 
-    losses = {task: each(task, "best") for task in tasks}
-    by_seed = [_mean([losses[task][i] for task in tasks]) for i in range(len(comparison.seeds))]
+    def by_seed(task: str, number: Callable[[TaskOutcome], T | None]) -> list[T | None]:
+        """A task's number by seed; None where there is none yet."""
+        each = [outcome(task, seed) for seed in comparison.seeds]
+        return [None if one is None else number(one) for one in each]
+
+    losses = {task: by_seed(task, lambda one: one.best) for task in tasks}
+    means = [_mean([losses[task][i] for task in tasks]) for i in range(len(comparison.seeds))]
     seconds = [
         sum(directory.seconds(run.key) for run in runs if run.seed == seed) for seed in comparison.seeds
     ]
-    return {
-        "label": arm.label,
-        "kind": arm.kind,
-        "loss": arm.loss,
-        "balancer": arm.balancer,
-        "losses": losses,
-        "at_step": {task: each(task, "step") for task in tasks},
-        "model_losses": {task: each(task, "at_model") for task in tasks},
-        "mean_by_seed": by_seed,
-        "mean_loss": _mean(by_seed),
-        "mean_rank": None,
-        "seconds_by_seed": seconds,
-        "seconds": _mean(list(seconds)),
-        "runs": [_run(run, directory, read.get(run.key)) for run in runs],
-    }
+    return ArmResult(
+        label=arm.label,
+        kind=arm.kind,
+        loss=arm.loss,
+        balancer=arm.balancer,
+        losses=losses,
+        at_step={task: by_seed(task, lambda one: one.step) for task in tasks},
+        model_losses={task: by_seed(task, lambda one: one.at_model) for task in tasks},
+        mean_by_seed=means,
+        mean_loss=_mean(means),
+        mean_rank=None,
+        seconds_by_seed=seconds,
+        seconds=_mean(seconds),
+        runs=[_run(run, directory, records.get(run.key)) for run in runs],
+    )
 
 
-def _run(run: PlannedRun, directory: ComparisonDirectory, record: RunRecord | None) -> dict[str, Any]:
-    return {
-        "directory": f"runs/{run.key}",
-        "seed": run.seed,
-        "task": run.task,
-        "state": "not started" if record is None else record.state,
-        "steps": 0 if record is None else record.last_step,
-        "seconds": directory.seconds(run.key),
-        "sittings": directory.sittings(run.key),
-    }
+def _run(run: PlannedRun, directory: ComparisonDirectory, record: RunRecord | None) -> RunResult:
+    return RunResult(
+        directory=f"runs/{run.key}",
+        seed=run.seed,
+        task=run.task,
+        state=NOT_STARTED if record is None else record.state,
+        steps=0 if record is None else record.last_step,
+        seconds=directory.seconds(run.key),
+        sessions=directory.sessions(run.key),
+    )
 
 
-def _same_start(comparison: Comparison, found: dict[str, dict[str, TaskOutcome]]) -> bool | None:
-    """Whether all arms of a seed began with the same losses; None where there are not two to compare."""
+def _same_start(comparison: Comparison, outcomes: dict[str, dict[str, TaskOutcome]]) -> bool | None:
+    """True if all arms of a seed began with the same losses; None where there are not two to compare."""
     starts: dict[tuple[int, str], list[float]] = {}
     for run in comparison.runs:
-        for task, outcome in found.get(run.key, {}).items():
+        for task, outcome in outcomes.get(run.key, {}).items():
             if outcome.first is not None:
                 starts.setdefault((run.seed, task), []).append(outcome.first)
     compared = [losses for losses in starts.values() if len(losses) > 1]
     return all(max(losses) - min(losses) <= SAME_START for losses in compared) if compared else None
 
 
-def _noise(arms: list[dict[str, Any]], ranks: dict[str, float], seeds: int) -> dict[str, Any]:
-    complete = {arm["label"]: arm for arm in arms if arm["label"] in ranks}
-    best = min(ranks, key=lambda label: (ranks[label], complete[label]["mean_loss"])) if ranks else None
+def _noise(arms: list[ArmResult], seeds: int) -> Noise:
+    complete = [arm for arm in arms if arm.mean_rank is not None]
+    best = min(complete, key=lambda arm: (arm.mean_rank or 0, arm.mean_loss or 0)).label if complete else None
     measured = seeds > 1 and len(complete) > 1
     found = (
-        differences({label: arm["mean_by_seed"] for label, arm in complete.items()}, best)
+        differences(
+            {arm.label: [loss for loss in arm.mean_by_seed if loss is not None] for arm in complete}, best
+        )
         if measured and best is not None
         else []
     )
-    return {
-        "measured": measured,
-        "level": LEVEL,
-        "rule": RULE,
-        "best": best,
-        "differences": [{**asdict(one), "verdict": one.verdict} for one in found],
-        "told": told(found, best, seeds) if best is not None else "No arm is complete yet.",
-    }
+    return Noise(
+        measured=measured,
+        level=LEVEL,
+        rule=RULE,
+        best=best,
+        differences=found,
+        summary=("No arm is complete yet." if best is None else describe_differences(found, best, seeds)),
+    )
 
 
-def _mean(values: list[float | None]) -> float | None:
+def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return fmean(known) if known and len(known) == len(values) else None

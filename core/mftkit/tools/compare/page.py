@@ -13,7 +13,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def report_comparison(path: Path, output: Path | None = None) -> Path:
-    """Write the page of a comparison, by default into its directory. Raises MftError where it is damaged."""
+    """Write the page of a comparison, by default into its directory. Raises MftError if compare.json is damaged."""
     target = output or path / COMPARISON_REPORT
     write_text(
         target,

@@ -1,18 +1,20 @@
-"""All runs of a comparison, each with its spec, known to be good before the first one starts."""
+"""All runs of a comparison, each with a spec that is checked before the first one starts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mftkit.base.atomic_files import new_directory
+from mftkit.base.json_types import JsonObject
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import Budget
+from mftkit.tools.compare.result import TaskBudget
 from mftkit.tools.compare.specs import run_spec, single_spec
-from mftkit.training.setup import draft
+from mftkit.training.setup import check_run
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.tools.compare.arms import Arm, CompareOptions
     from mftkit.tools.compare.directory import ComparisonDirectory
-    from mftkit.training.setup import Draft
+    from mftkit.training.run_parts import CheckedRun
 
-CADENCES = ("log_every", "evaluate_every", "checkpoint_every")
+INTERVALS = ("log_every", "evaluate_every", "checkpoint_every")
 
 
 @dataclass(frozen=True)
@@ -40,39 +42,38 @@ class PlannedRun:
     """The only task; None for all of them."""
     spec: Spec
     steps: int
-    """As planned; that of the first seed stands for the others."""
+    """As planned for the first seed, which stands for the others."""
 
     @property
-    def told(self) -> str:
-        """What a person calls it."""
+    def title(self) -> str:
+        """Arm, task and seed, for messages."""
         return ", ".join(part for part in (self.arm.label, self.task, f"seed {self.seed}") if part)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and all runs in their order: every arm of a seed before the next seed."""
+    """All runs of a comparison in order: every arm of a seed before the next seed."""
 
     base: Spec
-    asked: CompareOptions
+    options: CompareOptions
     arms: list[Arm]
     seeds: list[int]
     runs: list[PlannedRun]
     steps: int
-    """Of a run over all tasks, by the first seed."""
-    single: dict[str, dict[str, float]] = field(default_factory=dict)
-    """What each task's own model gets: its steps and epochs."""
+    """Optimizer steps of a run over all tasks, with the first seed."""
+    single: dict[str, TaskBudget] = field(default_factory=dict)
+    """The budget of each task's own model."""
 
 
 def shared_tokenizer(base: Spec, directory: ComparisonDirectory, reporter: Reporter) -> Path | None:
-    """Where the tokenizer that is trained on the text of all tasks lies; None where the spec names one.
+    """The path of the tokenizer that is trained on the text of all tasks; None if the spec names one.
 
-    Without it the model of a single task would have one of its own, and losses per token could not be
-    compared.
+    Without it the model of a single task would train its own, and losses per token could not be compared.
     """
-    wanted = base.model.tokenizer
-    if wanted is None or isinstance(wanted, str):
+    in_spec = base.model.tokenizer
+    if in_spec is None or isinstance(in_spec, str):
         return None
-    tokenizer = tokenizer_of_tasks(base, wanted.train_bpe, reporter)
+    tokenizer = tokenizer_of_tasks(base, in_spec.train_bpe, reporter)
     if not directory.tokenizer.is_dir():
         with new_directory(directory.tokenizer) as partial:
             tokenizer.save_pretrained(partial)
@@ -81,23 +82,26 @@ def shared_tokenizer(base: Spec, directory: ComparisonDirectory, reporter: Repor
 
 def plan_runs(
     base: Spec,
-    asked: CompareOptions,
+    options: CompareOptions,
     arms: list[Arm],
     seeds: list[int],
     directory: ComparisonDirectory,
     reporter: Reporter,
 ) -> Comparison:
-    """The specs of all runs; each arm is put together once, so that what is wrong with it is told now.
+    """The specs of all runs; each arm is built once without weights, so that an error in it is reported now.
 
     Raises MftError, with the arm named, for an arm that cannot be run.
     """
     tokenizer = shared_tokenizer(base, directory, reporter)
     planner = _Planner(base, directory, tokenizer, seeds, reporter)
     runs = {
-        arm.key: planner.single(arm, asked.budget) if arm.is_single else planner.whole(arm) for arm in arms
+        arm.key: planner.runs_by_task(arm, options.budget)
+        if arm.is_single
+        else planner.runs_of_all_tasks(arm)
+        for arm in arms
     }
     ordered = [run for seed in seeds for arm in arms for run in runs[arm.key] if run.seed == seed]
-    return Comparison(base, asked, arms, seeds, ordered, planner.steps, planner.shares)
+    return Comparison(base, options, arms, seeds, ordered, planner.steps, planner.budgets)
 
 
 class _Planner:
@@ -113,26 +117,26 @@ class _Planner:
         self.directory = directory
         self.tokenizer = tokenizer
         self.seeds = seeds
-        self.shares: dict[str, dict[str, float]] = {}
+        self.budgets: dict[str, TaskBudget] = {}
         reference = base.model_copy(deep=True)
         if tokenizer is not None:
             reference = reference.model_copy(
                 update={"model": base.model.model_copy(update={"tokenizer": str(tokenizer)})}
             )
-        self.reference = draft(reference, reporter)
-        directory.settle_data(self.reference.corpus.fingerprint)
+        self.reference = check_run(reference, reporter)
+        directory.record_data(self.reference.corpus.fingerprint)
         lacking = [task.name for task in self.reference.corpus.tasks if not task.valid_samples]
         if lacking:
             raise MftError(
-                f"tasks[].valid: a comparison is of validation losses, and {', '.join(lacking)} has no validation "
-                "samples; set it."
+                f"tasks[].valid: a comparison needs validation losses, and {', '.join(lacking)} has no validation "
+                "samples; set valid for it."
             )
 
     @property
     def steps(self) -> int:
-        return self.reference.steps.total
+        return self.reference.sampler.total
 
-    def whole(self, arm: Arm) -> list[PlannedRun]:
+    def runs_of_all_tasks(self, arm: Arm) -> list[PlannedRun]:
         made = []
         for seed in self.seeds:
             key = f"{arm.key}/seed-{seed}"
@@ -141,53 +145,56 @@ class _Planner:
         _checked(made[0])
         return made
 
-    def single(self, arm: Arm, budget: Budget) -> list[PlannedRun]:
+    def runs_by_task(self, arm: Arm, budget: Budget) -> list[PlannedRun]:
         made = []
         seen = self._samples_seen()
         for index, task in enumerate(self.reference.corpus.tasks):
-            training: dict[str, Any] = {"max_steps": self.steps}
+            training: JsonObject = {"max_steps": self.steps}
             if budget is Budget.EPOCHS:
                 training = {"max_steps": None, "epochs": float(seen[index]) / task.samples}
             first = self._own(arm, self.seeds[0], task.name, training)
-            steps = _checked(first).steps.total
-            training |= self._cadences(steps, budget)
+            steps = _checked(first).sampler.total
+            training |= self._intervals(steps, budget)
             own = [self._own(arm, seed, task.name, training, steps) for seed in self.seeds]
-            self.shares[task.name] = {"steps": steps, "epochs": _checked(own[0]).steps.epochs_done(steps)}
+            self.budgets[task.name] = TaskBudget(steps, _checked(own[0]).sampler.epochs_done(steps))
             made += own
         return made
 
-    def _own(self, arm: Arm, seed: int, task: str, training: dict[str, Any], steps: int = 0) -> PlannedRun:
+    def _own(self, arm: Arm, seed: int, task: str, training: JsonObject, steps: int = 0) -> PlannedRun:
         key = f"{arm.key}/seed-{seed}/{task}"
         output = self.directory.runs / key
         spec = single_spec(self.base, arm, seed, output, self.tokenizer, task, training)
         return PlannedRun(key, arm, seed, task, spec, steps)
 
     def _samples_seen(self) -> NDArray[np.float64]:
-        """How many samples of each task [tasks] a run over all tasks trains on."""
-        steps = self.reference.steps
+        """Number of samples of each task [tasks] that a run over all tasks trains on."""
+        steps = self.reference.sampler
         seen: NDArray[np.float64] = np.zeros(len(self.base.tasks))
         for number in range(1, steps.total + 1):
             seen += steps[number].samples
         return seen
 
-    def _cadences(self, steps: int, budget: Budget) -> dict[str, Any]:
-        """As many validations, lines and checkpoints as a run over all tasks has: the best of as many."""
-        training, found = self.base.training, {}
-        for name in CADENCES:
+    def _intervals(self, steps: int, budget: Budget) -> JsonObject:
+        """Intervals that give as many validations, lines and checkpoints as a run over all tasks has.
+
+        The best of many validations is lower than the best of few, so every run has to have as many.
+        """
+        training, found = self.base.training, JsonObject()
+        for name in INTERVALS:
             every = getattr(training, name)
             if every == "epoch":
                 if budget is Budget.EPOCHS:
                     continue
-                every = self.reference.steps.steps_per_epoch
+                every = self.reference.sampler.steps_per_epoch
             found[name] = max(1, round(every * steps / self.steps))
-        if training.warmup >= 1:  # a number of steps, and not a share
+        if training.warmup >= 1:  # a number of steps, not a share
             found["warmup"] = max(1, round(training.warmup * steps / self.steps))
         return found
 
 
-def _checked(run: PlannedRun) -> Draft:
-    """The run, put together as far as it goes without weights; what is wrong is told with its name."""
+def _checked(run: PlannedRun) -> CheckedRun:
+    """The run, built as far as it goes without weights; an error names the arm."""
     try:
-        return draft(run.spec, Reporter())
+        return check_run(run.spec, Reporter())
     except MftError as error:
         raise MftError(f"arm {run.arm.label}{f', task {run.task}' if run.task else ''}: {error}") from error

@@ -1,75 +1,75 @@
-"""compare.json as rows of text, for the terminal and for the page."""
+"""A comparison's result as rows of text, for the terminal and for the page."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import fmean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import duration, nats, whole
+from mftkit.base.formatting import duration, nats, number, whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mftkit.tools.compare.result import ComparisonResult
+
 
 @dataclass(frozen=True)
-class Row:
-    """A task, or a figure over all tasks, with a text an arm."""
+class TableRow:
+    """A task, or a figure over all tasks, with one text per arm."""
 
     name: str
     cells: list[str]
     best: list[bool]
-    """Which arms have the lowest figure of the row."""
+    """For each arm, whether it has the lowest figure of the row."""
     of_task: bool = True
 
 
-def rows(document: dict[str, Any]) -> list[Row]:
-    """Best validation losses task by task, then their mean, the mean rank and the time of a seed's runs."""
-    arms = document["arms"]
-    made = [_losses(task, [arm["losses"][task] for arm in arms]) for task in document["tasks"]]
-    made.append(_losses("mean of tasks", [arm["mean_by_seed"] for arm in arms], of_task=False))
-    ranks = [arm["mean_rank"] for arm in arms]
-    made.append(
-        Row("mean rank", ["-" if r is None else f"{r:.2f}" for r in ranks], _lowest(ranks), of_task=False)
-    )
-    times = ["-" if arm["seconds"] is None else duration(arm["seconds"]) for arm in arms]
-    made.append(Row("time", times, [False] * len(arms), of_task=False))
-    return made
+def table_rows(result: ComparisonResult) -> list[TableRow]:
+    """Best validation losses by task, then their mean, the mean rank and the time of one seed's runs."""
+    arms = result.arms
+    rows = [_losses(task, [arm.losses[task] for arm in arms]) for task in result.tasks]
+    rows.append(_losses("mean of tasks", [arm.mean_by_seed for arm in arms], of_task=False))
+    ranks = [arm.mean_rank for arm in arms]
+    rows.append(TableRow("mean rank", [number(rank, ".2f") for rank in ranks], _lowest(ranks), of_task=False))
+    times = ["-" if arm.seconds is None else duration(arm.seconds) for arm in arms]
+    rows.append(TableRow("time", times, [False] * len(arms), of_task=False))
+    return rows
 
 
-def budget_told(document: dict[str, Any]) -> str:
-    """What a model of one task gets, in a sentence."""
-    shares = document["single"]
-    if not shares:
-        return f"Every arm trains {whole(document['steps'])} steps over all tasks."
-    what = (
+def budget_text(result: ComparisonResult) -> str:
+    """The budget of a model of one task, in a sentence or two."""
+    if not result.single:
+        return f"Every arm trains {whole(result.steps)} steps over all tasks."
+    rule = (
         "as many epochs over its own samples as the models of all tasks make"
-        if document["budget"] == "epochs"
+        if result.budget == "epochs"
         else "as many steps as the models of all tasks"
     )
     each = ", ".join(
-        f"{task} {whole(got['steps'])} steps ({got['epochs']:.3g} epochs)" for task, got in shares.items()
+        f"{task} {whole(budget.steps)} steps ({budget.epochs:.3g} epochs)"
+        for task, budget in result.single.items()
     )
     return (
-        f"Budget: {document['budget']}. Models of all tasks train {whole(document['steps'])} steps; a model of one "
-        f"task gets {what}: {each}."
+        f"Budget: {result.budget}. Models of all tasks train {whole(result.steps)} steps; a model of one task gets "
+        f"{rule}: {each}."
     )
 
 
-def start_told(document: dict[str, Any]) -> str:
-    """Whether the arms began alike; empty where that is not known."""
-    if document["same_start"] is None:
+def start_text(result: ComparisonResult) -> str:
+    """A sentence on whether the arms began alike; empty where that is not known."""
+    if result.same_start is None:
         return ""
-    if document["same_start"]:
+    if result.same_start:
         return (
             "All arms of a seed began with the same validation losses: same weights, tokenizer and samples."
         )
-    return "WARNING: the arms did not begin with the same validation losses, so that they cannot be compared."
+    return "WARNING: the arms did not begin with the same validation losses, so their results are not comparable."
 
 
-def _losses(name: str, by_arm: Sequence[Sequence[float | None]], *, of_task: bool = True) -> Row:
+def _losses(name: str, by_arm: Sequence[Sequence[float | None]], *, of_task: bool = True) -> TableRow:
     means = [_mean(losses) for losses in by_arm]
-    return Row(name, [_spread(losses) for losses in by_arm], _lowest(means), of_task)
+    return TableRow(name, [_spread(losses) for losses in by_arm], _lowest(means), of_task)
 
 
 def _spread(losses: Sequence[float | None]) -> str:

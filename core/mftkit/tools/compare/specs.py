@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mftkit.plugins import installed, kinds
 from mftkit.spec import load_spec
@@ -12,6 +12,7 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.spec import Spec
     from mftkit.tools.compare.arms import Arm
 
@@ -21,10 +22,10 @@ def run_spec(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | No
 
     Args:
         base: the compared spec.
-        arm: what is changed.
-        seed: of the run; generated rows stay those of ``base``.
+        arm: the changes.
+        seed: the run's; generated rows stay those of ``base``.
         output: the run directory.
-        tokenizer: the one that was trained for the comparison; None where the spec names one.
+        tokenizer: the one trained for the comparison; None if the spec names one.
 
     Raises MftError, with the arm named, for a spec that cannot be run.
     """
@@ -32,9 +33,9 @@ def run_spec(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | No
 
 
 def single_spec(
-    base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None, task: str, training: dict[str, Any]
+    base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None, task: str, training: JsonObject
 ) -> Spec:
-    """The spec of one task's own model, with ``training`` as its share of the budget."""
+    """The spec of a model of one task, with ``training`` as its budget."""
     names = [each.name for each in base.tasks]
     data = _changed(base, arm, seed, output, tokenizer)
     data["tasks"] = [each for each in data["tasks"] if each["name"] == task]
@@ -44,8 +45,8 @@ def single_spec(
     return _load(data, arm)
 
 
-def narrowed(value: Any, task: str, names: list[str]) -> Any:
-    """Settings without those of other tasks: of objects by task and lists of tasks, one task is left.
+def narrowed(value: object, task: str, names: list[str]) -> object:
+    """Settings without those of other tasks: in objects by task and lists of tasks, only one task is left.
 
     >>> narrowed({"alpha": {"a": 1, "b": 2}, "tasks": ["b"], "rate": [1, 2]}, "a", ["a", "b"])
     {'alpha': {'a': 1}, 'tasks': None, 'rate': [1, 2]}
@@ -59,7 +60,7 @@ def narrowed(value: Any, task: str, names: list[str]) -> Any:
     return value
 
 
-def _changed(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None) -> dict[str, Any]:
+def _changed(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None) -> JsonObject:
     data = base.dump()
     data |= {"loss": arm.loss, "balancer": arm.balancer, "seed": seed, "output": str(output)}
     data["name"] = f"{base.name} {arm.label} {seed}"[:LONGEST_NAME].strip().replace("/", "-")
@@ -77,7 +78,7 @@ def _changed(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | No
     return data
 
 
-def _load(data: dict[str, Any], arm: Arm) -> Spec:
+def _load(data: JsonObject, arm: Arm) -> Spec:
     try:
         return load_spec(data)
     except MftError as error:

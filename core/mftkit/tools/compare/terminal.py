@@ -1,8 +1,8 @@
-"""What a comparison came to, for a person."""
+"""The result of a comparison in a terminal."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.padding import Padding
@@ -11,41 +11,41 @@ from rich.text import Text
 from mftkit.base.formatting import one_line, place
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
-from mftkit.tools.compare.rows import budget_told, rows, start_told
+from mftkit.tools.compare.rows import budget_text, start_text, table_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import RenderableType
 
-    from mftkit.tools.compare.rows import Row
+    from mftkit.tools.compare.result import ComparisonResult
+    from mftkit.tools.compare.rows import TableRow
 
 
-def comparison_view(document: dict[str, Any], path: Path) -> RenderableType:
-    """The table, the verdict, and where everything lies."""
-    seeds = len(document["seeds"])
+def comparison_view(result: ComparisonResult, path: Path) -> RenderableType:
+    """The table, the verdict, and where the files are."""
+    seeds = len(result.seeds)
     over = f", mean over {seeds} seeds ± standard deviation" if seeds > 1 else ""
-    title = f"{document['name']}: best validation loss of each task, nats per token{over}"
-    labels = [arm["label"] for arm in document["arms"]]
-    told = [
-        "* lowest of its row; time is that of one seed's runs, hours:minutes:seconds",
-        budget_told(document),
-        start_told(document),
-        document["noise"]["told"],
-        document["noise"]["rule"] if document["noise"]["measured"] else "",
+    title = f"{result.name}: best validation loss of each task, nats per token{over}"
+    labels = [arm.label for arm in result.arms]
+    lines = [
+        "* lowest of its row; time is for one seed's runs, in hours:minutes:seconds",
+        budget_text(result),
+        start_text(result),
+        result.noise.summary,
+        result.noise.rule if result.noise.measured else "",
         f"runs, compare.json and compare.html: {place(path)}",
     ]
+    table = NumericTable(["task", *labels], [_cells(row) for row in table_rows(result)])
     return Group(
         Text(one_line(title), style="bold", overflow="fold"),
         Text(),
-        Padding(
-            NumericTable(["task", *labels], [_cells(row) for row in rows(document)]), INDENT, expand=False
-        ),
+        Padding(table, INDENT, expand=False),
         Text(),
-        *(Text(one_line(line), overflow="fold") for line in told if line),
+        *(Text(one_line(line), overflow="fold") for line in lines if line),
     )
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: TableRow) -> list[str]:
     marked = [f"{cell}*" if best else f"{cell} " for cell, best in zip(row.cells, row.best, strict=True)]
     return [row.name, *marked]

@@ -21,9 +21,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 
 def report_run(path: Path, output: Path | None = None) -> Path:
-    """Write the page of one run, by default into its directory; where it lies.
+    """Write the page of one run, by default into its directory, and return its path.
 
-    Raises MftError where there is no run, or where the page cannot be written.
+    Raises MftError if there is no run, or if the page cannot be written.
     """
     target = output or path / RUN_REPORT
     write_text(target, run_page(read_run(path)))
@@ -33,7 +33,7 @@ def report_run(path: Path, output: Path | None = None) -> Path:
 def report_runs(paths: Sequence[Path], output: Path) -> Path:
     """Write a page of several runs side by side. Raises MftError as ``report_run`` does."""
     runs = [read_run(path) for path in paths]
-    names = _told_apart(runs)
+    names = _distinct_names(runs)
     views = [run_view(run, f"run-{number}") for number, run in enumerate(runs)]
     page = render(
         TEMPLATES,
@@ -52,8 +52,8 @@ def run_page(run: RunRecord) -> str:
     return render(TEMPLATES, "run.html.jinja", title=run.name, run=run_view(run, "run"), tasks=len(run.tasks))
 
 
-def _told_apart(runs: Sequence[RunRecord]) -> list[str]:
-    """The runs' names, with as much of their paths as tells equal ones apart."""
+def _distinct_names(runs: Sequence[RunRecord]) -> list[str]:
+    """The runs' names; equal ones are followed by their paths."""
     names = [run.name for run in runs]
     return [
         name if names.count(name) == 1 else f"{name} ({run.path})"

@@ -1,4 +1,4 @@
-"""The generator: sessions of a student and a teacher, many side by side."""
+"""The generator ``camel``: sessions of a student and a teacher, many side by side."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from contextlib import ExitStack
 from functools import partial
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
@@ -23,46 +23,46 @@ FIELDS = ("topic", "student", "teacher", "done")
 
 
 class Camel(mftkit.DataGenerator):
-    """Conversations of two agents (Li et al., arXiv 2303.17760), as MFTCoder makes many-turn data.
+    """Conversations of two agents (Li et al., arXiv 2303.17760), as MFTCoder makes multi-turn data.
 
-    Topics are subdivided by the model; each subtopic is a session, in which a student asks and a teacher
-    answers until the goal count, until the student has no more to ask, or until the conversation is too long
-    for the model. What was said until then is kept.
+    The model divides topics into subtopics; each subtopic is a session, in which a student asks and a teacher answers.
+    A session ends after ``goal`` exchanges, when the student has no more questions, or when the conversation gets too
+    long for the model. The exchanges until then are kept.
     """
 
     class Options(mftkit.Options):
         """Options of ``camel``."""
 
         model: mftkit.ChatModelRef
-        """The chat model that is the teacher, and divides the topics."""
+        """The chat model that plays the teacher and divides the topics."""
         student_model: mftkit.ChatModelRef | None = None
-        """The chat model that is the student; null: the same."""
+        """The chat model that plays the student; null: the same as the teacher."""
         topics: tuple[str, ...] = Field(min_length=1)
-        """What is talked about."""
+        """Topics of the conversations."""
         subtopics: int = Field(default=8, ge=0)
-        """Into how many each topic is divided, a session each; 0: topics stay as they are."""
+        """Subtopics per topic, each of which is a session; 0: topics are not divided."""
         goal: int = Field(default=5, ge=1)
-        """Questions and answers of a session, at most."""
+        """Maximum number of questions and answers in a session."""
         samples: int | None = Field(default=None, ge=1)
-        """How many rows at most; null: all that the sessions give."""
+        """Maximum number of rows; null: all that the sessions give."""
         rows: Literal["conversation", "exchange"] = "conversation"
-        """What a row is: a whole session, or a question and its answer alone."""
+        """What a row contains: a whole session, or one question and its answer."""
         student_role: str = prompts.STUDENT_ROLE
-        """Who asks."""
+        """Role of the student, for the prompts."""
         teacher_role: str = prompts.TEACHER_ROLE
-        """Who answers."""
+        """Role of the teacher, for the prompts."""
         student_prompt: str = prompts.STUDENT
-        """Inception prompt of the student; {student}, {teacher}, {topic} and {done} are filled in."""
+        """Inception prompt of the student; {student}, {teacher}, {topic} and {done} are replaced."""
         teacher_prompt: str = prompts.TEACHER
-        """Inception prompt of the teacher, filled in alike."""
+        """Inception prompt of the teacher, with the same fields."""
         opening: str = prompts.OPENING
-        """What the student is asked first, filled in alike."""
+        """First message to the student, with the same fields."""
         done: str = Field(default=prompts.DONE, min_length=1)
-        """What the student says where there is nothing more to ask."""
+        """Text by which the student ends the session."""
         round: int = Field(default=16, ge=1)
-        """Sessions side by side; more keep a server busier."""
+        """Sessions that run side by side; more of them keep a server busier."""
         tries: int = Field(default=3, ge=1)
-        """Most times that a request is made whose reply is of no use; then the session ends there."""
+        """Attempts per request if replies cannot be used; after the last one the session ends."""
 
         @field_validator("student_prompt", "teacher_prompt", "opening")
         @classmethod
@@ -71,7 +71,9 @@ class Camel(mftkit.DataGenerator):
                 value.format(**dict.fromkeys(FIELDS, ""))
             except (LookupError, ValueError) as error:
                 known = ", ".join(f"{{{name}}}" for name in FIELDS)
-                raise ValueError(f"only {known} stand in braces in {info.field_name} ({error})") from error
+                raise ValueError(
+                    f"only {known} are allowed in braces in {info.field_name} ({error})"
+                ) from error
             return value
 
     options: Options
@@ -95,7 +97,7 @@ class Camel(mftkit.DataGenerator):
             "opening": options.opening,
         }
 
-    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[mftkit.JsonObject]:
         """Rows ``{"id", "data_name", "generator", "topic", "model", "round", "group", "messages"}``."""
         options = self.options
         with ExitStack() as stack:
@@ -117,18 +119,18 @@ class _Sessions:
         self.options = options
         self.seed = context.seed
         self.report = context.report
-        asked = partial(chat_requests.Asking, report=context.report, tries=options.tries)
-        self.subtopics = asked(teacher, stage="subtopics", parse=_names)
-        self.questions = asked(student, stage="questions", parse=str.strip)
-        self.answers = asked(teacher, stage="answers", parse=str.strip)
+        stage = partial(chat_requests.Asking, report=context.report, tries=options.tries)
+        self.subtopics = stage(teacher, stage="subtopics", parse=_names)
+        self.questions = stage(student, stage="questions", parse=str.strip)
+        self.answers = stage(teacher, stage="answers", parse=str.strip)
         self.model = chat_requests.model_name(options.model)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """The rows of all sessions, those side by side one after the other."""
+    def rows(self) -> Iterator[mftkit.JsonObject]:
+        """Yield the rows of all sessions; those of sessions that run side by side come one after the other."""
         sessions = iter([self.session(number, topic) for number, topic in enumerate(self.topics(), 1)])
-        barren, rows = chat_requests.GiveUp(), 0
+        give_up, rows = chat_requests.GiveUp(), 0
         for number in count(1):
-            together = list(islice(sessions, self.sessions_wanted(rows)))
+            together = list(islice(sessions, self.sessions_needed(rows)))
             if not together:
                 return
             spent = self.talk(together)
@@ -139,11 +141,11 @@ class _Sessions:
             rows += len(made)
             if spent is not None:
                 raise spent
-            if barren.after(len(made)):
+            if give_up.after(len(made)):
                 return
 
     def talk(self, sessions: list[Session]) -> mftkit.BudgetSpent | None:
-        """All exchanges of sessions side by side; the end of the budget ends them, with what was said."""
+        """Run sessions side by side. Return the error if the budget ends them; what was said is kept."""
         try:
             for _ in range(self.options.goal):
                 self.exchange([session for session in sessions if not session.over])
@@ -151,8 +153,8 @@ class _Sessions:
             return spent
         return None
 
-    def sessions_wanted(self, rows: int) -> int:
-        """How many more are worked on together, where there are so many rows."""
+    def sessions_needed(self, rows: int) -> int:
+        """Return how many sessions to run next, given the number of rows so far."""
         options = self.options
         if options.samples is None:
             return options.round
@@ -160,7 +162,7 @@ class _Sessions:
         return min(options.round, -(-max(0, options.samples - rows) // each))
 
     def topics(self) -> list[str]:
-        """All subtopics, in an order drawn from the seed."""
+        """Return all subtopics, in an order drawn from the seed."""
         found = list(self.options.topics)
         if self.options.subtopics:
             requests = [
@@ -192,19 +194,19 @@ class _Sessions:
         return Session(number, topic, student, teacher, options.opening.format(**fields))
 
     def exchange(self, sessions: list[Session]) -> None:
-        """A question and an answer in each session that is not over."""
+        """Add a question and an answer to each session."""
         questions = self.questions.all([session.to_student() for session in sessions])
         for session, question in zip(sessions, questions, strict=True):
-            why = session.asks(question, self.options.done)
-            if why is not None:
-                self.report(**{f"sessions: {why}": 1})
-        going = [session for session in sessions if not session.over]
-        answers = self.answers.all([session.to_teacher() for session in going])
-        for session, answer in zip(going, answers, strict=True):
-            session.answers(answer)
+            reason = session.ask(question, self.options.done)
+            if reason is not None:
+                self.report(**{f"sessions: {reason}": 1})
+        open_sessions = [session for session in sessions if not session.over]
+        answers = self.answers.all([session.to_teacher() for session in open_sessions])
+        for session, answer in zip(open_sessions, answers, strict=True):
+            session.answer(answer)
 
-    def of(self, session: Session, number: int) -> Iterator[dict[str, Any]]:
-        """The rows of a session; none where nothing was answered."""
+    def of(self, session: Session, number: int) -> Iterator[mftkit.JsonObject]:
+        """Yield the rows of a session; none if nothing was answered."""
         if not session.exchanges:
             self.report(**{"sessions: nothing said": 1})
             return
@@ -219,5 +221,5 @@ class _Sessions:
 def _names(text: str) -> list[str]:
     names = [item.strip() for item in chat_requests.json_list(text) if isinstance(item, str) and item.strip()]
     if not names:
-        raise chat_requests.BadReply("not the format")
+        raise chat_requests.BadReply("wrong format")
     return list(dict.fromkeys(names))

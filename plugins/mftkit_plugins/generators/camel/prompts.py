@@ -1,4 +1,4 @@
-"""What ``camel`` asks; the texts for the two agents are options."""
+"""Prompts of ``camel``, some of them defaults of options. Changing one changes which replies are reused."""
 
 STUDENT_ROLE = "a student of programming"
 TEACHER_ROLE = "an experienced teacher of programming"

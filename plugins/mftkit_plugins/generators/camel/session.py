@@ -1,4 +1,4 @@
-"""One session: what was said, and how each side sees it."""
+"""One session: what was said, and the requests to both sides."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ class Session:
     student: str
     """The student's inception prompt."""
     teacher: str
-    """The teacher's."""
+    """The teacher's inception prompt."""
     opening: str
-    """What the teacher says first, to the student alone."""
+    """First message to the student; it is not part of the rows."""
     exchanges: list[tuple[str, str]] = field(default_factory=list)
     question: str = ""
-    """Asked, and not answered yet."""
+    """The question that is not answered yet."""
     over: bool = False
     _asked: chat_requests.Deduplicator = field(default_factory=chat_requests.Deduplicator)
 
     def to_student(self) -> mftkit.ChatRequest:
-        """Asks the student for the next question: it answers the teacher."""
+        """Return the request for the student's next question; the student replies to the teacher."""
         turns = [{"role": "system", "content": self.student}, {"role": "user", "content": self.opening}]
         for question, answer in self.exchanges:
             turns += [{"role": "assistant", "content": question}, {"role": "user", "content": answer}]
         return mftkit.ChatRequest(tuple(turns), f"session {self.number} question {len(self.exchanges)}")
 
     def to_teacher(self) -> mftkit.ChatRequest:
-        """Asks the teacher for the next answer."""
+        """Return the request for the teacher's next answer."""
         turns = [{"role": "system", "content": self.teacher}, *self.messages()]
         turns.append({"role": "user", "content": self.question})
         return mftkit.ChatRequest(tuple(turns), f"session {self.number} answer {len(self.exchanges)}")
 
     def messages(self) -> list[dict[str, str]]:
-        """All exchanges, as a row has them."""
+        """Return all exchanges as messages of a row."""
         return [turn for exchange in self.exchanges for turn in chat_requests.dialogue(*exchange)]
 
-    def asks(self, question: str | None, done: str) -> str | None:
-        """The student's turn, None where none came; why the session ends with it, if it does."""
+    def ask(self, question: str | None, done: str) -> str | None:
+        """Take the student's turn, None if none came. Return why the session ends with it, or None if it continues."""
         if question is None or done in question:
             self.over = True
             return "ended by the student" if question is not None else None
@@ -54,9 +54,9 @@ class Session:
             return "ended by a repetition"
         return None
 
-    def answers(self, answer: str | None) -> None:
-        """The teacher's turn; without one the session ends with what there is."""
-        if answer is None:
+    def answer(self, text: str | None) -> None:
+        """Take the teacher's turn; without one the session ends with what was said so far."""
+        if text is None:
             self.over = True
         else:
-            self.exchanges.append((self.question, answer))
+            self.exchanges.append((self.question, text))

@@ -1,4 +1,4 @@
-"""The generator: rounds of topics, each from prompts to exercises to solutions."""
+"""The generator ``code-exercises``: rounds from topics to prompts to exercises to solutions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass
 from functools import partial
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
@@ -25,39 +25,39 @@ NAME = "code-exercises"
 class _Exercise:
     topic: str
     prompt: int
-    """Number of the prompt that it was made by; what comes of one prompt is much alike."""
+    """Number of its prompt; exercises from one prompt are similar."""
     text: str
 
 
 class CodeExercises(mftkit.DataGenerator):
     """Exercises and their solutions, as MFTCoder (figure 2, single turn) makes them.
 
-    Topics are put into prompt templates; the prompts are made more specific by the model, if asked for; each
-    gives some exercises, and each of those a solution. A row's ``group`` is its prompt, so that exercises that
-    were made together are held out together.
+    Topics are put into prompt templates; optionally the model makes the prompts more specific; each prompt gives some
+    exercises, and each exercise a solution. A row's ``group`` is its prompt, so that exercises that were made together
+    are held out together.
     """
 
     class Options(mftkit.Options):
         """Options of ``code-exercises``."""
 
         model: mftkit.ChatModelRef
-        """The chat model that answers."""
+        """The chat model that writes the rows."""
         samples: int = Field(default=1000, ge=1)
-        """How many rows."""
+        """Number of rows."""
         topics: mftkit.SpecPath | None = None
-        """File of topics; null: those for Python that come with this."""
+        """File of topics; null: the included topics for Python."""
         templates: tuple[str, ...] = Field(default=prompts.TEMPLATES, min_length=1)
-        """Prompts, one being drawn for each topic; {topic}, {language} and {level} are filled in."""
+        """Prompt templates, one of which is drawn for each topic; {topic}, {language} and {level} are replaced."""
         levels: tuple[str, ...] = Field(default=prompts.LEVELS, min_length=1)
-        """For whom, one being drawn for each topic."""
+        """Levels of the readers, one of which is drawn for each topic."""
         refine: bool = False
-        """Whether the model makes each prompt more specific first: one more request for each."""
+        """Whether the model first makes each prompt more specific, with one more request per prompt."""
         exercises: int = Field(default=5, ge=1)
-        """How many are asked for by one prompt."""
+        """Exercises that one prompt asks for."""
         round: int = Field(default=16, ge=1)
-        """Prompts that are worked on together; more keep a server busier."""
+        """Prompts that are processed together; more of them keep a server busier."""
         tries: int = Field(default=3, ge=1)
-        """Most times that a request is made whose reply is of no use; then it is given up."""
+        """Attempts per request if replies cannot be used; then it is given up."""
 
         @field_validator("templates")
         @classmethod
@@ -67,10 +67,10 @@ class CodeExercises(mftkit.DataGenerator):
                     template.format(topic="", language="", level="")
                 except (LookupError, ValueError) as error:
                     raise ValueError(
-                        f"{template!r}: only {{topic}}, {{language}}, {{level}} stand in braces ({error})"
+                        f"{template!r}: only {{topic}}, {{language}}, {{level}} are allowed in braces ({error})"
                     ) from error
                 if "{topic}" not in template:
-                    raise ValueError(f"{template!r}: has no {{topic}}")
+                    raise ValueError(f"{template!r}: {{topic}} is missing")
             return value
 
     options: Options
@@ -95,7 +95,7 @@ class CodeExercises(mftkit.DataGenerator):
             "solution": prompts.SOLUTION,
         }
 
-    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[mftkit.JsonObject]:
         """Rows ``{"id", "data_name", "generator", "topic", "model", "round", "group", "messages"}``."""
         with context.chat(self.options.model) as chat:
             made = _Rounds(self.options, context, chat).rows()
@@ -110,33 +110,33 @@ class _Rounds:
         self.report = context.report
         self.seed = context.seed
         self.topics: Topics = read_topics(options.topics)
-        self.unseen = chat_requests.Deduplicator()
+        self.is_new = chat_requests.Deduplicator()
         self.asking = partial(chat_requests.Asking, chat, context.report, tries=options.tries)
         self.model = chat_requests.model_name(options.model)
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """As many rows as are wanted, unless nothing more comes of the model."""
-        drawn, barren, left = self.drawn(), chat_requests.GiveUp(), self.options.samples
+    def rows(self) -> Iterator[mftkit.JsonObject]:
+        """Yield as many rows as are needed, unless the model gives no more."""
+        drawn, give_up, left = self.drawn(), chat_requests.GiveUp(), self.options.samples
         for number in count(1):
             made = 0
-            prompts = min(self.options.round, -(-left // self.options.exercises))  # no more than are wanted
+            prompts = min(self.options.round, -(-left // self.options.exercises))  # no more than needed
             for row in self.round(number, list(islice(drawn, prompts)), left):
                 made += 1
                 self.report(kept=1)
                 yield row
             left -= made
-            if not left or barren.after(made):
+            if not left or give_up.after(made):
                 return
 
     def drawn(self) -> Iterator[tuple[str, str]]:
-        """Topics with their prompts: all topics in a drawn order, then all again in another."""
+        """Yield topics with their prompts: all topics in a drawn order, then all of them again in another order."""
         for number in count():
             drawn = random.Random(f"{self.seed}:{number}")
             for topic in drawn.sample(self.topics.topics, len(self.topics.topics)):
                 template, level = drawn.choice(self.options.templates), drawn.choice(self.options.levels)
                 yield topic, template.format(topic=topic, language=self.topics.language, level=level)
 
-    def round(self, number: int, chosen: list[tuple[str, str]], most: int) -> Iterator[dict[str, Any]]:
+    def round(self, number: int, chosen: list[tuple[str, str]], most: int) -> Iterator[mftkit.JsonObject]:
         exercises = self.exercises(number, self.refined(number, chosen))[:most]
         requests = [
             mftkit.ChatRequest.of(
@@ -151,7 +151,7 @@ class _Rounds:
                 yield self.row(number, exercise, solution)
 
     def refined(self, number: int, chosen: list[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The prompts made more specific; one for which that fails stays as it is."""
+        """Return more specific prompts; a prompt stays as it is if that fails."""
         if not self.options.refine:
             return chosen
         requests = [
@@ -175,13 +175,13 @@ class _Rounds:
         made = []
         for index, ((topic, _prompt), statements) in enumerate(zip(chosen, found, strict=True)):
             for text in statements or ():
-                if self.unseen(text):
+                if self.is_new(text):
                     made.append(_Exercise(topic, index, text))
                 else:
                     self.report(**{"exercises: repeated": 1})
         return made
 
-    def row(self, number: int, exercise: _Exercise, solution: str) -> dict[str, Any]:
+    def row(self, number: int, exercise: _Exercise, solution: str) -> mftkit.JsonObject:
         fence = "```" if "```" not in solution else "````"
         return {
             "topic": exercise.topic,
@@ -195,10 +195,10 @@ class _Rounds:
 
 
 def _statements(text: str) -> list[str]:
-    def read(item: Any) -> str:
+    def read(item: object) -> str:
         [exercise] = chat_requests.texts_of(item, "exercise")
         if not exercise:
-            raise chat_requests.BadReply("not the format")
+            raise chat_requests.BadReply("wrong format")
         return exercise
 
     return chat_requests.good_items(chat_requests.json_list(text), read)

@@ -1,4 +1,4 @@
-"""What ``code-exercises`` asks."""
+"""Prompts of ``code-exercises``. Changing one changes which replies are reused."""
 
 TEMPLATES = (
     "Write exercises that practise {topic} in {language}, for {level}.",

@@ -1,11 +1,11 @@
-"""Files of topics: the language, and its topics by group."""
+"""Files of topics: a language and its topics by group."""
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import mftkit
 
@@ -17,7 +17,7 @@ SHAPE = '{"language": "Rust", "topics": {"ownership": ["borrowing a slice", ...]
 
 @dataclass(frozen=True)
 class Topics:
-    """What exercises are about."""
+    """Topics of exercises."""
 
     language: str
     topics: tuple[str, ...]
@@ -25,9 +25,9 @@ class Topics:
 
 
 def read_topics(path: Path | None) -> Topics:
-    """The topics of a file, or those for Python that come with the package.
+    """Read the topics of a file, or the included ones for Python.
 
-    Raises MftError for a file that is no file of topics.
+    Raises MftError if the file does not have this format.
     """
     if path is None:
         packaged = resources.files("mftkit_plugins.generators.code_exercises") / "python.json"
@@ -38,25 +38,25 @@ def read_topics(path: Path | None) -> Topics:
         raise mftkit.MftError(f"topics: {path} cannot be read as JSON: {error}") from error
 
 
-def _topics(given: Any, where: str) -> Topics:
-    def wrong(what: str) -> mftkit.MftError:
+def _topics(given: object, where: str) -> Topics:
+    def error(what: str) -> mftkit.MftError:
         return mftkit.MftError(f"topics: {where}: {what}; a file of topics looks like this: {SHAPE}")
 
     if not isinstance(given, dict) or not isinstance(given.get("topics"), dict):
-        raise wrong("is no object with language and topics")
+        raise error("expected an object with language and topics")
     language = given.get("language")
     if not isinstance(language, str) or not language.strip():
-        raise wrong("language is missing")
+        raise error("language is missing")
     if unknown := sorted(given.keys() - {"language", "topics"}):
-        raise wrong(f"unknown keys {', '.join(unknown)}")
+        raise error(f"unknown keys {', '.join(unknown)}")
     found = []
     for group, topics in given["topics"].items():
         if not isinstance(topics, list) or not all(isinstance(t, str) and t.strip() for t in topics):
-            raise wrong(f"topics.{group} is no list of texts")
+            raise error(f"topics.{group} must be a list of strings")
         found += [f"{group}: {topic.strip()}" for topic in topics]
     if not found:
-        raise wrong("has no topic")
+        raise error("it contains no topics")
     repeated = sorted({topic for topic in found if found.count(topic) > 1})
     if repeated:
-        raise wrong(f"named twice: {', '.join(repeated[:5])}")
+        raise error(f"topics given twice: {', '.join(repeated[:5])}")
     return Topics(language.strip(), tuple(found))

@@ -1,1 +1,1 @@
-"""Tasks from Python source: functions (corpus), what is asked about them (tasks), bugs put in (mutations)."""
+"""Tasks from Python source: functions (corpus), questions about them (tasks), inserted bugs (mutations)."""

@@ -1,4 +1,4 @@
-"""All functions of some directories: read in a fixed order, each once, kept for the tasks that follow."""
+"""All functions in some directories: read in a fixed order, without duplicates, kept for further tasks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SKIPPED_DIRECTORIES = frozenset(
         *("site-packages", "dist-packages", "__pycache__"),
     }
 )
-"""Tests (their names tell little about their bodies), programs' windows, and other people's packages."""
+"""Tests (whose names say little about their bodies), graphical programs, and third-party packages."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Functions in the order they were found, and how many were left out for which reason."""
+    """Functions in the order in which they were found, and how many were left out for which reason."""
 
     functions: tuple[Function, ...]
     dropped: Counter[str]
@@ -34,9 +34,9 @@ class Corpus:
 
 @lru_cache(maxsize=2)
 def corpus(paths: tuple[Path, ...]) -> Corpus:
-    """The functions of the Python files in ``paths``, of the standard library where there are none.
+    """Return the functions of the Python files in ``paths``, or of the standard library if there are none.
 
-    Of functions with one fingerprint the first one read is kept. The tasks of a run share the result.
+    Of functions with the same fingerprint, the first one is kept. The tasks of a run share the result.
 
     Raises:
         MftError: a path does not exist, or no function is found.
@@ -53,25 +53,25 @@ def corpus(paths: tuple[Path, ...]) -> Corpus:
                     dropped["duplicate"] += 1
     if not kept:
         raise MftError(
-            f"no Python function of use in {_told(paths)}: give other directories in options.paths"
+            f"no usable Python functions in {_place(paths)}; set options.paths to other directories"
         )
     return Corpus(tuple(kept.values()), dropped)
 
 
 def state(paths: tuple[Path, ...]) -> str:
-    """What the corpus depends on besides ``paths``: the running Python, and the files as they are now."""
+    """Return what the corpus depends on besides ``paths``: the running Python and the current files."""
     files = [pair for path in paths if path.exists() for pair in _files_in(path, path.name)]
     stats = [(label, file.stat().st_size, file.stat().st_mtime_ns) for file, label in files]
     python = f"Python {platform.python_version()}"
     return f"{python}, {sha256(repr(stats).encode()).hexdigest()[:16]}" if paths else python
 
 
-def _told(paths: tuple[Path, ...]) -> str:
+def _place(paths: tuple[Path, ...]) -> str:
     return ", ".join(str(path) for path in paths) or f"the standard library, {sysconfig.get_path('stdlib')}"
 
 
 def _files(paths: tuple[Path, ...]) -> list[tuple[Path, str]]:
-    """Files with labels that do not tell where on this machine they lie."""
+    """Return files with labels that do not reveal where they are on this machine."""
     if not paths:
         return _files_in(Path(sysconfig.get_path("stdlib")), "python")
     return [pair for path in paths for pair in _files_in(path, path.name)]
@@ -79,7 +79,9 @@ def _files(paths: tuple[Path, ...]) -> list[tuple[Path, str]]:
 
 def _files_in(root: Path, label: str) -> list[tuple[Path, str]]:
     if not root.exists():
-        raise MftError(f"options.paths: {root} does not exist: give a directory of Python files, or a file")
+        raise MftError(
+            f"options.paths: {root} does not exist; set it to a directory of Python files, or a file"
+        )
     if root.is_file():
         return [(root, label)]
     found = []
@@ -92,7 +94,7 @@ def _files_in(root: Path, label: str) -> list[tuple[Path, str]]:
 
 def _read(file: Path) -> str | None:
     try:
-        with tokenize.open(file) as opened:  # knows the encoding that the file declares
+        with tokenize.open(file) as opened:  # uses the encoding that the file declares
             return opened.read()
     except (OSError, SyntaxError, UnicodeDecodeError):
         return None

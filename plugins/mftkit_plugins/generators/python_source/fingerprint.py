@@ -1,4 +1,4 @@
-"""A function's identity: its syntax tree without what does not change what it does."""
+"""Identity of a function: its syntax tree without everything that does not affect its behavior."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NAMES = frozenset({(ast.Name, "id"), (ast.arg, "arg"), (ast.ExceptHandler, "nam
 
 
 def fingerprint(function: FunctionNode) -> str:
-    r"""32 hexadecimal digits, equal for functions that differ in nothing but names and remarks.
+    r"""Return 32 hexadecimal digits that are equal for functions that differ only in names and remarks.
 
-    Of no concern: the function's own name, its docstring, decorators, annotations, comments and layout, and
-    how arguments and local variables are called (each is numbered by its first appearance). Of concern:
-    all else, with the names of attributes, keywords and whatever is not bound in the function.
+    Ignored: the function's own name, its docstring, decorators, annotations, comments and layout, and the names of
+    arguments and local variables (each is numbered by its first appearance). Everything else matters, including the
+    names of attributes, keywords and whatever is not bound in the function.
 
     >>> one, other = ast.parse("def f(a): 'Adds.'; return a + 1\ndef g(b: int): return b + 1").body
     >>> fingerprint(one) == fingerprint(other)
@@ -32,12 +32,12 @@ def fingerprint(function: FunctionNode) -> str:
 
 
 def body_without_docstring(function: FunctionNode) -> list[ast.stmt]:
-    """The statements after the docstring; all of them where there is none."""
+    """Return the statements after the docstring; all of them if there is none."""
     return function.body[1:] if docstring_node(function) else function.body
 
 
 def docstring_node(function: FunctionNode) -> ast.Constant | None:
-    """The docstring's own node."""
+    """Return the node of the docstring, or None if there is none."""
     first = function.body[0]
     if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
         return first.value if isinstance(first.value.value, str) else None
@@ -60,7 +60,7 @@ def _bound_names(function: FunctionNode) -> set[str]:
 
 
 class _Writer:
-    """Writes a tree out in one order, bound names by number."""
+    """Writes a tree in a fixed order, with bound names as numbers."""
 
     def __init__(self, bound: set[str]) -> None:
         self.parts: list[str] = []

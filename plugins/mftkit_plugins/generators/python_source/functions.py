@@ -1,4 +1,4 @@
-"""The functions of one source text, with the reason why each of the others is left out."""
+"""The functions in one source text, and the reasons why others are left out."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LONGEST = 20_000
-"""Characters; a longer function is a table or a test bed, and is not looked at further."""
+"""Maximum length in characters; a longer function is a table or a test bed."""
 
 _GENERATED = re.compile(
     r"auto-?generated|do not edit|generated (by|from|with)\s.*\.(py|txt|c|h)\b|file (is|was) generated",
     re.IGNORECASE,
 )
-"""Said near the top of a file that a program wrote."""
+"""Text near the top of files that were written by a program."""
 
 
 @dataclass(frozen=True)
 class Function:
-    """One function or method as it was written, from ``def`` on, shifted to the left margin."""
+    """One function or method as written, from ``def`` on, without indentation."""
 
     id: str
-    """Where it was found: ``label:line name``."""
+    """Its place: ``label:line name``."""
     group: str
     """Its fingerprint."""
     name: str
     text: str
     docstring: str | None
-    """Cleaned of indentation; None where there is none that stands on lines of its own."""
+    """The docstring without indentation; None if there is none on lines of its own."""
     docstring_lines: tuple[int, int]
-    """First line, and the line after the last; both numbers 0 where ``docstring`` is None."""
+    """First line, and the line after the last; (0, 0) if ``docstring`` is None."""
 
     @property
     def head(self) -> str:
@@ -52,7 +52,7 @@ class Function:
 
     @property
     def body(self) -> str:
-        """All that follows the docstring."""
+        """Everything after the docstring."""
         return "\n".join(self.text.split("\n")[self.docstring_lines[1] :]).lstrip("\n")
 
     @property
@@ -63,7 +63,7 @@ class Function:
 
 
 def functions_of(source: str, label: str, dropped: Counter[str]) -> list[Function]:
-    """Functions and methods of a module, except those inside functions; reasons go to ``dropped``."""
+    """Return the functions and methods of a module, except nested ones; reasons are counted in ``dropped``."""
     if _GENERATED.search(source[:2000]):
         dropped["generated_files"] += 1
         return []
@@ -83,9 +83,9 @@ def functions_of(source: str, label: str, dropped: Counter[str]) -> list[Functio
 
 
 def parse(source: str) -> ast.Module | None:
-    """The syntax tree; None where the source is not Python of this version."""
+    """Return the syntax tree, or None if the source is not Python of this version."""
     with warnings.catch_warnings():
-        # Doubtful escapes in other people's strings; whether warnings are errors must not change the data.
+        # Invalid escapes in other people's strings: the data must not depend on whether warnings are errors.
         warnings.simplefilter("ignore")
         try:
             return ast.parse(source)
@@ -102,7 +102,7 @@ def _definitions(tree: ast.AST) -> Iterator[FunctionNode]:
 
 
 def _function(node: FunctionNode, lines: list[str], label: str) -> Function | str:
-    """The function, or why it is left out."""
+    """Return the function, or the reason why it is left out."""
     if all(_is_empty(statement) for statement in body_without_docstring(node)):
         return "trivial"
     own = lines[node.lineno - 1 : node.end_lineno]
@@ -129,7 +129,7 @@ def _is_empty(statement: ast.stmt) -> bool:
 
 
 def _docstring(node: FunctionNode, lines: list[str]) -> tuple[str | None, tuple[int, int]]:
-    """The docstring and its lines, where it can be cut out by lines."""
+    """Return the docstring and its lines, if it can be cut out by lines."""
     constant = docstring_node(node)
     if constant is None or constant.end_lineno is None or not str(constant.value).strip():
         return None, (0, 0)

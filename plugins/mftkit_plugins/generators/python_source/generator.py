@@ -1,9 +1,9 @@
-"""The generator: functions in a drawn order, one row each, until there are enough."""
+"""The generator ``python-source``: functions in a drawn order, one row each, until there are enough."""
 
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -18,32 +18,30 @@ if TYPE_CHECKING:
 
 
 class PythonSource(mftkit.DataGenerator):
-    """Makes rows from the functions of installed Python source, with no data and no network.
+    """Makes rows from the functions of installed Python source, without data and without network.
 
-    A row's ``group`` is its function's fingerprint, so that a split by group keeps a function on one side
-    in every kind of task.
+    A row's ``group`` is its function's fingerprint, so that a split by group keeps a function on the same side in every
+    kind of task.
     """
 
     class Options(mftkit.Options):
         """Options of ``python-source``."""
 
         kind: Kind = "completion"
-        """What to make: completion (signature and docstring to body), comment (function to the first
-        sentence of its docstring), text-to-code (docstring to function), repair (a function with a bug to the
-        original)."""
+        """Kind of task: completion (signature and docstring to body), comment (function to the first sentence of its
+        docstring), text-to-code (docstring to function), repair (function with a bug to the original)."""
         samples: int | None = Field(default=None, ge=1)
-        """How many rows; null: all there are. Functions are taken in an order drawn from the seed, the same
-        for every kind."""
+        """Number of rows; null: all. Functions are taken in an order drawn from the seed, the same for every kind."""
         paths: tuple[mftkit.SpecPath, ...] = ()
-        """Directories (or files) of Python source; empty: the standard library of the running Python."""
+        """Directories or files of Python source; empty: the standard library of the running Python."""
         max_characters: int = Field(default=1500, ge=1)
-        """Most characters of a row, prompt and answer together; longer ones are dropped."""
+        """Maximum length of a row in characters, prompt and answer together; longer rows are dropped."""
 
     options: Options
 
     def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)
-        # Rows made before are of use only while the source is the same.
+        # Rows that were made before are valid only while the source is unchanged.
         self.version = f"1, {state(self.options.paths)}"
 
     @property
@@ -51,14 +49,14 @@ class PythonSource(mftkit.DataGenerator):
         """See ``mftkit.DataGenerator``."""
         return self.options.samples
 
-    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
-        """Rows ``{"id", "data_name", "group", "messages"}`` in an order drawn from the seed."""
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[mftkit.JsonObject]:
+        """Yield rows ``{"id", "data_name", "group", "messages"}`` in an order drawn from the seed."""
         source = corpus(self.options.paths)
         context.report(**source.dropped)
-        wanted = self.options.samples
+        samples = self.options.samples
         kept = 0
         for function in _drawn(source.functions, context.seed):
-            if kept == wanted:
+            if kept == samples:
                 break
             made = pair(self.options.kind, function, context.seed, self.options.max_characters)
             if isinstance(made, str):
@@ -67,15 +65,15 @@ class PythonSource(mftkit.DataGenerator):
             kept += 1
             context.report(kept=1)
             yield _row(function, made, context.task)
-        if wanted is not None and kept < wanted:
-            context.report(missing=wanted - kept)
+        if samples is not None and kept < samples:
+            context.report(missing=samples - kept)
 
 
 def _drawn(functions: tuple[Function, ...], seed: int) -> list[Function]:
     return sorted(functions, key=lambda function: sha256(f"{seed}:{function.group}".encode()).digest())
 
 
-def _row(function: Function, made: Pair, task: str) -> dict[str, Any]:
+def _row(function: Function, made: Pair, task: str) -> mftkit.JsonObject:
     return {
         "id": function.id,
         "data_name": task,

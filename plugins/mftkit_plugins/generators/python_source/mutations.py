@@ -1,4 +1,4 @@
-"""Small bugs, put into a function's text where its syntax tree says; all else stays as it was written."""
+"""Inserts small bugs into a function's text, located by its syntax tree; the rest of the text is unchanged."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class Mutation:
     replacement: str
 
     def apply(self, text: str) -> str:
-        """The text with the bug in it."""
+        """Return the text with the bug."""
         return text[: self.start] + self.replacement + text[self.end :]
 
 
 def mutate(text: str, seed: str) -> str | None:
-    """The function with one bug, the same for the same seed; None where there is no place for one.
+    """Return the function with one bug, the same for the same seed; None if there is no place for one.
 
-    The kind of bug is drawn first, then its place, so that frequent kinds do not crowd out the rare.
+    The kind of bug is drawn first, then its place, so that frequent kinds do not crowd out rare ones.
     """
     by_kind: dict[str, list[Mutation]] = {}
     for mutation in mutations(text):
@@ -75,7 +75,7 @@ def mutate(text: str, seed: str) -> str | None:
 
 
 def mutations(text: str) -> list[Mutation]:
-    """Every place for a bug in the body of the one function that ``text`` holds."""
+    """Return every possible bug in the body of the single function in ``text``."""
     tree = parse(text)
     if tree is None or not isinstance(tree.body[0], FunctionNode):
         return []
@@ -90,7 +90,7 @@ def mutations(text: str) -> list[Mutation]:
 
 
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """All nodes whose positions can be trusted: Python 3.11 misplaces what is inside an f-string."""
+    """Yield all nodes with reliable positions: Python 3.11 misplaces those inside an f-string."""
     if isinstance(node, ast.JoinedStr):
         return
     yield node
@@ -129,14 +129,14 @@ def _mutations_of(node: ast.AST, place: _Places, names: list[str]) -> Iterator[M
 
 
 def _is_text(node: ast.expr) -> bool:
-    """Formatting and joining of strings: another operator there is no bug that anyone makes."""
+    """Return True for strings: nobody mistakes the operators that format and join them."""
     return isinstance(node, ast.JoinedStr) or (
         isinstance(node, ast.Constant) and isinstance(node.value, str | bytes)
     )
 
 
 class _Places:
-    """Where nodes lie in the text, in characters (the tree counts lines, and bytes of UTF-8 in them)."""
+    """Positions of nodes in the text, in characters (the tree counts lines, and bytes of UTF-8 in them)."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -146,11 +146,11 @@ class _Places:
             self._starts.append(self._starts[-1] + len(line) + 1)
 
     def start(self, node: ast.expr) -> int:
-        """The first character."""
+        """Return the index of the first character."""
         return self._offset(node.lineno, node.col_offset)
 
     def end(self, node: ast.expr) -> int:
-        """The character after the last."""
+        """Return the index after the last character."""
         return self._offset(node.end_lineno or node.lineno, node.end_col_offset or node.col_offset)
 
     def _offset(self, line: int, column: int) -> int:
@@ -165,7 +165,7 @@ class _Places:
     def swap(
         self, kind: str, operands: Sequence[ast.expr], pairs: list[tuple[str, str]]
     ) -> Iterator[Mutation]:
-        """Another operator between neighbours, found where nothing but brackets and space is about it."""
+        """Yield another operator between neighbors, if only brackets and white space surround it."""
         for left, right, (old, new) in zip(operands, operands[1:], pairs, strict=False):
             start, end = self.end(left), self.start(right)
             spelled = r"\s+".join(map(re.escape, old.split()))
@@ -174,7 +174,7 @@ class _Places:
                 yield Mutation(kind, start + found.start(1), start + found.end(1), new)
 
     def off_by_one(self, node: ast.Constant) -> Iterator[Mutation]:
-        """A decimal whole number, one more and one less."""
+        """Yield a decimal integer plus one and minus one."""
         written = self._source(node)
         if type(node.value) is int and written == str(node.value):
             for value in (node.value - 1, node.value + 1):
@@ -182,7 +182,7 @@ class _Places:
                     yield Mutation("constant", self.start(node), self.end(node), str(value))
 
     def swapped_arguments(self, node: ast.Call) -> Iterator[Mutation]:
-        """Two neighbouring arguments in each other's place."""
+        """Yield two neighboring arguments swapped."""
         for first, second in zip(node.args, node.args[1:], strict=False):
             one, other = self._source(first), self._source(second)
             if one != other and not isinstance(first, ast.Starred) and not isinstance(second, ast.Starred):
@@ -190,7 +190,7 @@ class _Places:
                 yield Mutation("arguments", self.start(first), self.end(second), f"{other}{between}{one}")
 
     def other_variables(self, node: ast.Name, names: list[str]) -> Iterator[Mutation]:
-        """Another local variable where this one is read."""
+        """Yield every other local variable in place of the one that is read."""
         for name in names:
             if name != node.id:
                 yield Mutation("variable", self.start(node), self.end(node), name)

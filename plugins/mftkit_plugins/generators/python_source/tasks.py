@@ -1,4 +1,4 @@
-"""What is asked about a function, and the answer: one pair for each kind of task."""
+"""Question and answer about a function, for each kind of task."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ _SIGNATURE = re.compile(r"[\w.]+\s*\(.*\)\s*(->|--?|:|$)")
 
 @dataclass(frozen=True)
 class Pair:
-    """One turn of the user, one of the assistant."""
+    """A turn of the user and a turn of the assistant."""
 
     prompt: str
     answer: str
 
 
 def pair(kind: Kind, function: Function, seed: int, longest: int) -> Pair | str:
-    """The task of this kind that the function gives, or why it gives none within ``longest`` characters."""
-    # A bug is looked for last: that takes the most time, and every pair is at least this long.
+    """Return the function's task of this kind, or the reason why it has none within ``longest`` characters."""
+    # Inserting a bug takes the most time, and every such pair is at least this long: rule out long ones first.
     if kind == "repair" and 2 * len(function.text) > longest:
         return "overlong"
     made = _MAKERS[kind](function, f"{seed}:{function.group}")
@@ -67,7 +67,7 @@ def pair(kind: Kind, function: Function, seed: int, longest: int) -> Pair | str:
 
 
 def summary(docstring: str) -> str | None:
-    r"""The first sentence of a docstring, on one line; None where it is none that tells something.
+    r"""Return the first sentence of a docstring on one line; None if it says nothing about the function.
 
     >>> summary("Return the name, e.g. of a file.  Raises\nOSError.")
     'Return the name, e.g. of a file.'

@@ -1,4 +1,4 @@
-"""The generator: rounds of new instructions, their kind, and their instances."""
+"""The generator ``self-instruct``: rounds of new instructions, their kinds and their instances."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import random
 import re
 from functools import partial
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -37,43 +37,43 @@ BLOCKED = (
 
 
 class SelfInstruct(mftkit.DataGenerator):
-    """New tasks from a few seed tasks, as Self-Instruct makes them (Wang et al., arXiv 2212.10560).
+    """New tasks from a few seed tasks, as in Self-Instruct (Wang et al., arXiv 2212.10560).
 
-    In rounds: prompts show some seed tasks and some that were made, and ask for more; those that are near to
-    one that is there (ROUGE-L) are dropped; of the others the model says whether they are classifications, and
-    makes instances: the input first, or for a classification the output first.
+    In each round, prompts show some seed tasks and some new ones, and ask for more. Tasks that are too similar to an
+    earlier one (ROUGE-L) are dropped. For the others the model decides whether they are classifications, and writes
+    instances: the input first or, for a classification, the output first.
     """
 
     class Options(mftkit.Options):
         """Options of ``self-instruct``."""
 
         model: mftkit.ChatModelRef
-        """The chat model that answers."""
+        """The chat model that writes the rows."""
         seeds: mftkit.SpecPath
-        """File of seed tasks, JSON Lines of "instruction", "output", and where there are "input",
-        "is_classification"; Self-Instruct's own format, with "instances", is read too."""
+        """File of seed tasks in JSON Lines with "instruction", "output" and optionally "input" and
+        "is_classification"; Self-Instruct's own format, with "instances", is read as well."""
         samples: int = Field(default=1000, ge=1)
-        """How many rows."""
+        """Number of rows."""
         shown_seeds: int = Field(default=6, ge=1)
-        """Seed tasks that a prompt shows."""
+        """Seed tasks shown in a prompt."""
         shown_made: int = Field(default=2, ge=0)
-        """Made tasks that a prompt shows; seeds stand in for those that are not there yet."""
+        """New tasks shown in a prompt; until there are enough, seed tasks are shown instead."""
         asked: int = Field(default=8, ge=1)
-        """New tasks that a prompt asks for."""
+        """Tasks that a prompt asks for."""
         instances: int = Field(default=1, ge=1)
-        """Instances that are asked for of a task, each a row."""
+        """Instances per task, each of which is a row."""
         similarity: float = Field(default=0.7, gt=0, le=1)
-        """ROUGE-L (F measure, of words and signs) with a task that is there, from which on a new one is dropped."""
+        """ROUGE-L (F measure of words and signs) with an earlier task at or above which a new one is dropped."""
         shortest: int = Field(default=4, ge=1)
-        """Words of a new task, at least."""
+        """Minimum number of words in a new task."""
         longest: int = Field(default=150, ge=1)
-        """Words of a new task, at most."""
+        """Maximum number of words in a new task."""
         blocked_words: tuple[str, ...] = BLOCKED
-        """Tasks with one of these words are dropped: what a model of text cannot do."""
+        """Tasks with one of these words are dropped, because a text model cannot do them."""
         round: int = Field(default=8, ge=1)
-        """Prompts that are asked together; tasks of a round are shown from the next one on."""
+        """Prompts that are sent together; the tasks of a round are shown from the next round on."""
         tries: int = Field(default=3, ge=1)
-        """Most times that a request is made whose reply is of no use; then it is given up."""
+        """Attempts per request if replies cannot be used; then it is given up."""
 
     options: Options
 
@@ -91,7 +91,7 @@ class SelfInstruct(mftkit.DataGenerator):
         """See ``mftkit.DataGenerator``."""
         return prompts.ALL
 
-    def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
+    def rows(self, context: mftkit.GenerationContext) -> Iterator[mftkit.JsonObject]:
         """Rows ``{"id", "data_name", "generator", "topic", "model", "round", "group", "messages"}``.
 
         ``topic`` is "classification" or "generation"; ``group`` the task, so that its instances are held out
@@ -124,9 +124,9 @@ class _Rounds:
         words = "|".join(map(re.escape, options.blocked_words))
         self.blocked = re.compile(rf"\b(?:{words})\b", re.IGNORECASE) if words else None
 
-    def rows(self) -> Iterator[dict[str, Any]]:
-        """As many rows as are wanted, unless nothing more comes of the model."""
-        barren, left = chat_requests.GiveUp(), self.options.samples
+    def rows(self) -> Iterator[mftkit.JsonObject]:
+        """Yield as many rows as are needed, unless the model gives no more."""
+        give_up, left = chat_requests.GiveUp(), self.options.samples
         for number in count(1):
             made = 0
             for row in islice(self.round(number, left), left):
@@ -134,60 +134,60 @@ class _Rounds:
                 self.report(kept=1)
                 yield row
             left -= made
-            if not left or barren.after(made):
+            if not left or give_up.after(made):
                 return
 
-    def round(self, number: int, most: int) -> Iterator[dict[str, Any]]:
+    def round(self, number: int, most: int) -> Iterator[mftkit.JsonObject]:
         drawn = random.Random(f"{self.seed}:{number}")
-        wanted = -(-most // self.options.instances)
-        new = self.instructions(number, drawn, wanted)
+        needed = -(-most // self.options.instances)
+        new = self.instructions(number, drawn, needed)
         kinds = self.kinds(number, new, drawn)
         known = [(text, kind) for text, kind in zip(new, kinds, strict=True) if kind is not None]
         for (text, kind), found in zip(known, self.instances(number, known, drawn), strict=True):
             for given, output in found:
                 yield self.row(number, text, kind, given, output)
 
-    def instructions(self, number: int, drawn: random.Random, wanted: int) -> list[str]:
-        """The new tasks of a round, no more than are wanted, all unlike each other and those before."""
+    def instructions(self, number: int, drawn: random.Random, most: int) -> list[str]:
+        """Return the new tasks of a round, at most ``most``, dissimilar to each other and to earlier ones."""
         requests = [
             mftkit.ChatRequest.of(
                 prompts.instructions(self.shown(drawn), self.options.asked), f"round {number} tasks {index}"
             )
-            for index in range(min(self.options.round, -(-wanted // self.options.asked)))
+            for index in range(min(self.options.round, -(-most // self.options.asked)))
         ]
         replies = self.asking(stage="tasks", parse=_listed).all(requests)
         new = [text for listed in replies for text in listed or () if self.is_new(text)]
         self.made += new
-        return new[:wanted]
+        return new[:most]
 
     def shown(self, drawn: random.Random) -> list[str]:
         made = drawn.sample(self.made, min(self.options.shown_made, len(self.made)))
-        wanted = self.options.shown_seeds + self.options.shown_made - len(made)
-        seeds = drawn.sample(self.seeds, min(wanted, len(self.seeds)))
+        number = self.options.shown_seeds + self.options.shown_made - len(made)
+        seeds = drawn.sample(self.seeds, min(number, len(self.seeds)))
         shown = [*(seed.instruction for seed in seeds), *made]
         drawn.shuffle(shown)
         return shown
 
     def is_new(self, text: str) -> bool:
-        """Whether a task is kept; it is then in the pool. Counts why it is not."""
+        """Return True for a task that is kept, and add it to the pool; otherwise count the reason."""
         words = len(text.split())
-        why = None
+        reason = None
         if not self.options.shortest <= words <= self.options.longest:
-            why = "too short or long"
+            reason = "too short or long"
         elif self.blocked and self.blocked.search(text):
-            why = "blocked word"
+            reason = "blocked word"
         elif not text[0].isalnum() and text[0] not in "\"'`(":
-            why = "no sentence"
+            reason = "no sentence"
         elif self.pool.near(text, self.options.similarity):
-            why = "too similar"
-        if why is not None:
-            self.report(**{f"tasks: {why}": 1})
+            reason = "too similar"
+        if reason is not None:
+            self.report(**{f"tasks: {reason}": 1})
             return False
         self.pool.add(text)
         return True
 
     def kinds(self, number: int, new: list[str], drawn: random.Random) -> list[bool | None]:
-        """Whether each task is a classification."""
+        """Ask whether each task is a classification; None if there was no usable reply."""
         shown = self.examples(drawn, self.seeds, self.options.shown_seeds)
         requests = [
             mftkit.ChatRequest.of(prompts.classification(text, shown), f"round {number} kind {index}")
@@ -198,7 +198,7 @@ class _Rounds:
     def instances(
         self, number: int, known: list[tuple[str, bool]], drawn: random.Random
     ) -> list[list[tuple[str, str]]]:
-        """Of each task its instances, input and output; none where that fails."""
+        """Ask for each task's instances, input and output; empty if there was no usable reply."""
         of_kind = {
             kind: [seed for seed in self.seeds if seed.classification is kind] for kind in (True, False)
         }
@@ -220,7 +220,7 @@ class _Rounds:
     def examples(self, drawn: random.Random, seeds: list[Seed] | tuple[Seed, ...], most: int) -> list[Seed]:
         return drawn.sample(seeds, min(most, len(seeds)))
 
-    def row(self, number: int, text: str, kind: bool, given: str, output: str) -> dict[str, Any]:
+    def row(self, number: int, text: str, kind: bool, given: str, output: str) -> mftkit.JsonObject:
         return {
             "topic": "classification" if kind else "generation",
             "model": self.model,
@@ -231,22 +231,22 @@ class _Rounds:
 
 
 def _listed(text: str) -> list[str]:
-    """The tasks of a numbered list, the first of which may stand without its number."""
+    """Read the tasks of a numbered list, the first of which may lack its number."""
     found = NUMBERED.findall(text)
     if not found:
-        raise chat_requests.BadReply("not the format")
+        raise chat_requests.BadReply("wrong format")
     return found
 
 
 def _yes_or_no(text: str) -> bool:
     word = re.match(r"\W*(yes|no)\b", text, re.IGNORECASE)
     if word is None:
-        raise chat_requests.BadReply("not the format")
+        raise chat_requests.BadReply("wrong format")
     return word[1].lower() == "yes"
 
 
 def _instances(text: str) -> list[tuple[str, str]]:
-    """Inputs with their outputs; an input that has two outputs is left out, as one of them is wrong."""
+    """Read inputs with their outputs; an input with two outputs is left out, because one of them is wrong."""
     found = dict.fromkeys(chat_requests.good_items(chat_requests.json_list(text), _instance))
     outputs: dict[str, int] = {}
     for given, _output in found:
@@ -262,5 +262,5 @@ def _instance(item: object) -> tuple[str, str]:
         item = {"input": "", **item}
     given, output = chat_requests.texts_of(item, "input", "output")
     if not output or given == output:
-        raise chat_requests.BadReply("not the format")
+        raise chat_requests.BadReply("wrong format")
     return given, output

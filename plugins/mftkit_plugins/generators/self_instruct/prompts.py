@@ -1,4 +1,4 @@
-"""What ``self-instruct`` asks."""
+"""Prompts of ``self-instruct``. Changing one changes which replies are reused."""
 
 from __future__ import annotations
 
@@ -44,13 +44,13 @@ ALL = {
 
 
 def instructions(shown: Sequence[str], count: int) -> str:
-    """Asks for new tasks after those that are shown."""
+    """Return a prompt that asks for new tasks, after the tasks that are shown."""
     listed = "\n".join(f"{number}. {_one_line(text)}" for number, text in enumerate(shown, 1))
     return INSTRUCTIONS.format(examples=listed, next=len(shown) + 1, count=count)
 
 
 def classification(instruction: str, seeds: Sequence[Seed]) -> str:
-    """Asks whether a task is one of classification, with some of which it is known."""
+    """Return a prompt that asks whether a task is a classification, with known examples."""
     examples = "\n".join(
         f"Task: {_one_line(seed.instruction)}\nClassification: {'yes' if seed.classification else 'no'}"
         for seed in seeds
@@ -59,7 +59,7 @@ def classification(instruction: str, seeds: Sequence[Seed]) -> str:
 
 
 def instances(instruction: str, *, classification: bool, seeds: Sequence[Seed], count: int) -> str:
-    """Asks for inputs and outputs: the output first for a classification, so that labels are not all one."""
+    """Return a prompt that asks for inputs and outputs; for classifications the output first, so that labels vary."""
     import json
 
     template = OUTPUT_FIRST if classification else INPUT_FIRST

@@ -1,4 +1,4 @@
-"""ROUGE-L between instructions: how much of two texts is common, in order."""
+"""ROUGE-L between instructions: how much of two texts they share, in order."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 WORD = re.compile(r"\w+|[^\w\s]")
-"""Signs count too: in tasks about code they carry meaning."""
+"""Signs are words too: in tasks about code they carry meaning."""
 
 
 @dataclass(frozen=True)
@@ -17,23 +17,23 @@ class _Text:
 
 
 class Pool:
-    """Texts, of which a new one may be too similar to."""
+    """Texts that new ones are compared with."""
 
     def __init__(self) -> None:
         self._texts: list[_Text] = []
 
     def add(self, text: str) -> None:
-        """A text that later ones are compared with."""
+        """Add a text."""
         self._texts.append(_split(text))
 
     def near(self, text: str, limit: float) -> bool:
-        """Whether ROUGE-L (F measure) with some text of the pool is ``limit`` or more."""
+        """Return True if ROUGE-L (F measure) with a text of the pool is ``limit`` or more."""
         new = _split(text)
         return any(_reaches(new, old, limit) for old in self._texts)
 
 
 def rouge_l(one: str, other: str) -> float:
-    """ROUGE-L's F measure of two texts, 0 to 1 (Lin 2004, with precision and recall of equal weight).
+    """Return ROUGE-L's F measure of two texts, 0 to 1 (Lin 2004, precision and recall with equal weight).
 
     2·LCS / (m + n) for texts of m and n words whose longest common subsequence has LCS words.
 
@@ -54,7 +54,7 @@ def _reaches(one: _Text, other: _Text, limit: float) -> bool:
     total = len(one.words) + len(other.words)
     if not total:
         return True
-    # No order has more in common than the words themselves: most pairs are told apart by this alone.
+    # A common subsequence is never longer than the common words: this bound rules out most pairs cheaply.
     shared = sum(min(number, other.counts[word]) for word, number in one.counts.items())
     if 2 * shared < limit * total:
         return False
@@ -62,7 +62,7 @@ def _reaches(one: _Text, other: _Text, limit: float) -> bool:
 
 
 def _common(one: tuple[str, ...], other: tuple[str, ...]) -> int:
-    """Length of the longest common subsequence, row by row."""
+    """Return the length of the longest common subsequence, computed row by row."""
     row = [0] * (len(other) + 1)
     for word in one:
         before = 0

@@ -1,4 +1,4 @@
-"""A task's rows through its filters: counted, told, kept, made anew when something changes."""
+"""A task's rows through its filters: counted, reported, kept, filtered again when something changes."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def test_what_is_trained_on_is_what_stays(tmp_path: Path) -> None:
     assert len(grouped.train) + len(grouped.valid) == 8
 
 
-def test_bad_rows_are_told_where_the_user_wrote_them(tmp_path: Path) -> None:
+def test_bad_rows_are_reported_where_the_user_wrote_them(tmp_path: Path) -> None:
     path = write_lines(tmp_path / "rows.jsonl", [*rows_of(2), {"prompt": "no answer"}, *rows_of(1)])
     with pytest.raises(mftkit.MftError, match=r"rows\.jsonl:3: .* is missing"):
         made(spec(tmp_path, "word"))
@@ -180,12 +180,12 @@ def test_bad_rows_are_told_where_the_user_wrote_them(tmp_path: Path) -> None:
     assert warning.startswith(f"task a: 1 bad rows skipped, 3 kept; the first: {path}:3: ")
 
 
-def test_a_filter_that_gives_no_row_is_told(tmp_path: Path) -> None:
+def test_a_filter_that_gives_no_row_is_reported(tmp_path: Path) -> None:
     with pytest.raises(mftkit.MftError, match="filter unwritable: row 1 cannot be written as JSON"):
         made(spec(tmp_path, "unwritable"))
 
 
 def test_when_no_row_stays_there_is_nothing_to_train_on(tmp_path: Path) -> None:
     given = spec(tmp_path, {"name": "word", "options": {"word": "question"}})
-    with pytest.raises(mftkit.MftError, match="no sample is left to train on"):
+    with pytest.raises(mftkit.MftError, match="no samples left to train on"):
         prepare(given, tokenizer(), Listener())

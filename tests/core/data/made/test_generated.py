@@ -13,6 +13,7 @@ from data_path import Listener, chat_row, sections, tokenizer
 from mftkit.data.corpus import prepare
 from mftkit.data.made import generated
 from mftkit.data.task_rows import generate_tasks
+from mftkit_registry import Kind
 from mftkit_registry.errors import MftError
 
 
@@ -25,12 +26,12 @@ class Counter(mftkit.DataGenerator):
 
     options: Options
     asked = 0
-    told: tuple[mftkit.TaskInfo, ...] = ()
+    tasks_seen: tuple[mftkit.TaskInfo, ...] = ()
 
     def rows(self, context: mftkit.GenerationContext) -> Iterator[dict[str, Any]]:
         type(self).asked += 1
         (context.directory / "notes").write_text("kept", encoding="utf-8")
-        type(self).told = self.tasks
+        type(self).tasks_seen = self.tasks
         context.report(dropped=2)
         for i in range(self.options.count):
             if self.options.kind == "unwritable":
@@ -50,7 +51,7 @@ class Plugins:
     version = "1.0"
 
     def build(
-        self, kind: str, name: str, options: dict[str, Any], tasks: tuple[mftkit.TaskInfo, ...]
+        self, kind: Kind[Any], name: str, options: dict[str, Any], tasks: tuple[mftkit.TaskInfo, ...]
     ) -> Counter:
         assert (kind.name, name) == ("data-generator", "counter")
         return Counter(Counter.Options(**options), tasks)
@@ -147,7 +148,7 @@ def test_a_group_is_on_the_same_side_in_every_task(tmp_path: Path, plugins: Plug
 
 def test_a_generator_knows_the_tasks_of_the_run(tmp_path: Path, plugins: Plugins) -> None:
     generate_tasks(spec(tmp_path, "a", "b"), "b", Listener())
-    assert Counter.told == (mftkit.TaskInfo("a"), mftkit.TaskInfo("b"))
+    assert Counter.tasks_seen == (mftkit.TaskInfo("a"), mftkit.TaskInfo("b"))
 
 
 def test_rows_repeat_by_what_they_say_and_not_by_their_group(tmp_path: Path, plugins: Plugins) -> None:
@@ -158,7 +159,7 @@ def test_rows_repeat_by_what_they_say_and_not_by_their_group(tmp_path: Path, plu
     assert "task a: 30 rows repeat an earlier one (all are kept)" in listener.warnings
 
 
-def test_rows_that_are_no_rows_are_told(tmp_path: Path, plugins: Plugins) -> None:
+def test_rows_that_are_no_rows_are_reported(tmp_path: Path, plugins: Plugins) -> None:
     with pytest.raises(MftError, match="generator counter: row 1 cannot be written as JSON"):
         generate_tasks(spec(tmp_path, kind="unwritable"), None, Listener())
     with pytest.raises(MftError, match=r"rows\.jsonl:1: .* is missing"):

@@ -50,13 +50,13 @@ def test_parquet_rows_are_numbered_and_without_nulls(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("a.jsonl.gz", gzip.compress(LINES * 2000, mtime=0)[:-4], ":4001: the gzip file is damaged"),
-        ("a.jsonl.gz", LINES, ":1: the gzip file is damaged or no gzip file"),
+        ("a.jsonl.gz", LINES, ":1: the gzip file is damaged or not gzip"),
         ("a.jsonl", gzip.compress(LINES, mtime=0), ":1: not UTF-8: these are gzip bytes"),
         ("a.json", b"[\n{},\n{]", ":3: not valid JSON"),
-        ("a.json", b"[\n{},\n{}", ":3: the JSON array does not end"),
+        ("a.json", b"[\n{},\n{}", ":3: the JSON array is not closed"),
         ("a.json", b"[\n{},\n]", ":2: not valid JSON: the elements"),
         ("a.json", b"[\n{}\n{}]", ":3: not valid JSON: the elements"),
-        ("a.json", b"[{}] {}", ":1: there is more after"),
+        ("a.json", b"[{}] {}", ":1: there is text after"),
         ("a.json", b"[\n{},\n{\xff}]", ":3: not UTF-8"),
     ],
     ids=[
@@ -93,9 +93,9 @@ def test_an_empty_array_has_no_rows(tmp_path: Path) -> None:
     assert read(tmp_path / "a.json", b" [ ] ") == []
 
 
-def test_damaged_parquet_is_told(tmp_path: Path) -> None:
+def test_damaged_parquet_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"PAR1 not really")
-    with pytest.raises(MftError, match="cannot be read as parquet"):
+    with pytest.raises(MftError, match="cannot be read as Parquet"):
         list(FileSource(tmp_path / "a.parquet").rows())
 
 

@@ -43,7 +43,7 @@ def test_the_tasks_format_decides_a_row_that_has_both() -> None:
     ("row", "row_format", "said"),
     [
         ({"text": "raw"}, "chat", 'set its format to "text"'),
-        ({"prompt": "a", "answer": "b"}, "text", 'set format "chat"'),
+        ({"prompt": "a", "answer": "b"}, "text", 'set its format to "chat"'),
         ({"text": " \n"}, "text", "white space only"),
         ({"text": 3}, "text", "must be a string, not a number"),
         ({"prompt": "a", "answer": ""}, "chat", "'answer' is empty"),

@@ -8,7 +8,9 @@ from mftkit_registry.errors import MftError
 
 
 def names(root: Path, *entries: Any, warn: Any = None) -> list[str]:
-    sources = expand([str(root / entry) for entry in entries], "tasks.0.train", warn or (lambda _told: None))
+    sources = expand(
+        [str(root / entry) for entry in entries], "tasks.0.train", warn or (lambda _warning: None)
+    )
     return [str(Path(source.name).relative_to(root)) for source in sources]
 
 
@@ -44,24 +46,24 @@ def test_globs_are_sorted_and_go_deep(tree: Path) -> None:
     assert names(tree, "odd[1]/e.jsonl") == ["odd[1]/e.jsonl"]  # what exists is no pattern
 
 
-def test_the_order_of_entries_is_kept_and_a_file_named_twice_is_told(tree: Path) -> None:
-    told: list[str] = []
-    assert names(tree, "b.jsonl", "*.json*", warn=told.append) == ["b.jsonl", "a.json"]
-    assert len(told) == 1
-    assert "tasks.0.train.1" in told[0]
-    assert "b.jsonl" in told[0]
+def test_the_order_of_entries_is_kept_and_a_file_named_twice_is_reported(tree: Path) -> None:
+    warnings: list[str] = []
+    assert names(tree, "b.jsonl", "*.json*", warn=warnings.append) == ["b.jsonl", "a.json"]
+    assert len(warnings) == 1
+    assert "tasks.0.train.1" in warnings[0]
+    assert "b.jsonl" in warnings[0]
 
 
 @pytest.mark.parametrize(
     ("entry", "said"),
     [
-        ("c.jsonl", "there is no file"),
+        ("c.jsonl", "c.jsonl not found"),
         ("b.jsonll", "did you mean b.jsonl"),
-        ("nowhere/c.jsonl", "nor a directory"),
-        ("*.csv", "matches no data file"),
-        ("*.txt", "matches no data file"),
+        ("nowhere/c.jsonl", "nowhere does not exist either"),
+        ("*.csv", "no data files match the pattern"),
+        ("*.txt", "no data files match the pattern"),
         (".git", ""),
-        ("notes.txt", "unknown ending"),
+        ("notes.txt", "unknown file ending"),
     ],
 )
 def test_what_gives_no_file_names_key_and_path(tree: Path, entry: str, said: str) -> None:
@@ -82,9 +84,9 @@ def test_a_link_back_to_a_parent_ends(tree: Path) -> None:
 
 def test_a_data_set_that_cannot_be_loaded_is_one_message(tmp_path: Path) -> None:
     (source,) = expand(
-        [{"dataset": str(tmp_path / "none"), "split": "train"}], "tasks.0.train", lambda _told: None
+        [{"dataset": str(tmp_path / "none"), "split": "train"}], "tasks.0.train", lambda _warning: None
     )
-    with pytest.raises(MftError, match=r"tasks.0.train.0: the data set .* cannot be loaded") as caught:
+    with pytest.raises(MftError, match=r"tasks.0.train.0: cannot load the data set") as caught:
         list(source.rows())
     assert "\n" not in str(caught.value)
 
@@ -96,7 +98,7 @@ def test_a_data_set_is_read_through_datasets(tmp_path: Path, monkeypatch: pytest
         '{"prompt": "a", "answer": "b", "x": 1}\n' * 2, encoding="utf-8"
     )
     (source,) = expand(
-        [{"dataset": str(tmp_path / "set"), "split": "test"}], "tasks.0.train", lambda _told: None
+        [{"dataset": str(tmp_path / "set"), "split": "test"}], "tasks.0.train", lambda _warning: None
     )
     assert list(source.rows()) == [(1, {"prompt": "a", "answer": "b"}), (2, {"prompt": "a", "answer": "b"})]
     assert source.digest().lines == 2

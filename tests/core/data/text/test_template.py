@@ -89,9 +89,9 @@ def test_a_template_that_refuses_a_turn_is_a_bad_row() -> None:
 
 def test_a_template_that_strips_says_so_and_one_that_does_not_keeps_every_space() -> None:
     talk = conversation("Go on.", "    return a\n")
-    assert Template(tokenizer(LLAMA3)).render(talk).reshaped
+    assert Template(tokenizer(LLAMA3)).render(talk).altered_by_template
     kept = Template(tokenizer(CHATML)).render(talk)
-    assert not kept.reshaped
+    assert not kept.altered_by_template
     assert "    return a\n<|im_end|>" in "".join(piece.text for piece in kept.segments[1].pieces)
 
 
@@ -113,7 +113,7 @@ def test_thoughts_that_a_template_takes_out_of_earlier_turns() -> None:
     ids, counts = encoded(tok, talk)
     assert answers(tok, ids, counts) == ["one<|im_end|>", "<think>\nso\n</think>\n\ntwo<|im_end|>"]
     assert ids == tok.apply_chat_template(messages(talk), tokenize=True)["input_ids"]
-    assert Template(tok).render(talk).reshaped
+    assert Template(tok).render(talk).altered_by_template
 
 
 def test_without_an_end_of_turn_the_end_of_text_is_appended() -> None:

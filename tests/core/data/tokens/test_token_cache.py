@@ -32,8 +32,8 @@ class Slow(Encoder):
         time.sleep(float(sys.argv[2]))
         return super().encode(samples)
 
-import mftkit.data.tokens.token_cache as tokenising
-tokenising.Encoder = Slow
+import mftkit.data.tokens.token_cache as token_cache
+token_cache.Encoder = Slow
 tok = tokenizer()
 print("ready", flush=True)
 sys.stdin.readline()
@@ -83,7 +83,7 @@ def test_a_second_run_reads_what_the_first_one_made(tmp_path: Path, monkeypatch:
     first = made(tmp_path)
 
     def encode(*_arguments: Any) -> None:
-        raise AssertionError("tokenised again")
+        raise AssertionError("tokenized again")
 
     monkeypatch.setattr(encoder.Encoder, "encode", encode)
     second = made(tmp_path)
@@ -147,14 +147,14 @@ def unrow(table: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, scribble, miscount, unmanifest, unrow])
-def test_a_damaged_table_is_told_and_made_anew(tmp_path: Path, damage: Any) -> None:
+def test_a_damaged_table_is_reported_and_rebuilt(tmp_path: Path, damage: Any) -> None:
     write(tmp_path, 30)
     first = made(tmp_path)
     damage(tables(tmp_path)[0])
     listener = Listener()
     again = made(tmp_path, listener)
     assert not again.reports[0].cached
-    assert any("damaged and is made anew" in told for told in listener.warnings)
+    assert any("is damaged and will be rebuilt" in warning for warning in listener.warnings)
     assert again.train.lengths.tolist() == first.train.lengths.tolist()
     assert made(tmp_path).reports[0].cached
 
@@ -185,7 +185,7 @@ def test_a_process_killed_while_writing_leaves_nothing_that_is_used(tmp_path: Pa
     assert made(tmp_path).reports[0].cached
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     def no_more_than_64_kib() -> None:
         import resource
 
@@ -196,20 +196,17 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     limited = process(tmp_path, before=no_more_than_64_kib)
     go(limited)
     output = limited.communicate(timeout=60)[0].splitlines()
-    assert output[-1].startswith(f"error {tmp_path / 'tokens'}")
-    assert (
-        "cannot be written: no room left on the disk; free space, or set data.cache or MFT_CACHE"
-        in output[-1]
-    )
+    assert output[-1].startswith(f"error cannot write {tmp_path / 'tokens'}")
+    assert "no space left on the disk; free space, or set data.cache or MFT_CACHE" in output[-1]
     assert tables(tmp_path) == []
     assert list((tmp_path / "tokens").glob(".*")) == []
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     write(tmp_path, 3)
     (tmp_path / "file").touch()
     spec = sections(tmp_path, {"name": "a", "train": ["a.jsonl"]}, data={"cache": str(tmp_path / "file")})
-    with pytest.raises(MftError, match="cannot be written"):
+    with pytest.raises(MftError, match="cannot write"):
         prepare(spec, TOK, Listener())
 
 

@@ -50,14 +50,16 @@ def base(project: Path, **changes: Any) -> Any:
     return mftkit.load_spec(small_spec(**changes), directory=project)
 
 
-def asked(**wish: Any) -> CompareOptions:
+def options(**wish: Any) -> CompareOptions:
     for key in wish.keys() & {"balancers", "losses"}:
         wish[key] = tuple({"name": name} for name in wish[key])
     return CompareOptions(**wish)
 
 
 def test_one_thing_is_changed_at_a_time(project: Path) -> None:
-    arms = make_arms(base(project, loss="task-focal"), asked(balancers=("fixed",), losses=("sample-focal",)))
+    arms = make_arms(
+        base(project, loss="task-focal"), options(balancers=("fixed",), losses=("sample-focal",))
+    )
     assert [(arm.label, arm.loss["name"], arm.balancer["name"]) for arm in arms] == [
         ("single", "task-focal", "equal"),
         ("mixed", "mixed", "equal"),
@@ -67,8 +69,8 @@ def test_one_thing_is_changed_at_a_time(project: Path) -> None:
 
 
 def test_without_a_wish_the_spec_is_tried_as_it_stands(project: Path) -> None:
-    assert [arm.label for arm in make_arms(base(project), asked())] == ["single", "mixed", "equal"]
-    assert [arm.label for arm in make_arms(base(project), asked(baselines=(), losses=("mixed",)))] == [
+    assert [arm.label for arm in make_arms(base(project), options())] == ["single", "mixed", "equal"]
+    assert [arm.label for arm in make_arms(base(project), options(baselines=(), losses=("mixed",)))] == [
         "mixed"
     ]
 
@@ -76,7 +78,7 @@ def test_without_a_wish_the_spec_is_tried_as_it_stands(project: Path) -> None:
 def test_twins_are_trained_once(project: Path) -> None:
     arms = make_arms(
         base(project),
-        asked(baselines=(Baseline.MIXED,), losses=("mixed", "token-balanced"), balancers=("equal",)),
+        options(baselines=(Baseline.MIXED,), losses=("mixed", "token-balanced"), balancers=("equal",)),
     )
     assert [arm.label for arm in arms] == ["mixed", "equal"]
 
@@ -104,27 +106,27 @@ def test_the_mixed_loss_is_found_by_its_promise(
     """
     install("mft-pool", {"pool": "pool"}, {"pool": source})
     installed.registry.cache_clear()
-    with pytest.raises(MftError, match=r"several promise it: .*another-pool.* --mixed-loss"):
-        make_arms(base(project), asked())
-    named = make_arms(base(project), asked(mixed_loss="another-pool"))
+    with pytest.raises(MftError, match=r"2 installed ones are: .*another-pool.* --mixed-loss"):
+        make_arms(base(project), options())
+    named = make_arms(base(project), options(mixed_loss="another-pool"))
     assert named[1].loss == {"name": "another-pool"}
-    own = make_arms(base(project, loss="another-pool"), asked())
+    own = make_arms(base(project, loss="another-pool"), options())
     assert own[1].loss == {"name": "another-pool"}
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
-    [(["{"], "not JSON"), (['{"nam": "a"}'], "should be"), (['{"name": "a", "more": 1}'], "should be")],
+    ("values", "message"),
+    [(["{"], "not JSON"), (['{"nam": "a"}'], "expected"), (['{"name": "a", "more": 1}'], "expected")],
 )
-def test_references_that_are_none(values: list[str], told: str) -> None:
-    with pytest.raises(MftError, match=told):
+def test_references_that_are_none(values: list[str], message: str) -> None:
+    with pytest.raises(MftError, match=message):
         parse_references(values, "--losses")
 
 
 def test_baselines() -> None:
     assert parse_baselines("single, mixed") == (Baseline.SINGLE, Baseline.MIXED)
     assert parse_baselines("") == ()
-    with pytest.raises(MftError, match=r"--baselines mixt: allowed are single, mixed; did you mean mixed\?"):
+    with pytest.raises(MftError, match=r"--baselines mixt: expected single or mixed; did you mean mixed\?"):
         parse_baselines("single,mixt")
 
 
@@ -139,7 +141,7 @@ def test_a_single_spec_has_nothing_of_other_tasks(project: Path) -> None:
         ],
         training={"early_stopping": {"patience": 3, "tasks": ["big"]}},
     )
-    arm = make_arms(spec, asked())[0]
+    arm = make_arms(spec, options())[0]
     single = single_spec(spec, arm, 9, project / "out", None, "small", {"max_steps": 5})
     assert [(task.name, task.weight) for task in single.tasks] == [("small", 1.0)]
     assert single.loss.options["alpha"] == {"small": 3.0}
@@ -151,7 +153,7 @@ def test_a_single_spec_has_nothing_of_other_tasks(project: Path) -> None:
 @pytest.mark.parametrize("budget", list(Budget))
 def test_the_budget_of_a_single_model(project: Path, budget: Budget) -> None:
     spec = base(project, training={"epochs": 2, "evaluate_every": 4, "warmup": 6})
-    wish = asked(baselines=(Baseline.SINGLE,), balancers=("equal",), budget=budget)
+    wish = options(baselines=(Baseline.SINGLE,), balancers=("equal",), budget=budget)
     directory = ComparisonDirectory(project / "out")
     with directory:
         directory.begin(spec, fresh=False)
@@ -170,7 +172,7 @@ def test_the_budget_of_a_single_model(project: Path, budget: Budget) -> None:
         if budget is Budget.STEPS:
             assert (run.steps, training.max_steps, training.evaluate_every) == (plan.steps, plan.steps, 4)
         else:
-            assert plan.single[str(run.task)]["epochs"] == pytest.approx(2)
+            assert plan.single[str(run.task)].epochs == pytest.approx(2)
             assert training.epochs == 2
             # as many validations as the model of all tasks has, to rounding
             assert training.evaluate_every == max(1, round(4 * run.steps / plan.steps))
@@ -180,7 +182,7 @@ def test_the_budget_of_a_single_model(project: Path, budget: Budget) -> None:
 
 def test_a_part_of_an_epoch_is_the_tasks_own_part(project: Path) -> None:
     spec = base(project, training={"max_steps": 3})
-    wish = asked(baselines=(Baseline.SINGLE,))
+    wish = options(baselines=(Baseline.SINGLE,))
     directory = ComparisonDirectory(project / "out")
     with directory:
         directory.begin(spec, fresh=False)
@@ -218,7 +220,7 @@ def test_a_baseline_is_without_the_combiner_of_the_spec(
     """
     install("summed", {"summed": "mft_summed"}, {"mft_summed": source})
     spec = base(project, gradients="summed")
-    arms = {arm.label: arm for arm in make_arms(spec, asked(balancers=("equal",)))}
+    arms = {arm.label: arm for arm in make_arms(spec, options(balancers=("equal",)))}
     mixed = run_spec(spec, arms["mixed"], 1, project / "out", None)
     assert (mixed.gradients, mixed.training.grouping) == (None, "none")
     other = run_spec(spec, arms["equal"], 1, project / "out", None)

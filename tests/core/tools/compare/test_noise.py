@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mftkit.tools.compare.noise import LEVEL, differences, t_quantile, told
+from mftkit.tools.compare.noise import LEVEL, describe_differences, differences, t_quantile
 
 stats = pytest.importorskip("scipy.stats")
 
@@ -54,18 +54,18 @@ def test_equal_arms_do_not_differ_and_a_shift_without_noise_does() -> None:
 def test_the_verdict_in_words() -> None:
     losses = {"a": [1.0, 2.0, 3.0], "b": [1.2, 1.9, 3.1], "c": [4.0, 5.01, 6.0]}
     found = differences(losses, "a")
-    assert "noise was not measured" in told([], "a", 1)
+    assert "noise was not measured" in describe_differences([], "a", 1)
     assert (
-        told(found[:1], "a", 3)
+        describe_differences(found[:1], "a", 3)
         == "No difference beyond noise between a (lowest mean rank) and any other arm, over 3 seeds."
     )
     assert (
-        told(found, "a", 3)
-        == "a (lowest mean rank) is better beyond noise than c; no difference beyond noise to b (3 seeds)."
+        describe_differences(found, "a", 3)
+        == "a (lowest mean rank) is better beyond noise than c; no difference beyond noise from b (3 seeds)."
     )
-    assert "nothing to compare" in told([], "a", 3)
+    assert "nothing to compare" in describe_differences([], "a", 3)
     better = differences({"a": [1.0, 2.0], "b": [0.0, 1.0]}, "a")
     assert (
-        told(better, "a", 2)
-        == "a (lowest mean rank): worse beyond noise, by the mean of losses, than b (2 seeds)."
+        describe_differences(better, "a", 2)
+        == "a (lowest mean rank): worse beyond noise, by mean loss, than b (2 seeds)."
     )

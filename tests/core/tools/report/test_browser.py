@@ -50,45 +50,46 @@ return {
 
 
 @pytest.fixture(scope="module")
-def told() -> list[dict[str, Any]]:
+def metrics() -> list[dict[str, Any]]:
     return lines()
 
 
 @pytest.fixture(scope="module")
-def page(told: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report_run(write_run(tmp_path_factory.mktemp("page") / "run", told))
+def page(metrics: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report_run(write_run(tmp_path_factory.mktemp("page") / "run", metrics))
 
 
 def rgb(colour: str) -> str:
     return "rgb({}, {}, {})".format(*(int(colour[i : i + 2], 16) for i in (1, 3, 5)))
 
 
-def of_task(told: list[dict[str, Any]], event: str, task: str, key: str) -> list[tuple[float, float]]:
-    found = [(line["step"], line["tasks"][task][key]) for line in told if line["event"] == event]
+def of_task(metrics: list[dict[str, Any]], event: str, task: str, key: str) -> list[tuple[float, float]]:
+    found = [(line["step"], line["tasks"][task][key]) for line in metrics if line["event"] == event]
     return [(x, y) for x, y in found if y is not None]
 
 
-def same(drawn: list[list[float]], wanted: list[tuple[float, float]]) -> None:
+def same(drawn: list[list[float]], expected: list[tuple[float, float]]) -> None:
     """To a hundredth of a pixel, which is what plotly rounds to."""
-    assert len(drawn) == len(wanted)
-    reach = max(y for _, y in wanted) - min(y for _, y in wanted) or 1.0
-    for (x, y), (true_x, true_y) in zip(drawn, wanted, strict=True):
+    assert len(drawn) == len(expected)
+    reach = max(y for _, y in expected) - min(y for _, y in expected) or 1.0
+    for (x, y), (true_x, true_y) in zip(drawn, expected, strict=True):
         assert math.isclose(x, true_x, abs_tol=0.02)
         assert math.isclose(y, true_y, abs_tol=2e-3 * reach)
 
 
-def test_what_is_drawn_is_what_was_measured(page: Path, told: list[dict[str, Any]]) -> None:
+def test_what_is_drawn_is_what_was_measured(page: Path, metrics: list[dict[str, Any]]) -> None:
     plots = browser.read_back(page, DRAWN)
     assert len(plots) == 10
     for plot, event, key in (("run-valid-loss", "valid", "loss"), ("run-train-loss", "train", "loss")):
         for index, task in enumerate(TASKS):
             trace = plots[plot][index]
             assert trace["colour"] == rgb(PALETTE[index])
-            same(trace["points"], of_task(told, event, task, key))
+            same(trace["points"], of_task(metrics, event, task, key))
     same(
-        plots["run-valid-loss"][3]["points"], [(v["step"], v["loss"]) for v in told if v["event"] == "valid"]
+        plots["run-valid-loss"][3]["points"],
+        [(v["step"], v["loss"]) for v in metrics if v["event"] == "valid"],
     )
-    train = [line for line in told if line["event"] == "train"]
+    train = [line for line in metrics if line["event"] == "train"]
     for plot in ("learning_rate", "grad_norm", "tokens_per_second", "loss"):
         [trace] = plots[f"run-{plot.replace('_', '-')}"]
         same(trace["points"], [(line["step"], line[plot]) for line in train])

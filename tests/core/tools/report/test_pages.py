@@ -34,8 +34,8 @@ def page(path: Path) -> str:
 def test_a_page_tells_results_plan_and_environment(run: Path) -> None:
     html = page(report_run(run))
     assert html.count('class="plot"') == 10
-    for told in ("finished", "4.0000", "2.0100", "some-balancer", "1,000", "a note", "3.11"):
-        assert told in html
+    for part in ("finished", "4.0000", "2.0100", "some-balancer", "1,000", "a note", "3.11"):
+        assert part in html
     assert 'name="viewport"' in html
     assert "prefers-color-scheme: dark" in html
 
@@ -50,10 +50,10 @@ def test_nothing_is_asked_of_a_network(run: Path) -> None:
 
 
 def test_names_are_text_wherever_they_stand(tmp_path: Path) -> None:
-    told = lines()
+    metrics = lines()
     end = {**END, "reason": "failed", "error": "<img src=x onerror=alert(1)>"}
-    path = write_run(tmp_path / "run", told, end=end, name="</title><script>alert(2)</script>")
-    other = write_run(tmp_path / "other", told, end=end, name="</script>")
+    path = write_run(tmp_path / "run", metrics, end=end, name="</title><script>alert(2)</script>")
+    other = write_run(tmp_path / "other", metrics, end=end, name="</script>")
     several = write_page([path, other], tmp_path / "several.html")
     for html in (page(report_run(path)), page(several)):
         assert "<script>alert" not in html
@@ -66,7 +66,8 @@ def test_names_are_text_wherever_they_stand(tmp_path: Path) -> None:
 
 
 def test_results_are_those_of_the_metrics(run: Path) -> None:
-    found = validation_losses(read_run(run))
+    record = read_run(run)
+    found = validation_losses(record.valid, record.tasks)
     assert [one.name for one in found] == [*TASKS, "mean of tasks"]
     for index, one in enumerate(found[:-1]):
         assert (one.first, one.best, one.step, one.last) == pytest.approx(
@@ -75,14 +76,15 @@ def test_results_are_those_of_the_metrics(run: Path) -> None:
 
 
 def test_the_untrained_model_is_no_result(tmp_path: Path) -> None:
-    told = [line for line in lines() if line["event"] == "valid"]
-    told[0]["tasks"]["repair"]["loss"] = 0.5
-    found = validation_losses(read_run(write_run(tmp_path / "run", told)))
+    metrics = [line for line in lines() if line["event"] == "valid"]
+    metrics[0]["tasks"]["repair"]["loss"] = 0.5
+    record = read_run(write_run(tmp_path / "run", metrics))
+    found = validation_losses(record.valid, record.tasks)
     assert found[0].first == 0.5
     assert found[0].best == pytest.approx(2.01)
 
 
-def test_a_run_that_goes_on_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
+def test_a_run_that_resumes_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", lines(), end=None)
     whole = (path / "metrics.jsonl").read_text("utf-8")
     (path / "metrics.jsonl").write_text(whole.removesuffix("\n")[:-30], "utf-8")
@@ -93,12 +95,12 @@ def test_a_run_that_goes_on_is_shown_as_far_as_it_is(tmp_path: Path) -> None:
     assert html.count('class="plot"') == 10
 
 
-def test_damage_is_told_and_the_rest_is_shown(run: Path) -> None:
-    told = (run / "metrics.jsonl").read_text("utf-8").split("\n")
-    told[4] = told[4][:20]
-    told[8] = "\x00\x00"
-    told[9] = '{"event": "train", "step": 5, "loss": 1, "tasks": {"repair": 3}}'
-    (run / "metrics.jsonl").write_text("\n".join(told), "utf-8")
+def test_damage_is_reported_and_the_rest_is_shown(run: Path) -> None:
+    texts = (run / "metrics.jsonl").read_text("utf-8").split("\n")
+    texts[4] = texts[4][:20]
+    texts[8] = "\x00\x00"
+    texts[9] = '{"event": "train", "step": 5, "loss": 1, "tasks": {"repair": 3}}'
+    (run / "metrics.jsonl").write_text("\n".join(texts), "utf-8")
     (run / "environment.json").write_text("{", "utf-8")
     (run / "plan.json").unlink()
     html = page(report_run(run))
@@ -112,21 +114,21 @@ def test_a_run_without_numbers_yet(tmp_path: Path) -> None:
     (path / "metrics.jsonl").unlink()
     html = page(report_run(path))
     assert "not reported any numbers" in html
-    assert "There is no validation to tell of" in html
+    assert "There are no validation losses yet" in html
 
 
 def test_one_task_without_validation(tmp_path: Path) -> None:
-    told = [line for line in lines(tasks=("only",)) if line["event"] == "train"]
-    html = page(report_run(write_run(tmp_path / "run", told)))
+    metrics = [line for line in lines(tasks=("only",)) if line["event"] == "train"]
+    html = page(report_run(write_run(tmp_path / "run", metrics)))
     assert html.count('class="plot"') == 9
 
 
 def test_long_runs_are_thinned_and_it_is_said(tmp_path: Path) -> None:
-    told = lines(steps=4000, every=1000)
-    kept, stride = thinned([line["step"] for line in told if line["event"] == "train"])
+    metrics = lines(steps=4000, every=1000)
+    kept, stride = thinned([line["step"] for line in metrics if line["event"] == "train"])
     assert (len(kept), stride, kept[0], kept[-1]) == (1334, 3, 1, 4000)
     assert len(kept) <= MOST_POINTS
-    assert "Every 3th line is drawn" in page(report_run(write_run(tmp_path / "run", told)))
+    assert "Every 3th line is drawn" in page(report_run(write_run(tmp_path / "run", metrics)))
 
 
 def test_several_runs_side_by_side(run: Path, tmp_path: Path) -> None:
@@ -140,27 +142,27 @@ def test_several_runs_side_by_side(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["nothing"], "nothing: no such directory"),
         (["."], "holds no run"),
-        (["run", "run"], "--output: is needed"),
+        (["run", "run"], "--output: required"),
         (["run", "--output", "run"], "is a directory"),
     ],
 )
 def test_mistakes(
     arguments: list[str],
-    told: str,
+    message: str,
     run: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(run.parent)
     assert main(["report", *arguments]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
-def test_a_damaged_comparison_is_told(tmp_path: Path) -> None:
+def test_a_damaged_comparison_is_reported(tmp_path: Path) -> None:
     (tmp_path / "compare.json").write_text('{"name": "x"}')
     with pytest.raises(MftError, match=r"compare.json is damaged"):
         write_page([tmp_path])
@@ -186,7 +188,7 @@ def test_a_report_that_fails_takes_nothing_from_the_run(
 
     monkeypatch.setattr(writing, "report_run", broken)
     listener = Listener()
-    running._report(RunDirectory(tmp_path), listener)
+    running._write_report(RunDirectory(tmp_path), listener)
     assert listener.warnings == [
-        "report.html was not written, and the run is whole without it: ValueError: no page"
+        "could not write report.html (the run itself is complete): ValueError: no page"
     ]

@@ -1,4 +1,4 @@
-"""The table of model families, made from what the adapters say of themselves."""
+"""The table of model families in the documentation, generated from the adapters' ``families``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEADINGS = (
 
 
 def families_table(distribution: str) -> str:
-    """A Markdown table, a row for each family of the adapters that a distribution brings."""
+    """Return a Markdown table with one row per family of the adapters in a distribution."""
     lines = [HEADINGS, tuple("---" for _ in HEADINGS), *_rows(distribution)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
@@ -41,7 +41,7 @@ def _rows(distribution: str) -> Iterator[tuple[str, ...]]:
 
 
 def _cells(name: str, adapter: ModelAdapter, family: Family) -> tuple[str, ...]:
-    formats = ", ".join(known.name for known in adapter.instruct_formats)
+    formats = ", ".join(each.name for each in adapter.instruct_formats)
     return (
         family.name,
         f"`{family.native_class}`",

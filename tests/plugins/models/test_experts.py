@@ -1,4 +1,4 @@
-"""Mixtures of experts: the router's losses against the formulas, and where LoRA goes."""
+"""Models with experts: their routers' losses against the formulas, and where LoRA goes."""
 
 from typing import Any
 
@@ -73,7 +73,7 @@ def test_deepseeks_loss_is_the_papers_for_each_sample(which: str, coefficient: f
 
 
 @pytest.mark.parametrize(("name", "which"), CASES)
-def test_a_coefficient_of_0_leaves_it_out_and_tells(name: str, which: str) -> None:
+def test_a_coefficient_of_0_leaves_it_out_with_a_note(name: str, which: str) -> None:
     adapter, model = made(name, which, router_loss=0)
     batch, _ = packed(model)
     assert adapter.auxiliary_loss(adapter.outputs(model, batch)) is None
@@ -98,8 +98,8 @@ def test_lora_adapts_experts_where_it_can_and_routers_never(name: str, which: st
     assert not [place for place in places if place.endswith(("gate", "router"))]
     shared = any("shared_expert" in place for place in places)
     assert shared == ((name == "deepseek" and dropout == 0) or which == "qwen2_moe")
-    told = " ".join(tuning.notes(tuned))
-    assert ("leaves the experts" in told) == (dropout > 0)
+    notes = " ".join(tuning.notes(tuned))
+    assert ("does not adapt the experts" in notes) == (dropout > 0)
 
 
 def test_the_loss_and_its_gradient_are_the_same_with_recomputed_activations() -> None:

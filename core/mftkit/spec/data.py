@@ -1,0 +1,24 @@
+"""The part of a spec about data: how rows become samples."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mftkit.spec.paths import FilePath
+from mftkit.spec.section import Section
+
+
+class DataSpec(Section):
+    """How rows become samples."""
+
+    on_bad_row: Literal["error", "skip"] = "error"
+    """What happens to a row that cannot be used: "error" stops with its file and line, "skip" counts it and leaves it
+    out."""
+    overlong: Literal["truncate", "drop", "error"] = "truncate"
+    """What happens to a sample of more than ``max_length`` tokens: its end is cut off, it is dropped, or it is an
+    error."""
+    cache: FilePath | None = None
+    """Directory of prepared data; null: $MFT_CACHE, otherwise the user's cache directory."""
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+    """Random seed for generated rows; null: the run's seed. Set it to keep generated rows equal in runs that differ in
+    their seed."""

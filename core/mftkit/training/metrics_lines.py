@@ -1,0 +1,82 @@
+"""The lines that training writes to metrics.jsonl, made from what the loop measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from mftkit.reporting.lines import TaskTraining, TaskValidation, TrainLine, ValidLine
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from mftkit.processes import Processes
+    from mftkit.training.meter import Meter
+    from mftkit.training.step_result import StepResult
+
+
+def train_line(
+    meter: Meter,
+    processes: Processes,
+    task_names: Sequence[str],
+    *,
+    step: int,
+    epoch: float,
+    learning_rate: float,
+    seconds: float,
+    result: StepResult,
+) -> TrainLine:
+    """The train line of the steps since the last one; every process must call it.
+
+    Args:
+        meter: the sums over these steps.
+        processes: whose sums are added up.
+        task_names: in the order of the tasks' indices.
+        step: the last of these steps.
+        epoch: epochs done, with the started one's share.
+        learning_rate: of the last step.
+        seconds: spent in these steps.
+        result: of the last step.
+    """
+    positions_and_tokens = torch.tensor(
+        [meter.positions, meter.real_tokens], dtype=meter.nll.dtype, device=meter.nll.device
+    )
+    nll = processes.sum(meter.nll).cpu().double()
+    positions, real_tokens = processes.sum(positions_and_tokens).tolist()
+    weights = result.weights.tolist()
+    return TrainLine(
+        step=step,
+        epoch=round(epoch, 6),
+        loss=float(meter.objective) / meter.steps,
+        tasks={
+            name: TaskTraining(
+                loss=float(nll[i] / meter.tokens[i]) if meter.tokens[i] else None,
+                weight=weights[i],
+                tokens=int(meter.tokens[i]),
+                samples=int(meter.samples[i]),
+            )
+            for i, name in enumerate(task_names)
+        },
+        learning_rate=learning_rate,
+        grad_norm=float(result.grad_norm),
+        tokens_per_second=round(real_tokens / max(seconds, 1e-9), 1),
+        padding=1 - real_tokens / positions,
+        auxiliary_loss=None if result.router_loss is None else float(processes.sum(result.router_loss)),
+    )
+
+
+def valid_line(
+    step: int, task_names: Sequence[str], losses: Sequence[float], tokens: NDArray[np.float64]
+) -> ValidLine:
+    """The valid line of a step, from each task's mean loss and its number of loss tokens (0: it is left out)."""
+    tasks = {
+        name: TaskValidation(loss=float(loss), tokens=int(count))
+        for name, loss, count in zip(task_names, losses, tokens, strict=True)
+        if count
+    }
+    mean = float(np.mean([loss for loss, count in zip(losses, tokens, strict=True) if count]))
+    return ValidLine(step=step, loss=mean, tasks=tasks)

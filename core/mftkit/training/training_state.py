@@ -1,0 +1,43 @@
+"""The state in a checkpoint beside the weights. ``Trainer.save`` writes it, and ``Trainer.resume`` reads it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypedDict
+
+if TYPE_CHECKING:
+    from mftkit.training.balancing import BalancingState
+    from mftkit.training.meter import MeterState
+    from mftkit.training.validation_history import ValidationHistoryState
+
+
+class Progress(TypedDict):
+    """How far the run is."""
+
+    step: int
+    """Optimizer steps done."""
+    standing: ValidationHistoryState
+
+
+class ProcessState(TypedDict):
+    """The state that each process has for itself."""
+
+    random: dict[str, Any]
+    """Of every random number generator (``mftkit.runs.checkpoint.random_state``)."""
+    meter: MeterState
+
+
+class TrainingState(TypedDict):
+    """All that a resumed run needs beside the weights; ``torch.load(weights_only=True)`` reads it.
+
+    The keys are those of the first versions. Checkpoints of these have more ("stopped" in ``progress`` and in
+    ``balancing``), which follow from the validations and are not read.
+    """
+
+    progress: Progress
+    optimizer: dict[str, Any]
+    balancing: BalancingState
+    gradients: dict[str, Any]
+    processes: list[ProcessState]
+    """By rank."""
+    seconds: float
+    """Spent in steps since the last train line."""

@@ -81,7 +81,7 @@ def test_type_checkers_and_python_see_the_same_public_names() -> None:
     assert {*typed, "__version__"} == set(mftkit.__all__)
     for name, (module, original) in typed.items():
         assert original == name, "an alias would have two names"
-        declared, found = getattr(importlib.import_module(module), name), getattr(mftkit, name)
+        declared, found = getattr(importlib.import_module(str(module)), name), getattr(mftkit, name)
         assert found is declared or issubclass(found, declared), name
 
 

@@ -17,7 +17,7 @@ from mftkit_registry import find_kind
 if TYPE_CHECKING:
     from mftkit_registry import PluginRecord
 
-commands = typer.Typer(help="What is installed, and writing one of your own.", no_args_is_help=True)
+commands = typer.Typer(help="List, describe, check and write plugins.", no_args_is_help=True)
 app.add_typer(commands, name="plugins")
 commands.command()(new)
 commands.command()(check)
@@ -48,7 +48,9 @@ def list_(
         kind_name = registry().kind(kind).name
         hidden = [row.name for row in rows if row.status in ("blocked", "error")]
         if hidden:
-            show_message(f"note: not loaded, and so of no kind: {', '.join(hidden)}; see mft plugins list")
+            show_message(
+                f"note: not loaded, so their kind is unknown: {', '.join(hidden)}; see mft plugins list"
+            )
         rows = [row for row in rows if row.kind == kind_name]
     order = {known.name: number for number, known in enumerate(registry().kinds)}
     rows = sorted(rows, key=lambda row: order.get(row.kind, len(order)))

@@ -37,8 +37,8 @@ def check(
         list[str] | None,
         typer.Option(
             "--set",
-            metavar="OPTION=VALUE",
-            help="Set an option of the component; VALUE is JSON, or else a string. May be repeated.",
+            metavar="option=value",
+            help="Set an option of the component; the value is JSON, or else a string. May be given many times.",
             show_default=False,
         ),
     ] = None,
@@ -112,7 +112,7 @@ def _unknown(name: str) -> UnknownComponentError:
 
 
 def _options(model: "type[BaseModel]", settings: "Sequence[str]") -> "JsonObject":
-    """The options given with ``--set``, checked; paths are relative to the working directory."""
+    """The options that ``--set`` gives, checked; paths are relative to the working directory."""
     from pydantic import ValidationError
 
     from mftkit.spec.overrides import apply_overrides
@@ -134,7 +134,7 @@ def _config(path: Path) -> "JsonObject":
 
 
 def _quiet() -> None:
-    """Silence transformers' progress bars and messages about tiny models."""
+    """Without what transformers tells of its own while it writes and reads tiny models."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -40,11 +40,6 @@ def unnamed() -> Any:
     return {}
 
 
-def component_class(ref: ComponentRef, kind: Kind[Component]) -> Any:
-    """Return the class that a reference names."""
-    return installed.component_class(kind, ref.name)
-
-
 def _nested(value: object, _plain: object, info: ValidationInfo, kind: Kind[Component]) -> ComponentRef:
     """Read ``"name"`` or ``{"name": ..., "options": {...}}``."""
     if isinstance(value, ComponentRef):

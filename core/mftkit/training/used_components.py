@@ -24,10 +24,10 @@ class UsedComponent(TypedDict):
 def used_components(spec: Spec, adapter: str) -> list[UsedComponent]:
     """Each component that the spec names, and the model adapter, each once."""
     registry = installed.registry()
-    found = [
-        registry.get(kind, adapter if kind is kinds.MODEL_ADAPTER else ref.name)
-        for kind, ref in named_components(spec)
+    named = [
+        (kind, adapter if kind is kinds.MODEL_ADAPTER else ref.name) for kind, ref in named_components(spec)
     ]
+    found = [registry.get(kind, name) for kind, name in named]
     found += [registry.get(kinds.CHAT_MODEL, name) for name in _chat_models(spec)]
     return [
         {

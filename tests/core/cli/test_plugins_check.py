@@ -77,10 +77,7 @@ def test_names_and_options_that_are_wrong_exit_with_two(install: Install, mft: M
         (("means", "--kind", "balancer"), 'unknown balancer "means"'),
         (("equal",), '"equal" is the name of a loss and of a balancer: choose one with --kind'),
         (("means", "--set", "scal=1"), 'options: scal: unknown key (given: 1); allowed: "scale"'),
-        (
-            ("means", "--config", "none.json"),
-            "--config none.json: cannot be read as a checkpoint's config.json",
-        ),
+        (("means", "--config", "none.json"), "--config none.json: cannot be read"),
     ):
         done = mft("plugins", "check", *arguments, sites=(site,))
         assert (done.returncode, done.stdout) == (2, ""), done.stderr

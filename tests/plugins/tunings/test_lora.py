@@ -216,8 +216,8 @@ def test_a_missing_bitsandbytes_is_reported(tmp_path: Path, monkeypatch: pytest.
 
 def test_reading_a_spec_imports_neither_peft_nor_torch() -> None:
     code = (
-        "import sys; from mftkit.plugins import installed\n"
-        "for name in ('full', 'lora', 'qlora'): installed.build('tuning', name, {})\n"
+        "import sys; from mftkit.plugins import installed, kinds\n"
+        "for name in ('full', 'lora', 'qlora'): installed.build(kinds.TUNING, name, {})\n"
         "assert not {'torch', 'peft', 'bitsandbytes'} & set(sys.modules)"
     )
     done = subprocess.run(

@@ -67,7 +67,7 @@ def test_the_page_leads_from_nothing_to_a_trained_model(programs: dict[str, str]
         ["bash", "-c", script()], cwd=project, env=programs, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert "What a token may cost for nothing, in nats." in done.stdout
+    assert "The loss up to which a token costs nothing, in nats." in done.stdout
     assert re.search(r"^\d\d passed", done.stdout.replace("= ", "\n"), re.MULTILINE), done.stdout[-3000:]
     assert re.search(
         r"^(\d\d) checks: \1 passed, 0 of them with a warning; 0 failed$", done.stdout, re.MULTILINE

@@ -47,7 +47,7 @@ class Processes:
                 "mft run --processes N, torchrun or accelerate launch, on devices of one kind."
             )
         self._group: dist.ProcessGroup | None = None
-        """Of the CPU; None: the default group is one."""
+        """Process group on the CPU; None: the default group already is one."""
         if self.count > 1:
             if dist.get_backend() != "gloo":
                 self._group = dist.new_group(backend="gloo")

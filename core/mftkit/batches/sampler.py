@@ -27,7 +27,7 @@ class GlobalBatch:
     """The samples of one optimizer step, over all processes and micro-batches."""
 
     number: int
-    """Of the step, from 1."""
+    """Number of the step, from 1."""
     epoch: int
     """From 0."""
     ends_epoch: bool

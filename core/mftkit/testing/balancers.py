@@ -29,11 +29,11 @@ class Moment(NamedTuple):
 
     step: int
     train: Tensor
-    """Of its batch, before the update; NaN where absent."""
+    """Losses of its batch before the update; NaN where a task is absent."""
     again: Tensor
-    """Of the same batch, after the update."""
+    """Losses of the same batch after the update."""
     valid: Tensor
-    """Of validation samples, after the update."""
+    """Losses of validation samples after the update."""
 
 
 class BalancerConformance(Conformance):

@@ -129,7 +129,7 @@ class DataFilterConformance(Conformance):
         require(again == whole, "started again in the directory of one that was closed, it gives other rows")
 
     def test_no_rows(self) -> None:
-        """Of nothing it makes nothing."""
+        """Without rows it returns no rows."""
         kept, dropped = self.passed([])
         require(not kept and not dropped, "rows are made of none")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.loss import Loss, Tokens
 
 STEP = 1e-5
-"""Of the finite differences, in nats; in float64 their error is about its square."""
+"""Step of the finite differences, in nats; in float64 their error is about its square."""
 
 
 class LossConformance(Conformance):

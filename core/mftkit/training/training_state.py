@@ -22,7 +22,7 @@ class ProcessState(TypedDict):
     """The state that each process has for itself."""
 
     random: dict[str, Any]
-    """Of every random number generator (``mftkit.runs.checkpoint.random_state``)."""
+    """State of every random number generator (``mftkit.runs.checkpoint.random_state``)."""
     meter: MeterState
 
 

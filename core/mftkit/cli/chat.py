@@ -53,9 +53,9 @@ def chat(
     max_new_tokens: MaxNewTokens = 512,
     temperature: Temperature = 0.0,
 ) -> None:
-    """Chat with RUN's trained model, with the chat template that it was trained with.
+    """Chat with RUN's trained model.
 
-    Each line is a turn; /reset forgets the conversation, /exit quits. Ctrl-C stops an answer. If standard input is not
+    It uses the chat template that the model was trained with. Each line is a turn; /reset forgets the conversation, /exit quits. Ctrl-C stops an answer. If standard input is not
     a terminal, lines are read from it, and nothing but answers is written to standard output.
     """
     from mftkit.data.rows.formats import Turn
@@ -94,7 +94,10 @@ def complete(
     max_new_tokens: MaxNewTokens = 512,
     temperature: Temperature = 0.0,
 ) -> None:
-    """Continue PROMPT with RUN's trained model, without a chat template."""
+    """Continue PROMPT with RUN's trained model.
+
+    No chat template is applied.
+    """
     generator = _load(run, max_new_tokens, temperature)
     text = sys.stdin.read() if prompt == "-" else prompt
     with _stopped_by_interrupt(generator):

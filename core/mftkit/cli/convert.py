@@ -23,7 +23,11 @@ def convert(
         str, typer.Option("--adapter", metavar="NAME", help="The model adapter that converts it.")
     ] = "auto",
 ) -> None:
-    """Write a checkpoint that is converted on load in transformers' own layout, with a fast tokenizer."""
+    """Convert an old checkpoint to native layout.
+
+    PATH is a checkpoint of a family that is converted on load. The output has transformers' own layout and a fast
+    tokenizer.
+    """
     from transformers.utils import logging
 
     from mftkit.tools.convert import convert as converted_into

@@ -22,7 +22,10 @@ def merge(
         Path, typer.Option("--output", metavar="DIR", help="The directory to write.", show_default=False)
     ],
 ) -> None:
-    """Merge RUN's adapter into its full-precision base and write a plain transformers checkpoint."""
+    """Merge RUN's adapter into its base model.
+
+    The base has full precision, and the output is a plain transformers checkpoint.
+    """
     from transformers.utils import logging
 
     from mftkit.tools.merge import merge as merged_into

@@ -37,7 +37,9 @@ def list_(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List each component, each plugin's callbacks, and each plugin that is not loaded.
+    """List components and plugins, with their state.
+
+    There is a row for each component, for each plugin's callbacks, and for each plugin that is not loaded.
 
     MFT_BLOCK_PLUGINS=name,... (names of entry points) blocks plugins: they are not imported.
     """

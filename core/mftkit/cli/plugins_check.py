@@ -52,9 +52,9 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Check that the component NAME does what its kind requires; exit code 1 if a check fails.
+    """Run the conformance suite on a component.
 
-    The checks are those of mftkit.testing, which a plugin's own tests inherit.
+    The exit code is 1 if a check fails. The checks are those of mftkit.testing, which a plugin's own tests inherit.
     """
     from mftkit.plugins import installed
 

@@ -29,7 +29,10 @@ def new(
         ),
     ] = None,
 ) -> None:
-    """Write a complete package with a small component of kind K, its tests and its entry point."""
+    """Write a plugin package with a component.
+
+    It has a small component of kind K, its tests and its entry point.
+    """
     from mftkit.tools.scaffold import new_package
 
     written = new_package(name, kind, directory)

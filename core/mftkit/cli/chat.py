@@ -55,8 +55,9 @@ def chat(
 ) -> None:
     """Chat with RUN's trained model.
 
-    It uses the chat template that the model was trained with. Each line is a turn; /reset forgets the conversation, /exit quits. Ctrl-C stops an answer. If standard input is not
-    a terminal, lines are read from it, and nothing but answers is written to standard output.
+    It uses the chat template that the model was trained with. Each line is a turn; /reset forgets the conversation,
+    /exit quits. Ctrl-C stops an answer. If standard input is not a terminal, lines are read from it, and nothing but
+    answers is written to standard output.
     """
     from mftkit.data.rows.formats import Turn
 

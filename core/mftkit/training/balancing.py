@@ -97,7 +97,7 @@ class Balancing:
         self._minibatch_losses = minibatch_losses
         self._stopped_tasks = stopped_tasks
         self._losses_at_start: Tensor | None = None
-        """Losses of the current interval's mini-batch, [tasks]; kept only for a balancer that compares validation losses."""
+        """Losses [tasks] of the current interval's mini-batch; kept only if the balancer compares validation losses."""
 
     @property
     def needs_step_losses(self) -> bool:

@@ -102,6 +102,10 @@ class Processes:
         dist.all_gather_object(values, value, group=self._group)
         return values
 
+    def barrier(self) -> None:
+        """Wait until all processes are here."""
+        self.from_main(None)
+
     def from_main(self, value: T) -> T:
         """The main process's value, in every process; all of them wait for it."""
         if self.count == 1:

@@ -182,3 +182,15 @@ def test_no_component_is_named_below_the_plugins() -> None:
             f"{path.relative_to(ROOT)}: {hit}" for hit in sorted(hits) if (path.name, hit) not in ALLOWED
         ]
     assert found == []
+
+
+SOURCES = sorted(path for root in ("registry", "core", "plugins") for path in (ROOT / root).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_files_and_functions_stay_small(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            assert (node.end_lineno or 0) - node.lineno < 60, node.name

@@ -115,7 +115,7 @@ def _train(
                 export_best(built, directory, outcome.best_step, reporter)
         directory.metrics.write(EndLine.of(outcome))
         _write_report(directory, reporter)
-    processes.from_main(None)  # the others stay until the result is written
+    processes.barrier()  # the others stay until the result is written
     listeners.ended(outcome)
     reporter.show_result(directory.path, outcome)
     return outcome

@@ -82,7 +82,10 @@ class Coefficients:
 
     @property
     def weights(self) -> Tensor:
-        """[tasks]: the balancer's weights in this step; their mean over all tasks is 1."""
+        """[tasks]: the balancer's weights in this step.
+
+        Their mean over all tasks is 1 before the weights of stopped tasks become 0.
+        """
         assert self._weights is not None, "weights are known after the first micro-batch"
         return self._weights
 
@@ -93,8 +96,11 @@ class Coefficients:
         elif self._balancing.needs_losses_after_update:
             self._dropout.append(DropoutState.capture(self._processes.device))
 
-    def loss(self, statistics: Tensor) -> Tensor:
-        """The scalar that a micro-batch with these statistics [tasks, k] back-propagates."""
+    def surrogate(self, statistics: Tensor) -> Tensor:
+        """The scalar that a micro-batch with these statistics [tasks, k] back-propagates.
+
+        Only its gradient has a meaning; the value of the step's objective is ``Objective.value``.
+        """
         if self._slopes is None:  # the only micro-batch: its sums are the step's
             self._slopes = self._slopes_at(self._processes.sum(statistics.detach()))
         return (self._slopes * statistics).sum()

@@ -54,7 +54,7 @@ class Gradients:
         self._processes.accelerator.backward(loss * self._processes.count)
 
     def finish(self, weights: Tensor, counts: Counts) -> None:
-        """After the last backward pass: leave the step's gradient in ``.grad``. ``weights`` [tasks] are the step's."""
+        """Called after the last backward pass, with the step's ``weights`` [tasks]; ``.grad`` holds the sum already."""
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
@@ -138,9 +138,8 @@ class PerTaskGradients(Gradients):
         if not bool(torch.isfinite(rows).all()):
             return rows.sum(0)  # not finite either, so the step is refused like any other such step
         zero_weight = (weights == 0).nonzero().flatten()
-        leftover = rows[zero_weight].sum(
-            0
-        )  # a router's loss still has a gradient for a task that was stopped
+        # The router's loss still has a gradient for a task that was stopped.
+        leftover = rows[zero_weight].sum(0)
         rows[zero_weight] = 0.0
         # One process decides for all, so that no difference in rounding or drawing makes their weights diverge.
         if self._processes.is_main:

@@ -1,6 +1,6 @@
 """The training loop: one optimizer step, and the loop around it with validating, saving and resuming.
 
-Where to look for what a step does, with N tasks, k statistics per task, and several micro-batches:
+What a step does, and where (N tasks, k statistics per task, several micro-batches):
 
 - ``batches/sampler.py`` decides which samples the global batch of a step holds, ``batches/batcher.py`` and a
   tokenization mode make tensors of them, ``training/logprob_model.py`` runs the model.
@@ -9,7 +9,7 @@ Where to look for what a step does, with N tasks, k statistics per task, and sev
   their total over the global batch, and its slopes dF/ds [N, k].
 - ``training/coefficients.py`` finds the step's task weights and slopes, if need be by a first pass over all
   micro-batches. The gradient of, say, a focal loss over four micro-batches is the sum over these four of the gradients
-  of ``coefficients.loss(statistics)``.
+  of ``coefficients.surrogate(statistics)``, which ``gradients.backward`` adds up.
 - ``training/balancing.py`` asks the balancer for the weights, and shows it the losses that it needs.
 - ``training/gradients.py`` is where the backward passes leave their gradients: summed, or one for each task.
 """
@@ -111,18 +111,20 @@ class TrainStep:
             with self._gradients.accumulate(i):
                 logprobs, router_loss = self._model(micro_batch)
                 statistics = objective.statistics(logprobs, micro_batch)
-                loss = coefficients.loss(statistics)  # its gradient is this micro-batch's part of the step's
+                # Its gradient is this micro-batch's part of the step's gradient; its value means nothing.
+                surrogate = coefficients.surrogate(statistics)
                 if router_loss is not None:
-                    # A product of means, which cannot be exact over the split: weighted by the share of loss tokens.
+                    # The router's loss is a product of means, so no sum over micro-batches is exact: each one is
+                    # weighted by its share of the loss tokens, and by no task weight.
                     share = len(micro_batch.targets) / max(1.0, float(batch.tokens.sum()))
                     part = router_loss * share
-                    loss = loss + part
+                    surrogate = surrogate + part
                     router_total = part.detach() if router_total is None else router_total + part.detach()
-                self._gradients.backward(loss)
+                self._gradients.backward(surrogate)
             totals += statistics.detach()
             meter.add_micro_batch(logprobs, micro_batch)
             self.guard.add_micro_batch(batch.number, logprobs, micro_batch)
-        weights = coefficients.weights
+        weights = coefficients.weights  # read here: a single micro-batch settles them in the loop above
         self._gradients.finish(weights, counts)
         value, task_losses = objective.value(processes.sum(totals), counts, weights)
         if router_total is not None:
@@ -282,7 +284,7 @@ class Trainer:
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
             self._listener.saved(self.step, path)
-        processes.from_main(None)  # no process runs ahead of a checkpoint that is not there yet
+        processes.barrier()  # no process runs ahead of a checkpoint that is not there yet
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Restore the state of a checkpoint, so that the run continues as if it had not been interrupted."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 import mftkit
 from mftkit import spec
-from mftkit.plugins import installed
+from mftkit.plugins import installed, kinds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -145,3 +145,10 @@ def test_the_documented_balancer_is_a_balancer() -> None:
     assert one.weights().tolist() == [0.25, 0.75]
     other.load_state_dict(one.state_dict())
     assert other.weights().tolist() == [0.25, 0.75]
+
+
+def test_the_plugin_page_has_every_kind_with_its_hook_interface_and_suite() -> None:
+    page = (ROOT / "docs/plugins.md").read_text("utf-8")
+    for kind in kinds.KINDS:
+        assert f"| `{kind.name}` | `{kind.hook}` | `mftkit.{kind.interface.__name__}` |" in page
+        assert f"| `{kind.suite.rpartition(':')[2]}` |" in page

@@ -8,7 +8,7 @@ from html import escape
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from mftkit.pages.colours import pen
+from mftkit.pages.colors import pen
 from mftkit.runs.series import Series, curve, losses_of_task, summed, thinned, weights_of_task
 
 if TYPE_CHECKING:

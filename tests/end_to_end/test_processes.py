@@ -150,7 +150,7 @@ def test_under_torchrun_the_processes_find_each_other(project: Path) -> None:
     assert json.loads((project / "run" / "environment.json").read_text())["processes"] == 2
 
 
-def test_another_number_of_processes_does_not_go_on_and_is_told_once(project: Path) -> None:
+def test_another_number_of_processes_is_not_resumed_and_is_reported_once(project: Path) -> None:
     two(project)
     spec = json.loads((project / "spec.json").read_text())
     done = mft("run", "spec.json", cwd=project)

@@ -134,7 +134,7 @@ def test_a_signal_saves_first(project: Path, reference: Path, number: int, code:
 
 
 @pytest.mark.long
-def test_changed_data_is_refused_and_a_damaged_checkpoint_is_told(project: Path) -> None:
+def test_changed_data_is_refused_and_a_damaged_checkpoint_is_reported(project: Path) -> None:
     done = mft("run", "spec.json", "--set", "training.max_steps=7", cwd=project)
     assert done.returncode == 0, done.stderr
     run = project / "run"

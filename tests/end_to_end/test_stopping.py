@@ -130,7 +130,7 @@ def test_the_only_good_checkpoint_outlives_the_damaged_ones(project: Path, losse
     assert checkpoints(project) == [3, 4, 5]
 
 
-def test_all_damaged_is_told_and_starts_at_the_beginning(project: Path, losses: Any) -> None:
+def test_all_damaged_is_reported_and_starts_at_the_beginning(project: Path, losses: Any) -> None:
     losses((9, 9), (5, 5))
     made = spec(project, max_steps=2, checkpoint_every=1, keep_checkpoints=2)
     mftkit.run(made)
@@ -145,7 +145,7 @@ def test_all_damaged_is_told_and_starts_at_the_beginning(project: Path, losses: 
     assert not [line for line in listener.notes if "resuming from step" in line]
 
 
-def test_a_lost_best_is_told_and_the_result_is_the_last_steps(project: Path, losses: Any) -> None:
+def test_a_lost_best_is_reported_and_the_result_is_the_last_steps(project: Path, losses: Any) -> None:
     losses((9, 9), (2, 2), (3, 3))
     made = spec(project, max_steps=4, checkpoint_every=1, keep_checkpoints=1)
     mftkit.run(made)

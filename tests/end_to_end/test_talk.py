@@ -103,7 +103,7 @@ def test_a_system_turn_is_read_and_temperature_draws(
         ("complete", "data", "neither a run directory nor a PEFT adapter nor a model"),
     ],
 )
-def test_what_cannot_be_talked_to_is_told(
+def test_what_cannot_be_talked_to_is_reported(
     results: Any,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -135,7 +135,7 @@ def test_blocked_is_never_imported(install: Install, load: Load, tmp_path: Path)
     assert trace.exists(), "the trace shows an import"
 
 
-def test_a_blocked_name_that_matches_nothing_is_told(install: Install, load: Load) -> None:
+def test_a_blocked_name_that_matches_nothing_is_reported(install: Install, load: Load) -> None:
     install("good-dist", {"good": "good_plugin_module"}, {"good_plugin_module": GOOD}, group="mft-test")
     assert load(blocked=["good"]).warnings == []
     (warning,) = load(blocked=["god"]).warnings

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
 
 
-def rows_identity(options: BaseModel) -> object:
+def rows_key(options: BaseModel) -> object:
     """Return a component's options as JSON; for chat models only the options that affect replies."""
     return _reduced(options, options.model_dump(mode="json"))
 
 
-def chat_identity(ref: ChatRef) -> JsonObject:
+def chat_key(ref: ChatRef) -> JsonObject:
     """Return what the replies of a chat model depend on."""
     ignored = installed.component_class(kinds.CHAT_MODEL, ref.name).options_without_effect_on_replies
     return {"name": ref.name, "options": {k: v for k, v in ref.options.items() if k not in ignored}}
@@ -43,7 +43,7 @@ def chat_refs(value: object) -> Iterator[ChatRef]:
 def _reduced(value: object, dumped: object) -> object:
     """Return ``dumped`` with the identity of each chat model in ``value``; the two have the same shape."""
     if isinstance(value, ChatRef):
-        return chat_identity(value)
+        return chat_key(value)
     if isinstance(value, BaseModel) and isinstance(dumped, dict):
         return {key: _reduced(getattr(value, key, None), part) for key, part in dumped.items()}
     if isinstance(value, dict) and isinstance(dumped, dict) and len(value) == len(dumped):

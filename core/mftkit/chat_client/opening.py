@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mftkit.base.optional_packages import missing_packages, missing_packages_text
-from mftkit.chat_client.cache_key import chat_identity
+from mftkit.chat_client.cache_key import chat_key
 from mftkit.chat_client.client import ChatClient
 from mftkit.chat_client.reply_cache import ReplyCache
 from mftkit.plugins import installed, kinds
@@ -40,7 +40,7 @@ def open_chat(
     """
     model = installed.build(kinds.CHAT_MODEL, ref.name, ref.options)
     _check_packages(ref.name, model)
-    identity = chat_identity(ref)
+    identity = chat_key(ref)
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     replies = ReplyCache(directory / f"replies-{digest}.jsonl", identity)
     if replies.damaged:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Batches = Annotated[
     int,
-    typer.Option("--batches", min=3, metavar="N", help="Number of batches that intervals are taken over."),
+    typer.Option("--batches", min=3, metavar="N", help="Number of batches for the confidence intervals."),
 ]
 Samples = Annotated[
     int, typer.Option("--samples", min=1, metavar="N", help="Samples of each task in half a batch.")
@@ -77,7 +77,7 @@ def affinity(
 ) -> None:
     """Compare the gradients of SPEC's tasks.
 
-    Shows which tasks help each other and which fight, as a table and as a page.
+    Shows which tasks help each other and which conflict, as a table and as a page.
     """
     from mftkit.spec import load_spec
 

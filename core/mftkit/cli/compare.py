@@ -103,8 +103,8 @@ def compare(
 ) -> None:
     """Train SPEC in several ways and compare the results.
 
-    All else is equal, and the table shows the best validation losses of each task. Resumes a comparison that was
-    stopped; finished runs are not trained again.
+    Everything else stays the same. The table shows the best validation losses of each task. Resumes a comparison that
+    was stopped; finished runs are not trained again.
     """
     from mftkit.spec import load_spec
 
@@ -130,16 +130,16 @@ def compare(
 def _options(
     balancers: list[str], losses: list[str], baselines: str, mixed_loss: str | None, budget: str
 ) -> "CompareOptions":
-    from mftkit.tools.compare.arms import Budget, CompareOptions, parse_baselines, parse_references
+    from mftkit.tools.compare.arms import BudgetUnit, CompareOptions, parse_baselines, parse_references
 
-    if budget not in tuple(Budget):
-        raise MftError(f"--budget {budget}: expected {' or '.join(Budget)}")
+    if budget not in tuple(BudgetUnit):
+        raise MftError(f"--budget {budget}: expected {' or '.join(BudgetUnit)}")
     return CompareOptions(
         baselines=parse_baselines(baselines),
         balancers=parse_references(balancers, "--balancers"),
         losses=parse_references(losses, "--losses"),
         mixed_loss=mixed_loss,
-        budget=Budget(budget),
+        budget=BudgetUnit(budget),
     )
 
 

@@ -1,5 +1,7 @@
 """Shell completion of kinds and of the components of a kind. Imports nothing heavy."""
 
+import warnings
+
 import typer
 
 from mftkit_registry import MftError
@@ -14,8 +16,6 @@ def kinds(incomplete: str) -> list[tuple[str, str]]:
 
 def components(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Components of the kind given before, with their summaries."""
-    import warnings
-
     from mftkit.plugins.installed import registry
 
     with warnings.catch_warnings():

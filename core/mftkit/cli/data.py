@@ -94,7 +94,10 @@ def stats(
     weak: AllowWeakIsolation = False,
     as_json: AsJson = False,
 ) -> None:
-    """Count rows, formats, lengths, duplicates and rows that filters would drop."""
+    """Count rows, lengths and what filters would drop.
+
+    Also counts formats and duplicates.
+    """
     from mftkit.display import console_reporter
     from mftkit.tools.data_stats.count import StatsRequest, count
     from mftkit.tools.data_stats.rows import data_sources

@@ -11,7 +11,7 @@ import numpy as np
 
 from mftkit.data.mixing import Mixture, mixture
 from mftkit.data.rows.formats import RowError
-from mftkit.data.rows.reading import Findings
+from mftkit.data.rows.reading import RowFindings
 from mftkit.data.rows.sources import expand
 from mftkit.data.samples import Part, Samples
 from mftkit.data.split import held_out, held_out_groups
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.rows.files import Source
-    from mftkit.data.tokens.table import Table
+    from mftkit.data.tokens.table import TokenTable
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec, TaskSpec
 
@@ -145,17 +145,19 @@ class _Preparation:
         self.check(task, train, valid, sources, self.warnings[earlier:])
         return _Loaded(train, valid, self.report(reported, train, valid, cached), identity)
 
-    def table(self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool) -> tuple[Table, str, bool]:
+    def table(
+        self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool
+    ) -> tuple[TokenTable, str, bool]:
         """Return the tokens of some sources, and report what was found in reading them."""
         found = self.token_cache.table(TableSource(task.name, task.format, sources, groups))
-        for message in Findings.from_json(found[0].facts).messages(
+        for message in RowFindings.from_json(found[0].facts).messages(
             task.name, [source.name for source in sources]
         ):
             self.warn(message)
         return found
 
     def fitting(
-        self, task: TaskSpec, table: Table, sources: Sequence[Source]
+        self, task: TaskSpec, table: TokenTable, sources: Sequence[Source]
     ) -> tuple[NDArray[np.bool_], int]:
         """Return a mask of the rows that are used and the number truncated. Raises RowError if long rows are errors."""
         limit, overlong = self.spec.max_length, self.spec.data.overlong
@@ -186,7 +188,7 @@ class _Preparation:
         if empty:
             self.warn(f"task {task.name}: dropped {empty} samples: the tokenizer gives them no loss tokens")
 
-    def warn_leak(self, task: TaskSpec, train: Table, valid: Table) -> None:
+    def warn_leak(self, task: TaskSpec, train: TokenTable, valid: TokenTable) -> None:
         shared = int(np.isin(valid.digests, train.digests).sum())
         if shared:
             self.warn(f"task {task.name}: {shared} validation rows are also training rows")
@@ -201,11 +203,13 @@ class _Preparation:
         if not len(valid.rows):
             self.warn(f"task {task.name}: the validation set is empty, so this task has no validation loss")
 
-    def part(self, index: int, table: Table, chosen: NDArray[np.bool_], sources: Sequence[Source]) -> Part:
+    def part(
+        self, index: int, table: TokenTable, chosen: NDArray[np.bool_], sources: Sequence[Source]
+    ) -> Part:
         return Part(index, table, np.flatnonzero(chosen), tuple(source.name for source in sources))
 
     def report(
-        self, tables: list[tuple[Table, NDArray[np.bool_], int]], train: Part, valid: Part, cached: bool
+        self, tables: list[tuple[TokenTable, NDArray[np.bool_], int]], train: Part, valid: Part, cached: bool
     ) -> TaskReport:
         lengths = np.minimum(train.table.lengths[train.rows], self.spec.max_length)
         return TaskReport(
@@ -223,6 +227,6 @@ class _Preparation:
         self.reporter.warn(message)
 
 
-def _chosen(table: Table, fraction: float) -> NDArray[np.bool_]:
+def _chosen(table: TokenTable, fraction: float) -> NDArray[np.bool_]:
     split = held_out_groups if table.facts["grouped"] else held_out
     return split(table.split_keys, fraction)

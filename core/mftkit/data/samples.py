@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mftkit.data.tokens.table import joined
 from mftkit.interfaces.tokenization import Sample
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from mftkit.data.tokens.table import Table
+    from mftkit.data.tokens.table import TokenTable
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Part:
     """The rows of one task's table that belong to a split."""
 
     task: int
-    table: Table
+    table: TokenTable
     rows: NDArray[np.int64]
     names: tuple[str, ...]
     """Names of the table's sources."""
@@ -41,11 +42,11 @@ class Samples:
             np.array([part.task for part in parts], dtype=np.int64), sizes
         )
         """[n]: task of each sample."""
-        self.lengths: NDArray[np.int64] = _joined(
+        self.lengths: NDArray[np.int64] = joined(
             [np.minimum(part.table.lengths[part.rows], max_length) for part in parts]
         )
         """[n]: tokens of each sample, after truncation to ``max_length``."""
-        self.loss_tokens: NDArray[np.int64] = _joined(
+        self.loss_tokens: NDArray[np.int64] = joined(
             [part.table.loss_tokens(max_length)[part.rows] for part in parts]
         )
         """[n]: loss tokens of each sample after truncation, at least 1."""
@@ -84,7 +85,3 @@ def _weights(parts: Sequence[Part]) -> NDArray[np.float64] | None:
     """Return the weights of the rows, [n], or None if all are 1."""
     weights = [part.table.weights[part.rows] for part in parts]
     return np.concatenate(weights) if any((each != 1).any() for each in weights) else None
-
-
-def _joined(parts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)

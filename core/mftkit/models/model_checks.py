@@ -81,7 +81,8 @@ def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     # The median over tokens: in low precision a router may send single tokens to other experts.
     if difference.median() > _tolerance(0.06 if flash else 1e-3, hidden):
         raise MftError(
-            _leak(model, "the hidden states of a sample depend on its place in the row") + _one_per_row_hint()
+            _leak(model, "the hidden states of a sample depend on its position in the row")
+            + _one_per_row_hint()
         )
 
 

@@ -1,1 +1,1 @@
-"""Parts of HTML pages: plots, tables, colours, and the templates that they are set into."""
+"""Parts of HTML pages: plots, tables, colors, and the templates that they are set into."""

@@ -8,7 +8,7 @@ from html import escape
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from mftkit.pages.colours import pen
+from mftkit.pages.colors import pen
 from mftkit.runs.series import Series, curve, losses_of_task, summed, thinned, weights_of_task
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _trace(one: Curve) -> JsonObject:
         "mode": "lines+markers" if few else "lines",
         "connectgaps": True,  # a step without samples of a task has no number of it
         "line": {
-            **({"color": drawn.colour} if drawn else {}),  # else the color of the page's text
+            **({"color": drawn.color} if drawn else {}),  # else the color of the page's text
             "dash": drawn.dash if drawn else ("dash" if one.name else "solid"),
             "width": 2 if one.first else 1,
             "shape": one.shape,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import whole
 from mftkit.pages import tables
-from mftkit.pages.colours import Pen, pen
+from mftkit.pages.colors import Pen, pen
 from mftkit.pages.figures import Curve, Plot, plot, plots
 from mftkit.reporting.outcome import COMPLETED
 from mftkit.runs.series import losses_of_task, thinned
@@ -38,7 +38,7 @@ class RunView:
     name: str
     state: str
     mood: str
-    """"good", "bad" or "open": the colour of the state."""
+    """"good", "bad" or "open": the color of the state."""
     headline: list[tuple[str, str]]
     error: str | None
     faults: list[str]
@@ -86,7 +86,7 @@ def run_view(run: RunRecord, key: str) -> RunView:
 
 
 def mood(state: str) -> str:
-    """The colour of a run's state: "good", "bad" or "open"."""
+    """The color of a run's state: "good", "bad" or "open"."""
     return "good" if state in COMPLETED else "bad" if state == "failed" else "open"
 
 

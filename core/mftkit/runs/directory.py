@@ -69,7 +69,7 @@ class RunDirectory(OutputDirectory):
         if any((self.path / name).exists() for name in ("metrics.jsonl", "checkpoints", "model")):
             raise MftError(f"output: {self.path} holds files of a run but no spec.json; {self.hint}.")
 
-    def base_place(self, fresh: bool) -> BaseCheckpoint:
+    def base_checkpoint(self, fresh: bool) -> BaseCheckpoint:
         """The place of the run's own base; with ``fresh``, the base that is there belongs to an earlier run."""
         return BaseCheckpoint(self.base, self._staged, kept=not fresh and self.base.is_dir())
 

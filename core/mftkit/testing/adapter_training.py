@@ -194,23 +194,23 @@ def _train(
     base = tuning.base_model(tuned)
     batches = [batch_of(mode, samples(base))[0] for _, mode in installed_components(TOKENIZATION_MODE, modes)]
     base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
-    scorer = LogprobModel(tuned, adapter, tuning)
+    model = LogprobModel(tuned, adapter, tuning)
     optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=3e-3)
-    first = _loss(scorer, batches[0])
+    first = _loss(model, batches[0])
     with torch.random.fork_rng(devices=[]):
         for batch in batches * 2:
-            scorer.train()
-            logprobs, extra = scorer(batch)
+            model.train()
+            logprobs, extra = model(batch)
             (-logprobs.mean() + (0 if extra is None else extra)).backward()
             optimizer.step()
             optimizer.zero_grad()
-    return first, _loss(scorer, batches[0])
+    return first, _loss(model, batches[0])
 
 
-def _loss(scorer: LogprobModel, batch: Batch) -> float:
-    stop_training(scorer)
+def _loss(model: LogprobModel, batch: Batch) -> float:
+    stop_training(model)
     with torch.no_grad():
-        return -float(scorer(batch)[0].mean())
+        return -float(model(batch)[0].mean())
 
 
 def _check_result(

@@ -10,7 +10,7 @@ import torch
 
 from mftkit.testing.assertions import require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.randomness import seeded, untouched
+from mftkit.testing.randomness import assert_rng_untouched, seeded
 from mftkit.training.balancing import Balancing
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class BalancerConformance(Conformance):
         """The same weights each time, whatever the global random state, which is not touched."""
         given: list[list[Tensor]] = []
         for seed in (0, 1):
-            with seeded(seed), untouched("the balancer"):
+            with seeded(seed), assert_rng_untouched("the balancer"):
                 balancer = self.make()
                 history = self.history(balancer)
                 rehearsal = Rehearsal(balancer, history)

@@ -9,7 +9,7 @@ import torch
 from mftkit.testing.assertions import require
 from mftkit.testing.balancers import saved
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.randomness import seeded, untouched
+from mftkit.testing.randomness import assert_rng_untouched, seeded
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +108,7 @@ class GradientCombinerConformance(Conformance):
         """The same gradients each time, whatever the global random state, which is not touched."""
         given: list[list[Tensor]] = []
         for seed in (0, 1):
-            with seeded(seed), untouched("the combiner"):
+            with seeded(seed), assert_rng_untouched("the combiner"):
                 combiner = self.make()
                 given.append([combiner.combine(*turn).clone() for turn in self.history(len(self.tasks))])
         same = all(torch.equal(one, other) for one, other in zip(*given, strict=True))

@@ -14,7 +14,7 @@ from mftkit.interfaces.data_filter import FilterContext
 from mftkit.plugins.executors import choose_executor
 from mftkit.testing.assertions import ConformanceError, require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.randomness import seeded, untouched
+from mftkit.testing.randomness import assert_rng_untouched, seeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -115,7 +115,7 @@ class DataFilterConformance(Conformance):
         """The same again, whatever the global random state, which is not touched."""
         made = []
         for state in (0, 1):
-            with seeded(state), untouched("the filter"):
+            with seeded(state), assert_rng_untouched("the filter"):
                 made.append(self.passed(self.given))
         require(made[0] == made[1], "the same rows and options give others the second time")
 

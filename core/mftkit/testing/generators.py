@@ -12,7 +12,7 @@ from mftkit.chat_client.context import GenerationContext
 from mftkit.data.rows.formats import BadRow, RowFormat, parse_row, row_weight
 from mftkit.testing.assertions import ConformanceError, advise, require
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.randomness import seeded, untouched
+from mftkit.testing.randomness import assert_rng_untouched, seeded
 
 
 class DataGeneratorConformance(Conformance):
@@ -63,7 +63,7 @@ class DataGeneratorConformance(Conformance):
         """The same seed gives the same rows, whatever the global random state, which is not touched."""
         made = []
         for state in (0, 1):
-            with seeded(state), untouched("the generator"):
+            with seeded(state), assert_rng_untouched("the generator"):
                 made.append(self.rows())
         require(made[0] == made[1], "the same seed and options give other rows the second time")
 

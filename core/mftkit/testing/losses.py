@@ -11,7 +11,7 @@ from mftkit.interfaces.loss import Totals
 from mftkit.testing.assertions import advise, require
 from mftkit.testing.conformance import Conformance
 from mftkit.testing.micro_batches import number_of_statistics, only_tasks, reordered, splits
-from mftkit.testing.randomness import seeded, untouched
+from mftkit.testing.randomness import assert_rng_untouched, seeded
 from mftkit.training.loss_checks import counts_of, equal, is_linear, part, random_tokens, row_weights_kept
 from mftkit.training.objective import Objective
 
@@ -184,7 +184,7 @@ class LossConformance(Conformance):
         """The same value each time, whatever the global random state, which is not touched."""
         values = []
         for seed in (0, 1):
-            with seeded(seed), untouched("the loss"):
+            with seeded(seed), assert_rng_untouched("the loss"):
                 loss = self.make()
                 values += [value_and_slope(loss, self.tokens()) for _ in range(2)]
         first = values[0]

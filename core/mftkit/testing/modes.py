@@ -12,7 +12,7 @@ from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.testing.assertions import advise, require
 from mftkit.testing.batches import check_batch
 from mftkit.testing.conformance import Conformance
-from mftkit.testing.randomness import seeded, untouched
+from mftkit.testing.randomness import assert_rng_untouched, seeded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ class TokenizationModeConformance(Conformance):
         lengths = self.lengths()["uneven lengths"]
         layouts = []
         for seed in (0, 1):
-            with seeded(seed), untouched("layout"):
+            with seeded(seed), assert_rng_untouched("layout"):
                 layouts.append(lay_out(self.make(), lengths, len(self.tasks), 5))
         require(_same(*layouts), "layout gives other rows for the same samples and order")
 

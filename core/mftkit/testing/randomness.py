@@ -25,7 +25,7 @@ class _Shared(NamedTuple):
 
 
 @contextmanager
-def untouched(what: str) -> Iterator[None]:
+def assert_rng_untouched(what: str) -> Iterator[None]:
     """Nothing inside moves the random state of torch, numpy or Python; it is put back in any case."""
     before = _read()
     try:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mftkit.plugins.component_kind import ComponentKind
     from mftkit.testing.conformance import Conformance
 
-Outcome = Literal["ok", "warning", "failed"]
+CheckOutcome = Literal["ok", "warning", "failed"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class CheckResult:
     """One row of the table."""
 
     check: str
-    outcome: Outcome
+    outcome: CheckOutcome
     what: str
     """What is checked, or why it failed."""
 
@@ -60,7 +60,7 @@ def check_names(suite: type[Conformance]) -> list[str]:
     return [name for name in ordered if callable(getattr(suite, name))]
 
 
-def _outcome(suite: type[Conformance], name: str) -> tuple[Outcome, str]:
+def _outcome(suite: type[Conformance], name: str) -> tuple[CheckOutcome, str]:
     check = getattr(suite(), name)
     try:
         check()

@@ -15,6 +15,7 @@ from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.directory import RunDirectory
+from mftkit.tools.report.writing import report_run
 from mftkit.training.environment import describe_environment
 from mftkit.training.events import HookCaller
 from mftkit.training.export import export, export_best
@@ -60,7 +61,7 @@ def run(
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
-        built = build_run(checked, directory.base_place(fresh))
+        built = build_run(checked, directory.base_checkpoint(fresh))
         reporter.planned(built.plan)
         return _train(built, directory, fresh, reporter, trackers if is_main else {})
 
@@ -200,9 +201,6 @@ def _train_guarded(
 def _write_report(directory: RunDirectory, reporter: Reporter) -> None:
     """Write report.html; a failure to do so is reported, and does not affect the run."""
     try:
-        # Here, since it loads plotly, which is not needed before the run ends.
-        from mftkit.tools.report.writing import report_run
-
         report_run(directory.path)
     except Exception as error:
         reason = str(error) if isinstance(error, MftError) else f"{type(error).__name__}: {error}"

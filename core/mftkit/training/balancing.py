@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 
-from mftkit.training.objective import normalise
+from mftkit.training.objective import normalize
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -215,4 +215,4 @@ def weights_of(balancer: Balancer, num_tasks: int) -> Tensor:
             f"balancer: {type(balancer).__module__}.{type(balancer).__name__}.weights() must return a tensor of "
             f"shape ({num_tasks},), one number per task, but returned {got}. Fix the plugin."
         )
-    return normalise(weights)
+    return normalize(weights)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import Batch
     from mftkit.processes import Processes
     from mftkit.training.balancing import Balancing
-    from mftkit.training.objective import Counts, Objective
+    from mftkit.training.objective import BatchCounts, Objective
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Coefficients:
         processes: Processes,
         step: int,
         micro_batches: Sequence[Batch],
-        counts: Counts,
+        counts: BatchCounts,
     ) -> None:
         self._model = model
         self._objective = objective

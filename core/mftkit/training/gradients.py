@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.processes import Processes
-    from mftkit.training.objective import Counts
+    from mftkit.training.objective import BatchCounts
 
     Rows = Sequence[Sequence[NDArray[np.int64]]]
 
@@ -53,7 +53,7 @@ class Gradients:
         # The data-parallel wrapper divides by the number of processes, and the objective is a sum over them.
         self._processes.accelerator.backward(loss * self._processes.count)
 
-    def finish(self, weights: Tensor, counts: Counts) -> None:
+    def finish(self, weights: Tensor, counts: BatchCounts) -> None:
         """Called after the last backward pass, with the step's ``weights`` [tasks]; ``.grad`` holds the sum already."""
 
     def state_dict(self) -> dict[str, Any]:
@@ -128,7 +128,7 @@ class PerTaskGradients(Gradients):
         assert self._rows is not None, "a step has begun"
         return self._processes.sum_(self._rows)
 
-    def finish(self, weights: Tensor, counts: Counts) -> None:
+    def finish(self, weights: Tensor, counts: BatchCounts) -> None:
         """Leave in ``.grad`` what the combiner makes of the rows."""
         combined = self._combined(self.per_task(), torch.where(counts.present, weights, 0.0))
         for parameter, view in zip(self._trained, views(combined, self._trained), strict=True):

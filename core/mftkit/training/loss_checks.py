@@ -142,9 +142,9 @@ def _check_shares(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Non
     if tokens.num_tasks > 1:
         without = torch.where(torch.arange(tokens.num_tasks) == 0, 0.0, counts)
         cases += [(without, everyone), (without, without[0] > 0)]
-    for (token_counts, sample_counts), counted in cases:
-        totals = Totals(statistics, token_counts, sample_counts, counted)
-        shares = torch.where(counted, loss.task_shares(totals), 0.0)
+    for (token_counts, sample_counts), in_mean in cases:
+        totals = Totals(statistics, token_counts, sample_counts, in_mean)
+        shares = torch.where(in_mean, loss.task_shares(totals), 0.0)
         one = shares.new_ones(())
         _require(
             loss,
@@ -152,7 +152,7 @@ def _check_shares(loss: Loss, tokens: Tokens, generator: torch.Generator) -> Non
             f"task_shares must be finite and sum to 1, but are {shares.tolist()}",
         )
         other = replace(totals, statistics=_normal(statistics, generator))
-        again = torch.where(counted, loss.task_shares(other), 0.0)
+        again = torch.where(in_mean, loss.task_shares(other), 0.0)
         _require(
             loss,
             equal(shares, again),

@@ -33,7 +33,7 @@ TaskMean = Literal["present", "all", "dataset"]
 
 
 @dataclass(frozen=True)
-class Counts:
+class BatchCounts:
     """Counts of the global batch (all processes, all micro-batches), known before any forward pass."""
 
     tokens: Tensor
@@ -90,9 +90,9 @@ class Objective:
         """Whether the slopes are constants, known before any forward pass."""
         return self.loss.linear
 
-    def counts(self, tokens: Numbers, samples: Numbers) -> Counts:
+    def counts(self, tokens: Numbers, samples: Numbers) -> BatchCounts:
         """The counts [tasks] of a global batch, on the device."""
-        return Counts(self._on_device(tokens), self._on_device(samples))
+        return BatchCounts(self._on_device(tokens), self._on_device(samples))
 
     def zeros(self) -> Tensor:
         """Statistics [tasks, k] of nothing, to add to."""
@@ -119,7 +119,7 @@ class Objective:
             )
         return found.to(self.dtype)
 
-    def slopes(self, totals: Tensor | None, counts: Counts, weights: Tensor) -> Tensor:
+    def slopes(self, totals: Tensor | None, counts: BatchCounts, weights: Tensor) -> Tensor:
         """The objective's slopes dF/ds [tasks, k] at the global sums ``totals``; None is enough for a linear loss.
 
         Each micro-batch back-propagates ``(slopes * statistics).sum()``. Slopes of absent tasks are 0.
@@ -135,18 +135,18 @@ class Objective:
         return torch.where(counts.present.unsqueeze(1), slope, 0.0)
 
     @torch.no_grad()
-    def value(self, totals: Tensor, counts: Counts, weights: Tensor) -> tuple[Tensor, Tensor]:
+    def value(self, totals: Tensor, counts: BatchCounts, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The objective (a scalar), and the task losses of ``task_losses``, at the global sums ``totals``."""
         return self._scalar(totals, counts, weights), self.task_losses(totals, counts)
 
     @torch.no_grad()
-    def task_losses(self, totals: Tensor, counts: Counts) -> Tensor:
+    def task_losses(self, totals: Tensor, counts: BatchCounts) -> Tensor:
         """Each task's loss [tasks] by the batch's own counts, whatever ``task_mean``; NaN where absent."""
         own = Totals(totals, counts.tokens, counts.samples, tasks_in_mean=counts.present)
         losses = self.loss.task_losses(own).to(self.dtype)
         return torch.where(counts.present, losses, torch.nan)
 
-    def _counts_per_step(self, steps_per_epoch: float | None) -> Counts:
+    def _counts_per_step(self, steps_per_epoch: float | None) -> BatchCounts:
         """The training set's counts per epoch, divided by the steps per epoch."""
         if steps_per_epoch is None:
             raise ValueError('task_mean "dataset" needs steps_per_epoch')
@@ -155,17 +155,17 @@ class Objective:
         check_small_counts(self.loss, tokens, samples)
         return self.counts(tokens, samples)
 
-    def _scalar(self, statistics: Tensor, counts: Counts, weights: Tensor) -> Tensor:
+    def _scalar(self, statistics: Tensor, counts: BatchCounts, weights: Tensor) -> Tensor:
         totals = self._totals(statistics, counts)
         losses = torch.where(counts.present, self.loss.task_losses(totals).to(self.dtype), 0.0)
         shares = torch.where(totals.tasks_in_mean, self.loss.task_shares(totals).detach().to(self.dtype), 0.0)
         return (weights.to(losses) * shares * losses).sum()
 
-    def _totals(self, statistics: Tensor, counts: Counts) -> Totals:
-        counted = counts.present if self.task_mean == "present" else torch.ones_like(counts.present)
+    def _totals(self, statistics: Tensor, counts: BatchCounts) -> Totals:
+        in_mean = counts.present if self.task_mean == "present" else torch.ones_like(counts.present)
         if self._dataset_counts is not None:
             counts = self._dataset_counts
-        return Totals(statistics, counts.tokens, counts.samples, counted)
+        return Totals(statistics, counts.tokens, counts.samples, in_mean)
 
     def _on_device(self, numbers: Numbers) -> Tensor:
         return torch.tensor(np.asarray(numbers), dtype=self.dtype).to(self.device, non_blocking=True)
@@ -176,7 +176,7 @@ def accumulation_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def normalise(weights: Tensor) -> Tensor:
+def normalize(weights: Tensor) -> Tensor:
     """A balancer's weights [tasks] divided by their mean over all tasks, in float64, on the same device.
 
     Raises MftError for weights that are not finite, are negative, or are all zero. Weights on a device other than the

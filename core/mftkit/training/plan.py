@@ -112,6 +112,6 @@ def _component_names(spec: Spec, adapter: str) -> dict[str, str]:
 
 
 def parameter_size(parameter: Tensor) -> int:
-    """How many numbers a parameter stands for, even if it is quantised and stored as fewer, packed ones."""
+    """How many numbers a parameter stands for, even if it is quantized and stored as fewer, packed ones."""
     packed = getattr(parameter, "quant_state", None)
     return parameter.numel() if packed is None else int(packed.shape.numel())

@@ -37,7 +37,7 @@ def register_balancers(register: Register) -> None:
     register(
         "uncertainty",
         "mftkit_plugins.balancers.uncertainty:Uncertainty",
-        summary="learned variances: at rest, a task's weight is proportional to one over its loss",
+        summary="learned variances: at convergence, a task's weight is proportional to one over its loss",
     )
     register(
         "dwa",

@@ -27,9 +27,9 @@ class Uncertainty(StatefulBalancer):
     1705.07115, Eq. 7 to 10, with s_i = log sigma_i^2 up to a constant factor, which the mean weight takes out).
 
     s_i starts at 0 and follows the gradient 1 - exp(-s_i) L_i by its own Adam, once per step, after the update, as if
-    it were trained with the model; at rest, w_i is proportional to 1 / L_i. The factor 1/2 of both terms that the
-    paper has for regression makes no difference to Adam. The s_i and moments of an absent task stay unchanged. Cost:
-    not measurable; state: 4 numbers per task.
+    it were trained with the model; at convergence, w_i is proportional to 1 / L_i. The factor 1/2 of both terms that
+    the paper has for regression makes no difference to Adam. The s_i and moments of an absent task stay unchanged.
+    Cost: not measurable; state: 4 numbers per task.
     """
 
     Options = UncertaintyOptions

@@ -89,7 +89,7 @@ def test_stats_ask_the_filters_that_are_named(mft: Mft, data: Path) -> None:
     assert default["filters"] == {}
     plain = mft("data", "stats", "data", "--filter", "well-formed", "--near", "0").stdout
     assert "dropped by well-formed  0" in plain
-    assert "near duplicates         not searched" in plain
+    assert "near duplicates         not counted" in plain
 
 
 def test_stats_without_filters(mft: Mft, data: Path) -> None:

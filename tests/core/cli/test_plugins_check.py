@@ -48,7 +48,7 @@ def outcomes(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     return {line.split("  ")[0]: line for line in lines[1:]}
 
 
-def test_what_is_broken_is_told_and_exits_with_one(install: Install, mft: Mft) -> None:
+def test_what_is_broken_is_reported_and_exits_with_one(install: Install, mft: Mft) -> None:
     site = install("mft-broken", {"broken": "mft_broken"}, {"mft_broken": LOSSES})
     done = mft("plugins", "check", "means", "--set", "scale=2", sites=(site,))
     assert done.returncode == 1, done.stderr

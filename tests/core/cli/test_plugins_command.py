@@ -57,13 +57,13 @@ def test_broken_blocked_and_right_side_by_side(install: Install, rows: Rows, tmp
     assert not (tmp_path / "imported").exists()
 
 
-def test_a_blocked_name_that_matches_nothing_is_told(mft: Mft) -> None:
+def test_a_blocked_name_that_matches_nothing_is_reported(mft: Mft) -> None:
     done = mft("plugins", "list", MFT_BLOCK_PLUGINS="no-such-plugin")
     assert done.returncode == 0
     assert done.stderr.startswith('warning: MFT_BLOCK_PLUGINS: no entry point is named "no-such-plugin"')
 
 
-def test_a_clash_is_told_where_it_is_used(install: Install, mft: Mft, rows: Rows, tmp_path: Path) -> None:
+def test_a_clash_is_reported_where_it_is_used(install: Install, mft: Mft, rows: Rows, tmp_path: Path) -> None:
     site = install("mft-tokensquare", {"tokensquare": "mft_tokensquare"}, {"mft_tokensquare": DESIGN_EXAMPLE})
     install("other-square", {"other": "other_square"}, {"other_square": DESIGN_EXAMPLE})
     assert rows(site)["token-square"]["status"] == "conflict"

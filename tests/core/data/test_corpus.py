@@ -8,7 +8,7 @@ import pytest
 
 from data_path import Listener, chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
-from mftkit.data.rows.reading import Findings
+from mftkit.data.rows.reading import RowFindings
 from mftkit_registry.errors import MftError
 
 TOK = tokenizer()
@@ -156,6 +156,6 @@ def test_a_template_and_markers_are_cached_apart(tmp_path: Path, two: list[dict[
 
 
 def test_findings_in_the_cache_keep_the_key_of_older_versions() -> None:
-    facts = {**Findings("error", rows=3).to_json(), "reshaped": 2}
-    assert Findings.from_json(facts).altered_by_template == 2
-    assert Findings.from_json(facts).to_json() == facts
+    facts = {**RowFindings("error", rows=3).to_json(), "reshaped": 2}
+    assert RowFindings.from_json(facts).altered_by_template == 2
+    assert RowFindings.from_json(facts).to_json() == facts

@@ -158,7 +158,7 @@ def test_a_call_that_leaks_is_refused() -> None:
 
 
 def test_positions_that_do_not_restart_are_refused() -> None:
-    with pytest.raises(MftError, match="hidden states of a sample depend on its place in the row"):
+    with pytest.raises(MftError, match="hidden states of a sample depend on its position in the row"):
         check_isolation(
             PositionsForgotten(PositionsForgotten.Options()), tiny("gpt_bigcode", attention="sdpa")
         )

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import mftkit
-from mftkit.training.objective import Objective, accumulation_dtype, normalise
+from mftkit.training.objective import Objective, accumulation_dtype, normalize
 from mftkit_registry import MftError
 
 
@@ -202,14 +202,14 @@ def test_statistics_of_another_shape_are_refused() -> None:
 
 
 def test_weights_are_divided_by_their_mean_over_all_tasks() -> None:
-    assert normalise(torch.tensor([0.0, 1.0, 5.0])).tolist() == [0, 0.5, 2.5]
-    assert normalise(torch.tensor([1e-30, 1e-30])).tolist() == [1, 1]
+    assert normalize(torch.tensor([0.0, 1.0, 5.0])).tolist() == [0, 0.5, 2.5]
+    assert normalize(torch.tensor([1e-30, 1e-30])).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize("weights", [[0.0, 0.0], [1.0, -1.0], [1.0, math.nan], [1.0, math.inf]])
 def test_weights_that_mean_nothing_are_refused(weights: list[float]) -> None:
     with pytest.raises(MftError, match="balancer: "):
-        normalise(torch.tensor(weights))
+        normalize(torch.tensor(weights))
 
 
 def test_float64_but_where_the_device_has_none() -> None:

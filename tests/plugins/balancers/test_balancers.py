@@ -4,7 +4,7 @@ import torch
 import mftkit
 import mftkit_plugins.balancers
 from mftkit.plugins import installed, kinds
-from mftkit.training.objective import normalise
+from mftkit.training.objective import normalize
 
 
 def tasks(*weights: float) -> tuple[mftkit.TaskInfo, ...]:
@@ -32,7 +32,7 @@ def test_fixed_gives_the_weights_of_the_spec() -> None:
     balancer = installed.build(kinds.BALANCER, "fixed", {}, tasks(0, 1.5, 4.5))
     assert balancer.reads_task_weights
     assert balancer.weights().tolist() == [0, 1.5, 4.5]
-    assert normalise(balancer.weights()).tolist() == [0, 0.75, 2.25]
+    assert normalize(balancer.weights()).tolist() == [0, 0.75, 2.25]
 
 
 @pytest.mark.parametrize(

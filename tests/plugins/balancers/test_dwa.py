@@ -8,7 +8,7 @@ import torch
 from torchjd.scalarization import DWA
 
 from mftkit.plugins import installed, kinds
-from mftkit.training.objective import normalise
+from mftkit.training.objective import normalize
 from mftkit_plugins.balancers.dwa import Dwa
 from recorded_losses import recorded, tasks
 
@@ -27,7 +27,7 @@ def test_it_is_torchjds_step_by_step(window: int, temperature: float) -> None:
     for step, losses in enumerate(recorded(60, 4), start=1):
         values = losses.clone().requires_grad_()
         (expected,) = torch.autograd.grad(reference(values), values)
-        torch.testing.assert_close(normalise(balancer.weights()), expected)
+        torch.testing.assert_close(normalize(balancer.weights()), expected)
         moved |= bool((expected - 1).abs().max() > 0.01)
         balancer.observe(step, losses, None)
         if step % window == 0:

@@ -12,7 +12,7 @@ from torchjd.scalarization import FAMO
 import mftkit
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
-from mftkit.training.objective import Objective, normalise
+from mftkit.training.objective import Objective, normalize
 from mftkit_plugins.balancers.famo import BOUND_CHECK_EVERY
 from recorded_losses import recorded, tasks
 
@@ -154,7 +154,7 @@ def test_the_gradient_is_famos_for_equal_shares_absent_tasks_or_not(counts: list
         totals = recorded(20, 3, seed=step)[step].unsqueeze(1) * torch.tensor(counts).unsqueeze(1)
         losses = objective.task_losses(totals, tokens)
         balancer.prepare(step, losses, None)
-        slopes = objective.slopes(totals, tokens, normalise(balancer.weights()))[here, 0]
+        slopes = objective.slopes(totals, tokens, normalize(balancer.weights()))[here, 0]
         sums = totals[here, 0].clone().requires_grad_()
         (expected,) = torch.autograd.grad(reference(sums / torch.tensor(counts)[here]), sums)
         torch.testing.assert_close(slopes, expected, rtol=1e-6, atol=0)

@@ -7,7 +7,7 @@ import torch
 from torchjd.scalarization import UW
 
 from mftkit.plugins import installed, kinds
-from mftkit.training.objective import normalise
+from mftkit.training.objective import normalize
 from mftkit_plugins.balancers.uncertainty import Uncertainty
 from recorded_losses import recorded, tasks
 
@@ -40,7 +40,7 @@ def test_the_weights_are_torchjds() -> None:
         total = reference(values)
         adam.zero_grad()
         total.backward()
-        torch.testing.assert_close(normalise(balancer.weights()), normalise(values.grad), rtol=1e-6, atol=0)
+        torch.testing.assert_close(normalize(balancer.weights()), normalize(values.grad), rtol=1e-6, atol=0)
         adam.step()
         balancer.observe(step, losses, None)
 
@@ -50,7 +50,7 @@ def test_at_rest_a_weight_is_one_over_the_loss() -> None:
     losses = torch.tensor([0.5, 2.0, 4.0], dtype=torch.float64)
     for step in range(1, 400):
         balancer.observe(step, losses, None)
-    assert normalise(balancer.weights()).tolist() == pytest.approx(normalise(1 / losses).tolist(), rel=1e-3)
+    assert normalize(balancer.weights()).tolist() == pytest.approx(normalize(1 / losses).tolist(), rel=1e-3)
 
 
 def test_an_absent_task_keeps_its_own_and_the_others_do_not_notice() -> None:

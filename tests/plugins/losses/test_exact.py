@@ -45,7 +45,7 @@ class TokenSquare(mftkit.Loss):  # the plugin author's example, as it stands
         s = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
         return s.index_add(0, tokens.task, self.options.scale * tokens.logprobs.square().unsqueeze(1))
 
-    def task_losses(self, totals: mftkit.Totals) -> torch.Tensor:        # from the global batch's sums to one loss a task; returns [tasks]
+    def task_losses(self, totals: mftkit.Totals) -> torch.Tensor:        # from the global batch's sums to one loss per task; returns [tasks]
         return totals.statistics[:, 0] / totals.tokens.clamp(min=1)
 # fmt: on
 

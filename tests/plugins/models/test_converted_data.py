@@ -20,7 +20,7 @@ def test_a_text_begins_as_the_tokenizer_begins_it_and_that_does_not_count() -> N
     assert encoded.spans.tolist() == [2, len(tokens)]
 
 
-def test_contents_are_tokenised_as_the_template_is_and_never_become_commands() -> None:
+def test_contents_are_tokenized_as_the_template_is_and_never_become_commands() -> None:
     tokenizer: Any = mftkit.load_model(CHECKPOINTS / "chatglm3")[1]
     chat = chat_format("auto", None, tokenizer)
     encoder = Encoder(tokenizer, chat.control_texts())

@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
 
 @dataclass
-class Findings:
+class RowFindings:
     """What reading found besides rows; stored in the cache, so that every run reports it."""
 
     on_bad_row: OnBadRow
@@ -112,7 +112,12 @@ class Findings:
 
 
 def read_rows(
-    sources: Sequence[Source], task: str, row_format: RowFormat, findings: Findings, *, groups: bool = False
+    sources: Sequence[Source],
+    task: str,
+    row_format: RowFormat,
+    findings: RowFindings,
+    *,
+    groups: bool = False,
 ) -> Iterator[Row]:
     """Yield the good rows of all sources in order; everything else that is found is added to ``findings``.
 
@@ -149,7 +154,7 @@ def _row(source: int, numbered: Numbered, task: str, row_format: RowFormat, grou
     return Row(source, numbered.line, content, digest, split_key, row_weight(numbered.value))
 
 
-def _note_oddities(row: JsonObject, task: str, ids: set[int], findings: Findings) -> None:
+def _note_oddities(row: JsonObject, task: str, ids: set[int], findings: RowFindings) -> None:
     name = row.get("data_name", task)
     if name != task:
         findings.other_names[str(name)] = findings.other_names.get(str(name), 0) + 1

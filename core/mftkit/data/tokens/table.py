@@ -123,10 +123,10 @@ class _Lists:
         return found
 
     def lengths(self) -> NDArray[np.int64]:
-        return _joined([np.diff(offsets) for offsets in self.offsets]).astype(np.int64)
+        return joined([np.diff(offsets) for offsets in self.offsets]).astype(np.int64)
 
 
-class Table:
+class TokenTable:
     """A table on the disk. Rows are numbered from 0; tokens are read only when they are used."""
 
     def __init__(self, directory: Path) -> None:
@@ -156,17 +156,17 @@ class Table:
     @property
     def digests(self) -> NDArray[np.uint64]:
         """Leading 8 bytes of each row's digest of task and content, [rows]."""
-        return _joined([np.asarray(batch.column("digest")) for batch in self._batches]).astype(np.uint64)
+        return joined([np.asarray(batch.column("digest")) for batch in self._batches]).astype(np.uint64)
 
     @property
     def split_keys(self) -> NDArray[np.uint64]:
         """Leading 8 bytes of the digest that decides each row's side of the split, [rows]."""
-        return _joined([np.asarray(batch.column("side")) for batch in self._batches]).astype(np.uint64)
+        return joined([np.asarray(batch.column("side")) for batch in self._batches]).astype(np.uint64)
 
     @property
     def weights(self) -> NDArray[np.float64]:
         """Factor of each row's tokens in the loss, [rows]."""
-        return _joined([np.asarray(batch.column("weight")) for batch in self._batches]).astype(np.float64)
+        return joined([np.asarray(batch.column("weight")) for batch in self._batches]).astype(np.float64)
 
     def sample(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return views of a row's tokens [n] and of its spans of loss tokens [2 * spans]."""
@@ -181,7 +181,7 @@ class Table:
 
     def loss_tokens(self, max_length: int) -> NDArray[np.int64]:
         """Return the loss tokens of each sample after truncation to ``max_length``, [rows] int64."""
-        return _joined(
+        return joined(
             [
                 _loss_tokens(offsets, values, max_length)
                 for offsets, values in zip(self._spans.offsets, self._spans.values, strict=True)
@@ -202,14 +202,15 @@ def _loss_tokens(offsets: NDArray[np.int32], values: NDArray[np.int32], limit: i
     return counts
 
 
-def _joined(parts: list[NDArray[Number]]) -> NDArray[Number] | NDArray[np.int64]:
+def joined(parts: list[NDArray[Number]]) -> NDArray[Number] | NDArray[np.int64]:
+    """Return the arrays as one; without arrays, an empty one of int64."""
     return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
 
 
-def open_table(directory: Path, warn: Callable[[str], None]) -> Table | None:
+def open_table(directory: Path, warn: Callable[[str], None]) -> TokenTable | None:
     """Return the table, or None if it does not exist or is damaged; damage is passed to ``warn``."""
     try:
-        return Table(directory)
+        return TokenTable(directory)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (Damaged, ValueError, KeyError, TypeError) as error:

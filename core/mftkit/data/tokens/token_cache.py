@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from mftkit.base.atomic_files import new_directory
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.formats import BadRow, Conversation, Text
-from mftkit.data.rows.reading import Findings, read_rows
+from mftkit.data.rows.reading import RowFindings, read_rows
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.text.encoder import VERSION, Encoder, fast_backend
-from mftkit.data.tokens.table import Table, TableWriter, open_table
+from mftkit.data.tokens.table import TableWriter, TokenTable, open_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +52,7 @@ class TokenCache:
         self._reporter = reporter
         self._root = cache_root(spec.data.cache) / "tokens"
 
-    def table(self, source: TableSource) -> tuple[Table, str, bool]:
+    def table(self, source: TableSource) -> tuple[TokenTable, str, bool]:
         """Return the table, its fingerprint, and whether it was cached. Raises MftError for bad data."""
         digests = [each.digest() for each in source.sources]
         fingerprint = self._fingerprint(source, digests)
@@ -64,7 +64,7 @@ class TokenCache:
                 return table, fingerprint, True
             with new_directory(directory, CACHE_FULL_HINT) as part:
                 self._write(source, digests, TableWriter(part))
-        return Table(directory), fingerprint, False
+        return TokenTable(directory), fingerprint, False
 
     @cached_property
     def _chat(self) -> ChatFormat:
@@ -101,7 +101,7 @@ class TokenCache:
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
 
     def _write(self, source: TableSource, digests: Sequence[Digest], writer: TableWriter) -> None:
-        findings = Findings(self._spec.data.on_bad_row)
+        findings = RowFindings(self._spec.data.on_bad_row)
         counts = [digest.lines for digest in digests]
         total = None if None in counts else sum(count or 0 for count in counts)
         rows = read_rows(source.sources, source.task, source.row_format, findings, groups=source.groups)
@@ -115,7 +115,7 @@ class TokenCache:
             writer.abandon()
 
     def _write_batch(
-        self, batch: list[Row], source: TableSource, findings: Findings, writer: TableWriter
+        self, batch: list[Row], source: TableSource, findings: RowFindings, writer: TableWriter
     ) -> None:
         if source.row_format == "text":
             texts = [row.content.content for row in batch if isinstance(row.content, Text)]
@@ -128,7 +128,7 @@ class TokenCache:
             findings.repeated_rows += writer.append(encoded, kept)
 
     def _rendered(
-        self, batch: list[Row], source: TableSource, findings: Findings
+        self, batch: list[Row], source: TableSource, findings: RowFindings
     ) -> Iterator[tuple[Row, tuple[Segment, ...]]]:
         for row in batch:
             assert isinstance(row.content, Conversation)

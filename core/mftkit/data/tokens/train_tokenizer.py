@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mftkit.base.atomic_files import new_directory
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.formats import Conversation
-from mftkit.data.rows.reading import Findings, read_rows
+from mftkit.data.rows.reading import RowFindings, read_rows
 from mftkit.data.task_rows import task_rows
 from mftkit_registry.errors import MftError
 
@@ -97,7 +97,7 @@ def iter_texts(spec: Spec, reporter: Reporter) -> Iterator[str]:
     """Yield the contents of all tasks' training rows; a source that several tasks name is read once."""
     with reporter.progress("reading text for the tokenizer", None) as advance:
         for source, row_format, task in _distinct(spec, reporter):
-            for row in read_rows([source], task.name, row_format, Findings(spec.data.on_bad_row)):
+            for row in read_rows([source], task.name, row_format, RowFindings(spec.data.on_bad_row)):
                 advance(1)
                 if isinstance(row.content, Conversation):
                     yield from (turn.content for turn in row.content.turns)

@@ -1,1 +1,1 @@
-"""``mft affinity``: which tasks help and which fight each other, by the angles between their gradients."""
+"""``mft affinity``: which tasks help and which conflict with each other, by the angles between their gradients."""

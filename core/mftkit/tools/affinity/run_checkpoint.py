@@ -52,7 +52,7 @@ def find_checkpoint(spec: Spec, run: Path, step: int | None) -> RunCheckpoint:
         checkpoint = directory.checkpoints.read(step)
     except CheckpointError as error:
         raise MftError(f"--run: {error}; give another --step") from error
-    return RunCheckpoint(directory.checkpoints.path(step), checkpoint, directory.base_place(fresh=False))
+    return RunCheckpoint(directory.checkpoints.path(step), checkpoint, directory.base_checkpoint(fresh=False))
 
 
 def _check_same_model(spec: Spec, run: Path) -> None:

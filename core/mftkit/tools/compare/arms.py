@@ -36,7 +36,7 @@ class Baseline(StrEnum):
     """One model for all tasks, by plain cross-entropy."""
 
 
-class Budget(StrEnum):
+class BudgetUnit(StrEnum):
     """The budget of a model of one task."""
 
     EPOCHS = auto()
@@ -79,7 +79,7 @@ class CompareOptions:
     losses: tuple[JsonObject, ...] = ()
     mixed_loss: str | None = None
     """The baseline's loss; None to find it."""
-    budget: Budget = Budget.EPOCHS
+    budget: BudgetUnit = BudgetUnit.EPOCHS
 
 
 def make_arms(base: Spec, options: CompareOptions) -> list[Arm]:

@@ -9,6 +9,7 @@ from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import CompareOptions, make_arms
 from mftkit.tools.compare.directory import ComparisonDirectory
 from mftkit.tools.compare.outcomes import collect_result
+from mftkit.tools.compare.page import report_comparison
 from mftkit.tools.compare.planning import plan_runs
 from mftkit.tools.compare.result import write_result
 from mftkit.tools.compare.runner import train_all
@@ -79,8 +80,6 @@ def compare(
 def _write_page(path: Path, reporter: Reporter) -> None:
     """Write compare.html; warn of a page that cannot be written."""
     try:
-        from mftkit.tools.compare.page import report_comparison
-
         report_comparison(path)
     except Exception as error:
         reporter.warn(f"could not write compare.html: {type(error).__name__}: {error}")

@@ -11,7 +11,7 @@ from mftkit.base.atomic_files import new_directory
 from mftkit.base.json_types import JsonObject
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.reporting.reporter import Reporter
-from mftkit.tools.compare.arms import Budget
+from mftkit.tools.compare.arms import BudgetUnit
 from mftkit.tools.compare.result import TaskBudget
 from mftkit.tools.compare.specs import run_spec, single_spec
 from mftkit.training.setup import check_run
@@ -145,12 +145,12 @@ class _Planner:
         _checked(made[0])
         return made
 
-    def runs_by_task(self, arm: Arm, budget: Budget) -> list[PlannedRun]:
+    def runs_by_task(self, arm: Arm, budget: BudgetUnit) -> list[PlannedRun]:
         made = []
         seen = self._samples_seen()
         for index, task in enumerate(self.reference.corpus.tasks):
             training: JsonObject = {"max_steps": self.steps}
-            if budget is Budget.EPOCHS:
+            if budget is BudgetUnit.EPOCHS:
                 training = {"max_steps": None, "epochs": float(seen[index]) / task.samples}
             first = self._own(arm, self.seeds[0], task.name, training)
             steps = _checked(first).sampler.total
@@ -174,7 +174,7 @@ class _Planner:
             seen += steps[number].samples
         return seen
 
-    def _intervals(self, steps: int, budget: Budget) -> JsonObject:
+    def _intervals(self, steps: int, budget: BudgetUnit) -> JsonObject:
         """Intervals that give as many validations, lines and checkpoints as a run over all tasks has.
 
         The best of many validations is lower than the best of few, so every run has to have as many.
@@ -183,7 +183,7 @@ class _Planner:
         for name in INTERVALS:
             every = getattr(training, name)
             if every == "epoch":
-                if budget is Budget.EPOCHS:
+                if budget is BudgetUnit.EPOCHS:
                     continue
                 every = self.reference.sampler.steps_per_epoch
             found[name] = max(1, round(every * steps / self.steps))

@@ -29,7 +29,7 @@ class StatsRequest:
     filters: Sequence[str] = ()
     """Filters to count by name or as JSON."""
     near: float = 0.0
-    """Similarity of near repeats; 0: they are not searched unless a filter for them is given."""
+    """Similarity of near repeats; 0: they are not counted unless a filter for them is given."""
     references: Sequence[Path] = ()
     """Files of references that no row may repeat."""
     reference_field: str | None = None
@@ -127,7 +127,7 @@ def _if_possible(rows: Iterator[JsonObject], search: DropCount, found: Statistic
     except MftError as error:
         statistic = str(search.statistic)
         del found.searched[statistic]
-        search.warn(f"{statistic.replace('_', ' ')} are not searched: {error}")
+        search.warn(f"{statistic.replace('_', ' ')} are not counted: {error}")
         yield from rows
 
 

@@ -65,7 +65,7 @@ class Statistics:
     bad: list[str] = field(default_factory=list)
     """Bad rows: the place and what is wrong."""
     searched: dict[str, DropCount] = field(default_factory=dict)
-    """The filter that counted each statistic; one that was not searched is missing."""
+    """The filter that counted each statistic; one that was not counted is missing."""
     filters: dict[str, DropCount] = field(default_factory=dict)
     """Filters that were asked for by name."""
 
@@ -88,7 +88,7 @@ class Statistics:
             self.lengths.setdefault(f"{what} tokens", []).append(sum(map(self.tokens_of, texts)))
 
     def to_json(self) -> StatisticsJson:
-        """Return all counts; a statistic that was not searched is None."""
+        """Return all counts; a statistic that was not counted is None."""
         return {
             "rows": sum(self.files.values()),
             "bad": _found(self.bad),

@@ -82,7 +82,7 @@ def statistics_view(statistics: StatisticsJson) -> RenderableType:
 
 def _found(what: str, found: Found | None) -> list[tuple[str, str]]:
     if found is None:
-        return [(what, "not searched")]
+        return [(what, "not counted")]
     return [(what, whole(found["rows"])), *(("", sample) for sample in found["samples"])]
 
 

@@ -34,7 +34,7 @@ class BleuIndex:
     def __init__(self, threshold: float) -> None:
         metrics = require("sacrebleu", "comparing texts by BLEU")
         self._metric = metrics.BLEU(effective_order=True)
-        self._tokenise = self._metric.tokenizer
+        self._tokenize = self._metric.tokenizer
         self._threshold = threshold
         self._texts: list[tuple[int, str, int]] = []
         """(reference, text, number of tokens)."""
@@ -64,7 +64,7 @@ class BleuIndex:
         return best
 
     def _tokens(self, text: str) -> list[str]:
-        found: list[str] = self._tokenise(text.rstrip()).split()
+        found: list[str] = self._tokenize(text.rstrip()).split()
         return found
 
     def _candidates(self, found: list[str]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,8 +61,6 @@ def classification(instruction: str, seeds: Sequence[Seed]) -> str:
 
 def instances(instruction: str, *, classification: bool, seeds: Sequence[Seed], count: int) -> str:
     """Return a prompt that asks for inputs and outputs; for classifications the output first, so that labels vary."""
-    import json
-
     template = OUTPUT_FIRST if classification else INPUT_FIRST
     keys = ("output", "input") if classification else ("input", "output")
     examples = "\n\n".join(

@@ -13,7 +13,7 @@ from mftkit.plugins import installed
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import (
     Baseline,
-    Budget,
+    BudgetUnit,
     CompareOptions,
     make_arms,
     parse_baselines,
@@ -150,8 +150,8 @@ def test_a_single_spec_has_nothing_of_other_tasks(project: Path) -> None:
     assert (single.seed, single.data.seed, single.training.max_steps) == (9, spec.seed, 5)
 
 
-@pytest.mark.parametrize("budget", list(Budget))
-def test_the_budget_of_a_single_model(project: Path, budget: Budget) -> None:
+@pytest.mark.parametrize("budget", list(BudgetUnit))
+def test_the_budget_of_a_single_model(project: Path, budget: BudgetUnit) -> None:
     spec = base(project, training={"epochs": 2, "evaluate_every": 4, "warmup": 6})
     wish = options(baselines=(Baseline.SINGLE,), balancers=("equal",), budget=budget)
     directory = ComparisonDirectory(project / "out")
@@ -169,7 +169,7 @@ def test_the_budget_of_a_single_model(project: Path, budget: Budget) -> None:
     ]
     for run in plan.runs[:2]:
         training = run.spec.training
-        if budget is Budget.STEPS:
+        if budget is BudgetUnit.STEPS:
             assert (run.steps, training.max_steps, training.evaluate_every) == (plan.steps, plan.steps, 4)
         else:
             assert plan.single[str(run.task)].epochs == pytest.approx(2)

@@ -52,7 +52,7 @@ def test_without_a_package_a_default_search_is_left_out_and_the_rest_is_counted(
     assert (found["rows"], found["near_repeats"]) == (3, None)
     assert found["exact_repeats"] is not None
     [warning] = listener.warnings
-    assert warning.startswith("near repeats are not searched: ")
+    assert warning.startswith("near repeats are not counted: ")
     assert "pip install 'mftkit[generate]'" in warning
     with pytest.raises(MftError, match="needs the package datasketch"):
         count(StatsRequest(["near-duplicates"]), [source], None, Listener())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import browser
-from mftkit.pages.colours import PALETTE
+from mftkit.pages.colors import PALETTE
 from mftkit.tools.report.writing import report_run
 from written_runs import TASKS, lines, write_run
 

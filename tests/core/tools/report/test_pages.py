@@ -181,12 +181,11 @@ def test_a_report_that_fails_takes_nothing_from_the_run(
     from data_path import Listener
     from mftkit.runs.directory import RunDirectory
     from mftkit.tools import run as running
-    from mftkit.tools.report import writing
 
     def broken(*_: Any) -> None:
         raise ValueError("no page")
 
-    monkeypatch.setattr(writing, "report_run", broken)
+    monkeypatch.setattr(running, "report_run", broken)
     listener = Listener()
     running._write_report(RunDirectory(tmp_path), listener)
     assert listener.warnings == [

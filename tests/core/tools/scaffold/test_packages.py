@@ -60,7 +60,7 @@ def test_one_package_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         ("x" * 60, "loss", "x" * 50),
     ],
 )
-def test_a_name_that_is_none_is_told_with_the_nearest_that_is_one(
+def test_a_name_that_is_none_is_reported_with_the_nearest_that_is_one(
     name: str, kind: str, meant: str, tmp_path: Path
 ) -> None:
     with pytest.raises(MftError, match=f'did you mean "{meant}"'):
@@ -94,7 +94,7 @@ def test_a_directory_that_exists_is_left_alone(tmp_path: Path) -> None:
         new_package("token-cube", "loss", tmp_path / "file" / "new")
 
 
-def test_a_kind_without_a_template_is_told_with_those_that_have_one() -> None:
+def test_a_kind_without_a_template_is_reported_with_those_that_have_one() -> None:
     with pytest.raises(MftError, match='no template for colour; known: "balancer", .*"tuning"'):
         packages._templates(ComponentKind("colour", mftkit.Component, place="colour"))
     with pytest.raises(MftError, match='unknown kind of component "los"'):

@@ -16,15 +16,15 @@ DASHES = ("solid", "dash", "dot", "dashdot")
 class Pen:
     """Color and dash of one task, run or arm, in every plot of the page."""
 
-    colour: str
+    color: str
     dash: str
 
 
 def pen(index: int) -> Pen:
     """The pen with this index; after the palette, colors repeat with other dashes.
 
-    >>> pen(0), pen(10).colour == pen(0).colour, pen(10).dash
-    (Pen(colour='#3b82c4', dash='solid'), True, 'dash')
+    >>> pen(0), pen(10).color == pen(0).color, pen(10).dash
+    (Pen(color='#3b82c4', dash='solid'), True, 'dash')
     """
     repeat = index // len(PALETTE)
     return Pen(PALETTE[index % len(PALETTE)], DASHES[repeat % len(DASHES)])

@@ -80,7 +80,9 @@ def adopt_old_names(cls: type) -> None:
             renamed.warn(cls, stacklevel=5)
             value = vars(definer)[old]
             setattr(cls, renamed.new, value)
-            if definer is cls and not callable(value):  # else ``super().old()`` in the method still finds its place
+            if definer is cls and not callable(
+                value
+            ):  # else ``super().old()`` in the method still finds its place
                 delattr(cls, old)
 
 

@@ -41,10 +41,6 @@ class ReplyCache:
             self._read()
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
 
-    def recorded(self) -> list[Reply]:
-        """Return all replies in the cache."""
-        return list(self._replies.values())
-
     def identify(self, request: ChatRequest) -> str:
         """Return the identity of a request that is about to be sent, numbered among equal ones."""
         asked = [self._identity, [dict(m) for m in request.messages], dict(request.sampling), request.key]

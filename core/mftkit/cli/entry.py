@@ -87,11 +87,13 @@ def _missing_method(error: BaseException) -> str | None:
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if not isinstance(error, NotImplementedError) or not frames:
         return None
-    name, owner = frames[-1].f_code.co_name, type(frames[-1].f_locals.get("self"))
+    name, component = frames[-1].f_code.co_name, frames[-1].f_locals.get("self")
     if not frames[-1].f_globals.get("__name__", "").startswith("mftkit.interfaces."):
         return None
-    component = f"{owner.__module__}.{owner.__qualname__}"
-    return f"{component} does not define {name}(), which its interface requires; fix the plugin"
+    from mftkit.plugins.ownership import plugin_suffix
+
+    owner = f"{type(component).__module__}.{type(component).__qualname__}"
+    return f"{owner} does not define {name}(), which its interface requires; fix the plugin{plugin_suffix(component)}"
 
 
 class SignalledError(BaseException):

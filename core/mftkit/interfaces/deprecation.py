@@ -64,18 +64,25 @@ class RenamedAttribute:
 
 
 def adopt_old_names(cls: type) -> None:
-    """Give what a new subclass defines under an old name the new name, with a warning.
+    """Give what a new subclass defines or mixes in under an old name the new name, with a warning.
 
-    A class that defines both, to work with older versions too, is left as it is.
+    The first class in the method resolution order that defines either name decides. One that defines both, to work
+    with older versions too, is left as it is.
     """
-    for base in cls.__mro__[1:]:
+    for position, base in enumerate(cls.__mro__[1:], start=1):
         for old, renamed in list(vars(base).items()):
-            if not isinstance(renamed, RenamedAttribute) or old not in vars(cls) or renamed.new in vars(cls):
+            if not isinstance(renamed, RenamedAttribute):
+                continue
+            names = {old, renamed.new}
+            definer = next((found for found in cls.__mro__[:position] if names & vars(found).keys()), None)
+            if definer is None or renamed.new in vars(definer):
                 continue
             renamed.warn(cls, stacklevel=5)
-            value = vars(cls)[old]
+            value = vars(definer)[old]
             setattr(cls, renamed.new, value)
-            if not callable(value):  # else ``super().old()`` in the method still has to find its place
+            if definer is cls and not callable(
+                value
+            ):  # else ``super().old()`` in the method still finds its place
                 delattr(cls, old)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from mftkit.interfaces.attribute_docs import documented
 from mftkit.interfaces.component import Component, OptionsT, required
@@ -49,6 +49,8 @@ class DataGenerator(Component[OptionsT]):
 
     version: str = "1"
     """Increase it when the rows for given options change: cached rows are then generated again."""
+    reads_seed: ClassVar[bool | None] = None
+    """Read by the conformance suite only, where an attribute of the suite goes before it; None: nothing is stated."""
 
     @property
     def goal(self) -> int | None:

@@ -94,7 +94,8 @@ class Loss(Component[OptionsT]):
     linear: ClassVar[bool] = False
     """True: ``task_losses`` is linear in the statistics. Checked numerically at start."""
     linear_in_logprobs: ClassVar[bool] = False
-    """True: ``statistics`` is linear in ``logprobs``. Checked numerically at start."""
+    """True: ``statistics`` is linear in ``logprobs``. Checked numerically at start.
+    Reserved: core checks it but does not use it yet."""
     reads_sample_weights: ClassVar[bool] = False
     """True: ``statistics`` multiplies each token's or sample's term by ``tokens.weight`` or
     ``tokens.sample_weight``; counts stay counts. Checked numerically at start. Data with weights other than 1 is

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from mftkit.interfaces.attribute_docs import documented
 from mftkit.interfaces.component import Component, OptionsT, required
@@ -104,6 +104,9 @@ class Batch:
 @documented
 class TokenizationMode(Component[OptionsT]):
     """Arranges samples in rows, and makes tensors from rows."""
+
+    keeps_order: ClassVar[bool | None] = None
+    """Read by the conformance suite only, where an attribute of the suite goes before it; None: nothing is stated."""
 
     @required
     def layout(

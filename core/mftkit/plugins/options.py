@@ -14,7 +14,7 @@ from pydantic_core import to_jsonable_python
 from mftkit_registry import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from pydantic.fields import FieldInfo
 
@@ -27,9 +27,14 @@ def describe_options(model: type[BaseModel], prefix: str = "") -> list[tuple[str
     for name, field in model.model_fields.items():
         key = prefix + (field.alias or name)
         rows.append((key, _type(field), _default(field), " ".join((field.description or "").split())))
-        for inner in _models(field.annotation):
+        for inner in _models(_whole(field)):
             rows += describe_options(inner, f"{key}.")
     return rows
+
+
+def _whole(field: FieldInfo) -> Any:
+    """The type as it was written: pydantic takes an outermost ``Annotated`` apart."""
+    return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
 
 
 def _type(field: FieldInfo) -> str:
@@ -39,7 +44,7 @@ def _type(field: FieldInfo) -> str:
         for attribute, sign in BOUNDS.items()
         if (value := getattr(found, attribute, None)) is not None
     ]
-    return ", ".join([type_name(field.annotation), *bounds])
+    return ", ".join([type_name(_whole(field)), *bounds])
 
 
 def _default(field: FieldInfo) -> str:
@@ -62,10 +67,12 @@ def type_name(annotation: Any) -> str:
     """
     names = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null"}
     origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        if component := _component(arguments[1:]):
+            return f'{component}: its name, or {{"name": ..., "options": ...}}'
+        return type_name(arguments[0])
     if annotation in names:
         return names[annotation]
-    if origin is Annotated:
-        return type_name(arguments[0])
     if origin is Literal:
         return " or ".join(json.dumps(value) for value in arguments)
     if origin in (Union, types.UnionType):
@@ -80,8 +87,6 @@ def type_name(annotation: Any) -> str:
 def _class_name(annotation: Any) -> str:
     if not isinstance(annotation, type):
         return str(annotation).removeprefix("typing.")
-    if component := _component(annotation):
-        return f'{component}: its name, or {{"name": ..., "options": ...}}'
     if issubclass(annotation, Path):
         return "path"
     if issubclass(annotation, Enum):
@@ -89,14 +94,17 @@ def _class_name(annotation: Any) -> str:
     return "object" if issubclass(annotation, BaseModel | dict) else annotation.__name__
 
 
-def _component(annotation: Any) -> str | None:
-    """The kind of component that an option names, if it does."""
-    kind = getattr(annotation, "kind", None)
-    return kind.name if isinstance(kind, Kind) else None
+def _component(metadata: Iterable[object]) -> str | None:
+    """The kind of component that an option names, if its type is annotated with a ``mftkit.spec`` place."""
+    kinds = (getattr(found, "kind", None) for found in metadata)
+    return next((kind.name for kind in kinds if isinstance(kind, Kind)), None)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and not _component(annotation):
+    """The models whose fields are options too; not that of a component, which the component's own page shows."""
+    if get_origin(annotation) is Annotated and _component(get_args(annotation)[1:]):
+        return
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for argument in get_args(annotation):
         yield from _models(argument)

@@ -36,6 +36,12 @@ def plugin_of_object(component: object) -> str | None:
     return None if found is None else _shown(found)
 
 
+def plugin_suffix(component: object) -> str:
+    """What follows "fix the plugin": a space and ``plugin_of_object``, or nothing if there is none."""
+    plugin = plugin_of_object(component)
+    return f" {plugin}" if plugin else ""
+
+
 def _owners() -> dict[str, Found]:
     """The plugins of other packages, by the outermost package of their modules."""
     registry = installed.registry()

@@ -40,11 +40,6 @@ class Losses:
     """The step of the best, among validations after a step where there are any."""
     last: float
 
-    @property
-    def perplexity(self) -> float:
-        """Perplexity of the best loss."""
-        return math.exp(self.best) if self.best < 700 else math.inf
-
 
 def thinned(lines: Sequence[T]) -> tuple[list[T], int]:
     """At most MOST_POINTS lines, the first and the last among them, and the stride: every how-many-th it is."""

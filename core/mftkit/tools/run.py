@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit.interfaces.run_info import RunInfo
+from mftkit.plugins.ownership import plugin_of_error
 from mftkit.reporting.lines import EndLine
 from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
@@ -188,7 +189,7 @@ def _train_guarded(
         message = describe_out_of_memory(error, trainer.step + 1)
         return Outcome("failed", trainer.step, trainer.history.best_step, error=message)
     except Exception as error:
-        message = f"{type(error).__name__}: {error}"
+        message = describe_error(error)
         outcome = Outcome("failed", trainer.step, trainer.history.best_step, error=message)
         with suppress(Exception):  # the error itself matters more than the line about it
             if directory is not None:
@@ -196,6 +197,13 @@ def _train_guarded(
                 _write_report(directory, reporter)
             listener.ended(outcome)
         raise
+
+
+def describe_error(error: Exception) -> str:
+    """An error for metrics.jsonl, with the plugin that raised it; a MftError's text says what to fix by itself."""
+    text = f"{type(error).__name__}: {error}"
+    plugin = None if isinstance(error, MftError) else plugin_of_error(error)
+    return f"plugin {plugin} failed: {text}" if plugin else text
 
 
 def _write_report(directory: RunDirectory, reporter: Reporter) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 
+from mftkit.plugins.ownership import plugin_suffix
 from mftkit.training.objective import normalize
 from mftkit_registry import MftError
 
@@ -213,6 +214,6 @@ def weights_of(balancer: Balancer, num_tasks: int) -> Tensor:
         got = f"shape {tuple(weights.shape)}" if isinstance(weights, torch.Tensor) else type(weights).__name__
         raise MftError(
             f"balancer: {type(balancer).__module__}.{type(balancer).__name__}.weights() must return a tensor of "
-            f"shape ({num_tasks},), one number per task, but returned {got}. Fix the plugin."
+            f"shape ({num_tasks},), one number per task, but returned {got}. Fix the plugin{plugin_suffix(balancer)}."
         )
-    return normalize(weights)
+    return normalize(weights, balancer)

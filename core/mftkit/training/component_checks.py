@@ -8,6 +8,7 @@ import numpy as np
 
 from mftkit.interfaces.tokenization import MicroBatch
 from mftkit.plugins import installed, kinds
+from mftkit.plugins.ownership import plugin_suffix
 from mftkit.runs.checkpoint import check_state
 from mftkit.training.balancing import LossRequests, weights_of
 from mftkit_registry import MftError
@@ -33,11 +34,13 @@ def build_balancer(spec: Spec, tasks: tuple[TaskInfo, ...]) -> Balancer:
     requests = LossRequests.of(balancer)
     if requests.needs_validation < 0 or requests.validation_samples < 1:
         raise MftError(
-            f"balancer: {name}: needs_validation must be 0 or more, and validation_samples 1 or more. Fix the plugin."
+            f"balancer: {name}: needs_validation must be 0 or more, and validation_samples 1 or more. "
+            f"Fix the plugin{plugin_suffix(balancer)}."
         )
     if requests.compares == "validation" and not requests.needs_validation:
         raise MftError(
-            f"balancer: {name} compares validation losses, so needs_validation must be 1 or more. Fix the plugin."
+            f"balancer: {name} compares validation losses, so needs_validation must be 1 or more. "
+            f"Fix the plugin{plugin_suffix(balancer)}."
         )
     weights_of(balancer, len(tasks))
     check_state("balancer", name, balancer)

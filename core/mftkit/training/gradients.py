@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mftkit.plugins.ownership import plugin_suffix
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ def checked_combination(combiner: GradientCombiner, rows: Tensor, weights: Tenso
         got = tuple(combined.shape) if isinstance(combined, torch.Tensor) else type(combined).__name__
         raise MftError(
             f"gradients: {type(combiner).__module__}.{type(combiner).__name__}.combine() must return a tensor of shape "
-            f"({rows.shape[1]},), but returned {got}. Fix the plugin."
+            f"({rows.shape[1]},), but returned {got}. Fix the plugin{plugin_suffix(combiner)}."
         )
     return combined.detach().to(rows)
 

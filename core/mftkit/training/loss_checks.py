@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit.interfaces.loss import Tokens, Totals
+from mftkit.plugins.ownership import plugin_suffix
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def _require(loss: Loss, kept: bool, fault: str) -> None:
         kind = type(loss)
         raise MftError(
             f"loss: {kind.__name__} ({kind.__module__}) violates the interface of a loss: {fault}. "
-            "Fix the plugin, or choose another loss."
+            f"Fix the plugin{plugin_suffix(loss)}, or choose another loss."
         )
 
 

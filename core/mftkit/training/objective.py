@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mftkit.interfaces.loss import Tokens, Totals
+from mftkit.plugins.ownership import plugin_suffix
 from mftkit.training.loss_checks import check_small_counts, random_tokens
 from mftkit_registry import MftError
 
@@ -115,7 +116,7 @@ class Objective:
         if found.shape != (self.num_tasks, self._width):
             raise MftError(
                 f"loss: {type(self.loss).__name__}.statistics are of shape {tuple(found.shape)}, "
-                f"but [tasks, k] is {(self.num_tasks, self._width)}. Fix the plugin."
+                f"but [tasks, k] is {(self.num_tasks, self._width)}. Fix the plugin{plugin_suffix(self.loss)}."
             )
         return found.to(self.dtype)
 
@@ -176,11 +177,12 @@ def accumulation_dtype(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "mps" else torch.float64
 
 
-def normalize(weights: Tensor) -> Tensor:
+def normalize(weights: Tensor, balancer: object = None) -> Tensor:
     """A balancer's weights [tasks] divided by their mean over all tasks, in float64, on the same device.
 
-    Raises MftError for weights that are not finite, are negative, or are all zero. Weights on a device other than the
-    CPU are not inspected, which would make the host wait: there, invalid ones become NaN, and the step is refused.
+    Raises MftError, which names the package of ``balancer``, for weights that are not finite, are negative, or are all
+    zero. Weights on a device other than the CPU are not inspected, which would make the host wait: there, invalid ones
+    become NaN, and the step is refused.
     """
     exact = weights.detach().to(accumulation_dtype(weights.device))
     if exact.device.type != "cpu":
@@ -189,7 +191,7 @@ def normalize(weights: Tensor) -> Tensor:
     if not bool(torch.isfinite(exact).all()) or bool((exact < 0).any()):
         raise MftError(
             f"balancer: weights must be one finite, non-negative number per task; got {exact.tolist()}. If losses are "
-            "diverging, lower the learning rate; otherwise fix the balancer's plugin."
+            f"diverging, lower the learning rate; otherwise fix the balancer's plugin{plugin_suffix(balancer)}."
         )
     mean = exact.mean()
     if not bool(mean > 0):

@@ -89,6 +89,61 @@ def test_subclasses_of_an_old_class_inherit_and_override() -> None:
     assert not Other({}).needs_step_losses
 
 
+class OldMixin:
+    hold = 3
+    prepares = True
+
+
+def test_an_attribute_of_a_mixin_is_adopted() -> None:
+    with old(r"^Mixed\.hold is now Mixed\.minibatch_reuse;") as caught, old(r"^Mixed\.prepares is now"):
+
+        class Mixed(OldMixin, mftkit.Balancer):
+            pass
+
+    assert {warning.filename for warning in caught} == {__file__}
+    assert (Mixed({}).minibatch_reuse, Mixed({}).needs_step_losses) == (3, True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+
+        class Younger(Mixed):
+            minibatch_reuse = 5
+
+        class After(mftkit.Balancer, OldMixin):
+            pass
+
+    assert (Younger({}).minibatch_reuse, Younger({}).needs_step_losses) == (5, True)
+    assert After({}).minibatch_reuse == 1, "the interface's own attribute comes first, as it did before"
+
+
+def test_the_class_of_a_mixin_decides_by_a_new_name() -> None:
+    with old(r"^New\.prepares is now New\.needs_step_losses"):
+
+        class New(OldMixin, mftkit.Balancer):
+            minibatch_reuse = 5
+
+    assert (New({}).minibatch_reuse, New({}).needs_step_losses) == (5, True)
+
+
+def test_an_old_method_of_a_mixin_is_called_and_finds_its_parent() -> None:
+    class Tells:
+        def tell(self, config: Any, max_length: Any, reporter: Any) -> None:
+            reporter.note("mixed in")
+            super().tell(config, max_length, reporter)
+
+    with old(r"Old\.tell is now Old\.describe"):
+
+        class Old(Tells, ConvertedAdapter):
+            original_types = ("old",)
+
+            def converts(self, config: Any) -> Any:
+                return False
+
+    reporter = Reporter()
+    with old(r"ModelAdapter\.tell is now ModelAdapter\.describe"):
+        Old({}).describe({}, None, reporter)
+    assert reporter.notes == ["mixed in"]
+
+
 class Reporter:
     def __init__(self) -> None:
         self.notes: list[str] = []

@@ -8,9 +8,13 @@ import pytest
 
 import mftkit
 from mftkit.cli import main
+from mftkit.cli.entry import _missing_method
 from mftkit.plugins import hookspecs, installed, kinds
 from mftkit.plugins.compatibility import interface_differences
 from mftkit.plugins.ownership import plugin_of_error, plugin_of_object
+from mftkit.tools.run import describe_error
+from mftkit.training.balancing import weights_of
+from mftkit.training.loss_checks import check_loss
 from mftkit_registry import BrokenComponentError, Registry
 
 OLD = """
@@ -19,10 +23,21 @@ import mftkit
 @mftkit.hookimpl
 def register_balancers(register):
     register("old", OldBalancer, summary="of an earlier version")
+    register("short", Short, summary="returns a list")
+    register("negative", Negative, summary="returns -1")
     register("fails", Fails, summary="raises")
 
 class OldBalancer(mftkit.Balancer):
     def observe(self, step, train): ...
+
+class Short(mftkit.Balancer):
+    def weights(self):
+        return [1.0]
+
+class Negative(mftkit.Balancer):
+    def weights(self):
+        import torch
+        return -torch.ones(2)
 
 class Fails(mftkit.Balancer):
     def weights(self):
@@ -169,3 +184,55 @@ def test_the_package_of_an_error_and_of_an_object(load: Any) -> None:
         plugin_of_error(ExceptionGroup("several", [ValueError("x"), caught.value])) == '"old" (mft-old 1.0)'
     )
     assert plugin_of_error(ValueError("of nobody")) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("short", r'but returned list\. Fix the plugin "old" \(mft-old 1\.0\)\.$'),
+        ("negative", r"""otherwise fix the balancer's plugin "old" \(mft-old 1\.0\)\.$"""),
+    ],
+)
+def test_a_message_about_a_balancer_names_its_package(load: Any, name: str, hint: str) -> None:
+    load(OLD)
+    with pytest.raises(mftkit.MftError, match=hint):
+        weights_of(installed.build(kinds.BALANCER, name, {}), 2)
+
+
+def test_a_message_about_a_loss_names_its_package(load: Any) -> None:
+    source = """
+import mftkit
+
+@mftkit.hookimpl
+def register_losses(register):
+    register("wrong", Wrong, summary="returns a number")
+
+class Wrong(mftkit.Loss):
+    def statistics(self, tokens):
+        return 1.0
+    def task_losses(self, totals): ...
+"""
+    load(source)
+    made = installed.build(kinds.LOSS, "wrong", {}, ())
+    with pytest.raises(
+        mftkit.MftError, match=r'Fix the plugin "old" \(mft-old 1\.0\), or choose another loss\.$'
+    ):
+        check_loss(made, 2)
+
+
+def test_the_end_line_of_a_failed_run_names_the_package(load: Any) -> None:
+    load(OLD)
+    with pytest.raises(KeyError) as caught:
+        installed.build(kinds.BALANCER, "fails", {}).weights()
+    assert describe_error(caught.value) == "plugin \"old\" (mft-old 1.0) failed: KeyError: 'no such thing'"
+    assert describe_error(ValueError("of nobody")) == "ValueError: of nobody"
+
+
+def test_a_message_about_a_missing_method_names_its_package(load: Any) -> None:
+    load(OLD)
+    made = installed.build(kinds.BALANCER, "short", {})
+    with pytest.raises(NotImplementedError) as caught:
+        mftkit.Balancer.weights(made)
+    message = _missing_method(caught.value)
+    assert message is not None
+    assert message.endswith('its interface requires; fix the plugin "old" (mft-old 1.0)')

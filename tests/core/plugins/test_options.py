@@ -46,6 +46,22 @@ def test_rows() -> None:
     }
 
 
+class NamesComponents(mftkit.Options):
+    model: mftkit.ChatModelRef | None = None
+    """Writes tests."""
+    judges: list[mftkit.ChatModelRef] = Field(default_factory=list)
+    isolation: mftkit.ExecutorRef = Field(default="auto", validate_default=True)
+
+
+def test_an_option_that_names_a_component_shows_its_kind_and_not_the_fields_of_the_reference() -> None:
+    reference = 'its name, or {"name": ..., "options": ...}'
+    assert describe_options(NamesComponents) == [
+        ("model", f"chat-model: {reference}, or null", "null", "Writes tests."),
+        ("judges", f"list of chat-model: {reference}", "[]", ""),
+        ("isolation", f"executor: {reference}", '"auto"', ""),
+    ]
+
+
 @pytest.mark.parametrize(
     ("annotation", "name"),
     [

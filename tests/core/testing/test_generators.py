@@ -111,3 +111,8 @@ def test_the_suite_says_whether_the_seed_is_read_and_decides_over_the_component(
 def test_without_a_statement_either_is_right() -> None:
     for component in (Unstated, type("Same", (Unstated,), {"row": IgnoresTheSeed.row})):
         suite(component).test_promise_reads_seed()
+
+
+def test_a_generator_may_read_what_it_states() -> None:
+    assert not Unstated({}).reads_seed
+    assert Counts({}).reads_seed is True

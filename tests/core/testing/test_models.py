@@ -104,11 +104,6 @@ class ExportsTheBase(Full):
         AutoModelForCausalLM.from_pretrained(str(base)).save_pretrained(directory)
 
 
-class NamesNoTransformersModel(Full):
-    def base_model(self, model: Any) -> Any:
-        return model.model
-
-
 @pytest.mark.parametrize(
     ("component", "check", "message"),
     [

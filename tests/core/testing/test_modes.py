@@ -139,3 +139,8 @@ def test_rows_that_are_always_the_same_may_be_promised() -> None:
     stated = suite(Sorted)
     stated.keeps_order = True  # type: ignore[misc]
     stated.test_order_is_read()
+
+
+def test_a_mode_may_read_what_it_states() -> None:
+    assert not Sorted({}).keeps_order
+    assert type("Kept", (Sorted,), {"keeps_order": True})({}).keeps_order is True

@@ -1,4 +1,4 @@
-"""What a model adapter's suite tries on a tiny model: the head in chunks, packed rows, training, and its results."""
+"""Checks of a model adapter on a tiny model: the chunked head, packed rows, training, and exported results."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from mftkit_registry import Kind
 
 LENGTHS = (5, 9, 3, 7)
-"""Tokens of the samples; each pair but the longest fits in a row."""
+"""Number of tokens in each sample; any two samples fit in a row, but not all four."""
 MAX_LENGTH = 16
 NEAR = 1e-4
-"""Largest difference of a logit, and of a gradient over the largest."""
+"""Largest difference allowed: absolute for a logit, relative to the largest gradient for a gradient."""
 C = TypeVar("C", bound=Component)
 Settings = "Mapping[str, Mapping[str, Any]]"
 
@@ -49,7 +49,7 @@ Settings = "Mapping[str, Mapping[str, Any]]"
 def installed_components(
     kind: Kind[C], given: Mapping[str, Mapping[str, Any]] | None
 ) -> Iterator[tuple[str, C]]:
-    """Name and component of each of a kind: those ``given`` with their options, or all that are well."""
+    """Yield name and component of a kind: those ``given`` with their options, or all that are installed and load."""
     task = (TaskInfo("task", samples=4, tokens=24, valid_samples=0),)
     if given is None:
         rows = installed.registry().plugins
@@ -59,7 +59,7 @@ def installed_components(
 
 
 def samples(model: PreTrainedModel) -> tuple[Sample, ...]:
-    """A few samples of uneven lengths, of tokens that the model has."""
+    """Return a few samples of different lengths, with tokens from the model's vocabulary."""
     vocabulary = embedding(model).num_embeddings
     return tuple(
         Sample(i, 0, ((np.arange(n) * 7 + 3 + 11 * i) % vocabulary).astype(np.int32), np.ones(n, np.bool_))
@@ -68,7 +68,7 @@ def samples(model: PreTrainedModel) -> tuple[Sample, ...]:
 
 
 def batch_of(mode: TokenizationMode, members: tuple[Sample, ...]) -> tuple[Batch, int]:
-    """All samples as the mode lays them out, in one batch; and how many lie in the fullest row."""
+    """Return all samples in one batch, laid out by the mode, and the number of samples in the fullest row."""
     lengths = np.array([len(sample.tokens) for sample in members])
     layout = mode.layout(lengths, np.zeros_like(lengths), np.arange(len(members)), MAX_LENGTH)
     rows = tuple(
@@ -78,12 +78,12 @@ def batch_of(mode: TokenizationMode, members: tuple[Sample, ...]) -> tuple[Batch
 
 
 def one_per_row(members: tuple[Sample, ...]) -> Batch:
-    """One sample per row, padded."""
+    """Return a batch with one padded sample per row."""
     return collate(MicroBatch(tuple((sample,) for sample in members), MAX_LENGTH, 0))
 
 
 def check_chunked_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
-    """Loss and gradients by the head in chunks of three tokens are those of cross-entropy of the full logits."""
+    """With the head applied in chunks of three tokens, loss and gradients equal cross-entropy of the full logits."""
     batch = one_per_row(samples(model))
     model.requires_grad_(True)
     results = []
@@ -100,33 +100,43 @@ def check_chunked_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
         results.append((float(loss.detach()), gradients))
     model.zero_grad()
     (one, ours), (other, theirs) = results
-    require(abs(one - other) <= NEAR, f"the loss is {one:.6f} in chunks, and {other:.6f} of the full logits")
+    require(
+        abs(one - other) <= NEAR,
+        f"the loss is {one:.6f} with the chunked head, but {other:.6f} with the full logits",
+    )
     largest = max(float(gradient.abs().max()) for gradient in theirs.values())
     off = {name: float((ours[name] - theirs[name]).abs().max()) for name in theirs.keys() & ours.keys()}
     worst = max(off, key=lambda name: off[name])
-    require(theirs.keys() == ours.keys(), f"a gradient is missing: {sorted(theirs.keys() ^ ours.keys())[:3]}")
     require(
-        off[worst] <= NEAR * largest, f"the gradient of {worst} is off by {off[worst]:.3g} of {largest:.3g}"
+        theirs.keys() == ours.keys(),
+        f"these parameters have a gradient only with or only without chunks: {sorted(theirs.keys() ^ ours.keys())[:3]}",
+    )
+    require(
+        off[worst] <= NEAR * largest,
+        f"the gradient of {worst} differs by {off[worst]:.3g} (the largest gradient is {largest:.3g})",
     )
 
 
 def check_rows(
     adapter: ModelAdapter, model: PreTrainedModel, modes: Mapping[str, Mapping[str, Any]] | None
 ) -> None:
-    """In each mode that keeps samples apart, each sample's log-probability is what it is alone."""
+    """In each mode that isolates samples, each sample has the same log-probability as in a batch of its own."""
     members = samples(model)
     alone = torch.cat([_sums(adapter, model, one_per_row((sample,))) for sample in members])
     for name, mode in installed_components(TOKENIZATION_MODE, modes):
         batch, most = batch_of(mode, members)
-        if most > 1 and batch.position_ids is None:  # which lets the samples of a row see each other
+        if most > 1 and batch.position_ids is None:  # in this mode, the samples of a row attend to each other
             continue
         found = _sums(adapter, model, batch)[np.argsort(batch.sample_index)]
         off = float((found - alone).abs().max())
-        require(off <= 1e-3, f"{name}: a sample's log-probability differs by {off:.3g} from its own alone")
+        require(
+            off <= 1e-3,
+            f"{name}: a sample's log-probability differs by {off:.3g} when it is packed with others",
+        )
 
 
 def _sums(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> Tensor:
-    """[samples]: the sum of each one's log-probabilities."""
+    """Return the sum of log-probabilities of each sample, [samples]."""
     with evaluation(model), torch.no_grad():
         states = adapter.hidden_states(model, batch).flatten(0, 1).index_select(0, batch.predictor_index)
         found = token_logprobs(states, batch.targets, adapter.head(model))
@@ -134,25 +144,28 @@ def _sums(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> Tensor
 
 
 def check_router(adapter: ModelAdapter, model: PreTrainedModel) -> None:
-    """The router's loss is a positive scalar, of real tokens alone, and its gradient reaches the routers."""
+    """The router loss is a positive scalar, ignores padding, and its gradient reaches the routers."""
     members = samples(model)
     model.requires_grad_(True)
     loss = adapter.auxiliary_loss(adapter.outputs(model, one_per_row(members)))
-    require(loss is not None, "the config has experts, and auxiliary_loss gives None")
+    require(loss is not None, "the config has experts, but auxiliary_loss returns None")
     assert loss is not None
-    require(loss.ndim == 0 and 0 < float(loss.detach()) < 100, f"the router's loss is {loss!r}")
+    require(
+        loss.ndim == 0 and 0 < float(loss.detach()) < 100,
+        f"the router loss must be a scalar between 0 and 100, but is {loss!r}",
+    )
     model.zero_grad()
     loss.backward()  # type: ignore[no-untyped-call]
     reached = [
         n for n, p in model.named_parameters() if p.grad is not None and ("gate" in n or "router" in n)
     ]
-    require(bool(reached), "no gradient of the router's loss reaches a router")
+    require(bool(reached), "the gradient of the router loss reaches no router")
     model.zero_grad()
     wide = collate(MicroBatch(tuple((sample,) for sample in members), 32, 0), pad_to=32)
     padded = adapter.auxiliary_loss(adapter.outputs(model, wide))
     assert padded is not None
     off = abs(float((padded - loss).detach()))
-    require(off <= 1e-6, f"padding changes the router's loss by {off:.3g}")
+    require(off <= 1e-6, f"padding changes the router loss by {off:.3g}")
 
 
 def check_tunings(
@@ -162,14 +175,17 @@ def check_tunings(
     modes: Mapping[str, Mapping[str, Any]] | None,
     plainly: bool,
 ) -> None:
-    """With each tuning, steps in each mode lower the loss, and what is exported gives the trained model's logits.
+    """With each tuning, steps in each mode lower the loss, and the exported model gives the trained model's logits.
 
-    ``plainly``: transformers and peft alone load it.
+    ``plainly``: the exported model is loaded with transformers and peft only.
     """
     for name, tuning in installed_components(TUNING, tunings):
         tuned = _tuned(adapter, base, tuning)
         before, after = _train(adapter, tuning, tuned, modes)
-        require(after < before, f"{name}: the loss does not fall in training ({before:.4f} to {after:.4f})")
+        require(
+            after < before,
+            f"{name}: training does not lower the loss ({before:.4f} before, {after:.4f} after)",
+        )
         place = base.parent / f"result-{name}"
         place.mkdir()
         with quiet():
@@ -190,7 +206,7 @@ def _train(
     tuned: nn.Module,
     modes: Mapping[str, Mapping[str, Any]] | None,
 ) -> tuple[float, float]:
-    """Loss before and after a step in each mode, twice; with the router's, and with recomputed activations."""
+    """Return the loss before and after two steps in each mode, with router loss and activation checkpointing."""
     base = tuning.base_model(tuned)
     batches = [batch_of(mode, samples(base))[0] for _, mode in installed_components(TOKENIZATION_MODE, modes)]
     base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
@@ -228,19 +244,19 @@ def _check_result(
         loaded = from_disk(adapter, place)
     if loaded is not None:
         off = float((logits(stop_training(loaded)) - expected).abs().max())
-        require(off <= NEAR, f"what {type(tuning).__name__} exported gives logits that differ by {off:.3g}")
+        require(off <= NEAR, f"logits of the model exported by {type(tuning).__name__} differ by {off:.3g}")
     if tuning.saves_adapter:
         with quiet():
             merged = merge(place, place.parent / f"{place.name}-merged", adapter=adapter)
         require(
             merged.difference <= NEAR * max(1.0, merged.largest),
-            f"merged, {type(tuning).__name__}'s result gives logits that differ by {merged.difference:.3g}",
+            f"logits differ by {merged.difference:.3g} after merging the adapter of {type(tuning).__name__}",
         )
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without bars of progress, and without what transformers tells of tiny models."""
+    """Turn off progress bars and the warnings of transformers about tiny models."""
     from transformers.utils import logging as transformers_logging
 
     shown, level = transformers_logging.is_progress_bar_enabled(), transformers_logging.get_verbosity()

@@ -10,7 +10,7 @@ class ConformanceError(AssertionError):
 
 
 class ConformanceWarning(UserWarning):
-    """Something that the author may not have intended, but that breaks nothing."""
+    """A likely oversight in a component that breaks nothing."""
 
 
 def require(condition: bool, message: str) -> None:
@@ -20,5 +20,5 @@ def require(condition: bool, message: str) -> None:
 
 
 def advise(advice: str) -> None:
-    """Warn of something that the author may not have intended."""
+    """Warn of a likely oversight that breaks nothing."""
     warnings.warn(advice, ConformanceWarning, stacklevel=3)

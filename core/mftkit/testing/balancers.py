@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.balancer import Balancer
 
 LONGEST = 600
-"""Steps of the history, at most."""
+"""Maximum number of steps in the history."""
 
 
 class Moment(NamedTuple):
@@ -29,7 +29,7 @@ class Moment(NamedTuple):
 
     step: int
     train: Tensor
-    """Losses of its batch before the update; NaN where a task is absent."""
+    """Losses of the step's batch before the update; NaN for absent tasks."""
     again: Tensor
     """Losses of the same batch after the update."""
     valid: Tensor
@@ -40,12 +40,12 @@ class BalancerConformance(Conformance):
     """Checks of ``mftkit.Balancer``, on a history of falling, noisy losses."""
 
     steps: int = 40
-    """Steps of the history, unless ``needs_validation`` needs more."""
+    """Number of steps in the history, unless ``needs_validation`` requires more."""
 
     def history(self, balancer: Balancer) -> list[Moment]:
-        """Moments from step 0, before the first update, on; tasks are absent now and then.
+        """Return moments from step 0 (before the first update) on; in some steps, some tasks are absent.
 
-        The last task, of several, is absent from training in the first half.
+        If there are several tasks, the last one is absent from training in the first half.
         """
         count = len(balancer.tasks)
         steps = min(LONGEST, max(self.steps, 6 * balancer.needs_validation))
@@ -62,13 +62,13 @@ class BalancerConformance(Conformance):
             absent = draw() < 0.3
             if step <= steps // 2 and count > 1:
                 absent[-1] = True
-            absent[step % max(1, count - 1)] = False  # no step is without a task
+            absent[step % max(1, count - 1)] = False  # every step has at least one task
             train, again = (torch.where(absent, torch.nan, losses * noise) for losses in (before, after))
             moments.append(Moment(step, train, again, after * (1 + 0.02 * draw())))
         return moments
 
     def test_weights(self) -> None:
-        """Weights [tasks] are finite and not negative, not all 0, and the same when asked again."""
+        """Weights [tasks] are finite, not negative, not all 0, and the same on a second call."""
         self._follow(self.make())
 
     def test_one_task(self) -> None:
@@ -89,16 +89,28 @@ class BalancerConformance(Conformance):
             balancer.validation_samples,
             balancer.minibatch_reuse,
         )
-        require(isinstance(every, int) and every >= 0, f"needs_validation: {every!r}")
-        require(isinstance(samples, int) and samples >= 1, f"validation_samples: {samples!r}")
-        require(isinstance(reuse, int) and reuse >= 0, f"minibatch_reuse: {reuse!r}")
+        require(
+            isinstance(every, int) and every >= 0,
+            f"needs_validation must be an integer of at least 0, but is {every!r}",
+        )
+        require(
+            isinstance(samples, int) and samples >= 1,
+            f"validation_samples must be an integer of at least 1, but is {samples!r}",
+        )
+        require(
+            isinstance(reuse, int) and reuse >= 0,
+            f"minibatch_reuse must be an integer of at least 0, but is {reuse!r}",
+        )
         known = balancer.compares in (None, "validation", "training")
-        require(known, f'compares is None, "validation" or "training", not {balancer.compares!r}')
+        require(known, f'compares must be None, "validation" or "training", but is {balancer.compares!r}')
         given = balancer.compares != "validation" or every > 0
-        require(given, 'compares "validation", and needs_validation is 0: it would never get any losses')
+        require(
+            given,
+            'compares is "validation", but needs_validation is 0: the balancer would never get any losses',
+        )
 
     def test_it_changes_nothing_it_is_given(self) -> None:
-        """It does not change the losses that it is given."""
+        """The balancer does not modify the losses it is given."""
         balancer = self.make()
         history = self.history(balancer)
         kept = [[losses.clone() for losses in moment[1:]] for moment in history]
@@ -108,10 +120,10 @@ class BalancerConformance(Conformance):
             same = all(
                 torch.equal(a.nan_to_num(-1), b.nan_to_num(-1)) for a, b in zip(moment[1:], were, strict=True)
             )
-            require(same, f"it changed the losses that it was given at step {moment.step}")
+            require(same, f"the balancer changed the losses that it was given at step {moment.step}")
 
     def test_state_round_trip(self) -> None:
-        """A resumed balancer gives exactly the weights of an uninterrupted one."""
+        """A resumed balancer returns exactly the weights of an uninterrupted one."""
         history = self.history(self.make())
         for cut in (0, 1, len(history) // 2):
             uninterrupted = Rehearsal(self.make(), history)
@@ -128,7 +140,7 @@ class BalancerConformance(Conformance):
                 )
 
     def test_determinism(self) -> None:
-        """The same weights each time, whatever the global random state, which is not touched."""
+        """Weights do not depend on the global random state, and do not change it."""
         given: list[list[Tensor]] = []
         for seed in (0, 1):
             with seeded(seed), assert_rng_untouched("the balancer"):
@@ -137,10 +149,10 @@ class BalancerConformance(Conformance):
                 rehearsal = Rehearsal(balancer, history)
                 given.append([rehearsal.play(step).clone() for step in range(1, len(history))])
         same = all(torch.equal(one, other) for one, other in zip(*given, strict=True))
-        require(same, "the same losses do not always give the same weights")
+        require(same, "the weights are not deterministic: the same losses gave different weights")
 
     def test_neutrality(self) -> None:
-        """Where it is promised, all tasks weigh the same at every step."""
+        """If ``neutral`` is True, all tasks have the same weight at every step."""
         balancer = self.make()
         if not balancer.neutral:
             return
@@ -149,7 +161,7 @@ class BalancerConformance(Conformance):
         for step in range(1, len(history)):
             weights = rehearsal.play(step)
             same = torch.equal(weights, weights[:1].expand_as(weights))
-            require(same, f"neutral: weights are equal, and at step {step} they are {shown(weights)}")
+            require(same, f"neutral is True, but at step {step} the weights differ: {shown(weights)}")
 
     def _follow(self, balancer: Balancer) -> None:
         check_weights(balancer, "before the first step")
@@ -161,7 +173,7 @@ class BalancerConformance(Conformance):
 
 
 class Rehearsal:
-    """A balancer that gets a history of losses as in training."""
+    """Feeds a history of losses to a balancer, as training does."""
 
     def __init__(self, balancer: Balancer, history: Sequence[Moment]) -> None:
         self._history = history
@@ -169,11 +181,11 @@ class Rehearsal:
         self.balancing = Balancing(balancer, len(balancer.tasks), self._take)
 
     def _take(self, turn: int, samples: int) -> Tensor:
-        # Each mini-batch has its own losses, which fall with the others.
+        # Each mini-batch has slightly different losses, which all fall over time.
         return self._history[self._now].valid * (1 + 0.01 * math.sin(turn) / samples)
 
     def play(self, step: int) -> Tensor:
-        """Train step ``step``; the weights [tasks] that it trained with."""
+        """Simulate step ``step``; return the weights [tasks] used in it."""
         moment = self._history[step]
         balancing = self.balancing
         self._now = step - 1
@@ -187,18 +199,23 @@ class Rehearsal:
 
 
 def check_weights(balancer: Balancer, when: str) -> None:
-    """Raise ConformanceError for weights that core would reject, or that differ when asked again."""
+    """Raise ConformanceError if core would reject the weights, or if a second call returns different ones."""
     weights, tasks = balancer.weights(), len(balancer.tasks)
-    require(isinstance(weights, torch.Tensor), f"weights() gives a {type(weights).__name__} {when}")
-    require(weights.shape == (tasks,), f"weights are of shape {tuple(weights.shape)}, not {(tasks,)}, {when}")
+    require(
+        isinstance(weights, torch.Tensor),
+        f"weights() returns a {type(weights).__name__}, not a tensor, {when}",
+    )
+    require(weights.shape == (tasks,), f"weights have shape {tuple(weights.shape)}, not {(tasks,)}, {when}")
     fine = bool(torch.isfinite(weights).all() and (weights >= 0).all() and (weights > 0).any())
-    require(fine, f"weights are finite, not negative and not all 0: {shown(weights)} {when}")
+    require(fine, f"weights must be finite, not negative and not all 0: {shown(weights)} {when}")
     kept = weights.clone()
-    require(torch.equal(balancer.weights(), kept), f"weights() gives others when asked again {when}")
+    require(
+        torch.equal(balancer.weights(), kept), f"weights() returns different weights on a second call {when}"
+    )
 
 
 def saved(state: Any) -> Any:
-    """A state as it comes out of a checkpoint."""
+    """Return the state after a round trip through a checkpoint."""
     file = io.BytesIO()
     torch.save(state, file)
     file.seek(0)
@@ -206,5 +223,5 @@ def saved(state: Any) -> Any:
 
 
 def shown(weights: Tensor) -> str:
-    """The first few, for messages."""
+    """Format the first few weights for a message."""
     return f"{weights[:6].tolist()}{' ...' if len(weights) > 6 else ''}"

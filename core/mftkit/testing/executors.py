@@ -1,4 +1,4 @@
-"""Checks of every executor: misbehaving programs, each within tight limits."""
+"""Checks of every executor: misbehaving programs, each run within tight limits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 TAKES = 10.0
-"""Seconds that an executor may take to start and to end a program, beside the program's own."""
+"""Seconds that an executor may take to start and stop a program, in addition to the program's own time."""
 FORKS = """
 import os, time
 made = 0
@@ -67,9 +67,9 @@ time.sleep(20)
 
 
 class ExecutorConformance(Conformance):
-    """The promises of ``mftkit.Executor``, tried with programs that break every rule, within tight limits.
+    """Checks of ``mftkit.Executor`` on programs that break every rule, within tight limits.
 
-    A fork bomb is let off only after a program that tries a few dozen processes was refused some.
+    The fork bomb runs only if a program that starts a few dozen processes was refused some of them.
     """
 
     limits: ClassVar[Limits] = Limits(
@@ -84,24 +84,27 @@ class ExecutorConformance(Conformance):
         return done
 
     def marked(self, source: str, mark: str, limits: Limits) -> None:
-        """Run Python source whose processes, and those that start it, have a word in their command lines."""
+        """Run Python source with ``mark`` in the command lines of its processes and of those that start it."""
         self.make().run(Program({"main.py": source}, (PYTHON, "main.py", mark)), limits)
 
     def test_it_works_here(self) -> None:
         """It can be used on this machine."""
         why = self.make().unavailable()
-        require(why is None, f"it cannot be used on this machine: {why}")
+        require(why is None, f"the executor cannot be used on this machine: {why}")
 
     def test_a_program_runs(self) -> None:
-        """Its files, standard input, output and exit code."""
+        """A program gets its files and standard input; its output and exit code are returned."""
         source = "import sys; print(sys.stdin.read() + open('more.txt').read()); sys.stderr.write('!'); sys.exit(3)"
         done = self.run(source, stdin="grün ", more_txt="und gelb")
         found = (done.how, done.code, done.stdout, done.stderr)
-        require(found == ("exited", 3, "grün und gelb\n", "!"), f"a program that exits with 3 gives {done}")
-        require(self.run("print(1)").succeeded, "a program that ends well is not seen to")
+        require(
+            found == ("exited", 3, "grün und gelb\n", "!"),
+            f"a program that exits with 3 was reported as {done}",
+        )
+        require(self.run("print(1)").succeeded, "a program that exits normally was not reported as exited")
 
     def test_programs_do_not_meet(self) -> None:
-        """Each has its own writable directory; the environment is not the user's."""
+        """Each program has its own writable directory, and does not see the user's environment."""
         os.environ["MFT_SECRET_OF_A_TEST"] = "secret"
         try:
             source = (
@@ -113,60 +116,74 @@ class ExecutorConformance(Conformance):
         require(outputs == ["['main.py'] False"] * 2, f"directory and environment are not fresh: {outputs}")
 
     def test_an_endless_loop(self) -> None:
-        """Ended by the clock, and by the processor's time."""
+        """An endless loop is stopped by the wall-clock limit and by the CPU time limit."""
         for limits in (replace(self.limits, seconds=0.7), replace(self.limits, cpu_seconds=1)):
             started = time.monotonic()
             done = self.run("while True: pass", limits)
-            require(done.how == "time" or done.code > 128, f"an endless loop ends as {done}")
+            require(
+                done.how == "time" or done.code > 128,
+                f"an endless loop was not reported as stopped by a time limit: {done}",
+            )
             spent = time.monotonic() - started
-            require(spent < self.limits.seconds + TAKES, f"an endless loop is ended after {spent:.0f} s")
+            require(
+                spent < self.limits.seconds + TAKES, f"an endless loop was stopped only after {spent:.0f} s"
+            )
 
     def test_ten_gigabytes(self) -> None:
-        """An allocation beyond the limit fails, or ends the program."""
+        """An allocation above the memory limit fails or stops the program."""
         done = self.run("kept = bytearray(10 << 30); print('allocated')")
-        require(not done.succeeded and "allocated" not in done.stdout, f"10 GiB are allocated: {done}")
+        require(
+            not done.succeeded and "allocated" not in done.stdout, f"a program could allocate 10 GiB: {done}"
+        )
 
     def test_memory_of_many_processes(self) -> None:
-        """Processes that keep to the limit one by one are ended for what they use together."""
+        """Processes that each stay below the memory limit are stopped if their total exceeds it."""
         done = self.run(MANY)
-        require(done.how == "memory" or not done.succeeded, f"480 MiB of six processes are allowed: {done}")
-        require(done.seconds < self.limits.seconds, "memory of many processes is noticed by the clock alone")
+        require(
+            done.how == "memory" or not done.succeeded, f"six processes could use 480 MiB together: {done}"
+        )
+        require(
+            done.seconds < self.limits.seconds,
+            "the memory of many processes is limited only by the time limit",
+        )
 
     def test_endless_output(self) -> None:
-        """Cut off at the limit, in either stream."""
+        """Output is cut off at the limit, on stdout and stderr."""
         for stream in ("stdout", "stderr"):
             done = self.run(f"import sys\nwhile True: sys.{stream}.write('x' * 1000)")
             size = len(done.stdout) + len(done.stderr)
             require(
-                done.how == "output" and size <= self.limits.output, f"{size} bytes of {stream}: {done.how}"
+                done.how == "output" and size <= self.limits.output,
+                f"endless {stream} was reported as {done.how!r} with {size} bytes",
             )
 
     def test_a_large_file(self) -> None:
-        """A file beyond the limit cannot be written."""
+        """A file above the size limit cannot be written."""
         done = self.run("open('large', 'wb').write(bytes(64 << 20)); print('written')")
-        require("written" not in done.stdout, "a file of 64 MiB is written where 8 MiB are allowed")
+        require("written" not in done.stdout, "a program wrote a file of 64 MiB, but the limit is 8 MiB")
 
     def test_a_fork_bomb(self) -> None:
-        """Processes beyond the limit are refused; a bomb ends with its time, and nothing is left of it."""
+        """Processes above the limit are refused; a fork bomb stops at its time limit and leaves nothing behind."""
         done = self.run(FORKS.format(tries=self.limits.processes + 40))
-        require("refused" in done.stdout, f"no process is refused: {done}")
+        require("refused" in done.stdout, f"no process was refused: {done}")
         started = time.monotonic()
         done = self.run(BOMB, replace(self.limits, seconds=1.0))
         spent = time.monotonic() - started
-        require(not done.succeeded, f"a fork bomb ends well: {done}")
-        require(spent < 1.0 + TAKES, f"a fork bomb is ended after {spent:.0f} s")
-        require(self.run("print(1)").succeeded, "after a fork bomb no program runs")
+        require(not done.succeeded, f"a fork bomb exits normally: {done}")
+        require(spent < 1.0 + TAKES, f"a fork bomb was stopped only after {spent:.0f} s")
+        require(self.run("print(1)").succeeded, "no program can run after a fork bomb")
 
     def test_nothing_is_left_behind(self) -> None:
-        """A daemon that the program starts ends with it."""
+        """A daemon that the program starts is stopped with it."""
         mark = _mark()
         self.marked(DAEMON, mark, self.limits)
         require(
-            _until(lambda: not running(mark)), "a process that the program started is still running after it"
+            _until(lambda: not running(mark)),
+            "a process started by the program is still running after the program ended",
         )
 
     def test_a_killed_parent(self) -> None:
-        """Where the process that runs a program is killed, the program ends too."""
+        """If the process that runs a program is killed, the program stops too."""
         mark = _mark()
         holder = os.fork()
         if holder == 0:
@@ -182,11 +199,11 @@ class ExecutorConformance(Conformance):
         require(started, "the program did not start")
         require(
             _until(lambda: not running(mark)),
-            "a program is still running after the process that runs it was killed",
+            "a program is still running after the process that ran it was killed",
         )
 
     def test_writing_and_reading_outside(self) -> None:
-        """Neither is possible outside of its directory, where ``isolated`` promises it."""
+        """If ``isolated`` is True, a program can neither read nor write outside its directory."""
         if not self.component.isolated:
             return
         with tempfile.TemporaryDirectory() as directory:
@@ -194,7 +211,7 @@ class ExecutorConformance(Conformance):
             secret = Path(directory, "secret")
             secret.write_text("of the user")
             done = self.run(f"print(open({str(secret)!r}).read())")
-            require("of the user" not in done.stdout, "a program reads a file of the user's")
+            require("of the user" not in done.stdout, "a program could read a file of the user")
             self.run(f"open({directory + '/written'!r}, 'w').write('x')")
             self.run("open('/etc/written-by-a-program', 'w').write('x')")
             written = [
@@ -202,10 +219,10 @@ class ExecutorConformance(Conformance):
                 for place in (Path(directory, "written"), Path("/etc/written-by-a-program"))
                 if place.exists()
             ]
-            require(not written, f"a program wrote outside of its directory: {written}")
+            require(not written, f"a program wrote outside its directory: {written}")
 
     def test_an_open_socket(self) -> None:
-        """No network, not even this machine's (where ``isolated`` is promised)."""
+        """If ``isolated`` is True, a program has no network, not even a connection to this machine."""
         if not self.component.isolated:
             return
         with closing(socket.create_server(("127.0.0.1", 0))) as server:
@@ -214,7 +231,7 @@ class ExecutorConformance(Conformance):
             done = self.run(source)
         require(
             "connected" not in done.stdout and not done.succeeded,
-            f"a program connects to this machine: {done}",
+            f"a program could connect to this machine: {done}",
         )
 
 
@@ -223,7 +240,7 @@ def _mark() -> str:
 
 
 def running(mark: str) -> list[int]:
-    """Processes with the word in their command line."""
+    """Return the ids of processes with ``mark`` in their command line."""
     found = []
     for place in Path("/proc").iterdir():
         if place.name.isdigit():

@@ -1,4 +1,4 @@
-"""What every data filter must do."""
+"""Checks of every data filter."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUESTIONS = 12
 
 
 def some_rows() -> list[dict[str, Any]]:
-    """Rows of several formats, some of them equal or almost so, with code that works and code that does not."""
+    """Return rows of several formats, some of them duplicates or nearly so, with working and broken code."""
     rows: list[dict[str, Any]] = []
     for number in range(QUESTIONS):
         question = f"Write a function that adds {number} to a number and multiplies it by {number % 3}."
@@ -41,16 +41,16 @@ def some_rows() -> list[dict[str, Any]]:
 
 
 class DataFilterConformance(Conformance):
-    """The promises of ``mftkit.DataFilter``, tried on a few rows of several formats."""
+    """Checks of ``mftkit.DataFilter`` on a few rows of several formats."""
 
     given: ClassVar[Sequence[dict[str, Any]]] = tuple(some_rows())
-    """The rows that come in."""
+    """The input rows."""
     seed: ClassVar[int] = 7
 
     def passed(
         self, rows: Sequence[dict[str, Any]], directory: Path | None = None
     ) -> tuple[list[Any], list[tuple[Any, str]]]:
-        """The rows that stay, and those dropped with their reasons."""
+        """Return the kept rows, and the dropped rows with their reasons."""
         if directory is None:
             with tempfile.TemporaryDirectory() as made:
                 return self.passed(rows, Path(made))
@@ -59,17 +59,17 @@ class DataFilterConformance(Conformance):
         return list(kept), dropped
 
     def context(self, directory: Path, dropped: list[tuple[Any, str]]) -> FilterContext:
-        """What the filter is given."""
+        """Return the context that is passed to the filter."""
         from mftkit.chat_client import open_chat
 
         def drop(row: dict[str, Any], reason: str, detail: str = "") -> None:
             require(isinstance(reason, str) and bool(reason.strip()), "a row is dropped without a reason")
-            require(isinstance(detail, str), f"the detail of a dropped row is no text: {detail!r}")
+            require(isinstance(detail, str), f"the detail of a dropped row is not a string: {detail!r}")
             dropped.append((row, reason))
 
         def report(**counts: int) -> None:
             wrong = [name for name, number in counts.items() if not isinstance(number, int)]
-            require(not wrong, f"report: {', '.join(wrong)} of no whole number")
+            require(not wrong, f"report({', '.join(f'{name}=...' for name in wrong)}) must get an integer")
 
         return FilterContext(
             seed=self.seed,
@@ -77,13 +77,13 @@ class DataFilterConformance(Conformance):
             directory=directory,
             drop=drop,
             report=report,
-            note=lambda message: require(isinstance(message, str), "a note that is no text"),
+            note=lambda message: require(isinstance(message, str), "a note is not a string"),
             chat=lambda ref: open_chat(ref, directory),
             executor=lambda ref: choose_executor(ref, lambda _line: None),
         )
 
     def test_every_row_is_kept_or_dropped_for_a_reason(self) -> None:
-        """Rows in and rows out differ by those that are dropped, each with a reason."""
+        """Each row is either kept or dropped with a reason."""
         kept, dropped = self.passed(self.given)
         summary = f"{len(self.given)} rows in, {len(kept)} kept, {len(dropped)} dropped"
         require(
@@ -91,47 +91,53 @@ class DataFilterConformance(Conformance):
         )
 
     def test_rows_stay_rows(self) -> None:
-        """What is given on can be written as JSON, and read as a row."""
+        """Kept rows can be written as JSON and read as data rows."""
         for number, row in enumerate(self.passed(self.given)[0], 1):
             try:
-                require(json.loads(json.dumps(row)) == row, f"row {number} is not the same after JSON: {row}")
+                require(
+                    json.loads(json.dumps(row)) == row,
+                    f"row {number} changes when it is written as JSON and read again: {row}",
+                )
                 content_of(row)
             except (TypeError, ValueError, BadRow) as error:
-                raise ConformanceError(f"row {number} that is given on cannot be read: {error}") from error
+                raise ConformanceError(f"kept row {number} cannot be read: {error}") from error
 
     def test_rows_keep_their_order(self) -> None:
-        """Rows with ids come in the order in which they came."""
+        """Kept rows come out in the order of the input."""
         rows = [{**row, "id": f"row {number:03}"} for number, row in enumerate(self.given)]
         ids = [row.get("id") for row in self.passed(rows)[0]]
-        require(ids == sorted(ids, key=str), f"rows are given on in another order: {ids}")
+        require(ids == sorted(ids, key=str), f"rows come out in another order: {ids}")
 
     def test_what_comes_in_is_left_as_it_is(self) -> None:
-        """A row that is changed is a new one."""
+        """The filter does not modify its input rows: a changed row is a new one."""
         rows = json.loads(json.dumps(list(self.given)))
         self.passed(rows)
-        require(rows == list(self.given), "rows that come in are changed")
+        require(rows == list(self.given), "the filter modifies its input rows")
 
     def test_the_same_rows_pass_every_time(self) -> None:
-        """The same again, whatever the global random state, which is not touched."""
+        """The kept rows do not depend on the global random state, and the filter does not change it."""
         made = []
         for state in (0, 1):
             with seeded(state), assert_rng_untouched("the filter"):
                 made.append(self.passed(self.given))
-        require(made[0] == made[1], "the same rows and options give others the second time")
+        require(
+            made[0] == made[1],
+            "the filter is not deterministic: the same rows and options gave a different result the second time",
+        )
 
     def test_it_can_start_again_where_it_was_stopped(self) -> None:
-        """Closed half way, and started again in the same directory, it gives the rows that it would have."""
+        """Stopped halfway and restarted in the same directory, it returns the same rows as without a stop."""
         whole = self.passed(self.given)[0]
         with tempfile.TemporaryDirectory() as directory:
             with self._started(Path(directory)) as rows:
                 next(rows, None)
             again = self.passed(self.given, Path(directory))[0]
-        require(again == whole, "started again in the directory of one that was closed, it gives other rows")
+        require(again == whole, "a filter restarted in the directory of a stopped one returns different rows")
 
     def test_no_rows(self) -> None:
         """Without rows it returns no rows."""
         kept, dropped = self.passed([])
-        require(not kept and not dropped, "rows are made of none")
+        require(not kept and not dropped, "the filter returns or drops rows although there is no input")
 
     @contextmanager
     def _started(self, directory: Path) -> Iterator[Iterator[Any]]:

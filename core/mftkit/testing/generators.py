@@ -16,16 +16,16 @@ from mftkit.testing.randomness import assert_rng_untouched, seeded
 
 
 class DataGeneratorConformance(Conformance):
-    """Checks of ``mftkit.DataGenerator``, on the first rows that it makes."""
+    """Checks of ``mftkit.DataGenerator`` on the first rows that it yields."""
 
     limit: ClassVar[int] = 25
-    """How many rows are checked."""
+    """Number of rows to check."""
     seed: ClassVar[int] = 7
     reads_seed: ClassVar[bool | None] = None
-    """True: another seed must give other rows; False: the same rows; None: either is right."""
+    """True: another seed must give different rows; False: it must give the same rows; None: either is correct."""
 
     def rows(self, seed: int | None = None, directory: Path | None = None) -> list[Any]:
-        """The first rows of a fresh generator, in a fresh directory unless one is given."""
+        """Return the first rows of a new generator, in a new directory unless one is given."""
         if directory is None:
             with tempfile.TemporaryDirectory() as made:
                 return self.rows(seed, Path(made))
@@ -37,54 +37,59 @@ class DataGeneratorConformance(Conformance):
             _close(rows)
 
     def context(self, directory: Path, seed: int) -> GenerationContext:
-        """What the generator is given; ``report`` takes numbers by name, and nothing else."""
+        """Return the context that is passed to the generator; its ``report`` accepts integers by name only."""
 
         def report(**counts: int) -> None:
             wrong = [name for name, number in counts.items() if not isinstance(number, int)]
-            require(not wrong, f"report: {', '.join(wrong)} of no whole number")
+            require(not wrong, f"report({', '.join(f'{name}=...' for name in wrong)}) must get an integer")
 
         return GenerationContext(seed, self.tasks[0].name, directory, report)
 
     def test_rows_are_rows(self) -> None:
         """Rows can be written as JSON, and read as a conversation, a pair or a text."""
         rows = self.rows()
-        require(bool(rows), "no row is made")
+        require(bool(rows), "the generator yields no rows")
         formats = set()
         for number, row in enumerate(rows, 1):
             try:
                 again = json.loads(json.dumps(row))
             except (TypeError, ValueError) as error:
                 raise ConformanceError(f"row {number} cannot be written as JSON: {error}") from error
-            require(again == row, f"row {number} is not the same after JSON: {row}")
+            require(again == row, f"row {number} changes when it is written as JSON and read again: {row}")
             formats.add(_format(row, number))
-        require(len(formats) == 1, f"rows of several formats, where a task has one: {sorted(formats)}")
+        require(len(formats) == 1, f"rows have several formats, but a task has only one: {sorted(formats)}")
 
     def test_the_seed_decides(self) -> None:
-        """The same seed gives the same rows, whatever the global random state, which is not touched."""
+        """Rows depend on the seed, not on the global random state, and the generator does not change that state."""
         made = []
         for state in (0, 1):
             with seeded(state), assert_rng_untouched("the generator"):
                 made.append(self.rows())
-        require(made[0] == made[1], "the same seed and options give other rows the second time")
+        require(
+            made[0] == made[1],
+            "the generator is not deterministic: the same seed and options gave different rows the second time",
+        )
 
     def test_promise_reads_seed(self) -> None:
-        """Another seed gives other rows if, and only if, ``reads_seed`` states so."""
+        """Another seed gives different rows if and only if ``reads_seed`` is True."""
         differ = self.rows(self.seed) != self.rows(self.seed + 1)
         stated = self.stated("reads_seed")
         require(differ or not stated, "reads_seed is True, but another seed gives the same rows")
         if differ and stated is False:
-            advise("reads_seed is False, but another seed gives other rows")
+            advise("reads_seed is False, but another seed gives different rows")
 
     def test_it_survives_a_kill(self) -> None:
-        """Closed half way, and started again in the same directory, it gives the rows that it would have."""
+        """Stopped halfway and restarted in the same directory, it yields the same rows as without a stop."""
         whole = self.rows()
         with tempfile.TemporaryDirectory() as directory:
             started = self.make().rows(self.context(Path(directory), self.seed))
             half = list(islice(started, max(1, len(whole) // 2)))
             _close(started)
             again = self.rows(directory=Path(directory))
-        require(half == whole[: len(half)], "the first rows differ from one start to the next")
-        require(again == whole, "started again in the directory of one that was closed, it gives other rows")
+        require(half == whole[: len(half)], "the first rows differ between two starts")
+        require(
+            again == whole, "a generator restarted in the directory of a stopped one yields different rows"
+        )
 
 
 def _format(row: Any, number: int) -> str:
@@ -102,6 +107,6 @@ def _format(row: Any, number: int) -> str:
 
 
 def _close(rows: Any) -> None:
-    """As leaving a half-read generator does."""
+    """Close a partly read iterator, as happens when a generator is abandoned."""
     if hasattr(rows, "close"):
         rows.close()

@@ -21,48 +21,51 @@ if TYPE_CHECKING:
     from mftkit.interfaces.loss import Loss, Tokens
 
 STEP = 1e-5
-"""Step of the finite differences, in nats; in float64 their error is about its square."""
+"""Step size of the finite differences, in nats; in float64 their error is about the square of it."""
 
 
 class LossConformance(Conformance):
-    """The promises of ``mftkit.Loss``, tried in float64 on random log-probabilities of three tasks."""
+    """Checks of ``mftkit.Loss`` in float64 on random log-probabilities of three tasks."""
 
     def tokens(self, seed: int = 0) -> Tokens:
-        """A micro-batch: four samples a task, one to five tokens each."""
+        """Return a micro-batch of four samples per task with one to five tokens each."""
         return random_tokens(len(self.tasks), torch.Generator().manual_seed(seed))
 
     def test_shapes(self) -> None:
-        """Statistics are [tasks, k], task losses and shares [tasks], with 1, 3 and 200 tasks."""
+        """Statistics are [tasks, k]; task losses and shares are [tasks], with 1, 3 and 200 tasks."""
         for count in (1, len(self.tasks), 200):
             loss, tokens = self.resized(count), random_tokens(count)
             if loss is None:
                 continue
             found = loss.statistics(tokens)
             k = number_of_statistics(found)
-            require(found.shape == (count, k), f"statistics: {tuple(found.shape)} with {count} tasks")
+            require(
+                found.shape == (count, k), f"statistics have shape {tuple(found.shape)} with {count} tasks"
+            )
             totals = totals_of(found, tokens)
             for name in ("task_losses", "task_shares"):
                 shape = tuple(getattr(loss, name)(totals).shape)
-                require(shape == (count,), f"{name}: {shape} with {count} tasks")
+                require(shape == (count,), f"{name} has shape {shape} with {count} tasks")
             one = loss.statistics(part(tokens, torch.arange(tokens.num_samples) == 0))
             require(
-                one.shape == (count, k), f"statistics of one sample: {tuple(one.shape)}, not {(count, k)}"
+                one.shape == (count, k),
+                f"statistics of one sample have shape {tuple(one.shape)}, not {(count, k)}",
             )
 
     def test_statistics_add_over_splits(self) -> None:
-        """Statistics of micro-batches sum to those of the whole, however it is split."""
+        """Statistics of micro-batches sum to those of the whole batch, however it is split."""
         loss, tokens = self.make(), self.tokens()
         whole = loss.statistics(tokens)
         for description, parts in splits(tokens):
             total = torch.stack([loss.statistics(piece).double() for piece in parts]).sum(0)
             require(
                 equal(total, whole),
-                f"statistics do not add over micro-batches: {description} sum to {total.tolist()}, and the whole has "
-                f"{whole.tolist()}. Return sums, and divide by counts in task_losses",
+                f"statistics do not add over micro-batches: {description} sum to {total.tolist()}, but the whole "
+                f"batch has {whole.tolist()}. Return sums, and divide by counts in task_losses",
             )
 
     def test_order_does_not_matter(self) -> None:
-        """The same statistics with the samples in another order."""
+        """Statistics do not depend on the order of the samples."""
         loss, tokens = self.make(), self.tokens()
         require(
             equal(loss.statistics(reordered(tokens)), loss.statistics(tokens)),
@@ -70,7 +73,7 @@ class LossConformance(Conformance):
         )
 
     def test_gradients(self) -> None:
-        """Gradients at the log-probabilities equal finite differences, in float64."""
+        """Gradients with respect to the log-probabilities equal finite differences, in float64."""
         loss, tokens = self.make(), self.tokens()
         logprobs = tokens.logprobs.clone().requires_grad_()
         value = objective(loss, replace(tokens, logprobs=logprobs))
@@ -88,7 +91,7 @@ class LossConformance(Conformance):
         )
 
     def test_promise_linear(self) -> None:
-        """``linear`` is promised where, and only where, task_losses are linear in the statistics."""
+        """``linear`` is True if and only if task_losses are linear in the statistics."""
         loss, tokens = self.make(), self.tokens()
         statistics = loss.statistics(tokens).detach().double()
         generator = torch.Generator().manual_seed(1)
@@ -100,12 +103,12 @@ class LossConformance(Conformance):
         def draw(scale: float) -> Tensor:
             return scale * torch.randn(statistics.shape, dtype=torch.float64, generator=generator)
 
-        # What is linear near 0 only is not linear.
+        # Several scales: a function that is linear only near 0 must not pass.
         true = all(is_linear(losses, draw(1.0), draw(scale)) for scale in (1.0, 1e-3, 1e5))
         _promise("linear", loss.linear, true, "task_losses", "the statistics", "saves a forward pass")
 
     def test_promise_linear_in_logprobs(self) -> None:
-        """``linear_in_logprobs`` is promised where, and only where, statistics are linear in logprobs."""
+        """``linear_in_logprobs`` is True if and only if statistics are linear in logprobs."""
         loss, tokens = self.make(), self.tokens()
         drawn = torch.Generator().manual_seed(1)
         other = -4 * torch.rand(len(tokens.logprobs), dtype=torch.float64, generator=drawn)
@@ -121,18 +124,18 @@ class LossConformance(Conformance):
             true,
             "statistics",
             "logprobs",
-            "tells token weights before the forward pass",
+            "makes token weights known before the forward pass",
         )
 
     def test_promise_reads_sample_weights(self) -> None:
-        """Where ``reads_sample_weights`` is promised, weights count, those of 1 are none, and sums still add."""
+        """If ``reads_sample_weights`` is True, weights have an effect, weights of 1 have none, and sums still add."""
         loss = self.make()
         if loss.reads_sample_weights:
             for kept, difference in row_weights_kept(loss, self.tokens(), torch.Generator().manual_seed(1)):
                 require(kept, f"reads_sample_weights is True, but {difference}")
 
     def test_absent_tasks(self) -> None:
-        """Where a task has no token, the value and the gradients of the others are finite."""
+        """If a task has no token, the loss and the gradients of the other tasks are finite."""
         loss = self.make()
         for present in ([0], [0, 1], [len(self.tasks) - 1]):
             tokens = only_tasks(self.tokens(), present)
@@ -141,11 +144,11 @@ class LossConformance(Conformance):
             require(bool(torch.isfinite(value)), f"the loss is {float(value)} {present_tasks}")
             require(
                 bool(torch.isfinite(slope).all()),
-                f"its gradient is not finite {present_tasks}: {slope.tolist()}",
+                f"the gradient is not finite {present_tasks}: {slope.tolist()}",
             )
 
     def test_shares(self) -> None:
-        """Shares sum to 1, are not negative, and depend on counts only, also where a task is absent."""
+        """Shares sum to 1, are not negative, and depend on counts only, also if a task is absent."""
         loss = self.make()
         for present in (range(len(self.tasks)), [0], [0, 2]):
             tokens = only_tasks(self.tokens(), list(present))
@@ -154,34 +157,35 @@ class LossConformance(Conformance):
             for case in (totals, everyone):
                 shares = torch.where(case.tasks_in_mean, loss.task_shares(case), 0.0)
                 fine = equal(shares.sum(), shares.new_ones(())) and bool((shares >= 0).all())
-                require(fine, f"task_shares sum to 1 and are not negative: {shares.tolist()}")
+                require(fine, f"task_shares must sum to 1 and must not be negative: {shares.tolist()}")
                 other = replace(case, statistics=case.statistics * 3 + 1)
                 again = torch.where(case.tasks_in_mean, loss.task_shares(other), 0.0)
                 require(
-                    equal(shares, again), "task_shares change with the statistics: counts alone may count"
+                    equal(shares, again),
+                    "task_shares change with the statistics: shares may depend on counts only",
                 )
 
     def test_float32(self) -> None:
-        """In float32, as models give log-probabilities, the same value and finite gradients."""
+        """With float32 log-probabilities, as from models, the loss is the same and gradients are finite."""
         loss, tokens = self.make(), self.tokens()
         single = replace(tokens, logprobs=tokens.logprobs.float())
         value, slope = value_and_slope(loss, single)
         exact, _ = value_and_slope(loss, tokens)
         near = torch.isclose(value, exact, rtol=1e-4, atol=1e-6)
-        require(bool(near), f"the loss is {float(value)} in float32 and {float(exact)} in float64")
+        require(bool(near), f"the loss is {float(value)} in float32, but {float(exact)} in float64")
         require(bool(torch.isfinite(slope).all()), "gradients are not finite in float32")
 
     def test_extremes(self) -> None:
-        """Finite where a token is certain (log p = 0) or next to impossible (log p = -80)."""
+        """Loss and gradients are finite if a token is certain (log p = 0) or nearly impossible (log p = -80)."""
         loss, tokens = self.make(), self.tokens()
         for extreme in (0.0, -80.0):
             edge = replace(tokens, logprobs=torch.full_like(tokens.logprobs, extreme).float())
             value, slope = value_and_slope(loss, edge)
             fine = bool(torch.isfinite(value) and torch.isfinite(slope).all())
-            require(fine, f"with log p = {extreme} the loss is {float(value)}, or its gradient not finite")
+            require(fine, f"with log p = {extreme}, the loss ({float(value)}) or its gradient is not finite")
 
     def test_determinism(self) -> None:
-        """The same value each time, whatever the global random state, which is not touched."""
+        """The loss does not depend on the global random state, and does not change it."""
         values = []
         for seed in (0, 1):
             with seeded(seed), assert_rng_untouched("the loss"):
@@ -189,24 +193,24 @@ class LossConformance(Conformance):
                 values += [value_and_slope(loss, self.tokens()) for _ in range(2)]
         first = values[0]
         same = all(torch.equal(v, first[0]) and torch.equal(s, first[1]) for v, s in values)
-        require(same, "the loss of the same tokens is not always the same")
+        require(same, "the loss is not deterministic: the same tokens gave different values or gradients")
 
 
 def totals_of(statistics: Tensor, tokens: Tokens) -> Totals:
-    """As if ``tokens`` were the whole global batch."""
+    """Return the totals as if ``tokens`` were the whole global batch."""
     counts, samples = counts_of(tokens)
     return Totals(statistics.double(), counts, samples, counts > 0)
 
 
 def objective(loss: Loss, tokens: Tokens) -> Tensor:
-    """The step's objective with equal weights: a scalar, in the graph of the log-probabilities."""
+    """Return the step's objective with equal weights: a scalar, differentiable by the log-probabilities."""
     totals = totals_of(loss.statistics(tokens), tokens)
     shares = loss.task_shares(totals)
     return torch.where(totals.tasks_in_mean, shares * loss.task_losses(totals), 0.0).sum()
 
 
 def value_and_slope(loss: Loss, tokens: Tokens) -> tuple[Tensor, Tensor]:
-    """The objective as the trainer computes it, and its gradient [V] at the log-probabilities."""
+    """Return the objective as the trainer computes it, and its gradient [V] by the log-probabilities."""
     trained = Objective(loss, tokens.num_tasks)
     logprobs = tokens.logprobs.clone().requires_grad_()
     statistics = loss.statistics(replace(tokens, logprobs=logprobs)).to(trained.dtype)
@@ -228,4 +232,4 @@ def _difference(loss: Loss, tokens: Tokens, step: Tensor) -> Tensor:
 def _promise(name: str, made: bool, true: bool, what: str, of: str, use: str) -> None:
     require(true or not made, f"{name} is True, but {what} are not linear in {of}: set {name} = False")
     if true and not made:
-        advise(f"{what} are linear in {of}: {name} = True would be true, and {use}")
+        advise(f"{what} are linear in {of}: {name} could be True, which {use}")

@@ -1,4 +1,4 @@
-"""Micro-batches of a loss, cut up and put into another order."""
+"""Splits and reorders the micro-batches of a loss."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def splits(tokens: Tokens) -> Iterator[tuple[str, list[Tokens]]]:
-    """Splits into micro-batches, each with its description: by sample, by task, and at random."""
+    """Yield splits into micro-batches with a description of each: by sample, by task, and at random."""
     number = torch.arange(tokens.num_samples)
-    yield "samples by themselves", _pieces(tokens, number)
-    yield "tasks by themselves", _pieces(tokens, tokens.sample_task)
+    yield "single samples", _pieces(tokens, number)
+    yield "single tasks", _pieces(tokens, tokens.sample_task)
     generator = torch.Generator().manual_seed(0)
     for count in (2, 3, 5):
         chosen = torch.randint(count, number.shape, generator=generator)
@@ -28,7 +28,7 @@ def splits(tokens: Tokens) -> Iterator[tuple[str, list[Tokens]]]:
 
 
 def reordered(tokens: Tokens, seed: int = 0) -> Tokens:
-    """The same samples in another order, and so the tokens."""
+    """Return the same samples, and so their tokens, in another order."""
     order = torch.randperm(tokens.num_samples, generator=torch.Generator().manual_seed(seed))
     place = torch.argsort(order)[tokens.sample]
     moved = torch.argsort(place, stable=True)
@@ -44,17 +44,17 @@ def reordered(tokens: Tokens, seed: int = 0) -> Tokens:
 
 
 def only_tasks(tokens: Tokens, tasks: Sequence[int]) -> Tokens:
-    """The samples of these tasks alone."""
+    """Return only the samples of these tasks."""
     return part(tokens, torch.isin(tokens.sample_task, torch.tensor(list(tasks))))
 
 
 def number_of_statistics(found: Tensor) -> int:
-    """The k of statistics [tasks, k]. Raises ConformanceError where they have another shape."""
+    """Return k of statistics [tasks, k]. Raises ConformanceError if they have another shape."""
     fine = found.ndim == 2 and found.shape[1] > 0
-    require(fine, f"statistics are of shape [tasks, k]: {tuple(found.shape)}")
+    require(fine, f"statistics must have shape [tasks, k], but have {tuple(found.shape)}")
     return int(found.shape[1])
 
 
 def _pieces(tokens: Tokens, label: Tensor) -> list[Tokens]:
-    """One micro-batch for each value of ``label`` [samples]."""
+    """Return one micro-batch for each value of ``label`` [samples]."""
     return [part(tokens, label == value) for value in sorted(set(label.tolist()))]

@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 MAX_LENGTH = 24
 PAD = 0
 STRIDE = 64
-"""A sample's tokens are ``STRIDE * (1 + its number) + place``: each token tells whose it is."""
+"""A sample's tokens are ``STRIDE * (1 + its number) + place``: each token identifies its sample."""
 
 
 class TokenizationModeConformance(Conformance):
-    """Checks of ``mftkit.TokenizationMode``, on samples of uneven lengths."""
+    """Checks of ``mftkit.TokenizationMode`` on samples of different lengths."""
 
     keeps_order: ClassVar[bool | None] = None
-    """True: every epoch has the same rows in the same order, as intended."""
+    """True: it is intended that every epoch has the same rows in the same order."""
 
     def lengths(self) -> dict[str, NDArray[np.int64]]:
-        """Lengths of samples, at most ``MAX_LENGTH``, by description."""
+        """Return sample lengths of at most ``MAX_LENGTH``, by description."""
         drawn = np.random.default_rng(0)
         return {
             "uneven lengths": drawn.integers(1, MAX_LENGTH + 1, 200),
@@ -45,7 +45,7 @@ class TokenizationModeConformance(Conformance):
         }
 
     def test_each_sample_has_one_place(self) -> None:
-        """Each sample lies in one row, once, and no row is longer than max_length."""
+        """Each sample is in exactly one row, once, and no row is longer than max_length."""
         mode = self.make()
         for description, lengths in self.lengths().items():
             for seed in (0, 1):
@@ -56,33 +56,35 @@ class TokenizationModeConformance(Conformance):
                     raise type(error)(f"{description}: {error}") from error
 
     def test_layout_is_deterministic(self) -> None:
-        """The same rows each time: ``order`` is the only source of randomness."""
+        """The rows are always the same: ``order`` is the only source of randomness."""
         lengths = self.lengths()["uneven lengths"]
         layouts = []
         for seed in (0, 1):
             with seeded(seed), assert_rng_untouched("layout"):
                 layouts.append(lay_out(self.make(), lengths, len(self.tasks), 5))
-        require(_same(*layouts), "layout gives other rows for the same samples and order")
+        require(
+            _same(*layouts), "layout is not deterministic: the same samples and order gave different rows"
+        )
 
     def test_order_is_read(self) -> None:
-        """Another order gives other rows, unless ``keeps_order`` states that rows are always the same."""
+        """Another order gives different rows, unless ``keeps_order`` is True."""
         mode, lengths = self.make(), self.lengths()["uneven lengths"]
         keeps_order = self.stated("keeps_order")
         same = _same(*(lay_out(mode, lengths, len(self.tasks), seed) for seed in (0, 1)))
         require(
             not same or bool(keeps_order),
             "every epoch has the same rows in the same order: layout does not read ``order``. If that is "
-            "intended, set keeps_order = True in the class of the tests",
+            "intended, set keeps_order = True in the test class",
         )
         if keeps_order and not same:
-            advise("keeps_order is True, but another order gives other rows")
+            advise("keeps_order is True, but another order gives different rows")
 
     def test_it_changes_nothing_it_is_given(self) -> None:
-        """``layout`` takes arrays that cannot be written to."""
+        """``layout`` accepts read-only arrays."""
         lay_out(self.make(), self.lengths()["uneven lengths"], len(self.tasks), 0)
 
     def test_collate(self) -> None:
-        """Targets, positions, tasks and samples of every row are right, however ragged."""
+        """Targets, positions, tasks and samples of every row are correct, whatever its length."""
         self._collate(1)
 
     def test_collate_several_rows(self) -> None:
@@ -90,7 +92,7 @@ class TokenizationModeConformance(Conformance):
         self._collate(4)
 
     def test_first_tokens_never_count(self) -> None:
-        """A sample's first token never counts, also where the sample says that it does."""
+        """A sample's first token is never a loss token, even if the sample's loss mask marks it as one."""
         mode = self.make()
         samples = [_sample(index, length, every=1) for index, length in enumerate((1, 3, 2, MAX_LENGTH))]
         for rows in _rows_of(mode, samples, len(self.tasks), 2):
@@ -105,7 +107,7 @@ class TokenizationModeConformance(Conformance):
 
 
 def lay_out(mode: TokenizationMode, lengths: NDArray[np.int64], tasks: int, seed: int) -> Layout:
-    """The rows of samples of these lengths, of tasks in turn, in an order drawn from ``seed``."""
+    """Lay out samples of these lengths, of alternating tasks, in an order drawn from ``seed``."""
     order = np.random.default_rng(seed).permutation(len(lengths))
     lengths, task = lengths.copy(), np.arange(len(lengths)) % tasks
     for array in (lengths, task, order):
@@ -118,19 +120,19 @@ def _same(one: Layout, other: Layout) -> bool:
 
 
 def _sample(index: int, length: int, every: int = 2) -> Sample:
-    """Tokens that tell whose they are; every second counts, all, or (of some samples) none."""
+    """Return a sample whose tokens identify it; every ``every``-th is a loss token, or none (in some samples)."""
     tokens = (STRIDE * (1 + index) + np.arange(length)).astype(np.int32)
-    counts = np.arange(length) % every == 0
+    loss_mask = np.arange(length) % every == 0
     if every > 1 and index % 5 == 4:
-        counts[:] = False
-    tokens.flags.writeable = counts.flags.writeable = False
-    return Sample(100 + index, index % 3, tokens, counts)
+        loss_mask[:] = False
+    tokens.flags.writeable = loss_mask.flags.writeable = False
+    return Sample(100 + index, index % 3, tokens, loss_mask)
 
 
 def _rows_of(
     mode: TokenizationMode, samples: list[Sample], tasks: int, at_once: int
 ) -> Iterator[tuple[tuple[Sample, ...], ...]]:
-    """The rows that the mode itself makes of the samples, a few at a time."""
+    """Yield the rows that the mode lays out from the samples, a few at a time."""
     lengths = np.array([len(sample.tokens) for sample in samples])
     layout = lay_out(mode, lengths, tasks, 0)
     rows = [tuple(samples[int(i)] for i in layout.samples[a:b]) for a, b in pairwise(layout.offsets.tolist())]

@@ -1,6 +1,6 @@
-"""The random state that all code of a process shares: components have no business with it.
+"""Guards for the global random state of a process, which components must not use.
 
-One that drew from it would make a resumed run differ from one that was not stopped.
+A component that draws from it makes a resumed run differ from an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _Shared(NamedTuple):
 
 @contextmanager
 def assert_rng_untouched(what: str) -> Iterator[None]:
-    """Nothing inside moves the random state of torch, numpy or Python; it is put back in any case."""
+    """Fail if the block changes the random state of torch, numpy or Python; the state is restored in any case."""
     before = _read()
     try:
         yield
@@ -38,7 +38,7 @@ def assert_rng_untouched(what: str) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """The random state of torch, numpy and Python from ``seed``, put back afterwards."""
+    """Seed the random state of torch, numpy and Python in the block, and restore it afterwards."""
     before = _read()
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002

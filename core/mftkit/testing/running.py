@@ -24,24 +24,24 @@ CheckOutcome = Literal["ok", "warning", "failed"]
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One row of the table."""
+    """One row of the results table."""
 
     check: str
     outcome: CheckOutcome
     what: str
-    """What is checked, or why it failed."""
+    """Description of the check, or why it failed."""
 
 
 def suite_for(
     kind: ComponentKind[Component], component: type[Component], **settings: object
 ) -> type[Conformance]:
-    """The suite of a kind, for a component; ``settings`` are attributes of the suite's class."""
+    """Return the suite of a kind for a component; ``settings`` are attributes of the suite class."""
     suite: type[Conformance] = import_object(kind.suite)
     return type("Installed", (suite,), {"component": component, **settings})
 
 
 def run_suite(suite: type[Conformance]) -> Iterator[CheckResult]:
-    """Run each check of a suite in turn, the kind's own first."""
+    """Run the checks of a suite one after another, those specific to the kind first."""
     for name in check_names(suite):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -53,7 +53,7 @@ def run_suite(suite: type[Conformance]) -> Iterator[CheckResult]:
 
 
 def check_names(suite: type[Conformance]) -> list[str]:
-    """Names of the ``test_`` methods, in the order in which they are written, the kind's own first."""
+    """Return the names of the ``test_`` methods in source order, those specific to the kind first."""
     ordered: dict[str, Mapping[str, Any]] = {}
     for owner in suite.__mro__:
         ordered |= {name: vars(owner) for name in vars(owner) if name.startswith("test_")}
@@ -66,15 +66,15 @@ def _outcome(suite: type[Conformance], name: str) -> tuple[CheckOutcome, str]:
         check()
     except (ConformanceError, MftError) as error:
         return "failed", str(error)
-    except Exception as error:  # an error in the component: reported with its place, and the other checks run
+    except Exception as error:  # an error in the component: report its location and run the other checks
         return "failed", _located(error)
     return "ok", " ".join((inspect.getdoc(check) or "").split())
 
 
 def _located(error: Exception) -> str:
-    """The error and where it was raised: in the plugin's own code if possible."""
+    """Return the error and its location, in the plugin's own code if possible."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = Path(__file__).parent
     others = [frame for frame in frames if ours not in Path(frame.filename).parents] or frames
-    message = " ".join(str(error).split()) or "without a message"
+    message = " ".join(str(error).split()) or "no message"
     return f"{type(error).__name__}: {message} ({others[0].filename}:{others[0].lineno})"

@@ -1,4 +1,4 @@
-"""Models of a few thousand parameters, to try adapters and tunings on."""
+"""Models of a few thousand parameters, for checks of adapters and tunings."""
 
 from __future__ import annotations
 
@@ -33,51 +33,51 @@ SIZES = {
 }
 MOST_PARAMETERS = 200_000
 PLAIN = "olmo2"
-"""A family without peculiarities, for whatever takes any."""
+"""A family without special features, preferred if an adapter matches any family."""
 
 
 class AnyAdapter(NativeAdapter):
-    """Whatever transformers has, for the tunings."""
+    """Adapter of any transformers model, for checks of tunings."""
 
     def matches(self, config: dict[str, Any]) -> int:  # noqa: ARG002
-        """Everything, weakly."""
+        """Return 1: matches everything, as a fallback."""
         return 1
 
 
 def from_random(adapter: ModelAdapter, config: dict[str, Any], **request: Any) -> PreTrainedModel:
-    """A float32 model from a random start, always the same, in evaluation mode."""
-    asked = {"dtype": torch.float32, "attention": "auto", **request}
+    """Return a float32 model in evaluation mode, randomly initialized with a fixed seed."""
+    requested = {"dtype": torch.float32, "attention": "auto", **request}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model, _ = adapter.load(LoadRequest(None, dict(config), init="random", **asked))
+        model, _ = adapter.load(LoadRequest(None, dict(config), init="random", **requested))
     model.train(False)
     return model
 
 
 def from_disk(adapter: ModelAdapter, directory: Path, **request: Any) -> PreTrainedModel:
-    """The float32 model in a directory, in evaluation mode."""
-    asked = {"dtype": torch.float32, "attention": "auto", **request}
-    model, _ = adapter.load(LoadRequest(str(directory), read_config(str(directory)), **asked))
+    """Return the float32 model in a directory, in evaluation mode."""
+    requested = {"dtype": torch.float32, "attention": "auto", **request}
+    model, _ = adapter.load(LoadRequest(str(directory), read_config(str(directory)), **requested))
     model.train(False)
     return model
 
 
 def logits(model: Any) -> Tensor:
-    """[1, 12, vocabulary] float32, of always the same tokens."""
+    """Return float32 logits [1, 12, vocabulary] of fixed tokens."""
     with torch.no_grad():
         found: Tensor = model(input_ids=inputs(), use_cache=False).logits
     return found.float()
 
 
 def inputs() -> Tensor:
-    """[1, 12] token ids."""
+    """Return fixed token ids [1, 12]."""
     return (torch.arange(12) * 7 + 3).remainder(SIZES["vocab_size"]).unsqueeze(0)
 
 
 def config_for(adapter: ModelAdapter) -> dict[str, Any]:
-    """A tiny config that an adapter matches: of the model types of transformers that it matches best.
+    """Return a tiny config for one of the transformers model types that an adapter matches best.
 
-    Raises ConformanceError where there is none, so that a config must be given.
+    Raises ConformanceError if there is none; then a config must be given.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -89,13 +89,13 @@ def config_for(adapter: ModelAdapter) -> dict[str, Any]:
         if config is not None:
             return config
     raise ConformanceError(
-        "no tiny model could be made of a family that the adapter matches: give a config (``config`` of the "
-        "suite, --config of the command)"
+        "no tiny model can be made for a family that the adapter matches: give a config (``config`` of the "
+        "suite, or --config of the command)"
     )
 
 
 def _tiny_config(model_type: str) -> dict[str, Any] | None:
-    """The sizes that the family's config reads, where they make a small model; None where they do not."""
+    """Return a config with the sizes that the family reads; None if they do not make a small model."""
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     try:
@@ -103,7 +103,7 @@ def _tiny_config(model_type: str) -> dict[str, Any] | None:
         config = {"model_type": model_type, **{key: SIZES[key] for key in SIZES if key in known}}
         with torch.device("meta"):
             model = AutoModelForCausalLM.from_config(build_config(config))  # type: ignore[no-untyped-call]
-    except Exception:  # a family whose sizes go together in a way of its own
+    except Exception:  # the sizes do not fit together in this family
         return None
     size = sum(parameter.numel() for parameter in model.parameters())
     return config if size <= MOST_PARAMETERS else None

@@ -1,4 +1,4 @@
-"""What every tuning must do."""
+"""Checks of every tuning."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 class TuningConformance(Conformance):
-    """The promises of ``mftkit.Tuning``, tried on a checkpoint of a tiny model."""
+    """Checks of ``mftkit.Tuning`` on a checkpoint of a tiny model."""
 
     config: ClassVar[Mapping[str, Any] | None] = None
-    """The tiny model's config.json; None: one is made of a family of transformers."""
+    """The tiny model's config.json; None: one is made for a family of transformers."""
     adapter: ClassVar[type[ModelAdapter]] = AnyAdapter
 
     @contextmanager
     def checkpoint(self) -> Iterator[Path]:
-        """A directory with the model that is tuned."""
+        """Provide a directory with the model to tune."""
         adapter = self.adapter(self.adapter.Options())
         config = config_for(adapter) if self.config is None else dict(self.config)
         with tempfile.TemporaryDirectory() as directory:
@@ -41,7 +41,7 @@ class TuningConformance(Conformance):
             yield base
 
     def tuned(self, base: Path) -> tuple[Any, nn.Module]:
-        """A fresh tuning, and what it makes of the checkpoint's model: always the same."""
+        """Return a new tuning and the checkpoint's model with it applied, with a fixed seed."""
         tuning, adapter = self.make(), self.adapter(self.adapter.Options())
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(1)
@@ -49,44 +49,49 @@ class TuningConformance(Conformance):
             return tuning, stop_training(tuning.apply(model, adapter))
 
     def test_some_parameters_train(self) -> None:
-        """A gradient reaches parameters that are to be trained, and no other; a step changes the logits."""
+        """Gradients reach trainable parameters only, and training steps change the logits."""
         with self.checkpoint() as base:
             tuning, model = self.tuned(base)
             trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-            require(bool(trained), "no parameter is to be trained: apply sets requires_grad")
+            require(bool(trained), "no parameter has requires_grad: apply must set it")
             before = logits(tuning.base_model(model))
             _train(tuning, model)
             reached = {name for name, parameter in model.named_parameters() if parameter.grad is not None}
-            require(bool(reached), "no gradient reaches a parameter that is to be trained")
-            require(reached <= trained, f"a gradient reaches frozen {sorted(reached - trained)[:3]}")
+            require(bool(reached), "no gradient reaches a trainable parameter")
+            require(
+                reached <= trained, f"a gradient reaches frozen parameters: {sorted(reached - trained)[:3]}"
+            )
             moved = not torch.equal(logits(tuning.base_model(model)), before)
-            require(moved, "training steps do not change what base_model gives")
+            require(moved, "training steps do not change the logits of base_model")
 
     def test_base_model(self) -> None:
-        """``base_model`` gives the transformers model, the tuned parts in place."""
+        """``base_model`` returns the transformers model with the tuned parts in it."""
         from transformers import PreTrainedModel
 
         with self.checkpoint() as base:
             tuning, model = self.tuned(base)
             found = tuning.base_model(model)
-            require(isinstance(found, PreTrainedModel), f"base_model gives a {type(found).__name__}")
-            require(bool(torch.isfinite(logits(found)).all()), "its logits are not finite")
+            require(
+                isinstance(found, PreTrainedModel),
+                f"base_model returns a {type(found).__name__}, not a PreTrainedModel",
+            )
+            require(bool(torch.isfinite(logits(found)).all()), "the logits of base_model are not finite")
 
     def test_state_round_trip(self) -> None:
-        """What ``state_dict`` gives, through a checkpoint, makes a fresh model the trained one."""
+        """Loading ``state_dict`` from a checkpoint turns a new model into the trained one."""
         with self.checkpoint() as base:
             tuning, model = self.tuned(base)
             _train(tuning, model)
             state = tuning.state_dict(model)
             odd = [name for name, tensor in state.items() if not isinstance(tensor, torch.Tensor)]
-            require(not odd, f"state_dict: {', '.join(odd[:3])} of no tensor")
+            require(not odd, f"state_dict holds values that are not tensors: {', '.join(odd[:3])}")
             other, fresh = self.tuned(base)
             other.load_state_dict(fresh, saved(state))
             off = _off(logits(other.base_model(fresh)), logits(tuning.base_model(model)))
             require(off == 0, f"logits differ by {off:.3g} after state_dict and load_state_dict")
 
     def test_export_loads(self) -> None:
-        """What ``export`` writes is loaded by transformers (an adapter with peft), and gives the same logits."""
+        """The output of ``export`` is loaded by transformers (with peft for an adapter) and gives the same logits."""
         from transformers import AutoModelForCausalLM
 
         with self.checkpoint() as base:
@@ -101,14 +106,17 @@ class TuningConformance(Conformance):
             }
             loaded = AutoModelForCausalLM.from_pretrained(directory, **options)
             off = _off(logits(stop_training(loaded)), logits(tuning.base_model(model)))
-            require(off <= 1e-4, f"what was exported gives logits that differ by {off:.3g}")
+            require(off <= 1e-4, f"logits of the exported model differ by {off:.3g}")
             adapter = (directory / "adapter_config.json").exists()
             written = "an adapter" if adapter else "a whole model"
-            require(adapter == tuning.saves_adapter, f"saves_adapter is wrong: export writes {written}")
+            require(
+                adapter == tuning.saves_adapter,
+                f"saves_adapter is {tuning.saves_adapter}, but export writes {written}",
+            )
 
 
 def _train(tuning: Any, model: nn.Module, steps: int = 2) -> None:
-    """Two steps, since a low-rank tuning's first changes one of its factors alone."""
+    """Train; two steps by default, since the first step of a low-rank tuning changes only one of its factors."""
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.05)
     for _ in range(steps):
         optimizer.zero_grad()

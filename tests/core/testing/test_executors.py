@@ -57,9 +57,9 @@ def test_a_program_is_run_by_one_that_holds_nothing_in() -> None:
         (Absent, "it_works_here", "it is not here"),
         (Shares, "a_program_runs", "a program that exits with 3"),
         (Bare, "programs_do_not_meet", "not fresh"),
-        (Bare, "a_large_file", "a file of 64 MiB is written"),
-        (Bare, "writing_and_reading_outside", "reads a file of the user's"),
-        (Bare, "an_open_socket", "connects to this machine"),
+        (Bare, "a_large_file", "wrote a file of 64 MiB"),
+        (Bare, "writing_and_reading_outside", "could read a file of the user"),
+        (Bare, "an_open_socket", "could connect to this machine"),
     ],
 )
 def test_what_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:

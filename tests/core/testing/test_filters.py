@@ -87,10 +87,10 @@ def test_one_that_keeps_all_is_let_through() -> None:
         (GivesNoReason, "every_row_is_kept_or_dropped_for_a_reason", "without a reason"),
         (Spoils, "rows_stay_rows", "cannot be read"),
         (Reverses, "rows_keep_their_order", "another order"),
-        (Meddles, "what_comes_in_is_left_as_it_is", "rows that come in are changed"),
+        (Meddles, "what_comes_in_is_left_as_it_is", "modifies its input rows"),
         (Draws, "the_same_rows_pass_every_time", "random state of random"),
-        (ForgetsWhereItWas, "it_can_start_again_where_it_was_stopped", "gives other rows"),
-        (MakesOne, "no_rows", "made of none"),
+        (ForgetsWhereItWas, "it_can_start_again_where_it_was_stopped", "returns different rows"),
+        (MakesOne, "no_rows", "no input"),
     ],
 )
 def test_what_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:

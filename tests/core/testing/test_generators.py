@@ -80,13 +80,13 @@ def suite(component: type[Any]) -> DataGeneratorConformance:
     ("component", "check", "message"),
     [
         (IgnoresTheSeed, "promise_reads_seed", "another seed gives the same rows"),
-        (Clock, "the_seed_decides", "other rows the second time"),
+        (Clock, "the_seed_decides", "different rows the second time"),
         (Draws, "the_seed_decides", "random state of random"),
-        (NoRows, "rows_are_rows", "no row is made"),
+        (NoRows, "rows_are_rows", "yields no rows"),
         (NoFormat, "rows_are_rows", "row 1 cannot be read: as chat: .*; as text: "),
         (TwoFormats, "rows_are_rows", "several formats"),
         (NotJson, "rows_are_rows", "cannot be written as JSON"),
-        (ForgetsWhereItWas, "it_survives_a_kill", "started again in the directory"),
+        (ForgetsWhereItWas, "it_survives_a_kill", "restarted in the directory"),
     ],
 )
 def test_what_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:
@@ -95,7 +95,7 @@ def test_what_is_broken_is_caught(component: type[Any], check: str, message: str
 
 
 def test_rows_that_should_not_depend_on_the_seed_are_a_hint() -> None:
-    with pytest.warns(ConformanceWarning, match="reads_seed is False, but another seed gives other rows"):
+    with pytest.warns(ConformanceWarning, match="reads_seed is False, but another seed gives different rows"):
         suite(Modest).test_promise_reads_seed()
 
 

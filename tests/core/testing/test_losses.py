@@ -127,12 +127,12 @@ def suite(component: type[Any], **options: Any) -> LossConformance:
         (WeightsUnread, "promise_reads_sample_weights", "do not change with tokens.weight"),
         (NoGradient, "gradients", "detach"),
         (SpoiltByAbsentTasks, "absent_tasks", "with tokens of 1 of 3 tasks"),
-        (SharesThatFollowTheLoss, "shares", "counts alone may count"),
-        (SharesThatDoNotSumToOne, "shares", "sum to 1"),
+        (SharesThatFollowTheLoss, "shares", "may depend on counts only"),
+        (SharesThatDoNotSumToOne, "shares", "must sum to 1"),
         (InfiniteWhereCertain, "extremes", "log p = 0.0"),
         (Drawn, "determinism", "draws from the random state of torch and random"),
-        (FlatShape, "shapes", "statistics are of shape"),
-        (ThreeTasksOnly, "shapes", "task_losses: .3,. with 200 tasks"),
+        (FlatShape, "shapes", "statistics must have shape"),
+        (ThreeTasksOnly, "shapes", "task_losses has shape .3,. with 200 tasks"),
     ],
 )
 def test_what_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:
@@ -148,7 +148,7 @@ def test_a_loss_that_does_not_work_in_float32_is_caught() -> None:
 @pytest.mark.parametrize("name", ["linear", "linear_in_logprobs"])
 def test_a_true_promise_that_is_not_made_is_a_hint(name: str) -> None:
     modest = type("Modest", (Good,), {name: False})
-    with pytest.warns(ConformanceWarning, match=f"{name} = True would be true"):
+    with pytest.warns(ConformanceWarning, match=f"{name} could be True"):
         getattr(suite(modest), f"test_promise_{name}")()
 
 

@@ -62,8 +62,8 @@ class TargetsThatAreNotThere(Llama):
 @pytest.mark.parametrize(
     ("component", "check", "error", "message"),
     [
-        (MatchesAll, "matches", ConformanceError, "gives 2 for {}"),
-        (Float32Always, "loads_in_the_dtype_asked", ConformanceError, "bfloat16 is asked for"),
+        (MatchesAll, "matches", ConformanceError, "returns 2 for {}"),
+        (Float32Always, "loads_in_the_dtype_asked", ConformanceError, "expected torch.bfloat16"),
         (AddsNoise, "round_trip_through_a_checkpoint", ConformanceError, "after saving and loading"),
         (HeadOfTheWrongScale, "head", mftkit.MftError, "do not give the logits"),
         (Leaks, "isolation", mftkit.MftError, "see each other"),
@@ -107,10 +107,14 @@ class ExportsTheBase(Full):
 @pytest.mark.parametrize(
     ("component", "check", "message"),
     [
-        (TrainsNothing, "some_parameters_train", "no parameter is to be trained"),
+        (TrainsNothing, "some_parameters_train", "no parameter has requires_grad"),
         (ForgetsTheHead, "state_round_trip", "after state_dict and load_state_dict"),
-        (ExportsTheBase, "export_loads", "what was exported gives logits that differ"),
-        (type("Adapts", (Full,), {"saves_adapter": True}), "export_loads", "saves_adapter is wrong"),
+        (ExportsTheBase, "export_loads", "logits of the exported model differ"),
+        (
+            type("Adapts", (Full,), {"saves_adapter": True}),
+            "export_loads",
+            "saves_adapter is True, but export writes a whole model",
+        ),
     ],
 )
 def test_a_tuning_that_is_broken_is_caught(component: type[Any], check: str, message: str) -> None:

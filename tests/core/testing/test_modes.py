@@ -98,19 +98,24 @@ def test_one_that_does_all_is_let_through(component: type[Any]) -> None:
         (Sorted, "order_is_read", ConformanceError, "keeps_order = True"),
         (Shuffles, "layout_is_deterministic", ConformanceError, "random state of numpy"),
         (Writes, "it_changes_nothing_it_is_given", ValueError, "read-only"),
-        (changed(targets=lambda b: b.targets + 1), "collate", ConformanceError, "the targets are"),
+        (
+            changed(targets=lambda b: b.targets + 1),
+            "collate",
+            ConformanceError,
+            "targets must be the loss tokens",
+        ),
         (
             changed(predictor_index=lambda b: b.predictor_index + 1),
             "collate",
             ConformanceError,
-            "predecessor",
+            "predictor_index must point at the target's predecessor",
         ),
-        (changed(task=lambda b: (b.task + 1) % 3), "collate", ConformanceError, "task is the task"),
+        (changed(task=lambda b: (b.task + 1) % 3), "collate", ConformanceError, "task must be the task"),
         (
             changed(real_tokens=lambda b: b.input_ids.numel()),
             "collate_several_rows",
             ConformanceError,
-            "real_tokens",
+            "real_tokens is .*, but the rows hold",
         ),
         (
             changed(sample_index=lambda b: b.sample_index[::-1]),

@@ -59,7 +59,7 @@ def test_one_that_does_all_is_let_through() -> None:
 @pytest.mark.parametrize(
     ("component", "check", "error", "message"),
     [
-        (StartsOnce, "a_run_that_goes_on", FileExistsError, "tried"),
+        (StartsOnce, "a_resumed_run", FileExistsError, "tried"),
         (OneReason, "every_end", KeyError, "early-stopped"),
         (WritesBeside, "its_place", ConformanceError, "metrics.jsonl"),
         (Meddles, "it_changes_nothing_it_is_given", ConformanceError, "log changes"),

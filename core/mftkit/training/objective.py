@@ -181,7 +181,8 @@ def normalise(weights: Tensor, balancer: object = None) -> Tensor:
     """A balancer's weights [tasks] divided by their mean over all tasks, in float64, on the same device.
 
     Raises MftError, which names the package of ``balancer``, for weights that are not finite, are negative, or are all
-    zero. Weights on a device other than the CPU are not inspected, which would make the host wait: there, invalid ones become NaN, and the step is refused.
+    zero. Weights on a device other than the CPU are not inspected, which would make the host wait: there, invalid ones
+    become NaN, and the step is refused.
     """
     exact = weights.detach().to(accumulation_dtype(weights.device))
     if exact.device.type != "cpu":

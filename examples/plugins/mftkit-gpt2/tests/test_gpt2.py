@@ -41,7 +41,7 @@ def logits(adapter, model, batch):
     return adapter.hidden_states(model, batch) @ adapter.head(model).weight.T
 
 
-def test_it_knows_its_family_alone(adapter):
+def test_it_matches_only_its_family(adapter):
     assert adapter.matches({"model_type": "gpt2"}) == 3
     assert adapter.matches({"model_type": "gptj"}) == 0
 
@@ -62,8 +62,8 @@ def test_targets_are_layers_of_the_model(adapter, model):
     assert set(adapter.lora_targets(model)) <= ends
 
 
-def test_more_tokens_than_positions_is_told(adapter, model):
-    with pytest.raises(MftError, match="17 tokens, and this GPT-2 has 16 positions"):
+def test_more_tokens_than_positions_is_an_error(adapter, model):
+    with pytest.raises(MftError, match="17 tokens, but this GPT-2 has only 16 positions"):
         adapter.outputs(model, batch_of(17))
 
 

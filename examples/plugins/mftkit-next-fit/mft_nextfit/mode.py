@@ -1,4 +1,4 @@
-"""Rows of the samples in the order they come: a row ends where the next sample does not fit."""
+"""Packs samples in the given order: a row ends if the next sample does not fit."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class NextFit(mftkit.TokenizationMode):
-    """Next-fit packing: more rows than best-fit makes; neighbours in the epoch's order stay neighbours."""
+    """Next-fit packing: makes more rows than best-fit; neighbors in the epoch's order stay neighbors."""
 
     class Options(mftkit.Options):
-        """What a spec may set."""
+        """Options in a spec."""
 
         isolated: bool = True
-        """Whether the samples of a row are kept from seeing each other."""
+        """Whether the samples of a row are isolated from each other."""
 
     def layout(
         self,
@@ -28,7 +28,7 @@ class NextFit(mftkit.TokenizationMode):
         order: NDArray[np.int64],
         max_length: int,
     ) -> mftkit.Layout:
-        """Each step finds by bisection where the row ends, so the time goes with the number of rows."""
+        """Find the end of each row by bisection, so that the time is proportional to the number of rows."""
         ends = np.cumsum(lengths[order])
         offsets = [0]
         while offsets[-1] < len(order):
@@ -37,5 +37,5 @@ class NextFit(mftkit.TokenizationMode):
         return mftkit.Layout(samples=order, offsets=np.array(offsets, dtype=np.int64))
 
     def collate(self, samples: mftkit.MicroBatch) -> mftkit.Batch:
-        """Mftkit's own collation: position ids restart at each sample where samples are isolated."""
+        """Collate with mftkit: position ids restart at each sample if samples are isolated."""
         return mftkit.collate(samples, isolated=self.options.isolated)

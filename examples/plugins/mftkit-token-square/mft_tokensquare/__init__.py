@@ -15,16 +15,16 @@ class TokenSquare(mftkit.Loss):
     linear = True  # task_losses is linear in the statistics
 
     class Options(mftkit.Options):
-        """What a spec may set: ``{"name": "token-square", "options": {"scale": 2}}``."""
+        """Options in a spec: ``{"name": "token-square", "options": {"scale": 2}}``."""
 
         scale: float = 1.0
         """Factor of the whole loss."""
 
     def statistics(self, tokens):
-        """Sums over one micro-batch, [tasks, 1]; mftkit adds them over micro-batches and processes."""
+        """Return sums over one micro-batch, [tasks, 1]; mftkit adds them over micro-batches and processes."""
         s = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
         return s.index_add(0, tokens.task, self.options.scale * tokens.logprobs.square().unsqueeze(1))
 
     def task_losses(self, totals):
-        """From the global batch's sums to one loss a task, [tasks]."""
+        """Return one loss per task, [tasks], from the sums over the global batch."""
         return totals.statistics[:, 0] / totals.tokens.clamp(min=1)

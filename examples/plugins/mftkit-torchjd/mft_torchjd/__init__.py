@@ -10,18 +10,21 @@ if TYPE_CHECKING:
     from mftkit import Register
 
 COMBINERS = {
-    "pcgrad": ("PCGrad", "takes out of each task's gradient what opposes another's (PCGrad)"),
-    "cagrad": ("CAGrad", "near the sum, and best for the task that it serves least (CAGrad)"),
-    "upgrad": ("UPGrad", "each task's gradient projected so that it opposes none, then summed (UPGrad)"),
-    "dualproj": ("DualProj", "the sum projected so that it opposes no task (DualProj)"),
+    "pcgrad": (
+        "PCGrad",
+        "removes from each task's gradient the part that conflicts with another task's (PCGrad)",
+    ),
+    "cagrad": ("CAGrad", "stays near the sum, and maximizes the gain of the worst-off task (CAGrad)"),
+    "upgrad": ("UPGrad", "projects each task's gradient so that it conflicts with none, then sums (UPGrad)"),
+    "dualproj": ("DualProj", "projects the sum so that it conflicts with no task (DualProj)"),
     "mgda": ("MGDA", "the shortest convex combination of the tasks' gradients (MGDA)"),
-    "imtl-g": ("IMTLG", "equally long along each task's gradient (IMTL-G)"),
-    "aligned-mtl": ("AlignedMTL", "the tasks' gradients made orthogonal and equally long (Aligned-MTL)"),
+    "imtl-g": ("IMTLG", "has projections of equal length on all task gradients (IMTL-G)"),
+    "aligned-mtl": ("AlignedMTL", "makes the task gradients orthogonal and equally long (Aligned-MTL)"),
 }
 
 
 @mftkit.hookimpl
 def register_gradient_combiners(register: Register) -> None:
-    """Each aggregator under the name of its paper."""
+    """Register each aggregator under the name in its paper."""
     for name, (kind, summary) in COMBINERS.items():
         register(name, f"mft_torchjd.combiners:{kind}", summary=summary)

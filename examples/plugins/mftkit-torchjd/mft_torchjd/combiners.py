@@ -1,7 +1,7 @@
 """TorchJD's aggregators as gradient combiners.
 
-Each of them makes weights of the Gramian, the tasks' inner products [tasks, tasks]; the gradient is the tasks'
-own times these weights. So nothing of the size of the gradients is copied.
+Each of them computes weights from the Gramian, the inner products [tasks, tasks] of the task gradients; the result
+is the weighted sum of these gradients. So nothing of the size of the gradients is copied.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Aggregated(mftkit.GradientCombiner):
     """Weights from the Gramian of the tasks that are present, in float64.
 
-    The rows hold the balancer's weights, which so scale a task's gradient before anything is made of it.
+    The rows are already scaled by the balancer's weights, before the Gramian is computed.
     """
 
     sums: ClassVar[bool] = False
@@ -29,11 +29,11 @@ class Aggregated(mftkit.GradientCombiner):
     tasks that do not conflict train as they do without a combiner, under the same learning rate and clipping."""
 
     def weighting(self) -> Any:
-        """TorchJD's, from a Gramian [present, present] to weights [present]."""
+        """Return TorchJD's weighting: from a Gramian [present, present] to weights [present]."""
         raise NotImplementedError
 
     def __init__(self, options: Any, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        """Raises MftError where a solver that TorchJD needs is not installed."""
+        """Raise MftError if a solver that TorchJD needs is not installed."""
         super().__init__(options, tasks)
         try:
             self._weighting = self.weighting()
@@ -41,13 +41,13 @@ class Aggregated(mftkit.GradientCombiner):
             raise mftkit.MftError(f"gradients: {error}, then run again.") from error
 
     def combine(self, gradients: Tensor, weights: Tensor) -> Tensor:
-        """[P], from rows [tasks, P]."""
+        """Return [P] from rows [tasks, P]."""
         present = weights > 0
         gramian = (gradients @ gradients.T).double().cpu()[present][:, present]
         scale = gramian.trace()
         factors = torch.zeros_like(weights)
         if bool(scale > 0):
-            # Scaled to a trace of 1: TorchJD takes gradients below a fixed size for none at all.
+            # Scaled to a trace of 1, because TorchJD treats gradients below a fixed size as zero.
             factors[present] = self._factors(gramian / scale)
         return factors.to(gradients) @ gradients
 
@@ -63,31 +63,31 @@ class PCGrad(Aggregated):
     sums = True
 
     class Options(mftkit.Options):
-        """What a spec may set."""
+        """Options in a spec."""
 
         seed: int = Field(default=0, ge=0)
-        """Of the order in which the other tasks are looked at, which is drawn for each task and step."""
+        """Random seed for the order in which other tasks are compared, drawn for each task and step."""
 
     options: Options
     turn = 0
 
     def weighting(self) -> Any:
-        """Without options."""
+        """Return the weighting; it has no options."""
         return aggregation.PCGradWeighting()
 
     def _factors(self, gramian: Tensor) -> Tensor:
-        """TorchJD draws from the random state of the CPU: from one of its own here, which a resumed run finds again."""
+        """Seed the CPU random state, which TorchJD draws from, for each step, so that a resumed run draws the same."""
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed((self.options.seed * 1_000_003 + self.turn) % 2**63)
             self.turn += 1
             return super()._factors(gramian)
 
     def state_dict(self) -> dict[str, Any]:
-        """How many steps were drawn for."""
+        """Return the number of steps drawn so far."""
         return {"turn": self.turn}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what ``state_dict`` gave."""
+        """Restore what ``state_dict`` returned."""
         self.turn = state["turn"]
 
 
@@ -95,15 +95,15 @@ class CAGrad(Aggregated):
     """Liu et al., "Conflict-Averse Gradient Descent for Multi-task Learning" (arXiv 2110.14048), Algorithm 1."""
 
     class Options(mftkit.Options):
-        """What a spec may set."""
+        """Options in a spec."""
 
         c: float = Field(default=0.5, ge=0)
-        """How far from the mean gradient it may go, as a share of that one's length; 0: not at all."""
+        """Maximum distance from the mean gradient, as a share of its length; 0 gives the mean gradient."""
 
     options: Options
 
     def weighting(self) -> Any:
-        """Solved with cvxpy and Clarabel."""
+        """Return the weighting, solved with cvxpy and Clarabel."""
         return aggregation.CAGradWeighting(c=self.options.c)
 
 
@@ -111,7 +111,7 @@ class UPGrad(Aggregated):
     """Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization" (arXiv 2406.16232)."""
 
     def weighting(self) -> Any:
-        """Solved with quadprog, one problem a task."""
+        """Return the weighting, solved with quadprog, one problem per task."""
         return aggregation.UPGradWeighting()
 
 
@@ -119,7 +119,7 @@ class DualProj(Aggregated):
     """Lopez-Paz and Ranzato, "Gradient Episodic Memory for Continual Learning" (arXiv 1706.08840), as in TorchJD."""
 
     def weighting(self) -> Any:
-        """Solved with quadprog, one problem a step."""
+        """Return the weighting, solved with quadprog, one problem per step."""
         return aggregation.DualProjWeighting()
 
 
@@ -127,17 +127,17 @@ class MGDA(Aggregated):
     """Sener and Koltun, "Multi-Task Learning as Multi-Objective Optimization" (arXiv 1810.04650), Algorithm 2."""
 
     class Options(mftkit.Options):
-        """What a spec may set."""
+        """Options in a spec."""
 
         epsilon: float = Field(default=0.001, gt=0)
-        """The search ends where a step is shorter than this share of the way."""
+        """The search ends when a step is shorter than this share of the way."""
         max_iters: int = Field(default=100, ge=1)
-        """Most steps of the search."""
+        """Maximum number of search steps."""
 
     options: Options
 
     def weighting(self) -> Any:
-        """By the method of Frank and Wolfe."""
+        """Return the weighting, by the Frank-Wolfe method."""
         return aggregation.MGDAWeighting(self.options.epsilon, self.options.max_iters)
 
 
@@ -145,7 +145,7 @@ class IMTLG(Aggregated):
     """Liu et al., "Towards Impartial Multi-task Learning" (ICLR 2021), in TorchJD's form for any rank."""
 
     def weighting(self) -> Any:
-        """By a pseudo-inverse."""
+        """Return the weighting, by a pseudo-inverse."""
         return aggregation.IMTLGWeighting()
 
 
@@ -153,13 +153,13 @@ class AlignedMTL(Aggregated):
     """Senushkin et al., "Independent Component Alignment for Multi-Task Learning" (arXiv 2305.19000), Algorithm 1."""
 
     class Options(mftkit.Options):
-        """What a spec may set."""
+        """Options in a spec."""
 
         scale: Literal["min", "median", "rmse"] = "min"
-        """The length that all independent components get: that of the shortest, of the middle one, or their mean."""
+        """Common length of all independent components: that of the shortest, of the median one, or their mean."""
 
     options: Options
 
     def weighting(self) -> Any:
-        """By the eigenvectors of the Gramian."""
+        """Return the weighting, by the eigenvectors of the Gramian."""
         return aggregation.AlignedMTLWeighting(scale_mode=self.options.scale)

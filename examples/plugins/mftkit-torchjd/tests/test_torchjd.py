@@ -93,7 +93,7 @@ def test_no_task_is_opposed(kind):
     assert (gradients @ made(kind).combine(gradients, ONES) >= -1e-3).all()
 
 
-def test_orders_are_drawn_anew_and_found_again():
+def test_orders_are_drawn_for_each_step_and_restored():
     one, other = made("PCGrad", seed=3), made("PCGrad", seed=3)
     drawn = [one.combine(rows(), ONES) for _ in range(5)]
     other.load_state_dict({"turn": 4})
@@ -101,7 +101,7 @@ def test_orders_are_drawn_anew_and_found_again():
     assert any(not torch.equal(drawn[0], later) for later in drawn[1:])
 
 
-def test_a_solver_that_is_missing_is_told(monkeypatch):
+def test_a_missing_solver_is_an_error(monkeypatch):
     def missing(_self):
         raise ImportError("CAGradWeighting requires ['clarabel'] to be installed")
 
@@ -149,7 +149,7 @@ def lines(directory, name="run"):
     return [json.loads(line) for line in (directory / name / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_a_run_trains_an_adapter_and_goes_on_as_if_it_had_not_stopped(tmp_path):
+def test_a_run_trains_an_adapter_and_resumes_exactly(tmp_path):
     read = mftkit.load_spec(project(tmp_path) / "spec.json")
     assert mftkit.run(read).reason == "finished"
     whole = lines(tmp_path)
@@ -159,7 +159,7 @@ def test_a_run_trains_an_adapter_and_goes_on_as_if_it_had_not_stopped(tmp_path):
     used = {row["kind"]: row["distribution"] for row in environment["components"]}
     assert used["gradient-combiner"] == "mftkit-torchjd"
 
-    # Take the end off, and go on from the checkpoint of step 2: its state holds what was drawn.
+    # Remove the end and resume from the checkpoint of step 2, whose state holds the number of draws.
     store = tmp_path / "run" / "checkpoints" / "step-00000004"
     for file in store.iterdir():
         file.unlink()

@@ -17,13 +17,13 @@ _senders: dict[str, Sender] = {}
 
 @mftkit.hookimpl
 def on_validation_end(run: RunInfo, step: int, metrics: dict[str, Any]) -> None:
-    """After each validation."""
+    """Post the metrics of each validation."""
     _post(run, {"event": "validation", "step": step, "metrics": metrics})
 
 
 @mftkit.hookimpl
 def on_run_end(run: RunInfo, reason: str, error: str | None) -> None:
-    """At the end. Raises what could not be posted: mftkit tells it as a warning, and the run is as it was."""
+    """Post the end of the run. Raises if posts failed: mftkit reports it as a warning, and the run is unaffected."""
     _post(run, {"event": "end", "reason": reason, "error": error})
     for url in list(_senders):
         _senders.pop(url).finish()

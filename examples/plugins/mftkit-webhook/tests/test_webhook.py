@@ -60,7 +60,7 @@ def test_without_a_url_nothing_is_posted(server, monkeypatch):
     assert server.received == []
 
 
-def test_a_refusal_is_told_at_the_end(server):
+def test_a_refusal_is_reported_at_the_end(server):
     server.status = 500
     mft_webhook.on_validation_end(run=RUN, step=3, metrics={})
     with pytest.raises(RuntimeError, match="validation: HTTPError: HTTP Error 500"):
@@ -89,7 +89,7 @@ def test_the_end_waits_no_longer_than_its_patience(server):
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://127.0.0.1:9/hook", "nonsense"])
-def test_a_url_that_leads_nowhere_is_told_at_the_end(url, monkeypatch):
+def test_a_url_that_leads_nowhere_is_reported_at_the_end(url, monkeypatch):
     monkeypatch.setenv("MFT_WEBHOOK_URL", url)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     mft_webhook.on_validation_end(run=RUN, step=1, metrics={})

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mftkit.base.json_types import JsonObject
+    from mftkit.reporting.plan import PlanJson
     from mftkit.runs.record import RunRecord
 
 
@@ -74,7 +75,7 @@ def side_by_side(runs: Sequence[RunRecord], titles: Sequence[str]) -> Table | No
     return Table("Best validation loss of each task, nats per token; lower is better", headings, rows, footer)
 
 
-def planned_tasks(plan: JsonObject) -> Table | None:
+def planned_tasks(plan: PlanJson) -> Table | None:
     """The plan's tasks, with every figure that is not zero for all of them."""
     tasks = [task for task in plan.get("tasks", ()) if isinstance(task, dict) and "name" in task]
     if not tasks:
@@ -84,7 +85,7 @@ def planned_tasks(plan: JsonObject) -> Table | None:
     return Table("Tasks as planned", ["task", *(key.replace("_", " ") for key in keys)], rows)
 
 
-def planned_facts(plan: JsonObject) -> list[tuple[str, str]]:
+def planned_facts(plan: PlanJson) -> list[tuple[str, str]]:
     """The rest of the plan, one fact per line."""
     return list(_facts({key: value for key, value in plan.items() if key not in ("tasks", "name")}))
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, cast
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from mftkit.base.json_types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -56,6 +54,28 @@ class Plan:
     mixing: str = ""
     """A description of the mixing; empty if an epoch has every sample once."""
 
-    def dump(self) -> JsonObject:
+    def dump(self) -> PlanJson:
         """The plan as plan.json has it."""
-        return {**asdict(self), "output": str(self.output)}
+        return cast("PlanJson", {**asdict(self), "output": str(self.output)})
+
+
+class PlanJson(TypedDict, total=False):
+    """plan.json, as a run of this version writes it; one of another version may lack keys, or have more."""
+
+    name: str
+    output: str
+    tasks: list[dict[str, str | float | None]]
+    rows: int
+    fill: float
+    max_length: int
+    steps: int
+    steps_per_epoch: int
+    batch_size: int
+    parameters: int
+    trainable: int
+    device: str
+    processes: int
+    dtype: str
+    components: dict[str, str]
+    notes: list[str]
+    mixing: str

@@ -10,7 +10,7 @@ import shutil
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 import torch
@@ -31,6 +31,19 @@ MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 _NAME = re.compile(r"step-(\d{8,})")
 
 
+class Manifest(TypedDict, total=False):
+    """manifest.json of a checkpoint: what it belongs to, and its files."""
+
+    step: int
+    data: str
+    """Fingerprint of the run's data."""
+    processes: int
+    base: dict[str, list[int]] | None
+    """Fingerprints of the base that the run keeps; None if it keeps none."""
+    files: dict[str, list[int]]
+    """Fingerprints of the checkpoint's own files."""
+
+
 @dataclass(frozen=True)
 class Checkpoint:
     """Everything that a run needs to resume as if it had never stopped."""
@@ -38,7 +51,7 @@ class Checkpoint:
     model: dict[str, Tensor]
     state: dict[str, Any]
     """Optimizer, balancer, random number generators, progress: what ``torch.load(weights_only=True)`` reads."""
-    manifest: dict[str, Any]
+    manifest: Manifest
     """What it belongs to: step, data fingerprint, number of processes."""
 
 
@@ -73,7 +86,7 @@ class CheckpointStore:
             write_json(partial / MANIFEST, {**checkpoint.manifest, "step": step, "files": files})
         return path
 
-    def verify(self, step: int) -> dict[str, Any]:
+    def verify(self, step: int) -> Manifest:
         """The manifest of a step's checkpoint, whose files are complete and as they were written.
 
         Raises:
@@ -81,7 +94,7 @@ class CheckpointStore:
         """
         path = self.path(step)
         try:
-            manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            manifest: Manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             for name in (MODEL, STATE):
                 if fingerprint(path / name) != manifest["files"][name]:
                     raise CheckpointError(f"{path / name} is damaged")
@@ -89,7 +102,7 @@ class CheckpointStore:
             raise CheckpointError(f"{path} is damaged: {error}") from error
         return manifest
 
-    def read(self, step: int, *, manifest: dict[str, Any] | None = None) -> Checkpoint:
+    def read(self, step: int, *, manifest: Manifest | None = None) -> Checkpoint:
         """The checkpoint of a step, verified unless its ``manifest`` is given, because it has been verified already.
 
         Raises:

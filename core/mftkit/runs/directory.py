@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import EndLine
+    from mftkit.reporting.plan import PlanJson
     from mftkit.spec import Spec
 
 
@@ -80,7 +81,7 @@ class RunDirectory(OutputDirectory):
         elif self._staged.is_dir():
             shutil.rmtree(self._staged)
 
-    def describe(self, spec: Spec, environment: JsonObject, plan: JsonObject) -> None:
+    def describe(self, spec: Spec, environment: JsonObject, plan: PlanJson) -> None:
         """Write spec.json, environment.json and plan.json."""
         write_json(self.path / "spec.json", spec.dump())
         write_json(self.path / "environment.json", environment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mftkit.base.json_files import read_json_object
 from mftkit.runs.metrics_file import MetricsFile
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import EndLine, TrainLine, ValidLine
+    from mftkit.reporting.plan import PlanJson
     from mftkit.runs.metrics_file import Metrics
 
 
@@ -24,7 +25,7 @@ class RunRecord:
     path: Path
     spec: JsonObject
     environment: JsonObject
-    plan: JsonObject
+    plan: PlanJson
     """As the run reported it at its start; empty for a run of a version that did not keep it."""
     train: list[TrainLine]
     valid: list[ValidLine]
@@ -76,7 +77,7 @@ def read_run(path: Path) -> RunRecord:
         path=path,
         spec=_object(path / "spec.json", faults),
         environment=_object(path / "environment.json", faults),
-        plan=_object(path / "plan.json", faults),
+        plan=cast("PlanJson", _object(path / "plan.json", faults)),
         train=metrics.train,
         valid=metrics.valid,
         end=metrics.end,

@@ -27,10 +27,9 @@ from mftkit.training.trackers import listening_trackers, make_trackers
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
-    from mftkit.runs.checkpoint import Checkpoint
+    from mftkit.runs.checkpoint import Checkpoint, Manifest
     from mftkit.spec import Spec
     from mftkit.training.run_parts import Run
 
@@ -157,7 +156,7 @@ def _newest_checkpoint(directory: RunDirectory, reporter: Reporter) -> Checkpoin
     return None
 
 
-def _check_belongs(manifest: JsonObject, built: Run, directory: RunDirectory) -> None:
+def _check_belongs(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
     if manifest["data"] != built.checked.corpus.fingerprint:
         raise MftError(
             f"output: the training data changed since the run in {directory.path} started, so it cannot be resumed. "

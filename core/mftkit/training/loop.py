@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.lines import Line, TrainLine
     from mftkit.reporting.listener import Listener
+    from mftkit.runs.checkpoint import Manifest
     from mftkit.runs.directory import RunDirectory
     from mftkit.training.balancing import Balancing
     from mftkit.training.objective import Objective
@@ -279,7 +280,11 @@ class Trainer:
                 "processes": of_processes,
                 "seconds": self._clock.spent,
             }
-            manifest = {"data": self._corpus.fingerprint, "processes": processes.count, "base": run.own_base}
+            manifest: Manifest = {
+                "data": self._corpus.fingerprint,
+                "processes": processes.count,
+                "base": run.own_base,
+            }
             weights = run.checked.tuning.state_dict(run.model)
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))

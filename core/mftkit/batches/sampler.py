@@ -132,7 +132,7 @@ class BatchSampler:
         return self._layouts[epoch]
 
     def _laid_out(self, epoch: int) -> Layout:
-        """With mixing, the mode sees each drawn sample as one of its own, so that it need not know about mixing."""
+        """With mixing, the mode sees each drawn sample as a separate one, so that it need not know about mixing."""
         lengths, task, drawn = self._samples.lengths, self._samples.task, None
         if self._mixture is not None:
             drawn = self._mixture.epoch(epoch)

@@ -134,7 +134,7 @@ def _config(path: Path) -> "JsonObject":
 
 
 def _quiet() -> None:
-    """Without what transformers tells of its own while it writes and reads tiny models."""
+    """Silence what transformers prints while it writes and reads tiny models."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -112,7 +112,7 @@ def renamed_fields(**new_names: str) -> Callable[[type[T]], type[T]]:
 
         cls.__init__ = init  # type: ignore[method-assign, assignment]
         for old, new in new_names.items():
-            if old not in vars(cls):  # a class may read its old field in a way of its own
+            if old not in vars(cls):  # a class may define how its old field is read
                 renamed = RenamedAttribute(new)
                 setattr(cls, old, renamed)
                 renamed.__set_name__(cls, old)

@@ -58,7 +58,7 @@ class NativeAdapter(ModelAdapter):
     def outputs(self, model: PreTrainedModel, batch: Batch) -> DecoderOutputs:
         """Return the decoder's outputs.
 
-        The mask stays None and the cache off, in evaluation too: transformers tells samples apart by restarting
+        The mask stays None and the cache off, in evaluation too: transformers separates samples by restarting
         positions only if there is neither a mask nor a cache, and by default there is a cache.
         """
         ids, positions = batch.input_ids, batch.position_ids
@@ -95,7 +95,7 @@ class NativeAdapter(ModelAdapter):
         return Head(
             weight=module.weight,
             bias=module.bias,
-            # Granite, Cohere and Falcon-H1 scale their logits, each under a key of its own.
+            # Granite, Cohere and Falcon-H1 scale their logits, each under its own key.
             scale=_number(config, "logit_scale", 1.0)
             * _number(config, "lm_head_multiplier", 1.0)
             / _number(config, "logits_scaling", 1.0),

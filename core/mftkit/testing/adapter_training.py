@@ -120,7 +120,7 @@ def check_chunked_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
 def check_rows(
     adapter: ModelAdapter, model: PreTrainedModel, modes: Mapping[str, Mapping[str, Any]] | None
 ) -> None:
-    """In each mode that isolates samples, each sample has the same log-probability as in a batch of its own."""
+    """In each mode that isolates samples, each sample has the same log-probability as alone in a batch."""
     members = samples(model)
     alone = torch.cat([_sums(adapter, model, one_per_row((sample,))) for sample in members])
     for name, mode in installed_components(TOKENIZATION_MODE, modes):

@@ -111,7 +111,7 @@ class Balancing:
         return LossRequests.of(self.balancer).compares == "training"
 
     def before_step(self, step: int) -> None:
-        """Evaluate the interval's mini-batch, if an interval begins with a mini-batch of its own."""
+        """Evaluate the interval's mini-batch, if the interval begins with its own mini-batch."""
         requests = LossRequests.of(self.balancer)
         if requests.compares == "validation" and self._losses_at_start is None:
             interval = (step - 1) // requests.needs_validation

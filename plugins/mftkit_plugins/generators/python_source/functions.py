@@ -41,7 +41,7 @@ class Function:
     name: str
     text: str
     docstring: str | None
-    """The docstring without indentation; None if there is none on lines of its own."""
+    """The docstring without indentation; None if it does not stand on separate lines."""
     docstring_lines: tuple[int, int]
     """First line, and the line after the last; (0, 0) if ``docstring`` is None."""
 

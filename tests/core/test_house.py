@@ -194,3 +194,25 @@ def test_files_and_functions_stay_small(path: Path) -> None:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert (node.end_lineno or 0) - node.lineno < 60, node.name
+
+
+LATE = {
+    "display/__init__.py": "rich is imported only when something is drawn",
+    "display/console.py": "the reporter of a terminal needs rich, the other does not",
+    "plugins/__init__.py": "an old name, whose use imports what is installed",
+}
+"""Files outside the command line that import parts of core inside functions, with the reason."""
+
+
+def test_parts_of_core_are_imported_inside_functions_only_for_a_light_start() -> None:
+    found = set()
+    core = ROOT / "core" / "mftkit"
+    for path in core.rglob("*.py"):
+        if path.parent.name == "cli":  # a command loads the engine when it runs
+            continue
+        for function in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(function, ast.FunctionDef):
+                for node in ast.walk(function):
+                    if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mftkit"):
+                        found.add(str(path.relative_to(core)))
+    assert found == set(LATE)

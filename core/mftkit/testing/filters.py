@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from mftkit.chat_client import open_chat
 from mftkit.data.rows.formats import BadRow
 from mftkit.data.rows.row_texts import content_of
 from mftkit.interfaces.data_filter import FilterContext
@@ -60,7 +61,6 @@ class DataFilterConformance(Conformance):
 
     def context(self, directory: Path, dropped: list[tuple[Any, str]]) -> FilterContext:
         """Return the context that is passed to the filter."""
-        from mftkit.chat_client import open_chat
 
         def drop(row: dict[str, Any], reason: str, detail: str = "") -> None:
             require(isinstance(reason, str) and bool(reason.strip()), "a row is dropped without a reason")

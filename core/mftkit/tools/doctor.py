@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 
 from mftkit.base.machine import Memory, cores, memory, nvidia_driver, quota
 from mftkit.data.made.storage import cache_root
+from mftkit.plugins.installed import registry
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
@@ -120,8 +121,6 @@ def _given(value: Device | Disk) -> JsonObject:
 
 def examine() -> Findings:
     """Look at everything that ``mft doctor`` reports."""
-    from mftkit.plugins.installed import registry
-
     needed, optional = packages()
     broken = [
         f"{name} is not installed: pip install {DISTRIBUTION}"

@@ -156,8 +156,12 @@ def test_a_process_trains_with_them_and_a_server_that_refuses_events_hurts_nothi
     assert done.returncode == 0, done.stderr
     lines = check_run(tmp_path / "run", "mftkit-token-square", "mftkit-gpt2", "mftkit-next-fit")
     posted: list[dict[str, Any]] = server.received  # type: ignore[attr-defined]
-    validations = [line for line in lines if line["event"] == "valid"]
-    assert [message["metrics"] for message in posted[:-1]] == validations
+    assert (posted[0]["event"], posted[0]["tasks"]) == ("start", list(lines[0]["tasks"]))
+    for event, line_event in (("validation", "valid"), ("train", "train")):
+        metrics = [message["metrics"] for message in posted if message["event"] == event]
+        assert metrics == [line for line in lines if line["event"] == line_event]
+        assert metrics
+    assert [Path(m["path"]).parent.name for m in posted if m["event"] == "checkpoint"][-1:] == ["checkpoints"]
     assert posted[-1] == {
         "event": "end",
         "run": "tiny",

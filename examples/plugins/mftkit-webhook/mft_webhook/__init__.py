@@ -9,10 +9,31 @@ import mftkit
 from mft_webhook.sender import Sender
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mftkit import RunInfo
 
 VARIABLE = "MFT_WEBHOOK_URL"
 _senders: dict[str, Sender] = {}
+
+
+@mftkit.hookimpl
+def on_run_start(run: RunInfo) -> None:
+    """Post that the run starts, or resumes from a checkpoint."""
+    _post(run, {"event": "start", "tasks": list(run.tasks)})
+
+
+@mftkit.hookimpl
+def on_step_end(run: RunInfo, step: int, metrics: dict[str, Any]) -> None:
+    """Post the metrics of each step that logs; those of the others are empty."""
+    if metrics:
+        _post(run, {"event": "train", "step": step, "metrics": metrics})
+
+
+@mftkit.hookimpl
+def on_checkpoint(run: RunInfo, step: int, path: Path) -> None:
+    """Post where each checkpoint is."""
+    _post(run, {"event": "checkpoint", "step": step, "path": str(path)})
 
 
 @mftkit.hookimpl

@@ -2,6 +2,7 @@ import json
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import mft_webhook
 import pytest
@@ -42,15 +43,21 @@ def server(monkeypatch):
 
 
 def test_events_are_posted_in_order(server):
+    mft_webhook.on_run_start(run=RUN)
+    mft_webhook.on_step_end(run=RUN, step=2, metrics={})
+    mft_webhook.on_step_end(run=RUN, step=3, metrics={"event": "train", "loss": 2.5})
     mft_webhook.on_validation_end(run=RUN, step=3, metrics={"event": "valid", "mean": 1.5})
+    mft_webhook.on_checkpoint(run=RUN, step=3, path=Path("runs/tiny/checkpoints/step-00000003"))
     mft_webhook.on_run_end(run=RUN, reason="finished", error=None)
     about = {"run": "tiny", "output": "runs/tiny"}
-    assert server.received == [
-        (
-            "application/json",
-            {"event": "validation", **about, "step": 3, "metrics": {"event": "valid", "mean": 1.5}},
-        ),
-        ("application/json", {"event": "end", **about, "reason": "finished", "error": None}),
+    assert {kind for kind, _ in server.received} == {"application/json"}
+    path = str(Path("runs/tiny/checkpoints/step-00000003"))
+    assert [message for _, message in server.received] == [
+        {"event": "start", **about, "tasks": ["one"]},
+        {"event": "train", **about, "step": 3, "metrics": {"event": "train", "loss": 2.5}},
+        {"event": "validation", **about, "step": 3, "metrics": {"event": "valid", "mean": 1.5}},
+        {"event": "checkpoint", **about, "step": 3, "path": path},
+        {"event": "end", **about, "reason": "finished", "error": None},
     ]
 
 

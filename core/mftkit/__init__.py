@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from mftkit.data.rows.code_blocks import CodeBlock as CodeBlock
     from mftkit.data.rows.code_blocks import code_blocks as code_blocks
     from mftkit.data.rows.code_blocks import without_code_blocks as without_code_blocks
+    from mftkit.data.rows.faults import BadRow as BadRow
+    from mftkit.data.rows.faults import RowError as RowError
     from mftkit.data.rows.files import FileSource as FileSource
-    from mftkit.data.rows.formats import BadRow as BadRow
-    from mftkit.data.rows.formats import RowError as RowError
+    from mftkit.data.rows.formats import TextContent as TextContent
+    from mftkit.data.rows.formats import read_conversation as read_conversation
+    from mftkit.data.rows.formats import read_text as read_text
     from mftkit.data.rows.row_texts import RowTexts as RowTexts
     from mftkit.data.rows.row_texts import row_texts as row_texts
     from mftkit.data.rows.row_texts import with_answer as with_answer
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
     from mftkit.interfaces.component import Options as Options
     from mftkit.interfaces.component import SpecPath as SpecPath
     from mftkit.interfaces.component import TaskInfo as TaskInfo
+    from mftkit.interfaces.conversation import Conversation as Conversation
+    from mftkit.interfaces.conversation import ToolCall as ToolCall
+    from mftkit.interfaces.conversation import Turn as Turn
     from mftkit.interfaces.data_filter import DataFilter as DataFilter
     from mftkit.interfaces.data_filter import FilterContext as FilterContext
     from mftkit.interfaces.executor import PYTHON as PYTHON
@@ -58,6 +64,12 @@ if TYPE_CHECKING:
     from mftkit.interfaces.model import LoadRequest as LoadRequest
     from mftkit.interfaces.model import ModelAdapter as ModelAdapter
     from mftkit.interfaces.run_info import RunInfo as RunInfo
+    from mftkit.interfaces.task_format import FormatContext as FormatContext
+    from mftkit.interfaces.task_format import FormattedSample as FormattedSample
+    from mftkit.interfaces.task_format import Piece as Piece
+    from mftkit.interfaces.task_format import RowContent as RowContent
+    from mftkit.interfaces.task_format import Segment as Segment
+    from mftkit.interfaces.task_format import TaskFormat as TaskFormat
     from mftkit.interfaces.tokenization import Batch as Batch
     from mftkit.interfaces.tokenization import Layout as Layout
     from mftkit.interfaces.tokenization import MicroBatch as MicroBatch
@@ -97,13 +109,15 @@ _NAMES = {
     "mftkit.chat_client.context": "GenerationContext",
     "mftkit.data.rows.code_blocks": "CodeBlock code_blocks without_code_blocks",
     "mftkit.data.rows.files": "FileSource",
-    "mftkit.data.rows.formats": "BadRow RowError",
+    "mftkit.data.rows.faults": "BadRow RowError",
+    "mftkit.data.rows.formats": "TextContent read_conversation read_text",
     "mftkit.data.rows.row_texts": "RowTexts row_texts with_answer",
     "mftkit.data.text.chat_format": "chat_format",
     "mftkit.interfaces": "API_VERSION",
     "mftkit.interfaces.balancer": "Balancer",
     "mftkit.interfaces.chat": "BudgetSpent Chat ChatError ChatModel ChatOptions ChatRequest Reply",
     "mftkit.interfaces.component": "Component Options SpecPath TaskInfo",
+    "mftkit.interfaces.conversation": "Conversation ToolCall Turn",
     "mftkit.interfaces.data_filter": "DataFilter FilterContext",
     "mftkit.interfaces.executor": "Execution Executor Limits PYTHON Program",
     "mftkit.interfaces.family": "Family InstructFormat",
@@ -112,6 +126,7 @@ _NAMES = {
     "mftkit.interfaces.loss": "Loss Tokens Totals",
     "mftkit.interfaces.model": "Head LoadRequest ModelAdapter",
     "mftkit.interfaces.run_info": "RunInfo",
+    "mftkit.interfaces.task_format": "FormatContext FormattedSample Piece RowContent Segment TaskFormat",
     "mftkit.interfaces.tokenization": "Batch Layout MicroBatch Sample TokenizationMode",
     "mftkit.interfaces.tracker": "Tracker",
     "mftkit.interfaces.tuning": "Tuning",

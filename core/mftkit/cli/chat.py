@@ -59,7 +59,7 @@ def chat(
     /exit quits. Ctrl-C stops an answer. If standard input is not a terminal, lines are read from it, and nothing but
     answers is written to standard output.
     """
-    from mftkit.data.rows.formats import Turn
+    from mftkit.interfaces.conversation import Turn
 
     generator = _load(run, max_new_tokens, temperature)
     if not generator.can_chat:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mftkit.data.mixing import Mixture, mixture
-from mftkit.data.rows.formats import RowError
+from mftkit.data.rows.faults import RowError
 from mftkit.data.rows.reading import RowFindings
 from mftkit.data.rows.sources import expand
 from mftkit.data.samples import Part, Samples
 from mftkit.data.split import held_out, held_out_groups
+from mftkit.data.task_formats import build_task_format
 from mftkit.data.task_rows import task_rows
 from mftkit.data.tokens.token_cache import TableSource, TokenCache
 from mftkit.interfaces.component import TaskInfo
@@ -66,6 +67,8 @@ class Corpus:
     """Equal for equal samples in the same order."""
     warnings: tuple[str, ...]
     """All warnings that were reported."""
+    stops: tuple[str, ...] = ()
+    """Texts that end the answers of the training samples."""
     mixture: Mixture | None = None
     """Samples that each epoch draws; None: every training sample once."""
 
@@ -78,6 +81,8 @@ class _Loaded:
     valid: Part
     report: TaskReport
     identity: tuple[str, ...]
+    stops: tuple[str, ...]
+    """Texts that end answers."""
 
 
 def prepare(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> Corpus:
@@ -112,6 +117,7 @@ class _Preparation:
             tuple(task.report for task in loaded),
             fingerprint,
             tuple(self.warnings),
+            tuple(dict.fromkeys(stop for task in loaded for stop in task.stops)),
             mixed,
         )
 
@@ -143,13 +149,15 @@ class _Preparation:
             reported = [(table, kept, truncated), (other, fits, cut)]
         train = self.part(index, table, kept & ~chosen, sources)
         self.check(task, train, valid, sources, self.warnings[earlier:])
-        return _Loaded(train, valid, self.report(reported, train, valid, cached), identity)
+        stops = tuple(str(stop) for _kind, stop, _answers in table.facts["stops"].values())
+        return _Loaded(train, valid, self.report(reported, train, valid, cached), identity, stops)
 
     def table(
         self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool
     ) -> tuple[TokenTable, str, bool]:
         """Return the tokens of some sources, and report what was found in reading them."""
-        found = self.token_cache.table(TableSource(task.name, task.format, sources, groups))
+        task_format = build_task_format(self.spec, task)
+        found = self.token_cache.table(TableSource(task.name, task.format.name, task_format, sources, groups))
         for message in RowFindings.from_json(found[0].facts).messages(
             task.name, [source.name for source in sources]
         ):
@@ -213,7 +221,7 @@ class _Preparation:
     ) -> TaskReport:
         lengths = np.minimum(train.table.lengths[train.rows], self.spec.max_length)
         return TaskReport(
-            rows=sum(len(table) for table, _kept, _truncated in tables),
+            rows=sum(table.facts["rows"] for table, _kept, _truncated in tables),
             skipped=sum(table.facts["skipped"] for table, _kept, _truncated in tables),
             truncated=sum(truncated for _table, _kept, truncated in tables),
             dropped=sum(int((~kept).sum()) for _table, kept, _truncated in tables),

@@ -11,6 +11,7 @@ from mftkit.interfaces.gradients import GradientCombiner
 from mftkit.interfaces.loss import Loss
 from mftkit.interfaces.model import ModelAdapter
 from mftkit.interfaces.references import AUTO
+from mftkit.interfaces.task_format import TaskFormat
 from mftkit.interfaces.tokenization import TokenizationMode
 from mftkit.interfaces.tracker import Tracker
 from mftkit.interfaces.tuning import Tuning
@@ -27,6 +28,7 @@ BALANCER = ComponentKind("balancer", Balancer, place="balancer")
 DATA_GENERATOR = ComponentKind(
     "data-generator", DataGenerator, place="tasks[].generator", aliases=("generator",)
 )
+TASK_FORMAT = ComponentKind("task-format", TaskFormat, place="tasks[].format", aliases=("format",))
 TUNING = ComponentKind("tuning", Tuning, place="tuning")
 TRACKER = ComponentKind("tracker", Tracker, place="trackers[]")
 DATA_FILTER = ComponentKind("data-filter", DataFilter, place="tasks[].filters[]", aliases=("filter",))

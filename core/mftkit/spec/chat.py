@@ -30,6 +30,11 @@ class ChatSpec(Section):
     markers: ChatMarkers | None = None
     """The markers; null: those of the MFTCoder paper."""
 
+    split: Literal["auto", "always", "never"] = "auto"
+    """Whether the answers of a conversation become separate samples: "auto": where the chat template renders what stands
+    before an answer otherwise in later turns; "always": each, as it is at its time; "never": one sample, and answers
+    that cannot be trained in it are context only."""
+
     @model_validator(mode="after")
     def _used(self) -> "ChatSpec":
         if self.markers is not None and self.format == "template":

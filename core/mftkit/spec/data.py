@@ -17,6 +17,10 @@ class DataSpec(Section):
     overlong: Literal["truncate", "drop", "error"] = "truncate"
     """What happens to a sample of more than ``max_length`` tokens: its end is cut off, it is dropped, or it is an
     error."""
+    special_tokens: Literal["auto", "text", "token"] = "auto"
+    """What the text of a special token in a content means. "auto": in chats, that of a control token of the chat format
+    is text, and other special tokens are tokens, as in all other formats; each is reported. "text": text always.
+    "token": a token always."""
     cache: FilePath | None = None
     """Directory of prepared data; null: $MFT_CACHE, otherwise the user's cache directory."""
     seed: int | None = Field(default=None, ge=0, lt=2**63)

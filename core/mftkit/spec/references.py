@@ -118,6 +118,15 @@ def plain(options: BaseModel) -> JsonObject:
     return values
 
 
+def without_defaults(kind: Kind[Component], ref: ComponentRef) -> JsonObject | str:
+    """Return a component as a spec has it: its name alone if all options have their defaults."""
+    try:
+        defaults = plain(installed.component_class(kind, ref.name).Options())
+    except (ValidationError, MftError):  # an option is required, or the component is not installed here
+        return ref.model_dump()
+    return ref.name if ref.options == defaults else ref.model_dump()
+
+
 def _extra_key(key: str, given: object, model: type[BaseModel] | None) -> Problem:
     if model is not None and key in model.model_fields:
         return Problem((key,), "unknown key", given, hint=f'; did you mean "options.{key}"?')

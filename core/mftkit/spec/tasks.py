@@ -2,15 +2,24 @@
 
 import re
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, WrapValidator, model_validator
+from pydantic import (
+    Field,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+    WrapValidator,
+    field_serializer,
+    model_validator,
+)
 
+from mftkit.base.json_types import JsonObject
 from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import kinds
 from mftkit.spec.paths import absolute
 from mftkit.spec.problems import Problem, refuse, refuse_one
-from mftkit.spec.references import Place
+from mftkit.spec.references import Place, unnamed, without_defaults
 from mftkit.spec.section import Section
 
 LONGEST_NAME = 100
@@ -113,8 +122,8 @@ class TaskSpec(Section):
 
     name: Name
     """Unique name of the task, used in file names and in metrics.jsonl."""
-    format: Literal["chat", "text"] = "chat"
-    """"chat": the answers are in the loss; "text": every token is."""
+    format: Annotated[ComponentRef, Place(kinds.TASK_FORMAT)] = Field(default_factory=unnamed)
+    """How rows become samples: "chat": the answers are in the loss; "text": every token is; or another task format."""
     weight: float = Field(default=1.0, ge=0)
     """Weight of the task, for balancers that read it."""
     train: Train = None
@@ -125,6 +134,11 @@ class TaskSpec(Section):
     """Filters that are applied to the training rows, in this order, before rows are held out for validation."""
     valid: Valid = 0.05
     """Validation rows: paths, or the fraction of the training rows that is held out; 0: no validation."""
+
+    @field_serializer("format")
+    def _short_format(self, task_format: ComponentRef) -> JsonObject | str:
+        """Write a format without options of its own as its name."""
+        return without_defaults(kinds.TASK_FORMAT, task_format)
 
     @model_validator(mode="after")
     def _one_source(self) -> "TaskSpec":

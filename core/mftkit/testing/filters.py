@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from mftkit.chat_client import open_chat
-from mftkit.data.rows.formats import BadRow
+from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.row_texts import content_of
 from mftkit.interfaces.data_filter import FilterContext
 from mftkit.plugins.executors import choose_executor

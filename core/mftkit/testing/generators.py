@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from mftkit.chat_client.context import GenerationContext
-from mftkit.data.rows.formats import BadRow, RowFormat, parse_row, row_weight
+from mftkit.data.rows.faults import BadRow
+from mftkit.data.rows.formats import read_conversation, read_text, row_weight
 from mftkit.testing.assertions import ConformanceError, advise, require
 from mftkit.testing.conformance import Conformance
 from mftkit.testing.randomness import assert_rng_untouched, seeded
@@ -93,11 +94,11 @@ class DataGeneratorConformance(Conformance):
 
 
 def _format(row: Any, number: int) -> str:
-    formats: tuple[RowFormat, ...] = ("chat", "text")
+    readers = {"chat": read_conversation, "text": read_text}
     reasons = []
-    for row_format in formats:
+    for row_format, read in readers.items():
         try:
-            parse_row(row, row_format)
+            read(row)
             row_weight(row)
         except BadRow as error:
             reasons.append(f"as {row_format}: {error}")

@@ -8,9 +8,12 @@ import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.streamers import BaseStreamer
 
-from mftkit.data.rows.formats import BadRow, Conversation, Turn
+from mftkit.data.rows.faults import BadRow
 from mftkit.data.text.chat_format import chat_format
+from mftkit.data.text.control_tokens import ControlTokens
 from mftkit.data.text.encoder import Encoder
+from mftkit.interfaces.conversation import Conversation, Turn
+from mftkit.interfaces.task_format import FormattedSample, Piece, Segment
 from mftkit.models.result import load_result
 from mftkit_registry import MftError
 
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from mftkit.data.text.segments import Segment
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
 
@@ -56,7 +58,9 @@ class TextGenerator:
         self._max_new_tokens = max_new_tokens
         self._temperature = temperature
         self._chat = chat_format("template", None, tokenizer) if tokenizer.chat_template else None
-        self._encoder = Encoder(tokenizer, self._chat.control_texts() if self._chat else ())
+        self._encoder = Encoder(
+            tokenizer, self._chat.controls if self._chat else ControlTokens(tokenizer, (), "auto")
+        )
         self._answer_ends = self._find_answer_ends(adapter)
         self.stopping = False
 
@@ -96,16 +100,16 @@ class TextGenerator:
                 "RUN: there is no chat template: the model was trained on plain texts; use mft complete"
             )
         try:
-            rendered = self._chat.render(Conversation((*turns, Turn("assistant", "x"))))
+            prompt = FormattedSample(self._chat.prompt(Conversation(tuple(turns))))
         except BadRow as error:
             raise MftError(str(error)) from error
-        prompt = _before_last_answer(rendered.segments)
         ids = list(self._encoder.encode([prompt]).tokens)
         return self._generate(ids, write, self._answer_ends)
 
     def complete(self, text: str, write: Callable[[str], None]) -> str:
         """Return the continuation of a text up to the end of text; ``write`` receives it piece by piece."""
-        ids = list(self._encoder.encode_texts([text]).tokens)[:-1]
+        segment = Segment((Piece(text, content=True),), "none")
+        ids = list(self._encoder.encode([FormattedSample((segment,), adds_start=True)]).tokens)
         if not ids:
             raise MftError(
                 "PROMPT: is empty, and this tokenizer has no token that begins a text; give some text"
@@ -166,23 +170,11 @@ class TextGenerator:
     def _trained_ends(self, adapter: ModelAdapter | None) -> set[str]:
         if self._chat is None:
             return set()
-        ends: set[str] = set()
-        for count in (1, 2):  # the last answer of a conversation may end in another way than the first
-            turns = (Turn("user", "x"), Turn("assistant", "x")) * count
-            try:
-                parts = self._chat.render(Conversation(turns)).segments
-            except BadRow:
-                continue
-            ends |= {part.pieces[-1].text for part in parts if part.in_loss == "all"}
+        ends = set(self._chat.stop_texts().values())
         known = adapter.instruct_format(self._tokenizer) if adapter else None
         if known is not None and known.template == self._tokenizer.chat_template:
             ends.add(known.end)
         return {end for end in ends if end}
-
-
-def _before_last_answer(segments: Sequence[Segment]) -> tuple[Segment, ...]:
-    last = max(i for i, segment in enumerate(segments) if segment.in_loss == "all")
-    return tuple(segments[:last])
 
 
 class _StopIf(StoppingCriteria):

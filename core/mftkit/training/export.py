@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from mftkit.base.atomic_files import new_directory, write_json
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.runs.checkpoint import CheckpointError
@@ -122,18 +120,13 @@ def _set_generation_config(run: Run, reporter: Reporter) -> None:
     settings = model.generation_config
     ends = settings.eos_token_id
     known = ends if isinstance(ends, list) else [ends]
-    trained = [*known, tokenizer.eos_token_id, _answer_end(run.checked)]
+    trained = [*known, tokenizer.eos_token_id, *_answer_ends(run.checked)]
     stops = list(dict.fromkeys(int(token) for token in trained if token is not None))
     settings.eos_token_id = stops[0] if len(stops) == 1 else stops
     settings.pad_token_id = tokenizer.pad_token_id
 
 
-def _answer_end(checked: CheckedRun) -> int | None:
-    """The token that ends an answer in training: the last loss token of a sample that was not truncated."""
-    train = checked.corpus.train
-    chat_tasks = [i for i, task in enumerate(checked.spec.tasks) if task.format == "chat"]
-    complete = np.isin(train.task, chat_tasks) & (train.lengths < checked.spec.max_length)
-    if not complete.any():
-        return None
-    sample = train[int(np.argmax(complete))]
-    return int(sample.tokens[np.flatnonzero(sample.loss_mask)[-1]])
+def _answer_ends(checked: CheckedRun) -> list[int]:
+    """The tokens that end answers of the kinds that were trained."""
+    ids = [checked.tokenizer.encode(stop, add_special_tokens=False) for stop in checked.corpus.stops]
+    return [encoded[0] for encoded in ids if len(encoded) == 1]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit.base import tokenizer_files
+from mftkit.data.task_formats import uses_chat
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, check_vocabulary, choose_pad, read_config, select_adapter
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.data.text.segments import ChatFormat
+    from mftkit.data.text.chat_format import ChatFormat
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.base_checkpoint import BaseCheckpoint
@@ -66,7 +67,7 @@ def load_tokenizer(
         )
     if not tokenizer.chat_template:
         tokenizer.chat_template = adapter.chat_template(tokenizer)
-        chats = any(task.format == "chat" for task in spec.tasks)
+        chats = any(uses_chat(task) for task in spec.tasks)
         if chats and tokenizer.chat_template and spec.chat.format != "markers" and spec.chat.markers is None:
             _report_template(adapter, tokenizer, reporter)
     return tokenizer
@@ -143,8 +144,8 @@ def turn_end_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) ->
     """
     if chat is None:
         return set()
-    added = {str(token.content): id_ for id_, token in tokenizer.added_tokens_decoder.items()}
-    return {id_ for text in chat.control_texts() for content, id_ in added.items() if content in text}
+    own = chat.controls.own
+    return {id_ for id_, token in tokenizer.added_tokens_decoder.items() if str(token.content) in own}
 
 
 def _request_of(checked: CheckedRun) -> LoadRequest:

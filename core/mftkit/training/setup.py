@@ -10,6 +10,7 @@ import torch
 from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import BatchSampler
 from mftkit.data.corpus import prepare
+from mftkit.data.task_formats import uses_chat
 from mftkit.data.text.chat_format import chat_format
 from mftkit.models import check_isolation
 from mftkit.plugins import installed, kinds
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.corpus import Corpus
-    from mftkit.data.text.segments import ChatFormat
+    from mftkit.data.text.chat_format import ChatFormat
     from mftkit.interfaces.loss import Loss
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.plan import Plan
@@ -168,10 +169,16 @@ def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Ru
 
 
 def _chat_format(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> ChatFormat | None:
-    if all(task.format == "text" for task in spec.tasks):
+    if not any(uses_chat(task) for task in spec.tasks):
         return None
     markers = spec.chat.markers.model_dump() if spec.chat.markers else None
-    return chat_format(spec.chat.format, markers, tokenizer)
+    return chat_format(
+        spec.chat.format,
+        markers,
+        tokenizer,
+        split=spec.chat.split,
+        special_tokens=spec.data.special_tokens,
+    )
 
 
 def _sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSampler:

@@ -10,7 +10,8 @@ import pytest
 
 from data_path import Listener, chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
-from mftkit.data.rows.formats import BadRow, row_weight
+from mftkit.data.rows.faults import BadRow
+from mftkit.data.rows.formats import row_weight
 from mftkit_registry.errors import MftError
 
 TOK = tokenizer()

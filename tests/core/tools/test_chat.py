@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 import mftkit
-from mftkit.data.rows.formats import Turn
+from mftkit.interfaces.conversation import Turn
 from mftkit.data.tokens.train_tokenizer import train_bpe
 from mftkit.tools.chat import TextGenerator
 

@@ -12,7 +12,7 @@ import pytest
 
 import mftkit
 from chat_server import MODEL, Answer, ChatServer, content, good, serving
-from mftkit.data.rows.formats import parse_row
+from mftkit.data.rows.formats import read_conversation
 from mftkit.plugins import installed, kinds
 
 Make = Callable[..., tuple[list[dict[str, Any]], Counter[str]]]
@@ -78,7 +78,7 @@ def test_rows_are_read_by_a_task_and_say_where_they_come_from(name: str, make: M
     rows, counts = make(name, **options_of(name, seeds))
     assert len(rows) == counts["kept"] == (3 if name == "camel" else 12)
     for number, row in enumerate(rows, 1):
-        parse_row(row, "chat")
+        read_conversation(row)
         assert row["id"] == f"{name}-{number:06d}"
         assert (row["generator"], row["model"], row["data_name"]) == (name, MODEL, "a-task")
         assert row["topic"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import mftkit
 from checkpoints import CHECKPOINTS
-from mftkit.data.rows.formats import Conversation, Turn
+from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.text.encoder import Encoder
 

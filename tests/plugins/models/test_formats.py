@@ -6,7 +6,7 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 import mftkit
-from mftkit.data.rows.formats import Conversation, Turn
+from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.tokens.train_tokenizer import train_bpe
 from mftkit.plugins import installed, kinds

@@ -13,9 +13,11 @@ from mftkit.base.atomic_files import disk_errors
 from mftkit.data.made.cached_rows import CachedRows, digest, tasks_before_data
 from mftkit.data.made.filter_run import FilterRun
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root
-from mftkit.data.rows.formats import BadRow, RowError, parse_row
+from mftkit.data.rows.faults import BadRow, RowError
+from mftkit.data.task_formats import build_task_format, reading_context
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.generation_progress import GenerationProgress
+from mftkit.spec.references import without_defaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,6 +43,8 @@ class FilteredRows(CachedRows):
         self.filters: list[DataFilter] = [
             installed.build(kinds.DATA_FILTER, ref.name, ref.options, tasks) for ref in task.filters
         ]
+        self.task_format = build_task_format(spec, task)
+        self.context = reading_context(spec, task.name)
         directory = cache_root(spec.data.cache) / "filtered" / digest(self._made_from(), 32)
         super().__init__(directory, directory, reporter)
 
@@ -77,7 +81,7 @@ class FilteredRows(CachedRows):
         """Return all that the kept rows depend on: the key of the cache."""
         return {
             "rows": [source.digest().sha256 for source in self.sources],
-            "format": self.task.format,
+            "format": without_defaults(kinds.TASK_FORMAT, self.task.format),
             "on_bad_row": self.spec.data.on_bad_row,
             "filters": self._identities(),
             "seed": self.spec.seed,
@@ -110,7 +114,7 @@ class FilteredRows(CachedRows):
                 try:
                     if isinstance(numbered.value, BadRow):
                         raise numbered.value
-                    parse_row(numbered.value, self.task.format)
+                    self.task_format.read(numbered.value, self.context)
                 except BadRow as bad:
                     error = RowError(source.name, numbered.line, str(bad))
                     if self.spec.data.on_bad_row == "error":

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from mftkit.data.rows.formats import READ_KEYS, BadRow, RowError
+from mftkit.data.rows.faults import BadRow, RowError
+from mftkit.data.rows.formats import READ_KEYS
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ The first format that fits, in this order, is used:
 ========================================  =====================================================
 keys                                      the row is
 ========================================  =====================================================
-``chat_rounds`` (``role``, ``content``)   turns; roles system, human or user, bot or assistant
+``chat_rounds`` (``role``, ``content``)   turns; roles system, human or user, bot or assistant, tool, ...
 ``messages`` (``role``, ``content``)      the same
 ``conversations`` (``from``, ``value``)   the same, ``gpt`` being another name of the assistant
-a pair of ``PAIRS``                       one question and its answer, ``system`` optional
+a pair of ``PAIRS``                       one question and its answer; ``system`` and ``history`` optional
 ``text``                                  raw text, in tasks of format "text" only
 ========================================  =====================================================
 """
@@ -17,34 +17,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
-from mftkit_registry.errors import MftError
+from mftkit.data.rows.conversations import CONVERSATIONS, conversation_identity, in_order, read_turns
+from mftkit.data.rows.faults import BadRow
+from mftkit.data.rows.reasoning import REASONING_KEYS, reasoning_of
+from mftkit.data.rows.tools import read_tools
+from mftkit.data.rows.values import kind_of, not_blank, string
+from mftkit.interfaces.conversation import Conversation, Turn
+from mftkit.interfaces.task_format import RowContent
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
+    from mftkit.interfaces.task_format import Note
 
-Role = Literal["system", "user", "assistant"]
-RowFormat = Literal["chat", "text"]
-
-ROLES: dict[str, Role] = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "bot": "assistant",
-    "assistant": "assistant",
-    "gpt": "assistant",
-}
-CONVERSATIONS = {
-    "chat_rounds": ("role", "content"),
-    "messages": ("role", "content"),
-    "conversations": ("from", "value"),
-}
 PAIRS = (
     ("prompt", "answer"),
     ("prompt", "response"),
+    ("prompt", "completion"),
     ("instruction", "output"),
     ("instruction", "response"),
     ("input", "output"),
@@ -52,10 +43,25 @@ PAIRS = (
     ("question", "response"),
     ("query", "answer"),
 )
+CORE_KEYS = frozenset({"id", "data_name", "group", "weight"})
+"""Keys that are read from rows of every format."""
 READ_KEYS = frozenset(
-    {"id", "data_name", "text", "system", "group", "weight", *CONVERSATIONS, *(k for p in PAIRS for k in p)}
+    {
+        *CORE_KEYS,
+        *CONVERSATIONS,
+        *(key for pair in PAIRS for key in pair),
+        *REASONING_KEYS,
+        "text",
+        "system",
+        "history",
+        "tools",
+        "functions",
+        "train",
+    }
 )
-"""All keys that are read from rows; other columns need not be loaded."""
+"""All keys that rows may have for the built-in formats."""
+_PREFERENCES = ("chosen", "rejected")
+_MEDIA = ("image", "images", "audio", "audios", "video", "videos")
 
 LARGEST_WEIGHT = 3.4e38
 """Largest weight of a row: log-probabilities are multiplied by it in float32."""
@@ -63,50 +69,68 @@ LARGEST_WEIGHT = 3.4e38
 _KNOWN = ", ".join([*CONVERSATIONS, *("/".join(pair) for pair in PAIRS)])
 
 
-class BadRow(Exception):  # noqa: N818 - a verdict, turned into a RowError where the place is known
-    """A fault of a row, raised where the row's place is not known."""
-
-
-class RowError(MftError):
-    """A fault of a row of a data file: ``PATH:LINE: what is wrong``."""
-
-    def __init__(self, source: str, line: int, what: str) -> None:
-        super().__init__(f"{source}:{line}: {what}")
-
-
-class Turn(NamedTuple):
-    """One turn of a conversation."""
-
-    role: Role
-    content: str
-
-
 @dataclass(frozen=True)
-class Conversation:
-    """An optional system turn, then user and assistant turns that alternate; the last turn is the assistant's."""
-
-    turns: tuple[Turn, ...]
-
-
-@dataclass(frozen=True)
-class Text:
-    """Raw text; every token is in the loss."""
+class TextContent:
+    """Raw text. All tokens are in the loss, but for those of the prompt."""
 
     content: str
+    prompt: str = ""
+    """TextContent before it that is not in the loss."""
 
 
-def parse_row(row: object, row_format: RowFormat) -> Conversation | Text:
-    """Read a row of a task with this format. Raises ``BadRow``."""
-    if not isinstance(row, dict):
-        raise BadRow(f"a row must be a JSON object, not {_kind(row)}")
-    return _text(row) if row_format == "text" else Conversation(_turns(row))
+def read_conversation(row: object, *, note: Note | None = None, cut_off: bool = False) -> RowContent:
+    """Read a row as a conversation. Raises ``BadRow``.
+
+    Args:
+        row: the row, as a file has it.
+        note: receives what is reported of the row; None: it is discarded.
+        cut_off: True to leave out turns after the last answer, with a note; otherwise they are a fault.
+
+    Returns:
+        The content of the row; its ``value`` is a ``Conversation``.
+    """
+    row = _checked(row)
+    found = _turns(row)
+    tools, tool_keys = read_tools(row)
+    ordered = in_order(found.turns, cut_off=cut_off)
+    if note is not None and len(ordered) < len(found.turns):
+        note("in {rows}, turns after the last answer are cut off: only answers are trained")
+    turns = _choose_trained(row, ordered)
+    conversation = Conversation(turns, tools)
+    texts = [text for turn in turns for text in (turn.reasoning, turn.content) if text]
+    texts += [json.dumps(call.arguments, ensure_ascii=False) for turn in turns for call in turn.tool_calls]
+    texts += [json.dumps(tool, ensure_ascii=False) for tool in tools]
+    used = frozenset({*found.used, *tool_keys, *({"train"} & set(row))})
+    identity = conversation_identity(conversation)
+    return RowContent(conversation, tuple(texts), identity, used, frozenset(found.unused))
+
+
+def read_text(row: object) -> RowContent:
+    """Read a row as raw text: ``text``, or ``prompt`` and ``completion``. Raises ``BadRow``.
+
+    The ``value`` of the content is a ``TextContent``.
+    """
+    row = _checked(row)
+    if row.get("text") is not None:
+        text = not_blank(row["text"], "'text'")
+        return RowContent(TextContent(text), (text,), text, frozenset({"text"}))
+    if isinstance(row.get("prompt"), str) and row.get("completion") is not None:
+        prompt, text = row["prompt"], not_blank(row["completion"], "'completion'")
+        used = frozenset({"prompt", "completion"})
+        return RowContent(TextContent(text, prompt), (prompt, text), [prompt, text], used)
+    raise BadRow(
+        "'text' is missing (or 'prompt' and 'completion'): the task's format is \"text\" "
+        '(for questions and answers, set its format to "chat")'
+    )
 
 
 def row_weight(row: JsonObject) -> float:
     """Return the factor of a row's tokens in the loss, by default 1. Raises ``BadRow``."""
     weight = row.get("weight", 1.0)
+    if weight is None:
+        return 1.0
     if isinstance(weight, bool) or not isinstance(weight, int | float):
-        what = f"must be a number of at least 0, not {_kind(weight)}"
+        what = f"must be a number of at least 0, not {kind_of(weight)}"
     elif not 0 <= weight <= LARGEST_WEIGHT:  # NaN neither
         what = f"must be a finite number of at least 0, not {str(weight)[:20]}"
     else:
@@ -117,11 +141,12 @@ def row_weight(row: JsonObject) -> float:
     )
 
 
-def content_digest(task: str, content: Conversation | Text) -> bytes:
+def content_digest(task: str, content: RowContent) -> bytes:
     """Return the sha256 of task and content; the row's place and its other keys do not matter."""
-    texts = content.content if isinstance(content, Text) else content.turns
     try:
-        canonical = json.dumps([task, texts], ensure_ascii=False, separators=(",", ":")).encode()
+        canonical = json.dumps(
+            [task, content.identity], ensure_ascii=False, separators=(",", ":"), sort_keys=True
+        ).encode()
     except UnicodeEncodeError as error:
         code = ord(error.object[error.start])
         raise BadRow(
@@ -130,23 +155,40 @@ def content_digest(task: str, content: Conversation | Text) -> bytes:
     return hashlib.sha256(canonical).digest()
 
 
-def _text(row: JsonObject) -> Text:
-    if "text" not in row:
+def _checked(row: object) -> JsonObject:
+    """Return the row without null keys. Raises BadRow for content that could only be dropped."""
+    if not isinstance(row, dict):
+        raise BadRow(f"a row must be a JSON object, not {kind_of(row)}")
+    row = {key: value for key, value in row.items() if value is not None}
+    if all(key in row for key in _PREFERENCES):
         raise BadRow(
-            '\'text\' is missing: the task\'s format is "text" (for questions and answers, set its format to "chat")'
+            "this is a preference row ('chosen', 'rejected'), and preferences are not trained yet: to train the "
+            'chosen answers alone, map the column with tasks[].columns ("chosen": "messages") and remove "rejected"'
         )
-    return Text(_not_blank(row["text"], "'text'"))
+    for key in _MEDIA:
+        if row.get(key):
+            raise BadRow(f"'{key}' holds media, and only text is trained: remove the key or the row")
+    return row
 
 
-def _turns(row: JsonObject) -> tuple[Turn, ...]:
+class _Found(NamedTuple):
+    """The turns as the row has them."""
+
+    turns: list[Turn]
+    used: set[str]
+    """Keys of the row that were used."""
+    unused: set[str]
+    """Keys of turns that were not."""
+
+
+def _turns(row: JsonObject) -> _Found:
     for key, fields in CONVERSATIONS.items():
         if key in row:
-            return _in_order(
-                [_turn(turn, number, *fields) for number, turn in enumerate(_list(row[key], key), 1)]
-            )
+            turns, unused = read_turns(row[key], key, *fields)
+            return _with_system(row, _Found(turns, {key}, unused))
     for question, answer in PAIRS:
         if question in row and answer in row:
-            return _pair(row, question, answer)
+            return _with_system(row, _pair(row, question, answer))
     if "text" in row:
         raise BadRow('the row has only \'text\', but the task\'s format is "chat": set its format to "text"')
     keys = ", ".join(repr(key) for key in list(row)[:8]) or "none"
@@ -155,83 +197,79 @@ def _turns(row: JsonObject) -> tuple[Turn, ...]:
     )
 
 
-def _pair(row: JsonObject, question: str, answer: str) -> tuple[Turn, ...]:
-    prompt = _string(row[question], f"'{question}'")
-    if question == "instruction" and row.get("input"):
-        prompt = f"{prompt}\n\n{_string(row['input'], repr('input'))}"
-    turns = (
-        Turn("user", _not_empty(prompt, f"'{question}'")),
-        Turn("assistant", _not_blank(row[answer], f"'{answer}'")),
-    )
-    system = row.get("system")
-    return (Turn("system", _string(system, "'system'")), *turns) if system else turns
+def _with_system(row: JsonObject, found: _Found) -> _Found:
+    """Put the row's own key 'system' before the turns."""
+    if "system" not in row:
+        return found
+    found.used.add("system")
+    system = string(row["system"], "'system'")
+    if found.turns[0].role not in ("system", "developer"):
+        return found._replace(turns=[Turn("system", system), *found.turns]) if system else found
+    if system and system != found.turns[0].content:
+        raise BadRow("the row has a key 'system' and a system turn that differs from it: keep one of them")
+    return found
 
 
-def _turn(turn: object, number: int, role_key: str, content_key: str) -> Turn:
-    if not isinstance(turn, dict):
+def _pair(row: JsonObject, question: str, answer: str) -> _Found:
+    found = _Found([], {question, answer}, set())
+    if "history" in row:
+        found.turns.extend(_history(row["history"]))
+        found.used.add("history")
+    if _is_turns(row[question]):
+        turns, unused = read_turns(row[question], question, "role", "content")
+        found.turns.extend(_context(turn) for turn in turns)
+        found.unused.update(unused)
+    else:
+        prompt = string(row[question], f"'{question}'")
+        if question == "instruction" and row.get("input"):
+            prompt = f"{prompt}\n\n{string(row['input'], repr('input'))}"
+        found.used.update({"input"} & set(row) if question == "instruction" else ())
+        found.turns.append(Turn("user", not_blank(prompt, f"'{question}'")))
+    if _is_turns(row[answer]):
+        turns, unused = read_turns(row[answer], answer, "role", "content")
+        found.turns.extend(turns)
+        found.unused.update(unused)
+    else:
+        found.used.update(key for key in REASONING_KEYS if key in row)
+        content = not_blank(row[answer], f"'{answer}'")
+        found.turns.append(Turn("assistant", content, reasoning=reasoning_of(row, "")))
+    return found
+
+
+def _context(turn: Turn) -> Turn:
+    """Return an answer as context, which is not trained."""
+    return replace(turn, weight=0.0) if turn.trained else turn
+
+
+def _is_turns(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "role" in value[0]
+
+
+def _history(history: object) -> list[Turn]:
+    """Read Alpaca's ``history``: pairs of a question and its answer."""
+    if not isinstance(history, list):
+        raise BadRow(f"'history' must be a list of [question, answer], not {kind_of(history)}")
+    turns = []
+    for number, pair in enumerate(history, 1):
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise BadRow(f"'history': entry {number} must be [question, answer]")
+        question, answer = (not_blank(text, f"'history', entry {number}") for text in pair)
+        turns += [Turn("user", question), Turn("assistant", answer)]
+    return turns
+
+
+def _choose_trained(row: JsonObject, turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
+    """Apply the row's key ``train``: which of its answers are trained."""
+    chosen = row.get("train", "all")
+    if chosen not in ("all", "last"):
         raise BadRow(
-            f"turn {number}: expected an object with '{role_key}' and '{content_key}', not {_kind(turn)}"
+            f'\'train\' must be "all" or "last" (which answers are trained), not {json.dumps(chosen)[:40]}; '
+            "for a single turn, put true or false into the turn"
         )
-    for key in (role_key, content_key):
-        if key not in turn:
-            raise BadRow(f"turn {number}: '{key}' is missing")
-    role = turn[role_key]
-    if not isinstance(role, str) or role not in ROLES:
-        raise BadRow(f"turn {number}: unknown role {role!r} (known: {', '.join(ROLES)})")
-    what = f"turn {number} ({role}): '{content_key}'"
-    content = _string(turn[content_key], what)
-    return Turn(ROLES[role], content if role == "system" else _not_empty(content, what))
-
-
-def _in_order(turns: list[Turn]) -> tuple[Turn, ...]:
-    roles = [turn.role for turn in turns]
-    if "system" in roles[1:]:
-        raise BadRow("a 'system' turn may only come first, and only once")
-    talk = roles[1:] if roles[0] == "system" else roles
-    if "assistant" not in talk:
-        raise BadRow("there is no turn of the assistant (bot), so nothing can be trained")
-    if talk[0] != "user":
-        raise BadRow("the first turn (after system) must be the user's (human)")
-    for number, (one, two) in enumerate(pairwise(talk), len(roles) - len(talk) + 1):
-        if one == two:
-            raise BadRow(f"turns must alternate: turns {number} and {number + 1} are both the {one}'s")
-    if talk[-1] != "assistant":
-        raise BadRow("the last turn must be the assistant's (bot): user turns are not trained")
-    return tuple(turns)
-
-
-def _list(value: object, key: str) -> list[object]:
-    if not isinstance(value, list):
-        raise BadRow(f"'{key}' must be a list of turns, not {_kind(value)}")
-    if not value:
-        raise BadRow(f"'{key}' has no turns")
-    return value
-
-
-def _not_blank(value: object, what: str) -> str:
-    return _not_empty(_string(value, what), what)
-
-
-def _not_empty(content: str, what: str) -> str:
-    if not content or content.isspace():
-        raise BadRow(f"{what} is empty" if not content else f"{what} is white space only")
-    return content
-
-
-def _string(value: object, what: str) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list) and value:
-        return "".join(_part(part, what) for part in value)
-    raise BadRow(f"{what} must be a string, not {_kind(value)}")
-
-
-def _part(part: object, what: str) -> str:
-    if isinstance(part, dict) and part.get("type", "text") == "text" and isinstance(part.get("text"), str):
-        return str(part["text"])
-    raise BadRow(f'{what} must be a string, or a list of parts {{"type": "text", "text": ...}}')
-
-
-def _kind(value: object) -> str:
-    kinds = {dict: "an object", list: "a list", str: "a string", bool: "true or false", type(None): "null"}
-    return kinds.get(type(value), "a number" if isinstance(value, int | float) else type(value).__name__)
+    if chosen == "last":
+        turns = tuple(
+            _context(turn) if number < len(turns) - 1 else turn for number, turn in enumerate(turns)
+        )
+    if not any(turn.trained for turn in turns):
+        raise BadRow("no answer is trained: 'train' is false or 'weight' is 0 in every turn of the assistant")
+    return turns

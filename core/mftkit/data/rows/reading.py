@@ -6,15 +6,8 @@ import hashlib
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
-from mftkit.data.rows.formats import (
-    BadRow,
-    Conversation,
-    RowError,
-    Text,
-    content_digest,
-    parse_row,
-    row_weight,
-)
+from mftkit.data.rows.faults import BadRow, RowError
+from mftkit.data.rows.formats import CORE_KEYS, content_digest, row_weight
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -22,14 +15,11 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.data.rows.files import Numbered, Source
-    from mftkit.data.rows.formats import RowFormat
+    from mftkit.interfaces.task_format import FormatContext, RowContent, TaskFormat
 
 OnBadRow = Literal["error", "skip"]
 _SHOWN = 3
 """Skipped rows that are reported in full."""
-
-_ALTERED_IN_CACHE = "reshaped"
-"""Key of ``altered_by_template`` in the cache, under which tables on the disk have it."""
 
 
 class Row(NamedTuple):
@@ -37,7 +27,7 @@ class Row(NamedTuple):
 
     source: int
     line: int
-    content: Conversation | Text
+    content: RowContent
     digest: bytes
     """sha256 of task and content."""
     split_key: bytes
@@ -63,8 +53,16 @@ class RowFindings:
     """Values of ``data_name`` that differ from the task's name, with their numbers of rows."""
     grouped: int = 0
     """Rows that name a group."""
-    altered_by_template: int = 0
-    """Rows whose contents the chat template strips or rewrites."""
+    unused_keys: dict[str, int] = field(default_factory=dict)
+    """Keys of rows that are not used, with their numbers of rows."""
+    notes: dict[str, tuple[int, int, int, str]] = field(default_factory=dict)
+    """What was reported of rows, by its text: [rows, source and line of the first, example]."""
+    stops: dict[str, tuple[str, str, int]] = field(default_factory=dict)
+    """What ends each kind of answer, by "kind token": [kind, text of the token, answers]."""
+    _noted: set[str] = field(default_factory=set)
+    """Reports of the present row."""
+    place: tuple[int, int] = (0, 0)
+    """Source and line of the present row."""
 
     def bad(self, sources: Sequence[Source], source: int, line: int, what: str) -> None:
         """Count a bad row as skipped. Raises RowError if bad rows are errors."""
@@ -74,17 +72,35 @@ class RowFindings:
         if len(self.first_skipped) < _SHOWN:
             self.first_skipped.append((source, line, what))
 
+    def at(self, source: int, line: int) -> None:
+        """Begin with a row: what is noted from now on is about it."""
+        self.place = (source, line)
+        self._noted.clear()
+
+    def note(self, text: str, example: str = "") -> None:
+        """Report something about the present row (see ``mftkit.Note``)."""
+        if text in self._noted:
+            return
+        self._noted.add(text)
+        rows, *first = self.notes.get(text, (0, *self.place, example))
+        self.notes[text] = (rows + 1, *first)  # type: ignore[assignment]
+
+    def count_stops(self, stops: Sequence[tuple[str, str]]) -> None:
+        """Count the answers of a sample by their kind and what ends them."""
+        for kind, stop in stops:
+            answers = self.stops.get(f"{kind} {stop}", (kind, stop, 0))[2]
+            self.stops[f"{kind} {stop}"] = (kind, stop, answers + 1)
+
     def to_json(self) -> JsonObject:
         """Return the findings for the cache."""
         facts = asdict(self)
-        facts[_ALTERED_IN_CACHE] = facts.pop("altered_by_template")
+        del facts["_noted"], facts["place"]
         return facts
 
     @classmethod
     def from_json(cls, facts: JsonObject) -> Self:
         """Read the findings from the cache."""
-        rest = dict(facts)
-        return cls(altered_by_template=rest.pop(_ALTERED_IN_CACHE), **rest)
+        return cls(**facts)
 
     def messages(self, task: str, names: Sequence[str]) -> Iterator[str]:
         """Yield the warnings for these findings; ``names`` are those of the sources."""
@@ -95,11 +111,13 @@ class RowFindings:
             yield f"task {task}: {self.skipped} bad rows skipped, {self.rows} kept; the first: {first}"
         if odd := ", ".join(self._odd()):
             yield f"task {task}: {odd} (all are kept)"
-        if self.altered_by_template:
-            yield (
-                f"task {task}: the chat template strips or rewrites the contents of {self.altered_by_template} rows, "
-                f'as it will in use (chat.format "markers" keeps every space)'
-            )
+        if self.unused_keys:
+            yield f"task {task}: keys not used: {_counted(self.unused_keys)}"
+        for text, (rows, source, line, example) in self.notes.items():
+            number = f"{rows} row{'' if rows == 1 else 's'}"
+            shown = f": {example}" if example else ""
+            first = f"the first: {names[source]}:{line}{shown}"
+            yield f"task {task}: {text.replace('{rows}', number)} ({first})"
 
     def _odd(self) -> Iterator[str]:
         if self.repeated_rows:
@@ -113,45 +131,57 @@ class RowFindings:
 
 def read_rows(
     sources: Sequence[Source],
-    task: str,
-    row_format: RowFormat,
+    task_format: TaskFormat,
+    context: FormatContext,
     findings: RowFindings,
     *,
     groups: bool = False,
 ) -> Iterator[Row]:
     """Yield the good rows of all sources in order; everything else that is found is added to ``findings``.
 
-    With ``groups``, a row's key "group" (a string) decides its side of the split instead of its content. Raises
-    RowError for a bad row unless bad rows are skipped.
+    ``context`` names the task; its notes should go to ``findings.note``. With ``groups``, a row's key "group" (a string)
+    decides its side of the split instead of its content. Raises RowError for a bad row unless bad rows are skipped.
     """
     for source, origin in enumerate(sources):
         ids: set[int] = set()
         any_row = False
         for numbered in origin.rows():
             any_row = True
+            findings.at(source, numbered.line)
             try:
-                yield _row(source, numbered, task, row_format, groups)
+                row = _row(source, numbered, task_format, context, groups)
             except BadRow as bad:
                 findings.bad(sources, source, numbered.line, str(bad))
                 continue
             findings.rows += 1
-            _note_oddities(numbered.value, task, ids, findings)
+            _note_oddities(numbered.value, context.task, ids, findings)
+            _note_unused(numbered.value, row.content, findings, groups)
+            yield row
         if not any_row:
             findings.empty.append(source)
     if 0 < findings.grouped < findings.rows and groups:
         raise MftError(
-            f"task {task}: {findings.grouped} of {findings.rows} rows name a group; either all rows or none must"
+            f"task {context.task}: {findings.grouped} of {findings.rows} rows name a group; either all rows or none must"
         )
 
 
-def _row(source: int, numbered: Numbered, task: str, row_format: RowFormat, groups: bool) -> Row:
+def _row(
+    source: int, numbered: Numbered, task_format: TaskFormat, context: FormatContext, groups: bool
+) -> Row:
     if isinstance(numbered.value, BadRow):
         raise numbered.value
-    content = parse_row(numbered.value, row_format)
-    digest = split_key = content_digest(task, content)
+    content = task_format.read(numbered.value, context)
+    digest = split_key = content_digest(context.task, content)
     if groups and "group" in numbered.value:
         split_key = hashlib.sha256(str(numbered.value["group"]).encode()).digest()
     return Row(source, numbered.line, content, digest, split_key, row_weight(numbered.value))
+
+
+def _note_unused(row: JsonObject, content: RowContent, findings: RowFindings, groups: bool) -> None:
+    core = CORE_KEYS if groups else CORE_KEYS - {"group"}
+    unused = [key for key, value in row.items() if value is not None and key not in content.used_keys | core]
+    for key in (*unused, *sorted(content.unused)):
+        findings.unused_keys[key] = findings.unused_keys.get(key, 0) + 1
 
 
 def _note_oddities(row: JsonObject, task: str, ids: set[int], findings: RowFindings) -> None:
@@ -165,3 +195,15 @@ def _note_oddities(row: JsonObject, task: str, ids: set[int], findings: RowFindi
         key = hash((type(identity), identity))
         findings.repeated_ids += key in ids
         ids.add(key)
+
+
+def _counted(keys: dict[str, int]) -> str:
+    """Return keys with their numbers of rows: "url, license (12,000 rows), note (3 rows)"."""
+    groups: dict[int, list[str]] = {}
+    for key, rows in keys.items():
+        groups.setdefault(rows, []).append(key)
+    parts = [
+        f"{', '.join(names)} ({rows:,} row{'' if rows == 1 else 's'})"
+        for rows, names in sorted(groups.items(), reverse=True)
+    ]
+    return ", ".join(parts)

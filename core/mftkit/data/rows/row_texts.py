@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, NamedTuple
 
-from mftkit.data.rows.formats import CONVERSATIONS, PAIRS, BadRow, Conversation, Text, parse_row
+from mftkit.data.rows.conversations import CONVERSATIONS
+from mftkit.data.rows.faults import BadRow
+from mftkit.data.rows.formats import PAIRS, TextContent, read_conversation, read_text
+from mftkit.interfaces.conversation import Conversation
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
+    from mftkit.interfaces.conversation import Turn
 
 
 class RowTexts(NamedTuple):
@@ -24,24 +29,29 @@ class RowTexts(NamedTuple):
         return (*self.prompts, *self.answers)
 
 
-def content_of(row: JsonObject) -> Conversation | Text:
+def content_of(row: JsonObject) -> Conversation | TextContent:
     """Read a row as a conversation, otherwise as a text. Raises BadRow if it is neither."""
     try:
-        return parse_row(row, "chat")
+        conversation = read_conversation(row, cut_off=True).value
     except BadRow:
         if "text" not in row:
             raise
-        return parse_row(row, "text")
+    else:
+        assert isinstance(conversation, Conversation), "a conversation was read"
+        return conversation
+    text = read_text(row).value
+    assert isinstance(text, TextContent), "a text was read"
+    return text
 
 
 def row_texts(row: JsonObject) -> RowTexts:
     """Return a row's texts. Raises BadRow for an object that is not a row."""
     content = content_of(row)
-    if isinstance(content, Text):
+    if isinstance(content, TextContent):
         return RowTexts((), (content.content,))
     return RowTexts(
         tuple(turn.content for turn in content.turns if turn.role != "assistant"),
-        tuple(turn.content for turn in content.turns if turn.role == "assistant"),
+        tuple(_answer_text(turn) for turn in content.turns if turn.role == "assistant"),
     )
 
 
@@ -55,3 +65,12 @@ def with_answer(row: JsonObject, answer: str) -> JsonObject:
         if question_key in row and answer_key in row:
             return {**row, answer_key: answer}
     return {**row, "text": answer}
+
+
+def _answer_text(turn: Turn) -> str:
+    """Return an answer's content, and its calls of tools as JSON."""
+    calls = [
+        json.dumps({"name": call.name, "arguments": call.arguments}, ensure_ascii=False)
+        for call in turn.tool_calls
+    ]
+    return "\n".join(text for text in (turn.content, *calls) if text)

@@ -1,29 +1,32 @@
-"""Encodes segments of text into token ids, in batches, with the fast tokenizer itself."""
+"""Encodes samples of text into token ids, in batches, with the fast tokenizer itself."""
 
 from __future__ import annotations
 
 import json
-import re
 from array import array
 from typing import TYPE_CHECKING, NamedTuple
 
-from mftkit.data.text.segments import Piece
+from mftkit.data.text.control_tokens import added_tokens, any_of
+from mftkit.interfaces.task_format import Piece, Segment
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Sequence
 
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.data.text.segments import InLoss, Segment
+    from mftkit.data.text.control_tokens import ControlTokens
+    from mftkit.interfaces.task_format import FormattedSample, InLoss
 
-VERSION = 3
+VERSION = 4
 """Increase it when the same rows give another table (tokens, spans, columns): older cache entries are then rebuilt."""
 
 _ANCHOR = "\n"
 _PROBES = ("a", "def f", "[1]")
+_HEAD = 32
+"""Characters of an answer that may join with the text before it."""
 
 
 class Encoded(NamedTuple):
@@ -66,22 +69,26 @@ class _Jobs:
 
 
 class Encoder:
-    """Encodes segments: a format's control tokens become tokens, their look-alikes in contents stay text."""
+    """Encodes samples: a format's control tokens become tokens, their look-alikes in contents stay text."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, control_texts: Iterable[str] = ()) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, controls: ControlTokens) -> None:
+        """``controls``: the tokens whose text in a content is plain text."""
         self.backend = fast_backend(tokenizer)
-        controls = _control_tokens(self.backend, list(control_texts))
-        longest_first = sorted(controls, key=len, reverse=True)
-        self._controls = re.compile("|".join(controls[text] for text in longest_first) or r"(?!)")
-        self._endings = tuple(sorted(controls))
-        self._control_ids = {self.backend.token_to_id(text) for text in controls}
-        self._plain = _plain_backend(self.backend, controls)
+        self._controls = controls.pattern
+        self._control_ids = {self.backend.token_to_id(text) for text in controls.texts}
+        added = added_tokens(tokenizer)
+        self._added = any_of(added)
+        self._anchor_texts = tuple(token.text for token in added)
+        self._swallowing = tuple(token.text for token in added if token.rstrip)
+        self._plain = _plain_backend(self.backend, controls.texts)
         self._anchored = any(self._after(_ANCHOR, probe) != self._ids(probe) for probe in _PROBES)
         self._anchors: dict[tuple[bool, str], tuple[int, ...]] = {}
         self._start = added_start(self.backend)
-        self._eos: int | None = tokenizer.eos_token_id
+        self._eos: str | None = tokenizer.eos_token
+        self._eos_id: int | None = tokenizer.eos_token_id
+        self._joins: dict[tuple[str, str], bool] = {}
 
-    def encode(self, samples: Sequence[Sequence[Segment]]) -> Encoded:
+    def encode(self, samples: Sequence[FormattedSample]) -> Encoded:
         """Return the tokens and the spans of loss tokens of a batch of samples."""
         marked, plain = _Jobs(self.backend), _Jobs(self._plain)
         planned = [self._plan(sample, marked, plain) for sample in samples]
@@ -92,22 +99,60 @@ class Encoder:
             self._assemble(sample, parts, (marked, plain), result)
         return result
 
-    def encode_texts(self, texts: Sequence[str]) -> Encoded:
-        """Encode raw texts: the tokenizer's own beginning, the text, the end; all but the beginning is in the loss."""
-        if self._eos is None:
-            raise MftError('the tokenizer has no end-of-text token, which tasks with format "text" require')
-        jobs = _Jobs(self._plain)
-        jobs.texts = list(texts)
-        jobs.run()
-        result = Encoded(array("i"), array("i"), array("i"), array("i"))
-        for ids in jobs.ids:
-            _append(result, [(self._start, "none"), ([*ids, self._eos], "all")])
-        return result
+    def token_of(self, text: str) -> int | None:
+        """Return the id of a text that is one token; None if it is several."""
+        ids = self._ids(text)
+        return ids[0] if len(ids) == 1 else None
 
-    def _plan(self, sample: Sequence[Segment], marked: _Jobs, plain: _Jobs) -> list[list[_Part]]:
-        planned: list[list[_Part]] = []
+    def joins_exactly(self, sample: FormattedSample) -> bool:
+        """Return True if the sample's prompts have the tokens that they get when they are read as one text.
+
+        An answer in the history of a later prompt is read together with the text before it. A token may then reach
+        from the prompt into the answer, which it cannot when the answer is generated.
+        """
+        answers = [place for place, segment in enumerate(sample.segments) if segment.in_loss == "all"]
+        for place in answers[:-1]:
+            before, answer = sample.segments[place - 1], sample.segments[place]
+            tail, head = self._section(before.text), answer.text[:_HEAD]
+            if any(
+                piece.content and self._controls.search(piece.text)
+                for piece in (*before.pieces, *answer.pieces)
+            ):
+                continue
+            key = (tail, head)
+            if key not in self._joins:
+                anchor = self._anchor(tail, plain=False) if self._anchored and tail else ""
+                alone = self._ids(anchor + head)[len(self._ids(anchor)) :] if anchor else self._ids(head)
+                self._joins[key] = self._ids(tail + head) == self._ids(tail) + alone
+            if not self._joins[key]:
+                return False
+        return True
+
+    def _section(self, text: str) -> str:
+        """Return the end of a text, from its last added token on: what stands before it does not change its tokens."""
+        starts = [found.start() for found in self._added.finditer(text)]
+        return text[starts[-1] :] if starts else text
+
+    def _segments(self, sample: FormattedSample) -> list[Segment]:
+        """Return the segments, where white space that the end of an answer swallows stands with that end."""
+        segments = list(sample.segments)
+        for place in range(1, len(segments)):
+            before, after = segments[place - 1], segments[place]
+            if before.in_loss != "all" or not before.text.endswith(self._swallowing) or not self._swallowing:
+                continue
+            stripped = after.text.lstrip()
+            moved = after.text[: len(after.text) - len(stripped)]
+            if moved and after.pieces[0].text.startswith(moved):
+                first = after.pieces[0]
+                rest = (Piece(first.text[len(moved) :], first.content), *after.pieces[1:])
+                segments[place - 1] = Segment((*before.pieces, Piece(moved, False)), before.in_loss)
+                segments[place] = Segment(tuple(piece for piece in rest if piece.text), after.in_loss)
+        return segments
+
+    def _plan(self, sample: FormattedSample, marked: _Jobs, plain: _Jobs) -> list[tuple[list[_Part], InLoss]]:
+        planned: list[tuple[list[_Part], InLoss]] = []
         previous = ""
-        for segment in sample:
+        for segment in self._segments(sample):
             parts: list[_Part] = []
             for piece in self._strings(segment.pieces):
                 jobs = plain if piece.content else marked
@@ -115,7 +160,7 @@ class Encoder:
                 skip = self._anchor_ids(piece.content, anchor)
                 parts.append(_Part(piece.content, jobs.add(anchor + piece.text), skip, piece.text))
                 previous = piece.text
-            planned.append(parts)
+            planned.append((parts, segment.in_loss))
         return planned
 
     def _strings(self, pieces: tuple[Piece, ...]) -> list[Piece]:
@@ -127,17 +172,20 @@ class Encoder:
 
     def _assemble(
         self,
-        sample: Sequence[Segment],
-        planned: list[list[_Part]],
+        sample: FormattedSample,
+        planned: list[tuple[list[_Part], InLoss]],
         jobs: tuple[_Jobs, _Jobs],
         result: Encoded,
     ) -> None:
-        encoded: list[tuple[list[int], InLoss]] = []
-        for segment, parts in zip(sample, planned, strict=True):
+        encoded: list[tuple[list[int], InLoss]] = [(self._start, "none")] if sample.adds_start else []
+        for parts, in_loss in planned:
             ids: list[int] = []
             for part in parts:
-                ids += self._without_anchor(jobs[part.plain].ids[part.job], part)
-            encoded.append((ids, segment.in_loss))
+                if part.alone == self._eos and not part.plain and self._eos_id is not None:
+                    ids.append(self._eos_id)
+                else:
+                    ids += self._without_anchor(jobs[part.plain].ids[part.job], part)
+            encoded.append((ids, in_loss))
         _append(result, encoded)
 
     def _without_anchor(self, ids: list[int], part: _Part) -> list[int]:
@@ -159,8 +207,8 @@ class Encoder:
 
         It is the control token just before the string, otherwise a line break.
         """
-        if not plain and previous.endswith(self._endings):
-            return max((text for text in self._endings if previous.endswith(text)), key=len)
+        if not plain and previous.endswith(self._anchor_texts):
+            return max((text for text in self._anchor_texts if previous.endswith(text)), key=len)
         return _ANCHOR
 
     def _anchor_ids(self, plain: bool, anchor: str) -> tuple[int, ...]:
@@ -222,24 +270,13 @@ def added_start(backend: Tokenizer) -> list[int]:
     return ids[: next((n for n in places if ids[n : n + len(bare)] == bare), 0)]
 
 
-def _control_tokens(backend: Tokenizer, texts: list[str]) -> dict[str, str]:
-    """Return the special tokens, and other added tokens that the chat format uses: text and pattern."""
-    controls = {}
-    for token in backend.get_added_tokens_decoder().values():
-        shown = token.content.strip() and any(token.content in text for text in texts)
-        if token.content and (token.special or shown):
-            pattern = re.escape(token.content)
-            controls[token.content] = rf"(?<!\w){pattern}(?!\w)" if token.single_word else pattern
-    return controls
-
-
 def _plain_backend(backend: Tokenizer, controls: Collection[str]) -> Tokenizer:
     """Return the tokenizer for contents, in which look-alikes of control tokens are text."""
     from tokenizers import Tokenizer
 
     state: JsonObject = json.loads(backend.to_str())
     for token in state["added_tokens"]:
-        token["special"] = token["special"] or token["content"] in controls
+        token["special"] = token["content"] in controls
     plain: Tokenizer = Tokenizer.from_str(json.dumps(state))
     plain.encode_special_tokens = True
     return plain

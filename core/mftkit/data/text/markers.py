@@ -7,28 +7,32 @@ break before each further turn.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mftkit.data.text.segments import Outline, Rendering, Slot, segments
+from mftkit.data.rows.faults import BadRow
+from mftkit.data.text.control_tokens import ControlTokens
+from mftkit.interfaces.task_format import FormattedSample, Piece, Segment, no_note
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
-    from mftkit.data.rows.formats import Conversation, Role
+    from mftkit.data.text.control_tokens import SpecialTokens
+    from mftkit.interfaces.conversation import AnswerKind, Conversation, Turn
+    from mftkit.interfaces.task_format import InLoss, Note
 
 PAPER = {"system": "<s>system\n", "user": "<s>human\n", "assistant": "<s>bot\n"}
 _NEXT = "\n"
 """Between turns."""
-_TESTS: tuple[tuple[str, Role], ...] = (
-    ("if message['role'] == 'system'", "system"),
+_TESTS = (
+    ("if message['role'] in ['system', 'developer']", "system"),
     ("elif message['role'] in ['user', 'human']", "user"),
     ("elif message['role'] in ['assistant', 'bot']", "assistant"),
 )
+_HINT = 'use a model with a chat template that renders them (chat.format "template"), or write them into the content'
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,17 @@ class Markers:
     assistant: str
     end: str
     """Text that ends an answer; it is in the loss."""
+    controls: ControlTokens
     bos: str = ""
     """Text that the tokenizer would add before a text by itself."""
-    _outlines: dict[tuple[Role, ...], Outline] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
-    def of(markers: Mapping[str, str | None] | None, tokenizer: PreTrainedTokenizerBase, bos: str) -> Markers:
+    def of(
+        markers: Mapping[str, str | None] | None,
+        tokenizer: PreTrainedTokenizerBase,
+        bos: str,
+        special_tokens: SpecialTokens = "auto",
+    ) -> Markers:
         """Return the spec's ``chat.markers`` over the paper's; the default end is the tokenizer's end of text.
 
         ``bos`` is the token that the tokenizer adds by itself, "" for none.
@@ -66,11 +75,12 @@ class Markers:
         for key, text in chosen.items():
             if not text:
                 raise MftError(f"chat.markers.{key}: must not be empty")
-        return Markers(chosen["system"], chosen["user"], chosen["assistant"], chosen["end"], bos)
+        controls = ControlTokens(tokenizer, [bos, *chosen.values()], special_tokens)
+        return Markers(chosen["system"], chosen["user"], chosen["assistant"], chosen["end"], controls, bos)
 
-    def opening(self, role: Role) -> str:
+    def opening(self, role: str) -> str:
         """Return the beginning of a conversation whose first turn has this role: exactly one bos, if any."""
-        marker: str = getattr(self, role)
+        marker = self._marker(role)
         return marker if marker.startswith(self.bos) else self.bos + marker
 
     @property
@@ -78,33 +88,74 @@ class Markers:
         """See ``chat_template``."""
         return chat_template(self)
 
-    def describe(self) -> dict[str, str]:
+    def describe(self) -> dict[str, object]:
         """See ``ChatFormat``."""
-        return {"format": "markers", **{k: getattr(self, k) for k in (*PAPER, "end", "bos")}}
+        texts = {key: getattr(self, key) for key in (*PAPER, "end", "bos")}
+        return {"format": "markers", **texts, "controls": self.controls.describe()}
 
-    def control_texts(self) -> Iterable[str]:
-        """See ``ChatFormat``."""
-        return (self.bos, self.system, self.user, self.assistant, self.end)
+    def render(self, conversation: Conversation, note: Note = no_note) -> Sequence[FormattedSample]:
+        """See ``ChatFormat``: one sample, or several if the answers' weights differ."""
+        del note  # markers change nothing
+        weights = sorted({turn.weight for turn in conversation.turns if turn.trained}, reverse=True)
+        return [self._sample(conversation, weight) for weight in weights]
 
-    def render(self, conversation: Conversation) -> Rendering:
+    def prompt(self, conversation: Conversation) -> tuple[Segment, ...]:
         """See ``ChatFormat``."""
-        roles = tuple(turn.role for turn in conversation.turns)
-        outline = self._outlines.get(roles)
-        if outline is None:
-            outline = self._outlines[roles] = self._outline(roles)
-        return Rendering(
-            segments(outline, [turn.content for turn in conversation.turns], self._ending), False
+        pieces = [
+            piece for number, turn in enumerate(conversation.turns) for piece in self._turn(number, turn)
+        ]
+        return (Segment((*pieces, Piece(_NEXT + self.assistant, False)), "none"),)
+
+    def stop_texts(self) -> Mapping[AnswerKind, str]:
+        """See ``ChatFormat``."""
+        return {"answer": self.end}
+
+    def _sample(self, conversation: Conversation, weight: float) -> FormattedSample:
+        _check(conversation)
+        segments: list[Segment] = []
+        waiting: list[Piece] = []
+        last = max(
+            number for number, turn in enumerate(conversation.turns) if turn.weight == weight and turn.trained
         )
+        for number, turn in enumerate(conversation.turns[: last + 1]):
+            opening, *rest = self._turn(number, turn)
+            waiting.append(opening)
+            if turn.trained and turn.weight == weight:
+                segments += [_segment(waiting, "none"), _segment(rest, "all")]
+                waiting = []
+            else:
+                waiting += rest
+        stops = tuple(("answer", self.end) for segment in segments if segment.in_loss == "all")
+        return FormattedSample(tuple(segments), weight=weight, stops=stops)
 
-    def _outline(self, roles: tuple[Role, ...]) -> Outline:
-        literals = [self.opening(roles[0])]
-        for role, following in pairwise(roles):
-            literals.append((self.end if role == "assistant" else "") + _NEXT + getattr(self, following))
-        return Outline((*literals, self.end), tuple(Slot(turn, role, "") for turn, role in enumerate(roles)))
+    def _turn(self, number: int, turn: Turn) -> list[Piece]:
+        """Return a turn's marker, its content and, for an answer, its end."""
+        marker = _NEXT + self._marker(turn.role) if number else self.opening(turn.role)
+        ending = [Piece(self.end, False)] if turn.role == "assistant" else []
+        return [Piece(marker, False), Piece(turn.content, True), *ending]
 
-    def _ending(self, literal: str, *, last: bool) -> tuple[str, str, bool]:
-        del last
-        return self.end, literal.removeprefix(self.end), True
+    def _marker(self, role: str) -> str:
+        marker: str = getattr(self, "system" if role == "developer" else role)
+        return marker
+
+
+def _segment(pieces: Sequence[Piece], in_loss: InLoss) -> Segment:
+    return Segment(tuple(piece for piece in pieces if piece.text), in_loss)
+
+
+def _check(conversation: Conversation) -> None:
+    """Refuse what markers have no place for."""
+    if conversation.tools:
+        raise BadRow(f"role markers (chat.format) cannot render 'tools': {_HINT}")
+    for number, turn in enumerate(conversation.turns, 1):
+        if turn.role == "tool" or turn.tool_calls:
+            raise BadRow(
+                f"turn {number}: role markers (chat.format) cannot render calls of tools or their results: {_HINT}"
+            )
+        if turn.reasoning:
+            raise BadRow(
+                f"turn {number}: role markers (chat.format) cannot render reasoning in a key of its own: {_HINT}"
+            )
 
 
 def chat_template(markers: Markers) -> str:

@@ -53,7 +53,10 @@ class TableWriter:
         self.samples = 0
 
     def append(self, encoded: Encoded, rows: Sequence[Row]) -> int:
-        """Add a batch of samples and their rows. Return how many repeat the digest of an earlier row."""
+        """Add a batch of samples and the row of each. Return how many rows repeat the digest of an earlier one.
+
+        The samples of a row stand together in one batch.
+        """
         prefixes = _prefixes([row.digest for row in rows])
         columns = [
             _lists(encoded.tokens, np.asarray(encoded.lengths)),
@@ -69,9 +72,11 @@ class TableWriter:
         self.samples += len(rows)
         if self._waiting_tokens >= _BATCH_TOKENS:
             self._flush()
+        places = [(row.source, row.line) for row in rows]
+        first = [number for number, place in enumerate(places) if not number or place != places[number - 1]]
         known = len(self._seen)
-        self._seen.update(prefixes.tolist())
-        return len(prefixes) - (len(self._seen) - known)
+        self._seen.update(prefixes[first].tolist())
+        return len(first) - (len(self._seen) - known)
 
     def close(self, facts: JsonObject) -> None:
         """Complete the table; ``facts`` are stored with it."""

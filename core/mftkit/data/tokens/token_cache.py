@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit.base.atomic_files import new_directory
+from mftkit.chat_client.cache_key import rows_key
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
-from mftkit.data.rows.formats import BadRow, Conversation, Text
+from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.reading import RowFindings, read_rows
+from mftkit.data.task_formats import reading_context
 from mftkit.data.text.chat_format import chat_format
+from mftkit.data.text.control_tokens import ControlTokens, added_tokens, tokens_in
 from mftkit.data.text.encoder import VERSION, Encoder, fast_backend
+from mftkit.data.tokens.stop_check import check_stops
 from mftkit.data.tokens.table import TableWriter, TokenTable, open_table
 
 if TYPE_CHECKING:
@@ -21,9 +26,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.rows.files import Digest, Source
-    from mftkit.data.rows.formats import RowFormat
     from mftkit.data.rows.reading import Row
-    from mftkit.data.text.segments import ChatFormat, Segment
+    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.interfaces.task_format import FormatContext, FormattedSample, TaskFormat
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
 
@@ -31,13 +36,16 @@ _BATCH = 1000
 """Most rows that are tokenized in one call."""
 _BATCH_CHARACTERS = 1 << 23
 """Characters after which a batch is full, for very long rows."""
+_SHOWN_TOKENS = 5
+"""Special tokens of a row that are shown as an example."""
 
 
 class TableSource(NamedTuple):
     """What a table is made from: the sources of one task, and how their rows are read."""
 
     task: str
-    row_format: RowFormat
+    format_name: str
+    task_format: TaskFormat
     sources: tuple[Source, ...]
     groups: bool
     """Whether rows may name a group, which then decides the split."""
@@ -67,19 +75,16 @@ class TokenCache:
         return TokenTable(directory), fingerprint, False
 
     @cached_property
-    def _chat(self) -> ChatFormat:
-        markers = self._spec.chat.markers
+    def chat(self) -> ChatFormat:
+        """The chat format of the run."""
+        markers, chat = self._spec.chat.markers, self._spec.chat
         return chat_format(
-            self._spec.chat.format, None if markers is None else markers.model_dump(), self._tokenizer
+            chat.format,
+            None if markers is None else markers.model_dump(),
+            self._tokenizer,
+            split=chat.split,
+            special_tokens=self._spec.data.special_tokens,
         )
-
-    @cached_property
-    def _encoder(self) -> Encoder:
-        return Encoder(self._tokenizer, self._chat.control_texts())
-
-    @cached_property
-    def _text_encoder(self) -> Encoder:
-        return Encoder(self._tokenizer)
 
     @cached_property
     def _identity(self) -> str:
@@ -88,58 +93,123 @@ class TokenCache:
         return hashlib.sha256(f"{fast_backend(self._tokenizer).to_str()}{ends}".encode()).hexdigest()
 
     def _fingerprint(self, source: TableSource, digests: Sequence[Digest]) -> str:
+        task_format = source.task_format
         made_of = {
             "version": VERSION,
             "task": source.task,
             "sources": [digest.sha256 for digest in digests],
-            "row_format": source.row_format,
+            "format": [source.format_name, task_format.version, rows_key(task_format.options)],
+            "seed": self._context(source).seed if task_format.uses_seed else None,
             "groups": source.groups,
             "on_bad_row": self._spec.data.on_bad_row,
+            "special_tokens": self._spec.data.special_tokens,
             "tokenizer": self._identity,
-            "chat": self._chat.describe() if source.row_format == "chat" else None,
+            "chat": self.chat.describe() if task_format.uses_chat else None,
         }
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
+
+    def _context(self, source: TableSource, findings: RowFindings | None = None) -> FormatContext:
+        reading = reading_context(self._spec, source.task, None if findings is None else findings.note)
+        return replace(
+            reading,
+            chat=self.chat if source.task_format.uses_chat else None,
+            eos=self._tokenizer.eos_token or "",
+            vocabulary=frozenset(token.text for token in added_tokens(self._tokenizer)),
+        )
+
+    def _controls(self, task_format: TaskFormat, context: FormatContext) -> ControlTokens:
+        """Return the tokens whose text in a content is plain text."""
+        if task_format.uses_chat:
+            return self.chat.controls
+        own = task_format.control_texts(context)
+        return ControlTokens(self._tokenizer, own, self._spec.data.special_tokens)
 
     def _write(self, source: TableSource, digests: Sequence[Digest], writer: TableWriter) -> None:
         findings = RowFindings(self._spec.data.on_bad_row)
         counts = [digest.lines for digest in digests]
         total = None if None in counts else sum(count or 0 for count in counts)
-        rows = read_rows(source.sources, source.task, source.row_format, findings, groups=source.groups)
+        context = self._context(source, findings)
+        controls = self._controls(source.task_format, context)
+        maker = _SampleMaker(source, context, controls, findings, self._tokenizer, self._spec)
+        rows = read_rows(source.sources, source.task_format, maker.context, findings, groups=source.groups)
         try:
             with self._reporter.progress(f"tokenizing {source.task}", total) as advance:
                 for batch in _batches(rows):
-                    self._write_batch(batch, source, findings, writer)
+                    maker.write(batch, writer)
                     advance(len(batch))
             writer.close(findings.to_json())
         finally:
             writer.abandon()
 
-    def _write_batch(
-        self, batch: list[Row], source: TableSource, findings: RowFindings, writer: TableWriter
-    ) -> None:
-        if source.row_format == "text":
-            texts = [row.content.content for row in batch if isinstance(row.content, Text)]
-            kept, encoded = batch, self._text_encoder.encode_texts(texts)
-        else:
-            rendered = list(self._rendered(batch, source, findings))
-            kept = [row for row, _segments in rendered]
-            encoded = self._encoder.encode([segments for _row, segments in rendered])
-        if kept:
-            findings.repeated_rows += writer.append(encoded, kept)
 
-    def _rendered(
-        self, batch: list[Row], source: TableSource, findings: RowFindings
-    ) -> Iterator[tuple[Row, tuple[Segment, ...]]]:
-        for row in batch:
-            assert isinstance(row.content, Conversation)
-            try:
-                rendering = self._chat.render(row.content)
-            except BadRow as bad:
-                findings.rows -= 1
-                findings.bad(source.sources, row.source, row.line, str(bad))
-                continue
-            findings.altered_by_template += rendering.altered_by_template
-            yield row, rendering.segments
+class _SampleMaker:
+    """Makes samples of the rows of one table."""
+
+    def __init__(
+        self,
+        source: TableSource,
+        context: FormatContext,
+        controls: ControlTokens,
+        findings: RowFindings,
+        tokenizer: PreTrainedTokenizerBase,
+        spec: Spec,
+    ) -> None:
+        self.context = context
+        self._source = source
+        self._findings = findings
+        self._reports_special_tokens = spec.data.special_tokens == "auto"
+        self._controls = controls
+        self._encoder = Encoder(tokenizer, controls)
+
+    def write(self, batch: list[Row], writer: TableWriter) -> None:
+        """Write the samples of some rows."""
+        made = [(row, sample) for row in batch for sample in self._samples(row)]
+        if not made:
+            return
+        samples = [sample for _row, sample in made]
+        encoded = self._encoder.encode(samples)
+        places = [f"{self._source.sources[row.source].name}:{row.line}" for row, _sample in made]
+        check_stops(self._encoder, samples, encoded, places, self._source.task)
+        rows = [row._replace(weight=row.weight * sample.weight) for row, sample in made]
+        self._findings.repeated_rows += writer.append(encoded, rows)
+
+    def _samples(self, row: Row) -> Sequence[FormattedSample]:
+        findings = self._findings
+        findings.at(row.source, row.line)
+        try:
+            samples = tuple(self._source.task_format.samples(row.content, self.context))
+        except BadRow as bad:
+            findings.rows -= 1
+            findings.bad(self._source.sources, row.source, row.line, str(bad))
+            return ()
+        for sample in samples:
+            findings.count_stops(sample.stops)
+            if len(sample.stops) > 1 and not self._encoder.joins_exactly(sample):
+                findings.note(
+                    "in {rows}, an answer begins with white space or letters that the tokenizer joins with the prompt when "
+                    'both are read again as history: the later prompts differ in a token there (chat.split "always" '
+                    "makes every prompt exact)"
+                )
+        if self._reports_special_tokens:
+            self._report_special_tokens(row)
+        return samples
+
+    def _report_special_tokens(self, row: Row) -> None:
+        found = tokens_in(row.content.texts, self._controls.noticed)
+        as_text = sorted(token for token in found if token in self._controls.texts)
+        as_token = sorted(token for token in found if token not in self._controls.texts)
+        if as_text:
+            self._findings.note(
+                "contents of {rows} contain the text of control tokens of the chat format, which is read as text "
+                '(data.special_tokens: "text" confirms this, "token" makes them tokens)',
+                " ".join(as_text[:_SHOWN_TOKENS]),
+            )
+        if as_token:
+            self._findings.note(
+                "contents of {rows} contain special tokens, which are read as tokens "
+                '(data.special_tokens: "token" confirms this, "text" makes them text)',
+                " ".join(as_token[:_SHOWN_TOKENS]),
+            )
 
 
 def _ignore(damage: str) -> None:
@@ -151,11 +221,7 @@ def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
     characters = 0
     for row in rows:
         batch.append(row)
-        content = row.content
-        if isinstance(content, Text):
-            characters += len(content.content)
-        else:
-            characters += sum([len(turn.content) for turn in content.turns])
+        characters += sum([len(text) for text in row.content.texts])
         if len(batch) == _BATCH or characters >= _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
-from mftkit.data.rows.formats import Conversation
 from mftkit.data.rows.reading import RowFindings, read_rows
+from mftkit.data.task_formats import build_task_format, reading_context
 from mftkit.data.task_rows import task_rows
+from mftkit.plugins import kinds
+from mftkit.spec.references import without_defaults
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from mftkit.data.rows.files import Source
-    from mftkit.data.rows.formats import RowFormat
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec, TaskSpec
 
@@ -69,7 +70,7 @@ def train_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
 def tokenizer_of_tasks(spec: Spec, vocab_size: int, reporter: Reporter) -> PreTrainedTokenizerFast:
     """Return a tokenizer trained on the tasks' own text; cached by the content of their files."""
     made_of = [VERSION, vocab_size, spec.data.on_bad_row]
-    read = [[source.digest().sha256, row_format] for source, row_format, _task in _distinct(spec, reporter)]
+    read = [[source.digest().sha256, _format_key(task)] for source, task in _distinct(spec, reporter)]
     key = hashlib.sha256(json.dumps([made_of, read]).encode()).hexdigest()[:32]
     directory: Path = cache_root(spec.data.cache) / "tokenizers" / key
     with locked(directory, reporter):
@@ -96,21 +97,25 @@ def _cached(file: Path, reporter: Reporter) -> PreTrainedTokenizerFast | None:
 def iter_texts(spec: Spec, reporter: Reporter) -> Iterator[str]:
     """Yield the contents of all tasks' training rows; a source that several tasks name is read once."""
     with reporter.progress("reading text for the tokenizer", None) as advance:
-        for source, row_format, task in _distinct(spec, reporter):
-            for row in read_rows([source], task.name, row_format, RowFindings(spec.data.on_bad_row)):
+        for source, task in _distinct(spec, reporter):
+            task_format, context = build_task_format(spec, task), reading_context(spec, task.name)
+            for row in read_rows([source], task_format, context, RowFindings(spec.data.on_bad_row)):
                 advance(1)
-                if isinstance(row.content, Conversation):
-                    yield from (turn.content for turn in row.content.turns)
-                else:
-                    yield row.content.content
+                yield from row.content.texts
 
 
-def _distinct(spec: Spec, reporter: Reporter) -> list[tuple[Source, RowFormat, TaskSpec]]:
-    found: dict[tuple[str, str], tuple[Source, RowFormat, TaskSpec]] = {}
+def _distinct(spec: Spec, reporter: Reporter) -> list[tuple[Source, TaskSpec]]:
+    """Return each source once, with a task that reads it; twice if two formats read it."""
+    found: dict[tuple[str, str], tuple[Source, TaskSpec]] = {}
     for index, task in enumerate(spec.tasks):
         for source in task_rows(spec, index, task, reporter):
-            found.setdefault((source.name, task.format), (source, task.format, task))
+            found.setdefault((source.name, json.dumps(_format_key(task))), (source, task))
     return list(found.values())
+
+
+def _format_key(task: TaskSpec) -> object:
+    """Return what the texts of a task's rows depend on: the bare name for a format without options."""
+    return without_defaults(kinds.TASK_FORMAT, task.format)
 
 
 def _wrapped(**backend: object) -> PreTrainedTokenizerFast:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mftkit.data.rows.formats import RowError
+from mftkit.data.rows.faults import RowError
 from mftkit.tools.data_stats.filters import CONTAMINATED, EXACT, NEAR, DropCount, provider, read_filter
 from mftkit.tools.data_stats.rows import iter_located_rows
 from mftkit.tools.data_stats.statistics import Statistics

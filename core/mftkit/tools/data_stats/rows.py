@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mftkit.data.rows.formats import CONVERSATIONS, PAIRS, BadRow, RowError
+from mftkit.data.rows.conversations import CONVERSATIONS
+from mftkit.data.rows.faults import BadRow, RowError
+from mftkit.data.rows.formats import PAIRS
 from mftkit.data.rows.row_texts import row_texts
 from mftkit.data.rows.sources import expand
 

@@ -8,9 +8,9 @@ from rich.console import Group
 from rich.text import Text
 
 from mftkit.base.formatting import one_line, whole
-from mftkit.data.rows.formats import Conversation
 from mftkit.data.rows.row_texts import content_of
 from mftkit.display.tables import NumericTable, facts
+from mftkit.interfaces.conversation import Conversation
 from mftkit.tools.data_stats.rows import format_name
 
 if TYPE_CHECKING:
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from mftkit.tools.data_stats.rows import LocatedRow
     from mftkit.tools.data_stats.statistics import Found, StatisticsJson
 
-STYLES = {"system": "magenta", "user": "cyan", "assistant": "green", "text": "green"}
+STYLES = {
+    "system": "magenta",
+    "developer": "magenta",
+    "tool": "yellow",
+    "user": "cyan",
+    "assistant": "green",
+    "text": "green",
+}
 
 
 def rows_view(rows: Sequence[LocatedRow]) -> RenderableType:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from data_path import CHATML, tokenizer
-from mftkit.data.rows.formats import Conversation, Turn
+from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.text.encoder import Encoder
 from mftkit.data.text.markers import Markers

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 
 from data_path import CHATML, ENDLESS, GEMMA, LLAMA2, LLAMA3, THINKING, legacy_llama, tokenizer
-from mftkit.data.rows.formats import BadRow, Conversation, Turn, parse_row
+from mftkit.data.rows.faults import BadRow
+from mftkit.data.rows.formats import read_conversation
 from mftkit.data.text.encoder import Encoder
 from mftkit.data.text.template import Template
+from mftkit.interfaces.conversation import Conversation, Turn
 
 STYLES = {"chatml": CHATML, "llama3": LLAMA3, "llama2": LLAMA2, "thinking": THINKING, "gemma": GEMMA}
 ENDS = {
@@ -29,10 +31,17 @@ def messages(talk: Conversation) -> list[dict[str, str]]:
     return [{"role": turn.role, "content": turn.content} for turn in talk.turns]
 
 
+def notes(chat: Template, talk: Conversation) -> str:
+    """What is reported of a conversation."""
+    found: list[str] = []
+    chat.render(talk, lambda text, example="": found.append(text + example))
+    return " ".join(found)
+
+
 def encoded(tok: Any, talk: Conversation) -> tuple[list[int], list[bool]]:
     """Ids, and which of them count."""
     chat = Template(tok)
-    sample = Encoder(tok, chat.control_texts()).encode([chat.render(talk).segments])
+    sample = Encoder(tok, chat.controls).encode(chat.render(talk)[-1:])
     counts = [False] * len(sample.tokens)
     for start, end in zip(sample.spans[::2], sample.spans[1::2], strict=True):
         counts[start:end] = [True] * (end - start)
@@ -89,10 +98,10 @@ def test_a_template_that_refuses_a_turn_is_a_bad_row() -> None:
 
 def test_a_template_that_strips_says_so_and_one_that_does_not_keeps_every_space() -> None:
     talk = conversation("Go on.", "    return a\n")
-    assert Template(tokenizer(LLAMA3)).render(talk).altered_by_template
-    kept = Template(tokenizer(CHATML)).render(talk)
-    assert not kept.altered_by_template
-    assert "    return a\n<|im_end|>" in "".join(piece.text for piece in kept.segments[1].pieces)
+    assert "strips" in notes(Template(tokenizer(LLAMA3)), talk)
+    [kept] = Template(tokenizer(CHATML)).render(talk)
+    assert not notes(Template(tokenizer(CHATML)), talk)
+    assert "    return a\n<|im_end|>" in kept.segments[1].text
 
 
 def test_only_some_contents_stripped_are_found_all_the_same() -> None:
@@ -113,14 +122,14 @@ def test_thoughts_that_a_template_takes_out_of_earlier_turns() -> None:
     ids, counts = encoded(tok, talk)
     assert answers(tok, ids, counts) == ["one<|im_end|>", "<think>\nso\n</think>\n\ntwo<|im_end|>"]
     assert ids == tok.apply_chat_template(messages(talk), tokenize=True)["input_ids"]
-    assert Template(tok).render(talk).altered_by_template
+    assert "strips or rewrites" in notes(Template(tok), talk)
 
 
 def test_without_an_end_of_turn_the_end_of_text_is_appended() -> None:
     tok = tokenizer(ENDLESS)
-    ids, counts = encoded(tok, conversation(*TALK))
-    assert answers(tok, ids, counts)[-1] == TALK[3] + "\n</s>"
-    assert answers(tok, ids, counts)[0] == TALK[1] + "\n"
+    samples = Template(tok).render(conversation(*TALK))
+    ends = [[part.text for part in sample.segments if part.in_loss == "all"] for sample in samples]
+    assert ends == [[TALK[1] + "\n</s>"], [TALK[3] + "\n</s>"]]  # no later prompt has this end, so each has its own
 
 
 def test_a_template_that_hides_a_turn_names_the_way_out() -> None:
@@ -141,7 +150,7 @@ def test_look_alikes_in_contents_stay_text(style: str) -> None:
             {"role": "assistant", "content": f"x {shown} y"},
         ]
     }
-    talk = parse_row(row, "chat")
+    talk = read_conversation(row).value
     assert isinstance(talk, Conversation)
     ids, counts = encoded(tok, talk)
     plain = encoded(tok, conversation("a", "b"))

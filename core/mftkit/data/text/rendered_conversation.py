@@ -1,0 +1,275 @@
+"""A conversation as a chat template renders it, in the samples that are made of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from mftkit.data.rows.faults import BadRow
+from mftkit.data.text.control_tokens import LookAlikes
+from mftkit.data.text.template_program import HINT, MARK
+from mftkit.data.text.template_traits import MessageWriter
+from mftkit.interfaces.task_format import FormattedSample, Segment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mftkit.base.json_types import JsonObject
+    from mftkit.data.text.chat_format import Split
+    from mftkit.data.text.control_tokens import ControlTokens
+    from mftkit.data.text.template_program import Stop, TemplateProgram
+    from mftkit.interfaces.conversation import Conversation, Turn
+    from mftkit.interfaces.task_format import InLoss, Note
+
+_OPENING = re.compile(r"(<|\[)(think|thinking|reasoning|thought|seed:think|THINK)(>|\])\s*$")
+"""The end of a prompt that opens the reasoning."""
+_TOOL_HINT = (
+    "use a model whose template has tools, or write the calls into the contents as the model writes them"
+)
+
+
+class _Answer(NamedTuple):
+    """An answer at its time."""
+
+    prompt: str
+    body: str
+    """What follows the prompt, to the end of the stop token."""
+    rest: str
+    """What the template writes after that."""
+    stop: str
+
+
+class RenderedConversation:
+    """One conversation, rendered in the parts that its samples are made of."""
+
+    def __init__(
+        self, program: TemplateProgram, controls: ControlTokens, conversation: Conversation, note: Note
+    ) -> None:
+        self._program = program
+        self._conversation = conversation
+        self._turns = conversation.turns
+        self._note = note
+        self._look_alikes = LookAlikes(controls)
+        calls = any(turn.tool_calls or turn.role == "tool" for turn in conversation.turns)
+        traits = program.tools(given=bool(conversation.tools)) if calls else None
+        if calls and traits is None:
+            raise BadRow(
+                f"the chat template does not render tool calls, so they cannot be trained; {_TOOL_HINT}"
+            )
+        reasoning = program.reasoning if any(turn.reasoning for turn in conversation.turns) else None
+        developer = program.developer if any(turn.role == "developer" for turn in conversation.turns) else ""
+        messages = MessageWriter(traits, reasoning, developer).messages(conversation)
+        self._messages: list[JsonObject] = self._look_alikes.mask(messages)  # type: ignore[assignment]
+        self._tools: list[JsonObject] = self._look_alikes.mask(conversation.tools)  # type: ignore[assignment]
+        self._prompts: dict[int, str] = {}
+
+    def samples(self, split: Split) -> Sequence[FormattedSample]:
+        """Return the samples: one, if every answer has its own prompt before it there."""
+        left = list(self._conversation.trained)
+        samples: list[FormattedSample] = []
+        while left:
+            members, sample = self._sample(left, alone=split == "always")
+            samples.append(sample)
+            left = [turn for turn in left if turn not in members]
+            if left and split == "never":
+                self._note(
+                    "in {rows}, the chat template renders earlier answers otherwise than at their time, so they are "
+                    'context only (chat.split is "never")'
+                )
+                break
+        if len(samples) > 1 and split == "auto":
+            self._note(
+                "{rows} become several samples each, because the chat template renders what stands before an answer "
+                'otherwise in later turns (chat.split "never" trains the last answers only)'
+            )
+        return samples[::-1]
+
+    def _sample(self, candidates: Sequence[int], *, alone: bool) -> tuple[set[int], FormattedSample]:
+        """Return the sample of the last of these answers, and the answers that are trained in it."""
+        last = candidates[-1]
+        answer = self._answer(last)
+        spans: list[tuple[int, int, int, str]] = []
+        low = 0
+        for turn in () if alone else candidates[:-1]:
+            place = self._place(turn, answer.prompt, low)
+            if place is not None and self._turns[turn].weight == self._turns[last].weight:
+                start, end, stop = place
+                spans.append((turn, start, end, stop))
+                low = end
+        text = answer.prompt + answer.body + answer.rest
+        spans.append((last, len(answer.prompt), len(answer.prompt) + len(answer.body), answer.stop))
+        segments: list[Segment] = []
+        done = 0
+        for _turn, start, end, _stop in spans:
+            segments += [self.segment(text[done:start], "none"), self.segment(text[start:end], "all")]
+            done = end
+        if text[done:]:
+            segments.append(self.segment(text[done:], "none"))
+        self._check(text, [(turn, text[start:end]) for turn, start, end, _stop in spans])
+        stops = tuple((self._turns[turn].kind, stop) for turn, _start, _end, stop in spans)
+        sample = FormattedSample(tuple(segments), weight=self._turns[last].weight, stops=stops)
+        return {turn for turn, *_rest in spans}, sample
+
+    def segment(self, text: str, in_loss: InLoss) -> Segment:
+        """Return a part of the rendered text as a segment, with look-alikes as contents."""
+        return Segment(self._look_alikes.pieces(text), in_loss)
+
+    def prompt(self, turn: int) -> str:
+        """Return what a user of the model sends to get this turn."""
+        if turn not in self._prompts:
+            self._prompts[turn] = self._program.rendered(self._messages[:turn], self._tools, prompt=True)
+        return self._prompts[turn]
+
+    def _place(self, turn: int, history: str, low: int) -> tuple[int, int, str] | None:
+        """Return where an earlier answer stands in a later prompt, and its stop; None if not as at its time."""
+        prompt = self.prompt(turn)
+        if len(prompt) < low or not history.startswith(prompt):
+            return None
+        stop = self._stop(turn)
+        at = history.find(stop.text, len(prompt))
+        if at < 0 or (stop.appended and stop.text == self._program.eos):
+            return None
+        end = at + len(stop.text)
+        if not self._shown(self._turns[turn], history[len(prompt) : end]):
+            body = self._answer(turn).body
+            if not body.endswith(history[len(prompt) : end].lstrip()):
+                return None
+        return len(prompt), end, stop.text
+
+    def _answer(self, turn: int) -> _Answer:
+        prompt = self.prompt(turn)
+        whole = self._program.rendered(self._messages[: turn + 1], self._tools)
+        after = self._continuation(prompt, whole, turn)
+        stop = self._stop(turn)
+        if stop.appended:
+            return _Answer(prompt, after + stop.text, "", stop.text)
+        if after.endswith(stop.tail):
+            end = len(after) - len(stop.tail) + len(stop.text)
+            return _Answer(prompt, after[:end], after[end:], stop.text)
+        return self._unusual_end(prompt, after, stop)
+
+    def _unusual_end(self, prompt: str, after: str, stop: Stop) -> _Answer:
+        """Return an answer that ends in another way than others of its kind (a call of a tool that is built in)."""
+        tokens = list(self._program.tokens.finditer(after))
+        known = [found for found in tokens if found[0] == stop.text]
+        special = [found for found in tokens if self._program.added[found[0]].special]
+        chosen = (known or special or tokens)[-1:]
+        if not chosen:
+            raise BadRow(f"the chat template writes nothing that ends this answer; {HINT}")
+        end = chosen[0].end()
+        return _Answer(prompt, after[:end], after[end:], chosen[0][0])
+
+    def _stop(self, turn: int) -> Stop:
+        return self._program.stop(calls=bool(self._turns[turn].tool_calls), tools=bool(self._tools))
+
+    def _continuation(self, prompt: str, whole: str, turn: int) -> str:
+        """Return what the template renders after the prompt of an answer."""
+        if whole.startswith(prompt):
+            return whole[len(prompt) :]
+        opening = _OPENING.search(prompt)
+        if opening:
+            return self._reasoned(prompt, whole, turn, opening)
+        bare = prompt.rstrip()
+        if whole.startswith(bare):  # white space at the end of the prompt, which no answer has before it
+            return whole[len(bare) :].lstrip()
+        # Something before the answer is rendered otherwise with the answer than without: find where the answer begins
+        # by the token or line that the prompt ends with.
+        for start in [found.start() for found in self._program.tokens.finditer(prompt)][::-1]:
+            if prompt[start:] in whole:
+                at = whole.rindex(prompt[start:]) + len(prompt) - start
+                return whole[at:]
+        raise BadRow(f"the chat template renders another prompt for an answer than before it; {HINT}")
+
+    def _reasoned(self, prompt: str, whole: str, turn: int, opening: re.Match[str]) -> str:
+        """Return the continuation of a prompt that opens the reasoning, which the template leaves out of the answer."""
+        closing = opening[1] + "/" + opening[2] + opening[3]
+        after = self._continuation(prompt[: opening.start()], whole, turn).lstrip("\n")
+        if after.startswith(opening[0].strip()):
+            return after[len(opening[0].strip()) :].lstrip()
+        given = self._messages[turn]["content"] or ""
+        inline, closed, _answer = given.rpartition(closing)
+        reasoning = self._look_alikes.mask(self._turns[turn].reasoning or "")
+        if closed:
+            reasoning = inline.split(opening[0].strip())[-1]
+        if not str(reasoning).strip():
+            self._note(
+                f"the prompt of the chat template opens the reasoning ({opening[0].strip()}), and answers in {{rows}} "
+                "have none: they are trained with empty reasoning",
+            )
+        return f"{str(reasoning).strip()}\n{closing}\n\n{after}"
+
+    def _shown(self, turn: Turn, text: str) -> bool:
+        """Return True if a turn's content stands in a text, in plain or as JSON."""
+        content = str(self._look_alikes.mask(turn.content)).strip()
+        return content in text or json.dumps(content, ensure_ascii=False)[1:-1] in text
+
+    def _check(self, text: str, answers: Sequence[tuple[int, str]]) -> None:
+        """Refuse a sample in which the template left something out; report what it rewrites."""
+        last = answers[-1][0]
+        for number, turn in enumerate(self._turns[: last + 1]):
+            self._check_turn(number, turn, text, last)
+        for tool in self._conversation.tools:
+            if str(tool["function"]["name"]) not in text:
+                raise BadRow(
+                    f"the chat template does not render 'tools', so they cannot be used; {_TOOL_HINT}"
+                )
+        self._check_reasoning(dict(answers), last)
+        self._note_altered(text, last)
+
+    def _check_turn(self, number: int, turn: Turn, text: str, last: int) -> None:
+        missing = [call.name for call in turn.tool_calls if call.name not in text]
+        if missing:
+            raise BadRow(f"turn {number + 1}: the chat template drops the call of {missing[0]}; {_TOOL_HINT}")
+        if not turn.content.strip() or self._shown(turn, text):
+            return
+        marked = [*self._messages[: last + 1]]
+        marked[number] = {**marked[number], "content": MARK}
+        rendered = (
+            self._program.rendered(marked, self._tools)
+            if number == last
+            else self._program.rendered(marked[:-1], self._tools, prompt=True)
+        )
+        if MARK not in rendered and turn.role != "assistant":
+            raise BadRow(
+                f"the chat template drops turn {number + 1} ({turn.role}) of this conversation; {HINT}"
+            )
+        if MARK not in rendered and number == last:
+            raise BadRow(f"the chat template rewrites turn {number + 1} beyond recognition; {HINT}")
+
+    def _check_reasoning(self, answers: dict[int, str], last: int) -> None:
+        for number, turn in enumerate(self._turns[: last + 1]):
+            if not turn.reasoning:
+                continue
+            reasoning = str(self._look_alikes.mask(turn.reasoning)).strip()
+            if number == last and reasoning not in answers[last]:
+                raise BadRow(
+                    f"turn {number + 1}: the chat template does not render reasoning in a key of its own; write it into "
+                    "the content as the model does (between <think> and </think>), or remove it"
+                )
+            if number in answers and reasoning not in answers[number]:
+                self._note(
+                    "the chat template drops the reasoning of earlier answers in {rows}, as it will in use, so they "
+                    'are trained without it (chat.split "always" trains each answer with its reasoning)'
+                )
+
+    def _note_altered(self, text: str, last: int) -> None:
+        """Report contents that the template strips or rewrites."""
+        outer = [turn for turn in self._turns[: last + 1] if turn.content != turn.content.strip()]
+        altered = any(not self._shown(turn, text) for turn in self._turns[: last + 1] if turn.content.strip())
+        if outer and not altered:
+            stripped = [
+                {
+                    **message,
+                    "content": message["content"].strip() if message.get("content") else message["content"],
+                }
+                for message in self._messages[: last + 1]
+            ]
+            altered = self._program.rendered(stripped, self._tools) == self._program.rendered(
+                self._messages[: last + 1], self._tools
+            )
+        if altered:
+            self._note(
+                "the chat template strips or rewrites the contents of {rows}, as it will in use "
+                '(chat.format "markers" keeps every space)'
+            )

@@ -1,0 +1,307 @@
+"""Conversations in the form of the OpenAI interface, each with what it needs of a template."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from templates.chat import Feature
+
+Message = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """Messages and tools."""
+
+    name: str
+    messages: tuple[Message, ...]
+    tools: tuple[Message, ...] = ()
+    needs: frozenset[Feature] = frozenset()
+    """What a template must show."""
+    look_alikes: bool = False
+    """Whether contents contain the text of control tokens."""
+
+    def row(self) -> dict[str, Any]:
+        """The row of a data file."""
+        row: dict[str, Any] = {"messages": [dict(message) for message in self.messages]}
+        return {**row, "tools": list(self.tools)} if self.tools else row
+
+    def answers(self) -> list[int]:
+        """The numbers of the messages that are trained."""
+        return [number for number, message in enumerate(self.messages) if message["role"] == "assistant"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def says(role: str, content: str | None, **more: object) -> Message:
+    return {"role": role, "content": content, **more}
+
+
+def call(number: int, name: str, arguments: str | dict[str, Any]) -> Message:
+    return {
+        "id": f"call{number:05}",
+        "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    }
+
+
+def result(number: int, content: str, name: str = "weather") -> Message:
+    return says("tool", content, tool_call_id=f"call{number:05}", name=name)
+
+
+WEATHER: Message = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "The weather of a city.",
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string", "description": "Its name."},
+                "days": {"type": "integer"},
+                "unit": {"type": "string", "enum": ["C", "F"]},
+            },
+            "required": ["city"],
+        },
+    },
+}
+ADD: Message = {
+    "type": "function",
+    "function": {
+        "name": "add",
+        "description": "Adds two numbers.",
+        "parameters": {"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "number"}}},
+    },
+}
+TOOLS = (WEATHER, ADD)
+_OSLO = '{"city": "Oslo", "days": 2}'
+_ASK = says("user", "What is the weather in Oslo?")
+_TOOLS: frozenset[Feature] = frozenset({"tools"})
+_CALLS: frozenset[Feature] = frozenset({"tools", "calls"})
+_ALONE: frozenset[Feature] = frozenset({"calls", "calls without tools"})
+
+
+def _calls(*calls: Message, content: str | None = None, **more: object) -> Message:
+    return says("assistant", content, tool_calls=list(calls), **more)
+
+
+def look_alike(texts: tuple[str, ...]) -> Conversation:
+    """Contents that contain these texts, which are control tokens' own."""
+    shown = " ".join(texts)
+    return Conversation(
+        "look-alikes",
+        (
+            says("user", f"What is {shown} for?"),
+            says("assistant", f"It marks {shown} a turn."),
+            says("user", f"And{''.join(texts)}?"),
+            says("assistant", f"x{''.join(texts)}y"),
+        ),
+        look_alikes=True,
+    )
+
+
+def harmless() -> Conversation:
+    """The same turns as ``look_alike``'s."""
+    return look_alike(("a", "b"))
+
+
+CONVERSATIONS = (
+    Conversation("plain", (says("user", "Two plus two?"), says("assistant", "It is four."))),
+    Conversation(
+        "system",
+        (says("system", "Be short."), says("user", "Two plus two?"), says("assistant", "Four.")),
+        needs=frozenset({"system"}),
+    ),
+    Conversation(
+        "empty system",
+        (says("system", ""), says("user", "Two plus two?"), says("assistant", "Four.")),
+        needs=frozenset({"system"}),
+    ),
+    Conversation(
+        "several turns",
+        (
+            says("user", "Two plus two?"),
+            says("assistant", "Four."),
+            says("user", "And three?"),
+            says("assistant", "Seven."),
+            says("user", "Sure?"),
+            says("assistant", "Yes."),
+        ),
+    ),
+    Conversation(
+        "system and several turns",
+        (
+            says("system", "Be short."),
+            says("user", "Two plus two?"),
+            says("assistant", "Four."),
+            says("user", "And three?"),
+            says("assistant", "Seven."),
+        ),
+        needs=frozenset({"system"}),
+    ),
+    Conversation(
+        "users in a row",
+        (
+            says("user", "Two plus two?"),
+            says("user", "Be quick."),
+            says("assistant", "Four."),
+            says("user", "And three?"),
+            says("user", "Well?"),
+            says("assistant", "Seven."),
+        ),
+        needs=frozenset({"users in a row"}),
+    ),
+    Conversation(
+        "tools",
+        (
+            _ASK,
+            _calls(call(1, "weather", _OSLO)),
+            result(1, '{"temperature": -3}'),
+            says("assistant", "It is cold."),
+        ),
+        TOOLS,
+        _CALLS,
+    ),
+    Conversation(
+        "tools, system and two questions",
+        (
+            says("system", "Be short."),
+            _ASK,
+            _calls(call(1, "weather", _OSLO)),
+            result(1, "cold"),
+            says("assistant", "It is cold."),
+            says("user", "Two plus two?"),
+            _calls(call(2, "add", '{"a": 2, "b": 2}')),
+            result(2, "4", "add"),
+            says("assistant", "Four."),
+        ),
+        TOOLS,
+        _CALLS | {"system"},
+    ),
+    Conversation(
+        "tools that are not called",
+        (_ASK, says("assistant", "I do not know.")),
+        TOOLS,
+        _TOOLS,
+    ),
+    Conversation(
+        "parallel calls",
+        (
+            _ASK,
+            _calls(call(1, "weather", _OSLO), call(2, "add", '{"a": 2, "b": 2}')),
+            result(1, "cold"),
+            result(2, "4", "add"),
+            says("assistant", "It is cold, and four."),
+        ),
+        TOOLS,
+        _CALLS | {"parallel calls"},
+    ),
+    Conversation("call as the last turn", (_ASK, _calls(call(1, "weather", _OSLO))), TOOLS, _CALLS),
+    Conversation(
+        "arguments as an object",
+        (_ASK, _calls(call(1, "weather", {"city": "Ålesund", "unit": "C"}))),
+        TOOLS,
+        _CALLS,
+    ),
+    Conversation(
+        "text beside a call",
+        (
+            _ASK,
+            _calls(call(1, "weather", _OSLO), content="I look it up."),
+            result(1, "cold"),
+            says("assistant", "It is cold."),
+        ),
+        TOOLS,
+        _CALLS | {"text beside calls"},
+    ),
+    Conversation(
+        "reasoning",
+        (says("user", "Two plus two?"), says("assistant", "Four.", reasoning_content="Two and two.")),
+    ),
+    Conversation(
+        "reasoning in each of two answers",
+        (
+            says("user", "Two plus two?"),
+            says("assistant", "Four.", reasoning_content="Two and two."),
+            says("user", "And three?"),
+            says("assistant", "Seven.", reasoning_content="Four and three."),
+        ),
+    ),
+    Conversation(
+        "reasoning beside calls",
+        (
+            _ASK,
+            _calls(call(1, "weather", _OSLO), reasoning_content="I must look."),
+            result(1, "cold"),
+            says("assistant", "It is cold.", reasoning_content="They say cold."),
+        ),
+        TOOLS,
+        _CALLS,
+    ),
+    Conversation(
+        "calls without tools",
+        (
+            _ASK,
+            _calls(call(1, "weather", _OSLO)),
+            result(1, '{"temperature": -3}'),
+            says("assistant", "It is cold."),
+            says("user", "Two plus two?"),
+            _calls(call(2, "add", '{"a": 2, "b": 2}')),
+            result(2, "4", "add"),
+            says("assistant", "Four."),
+        ),
+        needs=_ALONE,
+    ),
+    Conversation(
+        "reasoning beside calls without tools",
+        (
+            _ASK,
+            _calls(call(1, "weather", _OSLO), reasoning_content="I must look."),
+            result(1, "cold"),
+            _calls(call(2, "weather", _OSLO)),
+            result(2, "cold"),
+            says("assistant", "It is cold.", reasoning_content="They say cold."),
+        ),
+        needs=_ALONE,
+    ),
+    Conversation(
+        "parallel calls without tools",
+        (
+            _ASK,
+            _calls(call(1, "weather", _OSLO), call(2, "add", '{"a": 2, "b": 2}')),
+            result(1, "cold"),
+            result(2, "4", "add"),
+            says("assistant", "It is cold, and four."),
+        ),
+        needs=_ALONE | {"parallel calls"},
+    ),
+    Conversation(
+        "reasoning in the first answer only",
+        (
+            says("user", "Two plus two?"),
+            says("assistant", "Four.", reasoning_content="Two and two."),
+            says("user", "And three?"),
+            says("assistant", "Seven."),
+        ),
+    ),
+    Conversation(
+        "other scripts",
+        (
+            says("user", "你好，世界 👋🏽 naïve Ålesund?"),
+            says("assistant", "Здравствуйте — 👨‍👩‍👧 é"),
+            says("user", "मैं"),
+            says("assistant", "ok ✅"),
+        ),
+    ),
+    Conversation(
+        "white space around contents",
+        (
+            says("user", "\n  def add(a, b):\n"),
+            says("assistant", "    return a + b\n"),
+            says("user", " And then? \n\n"),
+            says("assistant", "\n\nDone.  "),
+        ),
+    ),
+)

@@ -109,12 +109,12 @@ def _tokenizer(name: str, chat: Chat) -> PreTrainedTokenizerFast:
         backend.post_processor = processors.TemplateProcessing(
             single=[*before, "$A"], pair=[*before, "$A", "$B"], special_tokens=tokens
         )
-    made = PreTrainedTokenizerFast(
+    made = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=backend,
         eos_token=chat.eos,
         bos_token=chat.bos,
         pad_token=chat.pad,
         clean_up_tokenization_spaces=False,
     )
-    made.chat_template = chat.template  # type: ignore[assignment]
+    made.chat_template = chat.template
     return made

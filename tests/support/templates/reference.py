@@ -41,7 +41,7 @@ def rendered(
     """Return the text of messages by the chat's own template. Raises one of ``REFUSALS``."""
     text = chat.tokenizer().apply_chat_template(
         [in_its_form(chat, message) for message in messages],
-        tools=list(tools) or None,  # type: ignore[arg-type]
+        tools=list(tools) or None,
         tokenize=False,
         add_generation_prompt=prompt,
         **options,

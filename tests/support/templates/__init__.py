@@ -1,1 +1,1 @@
-"""Chat templates in the shape of well-known models', tiny tokenizers for them, conversations, and what is right."""
+"""Chat templates in the shape of well-known models', tiny tokenizers, conversations, and a reference for them."""

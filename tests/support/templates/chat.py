@@ -1,4 +1,4 @@
-"""What is known of a model's chat: its template, its tokens, and what the template shows."""
+"""A model's chat: its template, its tokens, and what the template shows."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def special(*texts: str, lstrip: bool = False, rstrip: bool = False) -> tuple[Ad
 
 
 def plain(*texts: str) -> tuple[Added, ...]:
-    """Added tokens that are no special tokens."""
+    """Return added tokens that are no special tokens."""
     return tuple(Added(text, special=False) for text in texts)
 
 
@@ -66,7 +66,7 @@ class Chat:
     """The tokens that the tokenizer itself puts before a text."""
     vocabulary: vocabularies.Kind = "bytes"
     supports: frozenset[Feature] = frozenset()
-    """What the template shows beside plain turns."""
+    """The features that the template shows, beside plain turns."""
     arguments: Literal["object", "string"] = "object"
     """The form in which the template takes the arguments of a call."""
     reasoning: Reasoning | None = None
@@ -76,12 +76,12 @@ class Chat:
     unclosed: tuple[str, str] | None = None
     """The stop tokens of a plain answer and of a call, where the template leaves them to the next turn."""
     prompt_end: str = ""
-    """What a prompt has behind ``opening``, and the text with the answer has not."""
+    """Text that prompts have behind ``opening`` and the text with the answer does not have."""
     prompt_options: tuple[dict[str, bool], ...] = ()
     """Other options under which the template is used."""
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer, the same for each call: not to be changed."""
+        """Return the tokenizer: always the same object, so do not change it."""
         return _tokenizer(self.name, self)
 
     def __hash__(self) -> int:
@@ -92,7 +92,7 @@ class Chat:
 
 
 def template(name: str) -> str:
-    """The text of a template in this directory."""
+    """Return the text of a template in this directory."""
     return Path(__file__).with_name(f"{name}.jinja").read_text(encoding="utf-8")
 
 

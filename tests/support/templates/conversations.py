@@ -35,7 +35,7 @@ class Conversation:
         return self.name
 
 
-def says(role: str, content: str | None, **more: object) -> Message:
+def turn(role: str, content: str | None, **more: object) -> Message:
     return {"role": role, "content": content, **more}
 
 
@@ -48,7 +48,7 @@ def call(number: int, name: str, arguments: str | dict[str, Any]) -> Message:
 
 
 def result(number: int, content: str, name: str = "weather") -> Message:
-    return says("tool", content, tool_call_id=f"call{number:05}", name=name)
+    return turn("tool", content, tool_call_id=f"call{number:05}", name=name)
 
 
 WEATHER: Message = {
@@ -77,14 +77,14 @@ ADD: Message = {
 }
 TOOLS = (WEATHER, ADD)
 _OSLO = '{"city": "Oslo", "days": 2}'
-_ASK = says("user", "What is the weather in Oslo?")
+_ASK = turn("user", "What is the weather in Oslo?")
 _TOOLS: frozenset[Feature] = frozenset({"tools"})
 _CALLS: frozenset[Feature] = frozenset({"tools", "calls"})
 _ALONE: frozenset[Feature] = frozenset({"calls", "calls without tools"})
 
 
 def _calls(*calls: Message, content: str | None = None, **more: object) -> Message:
-    return says("assistant", content, tool_calls=list(calls), **more)
+    return turn("assistant", content, tool_calls=list(calls), **more)
 
 
 def look_alike(texts: tuple[str, ...]) -> Conversation:
@@ -93,10 +93,10 @@ def look_alike(texts: tuple[str, ...]) -> Conversation:
     return Conversation(
         "look-alikes",
         (
-            says("user", f"What is {shown} for?"),
-            says("assistant", f"It marks {shown} a turn."),
-            says("user", f"And{''.join(texts)}?"),
-            says("assistant", f"x{''.join(texts)}y"),
+            turn("user", f"What is {shown} for?"),
+            turn("assistant", f"It marks {shown} a turn."),
+            turn("user", f"And{''.join(texts)}?"),
+            turn("assistant", f"x{''.join(texts)}y"),
         ),
         look_alikes=True,
     )
@@ -108,48 +108,48 @@ def harmless() -> Conversation:
 
 
 CONVERSATIONS = (
-    Conversation("plain", (says("user", "Two plus two?"), says("assistant", "It is four."))),
+    Conversation("plain", (turn("user", "Two plus two?"), turn("assistant", "It is four."))),
     Conversation(
         "system",
-        (says("system", "Be short."), says("user", "Two plus two?"), says("assistant", "Four.")),
+        (turn("system", "Be short."), turn("user", "Two plus two?"), turn("assistant", "Four.")),
         needs=frozenset({"system"}),
     ),
     Conversation(
         "empty system",
-        (says("system", ""), says("user", "Two plus two?"), says("assistant", "Four.")),
+        (turn("system", ""), turn("user", "Two plus two?"), turn("assistant", "Four.")),
         needs=frozenset({"system"}),
     ),
     Conversation(
         "several turns",
         (
-            says("user", "Two plus two?"),
-            says("assistant", "Four."),
-            says("user", "And three?"),
-            says("assistant", "Seven."),
-            says("user", "Sure?"),
-            says("assistant", "Yes."),
+            turn("user", "Two plus two?"),
+            turn("assistant", "Four."),
+            turn("user", "And three?"),
+            turn("assistant", "Seven."),
+            turn("user", "Sure?"),
+            turn("assistant", "Yes."),
         ),
     ),
     Conversation(
         "system and several turns",
         (
-            says("system", "Be short."),
-            says("user", "Two plus two?"),
-            says("assistant", "Four."),
-            says("user", "And three?"),
-            says("assistant", "Seven."),
+            turn("system", "Be short."),
+            turn("user", "Two plus two?"),
+            turn("assistant", "Four."),
+            turn("user", "And three?"),
+            turn("assistant", "Seven."),
         ),
         needs=frozenset({"system"}),
     ),
     Conversation(
         "users in a row",
         (
-            says("user", "Two plus two?"),
-            says("user", "Be quick."),
-            says("assistant", "Four."),
-            says("user", "And three?"),
-            says("user", "Well?"),
-            says("assistant", "Seven."),
+            turn("user", "Two plus two?"),
+            turn("user", "Be quick."),
+            turn("assistant", "Four."),
+            turn("user", "And three?"),
+            turn("user", "Well?"),
+            turn("assistant", "Seven."),
         ),
         needs=frozenset({"users in a row"}),
     ),
@@ -159,7 +159,7 @@ CONVERSATIONS = (
             _ASK,
             _calls(call(1, "weather", _OSLO)),
             result(1, '{"temperature": -3}'),
-            says("assistant", "It is cold."),
+            turn("assistant", "It is cold."),
         ),
         TOOLS,
         _CALLS,
@@ -167,22 +167,22 @@ CONVERSATIONS = (
     Conversation(
         "tools, system and two questions",
         (
-            says("system", "Be short."),
+            turn("system", "Be short."),
             _ASK,
             _calls(call(1, "weather", _OSLO)),
             result(1, "cold"),
-            says("assistant", "It is cold."),
-            says("user", "Two plus two?"),
+            turn("assistant", "It is cold."),
+            turn("user", "Two plus two?"),
             _calls(call(2, "add", '{"a": 2, "b": 2}')),
             result(2, "4", "add"),
-            says("assistant", "Four."),
+            turn("assistant", "Four."),
         ),
         TOOLS,
         _CALLS | {"system"},
     ),
     Conversation(
         "tools that are not called",
-        (_ASK, says("assistant", "I do not know.")),
+        (_ASK, turn("assistant", "I do not know.")),
         TOOLS,
         _TOOLS,
     ),
@@ -193,7 +193,7 @@ CONVERSATIONS = (
             _calls(call(1, "weather", _OSLO), call(2, "add", '{"a": 2, "b": 2}')),
             result(1, "cold"),
             result(2, "4", "add"),
-            says("assistant", "It is cold, and four."),
+            turn("assistant", "It is cold, and four."),
         ),
         TOOLS,
         _CALLS | {"parallel calls"},
@@ -211,22 +211,22 @@ CONVERSATIONS = (
             _ASK,
             _calls(call(1, "weather", _OSLO), content="I look it up."),
             result(1, "cold"),
-            says("assistant", "It is cold."),
+            turn("assistant", "It is cold."),
         ),
         TOOLS,
         _CALLS | {"text beside calls"},
     ),
     Conversation(
         "reasoning",
-        (says("user", "Two plus two?"), says("assistant", "Four.", reasoning_content="Two and two.")),
+        (turn("user", "Two plus two?"), turn("assistant", "Four.", reasoning_content="Two and two.")),
     ),
     Conversation(
         "reasoning in each of two answers",
         (
-            says("user", "Two plus two?"),
-            says("assistant", "Four.", reasoning_content="Two and two."),
-            says("user", "And three?"),
-            says("assistant", "Seven.", reasoning_content="Four and three."),
+            turn("user", "Two plus two?"),
+            turn("assistant", "Four.", reasoning_content="Two and two."),
+            turn("user", "And three?"),
+            turn("assistant", "Seven.", reasoning_content="Four and three."),
         ),
     ),
     Conversation(
@@ -235,7 +235,7 @@ CONVERSATIONS = (
             _ASK,
             _calls(call(1, "weather", _OSLO), reasoning_content="I must look."),
             result(1, "cold"),
-            says("assistant", "It is cold.", reasoning_content="They say cold."),
+            turn("assistant", "It is cold.", reasoning_content="They say cold."),
         ),
         TOOLS,
         _CALLS,
@@ -246,11 +246,11 @@ CONVERSATIONS = (
             _ASK,
             _calls(call(1, "weather", _OSLO)),
             result(1, '{"temperature": -3}'),
-            says("assistant", "It is cold."),
-            says("user", "Two plus two?"),
+            turn("assistant", "It is cold."),
+            turn("user", "Two plus two?"),
             _calls(call(2, "add", '{"a": 2, "b": 2}')),
             result(2, "4", "add"),
-            says("assistant", "Four."),
+            turn("assistant", "Four."),
         ),
         needs=_ALONE,
     ),
@@ -262,7 +262,7 @@ CONVERSATIONS = (
             result(1, "cold"),
             _calls(call(2, "weather", _OSLO)),
             result(2, "cold"),
-            says("assistant", "It is cold.", reasoning_content="They say cold."),
+            turn("assistant", "It is cold.", reasoning_content="They say cold."),
         ),
         needs=_ALONE,
     ),
@@ -273,35 +273,56 @@ CONVERSATIONS = (
             _calls(call(1, "weather", _OSLO), call(2, "add", '{"a": 2, "b": 2}')),
             result(1, "cold"),
             result(2, "4", "add"),
-            says("assistant", "It is cold, and four."),
+            turn("assistant", "It is cold, and four."),
         ),
         needs=_ALONE | {"parallel calls"},
     ),
     Conversation(
         "reasoning in the first answer only",
         (
-            says("user", "Two plus two?"),
-            says("assistant", "Four.", reasoning_content="Two and two."),
-            says("user", "And three?"),
-            says("assistant", "Seven."),
+            turn("user", "Two plus two?"),
+            turn("assistant", "Four.", reasoning_content="Two and two."),
+            turn("user", "And three?"),
+            turn("assistant", "Seven."),
         ),
     ),
     Conversation(
         "other scripts",
         (
-            says("user", "你好，世界 👋🏽 naïve Ålesund?"),
-            says("assistant", "Здравствуйте — 👨‍👩‍👧 é"),
-            says("user", "मैं"),
-            says("assistant", "ok ✅"),
+            turn("user", "你好，世界 👋🏽 naïve Ålesund?"),
+            turn("assistant", "Здравствуйте — 👨‍👩‍👧 é"),
+            turn("user", "मैं"),
+            turn("assistant", "ok ✅"),
         ),
     ),
     Conversation(
         "white space around contents",
+        (turn("user", "\n  def add(a, b):\n"), turn("assistant", "    return a + b\n")),
+    ),
+    Conversation(
+        "line breaks before an answer",
+        (turn("user", " And then? \n\n"), turn("assistant", "\n\nDone.  ")),
+    ),
+    Conversation(
+        "white space around contents of several turns",
         (
-            says("user", "\n  def add(a, b):\n"),
-            says("assistant", "    return a + b\n"),
-            says("user", " And then? \n\n"),
-            says("assistant", "\n\nDone.  "),
+            turn("user", "\n  def add(a, b):\n"),
+            turn("assistant", "return a + b\n"),
+            turn("user", "  And then? \n\n"),
+            turn("assistant", "Done.  "),
+            turn("user", "\tYes\n"),
+            turn("assistant", "Good."),
+        ),
+    ),
+    Conversation(  # in use, the history is encoded anew, and an earlier answer may merge with what stands before it
+        "several turns after an answer that begins with white space",
+        (
+            turn("user", "Go on."),
+            turn("assistant", "    return a + b\n"),
+            turn("user", "And then?"),
+            turn("assistant", "\n\nDone."),
+            turn("user", "Yes?"),
+            turn("assistant", "Good."),
         ),
     ),
 )

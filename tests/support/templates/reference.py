@@ -1,4 +1,4 @@
-"""What is right: for each answer, the prompt in use and the text that the model is to answer with.
+"""The reference: for each answer, the prompt in use and the text that the model is expected to answer with.
 
 Needs nothing of the program: texts come from ``apply_chat_template``, tokens from the tokenizer itself.
 """
@@ -17,14 +17,14 @@ from templates.chat import Chat
 from templates.conversations import Conversation, Message, harmless
 
 REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
-"""What a template raises for a conversation that it does not take."""
+"""Errors of a template that rejects a conversation."""
 
 _MARK = "qzmarkzq"
 
 
 @dataclass(frozen=True)
-class Way:
-    """A right way to train an answer: after this prompt, this text, whose last token is a stop token."""
+class Expected:
+    """A correct pair for training: a prompt and the answer to it, whose last token is a stop token."""
 
     prompt: str
     answer: str
@@ -40,7 +40,7 @@ def rendered(
 ) -> str:
     """Return the text of messages by the chat's own template. Raises one of ``REFUSALS``."""
     text = chat.tokenizer().apply_chat_template(
-        [in_its_form(chat, message) for message in messages],
+        [adapted(chat, message) for message in messages],
         tools=list(tools) or None,
         tokenize=False,
         add_generation_prompt=prompt,
@@ -50,7 +50,7 @@ def rendered(
     return text
 
 
-def in_its_form(chat: Chat, message: Message) -> Message:
+def adapted(chat: Chat, message: Message) -> Message:
     """Return a message with the keys and the form of arguments that the chat's template reads."""
     made = {key: value for key, value in message.items() if key != "reasoning_content"}
     if chat.reasoning and "reasoning_content" in message:
@@ -102,11 +102,11 @@ def shows_all(chat: Chat, conversation: Conversation) -> bool:
     )
 
 
-def ways(chat: Chat, conversation: Conversation, number: int) -> list[Way]:
-    """Return the right ways to train the answer in this message, the one in use first.
+def expected_of(chat: Chat, conversation: Conversation, number: int) -> list[Expected]:
+    """Return what is correct for the answer in this message, first of all what is in use.
 
-    The text of an answer is that of the rendering in which it is the last turn. Other right ways are the rendering with
-    the turns that follow, where it ends with the same stop token, and the prompts under other options.
+    The text of an answer is that of the rendering in which it is the last turn. Also correct are the rendering with
+    the turns that follow, if it ends with the same stop token there, and the prompts under other options.
     """
     before, tools = list(conversation.messages[:number]), conversation.tools
     message = conversation.messages[number]
@@ -124,20 +124,22 @@ def ways(chat: Chat, conversation: Conversation, number: int) -> list[Way]:
     else:
         assert chat.unclosed, f"{chat}: nothing ends this answer"
         between, missing, end = marked[last:], chat.unclosed["tool_calls" in message], len(whole)
-    found = [Way(prompt, whole[start:end] + missing)]
+    found = [Expected(prompt, whole[start:end] + missing)]
     if chat.prompt_end and prompt.endswith(chat.prompt_end):
-        found.append(Way(prompt.removesuffix(chat.prompt_end), whole[start:end] + missing))
+        found.append(Expected(prompt.removesuffix(chat.prompt_end), whole[start:end] + missing))
         if reasoning := message.get("reasoning_content"):
-            found.append(Way(prompt, f"{reasoning}\n</think>\n\n{whole[start:end]}"))
+            found.append(Expected(prompt, f"{reasoning}\n</think>\n\n{whole[start:end]}"))
     for options in chat.prompt_options:
         other = rendered(chat, before, tools, prompt=True, **options)
         if whole.startswith(other) and len(other) <= end:
-            found.append(Way(other, whole[len(other) : end] + missing))
+            found.append(Expected(other, whole[len(other) : end] + missing))
     found += _in_history(chat, conversation, number, prompt, between)
     return list(dict.fromkeys(found))
 
 
-def _in_history(chat: Chat, conversation: Conversation, number: int, prompt: str, between: str) -> list[Way]:
+def _in_history(
+    chat: Chat, conversation: Conversation, number: int, prompt: str, between: str
+) -> list[Expected]:
     """Return the answer as it is rendered with all turns that follow, if it ends in the same way there."""
     messages, tools = list(conversation.messages), conversation.tools
     whole = rendered(chat, messages, tools)
@@ -148,7 +150,7 @@ def _in_history(chat: Chat, conversation: Conversation, number: int, prompt: str
         return []
     answer = whole[len(prompt) : len(whole) - len(marked) + stop.end()]
     content = (messages[number]["content"] or "").strip()
-    return [Way(prompt, answer)] if content in answer else []
+    return [Expected(prompt, answer)] if content in answer else []
 
 
 def _marked(message: Message) -> Message:
@@ -176,19 +178,24 @@ def encoded(chat: Chat, text: str) -> list[int]:
     return ids
 
 
-def is_this(chat: Chat, way: Way, ids: Sequence[int], start: int, end: int) -> bool:
+def matches(chat: Chat, expected: Expected, ids: Sequence[int], start: int, end: int) -> bool:
     """Return True if the tokens before ``start`` are the prompt's, and those up to ``end`` are the answer's.
 
     The answer's tokens are those of the whole text, or others with the same text: where the text of an answer would
-    merge with that of its prompt, the model answers with other tokens.
+    merge with that of its prompt, the model answers with other tokens. White space that an added token swallows may be
+    left out of an answer.
     """
-    prompt = encoded(chat, way.prompt)
+    prompt = encoded(chat, expected.prompt)
     if list(ids[:start]) != prompt:
         return False
     answer = list(ids[start:end])
-    return [*prompt, *answer] == encoded(chat, way.prompt + way.answer) or way.answer == text_of(
-        chat, answer, prompt
-    )
+    if [*prompt, *answer] == encoded(chat, expected.prompt + expected.answer):
+        return True
+    shown, right = text_of(chat, answer, prompt), expected.answer
+    if any(added.lstrip or added.rstrip for added in chat.added):
+        space_before_stop = re.compile(rf"\s+(?={_stops(chat).pattern})")
+        shown, right = (space_before_stop.sub("", text.lstrip()) for text in (shown, right))
+    return shown == right
 
 
 def text_of(chat: Chat, ids: Sequence[int], before: Sequence[int] = ()) -> str:
@@ -209,7 +216,10 @@ def control_texts(chat: Chat) -> tuple[str, ...]:
     """Return the added tokens that the chat's format is made of, without those that answers have too."""
     conversation = harmless()
     tokenizer = chat.tokenizer()
-    texts = [way.prompt + way.answer for way in ways(chat, conversation, len(conversation.messages) - 1)]
+    texts = [
+        expected.prompt + expected.answer
+        for expected in expected_of(chat, conversation, len(conversation.messages) - 1)
+    ]
     used = {token for text in texts for token in encoded(chat, text)}
     return tuple(
         text

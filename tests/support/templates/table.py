@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
 from templates.chat import Chat, Feature, plain, special, template
@@ -190,6 +191,16 @@ _COMMAND_R = Chat(
     start=("<BOS_TOKEN>",),
     supports=_ALL - {"users in a row", "calls without tools"},
 )
+
+CALLS_LEFT_OPEN = replace(
+    _DEEPSEEK_R1,
+    name="DeepSeek R1, first version",
+    template=template("deepseek_r1").replace(
+        "{{- '<｜tool▁calls▁end｜><｜end▁of▁sentence｜>' }}",
+        "{{- '<｜tool▁calls▁end｜><｜end▁of▁sentence｜>' if turn.tool_calls | length > 1 else '' }}",
+    ),
+)
+"""As DeepSeek R1 was published: nothing ends a turn with a single call."""
 
 CHATS = (
     _LLAMA_3_1,

@@ -9,19 +9,19 @@ import pytest
 
 from references import SHARED
 from templates.chat import Chat
-from templates.conversations import CONVERSATIONS, Conversation, look_alike, says
+from templates.conversations import CONVERSATIONS, Conversation, look_alike, turn
 from templates.reference import (
     REFUSALS,
+    adapted,
     control_texts,
     encoded,
     ends_with_one_stop,
-    in_its_form,
-    is_this,
+    expected_of,
+    matches,
     rendered,
     shows_all,
-    ways,
 )
-from templates.table import CHATS
+from templates.table import CALLS_LEFT_OPEN, CHATS
 
 BY_NAME = {chat.name: chat for chat in CHATS}
 
@@ -42,23 +42,24 @@ def test_answers_follow_their_prompts_and_end_with_one_stop_token(
     if not conversation.needs <= chat.supports:
         return
     for number in conversation.answers():
-        for way in ways(chat, conversation, number):
-            prompt, text = encoded(chat, way.prompt), encoded(chat, way.prompt + way.answer)
+        content = conversation.messages[number]["content"]
+        for expected in expected_of(chat, conversation, number):
+            prompt, text = encoded(chat, expected.prompt), encoded(chat, expected.prompt + expected.answer)
             if text[: len(prompt)] == prompt:
-                assert is_this(chat, way, text, len(prompt), len(text))
+                assert matches(chat, expected, text, len(prompt), len(text))
             else:  # an answer that begins with white space merges with its prompt
-                assert "white space" in conversation.name
-            assert ends_with_one_stop(chat, encoded(chat, way.answer))
-            content = conversation.messages[number]["content"]
-            assert not content or content.strip() in way.answer
+                assert content is not None
+                assert content[0].isspace()
+            assert ends_with_one_stop(chat, encoded(chat, expected.answer))
+            assert not content or content.strip() in expected.answer
             assert not any(
-                message["content"] and message["content"] in way.answer
+                message["content"] and message["content"] in expected.answer
                 for message in conversation.messages
                 if message["role"] in ("user", "tool") and len(message["content"]) > 4
             )
 
 
-WAYS = {
+ANSWERS = {
     ("Llama 3.1", "call as the last turn", 1): '{"name": "weather", "parameters": {"city": "Oslo", "days": 2}}'
     "<|eot_id|>",
     ("Qwen 2.5", "call as the last turn", 1): '<tool_call>\n{"name": "weather", "arguments": {"city": "Oslo", "days": '
@@ -86,30 +87,32 @@ WAYS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("key", WAYS, ids=lambda key: "-".join(map(str, key)))
+@pytest.mark.parametrize("key", ANSWERS, ids=lambda key: "-".join(map(str, key)))
 def test_answers_of_each_family(key: tuple[str, str, int]) -> None:
     name, title, number = key
     [conversation] = [each for each in CONVERSATIONS if each.name == title]
-    assert ways(BY_NAME[name], conversation, number)[0].answer == WAYS[key]
+    assert expected_of(BY_NAME[name], conversation, number)[0].answer == ANSWERS[key]
 
 
 def test_prompts_that_the_text_with_the_answer_does_not_begin_with() -> None:
     talk = {each.name: each for each in CONVERSATIONS}
-    mistral = ways(BY_NAME["Mistral v0.3"], talk["system and several turns"], 4)[0]
+    mistral = expected_of(BY_NAME["Mistral v0.3"], talk["system and several turns"], 4)[0]
     assert mistral.prompt == "<s>[INST] Two plus two?[/INST] Four.</s>[INST] Be short.\n\nAnd three?[/INST]"
-    assert ways(BY_NAME["DeepSeek R1"], talk["plain"], 1)[0].prompt.endswith("<｜Assistant｜><think>\n")
-    called = ways(BY_NAME["gpt-oss"], talk["reasoning beside calls"], 3)[0]
+    assert expected_of(BY_NAME["DeepSeek R1"], talk["plain"], 1)[0].prompt.endswith(
+        "<｜Assistant｜><think>\n"
+    )
+    called = expected_of(BY_NAME["gpt-oss"], talk["reasoning beside calls"], 3)[0]
     assert "I must look." in called.prompt
-    used = ways(BY_NAME["Command R"], talk["tools"], 1)[0].prompt
+    used = expected_of(BY_NAME["Command R"], talk["tools"], 1)[0].prompt
     assert used.endswith("<|SYSTEM_TOKEN|>Write \"Action:\" and a list of calls as JSON.<|END_OF_TURN_TOKEN|>"
                          "<|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>")  # fmt: skip
 
 
-def test_reasoning_that_a_template_drops_from_earlier_answers_may_be_trained_either_way() -> None:
+def test_reasoning_that_a_template_drops_from_earlier_answers_may_be_trained_or_not() -> None:
     [conversation] = [each for each in CONVERSATIONS if each.name == "reasoning in each of two answers"]
-    answers = [way.answer for way in ways(BY_NAME["Qwen 3"], conversation, 1)]
+    answers = [expected.answer for expected in expected_of(BY_NAME["Qwen 3"], conversation, 1)]
     assert answers == ["<think>\nTwo and two.\n</think>\n\nFour.<|im_end|>", "Four.<|im_end|>"]
-    [only] = ways(BY_NAME["gpt-oss"], conversation, 1)  # its stop token is another one there
+    [only] = expected_of(BY_NAME["gpt-oss"], conversation, 1)  # its stop token is another one there
     assert only.answer.endswith("Four.<|return|>")
 
 
@@ -151,7 +154,7 @@ def test_templates_of_the_cases_have_the_shape_of_one_of_these(case: str) -> Non
             prompt = messages[-1]["role"] == "user"
             try:
                 shown = chat.tokenizer().apply_chat_template(
-                    [in_its_form(chat, message) for message in messages],
+                    [adapted(chat, message) for message in messages],
                     chat_template=text,
                     tokenize=False,
                     add_generation_prompt=prompt,
@@ -169,7 +172,15 @@ def test_every_template_of_a_case_is_compared() -> None:
     assert found <= set(CASES)
 
 
+def test_the_first_version_of_deepseek_r1_ends_two_calls_but_not_one() -> None:
+    talk = {each.name: each for each in CONVERSATIONS}
+    with pytest.raises(AssertionError, match="nothing ends this answer"):
+        expected_of(CALLS_LEFT_OPEN, talk["call as the last turn"], 1)
+    [*_, last] = expected_of(CALLS_LEFT_OPEN, talk["parallel calls without tools"], 1)
+    assert last.answer.endswith("<｜tool▁calls▁end｜><｜end▁of▁sentence｜>")
+
+
 def test_every_file_here_is_a_template_of_the_table() -> None:
-    directory = Path(str(says.__code__.co_filename)).parent
+    directory = Path(str(turn.__code__.co_filename)).parent
     texts = [text for chat in CHATS for text in ([chat.template] if isinstance(chat.template, str) else chat.template.values())]  # fmt: skip
     assert len(texts) == len(list(directory.glob("*.jinja")))

@@ -19,8 +19,6 @@ class Conversation:
     tools: tuple[Message, ...] = ()
     needs: frozenset[Feature] = frozenset()
     """What a template must show."""
-    look_alikes: bool = False
-    """Whether contents contain the text of control tokens."""
 
     def row(self) -> dict[str, Any]:
         """The row of a data file."""
@@ -87,8 +85,8 @@ def _calls(*calls: Message, content: str | None = None, **more: object) -> Messa
     return turn("assistant", content, tool_calls=list(calls), **more)
 
 
-def look_alike(texts: tuple[str, ...]) -> Conversation:
-    """Contents that contain these texts, which are control tokens' own."""
+def look_alikes(texts: tuple[str, ...]) -> Conversation:
+    """Return a conversation whose contents contain these texts, such as those of control tokens."""
     shown = " ".join(texts)
     return Conversation(
         "look-alikes",
@@ -98,13 +96,32 @@ def look_alike(texts: tuple[str, ...]) -> Conversation:
             turn("user", f"And{''.join(texts)}?"),
             turn("assistant", f"x{''.join(texts)}y"),
         ),
-        look_alikes=True,
     )
 
 
-def harmless() -> Conversation:
-    """The same turns as ``look_alike``'s."""
-    return look_alike(("a", "b"))
+def look_alikes_in_calls(texts: tuple[str, ...]) -> Conversation:
+    """Return a conversation whose system turn, calls and results contain these texts."""
+    shown = " ".join(texts)
+    return Conversation(
+        "look-alikes in calls",
+        (
+            turn("system", f"Never write {shown}."),
+            _ASK,
+            _calls(call(1, "weather", {"city": f"Oslo {shown}", "days": 2})),
+            result(1, f"cold {shown}"),
+            turn("assistant", f"It is {shown} cold."),
+        ),
+        needs=_ALONE | {"system"},
+    )
+
+
+def look_alikes_in_tools(texts: tuple[str, ...]) -> Conversation:
+    """Return the conversation of ``look_alikes_in_calls`` with a tool whose description contains the texts too."""
+    described = {**WEATHER["function"], "description": f"Weather {' '.join(texts)} of a city."}
+    tools = ({**WEATHER, "function": described},)
+    return Conversation(
+        "look-alikes in tools", look_alikes_in_calls(texts).messages, tools, _CALLS | {"system"}
+    )
 
 
 CONVERSATIONS = (

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import TemplateError
 
 from templates.chat import Chat
-from templates.conversations import Conversation, Message, harmless
+from templates.conversations import Conversation, Message
 
 REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
 """Errors of a template that rejects a conversation."""
@@ -212,17 +212,16 @@ def ends_with_one_stop(chat: Chat, ids: Sequence[int]) -> bool:
     return ids[-1] in stops and stops.isdisjoint(ids[:-1])
 
 
-def control_texts(chat: Chat) -> tuple[str, ...]:
-    """Return the added tokens that the chat's format is made of, without those that answers have too."""
-    conversation = harmless()
-    tokenizer = chat.tokenizer()
+def control_texts(chat: Chat, conversation: Conversation) -> tuple[str, ...]:
+    """Return the added tokens that the chat's format is made of, except those that answers have too."""
     texts = [
         expected.prompt + expected.answer
-        for expected in expected_of(chat, conversation, len(conversation.messages) - 1)
+        for number in conversation.answers()
+        for expected in expected_of(chat, conversation, number)
     ]
     used = {token for text in texts for token in encoded(chat, text)}
     return tuple(
         text
-        for text, number in sorted(tokenizer.get_added_vocab().items())
+        for text, number in sorted(chat.tokenizer().get_added_vocab().items())
         if number in used and "think" not in text and text.strip()
     )

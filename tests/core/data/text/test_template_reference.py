@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from references import SHARED
 from templates.chat import Chat
-from templates.conversations import CONVERSATIONS, Conversation, look_alike, turn
+from templates.conversations import (
+    CONVERSATIONS,
+    Conversation,
+    look_alikes,
+    look_alikes_in_calls,
+    look_alikes_in_tools,
+    turn,
+)
 from templates.reference import (
     REFUSALS,
     adapted,
@@ -116,12 +124,18 @@ def test_reasoning_that_a_template_drops_from_earlier_answers_may_be_trained_or_
     assert only.answer.endswith("Four.<|return|>")
 
 
+@pytest.mark.parametrize("talk_with", [look_alikes, look_alikes_in_calls, look_alikes_in_tools])
 @pytest.mark.parametrize("chat", CHATS, ids=str)
-def test_there_are_look_alikes_of_the_control_tokens(chat: Chat) -> None:
-    texts = control_texts(chat)
-    assert len(texts) >= 2
-    assert set(texts) & set(chat.stops)
-    assert shows_all(chat, look_alike(texts))
+def test_there_are_look_alikes_of_the_control_tokens(
+    chat: Chat, talk_with: Callable[[tuple[str, ...]], Conversation]
+) -> None:
+    harmless = talk_with(("a", "b"))
+    assert shows_all(chat, harmless) == (harmless.needs <= chat.supports)
+    if harmless.needs <= chat.supports:
+        texts = control_texts(chat, harmless)
+        assert len(texts) >= 2
+        assert set(texts) & set(chat.stops)
+        assert shows_all(chat, talk_with(texts))
 
 
 CASES = {

@@ -8,6 +8,7 @@ token beside the answers. ``templates.reference`` computes what is correct.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,7 +20,12 @@ from mftkit.data.text.encoder import Encoder
 from mftkit.plugins import installed, kinds
 from mftkit_registry.errors import MftError
 from templates.chat import Added, Chat, Feature, special
-from templates.conversations import CONVERSATIONS, harmless, look_alike
+from templates.conversations import (
+    CONVERSATIONS,
+    look_alikes,
+    look_alikes_in_calls,
+    look_alikes_in_tools,
+)
 from templates.conversations import Conversation as Talk
 from templates.reference import (
     REFUSALS,
@@ -175,14 +181,20 @@ def test_what_the_adapters_know_supports_what_the_table_says(chat: Chat) -> None
             assert shows_all(chat, talk), talk
 
 
+@pytest.mark.parametrize("talk_with", [look_alikes, look_alikes_in_calls, look_alikes_in_tools])
 @pytest.mark.parametrize("chat", ALL, ids=str)
-def test_contents_that_look_like_control_tokens_stay_text(chat: Chat) -> None:
-    texts = control_texts(chat)
-    talk = look_alike(texts)
+def test_contents_that_look_like_control_tokens_stay_text(
+    chat: Chat, talk_with: Callable[[tuple[str, ...]], Talk]
+) -> None:
+    harmless = talk_with(("a", "b"))
+    if not harmless.needs <= chat.supports:
+        return
+    texts = control_texts(chat, harmless)
+    talk = talk_with(texts)
     known = chat.tokenizer().get_added_vocab()
     controls = {known[text] for text in texts}
     right = {number: expected_of(chat, talk, number) for number in talk.answers()}
-    plain = {number: expected_of(chat, harmless(), number) for number in talk.answers()}
+    plain = {number: expected_of(chat, harmless, number) for number in talk.answers()}
     trained = set()
     for sample, start, end in loss_tokens_of(chat, talk):
         before, answer = sample.ids[:start], sample.ids[start:end]

@@ -100,6 +100,7 @@ def test_a_data_set_is_read_through_datasets(tmp_path: Path, monkeypatch: pytest
     (source,) = expand(
         [{"dataset": str(tmp_path / "set"), "split": "test"}], "tasks.0.train", lambda _warning: None
     )
-    assert list(source.rows()) == [(1, {"prompt": "a", "answer": "b"}), (2, {"prompt": "a", "answer": "b"})]
+    row = {"prompt": "a", "answer": "b", "x": 1}
+    assert list(source.rows()) == [(1, row), (2, row)]
     assert source.digest().lines == 2
     assert source.name.endswith("set[test]")

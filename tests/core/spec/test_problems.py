@@ -37,7 +37,7 @@ WRONG = [
     ({"tasks": [{"name": "a", "train": ["x", {"split": "y"}]}]}, "tasks.0.train.1.dataset: is missing"),
     ({"tasks": [{"name": "a", "train": ["x", {"dataset": "o/n", "nam": "y"}]}]}, 'tasks.0.train.1.nam: unknown key (given: "y"); allowed: "dataset", "split", "name", "revision", "data_files"; did you mean "name"?'),
     ({"tasks": [{**TASK, "valid": [{"dataset": " "}]}]}, 'tasks.0.valid.0.dataset: should be the id of a data set or a directory (given: " ")'),
-    ({"tasks": [{**TASK, "valid": {"dataset": "o/n", "split": ""}}]}, "tasks.0.valid.split: should"),
+    ({"tasks": [{**TASK, "valid": {"dataset": "o/n", "split": ""}}]}, "tasks.0.valid.split: string should have at least 1 character"),
     ({"tasks": [{"name": "a", "train": {"dataset": "json", "data_files": []}}]}, "tasks.0.train.data_files: should be a path, a list of paths, or an object from splits to paths (given: [])"),
     ({"tasks": [{"name": "a", "train": {"dataset": "json", "data_files": {}}}]}, "tasks.0.train.data_files: names no file (given: {})"),
     ({"tasks": [{"name": "a", "train": {"dataset": "json", "data_files": {"train": 3}}}]}, "tasks.0.train.data_files.train: should be a path or a list of paths (given: 3)"),

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mftkit.data.rows.formats import READ_KEYS, BadRow
 from mftkit.data.rows.source import Numbered
+from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -32,14 +33,29 @@ BATCH = 1024
 """Rows that are converted at once."""
 
 
-def arrow_rows(batches: Iterable[pa.RecordBatch | pa.Table]) -> Iterator[Numbered]:
-    """Yield the rows of the tables, numbered from 1 over all of them."""
+def arrow_rows(batches: Iterable[pa.RecordBatch | pa.Table], name: str) -> Iterator[Numbered]:
+    """Yield the rows of the tables, numbered from 1 over all of them.
+
+    Raises MftError, which begins with ``name``, for a table that is damaged or has a value that Python cannot hold.
+    """
     number = 0
-    for batch in batches:
-        converters = {column.name: _converter(column.type) for column in batch.schema}
-        for values in batch.to_pylist():
-            number += 1
-            yield Numbered(number, _row(values, converters))
+    try:
+        for batch in batches:
+            converters = {column.name: _converter(column.type) for column in batch.schema}
+            for values in batch.to_pylist():
+                number += 1
+                yield Numbered(number, _row(values, converters))
+    except (
+        OSError,
+        ValueError,
+        OverflowError,
+        KeyError,
+        NotImplementedError,
+    ) as error:  # pyarrow's are among these
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise MftError(
+            f"{name}: cannot be read after row {number}: {type(error).__name__}: {first}"
+        ) from None
 
 
 def _row(values: dict[str, object], converters: dict[str, Convert | None]) -> object:

@@ -116,6 +116,7 @@ def _parquet_rows(file: IO[bytes], name: str) -> Iterator[Numbered]:
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
-        yield from arrow_rows(pq.ParquetFile(file).iter_batches(batch_size=BATCH))
+        table = pq.ParquetFile(file)
     except pa.ArrowException as error:
         raise MftError(f"{name}: cannot be read as Parquet: {error}") from None
+    yield from arrow_rows(table.iter_batches(batch_size=BATCH), name)

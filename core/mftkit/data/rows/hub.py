@@ -93,7 +93,7 @@ class HubSource:
 
     def rows(self) -> Iterator[Numbered]:
         """Yield the rows, numbered from 1."""
-        return arrow_rows(self._rows.with_format("arrow").iter(batch_size=BATCH))
+        return arrow_rows(self._rows.with_format("arrow").iter(batch_size=BATCH), self.name)
 
     @cached_property
     def _rows(self) -> _Dataset:

@@ -74,7 +74,9 @@ class SavedSource:
     @cached_property
     def chosen_split(self) -> str | None:
         """The split that is read; None for a data set without splits. Raises MftError if one must be named."""
-        if self.split is not None or not self.splits:
+        if not self.splits:
+            return None if self.split in (None, DEFAULT_SPLIT, self._own_split) else self.split
+        if self.split is not None:
             return self.split
         if DEFAULT_SPLIT in self.splits:
             return DEFAULT_SPLIT
@@ -107,7 +109,7 @@ class SavedSource:
 
     def rows(self) -> Iterator[Numbered]:
         """Yield the rows, numbered from 1 within the part that is read."""
-        return arrow_rows(self._tables())
+        return arrow_rows(self._tables(), self.name)
 
     def _tables(self) -> Iterator[pa.Table]:
         for part in self._parts:
@@ -122,8 +124,7 @@ class SavedSource:
         if self.splits:
             directories = {split: self.directory / split for split in self.splits}
         else:
-            own = self._json(self.directory / _STATE).get("_split")
-            directories = dict.fromkeys((str(own or DEFAULT_SPLIT), DEFAULT_SPLIT), self.directory)
+            directories = dict.fromkeys((self._own_split, DEFAULT_SPLIT), self.directory)
         lengths = {split: len(_load(at, self.where)) for split, at in directories.items()}
         try:
             instruction = datasets.ReadInstruction.from_spec(self.chosen_split or DEFAULT_SPLIT)
@@ -134,6 +135,11 @@ class SavedSource:
                 f"{self.where}: {self.directory} has no split {self.split} (splits: {known}): {_first_line(error)}"
             ) from None
         return tuple(_Part(directories[part.splitname], int(part.from_), int(part.to)) for part in chosen)
+
+    @cached_property
+    def _own_split(self) -> str:
+        """The split that a single data set was when it was saved."""
+        return str(self._json(self.directory / _STATE).get("_split") or DEFAULT_SPLIT)
 
     def _data_files(self, directory: Path) -> Iterator[Path]:
         files = self._json(directory / _STATE).get("_data_files")

@@ -134,7 +134,7 @@ def _data_files(directory: Path) -> list[Path]:
     Hidden files and editors' backups are left out. A saved data set is one directory, whatever files it has.
     """
     found, seen = [], set()
-    for parent, directories, names in os.walk(directory, followlinks=True):
+    for parent, directories, names in os.walk(directory, onerror=_refuse_unreadable, followlinks=True):
         real = Path(parent).resolve()
         if real in seen:  # a link back to a directory above
             directories.clear()
@@ -147,6 +147,10 @@ def _data_files(directory: Path) -> list[Path]:
         directories[:] = sorted(name for name in directories if not name.startswith("."))
         found += [path for name in names if _is_data(path := Path(parent, name))]
     return sorted(found)
+
+
+def _refuse_unreadable(error: OSError) -> None:
+    raise MftError(f"{error.filename}: cannot be read: {error.strerror}")
 
 
 def _is_data(path: Path) -> bool:

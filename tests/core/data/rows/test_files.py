@@ -89,6 +89,26 @@ def test_a_bad_line_does_not_hide_those_after_it(tmp_path: Path) -> None:
     assert [isinstance(value, BadRow) for _, value in found] == [False, True, True, True, True, False]
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json", "array.json"])
+def test_a_null_is_an_absent_key_and_nulls_inside_values_stay(tmp_path: Path, name: str) -> None:
+    inner = [{"role": "assistant", "content": None, "tool_calls": [{"arguments": {"x": None}}]}]
+    rows = [
+        {"messages": None, "prompt": "a", "weight": None},
+        {"messages": inner, "prompt": None},
+        {"id": None},
+    ]
+    content = "\n".join(map(json.dumps, rows)).encode()
+    if name.startswith("array"):
+        content = json.dumps(rows).encode()
+    if name.endswith("gz"):
+        content = gzip.compress(content)
+    assert [value for _, value in read(tmp_path / name, content)] == [
+        {"prompt": "a"},
+        {"messages": inner},
+        {},
+    ]
+
+
 def test_an_empty_array_has_no_rows(tmp_path: Path) -> None:
     assert read(tmp_path / "a.json", b" [ ] ") == []
 

@@ -189,6 +189,44 @@ def test_sources_of_every_kind_in_one_task(write_spec: Any, tmp_path: Path) -> N
     assert (task.samples, task.valid_samples, task.skipped) == (9, 3, 1)
 
 
+def test_a_filter_gets_every_column_of_a_table_as_json(write_spec: Any, tmp_path: Path) -> None:
+    import datetime
+
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    columns = {
+        "problem": ["a", "a", "b"],
+        "answer": ["x = 1", "x = 1", "y = 2"],
+        "tests": ["t", None, "u"],
+        "made": [datetime.datetime(2026, 1, 2)] * 3,
+        "image": [b"abc"] * 3,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    cache = tmp_path / "cache"
+    spec = write_spec(train=["a.parquet"], filters=["exact-duplicates"], columns={"problem": "prompt"})
+    data = json.loads(spec.read_text("utf-8"))
+    spec.write_text(json.dumps({**data, "data": {**data.get("data", {}), "cache": str(cache)}}))
+    assert dry_run(spec)[0].samples == 2
+    (kept,) = cache.glob("filtered/*/rows.jsonl")
+    assert [json.loads(line) for line in kept.read_text("utf-8").splitlines()] == [
+        {
+            "prompt": "a",
+            "answer": "x = 1",
+            "tests": "t",
+            "made": "2026-01-02T00:00:00",
+            "image": {"bytes": 3},
+        },
+        {
+            "prompt": "b",
+            "answer": "y = 2",
+            "tests": "u",
+            "made": "2026-01-02T00:00:00",
+            "image": {"bytes": 3},
+        },
+    ]
+
+
 GENERATOR = """
     import mftkit
 

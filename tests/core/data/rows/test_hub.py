@@ -67,6 +67,17 @@ def test_the_identity_follows_the_content(tmp_path: Path) -> None:
     assert digest("a") != digest("b")
 
 
+def test_the_identity_is_that_of_the_first_version_of_mftkit(tmp_path: Path) -> None:
+    """It was the fingerprint after the columns that are not read were left out; runs of then resume."""
+    import datasets  # type: ignore[import-untyped]
+
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"url": "u", "text": "t", "tools": [], "weight": 1, "answer": "a", "prompt": "b"}\n')
+    files = {"data_files": str(path), "split": "train"}
+    expected = datasets.load_dataset("json", **files).select_columns(["text", "weight", "answer", "prompt"])
+    assert one({"dataset": "json", **files}).digest() == (expected._fingerprint, 1)
+
+
 def test_csv_and_parquet_as_kinds(tmp_path: Path) -> None:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]

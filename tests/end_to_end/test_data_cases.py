@@ -150,6 +150,83 @@ def test_a_data_set_of_the_hub(write_spec: Any, tmp_path: Path, monkeypatch: pyt
     assert "\n" not in str(caught.value)
 
 
+def test_null_columns_of_json_lines_are_absent(write_spec: Any, tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "No"}]
+    write_lines(
+        tmp_path / "a.jsonl",
+        [
+            {"messages": None, "prompt": "Hello", "response": "Yes", "weight": None, "id": None},
+            {"messages": turns, "prompt": None, "response": None, "data_name": None},
+            {"conversations": None, "instruction": "a", "input": None, "output": "b", "system": None},
+        ],
+    )
+    task, listener = dry_run(write_spec(train=[str(tmp_path / "a.jsonl")]))
+    assert (task.samples, task.skipped) == (3, 0)
+    assert [warning for warning in listener.warnings if "validation set is empty" not in warning] == []
+
+
+def test_sources_of_every_kind_in_one_task(write_spec: Any, tmp_path: Path) -> None:
+    import datasets  # type: ignore[import-untyped]
+
+    def rows(letter: str) -> list[dict[str, Any]]:
+        return [{"problem": f"{letter} {i}", "solution": "answer", "tests": "t"} for i in range(2)]
+
+    (tmp_path / "a.csv").write_text("problem,solution\na 0,answer\na 1,\n", encoding="utf-8")
+    datasets.Dataset.from_list(rows("b")).save_to_disk(tmp_path / "b")
+    datasets.Dataset.from_list(rows("c")).to_parquet(tmp_path / "c.parquet")
+    write_lines(tmp_path / "d" / "train.jsonl", rows("d"))
+    (tmp_path / "e.json").write_text(json.dumps(rows("e")), encoding="utf-8")
+    spec = write_spec(
+        train=["a.csv", "b", "c.parquet", {"dataset": "json", "data_files": "d/*.jsonl"}, "e.json"],
+        columns={"problem": "prompt", "solution": "answer"},
+        valid=["e.json", {"dataset": "b", "split": "train[:1]"}],
+    )
+    with pytest.raises(mftkit.MftError, match=r"a\.csv:3: .*prompt"):
+        dry_run(spec)
+    data = json.loads(spec.read_text("utf-8"))
+    spec.write_text(json.dumps({**data, "data": {**data.get("data", {}), "on_bad_row": "skip"}}))
+    task, _ = dry_run(spec)
+    assert (task.samples, task.valid_samples, task.skipped) == (9, 3, 1)
+
+
+def test_a_filter_gets_every_column_of_a_table_as_json(write_spec: Any, tmp_path: Path) -> None:
+    import datetime
+
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    columns = {
+        "problem": ["a", "a", "b"],
+        "answer": ["x = 1", "x = 1", "y = 2"],
+        "tests": ["t", None, "u"],
+        "made": [datetime.datetime(2026, 1, 2)] * 3,
+        "image": [b"abc"] * 3,
+    }
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    cache = tmp_path / "cache"
+    spec = write_spec(train=["a.parquet"], filters=["exact-duplicates"], columns={"problem": "prompt"})
+    data = json.loads(spec.read_text("utf-8"))
+    spec.write_text(json.dumps({**data, "data": {**data.get("data", {}), "cache": str(cache)}}))
+    assert dry_run(spec)[0].samples == 2
+    (kept,) = cache.glob("filtered/*/rows.jsonl")
+    assert [json.loads(line) for line in kept.read_text("utf-8").splitlines()] == [
+        {
+            "prompt": "a",
+            "answer": "x = 1",
+            "tests": "t",
+            "made": "2026-01-02T00:00:00",
+            "image": {"bytes": 3},
+        },
+        {
+            "prompt": "b",
+            "answer": "y = 2",
+            "tests": "u",
+            "made": "2026-01-02T00:00:00",
+            "image": {"bytes": 3},
+        },
+    ]
+
+
 GENERATOR = """
     import mftkit
 

@@ -12,7 +12,7 @@ import numpy as np
 from mftkit.data.mixing import Mixture, mixture
 from mftkit.data.rows.faults import RowError
 from mftkit.data.rows.reading import RowFindings
-from mftkit.data.rows.sources import expand
+from mftkit.data.rows.sources import valid_sources
 from mftkit.data.samples import Part, Samples
 from mftkit.data.split import held_out, held_out_groups
 from mftkit.data.task_formats import build_task_format
@@ -140,11 +140,11 @@ class _Preparation:
             reported = [(table, kept, truncated)]
         else:
             chosen = np.zeros(len(table), dtype=bool)
-            valid_sources = expand(task.valid, f"tasks.{index}.valid", self.warn)
-            other, other_fingerprint, other_cached = self.table(task, valid_sources, groups=False)
-            fits, cut = self.fitting(task, other, valid_sources)
+            from_valid = valid_sources(task, index, self.warn)
+            other, other_fingerprint, other_cached = self.table(task, from_valid, groups=False)
+            fits, cut = self.fitting(task, other, from_valid)
             self.warn_leak(task, table, other)
-            valid = self.part(index, other, fits, valid_sources)
+            valid = self.part(index, other, fits, from_valid)
             identity, cached = (fingerprint, other_fingerprint), cached and other_cached
             reported = [(table, kept, truncated), (other, fits, cut)]
         train = self.part(index, table, kept & ~chosen, sources)

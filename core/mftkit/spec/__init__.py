@@ -9,13 +9,14 @@ from mftkit.spec.model import ModelSpec, TrainBpe
 from mftkit.spec.problems import Problem, SpecError
 from mftkit.spec.references import TuningRef
 from mftkit.spec.spec import Spec
-from mftkit.spec.tasks import HubDataset, TaskSpec
+from mftkit.spec.tasks import DataFiles, HubDataset, TaskSpec
 from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
 
 __all__ = [
     "ChatMarkers",
     "ChatSpec",
     "ComponentRef",
+    "DataFiles",
     "DataSpec",
     "EarlyStoppingSpec",
     "HubDataset",

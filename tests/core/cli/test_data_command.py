@@ -58,6 +58,27 @@ def test_stats_count_and_compare(mft: Mft, data: Path) -> None:
     assert counts["contaminated"] is None
 
 
+def test_tables_and_saved_data_sets_are_counted_by_their_places(mft: Mft, tmp_path: Path) -> None:
+    import datasets  # type: ignore[import-untyped]
+
+    rows = [
+        {"prompt": "a", "answer": "x = 1"},
+        {"prompt": "b\nc", "answer": "x = 1"},
+        {"prompt": "a", "answer": "x = 1"},
+    ]
+    (tmp_path / "a.csv").write_text('prompt,answer\n"b\nc",x = 1\na,x = 1\n')
+    datasets.Dataset.from_list(rows).save_to_disk(tmp_path / "saved")
+    done = mft("data", "stats", "a.csv", "saved", "--near", "0", "--json")
+    assert done.returncode == 0, done.stderr
+    counts = json.loads(done.stdout)
+    assert (counts["rows"], counts["exact_repeats"]["rows"]) == (5, 3)
+    assert counts["exact_repeats"]["samples"][0] == "saved:1 duplicates an earlier row: a.csv:4"
+    (tmp_path / "a.xml").touch()
+    done = mft("data", "stats", "a.xml")
+    assert done.returncode == 2
+    assert ".csv, .csv.gz, .tsv, .tsv.gz" in done.stderr
+
+
 def test_stats_find_what_repeats_a_reference(mft: Mft, data: Path, tmp_path: Path) -> None:
     (tmp_path / "own.jsonl.gz").write_bytes(gzip.compress(json.dumps(PROBLEM).encode()))
     done = mft("data", "stats", "data/a.jsonl", "--references", "own.jsonl.gz", "--json")

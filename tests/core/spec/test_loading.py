@@ -121,6 +121,42 @@ def test_random_start_and_hub_data(stand_ins: Registry, spec_dict: SpecDict, tmp
     assert spec.tasks[0].train == HubDataset(dataset="org/name", split="train")
 
 
+def test_directories_and_files_of_data_sets_are_relative_to_the_spec(
+    stand_ins: Registry, spec_dict: SpecDict, tmp_path: Path
+) -> None:
+    (tmp_path / "sets" / "one").mkdir(parents=True)
+
+    def entry(**given: Any) -> dict[str, Any]:
+        tasks = [{"name": "a", "train": ["x.jsonl", given], "valid": given}]
+        task = load_spec(spec_dict(tasks=tasks), directory=tmp_path).tasks[0]
+        assert isinstance(task.train, list)
+        assert task.train == [str(tmp_path / "x.jsonl"), task.valid]
+        assert isinstance(task.valid, HubDataset)
+        return task.valid.model_dump(exclude_defaults=True)
+
+    cases: list[tuple[dict[str, Any], dict[str, Any]]] = [
+        ({"dataset": "sets/one"}, {"dataset": str(tmp_path / "sets/one")}),
+        ({"dataset": "./none"}, {"dataset": str(tmp_path / "none")}),
+        ({"dataset": "sets/two", "revision": "v1"}, {"dataset": "sets/two", "revision": "v1"}),
+        ({"dataset": "sets/one", "data_files": "a.json"}, {"dataset": str(tmp_path / "sets/one"), "data_files": "a.json"}),
+        ({"dataset": "json", "data_files": ["a.json", "hf://b/c"]}, {"dataset": "json", "data_files": [str(tmp_path / "a.json"), "hf://b/c"]}),
+        ({"dataset": "csv", "data_files": {"train": "a*", "test": ["/b"]}}, {"dataset": "csv", "data_files": {"train": str(tmp_path / "a*"), "test": ["/b"]}}),
+        ({"dataset": "o/n", "name": "de", "split": "test[:3]", "data_files": {"test": "x"}}, {"dataset": "o/n", "name": "de", "split": "test[:3]", "data_files": {"test": "x"}}),
+    ]  # fmt: skip
+    for written, read in cases:
+        assert entry(**written) == read
+        assert entry(**read) == read, "the dump of a spec is read again"
+
+
+def test_columns_are_read_and_dumped(stand_ins: Registry, spec_dict: SpecDict, tmp_path: Path) -> None:
+    columns = {"problem": "prompt", "the solution": "answer"}
+    spec = load_spec(
+        spec_dict(tasks=[{"name": "a", "train": "x.csv", "columns": columns}]), directory=tmp_path
+    )
+    assert spec.tasks[0].columns == columns
+    assert load_spec(spec.dump()) == spec
+
+
 def test_a_small_batch_is_one_micro_batch(stand_ins: Registry, spec_dict: SpecDict, tmp_path: Path) -> None:
     def micro(training: dict[str, int]) -> int:
         return load_spec(spec_dict(training=training), directory=tmp_path).training.micro_batch_size

@@ -83,3 +83,14 @@ def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
 
 def test_no_marks_are_left(schema: dict[str, Any]) -> None:
     assert "x-mft" not in repr(schema)
+
+
+@pytest.mark.parametrize("key", ["train", "valid"])
+def test_a_data_set_is_described_alone_and_in_a_list(schema: dict[str, Any], key: str) -> None:
+    choices = schema["$defs"]["TaskSpec"]["properties"][key]["anyOf"]
+    (alone,) = [choice for choice in choices if choice["type"] == "object"]
+    (several,) = [choice for choice in choices if choice["type"] == "array"]
+    assert several["items"]["anyOf"][1] == alone
+    assert list(alone["properties"]) == ["dataset", "split", "name", "revision", "data_files"]
+    assert all(value["description"] for value in alone["properties"].values())
+    assert (alone["required"], alone["additionalProperties"]) == (["dataset"], False)

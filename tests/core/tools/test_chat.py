@@ -7,8 +7,8 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBase
 
 import mftkit
-from mftkit.interfaces.conversation import Turn
 from mftkit.data.tokens.train_tokenizer import train_bpe
+from mftkit.interfaces.conversation import Turn
 from mftkit.tools.chat import TextGenerator
 
 TEMPLATE = (

@@ -4,9 +4,9 @@ from typing import Any
 
 import mftkit
 from checkpoints import CHECKPOINTS
-from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.text.encoder import Encoder
+from mftkit.interfaces.conversation import Conversation, Turn
 
 MASK, SOP, USER, EOP = 481, 483, 486, 484
 

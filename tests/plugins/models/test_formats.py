@@ -6,9 +6,9 @@ import pytest
 from transformers import PreTrainedTokenizerBase
 
 import mftkit
-from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.tokens.train_tokenizer import train_bpe
+from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.plugins import installed, kinds
 
 TURNS: list[tuple[Any, str]] = [

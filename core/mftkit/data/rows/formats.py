@@ -96,6 +96,8 @@ def read_conversation(row: object, *, note: Note | None = None, cut_off: bool = 
     if note is not None and len(ordered) < len(found.turns):
         note("in {rows}, turns after the last answer are cut off: only answers are trained")
     turns = _choose_trained(row, ordered)
+    if note is not None and any(turn.role == "assistant" and not turn.trained for turn in found.turns):
+        note("in {rows}, some answers are context only: 'train' is false or 'weight' is 0")
     conversation = Conversation(turns, tools)
     texts = [text for turn in turns for text in (turn.reasoning, turn.content) if text]
     texts += [json.dumps(call.arguments, ensure_ascii=False) for turn in turns for call in turn.tool_calls]

@@ -2,20 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from mftkit.data.rows.files import Digest, Numbered, without_nulls
-from mftkit.data.rows.formats import READ_KEYS
+from mftkit.data.rows.arrow_rows import BATCH, arrow_rows
+from mftkit.data.rows.source import Digest, Numbered
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mftkit.base.json_types import JsonObject
-    from mftkit.spec import HubDataset
+    import pyarrow as pa  # type: ignore[import-untyped]
+
+    from mftkit.spec import DataFiles
+
+_IDENTITY_COLUMNS = frozenset(
+    [
+        "answer",
+        "chat_rounds",
+        "conversations",
+        "data_name",
+        "group",
+        "id",
+        "input",
+        "instruction",
+        "messages",
+        "output",
+        "prompt",
+        "query",
+        "question",
+        "response",
+        "system",
+        "text",
+        "weight",
+    ]
+)
+"""Columns from whose selection ``datasets`` computes the fingerprint that is the identity of the rows.
+
+All columns are read. The fingerprint of the whole data set would be as good; this one keeps the identity that runs and
+caches of mftkit 0.1 have.
+"""
 
 
 class _Dataset(Protocol):
@@ -26,7 +53,9 @@ class _Dataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def __iter__(self) -> Iterator[JsonObject]: ...
+    def with_format(self, kind: str) -> _Dataset: ...
+
+    def iter(self, batch_size: int) -> Iterator[pa.Table]: ...
 
     def select_columns(self, column_names: Sequence[str]) -> _Dataset: ...
 
@@ -39,42 +68,61 @@ class HubSource:
     split: str
     where: str
     """The key path in the spec, for messages."""
-
-    @staticmethod
-    def of(entry: HubDataset | Mapping[str, str], where: str) -> HubSource:
-        """Return the source that an entry of the spec names. Raises MftError if it names none."""
-        if isinstance(entry, Mapping):
-            dataset, split = entry.get("dataset"), entry.get("split")
-        else:
-            dataset, split = entry.dataset, entry.split
-        if not dataset:
-            raise MftError(f'{where}: expected a path or {{"dataset": "org/name", "split": "train"}}')
-        return HubSource(dataset, split or "train", where)
+    configuration: str | None = None
+    revision: str | None = None
+    data_files: DataFiles = None
 
     @property
     def name(self) -> str:
-        """Name of the source in messages: DATASET[SPLIT]."""
-        return f"{self.dataset}[{self.split}]"
+        """Name of the source in messages: DATASET[SPLIT], with everything else that says which rows these are."""
+        details = [
+            f"{key}={value}"
+            for key, value in (
+                ("name", self.configuration),
+                ("revision", self.revision),
+                ("data_files", _files_text(self.data_files)),
+            )
+            if value is not None
+        ]
+        return f"{self.dataset}[{', '.join([self.split, *details])}]"
 
     def digest(self) -> Digest:
         """Return the fingerprint of the split's content, as ``datasets`` computes it."""
-        return Digest(str(self._rows._fingerprint), len(self._rows))
+        names = [name for name in self._rows.column_names if name in _IDENTITY_COLUMNS]
+        return Digest(str(self._rows.select_columns(names)._fingerprint), len(self._rows))
 
     def rows(self) -> Iterator[Numbered]:
         """Yield the rows, numbered from 1."""
-        for number, row in enumerate(self._rows, 1):
-            yield Numbered(number, without_nulls(row))
+        return arrow_rows(self._rows.with_format("arrow").iter(batch_size=BATCH), self.name)
 
     @cached_property
     def _rows(self) -> _Dataset:
         import datasets  # type: ignore[import-untyped]
 
         try:
-            loaded: _Dataset = datasets.load_dataset(self.dataset, split=self.split)
+            loaded: _Dataset = datasets.load_dataset(
+                self.dataset,
+                self.configuration,
+                split=self.split,
+                revision=self.revision,
+                data_files=self.data_files,
+            )
         except Exception as error:  # anything the hub, the network or the data set's files may raise
             first = str(error).strip().splitlines() or [""]
             raise MftError(
-                f"{self.where}: cannot load the data set {self.dataset} (split {self.split}): "
-                f"{type(error).__name__}: {first[0]}"
+                f"{self.where}: cannot load the data set {self.name}: {type(error).__name__}: {first[0]}"
             ) from None
-        return loaded.select_columns([name for name in loaded.column_names if name in READ_KEYS])
+        return loaded
+
+
+def _files_text(data_files: DataFiles) -> str | None:
+    """Return ``data_files`` on one line.
+
+    >>> _files_text({"train": ["a.json", "b.json"], "test": "c.json"})
+    'train:a.json+b.json test:c.json'
+    """
+    if data_files is None or isinstance(data_files, str):
+        return data_files
+    if isinstance(data_files, dict):
+        return " ".join(f"{split}:{_files_text(files)}" for split, files in data_files.items())
+    return "+".join(data_files)

@@ -7,8 +7,8 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
+from mftkit.data.rows.faults import BadRow, RowError
 from mftkit.data.rows.files import FileSource
-from mftkit.data.rows.formats import BadRow, RowError
 from mftkit_registry.errors import MftError
 
 ROWS: list[dict[str, Any]] = [{"prompt": "a", "answer": "b"}, {"prompt": "c\u2028d", "answer": "e"}]
@@ -27,8 +27,8 @@ def read(path: Path, content: bytes) -> list[tuple[int, Any]]:
         ("a.jsonl", b"\xef\xbb\xbf\n" + LINES.replace(b"\n", b"\r\n\r\n").rstrip(), [2, 4]),
         ("a.JSONL.gz", gzip.compress(LINES, mtime=0), [1, 2]),
         ("a.json", LINES, [1, 2]),
-        ("a.json", json.dumps(ROWS, indent=1).encode(), [2, 6]),
-        ("a.json", b"\xef\xbb\xbf \n" + json.dumps(ROWS).encode() + b"\n", [2, 2]),
+        ("a.json", json.dumps(ROWS, indent=1).encode(), [1, 2]),
+        ("a.json", b"\xef\xbb\xbf \n" + json.dumps(ROWS).encode() + b"\n", [1, 2]),
     ],
     ids=["jsonl", "bom, crlf and blank lines", "gz", "json lines", "array", "array with bom"],
 )
@@ -43,7 +43,7 @@ def test_parquet_rows_are_numbered_and_without_nulls(tmp_path: Path) -> None:
     rows = [{"messages": turns, "text": None, "other": 1}, {"messages": None, "text": "t", "other": 2}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
     found = list(FileSource(tmp_path / "a.parquet").rows())
-    assert found == [(1, {"messages": turns}), (2, {"text": "t"})]
+    assert found == [(1, {"messages": turns, "other": 1}), (2, {"text": "t", "other": 2})]
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,26 @@ def test_a_bad_line_does_not_hide_those_after_it(tmp_path: Path) -> None:
     )
     assert [line for line, _ in found] == [1, 2, 3, 4, 5, 6]
     assert [isinstance(value, BadRow) for _, value in found] == [False, True, True, True, True, False]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.json", "array.json"])
+def test_a_null_is_an_absent_key_and_nulls_inside_values_stay(tmp_path: Path, name: str) -> None:
+    inner = [{"role": "assistant", "content": None, "tool_calls": [{"arguments": {"x": None}}]}]
+    rows = [
+        {"messages": None, "prompt": "a", "weight": None},
+        {"messages": inner, "prompt": None},
+        {"id": None},
+    ]
+    content = "\n".join(map(json.dumps, rows)).encode()
+    if name.startswith("array"):
+        content = json.dumps(rows).encode()
+    if name.endswith("gz"):
+        content = gzip.compress(content)
+    assert [value for _, value in read(tmp_path / name, content)] == [
+        {"prompt": "a"},
+        {"messages": inner},
+        {},
+    ]
 
 
 def test_an_empty_array_has_no_rows(tmp_path: Path) -> None:

@@ -4,9 +4,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mftkit.data.rows.formats import PAIRS, BadRow, Conversation, Text, Turn, content_digest, parse_row
+from mftkit.data.rows.faults import BadRow
+from mftkit.data.rows.formats import PAIRS, TextContent, content_digest, read_conversation, read_text
+from mftkit.interfaces.conversation import Conversation, Turn
 
 TALK = (Turn("user", "ask"), Turn("assistant", "answer"))
+
+
+def parse_row(row: dict[str, object], row_format: str) -> object:
+    """The content of a row of a task with this format."""
+    return (read_text if row_format == "text" else read_conversation)(row).value
 
 
 @pytest.mark.parametrize(
@@ -35,7 +42,7 @@ def test_instruction_takes_its_input_and_a_pair_its_system() -> None:
 
 def test_the_tasks_format_decides_a_row_that_has_both() -> None:
     row = {"text": "raw", "prompt": "ask", "answer": "answer"}
-    assert parse_row(row, "text") == Text("raw")
+    assert parse_row(row, "text") == TextContent("raw")
     assert parse_row(row, "chat") == Conversation(TALK)
 
 
@@ -48,7 +55,7 @@ def test_the_tasks_format_decides_a_row_that_has_both() -> None:
         ({"text": 3}, "text", "must be a string, not a number"),
         ({"prompt": "a", "answer": ""}, "chat", "'answer' is empty"),
         ({"prompt": "a"}, "chat", "keys given: 'prompt'"),
-        ({"messages": [{"role": "tool", "content": "x"}]}, "chat", "unknown role 'tool'"),
+        ({"messages": [{"role": "judge", "content": "x"}]}, "chat", "unknown role 'judge'"),
         ({"messages": [{"role": ["user"], "content": "x"}]}, "chat", "unknown role"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "chat", "list of parts"),
         ({"prompt": "a", "answer": "b", "system": 3}, "chat", "'system' must be a string"),
@@ -56,16 +63,17 @@ def test_the_tasks_format_decides_a_row_that_has_both() -> None:
 )
 def test_what_is_wrong_is_said(row: dict[str, object], row_format: str, said: str) -> None:
     with pytest.raises(BadRow) as caught:
-        parse_row(row, row_format)  # type: ignore[arg-type]
+        parse_row(row, row_format)
     assert said in str(caught.value)
 
 
 def test_the_digest_depends_on_task_and_content_alone() -> None:
-    digest = content_digest("a", Conversation(TALK))
-    assert digest == content_digest("a", Conversation(TALK))
-    assert digest != content_digest("b", Conversation(TALK))
-    assert digest != content_digest("a", Conversation((TALK[0], Turn("assistant", "answer "))))
-    assert content_digest("a", Text("x")) != content_digest("a", Text("y"))
+    pair = read_conversation({"prompt": "ask", "answer": "answer"})
+    digest = content_digest("a", pair)
+    assert digest == content_digest("a", read_conversation({"question": "ask", "answer": "answer", "id": 3}))
+    assert digest != content_digest("b", pair)
+    assert digest != content_digest("a", read_conversation({"prompt": "ask", "answer": "answer "}))
+    assert content_digest("a", read_text({"text": "x"})) != content_digest("a", read_text({"text": "y"}))
 
 
 LEAF = st.sampled_from([None, True, 3, 0.5, "", " ", "user", "assistant", "x", "\ud800"])
@@ -82,6 +90,6 @@ def test_any_json_is_a_row_or_a_bad_row(row: dict[str, object]) -> None:
     """Whatever stands in a file, nothing but a verdict comes of it."""
     for row_format in ("chat", "text"):
         with suppress(BadRow):
-            found = parse_row(row, row_format)
-            assert isinstance(found, Text if row_format == "text" else Conversation)
+            found = (read_text if row_format == "text" else read_conversation)(row)
+            assert isinstance(found.value, TextContent if row_format == "text" else Conversation)
             assert len(content_digest("task", found)) == 32

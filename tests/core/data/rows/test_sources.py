@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,16 @@ def test_the_order_of_entries_is_kept_and_a_file_named_twice_is_reported(tree: P
         ("b.jsonll", "did you mean b.jsonl"),
         ("nowhere/c.jsonl", "nowhere does not exist either"),
         ("*.csv", "no data files match the pattern"),
+        (
+            "*.xml",
+            "(supported file endings: .jsonl, .jsonl.gz, .json, .csv, .csv.gz, .tsv, .tsv.gz, .parquet)",
+        ),
         ("*.txt", "no data files match the pattern"),
         (".git", ""),
-        ("notes.txt", "unknown file ending"),
+        (
+            "notes.txt",
+            "unknown file ending (supported: .jsonl, .jsonl.gz, .json, .csv, .csv.gz, .tsv, .tsv.gz, .parquet)",
+        ),
     ],
 )
 def test_what_gives_no_file_names_key_and_path(tree: Path, entry: str, said: str) -> None:
@@ -100,6 +108,21 @@ def test_a_data_set_is_read_through_datasets(tmp_path: Path, monkeypatch: pytest
     (source,) = expand(
         [{"dataset": str(tmp_path / "set"), "split": "test"}], "tasks.0.train", lambda _warning: None
     )
-    assert list(source.rows()) == [(1, {"prompt": "a", "answer": "b"}), (2, {"prompt": "a", "answer": "b"})]
+    row = {"prompt": "a", "answer": "b", "x": 1}
+    assert list(source.rows()) == [(1, row), (2, row)]
     assert source.digest().lines == 2
     assert source.name.endswith("set[test]")
+
+
+def test_a_directory_that_cannot_be_read_is_not_passed_over(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scan(path: Any) -> Any:
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    real = os.scandir
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(MftError, match="deep: cannot be read: Permission denied"):
+        names(tree, ".")

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from data_path import CHATML, tokenizer
-from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.text.encoder import Encoder
 from mftkit.data.text.markers import Markers
 from mftkit.data.text.template import Template
+from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit_registry.errors import MftError
 
 OWN = {

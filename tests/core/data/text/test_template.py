@@ -129,7 +129,10 @@ def test_without_an_end_of_turn_the_end_of_text_is_appended() -> None:
     tok = tokenizer(ENDLESS)
     samples = Template(tok).render(conversation(*TALK))
     ends = [[part.text for part in sample.segments if part.in_loss == "all"] for sample in samples]
-    assert ends == [[TALK[1] + "\n</s>"], [TALK[3] + "\n</s>"]]  # no later prompt has this end, so each has its own
+    assert ends == [
+        [TALK[1] + "\n</s>"],
+        [TALK[3] + "\n</s>"],
+    ]  # no later prompt has this end, so each has its own
 
 
 def test_a_template_that_hides_a_turn_names_the_way_out() -> None:

@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import pytest
 
 from mftkit import InstructFormat
-from mftkit.data.rows.formats import BadRow, Conversation, parse_row
+from mftkit.data.rows.faults import BadRow
+from mftkit.data.rows.formats import read_conversation
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.text.encoder import Encoder
+from mftkit.interfaces.conversation import Conversation
 from mftkit.plugins import installed, kinds
 from mftkit_registry.errors import MftError
 from templates.chat import Added, Chat, Feature, special
@@ -63,13 +65,19 @@ def samples_of(chat: Chat, row: dict[str, Any]) -> list[Sample]:
     """The samples that are trained for a row, prepared by the program. Raises ``BadRow``."""
     tokenizer = chat.tokenizer()
     made = chat_format("auto", None, tokenizer)
-    conversation = parse_row(row, "chat")
+    conversation = read_conversation(row).value
     assert isinstance(conversation, Conversation)
-    result = Encoder(tokenizer, made.control_texts()).encode([made.render(conversation).segments])
-    in_loss = [False] * len(result.tokens)
-    for start, end in zip(result.spans[::2], result.spans[1::2], strict=True):
-        in_loss[start:end] = [True] * (end - start)
-    return [Sample(list(result.tokens), in_loss)]
+    formatted = made.render(conversation)
+    result = Encoder(tokenizer, made.controls).encode(formatted)
+    samples, token, span = [], 0, 0
+    for length, spans in zip(result.lengths, result.span_counts, strict=True):
+        in_loss = [False] * length
+        for place in range(span, span + spans):
+            start, end = result.spans[2 * place], result.spans[2 * place + 1]
+            in_loss[start:end] = [True] * (end - start)
+        samples.append(Sample(list(result.tokens[token : token + length]), in_loss))
+        token, span = token + length, span + spans
+    return samples
 
 
 def known_formats() -> list[Chat]:

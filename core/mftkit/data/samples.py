@@ -56,6 +56,11 @@ class Samples:
     def __len__(self) -> int:
         return len(self.task)
 
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The rows of each task's table that the samples are made of, task by task."""
+        return self._parts
+
     def __getitem__(self, index: int) -> Sample:
         """Return sample ``index``, truncated to ``max_length``; its tokens are a view of the memory map."""
         part, row = self._place(index)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mftkit.data.rows.faults import BadRow
@@ -160,6 +161,11 @@ def _check(conversation: Conversation) -> None:
     """Refuse what markers have no place for."""
     if conversation.tools:
         raise BadRow(f"role markers (chat.format) cannot render 'tools': {_HINT}")
+    for number, (one, two) in enumerate(pairwise(conversation.turns), 1):
+        if one.role == two.role == "user":
+            raise BadRow(
+                f"turns must alternate: turns {number} and {number + 1} are both the user's (a chat template may take them)"
+            )
     for number, turn in enumerate(conversation.turns, 1):
         if turn.role == "tool" or turn.tool_calls:
             raise BadRow(

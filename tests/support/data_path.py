@@ -6,7 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from mftkit.data.text.control_tokens import ControlTokens
+from mftkit.data.text.encoder import Encoder
 from mftkit.data.tokens.train_tokenizer import train_bpe
+from mftkit.interfaces.task_format import FormatContext, FormattedSample, no_note
+from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
 from mftkit.spec import ChatSpec, DataSpec, MixingSpec, TaskSpec
 
@@ -157,3 +161,15 @@ def write_lines(path: Path, rows: list[dict[str, Any]]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     return path
+
+
+def text_samples(tok: Any, *texts: str) -> list[FormattedSample]:
+    """Return the samples that the task format "text" makes of texts."""
+    made = installed.build(kinds.TASK_FORMAT, "text", {})
+    context = FormatContext("task", 0, no_note, eos=tok.eos_token or "")
+    return [sample for text in texts for sample in made.samples(made.read({"text": text}, context), context)]
+
+
+def text_encoder(tok: Any) -> Encoder:
+    """Return the encoder of a format without control tokens of its own."""
+    return Encoder(tok, ControlTokens(tok, (), "auto"))

@@ -58,8 +58,8 @@ class TextGenerator:
         self._max_new_tokens = max_new_tokens
         self._temperature = temperature
         self._chat = chat_format("template", None, tokenizer) if tokenizer.chat_template else None
-        self._encoder = Encoder(
-            tokenizer, self._chat.controls if self._chat else ControlTokens(tokenizer, (), "auto")
+        self._encoder = (
+            self._chat.encoder if self._chat else Encoder(tokenizer, ControlTokens(tokenizer, (), "auto"))
         )
         self._answer_ends = self._find_answer_ends(adapter)
         self.stopping = False

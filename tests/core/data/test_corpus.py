@@ -155,7 +155,12 @@ def test_a_template_and_markers_are_cached_apart(tmp_path: Path, two: list[dict[
     assert TOK.decode(two_.train[0].tokens).startswith("<s>human\na 0?\n<s>bot\n")
 
 
-def test_findings_in_the_cache_keep_the_key_of_older_versions() -> None:
-    facts = {**RowFindings("error", rows=3).to_json(), "reshaped": 2}
-    assert RowFindings.from_json(facts).altered_by_template == 2
-    assert RowFindings.from_json(facts).to_json() == facts
+def test_findings_are_read_from_the_cache_as_they_were_written() -> None:
+    findings = RowFindings("error", rows=3)
+    findings.at(0, 7)
+    for _ in range(2):  # twice of the same row
+        findings.note("in {rows} something is odd", "x")
+    findings.at(0, 8)
+    findings.note("in {rows} something is odd", "y")
+    again = RowFindings.from_json(json.loads(json.dumps(findings.to_json())))
+    assert list(again.messages("t", ["a"])) == ["task t: in 2 rows something is odd (the first: a:7: x)"]

@@ -40,7 +40,6 @@ def test_a_weight_is_a_number(row: dict[str, Any], weight: float) -> None:
     ("value", "said"),
     [
         ("2", "a number of at least 0, not a string"),
-        (None, "not null"),
         (True, "not true or false"),
         ([1], "not a list"),
         (-0.5, "a finite number of at least 0, not -0.5"),

@@ -70,11 +70,8 @@ def test_it_renders_what_was_published_and_answers_with_their_end_count(adapter:
     prompt = tokenizer.apply_chat_template(messages[:-1], tokenize=False, add_generation_prompt=True)
     assert isinstance(prompt, str)
     assert RENDERED[adapter, name].startswith(prompt)
-    segments = (
-        chat_format("auto", None, tokenizer)
-        .render(Conversation(tuple(Turn(*turn) for turn in TURNS)))
-        .segments
-    )
+    [sample] = chat_format("auto", None, tokenizer).render(Conversation(tuple(Turn(*turn) for turn in TURNS)))
+    segments = sample.segments
     assert "".join(piece.text for segment in segments for piece in segment.pieces).startswith(
         RENDERED[adapter, name]
     )

@@ -84,6 +84,10 @@ class Chat:
         """Return the tokenizer: always the same object, so do not change it."""
         return _tokenizer(self.name, self)
 
+    def around_calls(self) -> set[str]:
+        """Return the plain tokens that stand around calls, their results and lists of tools."""
+        return {added.text for added in self.added if not added.special and "tool" in added.text}
+
     def __hash__(self) -> int:
         return hash(self.name)
 

@@ -19,6 +19,7 @@ from templates.conversations import Conversation, Message
 REFUSALS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
 """Errors of a template that rejects a conversation."""
 
+_BREAK = "\n"
 _MARK = "qzmarkzq"
 
 
@@ -127,8 +128,8 @@ def expected_of(chat: Chat, conversation: Conversation, number: int) -> list[Exp
     found = [Expected(prompt, whole[start:end] + missing)]
     if chat.prompt_end and prompt.endswith(chat.prompt_end):
         found.append(Expected(prompt.removesuffix(chat.prompt_end), whole[start:end] + missing))
-        if reasoning := message.get("reasoning_content"):
-            found.append(Expected(prompt, f"{reasoning}\n</think>\n\n{whole[start:end]}"))
+        reasoning = message.get("reasoning_content", "")  # an answer without reasoning closes it at once
+        found.append(Expected(prompt, f"{reasoning}\n</think>\n\n{whole[start:end].lstrip(_BREAK)}"))
     for options in chat.prompt_options:
         other = rendered(chat, before, tools, prompt=True, **options)
         if whole.startswith(other) and len(other) <= end:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.text.control_tokens import ControlTokens, SpecialTokens
+    from mftkit.data.text.encoder import Encoder
     from mftkit.interfaces.conversation import AnswerKind, Conversation
     from mftkit.interfaces.task_format import FormattedSample, Note, Segment
 
@@ -30,6 +31,10 @@ class ChatFormat(Protocol):
     @property
     def controls(self) -> ControlTokens:
         """The control tokens that the format is made of."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder of its samples."""
 
     def describe(self) -> dict[str, object]:
         """Return everything that renderings depend on, for the cache's fingerprint."""

@@ -63,9 +63,17 @@ class ControlTokens:
     """The tokens whose text in a content is plain text."""
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, format_texts: Iterable[str], special_tokens: SpecialTokens
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        format_texts: Iterable[str],
+        special_tokens: SpecialTokens,
+        source: str = "",
     ) -> None:
-        """``format_texts``: text of the format itself; in "auto", the tokens in it are those that it is made of."""
+        """``format_texts``: text of the format itself; in "auto", the tokens in it are those that it is made of.
+
+        ``source``: a program that writes such text; other tokens in it (around calls of tools) are tokens in contents,
+        too, and reported.
+        """
         everything = added_tokens(tokenizer)
         own = "\0".join(format_texts)
         ends = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token} if own else set()
@@ -80,7 +88,12 @@ class ControlTokens:
             chosen = [token for token in chosen if not _REASONING.search(token.text)]
         self.texts = frozenset(token.text for token in chosen)
         self.pattern = any_of(chosen)
-        self.noticed = any_of(token for token in everything if token.special or token.text in self.texts)
+        self.noticed = any_of(
+            token
+            for token in everything
+            if (token.special or token.text in self.texts or token.text in source)
+            and not _REASONING.search(token.text)
+        )
         """Matches every token whose text in a content is worth a report."""
 
     def describe(self) -> list[str]:

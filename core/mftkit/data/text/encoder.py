@@ -25,8 +25,8 @@ VERSION = 4
 
 _ANCHOR = "\n"
 _PROBES = ("a", "def f", "[1]")
-_HEAD = 32
-"""Characters of an answer that may join with the text before it."""
+_HEAD, _TAIL = 32, 512
+"""Characters of an answer that may join with the text before it, and of that text."""
 
 
 class Encoded(NamedTuple):
@@ -74,6 +74,7 @@ class Encoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, controls: ControlTokens) -> None:
         """``controls``: the tokens whose text in a content is plain text."""
         self.backend = fast_backend(tokenizer)
+        self.controls = controls
         self._controls = controls.pattern
         self._control_ids = {self.backend.token_to_id(text) for text in controls.texts}
         added = added_tokens(tokenizer)
@@ -105,28 +106,25 @@ class Encoder:
         return ids[0] if len(ids) == 1 else None
 
     def joins_exactly(self, sample: FormattedSample) -> bool:
-        """Return True if the sample's prompts have the tokens that they get when they are read as one text.
+        """Return True if all prompts in the sample have the tokens that they get in use (see ``joins``)."""
+        answers = [
+            place for place, segment in enumerate(sample.segments) if segment.in_loss == "all" and place
+        ]
+        return all(self.joins(sample.segments[n - 1].text, sample.segments[n].text) for n in answers[:-1])
+
+    def joins(self, prompt: str, answer: str) -> bool:
+        """Return True if a prompt and its answer get the same tokens together as one after the other.
 
         An answer in the history of a later prompt is read together with the text before it. A token may then reach
         from the prompt into the answer, which it cannot when the answer is generated.
         """
-        answers = [place for place, segment in enumerate(sample.segments) if segment.in_loss == "all"]
-        for place in answers[:-1]:
-            before, answer = sample.segments[place - 1], sample.segments[place]
-            tail, head = self._section(before.text), answer.text[:_HEAD]
-            if any(
-                piece.content and self._controls.search(piece.text)
-                for piece in (*before.pieces, *answer.pieces)
-            ):
-                continue
-            key = (tail, head)
-            if key not in self._joins:
-                anchor = self._anchor(tail, plain=False) if self._anchored and tail else ""
-                alone = self._ids(anchor + head)[len(self._ids(anchor)) :] if anchor else self._ids(head)
-                self._joins[key] = self._ids(tail + head) == self._ids(tail) + alone
-            if not self._joins[key]:
-                return False
-        return True
+        tail, head = self._section(prompt[-_TAIL:]), answer[:_HEAD]
+        key = (tail, head)
+        if key not in self._joins:
+            anchor = self._anchor(tail, plain=False) if self._anchored and tail else ""
+            alone = self._ids(anchor + head)[len(self._ids(anchor)) :] if anchor else self._ids(head)
+            self._joins[key] = self._ids(tail + head) == self._ids(tail) + alone
+        return self._joins[key]
 
     def _section(self, text: str) -> str:
         """Return the end of a text, from its last added token on: what stands before it does not change its tokens."""
@@ -207,6 +205,9 @@ class Encoder:
 
         It is the control token just before the string, otherwise a line break.
         """
+        bare = previous.rstrip()
+        if self._swallowing and bare.endswith(self._swallowing):
+            previous = bare
         if not plain and previous.endswith(self._anchor_texts):
             return max((text for text in self._anchor_texts if previous.endswith(text)), key=len)
         return _ANCHOR

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.text.control_tokens import ControlTokens
+from mftkit.data.text.encoder import Encoder
 from mftkit.interfaces.task_format import FormattedSample, Piece, Segment, no_note
 from mftkit_registry.errors import MftError
 
@@ -44,7 +46,7 @@ class Markers:
     assistant: str
     end: str
     """Text that ends an answer; it is in the loss."""
-    controls: ControlTokens
+    encoder: Encoder
     bos: str = ""
     """Text that the tokenizer would add before a text by itself."""
 
@@ -76,12 +78,24 @@ class Markers:
             if not text:
                 raise MftError(f"chat.markers.{key}: must not be empty")
         controls = ControlTokens(tokenizer, [bos, *chosen.values()], special_tokens)
-        return Markers(chosen["system"], chosen["user"], chosen["assistant"], chosen["end"], controls, bos)
+        return Markers(
+            chosen["system"],
+            chosen["user"],
+            chosen["assistant"],
+            chosen["end"],
+            Encoder(tokenizer, controls),
+            bos,
+        )
 
     def opening(self, role: str) -> str:
         """Return the beginning of a conversation whose first turn has this role: exactly one bos, if any."""
         marker = self._marker(role)
         return marker if marker.startswith(self.bos) else self.bos + marker
+
+    @property
+    def controls(self) -> ControlTokens:
+        """See ``ChatFormat``."""
+        return self.encoder.controls
 
     @property
     def jinja(self) -> str:
@@ -147,6 +161,11 @@ def _check(conversation: Conversation) -> None:
     """Refuse what markers have no place for."""
     if conversation.tools:
         raise BadRow(f"role markers (chat.format) cannot render 'tools': {_HINT}")
+    for number, (one, two) in enumerate(pairwise(conversation.turns), 1):
+        if one.role == two.role == "user":
+            raise BadRow(
+                f"turns must alternate: turns {number} and {number + 1} are both the user's (a chat template may take them)"
+            )
     for number, turn in enumerate(conversation.turns, 1):
         if turn.role == "tool" or turn.tool_calls:
             raise BadRow(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.data.text.chat_format import Split
-    from mftkit.data.text.control_tokens import ControlTokens
+    from mftkit.data.text.encoder import Encoder
     from mftkit.data.text.template_program import Stop, TemplateProgram
     from mftkit.interfaces.conversation import Conversation, Turn
     from mftkit.interfaces.task_format import InLoss, Note
@@ -26,6 +26,11 @@ _OPENING = re.compile(r"(<|\[)(think|thinking|reasoning|thought|seed:think|THINK
 """The end of a prompt that opens the reasoning."""
 _TOOL_HINT = (
     "use a model whose template has tools, or write the calls into the contents as the model writes them"
+)
+
+_REASONING = (
+    "turn {turn}: the chat template does not render reasoning in a key of its own here, so it cannot be trained; write it "
+    "into the content as the model writes it (between <think> and </think>), or remove it"
 )
 
 
@@ -44,13 +49,14 @@ class RenderedConversation:
     """One conversation, rendered in the parts that its samples are made of."""
 
     def __init__(
-        self, program: TemplateProgram, controls: ControlTokens, conversation: Conversation, note: Note
+        self, program: TemplateProgram, encoder: Encoder, conversation: Conversation, note: Note
     ) -> None:
         self._program = program
+        self._encoder = encoder
         self._conversation = conversation
         self._turns = conversation.turns
         self._note = note
-        self._look_alikes = LookAlikes(controls)
+        self._look_alikes = LookAlikes(encoder.controls)
         calls = any(turn.tool_calls or turn.role == "tool" for turn in conversation.turns)
         traits = program.tools(given=bool(conversation.tools)) if calls else None
         if calls and traits is None:
@@ -131,10 +137,13 @@ class RenderedConversation:
         if at < 0 or (stop.appended and stop.text == self._program.eos):
             return None
         end = at + len(stop.text)
-        if not self._shown(self._turns[turn], history[len(prompt) : end]):
-            body = self._answer(turn).body
-            if not body.endswith(history[len(prompt) : end].lstrip()):
-                return None
+        answer = history[len(prompt) : end]
+        if not self._encoder.joins(prompt, answer):
+            return None
+        if not self._shown(self._turns[turn], answer) and not self._answer(turn).body.endswith(
+            answer.lstrip()
+        ):
+            return None
         return len(prompt), end, stop.text
 
     def _answer(self, turn: int) -> _Answer:
@@ -173,12 +182,16 @@ class RenderedConversation:
         bare = prompt.rstrip()
         if whole.startswith(bare):  # white space at the end of the prompt, which no answer has before it
             return whole[len(bare) :].lstrip()
-        # Something before the answer is rendered otherwise with the answer than without: find where the answer begins
-        # by the token or line that the prompt ends with.
-        for start in [found.start() for found in self._program.tokens.finditer(prompt)][::-1]:
-            if prompt[start:] in whole:
-                at = whole.rindex(prompt[start:]) + len(prompt) - start
-                return whole[at:]
+        # Something before the answer is rendered otherwise with the answer than without: find where the answer begins by
+        # the longest end of the prompt, counted in tokens, that both have.
+        starts = [found.start() for found in self._program.tokens.finditer(prompt)]
+        common = ""
+        for start in reversed(starts):
+            if prompt[start:] not in whole:
+                break
+            common = prompt[start:]
+        if common:
+            return whole[whole.rindex(common) + len(common) :]
         raise BadRow(f"the chat template renders another prompt for an answer than before it; {HINT}")
 
     def _reasoned(self, prompt: str, whole: str, turn: int, opening: re.Match[str]) -> str:
@@ -223,31 +236,28 @@ class RenderedConversation:
             raise BadRow(f"turn {number + 1}: the chat template drops the call of {missing[0]}; {_TOOL_HINT}")
         if not turn.content.strip() or self._shown(turn, text):
             return
-        marked = [*self._messages[: last + 1]]
+        # Not as the row has it: rewritten, or left out. A mark in its place shows which, at the time of the next answer.
+        following = next(n for n in range(number, last + 1) if self._turns[n].role == "assistant")
+        marked = [*self._messages[: following + 1]]
         marked[number] = {**marked[number], "content": MARK}
         rendered = (
             self._program.rendered(marked, self._tools)
-            if number == last
+            if number == following
             else self._program.rendered(marked[:-1], self._tools, prompt=True)
         )
-        if MARK not in rendered and turn.role != "assistant":
+        if MARK not in rendered:
             raise BadRow(
                 f"the chat template drops turn {number + 1} ({turn.role}) of this conversation; {HINT}"
             )
-        if MARK not in rendered and number == last:
-            raise BadRow(f"the chat template rewrites turn {number + 1} beyond recognition; {HINT}")
 
     def _check_reasoning(self, answers: dict[int, str], last: int) -> None:
         for number, turn in enumerate(self._turns[: last + 1]):
             if not turn.reasoning:
                 continue
             reasoning = str(self._look_alikes.mask(turn.reasoning)).strip()
-            if number == last and reasoning not in answers[last]:
-                raise BadRow(
-                    f"turn {number + 1}: the chat template does not render reasoning in a key of its own; write it into "
-                    "the content as the model does (between <think> and </think>), or remove it"
-                )
             if number in answers and reasoning not in answers[number]:
+                if number == last or self._program.reasoning is None:
+                    raise BadRow(_REASONING.format(turn=number + 1))
                 self._note(
                     "the chat template drops the reasoning of earlier answers in {rows}, as it will in use, so they "
                     'are trained without it (chat.split "always" trains each answer with its reasoning)'

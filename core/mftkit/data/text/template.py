@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.text.control_tokens import ControlTokens
+from mftkit.data.text.encoder import Encoder
 from mftkit.data.text.rendered_conversation import RenderedConversation
 from mftkit.data.text.template_program import MARK, USER, TemplateProgram
 from mftkit.interfaces.task_format import no_note
@@ -77,15 +78,20 @@ class Template:
                 continue
         with suppress(BadRow):
             texts.append(self._program.stop(calls=False, tools=False).text)
-        return ControlTokens(self._tokenizer, texts, self._special_tokens)
+        return ControlTokens(self._tokenizer, texts, self._special_tokens, source)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """See ``ChatFormat``."""
+        return Encoder(self._tokenizer, self.controls)
 
     def render(self, conversation: Conversation, note: Note = no_note) -> Sequence[FormattedSample]:
         """See ``ChatFormat``."""
-        return RenderedConversation(self._program, self.controls, conversation, note).samples(self._split)
+        return RenderedConversation(self._program, self.encoder, conversation, note).samples(self._split)
 
     def prompt(self, conversation: Conversation) -> tuple[Segment, ...]:
         """See ``ChatFormat``."""
-        rendered = RenderedConversation(self._program, self.controls, conversation, no_note)
+        rendered = RenderedConversation(self._program, self.encoder, conversation, no_note)
         return (rendered.segment(rendered.prompt(len(conversation.turns)), "none"),)
 
     def stop_texts(self) -> Mapping[AnswerKind, str]:

@@ -50,6 +50,7 @@ class TemplateProgram:
         self.tokens = any_of(self.added.values())
         """Matches every added token."""
         self.eos: str | None = tokenizer.eos_token
+        self.name = str(tokenizer.name_or_path or type(tokenizer).__name__)
         self._stops: dict[tuple[bool, bool], Stop] = {}
         self._traits: dict[bool, ToolTraits | None] = {}
 
@@ -103,20 +104,30 @@ class TemplateProgram:
         stop = self._first_end(tail, ends, plain=not calls)
         if stop is not None:
             return Stop(stop, tail[tail.index(stop) :], appended=False)
-        following_token = self._opening_of([USER, answer, following], given, mark, tail)
-        text = following_token or self.eos
+        text = self._opening_of([USER, answer, following], given, mark, tail)
+        if text is None and calls and self.tokens.search(tail):
+            raise BadRow(
+                f"the chat template of {self.name} ends a tool call with {tail.strip()!r}, which does not end a turn, so the "
+                "model would not learn to stop; fix the template"
+            )
+        text = text or self.eos
         if not text:
             raise MftError(
-                'chat: neither the chat template nor the tokenizer ends an answer; use chat.format "markers"'
+                f"chat: neither the chat template of {self.name} nor its tokenizer ends an answer; "
+                'use chat.format "markers"'
             )
-        return Stop(str(text), "", appended=True)
+        return Stop(text, "", appended=True)
 
     def _first_end(self, tail: str, ends: set[str], *, plain: bool) -> str | None:
-        """Return the token in ``tail`` that ends the answer: a known end, a special token, or any for plain answers."""
+        """Return the token in ``tail`` that ends the answer.
+
+        After a plain answer it is the first one. After a call, tokens that end the call alone come before it: it is a
+        token that also ends plain answers or texts, otherwise a special one.
+        """
         found = [match[0] for match in self.tokens.finditer(tail)]
-        special = [token for token in found if self.added[token].special]
         known = [token for token in found if token in ends]
-        choices = found if plain else [*known, *special, *reversed(found)]
+        special = [token for token in found if self.added[token].special]
+        choices = found if plain else [*known, *special]
         return choices[0] if choices else None
 
     def _opening_of(
@@ -129,4 +140,4 @@ class TemplateProgram:
             return None
         after = text[text.rindex(mark) + len(mark) :].removeprefix(tail) if mark in text else ""
         found = self.tokens.match(after.lstrip())
-        return found[0] if found else None
+        return found[0] if found and self.added[found[0]].special else None

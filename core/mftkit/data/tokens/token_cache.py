@@ -124,20 +124,21 @@ class TokenCache:
             vocabulary=frozenset(token.text for token in added_tokens(self._tokenizer)),
         )
 
-    def _controls(self, task_format: TaskFormat, context: FormatContext) -> ControlTokens:
-        """Return the tokens whose text in a content is plain text."""
+    def _encoder(self, task_format: TaskFormat, context: FormatContext) -> Encoder:
+        """Return what encodes the samples of a task."""
         if task_format.uses_chat:
-            return self.chat.controls
+            return self.chat.encoder
         own = task_format.control_texts(context)
-        return ControlTokens(self._tokenizer, own, self._spec.data.special_tokens)
+        return Encoder(self._tokenizer, ControlTokens(self._tokenizer, own, self._spec.data.special_tokens))
 
     def _write(self, source: TableSource, digests: Sequence[Digest], writer: TableWriter) -> None:
         findings = RowFindings(self._spec.data.on_bad_row)
         counts = [digest.lines for digest in digests]
         total = None if None in counts else sum(count or 0 for count in counts)
         context = self._context(source, findings)
-        controls = self._controls(source.task_format, context)
-        maker = _SampleMaker(source, context, controls, findings, self._tokenizer, self._spec)
+        maker = _SampleMaker(
+            source, context, self._encoder(source.task_format, context), findings, self._spec
+        )
         rows = read_rows(source.sources, source.task_format, maker.context, findings, groups=source.groups)
         try:
             with self._reporter.progress(f"tokenizing {source.task}", total) as advance:
@@ -156,17 +157,16 @@ class _SampleMaker:
         self,
         source: TableSource,
         context: FormatContext,
-        controls: ControlTokens,
+        encoder: Encoder,
         findings: RowFindings,
-        tokenizer: PreTrainedTokenizerBase,
         spec: Spec,
     ) -> None:
         self.context = context
         self._source = source
         self._findings = findings
         self._reports_special_tokens = spec.data.special_tokens == "auto"
-        self._controls = controls
-        self._encoder = Encoder(tokenizer, controls)
+        self._encoder = encoder
+        self._controls = encoder.controls
 
     def write(self, batch: list[Row], writer: TableWriter) -> None:
         """Write the samples of some rows."""

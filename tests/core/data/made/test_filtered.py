@@ -69,6 +69,10 @@ def register_data_filters(register):
     register("unwritable", Unwritable, summary="s")
 
 @mftkit.hookimpl
+def register_task_formats(register):
+    register("chat", "mftkit_plugins.task_formats.chat:Chat", summary="s", default=True)
+
+@mftkit.hookimpl
 def register_data_generators(register):
     register("maker", Maker, summary="s")
 """

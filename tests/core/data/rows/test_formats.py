@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from contextlib import suppress
 
 import pytest
@@ -11,7 +12,7 @@ from mftkit.interfaces.conversation import Conversation, Turn
 TALK = (Turn("user", "ask"), Turn("assistant", "answer"))
 
 
-def parse_row(row: dict[str, object], row_format: str) -> object:
+def parse_row(row: Mapping[str, object], row_format: str) -> object:
     """The content of a row of a task with this format."""
     return (read_text if row_format == "text" else read_conversation)(row).value
 

@@ -69,7 +69,7 @@ def test_the_identity_follows_the_content(tmp_path: Path) -> None:
 
 def test_the_identity_is_that_of_the_first_version_of_mftkit(tmp_path: Path) -> None:
     """It was the fingerprint after the columns that are not read were left out; runs of then resume."""
-    import datasets  # type: ignore[import-untyped]
+    import datasets
 
     path = tmp_path / "a.jsonl"
     path.write_text('{"url": "u", "text": "t", "tools": [], "weight": 1, "answer": "a", "prompt": "b"}\n')
@@ -92,7 +92,7 @@ def test_csv_and_parquet_as_kinds(tmp_path: Path) -> None:
 
 
 def test_an_image_is_not_decoded(tmp_path: Path) -> None:
-    import datasets  # type: ignore[import-untyped]
+    import datasets
 
     features = datasets.Features({"text": datasets.Value("string"), "image": datasets.Image()})
     data = datasets.Dataset.from_list(

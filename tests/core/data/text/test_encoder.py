@@ -2,9 +2,10 @@ from typing import Any
 
 import pytest
 
-from data_path import tokenizer
-from mftkit.data.text.encoder import Encoder
-from mftkit.data.text.segments import Piece, Segment
+from data_path import text_encoder, text_samples, tokenizer
+from mftkit.data.text.control_tokens import ControlTokens
+from mftkit.data.text.encoder import Encoder, fast_backend
+from mftkit.interfaces.task_format import FormattedSample, InLoss, Piece, Segment
 from mftkit_registry.errors import MftError
 
 
@@ -15,10 +16,10 @@ def spans(encoded: Any) -> list[tuple[int, int]]:
 @pytest.mark.parametrize("adds_bos", [False, True])
 def test_a_text_counts_but_for_its_first_token(adds_bos: bool) -> None:
     tok = tokenizer(adds_bos=adds_bos)
-    encoded = Encoder(tok).encode_texts(["def add(a, b):\n", "x </s> <s>"])
+    encoded = text_encoder(tok).encode(text_samples(tok, "def add(a, b):\n", "x </y> <s"))
     ids = list(encoded.tokens)
     assert tok.decode(ids) == "".join(
-        ("<s>" if adds_bos else "") + t + "</s>" for t in ("def add(a, b):\n", "x </s> <s>")
+        ("<s>" if adds_bos else "") + t + "</s>" for t in ("def add(a, b):\n", "x </y> <s")
     )
     assert spans(encoded) == [(1, encoded.lengths[0]), (1, encoded.lengths[1])]
     assert ids.count(tok.eos_token_id) == 2
@@ -28,13 +29,13 @@ def test_a_text_needs_an_end() -> None:
     tok = tokenizer()
     tok.eos_token = None
     with pytest.raises(MftError, match="no end-of-text token"):
-        Encoder(tok).encode_texts(["x"])
+        text_encoder(tok).encode(text_samples(tok, "x"))
 
 
 def test_the_first_token_of_a_sample_never_counts() -> None:
     tok = tokenizer()
-    encoded = Encoder(tok).encode(
-        [[Segment((Piece("ab cd", True),), "all")], [Segment((Piece("a", True),), "all")]]
+    encoded = text_encoder(tok).encode(
+        [FormattedSample((Segment((Piece(text, True),), "all"),)) for text in ("ab cd", "a")]
     )
     assert spans(encoded) == [(1, encoded.lengths[0])]
     assert list(encoded.span_counts) == [1, 0]
@@ -42,8 +43,15 @@ def test_the_first_token_of_a_sample_never_counts() -> None:
 
 def test_spans_that_touch_are_one() -> None:
     tok = tokenizer()
-    parts = [("ask", "none"), ("answer", "all"), ("\nmore", "first"), ("last", "all")]
-    encoded = Encoder(tok).encode([[Segment((Piece(text, False),), counting) for text, counting in parts]])  # type: ignore[arg-type]
+    parts: list[tuple[str, InLoss]] = [
+        ("ask", "none"),
+        ("answer", "all"),
+        ("\nmore", "first"),
+        ("last", "all"),
+    ]
+    encoded = text_encoder(tok).encode(
+        [FormattedSample(tuple(Segment((Piece(text, False),), in_loss) for text, in_loss in parts))]
+    )
     ask, answer, more = (
         len(tok.encode(text, add_special_tokens=False)) for text in ("ask", "answer", "\nmore")
     )
@@ -54,7 +62,7 @@ def test_a_tokenizer_that_cuts_and_pads_does_neither_here() -> None:
     tok = tokenizer()
     tok.backend_tokenizer.enable_truncation(3)
     tok.backend_tokenizer.enable_padding(length=50)
-    encoded = Encoder(tok).encode_texts(["def add(a, b): return a"])
+    encoded = text_encoder(tok).encode(text_samples(tok, "def add(a, b): return a"))
     assert tok.decode(encoded.tokens.tolist()) == "def add(a, b): return a</s>"
 
 
@@ -67,9 +75,9 @@ def test_special_tokens_that_are_words_of_the_vocabulary_too_are_taken_apart() -
     tok: Any = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
     )
-    encoded = Encoder(tok).encode(
-        [[Segment((Piece("<s>a", False), Piece("b</s>", True), Piece("</s>", False)), "all")]]
-    )
+    segment = Segment((Piece("<s>a", False), Piece("b</s>", True), Piece("</s>", False)), "all")
+    encoder = Encoder(tok, ControlTokens(tok, ["<s></s>"], "auto"))
+    encoded = encoder.encode([FormattedSample((segment,))])
     assert encoded.tokens.tolist().count(tok.bos_token_id) == 1
     assert encoded.tokens.tolist().count(tok.eos_token_id) == 1
     assert "".join(tok.convert_ids_to_tokens(encoded.tokens.tolist())) == "<s>ab</s></s>"
@@ -80,4 +88,23 @@ def test_a_slow_tokenizer_is_refused() -> None:
         pass
 
     with pytest.raises(MftError, match="Slow is not a fast tokenizer"):
-        Encoder(Slow())  # type: ignore[arg-type]
+        fast_backend(Slow())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("special_tokens", ["auto", "text", "token"])
+def test_the_text_of_a_special_token_in_a_content_is_what_the_spec_says(special_tokens: Any) -> None:
+    tok = tokenizer()
+    tok.add_special_tokens({"additional_special_tokens": ["<fim_middle>"]})
+    content = Segment((Piece("a<fim_middle>b</s>", True),), "all")
+    for own, as_text in (
+        (["</s>"], {"auto": {"</s>"}, "text": {"</s>", "<fim_middle>"}, "token": set()}),
+        ((), {}),
+    ):
+        expected: set[str] = as_text.get(
+            special_tokens, {"</s>", "<fim_middle>"} if special_tokens == "text" else set()
+        )
+        encoder = Encoder(tok, ControlTokens(tok, own, special_tokens))
+        ids = encoder.encode([FormattedSample((content,))]).tokens.tolist()
+        tokens = {text for text in ("</s>", "<fim_middle>") if tok.convert_tokens_to_ids(text) in ids}
+        assert tokens == {"</s>", "<fim_middle>"} - expected
+        assert tok.decode(ids) == "a<fim_middle>b</s>"

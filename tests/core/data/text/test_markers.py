@@ -6,7 +6,6 @@ import pytest
 
 from data_path import CHATML, tokenizer
 from mftkit.data.text.chat_format import chat_format
-from mftkit.data.text.encoder import Encoder
 from mftkit.data.text.markers import Markers
 from mftkit.data.text.template import Template
 from mftkit.interfaces.conversation import Conversation, Turn
@@ -35,7 +34,7 @@ def talk(turns: list[tuple[str, str]]) -> Conversation:
 
 
 def encoded(tok: Any, chat: Any, conversation: Conversation) -> tuple[list[int], list[tuple[int, int]]]:
-    sample = Encoder(tok, chat.control_texts()).encode([chat.render(conversation).segments])
+    sample = chat.encoder.encode(chat.render(conversation))
     return list(sample.tokens), list(zip(sample.spans[::2], sample.spans[1::2], strict=True))
 
 

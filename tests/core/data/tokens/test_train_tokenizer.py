@@ -51,7 +51,7 @@ def test_each_source_is_read_once_and_the_result_is_kept(
         {"name": "b", "train": ["*a.jsonl"]},
         {"name": "t", "format": "text", "train": ["t.jsonl"]},
     )
-    assert list(iter_texts(spec, Listener())) == ["ask", "answer", "raw"]
+    assert list(iter_texts(spec, Listener())) == ["x", "ask", "answer", "raw"]
     first = tokenizer_of_tasks(spec, 300, Listener())
 
     def train(*_arguments: Any) -> None:

@@ -86,7 +86,9 @@ def one_line(text: str) -> str:
 
 SYMBOLS = {"\n": "⏎", "\t": "⇥"}
 """How white space is made visible."""
-_RESERVED = frozenset("⏎⇥␠⟦⟧")
+SPACE = "␣"
+"""A space that nobody would see."""
+_RESERVED = frozenset("⏎⇥␣⟦⟧")
 
 
 def visible(text: str) -> str:

@@ -27,10 +27,7 @@ Task = Annotated[
     str | None,
     typer.Option("--task", metavar="NAME", help="Of a spec: show this task only.", show_default=False),
 ]
-Rows = Annotated[
-    int | None,
-    typer.Option("--rows", min=1, metavar="N", help="Of a spec: data rows of each task.", show_default="2"),
-]
+Rows = Annotated[int, typer.Option("--rows", min=1, metavar="N", help="Of a spec: data rows of each task.")]
 Row = Annotated[
     str | None,
     typer.Option(
@@ -44,32 +41,28 @@ Page = Annotated[
     Path | None,
     typer.Option("--html", metavar="FILE", help="Of a spec: write an HTML page instead.", show_default=False),
 ]
-SampleRows = Annotated[
-    int | None,
-    typer.Option("--sample", min=1, metavar="N", help="Of files: number of rows.", show_default="5"),
-]
+SampleRows = Annotated[int, typer.Option("--sample", min=1, metavar="N", help="Of files: number of rows.")]
 Seed = Annotated[
-    int | None,
-    typer.Option(
-        "--seed", metavar="N", help="Of files: random seed for choosing the rows.", show_default="0"
-    ),
+    int, typer.Option("--seed", metavar="N", help="Of files: random seed for choosing the rows.")
 ]
-DEFAULT_ROWS, DEFAULT_SAMPLE = 2, 5
+FOR_SPEC = {"task": "--task", "rows": "--rows", "row": "--row", "html": "--html", "overrides": "--set"}
+FOR_FILES = {"sample": "--sample", "seed": "--seed", "skip_bad": "--skip-bad"}
 LARGEST_SPEC = 1 << 24
 """Bytes above which a file is data: it is not read as a spec to find out."""
 
 
 @commands.command()
 def show(
+    context: typer.Context,
     paths: Paths,
     task: Task = None,
-    rows: Rows = None,
+    rows: Rows = 2,
     row: Row = None,
     html: Page = None,
     overrides: Overrides = None,
     weak: AllowWeakIsolation = False,
-    sample: SampleRows = None,
-    seed: Seed = None,
+    sample: SampleRows = 5,
+    seed: Seed = 0,
     skip_bad: SkipBad = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,19 +70,19 @@ def show(
 
     For a spec, the data is prepared as in a run, without the model's weights.
     """
-    for_spec = {"--task": task, "--rows": rows, "--row": row, "--html": html, "--set": overrides}
-    for_files = {"--sample": sample, "--seed": seed, "--skip-bad": skip_bad or None}
     if not _is_spec(paths):
-        _refuse(for_spec, "a spec", "these are data files")
-        _show_files(paths, sample or DEFAULT_SAMPLE, seed or 0, skip_bad=skip_bad, as_json=as_json)
+        _refuse(
+            context, FOR_SPEC, f"only for a spec, an object with the keys tasks and model; {paths[0]} is none"
+        )
+        _show_files(paths, sample, seed, skip_bad=skip_bad, as_json=as_json)
         return
-    _refuse(for_files, "data files", f"{paths[0]} is a spec")
-    if rows is not None and row is not None:
-        raise MftError("--rows and --row: give one of the two")
+    _refuse(context, FOR_FILES, f"only for data files; {paths[0]} is a spec")
+    if row is not None:
+        _refuse(context, {"rows": "--rows"}, "not together with --row, which is one data row")
     if html is not None and html.is_dir():
         raise MftError(f"--html: {html} is a directory; give the path of the file to write.")
     allow_weak_isolation(weak)
-    _show_spec(paths[0], overrides or (), (task, rows or DEFAULT_ROWS, row), html, as_json=as_json)
+    _show_spec(paths[0], overrides or (), (task, rows, row), html, as_json=as_json)
 
 
 def _is_spec(paths: "Sequence[Path]") -> bool:
@@ -103,10 +96,15 @@ def _is_spec(paths: "Sequence[Path]") -> bool:
     return isinstance(found, dict) and "tasks" in found and "model" in found
 
 
-def _refuse(options: "Mapping[str, object]", of: str, but: str) -> None:
-    given = [name for name, value in options.items() if value is not None]
+def _refuse(context: typer.Context, options: "Mapping[str, str]", why: str) -> None:
+    """Raise MftError if any of these options was given."""
+    given = [
+        name
+        for parameter, name in options.items()
+        if (source := context.get_parameter_source(parameter)) and source.name != "DEFAULT"
+    ]
     if given:
-        raise MftError(f"{', '.join(given)}: only for {of}, but {but}")
+        raise MftError(f"{', '.join(given)}: {why}")
 
 
 def _show_spec(

@@ -40,7 +40,7 @@ class FirstSample:
     before: str
     """What stands before the first token in the loss; of a long text its end, after an ellipsis."""
     answer: str
-    """The first stretch of tokens in the loss, without its last token; of a long text its beginning, with an ellipsis."""
+    """The first stretch of tokens in the loss, without its last token; of a long text its beginning and an ellipsis."""
     stop: str
     """The last token of that stretch."""
 

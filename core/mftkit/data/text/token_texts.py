@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mftkit.data.text.encoder import fast_backend
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Sequence
 
     from transformers import PreTrainedTokenizerBase
 
@@ -39,10 +39,11 @@ class TokenTexts:
             if str(token.content).strip()
         }
 
-    def split(self, ids: Sequence[int]) -> list[TokenText]:
+    def split(self, ids: Sequence[int], borders: Container[int] = ()) -> list[TokenText]:
         """Return the tokens with their texts, which joined are the sample's text.
 
         Ordinary tokens are decoded behind the one before them: decoders drop a space at the beginning of a text.
+        Tokens before and after one of ``borders`` (the index of the token after it) are never shown as one.
         """
         found: list[TokenText] = []
         before = start = 0
@@ -55,7 +56,8 @@ class TokenTexts:
                 found.append(TokenText(start, (ids[start],), added, True))
             else:
                 token = self._ordinary(ids, before, start, end)
-                if token.text.endswith(_UNFINISHED) and end - start < _LONGEST and end < len(ids):
+                unfinished = token.text.endswith(_UNFINISHED) and end - start < _LONGEST
+                if unfinished and end < len(ids) and end not in borders:
                     continue
                 found.append(token)
             before, start = start, end

@@ -14,7 +14,7 @@ from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.data_show.choice import chosen_rows, number_of_rows
 from mftkit.tools.data_show.packed import packed_row
-from mftkit.tools.data_show.samples import samples_of_row
+from mftkit.tools.data_show.samples import SampleViews
 from mftkit.tools.data_show.tokens import TokenReader
 from mftkit.tools.data_show.view import DataView, TaskView
 from mftkit.training.model_loading import choose_adapter, load_tokenizer
@@ -118,24 +118,19 @@ class _TaskViews:
         source = TableSource(
             task.name, task.format.name, build_task_format(self._spec, task), sources, groups=False
         )
-        return samples_of_row(
-            row, self._use(index, row), source, self._cache, self.reader, self._spec.max_length
-        )
+        views = SampleViews(source, self._cache, self.reader, self._spec.max_length)
+        return views.of_row(row, self._use(index, row))
 
     def _use(self, index: int, row: ChosenRow) -> list[str]:
         """Return what the run does with each sample of a row."""
+        table, limit = row.part.table, self._spec.max_length
         parts = {"training": self._corpus.train.parts[index], "validation": self._corpus.valid.parts[index]}
-        used = {
-            int(sample): use
-            for use, part in parts.items()
-            if part.table is row.part.table
-            for sample in part.rows
-        }
-        long = row.part.table.lengths > self._spec.max_length
-        return [
-            used.get(sample, "dropped: longer than max_length" if long[sample] else "dropped: no loss tokens")
-            for sample in row.samples.tolist()
-        ]
+        uses = []
+        for sample in row.samples:
+            used = [use for use, part in parts.items() if part.table is table and (part.rows == sample).any()]
+            dropped = "longer than max_length" if table.lengths[sample] > limit else "no loss tokens"
+            uses.append(used[0] if used else f"dropped: {dropped}")
+        return uses
 
 
 def _describe_chat(chat: ChatFormat) -> str:

@@ -51,8 +51,8 @@ class TokenLines:
         for line in _folded(cells(self.tokens), options.max_width - len(_BAR), brackets=brackets):
             in_loss = any(cell.in_loss for cell in line)
             text = Text.assemble((_BAR, IN_LOSS) if in_loss else _NO_BAR)
-            for cell in line:
-                text.append(cell.text, _style(cell))
+            for style, run in groupby(line, _style):
+                text.append("".join(cell.text for cell in run), style)
             yield text
 
 

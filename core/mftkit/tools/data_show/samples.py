@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +14,8 @@ from mftkit.tools.data_show.view import Answer, SampleView, Turn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from mftkit.data.rows.files import Source
     from mftkit.data.tokens.token_cache import TableSource, TokenCache
     from mftkit.interfaces.task_format import RowContent
@@ -23,68 +26,88 @@ _CUT_SHOWN = 40
 """Tokens that are shown of what is cut off."""
 
 
-def samples_of_row(
-    row: ChosenRow,
-    use: Sequence[str],
-    source: TableSource,
-    cache: TokenCache,
-    reader: TokenReader,
-    max_length: int,
-) -> list[SampleView]:
-    """Return the samples of a data row.
+@dataclass(frozen=True)
+class _Text:
+    """What is known of a sample beside its tokens."""
 
-    Args:
-        row: the data row.
-        use: what the run does with each sample.
-        source: the sources of the row's table, which is read again for the row's turns.
-        cache: renders the row again.
-        reader: makes the tokens ready to be shown.
-        max_length: tokens after which a sample is cut.
-    """
-    table = row.part.table
-    origin, line = table.origin(int(row.samples[0]))
-    content, formatted = cache.texts(source, _value(source.sources[origin], line))
-    # A format's versions of a row for later epochs may have no text here: then only the tokens are shown.
-    known = len(formatted) == len(row.samples)
-    turns = turns_of_answers(content, formatted)
-    made = []
-    for number, index in enumerate(row.samples.tolist()):
+    use: str
+    turns: tuple[Turn, ...] = ()
+    answers: tuple[int | None, ...] = ()
+    """The turn of each stretch in the loss."""
+    stops: tuple[tuple[str, str], ...] = ()
+    """The kind of each stretch in the loss, and the text that ends it."""
+
+
+class SampleViews:
+    """Makes the views of one task's samples."""
+
+    def __init__(self, source: TableSource, cache: TokenCache, reader: TokenReader, max_length: int) -> None:
+        """Prepare to show samples.
+
+        Args:
+            source: the sources of the task's table; a row is read again for its turns.
+            cache: renders rows again.
+            reader: makes the tokens ready to be shown.
+            max_length: tokens after which a sample is cut.
+        """
+        self._source = source
+        self._cache = cache
+        self._reader = reader
+        self._max_length = max_length
+
+    def of_row(self, row: ChosenRow, use: Sequence[str]) -> list[SampleView]:
+        """Return the samples of a data row; ``use`` is what the run does with each of them."""
+        return [self._sample(row, number, text) for number, text in enumerate(self._texts(row, use))]
+
+    def _texts(self, row: ChosenRow, use: Sequence[str]) -> list[_Text]:
+        origin, line = row.part.table.origin(int(row.samples[0]))
+        content, samples = self._cache.texts(self._source, _value(self._source.sources[origin], line))
+        if len(samples) != len(
+            row.samples
+        ):  # only the tokens of a format's other versions of a row are known
+            return [_Text(each) for each in use]
+        return [
+            _Text(each, _turns(content, answers), tuple(answers), sample.stops)
+            for each, answers, sample in zip(use, turns_of_answers(content, samples), samples, strict=True)
+        ]
+
+    def _sample(self, row: ChosenRow, number: int, text: _Text) -> SampleView:
+        table, index = row.part.table, int(row.samples[number])
         tokens, spans = table.sample(index)
-        pairs = [(int(start), int(end)) for start, end in spans.reshape(-1, 2)]
+        source, line = table.origin(index)
         mask = np.zeros(len(tokens), dtype=np.bool_)
-        for start, end in pairs:
+        for start, end in spans.reshape(-1, 2).tolist():
             mask[start:end] = True
-        numbers = turns[number] if known else []
-        stops = formatted[number].stops if known else ()
-        cut = tokens[max_length:]
-        made.append(
-            SampleView(
-                place=f"{row.part.names[origin]}:{line}",
-                number=number + 1,
-                of=len(row.samples),
-                use=use[number],
-                tokens=reader.tokens(tokens[:max_length], mask[:max_length]),
-                length=min(len(tokens), max_length),
-                loss_tokens=int(mask[:max_length].sum()),
-                cut=len(cut),
-                cut_text=reader.text(cut[:_CUT_SHOWN].tolist()),
-                weight=float(table.weights[index]),
-                turns=_turns(content, numbers),
-                answers=tuple(
-                    Answer(
-                        turn=numbers[place] if place < len(numbers) else None,
-                        kind=stops[place][0] if place < len(stops) else "",
-                        ends_with=stops[place][1]
-                        if place < len(stops)
-                        else reader.text([int(tokens[end - 1])]),
-                        tokens=max(0, min(end, max_length) - start),
-                        stop_is_cut=end > max_length,
-                    )
-                    for place, (start, end) in enumerate(pairs)
-                ),
-            )
+        limit = self._max_length
+        return SampleView(
+            place=f"{row.part.names[source]}:{line}",
+            number=number + 1,
+            of=len(row.samples),
+            use=text.use,
+            tokens=self._reader.tokens(tokens[:limit], mask[:limit]),
+            length=min(len(tokens), limit),
+            loss_tokens=int(mask[:limit].sum()),
+            cut=max(0, len(tokens) - limit),
+            cut_text=self._reader.text(tokens[limit : limit + _CUT_SHOWN].tolist()),
+            weight=float(table.weights[index]),
+            turns=text.turns,
+            answers=tuple(
+                self._answer(place, start, end, tokens, text)
+                for place, (start, end) in enumerate(spans.reshape(-1, 2).tolist())
+            ),
         )
-    return made
+
+    def _answer(self, place: int, start: int, end: int, tokens: NDArray[np.int32], text: _Text) -> Answer:
+        kind, stop = (
+            text.stops[place] if place < len(text.stops) else ("", self._reader.text([int(tokens[end - 1])]))
+        )
+        return Answer(
+            turn=text.answers[place] if place < len(text.answers) else None,
+            kind=kind,
+            ends_with=stop,
+            tokens=max(0, min(end, self._max_length) - start),
+            stop_is_cut=end > self._max_length,
+        )
 
 
 def _turns(content: RowContent, in_loss: Sequence[int | None]) -> tuple[Turn, ...]:

@@ -6,6 +6,8 @@ from bisect import bisect_right
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mftkit.data.text.control_tokens import added_tokens, any_of
 from mftkit.data.text.token_texts import TokenTexts
 from mftkit.tools.data_show.view import ShownToken
@@ -13,7 +15,6 @@ from mftkit.tools.data_show.view import ShownToken
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
     from transformers import PreTrainedTokenizerBase
 
@@ -29,14 +30,15 @@ class TokenReader:
 
     def tokens(self, ids: NDArray[np.int32], loss_mask: NDArray[np.bool_]) -> tuple[ShownToken, ...]:
         """Return the tokens of a sample [n] with their texts; ``loss_mask`` [n] is True for loss tokens."""
-        units = self._texts.split(ids.tolist())
+        borders = set((np.flatnonzero(loss_mask[1:] != loss_mask[:-1]) + 1).tolist())
+        units = self._texts.split(ids.tolist(), borders)
         marks = self._marks(units)
         return tuple(
             ShownToken(
                 unit.ids,
                 unit.text,
                 unit.added,
-                bool(loss_mask[unit.start : unit.start + len(unit.ids)].any()),
+                bool(loss_mask[unit.start]),
                 tuple(marks.get(number, ())),
             )
             for number, unit in enumerate(units)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import share, visible, whole
+from mftkit.base.formatting import row_place, share, visible, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def describe_title(sample: SampleView) -> str:
     """Return where a sample comes from, and what the run does with it."""
     several = f", sample {sample.number} of {sample.of}" if sample.of > 1 else ""
-    return f"{sample.place}{several}  ({sample.use})"
+    return f"{row_place(sample.place)}{several}  ({sample.use})"
 
 
 def describe_size(sample: SampleView) -> str:

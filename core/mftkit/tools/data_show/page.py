@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import visible, whole
+from mftkit.base.formatting import row_place, visible, whole
 from mftkit.pages.colors import pen
 from mftkit.pages.render import render
 from mftkit.tools.data_show.descriptions import (
@@ -133,7 +133,7 @@ def _members(row: PackedRow, view: DataView) -> list[PageMember]:
     return [
         PageMember(
             sample.task,
-            sample.place,
+            row_place(sample.place),
             describe_positions(sample, row),
             100 * sample.length / view.max_length,
             pen(names.index(sample.task)).color,

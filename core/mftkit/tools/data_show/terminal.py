@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from mftkit.base.formatting import one_line, visible, whole
+from mftkit.base.formatting import one_line, row_place, visible, whole
 from mftkit.display.tables import facts
 from mftkit.tools.data_show.descriptions import (
     describe_answers,
@@ -114,7 +114,7 @@ def _packed(view: DataView) -> Iterator[RenderableType]:
 
 
 def _packed_sample(number: int, sample: PackedSample, row: PackedRow) -> Iterator[RenderableType]:
-    border = f"  ┆ {number + 1} {one_line(sample.task)}, {one_line(sample.place)}: {describe_positions(sample, row)}"
+    border = f"  ┆ {number + 1} {one_line(sample.task)}, {one_line(row_place(sample.place))}: {describe_positions(sample, row)}"
     yield Text(border, style=BORDER, overflow="fold")
     yield _Ends(sample)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from templates.table import CHATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from fixture_types import Mft
 
@@ -254,9 +254,7 @@ def test_the_borders_of_a_packed_row_are_shown(mft: Mft, write_spec: WriteSpec) 
     out = text(mft)
     for number, sample in enumerate(row["samples"], 1):
         end = sample["start"] + sample["length"] - 1
-        border = (
-            f"┆ {number} {sample['task']}, {sample['place']}: places {sample['start']} to {end} of the row, "
-        )
+        border = f"┆ {number} {sample['task']}, {Path(sample['place']).name}: places {sample['start']} to {end} of the row, "
         assert f"{border}positions 0 to {sample['length'] - 1}" in out
 
 

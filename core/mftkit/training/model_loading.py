@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.base_checkpoint import BaseCheckpoint

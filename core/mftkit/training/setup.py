@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.corpus import Corpus
-    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.loss import Loss
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.plan import Plan

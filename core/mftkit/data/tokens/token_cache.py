@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from mftkit.data.rows.files import Digest, Source
     from mftkit.data.rows.reading import Row
-    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.task_format import FormatContext, FormattedSample, TaskFormat
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
@@ -186,9 +186,8 @@ class _SampleMaker:
             findings.count_stops(sample.stops)
             if len(sample.stops) > 1 and not self._encoder.joins_exactly(sample):
                 findings.note(
-                    "in {rows}, an answer begins with white space or letters that the tokenizer joins with the prompt when "
-                    'both are read again as history: the later prompts differ in a token there (chat.split "always" '
-                    "makes every prompt exact)"
+                    "in {rows}, an answer begins with characters that the tokenizer joins with the prompt before it "
+                    "when both are read again as history, so the later prompts differ from those in use by a token"
                 )
         if self._reports_special_tokens:
             self._report_special_tokens(row)

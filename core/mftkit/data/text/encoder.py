@@ -100,6 +100,12 @@ class Encoder:
             self._assemble(sample, parts, (marked, plain), result)
         return result
 
+    def token_starts(self, text: str) -> list[int]:
+        """Return the places, in characters, at which the tokens of a content begin, encoded alone."""
+        backend = self._plain if self._controls.search(text) else self.backend
+        encoding = backend.encode(text, add_special_tokens=False)
+        return [start for start, _end in encoding.offsets]
+
     def token_of(self, text: str) -> int | None:
         """Return the id of a text that is one token; None if it is several."""
         ids = self._ids(text)

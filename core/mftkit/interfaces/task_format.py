@@ -32,6 +32,9 @@ class Segment(NamedTuple):
     pieces: tuple[Piece, ...]
     in_loss: InLoss
     """Which of its tokens are in the loss: none, all, or only the first."""
+    inside: bool = False
+    """Whether its text is encoded as if it stood inside a text, even after a control token: without the space that
+    some tokenizers put before each text, and with all its white space."""
 
     @property
     def text(self) -> str:

@@ -142,7 +142,7 @@ class Encoder:
         segments = list(sample.segments)
         for place in range(1, len(segments)):
             before, after = segments[place - 1], segments[place]
-            if before.in_loss != "all" or not before.text.endswith(self._swallowing) or not self._swallowing:
+            if before.in_loss != "all" or after.inside or not before.text.endswith(self._swallowing) or not self._swallowing:
                 continue
             stripped = after.text.lstrip()
             moved = after.text[: len(after.text) - len(stripped)]
@@ -161,6 +161,8 @@ class Encoder:
             for piece in self._strings(segment.pieces):
                 jobs = plain if piece.content else marked
                 anchor = self._anchor(previous, piece.content) if self._anchored and previous else ""
+                if segment.inside and self._anchored:
+                    anchor = _ANCHOR
                 skip = self._anchor_ids(piece.content, anchor)
                 parts.append(_Part(piece.content, jobs.add(anchor + piece.text), skip, piece.text))
                 previous = piece.text

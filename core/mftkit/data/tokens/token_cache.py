@@ -23,6 +23,7 @@ from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from transformers import PreTrainedTokenizerBase
 
@@ -75,7 +76,7 @@ class TokenCache:
             if table := open_table(directory, _ignore):  # made by another process in the meantime
                 return table, fingerprint, True
             with new_directory(directory, CACHE_FULL_HINT) as part:
-                self._write(source, digests, TableWriter(part, source.variants))
+                self._write(source, digests, part)
         return TokenTable(directory), fingerprint, False
 
     @cached_property
@@ -135,7 +136,7 @@ class TokenCache:
         own = task_format.control_texts(context)
         return Encoder(self._tokenizer, ControlTokens(self._tokenizer, own, self._spec.data.special_tokens))
 
-    def _write(self, source: TableSource, digests: Sequence[Digest], writer: TableWriter) -> None:
+    def _write(self, source: TableSource, digests: Sequence[Digest], directory: Path) -> None:
         findings = RowFindings(self._spec.data.on_bad_row)
         counts = [digest.lines for digest in digests]
         total = None if None in counts else sum(count or 0 for count in counts)
@@ -145,6 +146,7 @@ class TokenCache:
             context = replace(context, token_starts=encoder.token_starts)
         maker = _SampleMaker(source, context, encoder, findings, self._spec)
         rows = read_rows(source.sources, source.task_format, maker.context, findings, groups=source.groups)
+        writer = TableWriter(directory, source.variants)
         try:
             with self._reporter.progress(f"tokenizing {source.task}", total) as advance:
                 for batch in _batches(rows, source.variants):

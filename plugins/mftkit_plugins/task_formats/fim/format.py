@@ -101,8 +101,7 @@ class FillInTheMiddle(mftkit.TaskFormat["FillInTheMiddle.Options"]):
     ) -> mftkit.FormattedSample | None:
         """See ``TaskFormat``; PSM, unless all samples are SPM."""
         sentinels, end = self._tokens(context)
-        pieces = prompt(prefix, suffix, sentinels, spm=self.options.spm == 1)
-        segments = tuple(mftkit.Segment((piece,), "none") for piece in pieces)
+        segments = tuple(prompt(prefix, suffix, sentinels, spm=self.options.spm == 1))
         return mftkit.FormattedSample(segments, adds_start=True, stops=(("middle", end),))
 
     def _tokens(self, context: mftkit.FormatContext) -> tuple[Sentinels, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import mftkit
 
@@ -18,8 +18,10 @@ class Parts(NamedTuple):
     suffix: str
 
 
-def prompt(prefix: str, suffix: str, sentinels: Sentinels, *, spm: bool) -> list[mftkit.Piece]:
-    """Return what stands before the middle; each piece is encoded alone, as in use.
+def prompt(
+    prefix: str, suffix: str, sentinels: Sentinels, *, spm: bool, in_loss: Literal["none", "all"] = "none"
+) -> list[mftkit.Segment]:
+    """Return what stands before the middle; each part is encoded alone, as in use.
 
     PSM is <prefix> prefix <suffix> suffix <middle>. SPM is the paper's second variant, in which the middle continues
     the prefix without a token between them: <prefix> <suffix> suffix <middle> prefix. A family that puts the suffix
@@ -36,16 +38,21 @@ def prompt(prefix: str, suffix: str, sentinels: Sentinels, *, spm: bool) -> list
         pieces = [mark_prefix, mark_suffix, after, mark_middle, before]
     else:
         pieces = [mark_prefix, before, mark_suffix, after, mark_middle]
-    return [piece for piece in pieces if piece.text]
+    return [segment(piece, in_loss) for piece in pieces if piece.text]
+
+
+def segment(piece: mftkit.Piece, in_loss: Literal["none", "all"]) -> mftkit.Segment:
+    """Return a segment; a part of a text has no space before it that is not in the text."""
+    return mftkit.Segment((piece,), in_loss, inside=piece.content)
 
 
 def render(
     parts: Parts, sentinels: Sentinels, end: str, *, spm: bool, whole_in_loss: bool
 ) -> mftkit.FormattedSample:
     """Return a sample; its middle and ``end`` are in the loss, with ``whole_in_loss`` the rest, too."""
-    pieces = prompt(parts.prefix, parts.suffix, sentinels, spm=spm)
-    before = [mftkit.Segment((piece,), "all" if whole_in_loss else "none") for piece in pieces]
-    middle = mftkit.Segment((mftkit.Piece(parts.middle, content=True),), "all")
-    stop = mftkit.Segment((mftkit.Piece(end, content=False),), "all")
+    in_loss: Literal["none", "all"] = "all" if whole_in_loss else "none"
+    before = prompt(parts.prefix, parts.suffix, sentinels, spm=spm, in_loss=in_loss)
+    middle = segment(mftkit.Piece(parts.middle, content=True), "all")
+    stop = segment(mftkit.Piece(end, content=False), "all")
     segments = (*before, *([middle] if parts.middle else []), stop)
     return mftkit.FormattedSample(segments, adds_start=True, stops=(("middle", end),))

@@ -121,7 +121,9 @@ def complete(
     if prefix is not None or suffix is not None:
         if prompt != "-":
             raise MftError("PROMPT: cannot be combined with --prefix and --suffix; leave it out")
-        _infill(run, _read_side(prefix, "--prefix"), _read_side(suffix, "--suffix"), max_new_tokens, temperature)
+        _infill(
+            run, _read_side(prefix, "--prefix"), _read_side(suffix, "--suffix"), max_new_tokens, temperature
+        )
         return
     generator = _load(run, max_new_tokens, temperature)
     text = sys.stdin.read() if prompt == "-" else prompt

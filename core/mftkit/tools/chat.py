@@ -141,9 +141,7 @@ class TextGenerator:
                 continue
             if prompt is not None:
                 own = used.task_format.control_texts(context)
-                encoder = Encoder(
-                    self._tokenizer, ControlTokens(self._tokenizer, own, used.special_tokens)
-                )
+                encoder = Encoder(self._tokenizer, ControlTokens(self._tokenizer, own, used.special_tokens))
                 ids = list(encoder.encode([prompt]).tokens)
                 return self._generate(ids, write, self._infill_ends(encoder, prompt))
         raise MftError(

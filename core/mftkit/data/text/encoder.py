@@ -142,7 +142,12 @@ class Encoder:
         segments = list(sample.segments)
         for place in range(1, len(segments)):
             before, after = segments[place - 1], segments[place]
-            if before.in_loss != "all" or after.inside or not before.text.endswith(self._swallowing) or not self._swallowing:
+            if (
+                before.in_loss != "all"
+                or after.inside
+                or not before.text.endswith(self._swallowing)
+                or not self._swallowing
+            ):
                 continue
             stripped = after.text.lstrip()
             moved = after.text[: len(after.text) - len(stripped)]

@@ -85,9 +85,7 @@ def test_a_sample_has_the_tokens_of_the_family_and_loses_nothing(
             assert tokens[counted[0] :][:-1] == ids(tok, middle)
             # the prompt has the tokens that it has in use
             pre, suf, mid, _end = FAMILIES[family]
-            assert (
-                tokens[: counted[0]] == ids(tok, f"{'<s>' * adds_bos}{pre}{prefix}{suf}{suffix}{mid}")
-            )
+            assert tokens[: counted[0]] == ids(tok, f"{'<s>' * adds_bos}{pre}{prefix}{suf}{suffix}{mid}")
         else:
             assert prefix.endswith(trained)
     assert orders == {"psm", "spm"}
@@ -220,7 +218,9 @@ def test_look_alikes_of_its_own_tokens_in_a_row_are_text(tmp_path: Path) -> None
 def test_missing_tokens_are_one_error_that_lists_similar_ones(tmp_path: Path) -> None:
     tok = tokenizer()
     tok.add_special_tokens({"additional_special_tokens": ["<my_prefix>", "<my_suffix>", "<my_middle>"]})
-    with pytest.raises(MftError, match=r"task fill: .*StarCoder.*<my_middle>, <my_prefix>, <my_suffix>.*tokens"):
+    with pytest.raises(
+        MftError, match=r"task fill: .*StarCoder.*<my_middle>, <my_prefix>, <my_suffix>.*tokens"
+    ):
         prepared(tmp_path, tok, texts(3))
     names = {"prefix": "<my_prefix>", "suffix": "<my_suffix>", "middle": "<my_middle>"}
     made = prepared(tmp_path, tok, texts(3), rate=1, tokens=names)

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.run_info import RunInfo as RunInfo
     from mftkit.interfaces.task_format import FormatContext as FormatContext
     from mftkit.interfaces.task_format import FormattedSample as FormattedSample
+    from mftkit.interfaces.task_format import Note as Note
     from mftkit.interfaces.task_format import Piece as Piece
     from mftkit.interfaces.task_format import RowContent as RowContent
     from mftkit.interfaces.task_format import Segment as Segment
@@ -126,7 +127,7 @@ _NAMES = {
     "mftkit.interfaces.loss": "Loss Tokens Totals",
     "mftkit.interfaces.model": "Head LoadRequest ModelAdapter",
     "mftkit.interfaces.run_info": "RunInfo",
-    "mftkit.interfaces.task_format": "FormatContext FormattedSample Piece RowContent Segment TaskFormat",
+    "mftkit.interfaces.task_format": "FormatContext FormattedSample Note Piece RowContent Segment TaskFormat",
     "mftkit.interfaces.tokenization": "Batch Layout MicroBatch Sample TokenizationMode",
     "mftkit.interfaces.tracker": "Tracker",
     "mftkit.interfaces.tuning": "Tuning",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from mftkit.data.rows.faults import BadRow, RowError
 from mftkit.data.rows.formats import CORE_KEYS, content_digest, row_weight
+from mftkit.data.rows.values import kind_of
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -172,6 +173,8 @@ def _row(
 ) -> Row:
     if isinstance(numbered.value, BadRow):
         raise numbered.value
+    if not isinstance(numbered.value, dict):
+        raise BadRow(f"a row must be a JSON object, not {kind_of(numbered.value)}")
     content = task_format.read(numbered.value, context)
     digest = split_key = content_digest(context.task, content)
     if groups and "group" in numbered.value:

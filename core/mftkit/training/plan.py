@@ -8,6 +8,7 @@ import numpy as np
 
 from mftkit.reporting.plan import Plan, PlannedTask
 from mftkit.training.balancing import extra_work
+from mftkit.training.first_samples import first_samples
 from mftkit.training.gradients import describe_memory
 from mftkit.training.mixing_notes import describe_mixing
 from mftkit.training.row_weights import describe_row_weights
@@ -48,6 +49,7 @@ def make_plan(checked: CheckedRun, model: nn.Module, pad_note: str) -> Plan:
         components=_component_names(spec, checked.adapter_name),
         notes=_notes(checked, model, pad_note),
         mixing="" if spec.mixing is None else describe_mixing(spec.mixing, corpus),
+        first_samples=first_samples(corpus, checked.tokenizer),
     )
 
 

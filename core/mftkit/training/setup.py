@@ -77,7 +77,7 @@ def check_run(spec: Spec, reporter: Reporter) -> CheckedRun:
     loss: Loss = installed.build(kinds.LOSS, spec.loss.name, spec.loss.options, tasks)
     tuning = installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks)
     check_row_weights(spec.loss.name, loss, corpus, reporter)
-    sampler = _sampler(spec, corpus, mode)
+    sampler = make_sampler(spec, corpus, mode)
     warn_schedule(spec.training, sampler.total, reporter)
     if corpus.mixture is not None:
         isolates = partial(isolates_samples, mode, corpus, sampler, spec.max_length)
@@ -181,7 +181,8 @@ def _chat_format(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> ChatFormat |
     )
 
 
-def _sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSampler:
+def make_sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSampler:
+    """The steps of a run."""
     training = spec.training
     return BatchSampler(
         corpus.train,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mftkit.data.rows.files import Digest, Source
     from mftkit.data.rows.reading import Row
     from mftkit.data.text.chat_protocol import ChatFormat
-    from mftkit.interfaces.task_format import FormatContext, FormattedSample, TaskFormat
+    from mftkit.interfaces.task_format import FormatContext, FormattedSample, RowContent, TaskFormat
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
 
@@ -78,6 +78,12 @@ class TokenCache:
             with new_directory(directory, CACHE_FULL_HINT) as part:
                 self._write(source, digests, part)
         return TokenTable(directory), fingerprint, False
+
+    def texts(self, source: TableSource, row: JsonObject) -> tuple[RowContent, tuple[FormattedSample, ...]]:
+        """Return a row's content and its samples as text, in the order in which the table has them."""
+        context = self._context(source)
+        content = source.task_format.read(row, context)
+        return content, tuple(source.task_format.samples(content, context))
 
     @cached_property
     def chat(self) -> ChatFormat:

@@ -13,7 +13,7 @@ from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import enlarged, evaluation, half_precision, short_window, without_flash
 from mftkit.models.logits_check import NOT_FINITE
 from mftkit.models.native import attention_of
-from mftkit.models.vocabulary import embedding
+from mftkit.models.vocabulary import embedding, embedding_rows
 from mftkit.plugins import installed
 from mftkit.plugins.kinds import TOKENIZATION_MODE
 from mftkit_registry import MftError
@@ -171,7 +171,7 @@ def _gradient_elsewhere(adapter: ModelAdapter, model: PreTrainedModel, batch: Ba
 
 def _row(model: PreTrainedModel, lengths: tuple[int, ...], rows: int = 1, first: int = 0) -> Batch:
     """Return equal rows of samples of these lengths, cut from one text; they start at its token ``first``."""
-    vocabulary = embedding(model).num_embeddings
+    vocabulary = embedding_rows(model)
     text = (np.arange(first, first + sum(lengths)) * 7 + 3).astype(np.int32) % vocabulary
     pieces = np.split(text, np.cumsum(lengths)[:-1])
     row = tuple(Sample(i, 0, piece, np.ones(len(piece), np.bool_)) for i, piece in enumerate(pieces))

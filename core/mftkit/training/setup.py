@@ -111,10 +111,10 @@ def check_run(spec: Spec, reporter: Reporter) -> CheckedRun:
 
 def plan_run(checked: CheckedRun) -> Plan:
     """The plan of a run, made without reading any weights (a dry run)."""
-    model, pad_note = outline_model(checked)
+    model, notes = outline_model(checked)
     if checked.combiner is not None:
         check_one_dtype([p for p in model.parameters() if p.requires_grad])
-    return make_plan(checked, model, pad_note)
+    return make_plan(checked, model, notes)
 
 
 def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Run:
@@ -131,7 +131,7 @@ def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Ru
     spec, processes, corpus, objective = checked.spec, checked.processes, checked.corpus, checked.objective
     if not checked.needs_own_base:
         own_base = None
-    model, pad_note = load_model(checked, own_base)
+    model, notes = load_model(checked, own_base)
     logprob_model = LogprobModel(model, checked.adapter, checked.tuning, checked.precision.autocast)
     logprob_model.to(processes.device)
     if isolates_samples(checked.mode, corpus, checked.sampler, spec.max_length):
@@ -162,7 +162,7 @@ def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Ru
         balancing=balancing,
         gradients=gradients,
         optimizer=optimizer,
-        plan=make_plan(checked, model, pad_note),
+        plan=make_plan(checked, model, notes),
         own_base=None if own_base is None else base_fingerprint(own_base.current),
     )
 

@@ -35,8 +35,8 @@ class _LowRank(Protocol):
     """What is used of peft's LoRA layers."""
 
     active_adapters: list[str]
-    lora_A: Mapping[str, nn.Module]
-    lora_B: Mapping[str, nn.Module]
+    lora_A: Mapping[str, nn.Module]  # noqa: N815  # peft's own name
+    lora_B: Mapping[str, nn.Module]  # noqa: N815
     lora_dropout: Mapping[str, nn.Module]
     lora_variant: Mapping[str, object]
 

@@ -41,8 +41,8 @@ def fix_rotary(model: PreTrainedModel, length: int) -> str:
 def _describe(kinds: set[str], length: int, original: int) -> str:
     names = " and ".join("LongRoPE" if kind == LONG else "dynamic NTK" for kind in sorted(kinds))
     start = (
-        f"the rotary scaling of this model ({names}) is fixed for the run as at max_length ({length}), so that no sample "
-        "depends on its batch"
+        f"the rotary scaling of this model ({names}) is fixed for the run as at max_length ({length}), so that no "
+        "sample depends on its batch"
     )
     if length <= original:
         return f"{start}: a text of at most {original} tokens is read with the same frequencies in use"

@@ -106,7 +106,7 @@ def load_model(checked: CheckedRun, own_base: BaseCheckpoint | None) -> tuple[nn
     """
     torch.manual_seed(checked.spec.seed)
     adapter, tokenizer, tuning = checked.adapter, checked.tokenizer, checked.tuning
-    request = _request_of(checked)
+    request = base_request(checked)
     base_notes: list[str] = []
     if own_base is not None:
         trained_ids = turn_end_ids(checked.chat, tokenizer)
@@ -142,7 +142,7 @@ def _check_against_data(checked: CheckedRun, model: PreTrainedModel, request: Lo
 def outline_model(checked: CheckedRun) -> tuple[nn.Module, tuple[str, ...]]:
     """As ``load_model``, but with parameters that have sizes and no values: for a dry run."""
     torch.manual_seed(checked.spec.seed)
-    request = _request_of(checked)
+    request = base_request(checked)
     with torch.device("meta"):
         model, _ = checked.adapter.load(replace(request, init="random"))
     notes = _check_against_data(checked, model, request)
@@ -176,7 +176,8 @@ def turn_end_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) ->
     return {id_ for text in chat.control_texts() for content, id_ in added.items() if content in text}
 
 
-def _request_of(checked: CheckedRun) -> LoadRequest:
+def base_request(checked: CheckedRun) -> LoadRequest:
+    """The model that a run starts from, as it asks the adapter to load it."""
     precision, tuning = checked.precision, checked.tuning
     dtype = precision.arithmetic if tuning.freezes_base else precision.weights
     request = _load_request(checked.spec, checked.model_config, dtype)

@@ -10,6 +10,7 @@ from mftkit.reporting.plan import Plan, PlannedTask
 from mftkit.training.balancing import extra_work
 from mftkit.training.gradients import describe_memory
 from mftkit.training.mixing_notes import describe_mixing
+from mftkit.training.result_dtype import describe_result_dtype
 from mftkit.training.row_weights import describe_row_weights
 from mftkit.training.used_components import used_components
 
@@ -75,6 +76,7 @@ def _notes(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...]) 
     notes = (
         describe_row_weights(checked.corpus),
         *model_notes,
+        describe_result_dtype(checked),
         *checked.adapter.notes(tuning.base_model(model)),
         *tuning.notes(model),
         _describe_balancer_work(checked),

@@ -138,8 +138,8 @@ def check_whole_modules(given: mftkit.JsonObject, model: PreTrainedModel) -> Non
 
 
 def _embedding_name(model: PreTrainedModel) -> str:
-    embedding = model.get_input_embeddings()
-    return next(name for name, module in model.named_modules() if module is embedding)
+    embedding: nn.Module = model.get_input_embeddings()
+    return next((name for name, module in model.named_modules() if module is embedding), "embed_tokens")
 
 
 def _did_you_mean(name: str, ends: Iterable[str]) -> str:

@@ -122,7 +122,7 @@ def test_loss_and_gradients_are_those_of_peft(
 ) -> None:
     method, model = tuned(tuning, adapter, tied, name)
     expected = reference_loss(model)
-    expected.backward()  # type: ignore[no-untyped-call]
+    expected.backward()
     wanted = gradients(model)
     assert {n for n, p in model.named_parameters() if p.requires_grad} == set(wanted)
     logprob_model = LogprobModel(model, adapter, method)
@@ -130,7 +130,7 @@ def test_loss_and_gradients_are_those_of_peft(
     for batch in MODES[mode]():
         logprobs, _ = logprob_model(batch)
         total = total - logprobs.sum() / (sum(LENGTHS) - len(LENGTHS))
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     found = gradients(model)
     torch.testing.assert_close(total, expected, rtol=1e-12, atol=0)
     assert found.keys() == wanted.keys()

@@ -109,8 +109,8 @@ def _fill_with_zeros(model: nn.Module) -> None:
     for module in model.modules():
         for name, parameter in list(module._parameters.items()):
             if parameter is not None:
-                zeros = torch.zeros(1, dtype=parameter.dtype, device="cpu").expand(parameter.shape)
+                zeros = torch.zeros((), dtype=parameter.dtype, device="cpu").expand(parameter.shape)
                 module._parameters[name] = nn.Parameter(zeros, requires_grad=False)
         for name, buffer in list(module._buffers.items()):
             if buffer is not None:
-                module._buffers[name] = torch.zeros(1, dtype=buffer.dtype, device="cpu").expand(buffer.shape)
+                module._buffers[name] = torch.zeros((), dtype=buffer.dtype, device="cpu").expand(buffer.shape)

@@ -11,7 +11,7 @@ from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import BatchSampler
 from mftkit.data.corpus import prepare
 from mftkit.data.text.chat_format import chat_format
-from mftkit.models import check_isolation
+from mftkit.models import check_independence, check_isolation
 from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
 from mftkit.training.balancing import Balancing
@@ -30,6 +30,7 @@ from mftkit.training.model_loading import choose_adapter, load_model, load_token
 from mftkit.training.objective import Objective
 from mftkit.training.optimizer import make_optimizer, warn_schedule
 from mftkit.training.plan import make_plan
+from mftkit.training.position_checks import longest_row
 from mftkit.training.precision import choose_precision
 from mftkit.training.row_weights import check_row_weights
 from mftkit.training.run_parts import CheckedRun, Run
@@ -134,8 +135,10 @@ def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Ru
     model, notes = load_model(checked, own_base)
     logprob_model = LogprobModel(model, checked.adapter, checked.tuning, checked.precision.autocast)
     logprob_model.to(processes.device)
+    base, longest = checked.tuning.base_model(model), longest_row(checked).positions
+    check_independence(checked.adapter, base, longest)
     if isolates_samples(checked.mode, corpus, checked.sampler, spec.max_length):
-        check_isolation(checked.adapter, checked.tuning.base_model(model))
+        check_isolation(checked.adapter, base, longest)
     parallel_model = processes.wrap(logprob_model)
     pad_id = int(checked.tokenizer.pad_token_id)
     batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, pad_id)

@@ -85,11 +85,11 @@ def test_a_short_sample_no_longer_depends_on_its_batch(name: str, tmp_path: Path
     model, adapter = tiny(family, changes), NativeAdapter(NativeAdapter.Options())
     assert not torch.allclose(logits(model, 9), logits(model, 9, beside=2 * threshold))
     with pytest.raises(
-        MftError, match=rf"a sample of {threshold} tokens change if a sample of {2 * threshold} tokens"
+        MftError, match=rf"a sample of {threshold - 1} tokens change if a sample of {2 * threshold} tokens"
     ):
         check_independence(adapter, model, 2 * threshold)
     with pytest.raises(
-        MftError, match=rf"a sample of {threshold} tokens depend on one of {2 * threshold} tokens"
+        MftError, match=rf"a sample of {threshold - 1} tokens depend on one of {2 * threshold} tokens"
     ):
         check_isolation(adapter, model, 2 * threshold)
     before = model.config.to_dict()
@@ -133,7 +133,7 @@ class FollowsRows(NativeAdapter):
 def test_code_that_follows_the_batch_is_refused_where_a_row_is_long_enough() -> None:
     model, adapter = tiny("llama", {"max_position_embeddings": 48}), FollowsRows(FollowsRows.Options())
     check_independence(adapter, model, 48)
-    with pytest.raises(MftError, match="set max_length to at most 48, or use another model"):
+    with pytest.raises(MftError, match="set max_length to at most 47, or use another model"):
         check_independence(adapter, model, 60)
 
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.chat import Reply as Reply
     from mftkit.interfaces.component import Component as Component
     from mftkit.interfaces.component import Options as Options
+    from mftkit.interfaces.component import SpecLocation as SpecLocation
     from mftkit.interfaces.component import SpecPath as SpecPath
     from mftkit.interfaces.component import TaskInfo as TaskInfo
     from mftkit.interfaces.data_filter import DataFilter as DataFilter
@@ -108,7 +109,7 @@ _NAMES = {
     "mftkit.interfaces": "API_VERSION",
     "mftkit.interfaces.balancer": "Balancer",
     "mftkit.interfaces.chat": "BudgetSpent Chat ChatError ChatModel ChatOptions ChatRequest Reply",
-    "mftkit.interfaces.component": "Component Options SpecPath TaskInfo",
+    "mftkit.interfaces.component": "Component Options SpecLocation SpecPath TaskInfo",
     "mftkit.interfaces.data_filter": "DataFilter FilterContext",
     "mftkit.interfaces.executor": "Execution Executor Limits PYTHON Program",
     "mftkit.interfaces.family": "Family InstructFormat",

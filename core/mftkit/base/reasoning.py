@@ -79,7 +79,8 @@ def split_reasoning(text: str, *, may_lack_opening: bool = True) -> SplitReply:
     """
     if "<|channel|>" in text[:200] and (messages := _channels(text)) is not None:
         return messages
-    parts, rest = [], text
+    parts: list[str] = []
+    rest = text
     for _ in range(_MOST):
         opening = _OPENING.match(rest)
         if opening is None:

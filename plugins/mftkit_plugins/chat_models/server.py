@@ -224,7 +224,8 @@ def _texts(message: Any) -> tuple[str, str]:
     Servers with a parser of reasoning send it in a field of the message; some send the content as a list of parts.
     """
     content = message.content or ""
-    texts, thoughts = [], [getattr(message, name, None) for name in REASONING_FIELDS]
+    texts: list[str] = []
+    thoughts = [getattr(message, name, None) for name in REASONING_FIELDS]
     for part in content if isinstance(content, list) else [{"type": "text", "text": content}]:
         thinks = part.get("type") in THINKING_PARTS
         (thoughts if thinks else texts).append(_part_text(part))

@@ -15,6 +15,7 @@ from mftkit.data.made.filter_run import FilterRun
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root
 from mftkit.data.rows.formats import BadRow, RowError, parse_row
 from mftkit.plugins import installed, kinds
+from mftkit.plugins.option_files import file_digests
 from mftkit.reporting.generation_progress import GenerationProgress
 
 if TYPE_CHECKING:
@@ -132,10 +133,12 @@ class FilteredRows(CachedRows):
 def _identity(ref: ComponentRef, made: DataFilter) -> JsonObject:
     """Return what the rows kept by a filter depend on."""
     registration = installed.registry().get(kinds.DATA_FILTER, ref.name)
+    files = file_digests(made.options)
     return {
         "name": ref.name,
         "distribution": registration.distribution,
         "distribution_version": registration.version,
         "version": made.version,
         "options": ref.options,
+        **({"files": files} if files else {}),
     }

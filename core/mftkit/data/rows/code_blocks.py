@@ -12,7 +12,7 @@ from mftkit.base.fenced_code import LINE_END, fenced_code
 from mftkit.base.reasoning import split_reasoning
 
 _SPELLINGS = (
-    frozenset({"python", "py", "python3", "py3", "ipython", "ipython3"}),
+    frozenset({"python", "py", "python3", "py3"}),
     frozenset({"javascript", "js", "node", "jsx", "mjs"}),
     frozenset({"typescript", "ts", "tsx"}),
     frozenset({"c++", "cpp", "cxx", "cc"}),
@@ -22,7 +22,6 @@ _SPELLINGS = (
     frozenset({"ruby", "rb"}),
     frozenset({"kotlin", "kt"}),
     frozenset({"bash", "sh", "shell", "zsh"}),
-    frozenset({"json", "json5", "jsonc"}),
 )
 """Names of one language after an opening fence."""
 _DEFINED = re.compile(

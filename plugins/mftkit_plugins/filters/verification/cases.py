@@ -77,6 +77,6 @@ def _solution(question: str, answer: str) -> str:
     """Return the answer's code; if it only continues the code of the question, both."""
     code = code_that_answers(answer, "python")
     if parsed(code) is None:
-        together = f"{all_code(question, "python").rstrip()}\n{code}"
+        together = f"{all_code(question, 'python').rstrip()}\n{code}"
         return together if parsed(together) is not None else code
     return code

@@ -100,4 +100,4 @@ def read_both(reply: str) -> Answer | None:
 def _codes(reply: str) -> list[str]:
     found = [block for block in code_blocks(reply) if block.code.strip()]
     labelled = [block for block in found if block.is_in("python")]
-    return [block.code.strip("\n") for block in labelled or found if block in labelled or not block.language]
+    return [block.code.strip("\n") for block in labelled or [block for block in found if not block.language]]

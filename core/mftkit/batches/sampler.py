@@ -133,7 +133,7 @@ class BatchSampler:
 
     def _laid_out(self, epoch: int) -> Layout:
         """With mixing, the mode sees each drawn sample as a separate one, so that it need not know about mixing."""
-        lengths, task, drawn = self._samples.lengths, self._samples.task, None
+        lengths, task, drawn = self._samples.in_epoch(epoch).lengths, self._samples.task, None
         if self._mixture is not None:
             drawn = self._mixture.epoch(epoch)
             lengths, task = lengths[drawn], task[drawn]
@@ -160,11 +160,11 @@ class BatchSampler:
     def __getitem__(self, number: int) -> GlobalBatch:
         """The global batch of step ``number``, from 1."""
         epoch = self._epoch_of(number)
-        layout = self.layout(epoch)
+        layout, samples = self.layout(epoch), self._samples.in_epoch(epoch)
         first = (number - 1 - (self._end(epoch - 1) if epoch else 0)) * self._batch_size
         bounds = layout.offsets[first : first + self._batch_size + 1]
         rows = [layout.samples[a:b] for a, b in pairwise(bounds)]
-        rows.sort(key=lambda row: int(self._samples.lengths[row].sum()), reverse=True)
+        rows.sort(key=lambda row: int(samples.lengths[row].sum()), reverse=True)
         members = layout.samples[bounds[0] : bounds[-1]]
         task = self._samples.task[members]
         return GlobalBatch(
@@ -172,7 +172,7 @@ class BatchSampler:
             epoch=epoch,
             ends_epoch=number == self._end(epoch),
             rows=rows,
-            tokens=np.bincount(task, self._samples.loss_tokens[members], self._tasks).astype(np.float64),
+            tokens=np.bincount(task, samples.loss_tokens[members], self._tasks).astype(np.float64),
             samples=np.bincount(task, None, self._tasks).astype(np.float64),
             row_task=np.array([self._samples.task[row[0]] for row in rows]) if self._group_by_task else None,
         )

@@ -92,18 +92,67 @@ def complete(
     prompt: Annotated[
         str, typer.Argument(metavar="[PROMPT]", help='The text to continue; "-": standard input.')
     ] = "-",
+    prefix: Annotated[
+        Path | None,
+        typer.Option(
+            "--prefix",
+            metavar="FILE",
+            help='File with the text before a gap; "-": standard input. The model then fills in the gap.',
+            show_default=False,
+        ),
+    ] = None,
+    suffix: Annotated[
+        Path | None,
+        typer.Option(
+            "--suffix",
+            metavar="FILE",
+            help='File with the text after the gap; "-": standard input.',
+            show_default=False,
+        ),
+    ] = None,
     max_new_tokens: MaxNewTokens = 512,
     temperature: Temperature = 0.0,
 ) -> None:
     """Continue PROMPT with RUN's trained model.
 
-    No chat template is applied.
+    No chat template is applied. With --prefix or --suffix, the model writes what stands between them (fill in the
+    middle), after the prompt that it was trained with.
     """
+    if prefix is not None or suffix is not None:
+        if prompt != "-":
+            raise MftError("PROMPT: cannot be combined with --prefix and --suffix; leave it out")
+        _infill(
+            run, _read_side(prefix, "--prefix"), _read_side(suffix, "--suffix"), max_new_tokens, temperature
+        )
+        return
     generator = _load(run, max_new_tokens, temperature)
     text = sys.stdin.read() if prompt == "-" else prompt
     with _stopped_by_interrupt(generator):
         generator.complete(text, _write)
     _write("\n")
+
+
+def _infill(run: Path, prefix: str, suffix: str, max_new_tokens: int, temperature: float) -> None:
+    from mftkit.tools.infill_formats import infill_formats
+
+    formats = infill_formats(run)
+    generator = _load(run, max_new_tokens, temperature)
+    with _stopped_by_interrupt(generator):
+        generator.infill(prefix, suffix, formats, _write)
+    _write("\n")
+
+
+def _read_side(path: Path | None, option: str) -> str:
+    """Return the text on one side of the gap, with its line breaks as they are; "" if it is not given."""
+    if path is None:
+        return ""
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        return data.decode("utf-8")
+    except OSError as error:
+        raise MftError(f"{option}: {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise MftError(f"{option}: {path} is not UTF-8 text: {error}") from error
 
 
 def _load(run: Path, max_new_tokens: int, temperature: float) -> TextGenerator:

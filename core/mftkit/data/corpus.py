@@ -131,7 +131,9 @@ class _Preparation:
     def load(self, index: int, task: TaskSpec) -> _Loaded:
         earlier = len(self.warnings)
         sources = task_rows(self.spec, index, task, self.reporter, self.warn)
-        table, fingerprint, cached = self.table(task, sources, groups=task.generator is not None)
+        table, fingerprint, cached = self.table(
+            task, sources, groups=task.generator is not None, every_variant=True
+        )
         kept, truncated = self.fitting(task, table, sources)
         if isinstance(task.valid, float | int):
             chosen = _chosen(table, float(task.valid))
@@ -153,11 +155,14 @@ class _Preparation:
         return _Loaded(train, valid, self.report(reported, train, valid, cached), identity, stops)
 
     def table(
-        self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool
+        self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool, every_variant: bool = False
     ) -> tuple[TokenTable, str, bool]:
         """Return the tokens of some sources, and report what was found in reading them."""
         task_format = build_task_format(self.spec, task)
-        found = self.token_cache.table(TableSource(task.name, task.format.name, task_format, sources, groups))
+        variants = task_format.variants if every_variant else 1
+        found = self.token_cache.table(
+            TableSource(task.name, task.format.name, task_format, sources, groups, variants)
+        )
         for message in RowFindings.from_json(found[0].facts).messages(
             task.name, [source.name for source in sources]
         ):
@@ -167,16 +172,21 @@ class _Preparation:
     def fitting(
         self, task: TaskSpec, table: TokenTable, sources: Sequence[Source]
     ) -> tuple[NDArray[np.bool_], int]:
-        """Return a mask of the rows that are used and the number truncated. Raises RowError if long rows are errors."""
+        """Return a mask of the rows that are used and the number truncated. Raises RowError if long rows are errors.
+
+        A row that is too long in one variant counts as too long, so that every epoch has the same samples.
+        """
         limit, overlong = self.spec.max_length, self.spec.data.overlong
-        long = table.lengths > limit
+        variants = [table.of_variant(number) for number in range(table.variants)]
+        lengths = np.max([variant.lengths for variant in variants], axis=0)
+        long = lengths > limit
         if overlong == "error" and long.any():
             row = int(np.argmax(long))
             source, line = table.origin(row)
-            what = f"{table.lengths[row]} tokens, but max_length is {limit} ({long.sum()} rows are too long)"
+            what = f"{lengths[row]} tokens, but max_length is {limit} ({long.sum()} rows are too long)"
             hint = 'raise max_length, or set data.overlong to "truncate" or "drop"'
             raise RowError(sources[source].name, line, f"{what}; {hint}")
-        kept = table.loss_tokens(limit) > 0
+        kept: NDArray[np.bool_] = np.min([variant.loss_tokens(limit) for variant in variants], axis=0) > 0
         if overlong == "drop":
             kept &= ~long
         truncated = int((long & kept).sum())

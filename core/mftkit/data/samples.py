@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,6 +36,8 @@ class Samples:
     def __init__(self, parts: Sequence[Part], max_length: int, *, read_weights: bool = False) -> None:
         """``read_weights``: whether data rows' weights are read; otherwise every sample has weight 1."""
         self._parts = parts
+        self._read_weights = read_weights
+        self._variants: dict[int, Samples] = {}
         self._starts = np.cumsum([0, *(len(part.rows) for part in parts)])
         self._max_length = max_length
         sizes = [len(part.rows) for part in parts]
@@ -55,6 +58,20 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.task)
+
+    def in_epoch(self, epoch: int) -> Samples:
+        """Return the samples as an epoch trains them: the same ones, in the variant whose turn it is."""
+        variants = [part.table.variants for part in self._parts]
+        number = epoch % math.lcm(*variants)
+        if number == 0:
+            return self
+        if number not in self._variants:  # only the latest one is kept
+            parts = [
+                replace(part, table=part.table.of_variant(number % count))
+                for part, count in zip(self._parts, variants, strict=True)
+            ]
+            self._variants = {number: Samples(parts, self._max_length, read_weights=self._read_weights)}
+        return self._variants[number]
 
     @property
     def parts(self) -> Sequence[Part]:

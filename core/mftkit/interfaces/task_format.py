@@ -9,7 +9,7 @@ from mftkit.interfaces.attribute_docs import documented
 from mftkit.interfaces.component import Component, OptionsT, required
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.conversation import Conversation
@@ -32,6 +32,9 @@ class Segment(NamedTuple):
     pieces: tuple[Piece, ...]
     in_loss: InLoss
     """Which of its tokens are in the loss: none, all, or only the first."""
+    inside: bool = False
+    """Whether its text is encoded as if it stood inside a text, even after a control token: without the space that
+    some tokenizers put before each text, and with all its white space."""
 
     @property
     def text(self) -> str:
@@ -99,7 +102,7 @@ class FormatContext:
     task: str
     """Name of the task."""
     seed: int
-    """For random choices, together with the row's content: equal for equal seeds of runs, whatever the order of rows."""
+    """For random choices, which should depend on it and on the row's content alone, not on the order of rows."""
     note: Note
     """``context.note("the last turn of {rows} was cut off")``: reports something about this row."""
     repairs: bool = False
@@ -113,6 +116,12 @@ class FormatContext:
     """Text of the token that ends a text; "" if the tokenizer has none."""
     vocabulary: Collection[str] = frozenset()
     """Texts of the tokenizer's added tokens: control tokens such as those of fill-in-the-middle."""
+    max_length: int | None = None
+    """Tokens that a sample may have, for a format that ``uses_length``; None if long rows are not to be cut
+    (``data.overlong`` "drop" or "error"), and while rows are read without a tokenizer."""
+    token_starts: Callable[[str], Sequence[int]] | None = None
+    """Returns the place in a text, in characters, at which each of its tokens begins, for a format that
+    ``uses_length``; None while rows are read without a tokenizer."""
 
 
 @documented
@@ -129,10 +138,15 @@ class TaskFormat(Component[OptionsT]):
     """Whether ``samples`` uses ``context.chat``: the tokens then depend on the run's chat format."""
     uses_seed: ClassVar[bool] = False
     """Whether ``samples`` uses ``context.seed``: the tokens are then made for each seed."""
+    uses_length: ClassVar[bool] = False
+    """Whether ``samples`` uses ``context.max_length``: the tokens are then made for each maximum length."""
 
     @property
     def variants(self) -> int:
-        """How many different versions of each row there are; epoch e trains version e modulo this number."""
+        """How many different versions of each row there are; epoch e trains version e modulo this number.
+
+        Each version of a row has equally many samples. Validation uses version 0.
+        """
         return 1
 
     @required
@@ -148,3 +162,11 @@ class TaskFormat(Component[OptionsT]):
     def control_texts(self, context: FormatContext) -> Iterable[str]:  # noqa: ARG002
         """Texts of the format's own (not a chat format's): in contents, the tokens in them are plain text."""
         return ()
+
+    def infill_prompt(self, prefix: str, suffix: str, context: FormatContext) -> FormattedSample | None:  # noqa: ARG002
+        """The prompt after which a model that was trained with this format writes what stands between two texts.
+
+        Its segments are those before an answer; its ``stops`` say what ends the answer. None: the format has no such
+        prompt. Raises MftError if the tokenizer lacks tokens that it needs.
+        """
+        return None

@@ -22,6 +22,7 @@ from mftkit.testing.filters import DataFilterConformance
 from mftkit.testing.generators import DataGeneratorConformance
 from mftkit.testing.losses import LossConformance
 from mftkit.testing.modes import TokenizationModeConformance
+from mftkit.testing.task_formats import TaskFormatConformance
 from mftkit.testing.trackers import TrackerConformance
 from mftkit.testing.tunings import TuningConformance
 
@@ -37,6 +38,7 @@ __all__ = [
     "GradientCombinerConformance",
     "LossConformance",
     "ModelAdapterConformance",
+    "TaskFormatConformance",
     "TokenizationModeConformance",
     "TrackerConformance",
     "TuningConformance",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mftkit.data.tokens.train_tokenizer import train_bpe
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models.config import build_config, known_keys, read_config
 from mftkit.models.native import NativeAdapter
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mftkit.interfaces.model import ModelAdapter
 
@@ -32,6 +34,8 @@ SIZES = {
     "pad_token_id": 0,
 }
 MOST_PARAMETERS = 200_000
+TEXT = "def add(a, b):\n    return a + b\n\nAdd two numbers, and print them.\n"
+"""What a tiny tokenizer is trained on."""
 PLAIN = "olmo2"
 """A family without special features, preferred if an adapter matches any family."""
 
@@ -67,6 +71,14 @@ def logits(model: Any) -> Tensor:
     with torch.no_grad():
         found: Tensor = model(input_ids=inputs(), use_cache=False).logits
     return found.float()
+
+
+@cache
+def tiny_tokenizer(added: tuple[str, ...] = ()) -> PreTrainedTokenizerBase:
+    """Return a small byte-level tokenizer with these added tokens and an end of text."""
+    tokenizer = train_bpe([TEXT] * 3, 300)
+    tokenizer.add_special_tokens({"extra_special_tokens": list(added)})
+    return tokenizer
 
 
 def inputs() -> Tensor:

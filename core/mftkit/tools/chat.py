@@ -10,10 +10,10 @@ from transformers.generation.streamers import BaseStreamer
 
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.text.chat_format import chat_format
-from mftkit.data.text.control_tokens import ControlTokens
+from mftkit.data.text.control_tokens import ControlTokens, added_tokens
 from mftkit.data.text.encoder import Encoder
 from mftkit.interfaces.conversation import Conversation, Turn
-from mftkit.interfaces.task_format import FormattedSample, Piece, Segment
+from mftkit.interfaces.task_format import FormatContext, FormattedSample, Piece, Segment, no_note
 from mftkit.models.result import load_result
 from mftkit_registry import MftError
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
+    from mftkit.tools.infill_formats import InfillFormat
 
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions")
 """Keys of configs that limit the number of tokens."""
@@ -115,6 +116,44 @@ class TextGenerator:
                 "PROMPT: is empty, and this tokenizer has no token that begins a text; give some text"
             )
         return self._generate(ids, write, Ends(self._eos_ids()))
+
+    def infill(
+        self,
+        prefix: str,
+        suffix: str,
+        formats: Sequence[InfillFormat],
+        write: Callable[[str], None],
+    ) -> str:
+        """Return what the model writes between two texts; ``write`` receives it piece by piece.
+
+        The prompt is that of the first of ``formats`` that has one, as in training. Raises MftError if there is none.
+        """
+        vocabulary = frozenset(token.text for token in added_tokens(self._tokenizer))
+        problems = []
+        for used in formats:
+            context = FormatContext(
+                used.task, 0, no_note, eos=str(self._tokenizer.eos_token or ""), vocabulary=vocabulary
+            )
+            try:
+                prompt = used.task_format.infill_prompt(prefix, suffix, context)
+            except MftError as error:
+                problems.append(str(error))
+                continue
+            if prompt is not None:
+                own = used.task_format.control_texts(context)
+                encoder = Encoder(self._tokenizer, ControlTokens(self._tokenizer, own, used.special_tokens))
+                ids = list(encoder.encode([prompt]).tokens)
+                return self._generate(ids, write, self._infill_ends(encoder, prompt))
+        raise MftError(
+            f"RUN: {problems[0]}" if problems else "RUN: no task format fills in a middle (mft plugins list)"
+        )
+
+    def _infill_ends(self, encoder: Encoder, prompt: FormattedSample) -> Ends:
+        stops = {stop: encoder.token_of(stop) for _kind, stop in prompt.stops}
+        ids = {token for token in stops.values() if token is not None}
+        return Ends(
+            self._eos_ids() | ids, tuple(stop for stop, token in stops.items() if token is None and stop)
+        )
 
     def _generate(self, ids: list[int], write: Callable[[str], None], ends: Ends) -> str:
         room = self._room(len(ids))

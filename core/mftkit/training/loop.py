@@ -99,7 +99,8 @@ class TrainStep:
         """Train on one global batch."""
         processes, objective = self._processes, self._objective
         rows = batch.micro_batches(self._batcher.micro_batch_size, processes.rank, processes.count)
-        micro_batches = [self._batcher.batch(self._samples, each, self._mode.collate) for each in rows]
+        samples = self._samples.in_epoch(batch.epoch)
+        micro_batches = [self._batcher.batch(samples, each, self._mode.collate) for each in rows]
         counts = objective.counts(batch.tokens, batch.samples)  # of the global batch, before any forward pass
         coefficients = Coefficients(
             self._model, objective, self._balancing, processes, batch.number, micro_batches, counts

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @mftkit.hookimpl
 def register_task_formats(register: Register) -> None:
-    """Register the formats for conversations and for raw texts."""
+    """Register the formats for conversations, for raw texts, and for filling in the middle."""
     here = "mftkit_plugins.task_formats"
     register(
         "chat",
@@ -21,3 +21,8 @@ def register_task_formats(register: Register) -> None:
         default=True,
     )
     register("text", f"{here}.text:Text", summary="raw texts; every token is in the loss")
+    register(
+        "fim",
+        f"{here}.fim.format:FillInTheMiddle",
+        summary="texts with a middle moved to their end, so that the model learns to fill it in",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import mftkit
@@ -26,7 +27,8 @@ class Chat(mftkit.TaskFormat["Chat.Options"]):
         given = row
         if self.options.train == "last" and isinstance(row, dict) and row.get("train") is None:
             given = {**row, "train": "last"}
-        return mftkit.read_conversation(given, note=context.note, cut_off=context.repairs)
+        content = mftkit.read_conversation(given, note=context.note, cut_off=context.repairs)
+        return replace(content, used_keys=content.used_keys & frozenset(row))
 
     def samples(
         self, content: mftkit.RowContent, context: mftkit.FormatContext

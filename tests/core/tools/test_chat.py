@@ -9,7 +9,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerBa
 import mftkit
 from mftkit.data.tokens.train_tokenizer import train_bpe
 from mftkit.interfaces.conversation import Turn
+from mftkit.plugins import installed, kinds
 from mftkit.tools.chat import TextGenerator
+from mftkit.tools.infill_formats import InfillFormat
 
 TEMPLATE = (
     "{%- for message in messages -%}<|{{ message['role'] }}|>{{ message['content'] }}<|end|>{%- endfor -%}"
@@ -131,3 +133,45 @@ def test_drawing_follows_the_temperature(tokenizer: PreTrainedTokenizerBase) -> 
         tokenizer, [*ids(tokenizer, "b"), tokenizer.eos_token_id], temperature=0.5
     )
     assert generator.complete("x y", ignore) == "b"
+
+
+FIM = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>"]
+
+
+def fim_formats(**options: Any) -> list[InfillFormat]:
+    return [
+        InfillFormat("chat", installed.build(kinds.TASK_FORMAT, "chat", {})),
+        InfillFormat("fill", installed.build(kinds.TASK_FORMAT, "fim", options)),
+    ]
+
+
+def test_a_middle_is_asked_for_as_in_training_and_ends_where_trained_ones_do(
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    tokenizer.add_special_tokens({"extra_special_tokens": [*FIM, "<|endoftext|>"]})
+    end = cast(int, tokenizer.convert_tokens_to_ids("<|endoftext|>"))
+    generator, scripted = scripted_generator(tokenizer, [*ids(tokenizer, "(values)"), end])
+    shown: list[str] = []
+    assert generator.infill("def sort", ": return", fim_formats(), shown.append) == "(values)"
+    assert "".join(shown) == "(values)"
+    assert scripted.prompts == [ids(tokenizer, "<fim_prefix>def sort<fim_suffix>: return<fim_middle>")]
+    generator.infill("def", "", fim_formats(spm=1.0), ignore)
+    assert scripted.prompts[-1] == ids(tokenizer, "<fim_prefix><fim_suffix><fim_middle>def")
+    names = {"prefix": "<|user|>", "suffix": "<|assistant|>", "middle": "<|system|>", "end": "<|end|>"}
+    generator.infill("def", "):", fim_formats(tokens=names), ignore)
+    assert scripted.prompts[-1] == ids(tokenizer, "<|user|>def<|assistant|>):<|system|>")
+
+
+def test_a_look_alike_in_the_text_around_a_gap_is_text(tokenizer: PreTrainedTokenizerBase) -> None:
+    tokenizer.add_special_tokens({"extra_special_tokens": FIM})
+    generator, scripted = scripted_generator(tokenizer, [tokenizer.eos_token_id])
+    generator.infill("'<fim_middle>' + ", "", fim_formats(), ignore)
+    assert scripted.prompts[0].count(cast(int, tokenizer.convert_tokens_to_ids("<fim_middle>"))) == 1
+
+
+def test_a_model_without_the_tokens_gets_one_message(tokenizer: PreTrainedTokenizerBase) -> None:
+    generator, _ = scripted_generator(tokenizer, [])
+    with pytest.raises(mftkit.MftError, match=r"RUN: task fill: .*needs tokens that mark prefix"):
+        generator.infill("a", "b", fim_formats(), ignore)
+    with pytest.raises(mftkit.MftError, match="no task format fills in a middle"):
+        generator.infill("a", "b", fim_formats()[:1], ignore)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from mftkit.data.rows.faults import BadRow, RowError
 from mftkit.data.rows.formats import CORE_KEYS, content_digest, row_weight
+from mftkit.data.rows.values import kind_of
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -139,8 +140,9 @@ def read_rows(
 ) -> Iterator[Row]:
     """Yield the good rows of all sources in order; everything else that is found is added to ``findings``.
 
-    ``context`` names the task; its notes should go to ``findings.note``. With ``groups``, a row's key "group" (a string)
-    decides its side of the split instead of its content. Raises RowError for a bad row unless bad rows are skipped.
+    ``context`` names the task; its notes should go to ``findings.note``. With ``groups``, a row's key "group" (a
+    string) decides its side of the split instead of its content. Raises RowError for a bad row unless bad rows are
+    skipped.
     """
     for source, origin in enumerate(sources):
         ids: set[int] = set()
@@ -161,7 +163,8 @@ def read_rows(
             findings.empty.append(source)
     if 0 < findings.grouped < findings.rows and groups:
         raise MftError(
-            f"task {context.task}: {findings.grouped} of {findings.rows} rows name a group; either all rows or none must"
+            f"task {context.task}: {findings.grouped} of {findings.rows} rows name a group; either all rows or none "
+            "must"
         )
 
 
@@ -170,6 +173,8 @@ def _row(
 ) -> Row:
     if isinstance(numbered.value, BadRow):
         raise numbered.value
+    if not isinstance(numbered.value, dict):
+        raise BadRow(f"a row must be a JSON object, not {kind_of(numbered.value)}")
     content = task_format.read(numbered.value, context)
     digest = split_key = content_digest(context.task, content)
     if groups and "group" in numbered.value:

@@ -100,6 +100,12 @@ class Encoder:
             self._assemble(sample, parts, (marked, plain), result)
         return result
 
+    def token_starts(self, text: str) -> list[int]:
+        """Return the places, in characters, at which the tokens of a content begin, encoded alone."""
+        backend = self._plain if self._controls.search(text) else self.backend
+        encoding = backend.encode(text, add_special_tokens=False)
+        return [start for start, _end in encoding.offsets]
+
     def token_of(self, text: str) -> int | None:
         """Return the id of a text that is one token; None if it is several."""
         ids = self._ids(text)
@@ -136,7 +142,12 @@ class Encoder:
         segments = list(sample.segments)
         for place in range(1, len(segments)):
             before, after = segments[place - 1], segments[place]
-            if before.in_loss != "all" or not before.text.endswith(self._swallowing) or not self._swallowing:
+            if (
+                before.in_loss != "all"
+                or after.inside
+                or not before.text.endswith(self._swallowing)
+                or not self._swallowing
+            ):
                 continue
             stripped = after.text.lstrip()
             moved = after.text[: len(after.text) - len(stripped)]
@@ -155,6 +166,8 @@ class Encoder:
             for piece in self._strings(segment.pieces):
                 jobs = plain if piece.content else marked
                 anchor = self._anchor(previous, piece.content) if self._anchored and previous else ""
+                if segment.inside and self._anchored:
+                    anchor = _ANCHOR
                 skip = self._anchor_ids(piece.content, anchor)
                 parts.append(_Part(piece.content, jobs.add(anchor + piece.text), skip, piece.text))
                 previous = piece.text

@@ -5,8 +5,9 @@ A table is a directory: ``samples.arrow`` and ``manifest.json``, which holds the
 
 from __future__ import annotations
 
+import copy
 import json
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -43,8 +44,10 @@ _BATCH_TOKENS = 1 << 22
 class TableWriter:
     """Writes a table into a directory; ``close`` completes it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, variants: int = 1) -> None:
+        """``variants``: samples that stand together as the versions of one."""
         self._directory = directory
+        self._variants = variants
         self._file = (directory / _ROWS).open("wb")
         self._writer = pa.ipc.new_file(self._file, SCHEMA)
         self._waiting: list[pa.RecordBatch] = []
@@ -87,6 +90,7 @@ class TableWriter:
             "samples": self.samples,
             "bytes": (self._directory / _ROWS).stat().st_size,
             "facts": facts,
+            **({"variants": self._variants} if self._variants > 1 else {}),
         }
         (self._directory / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
@@ -132,7 +136,10 @@ class _Lists:
 
 
 class TokenTable:
-    """A table on the disk. Rows are numbered from 0; tokens are read only when they are used."""
+    """A table on the disk. Rows are numbered from 0; tokens are read only when they are used.
+
+    Where each sample has several variants, a table has the rows of one of them (see ``of_variant``), at first 0.
+    """
 
     def __init__(self, directory: Path) -> None:
         """Map the table into memory. Raises Damaged, or FileNotFoundError if it does not exist."""
@@ -146,14 +153,27 @@ class TokenTable:
         except (pa.ArrowException, OSError) as error:
             raise Damaged(f"{path}: {error}") from None
         self.facts: JsonObject = manifest["facts"]
+        self.variants: int = manifest.get("variants", 1)
+        """Versions of each sample, one for each epoch in turn."""
         self._batches = batches
         self._starts = np.cumsum([0, *(batch.num_rows for batch in batches)])
         self._tokens = _Lists([batch.column("tokens") for batch in batches])
         self._spans = _Lists([batch.column("spans") for batch in batches])
-        self.lengths = self._tokens.lengths()
-        """[rows] int64: tokens of each sample, not truncated."""
-        if len(self.lengths) != manifest["samples"] or (self.lengths < 0).any():
+        self._all_lengths = self._tokens.lengths()
+        if len(self._all_lengths) != manifest["samples"] or (self._all_lengths < 0).any():
             raise Damaged(f"the number of samples in {path} is not the one that was written")
+        self._use(0)
+
+    def of_variant(self, number: int) -> Self:
+        """Return the table of another variant: the same rows in the same order."""
+        table = copy.copy(self)
+        table._use(number)
+        return table
+
+    def _use(self, variant: int) -> None:
+        self._variant = slice(variant, None, self.variants)
+        self.lengths: NDArray[np.int64] = self._all_lengths[self._variant]
+        """[rows] int64: tokens of each sample, not truncated."""
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -161,17 +181,17 @@ class TokenTable:
     @property
     def digests(self) -> NDArray[np.uint64]:
         """Leading 8 bytes of each row's digest of task and content, [rows]."""
-        return joined([np.asarray(batch.column("digest")) for batch in self._batches]).astype(np.uint64)
+        return self._column("digest").astype(np.uint64)
 
     @property
     def split_keys(self) -> NDArray[np.uint64]:
         """Leading 8 bytes of the digest that decides each row's side of the split, [rows]."""
-        return joined([np.asarray(batch.column("side")) for batch in self._batches]).astype(np.uint64)
+        return self._column("side").astype(np.uint64)
 
     @property
     def weights(self) -> NDArray[np.float64]:
         """Factor of each row's tokens in the loss, [rows]."""
-        return joined([np.asarray(batch.column("weight")) for batch in self._batches]).astype(np.float64)
+        return self._column("weight").astype(np.float64)
 
     @property
     def origins(self) -> NDArray[np.int64]:
@@ -199,9 +219,13 @@ class TokenTable:
                 _loss_tokens(offsets, values, max_length)
                 for offsets, values in zip(self._spans.offsets, self._spans.values, strict=True)
             ]
-        ).astype(np.int64)
+        )[self._variant].astype(np.int64)
+
+    def _column(self, name: str) -> NDArray[np.generic]:
+        return joined([np.asarray(batch.column(name)) for batch in self._batches])[self._variant]
 
     def _place(self, row: int) -> tuple[int, int]:
+        row = row * self.variants + self._variant.start
         batch = int(np.searchsorted(self._starts, row, side="right")) - 1
         return batch, row - int(self._starts[batch])
 

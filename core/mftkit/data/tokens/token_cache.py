@@ -19,16 +19,18 @@ from mftkit.data.text.control_tokens import ControlTokens, added_tokens, tokens_
 from mftkit.data.text.encoder import VERSION, Encoder, fast_backend
 from mftkit.data.tokens.stop_check import check_stops
 from mftkit.data.tokens.table import TableWriter, TokenTable, open_table
+from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
     from mftkit.data.rows.files import Digest, Source
     from mftkit.data.rows.reading import Row
-    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.task_format import FormatContext, FormattedSample, RowContent, TaskFormat
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
@@ -50,6 +52,8 @@ class TableSource(NamedTuple):
     sources: tuple[Source, ...]
     groups: bool
     """Whether rows may name a group, which then decides the split."""
+    variants: int = 1
+    """Versions of each row that are made."""
 
 
 class TokenCache:
@@ -72,7 +76,7 @@ class TokenCache:
             if table := open_table(directory, _ignore):  # made by another process in the meantime
                 return table, fingerprint, True
             with new_directory(directory, CACHE_FULL_HINT) as part:
-                self._write(source, digests, TableWriter(part))
+                self._write(source, digests, part)
         return TokenTable(directory), fingerprint, False
 
     def texts(self, source: TableSource, row: JsonObject) -> tuple[RowContent, tuple[FormattedSample, ...]]:
@@ -101,7 +105,7 @@ class TokenCache:
 
     def _fingerprint(self, source: TableSource, digests: Sequence[Digest]) -> str:
         task_format = source.task_format
-        made_of = {
+        made_of: JsonObject = {
             "version": VERSION,
             "task": source.task,
             "sources": [digest.sha256 for digest in digests],
@@ -113,6 +117,10 @@ class TokenCache:
             "tokenizer": self._identity,
             "chat": self.chat.describe() if task_format.uses_chat else None,
         }
+        if task_format.uses_length:
+            made_of["max_length"] = self._context(source).max_length
+        if source.variants > 1:
+            made_of["variants"] = source.variants
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
 
     def _context(self, source: TableSource, findings: RowFindings | None = None) -> FormatContext:
@@ -122,6 +130,9 @@ class TokenCache:
             chat=self.chat if source.task_format.uses_chat else None,
             eos=self._tokenizer.eos_token or "",
             vocabulary=frozenset(token.text for token in added_tokens(self._tokenizer)),
+            max_length=self._spec.max_length
+            if source.task_format.uses_length and self._spec.data.overlong == "truncate"
+            else None,
         )
 
     def _encoder(self, task_format: TaskFormat, context: FormatContext) -> Encoder:
@@ -131,18 +142,20 @@ class TokenCache:
         own = task_format.control_texts(context)
         return Encoder(self._tokenizer, ControlTokens(self._tokenizer, own, self._spec.data.special_tokens))
 
-    def _write(self, source: TableSource, digests: Sequence[Digest], writer: TableWriter) -> None:
+    def _write(self, source: TableSource, digests: Sequence[Digest], directory: Path) -> None:
         findings = RowFindings(self._spec.data.on_bad_row)
         counts = [digest.lines for digest in digests]
         total = None if None in counts else sum(count or 0 for count in counts)
         context = self._context(source, findings)
-        maker = _SampleMaker(
-            source, context, self._encoder(source.task_format, context), findings, self._spec
-        )
+        encoder = self._encoder(source.task_format, context)
+        if source.task_format.uses_length:
+            context = replace(context, token_starts=encoder.token_starts)
+        maker = _SampleMaker(source, context, encoder, findings, self._spec)
         rows = read_rows(source.sources, source.task_format, maker.context, findings, groups=source.groups)
+        writer = TableWriter(directory, source.variants)
         try:
             with self._reporter.progress(f"tokenizing {source.task}", total) as advance:
-                for batch in _batches(rows):
+                for batch in _batches(rows, source.variants):
                     maker.write(batch, writer)
                     advance(len(batch))
             writer.close(findings.to_json())
@@ -184,7 +197,7 @@ class _SampleMaker:
         findings = self._findings
         findings.at(row.source, row.line)
         try:
-            samples = tuple(self._source.task_format.samples(row.content, self.context))
+            samples = self._variants(row)
         except BadRow as bad:
             findings.rows -= 1
             findings.bad(self._source.sources, row.source, row.line, str(bad))
@@ -193,13 +206,26 @@ class _SampleMaker:
             findings.count_stops(sample.stops)
             if len(sample.stops) > 1 and not self._encoder.joins_exactly(sample):
                 findings.note(
-                    "in {rows}, an answer begins with white space or letters that the tokenizer joins with the prompt when "
-                    'both are read again as history: the later prompts differ in a token there (chat.split "always" '
-                    "makes every prompt exact)"
+                    "in {rows}, an answer begins with characters that the tokenizer joins with the prompt before it "
+                    "when both are read again as history, so the later prompts differ from those in use by a token"
                 )
         if self._reports_special_tokens:
             self._report_special_tokens(row)
         return samples
+
+    def _variants(self, row: Row) -> tuple[FormattedSample, ...]:
+        """Return the samples of a row; each sample's variants stand together, in their order."""
+        made = [
+            tuple(self._source.task_format.samples(row.content, replace(self.context, variant=variant)))
+            for variant in range(self._source.variants)
+        ]
+        if len({len(samples) for samples in made}) > 1:
+            raise MftError(
+                f'task {self._source.task}: the format "{self._source.format_name}" must make equally many samples of '
+                f"each variant of a row, but made {', '.join(str(len(samples)) for samples in made)} of "
+                f"{self._source.sources[row.source].name}:{row.line}. Fix the plugin."
+            )
+        return tuple(sample for together in zip(*made, strict=True) for sample in together)
 
     def _report_special_tokens(self, row: Row) -> None:
         found = tokens_in(row.content.texts, self._controls.noticed)
@@ -223,13 +249,13 @@ def _ignore(damage: str) -> None:
     del damage  # it was reported before
 
 
-def _batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+def _batches(rows: Iterator[Row], variants: int) -> Iterator[list[Row]]:
     batch: list[Row] = []
     characters = 0
     for row in rows:
         batch.append(row)
-        characters += sum([len(text) for text in row.content.texts])
-        if len(batch) == _BATCH or characters >= _BATCH_CHARACTERS:
+        characters += variants * sum([len(text) for text in row.content.texts])
+        if variants * len(batch) >= _BATCH or characters >= _BATCH_CHARACTERS:
             yield batch
             batch, characters = [], 0
     if batch:

@@ -9,7 +9,27 @@ from mftkit.base.formatting import row_place, share, visible, whole
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mftkit.tools.data_show.view import Answer, DataView, PackedRow, PackedSample, SampleView, Turn
+    from mftkit.tools.data_show.view import (
+        Answer,
+        DataView,
+        PackedRow,
+        PackedSample,
+        SampleView,
+        TaskView,
+        Turn,
+    )
+
+
+def describe_variants(task: TaskView) -> list[tuple[str, str]]:
+    """Return a fact about the versions of the task's samples; none if each has one."""
+    if task.variants == 1:
+        return []
+    return [
+        (
+            "versions",
+            f"{task.variants} of each sample, one for each epoch in turn; the first epoch's are shown",
+        )
+    ]
 
 
 def describe_title(sample: SampleView) -> str:

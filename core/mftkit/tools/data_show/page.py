@@ -16,6 +16,7 @@ from mftkit.tools.data_show.descriptions import (
     describe_size,
     describe_title,
     describe_turns,
+    describe_variants,
 )
 from mftkit.tools.data_show.lines import cells
 
@@ -93,6 +94,7 @@ def _task(task: TaskView, max_length: int) -> PageTask:
         ("data rows", whole(task.rows)),
         ("training samples", whole(task.train_samples)),
         ("validation samples", whole(task.valid_samples)),
+        *describe_variants(task),
         *([("what ends answers", "; ".join(task.stops))] if task.stops else []),
     ]
     return PageTask(task.name, facts, task.reports, [_sample(sample, max_length) for sample in task.samples])

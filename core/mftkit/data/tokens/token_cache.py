@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit.base.atomic_files import new_directory
-from mftkit.chat_client.cache_key import rows_key
+from mftkit.chat_client.cache_key import options_identity
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.reading import RowFindings, read_rows
@@ -111,7 +111,7 @@ class TokenCache:
             "version": VERSION,
             "task": source.task,
             "sources": [digest.sha256 for digest in digests],
-            "format": [source.format_name, task_format.version, rows_key(task_format.options)],
+            "format": [source.format_name, task_format.version, options_identity(task_format.options)],
             "seed": self._context(source).seed if task_format.uses_seed else None,
             "groups": source.groups,
             "on_bad_row": self._spec.data.on_bad_row,

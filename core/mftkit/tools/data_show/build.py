@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.corpus import Corpus
-    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.spec import Spec, TaskSpec
     from mftkit.tools.data_show.choice import ChosenRow, Request

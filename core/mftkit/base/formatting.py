@@ -82,3 +82,30 @@ def one_line(text: str) -> str:
     'two lines and \\x1b[31mred'
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split("\n")))
+
+
+SYMBOLS = {"\n": "⏎", "\t": "⇥"}
+"""How white space is made visible."""
+SPACE = "␣"
+"""A space that nobody would see."""
+_RESERVED = frozenset("⏎⇥␣⟦⟧")
+
+
+def visible(text: str) -> str:
+    r"""Text from elsewhere with line breaks as ⏎, tabs as ⇥, and control characters escaped.
+
+    These symbols and the brackets ⟦ ⟧, which mark parts of a text, are escaped if they stand in the text itself.
+
+    >>> visible("two\nlines\tand \x1b[31mred"), visible("a ⏎")
+    ('two⏎lines⇥and \\x1b[31mred', 'a \\u23ce')
+    """
+    return "".join(map(visible_character, text))
+
+
+def visible_character(c: str) -> str:
+    """One character, see ``visible``."""
+    if c in SYMBOLS:
+        return SYMBOLS[c]
+    if c in _RESERVED:
+        return f"\\u{ord(c):04x}"
+    return c if c.isprintable() else repr(c)[1:-1]

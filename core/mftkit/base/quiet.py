@@ -23,6 +23,8 @@ def without_peft_noise() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+            # Reported once, in the plan of the run that makes such an adapter.
+            warnings.filterwarnings("ignore", ".*ensure_weight_tying", UserWarning)
             yield
     finally:
         logger.removeFilter(_is_useful)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from rich.console import RenderableType
+
 
 def show_message(message: str) -> None:
     """Print a message for the user."""
@@ -18,6 +20,18 @@ def show_message(message: str) -> None:
 def result(text: str) -> None:
     """Print a result, for the user or for another program."""
     sys.stdout.write(f"{text}\n")
+
+
+def show_view(view: RenderableType) -> None:
+    """Print a view as a result: drawn on a terminal, plain lines elsewhere."""
+    from rich.console import Console
+
+    from mftkit.display.tables import as_text
+
+    if sys.stdout.isatty():
+        Console(highlight=False, markup=False, emoji=False).print(view)
+    else:
+        result(as_text(view))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

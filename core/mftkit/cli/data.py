@@ -1,7 +1,6 @@
-"""``mft data``: statistics and rows of data files, which are read as a task's are."""
+"""``mft data stats``: statistics of data files, which are read as a task's are."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,13 +8,11 @@ import typer
 
 from mftkit.cli.app import app
 from mftkit.cli.arguments import AllowWeakIsolation, allow_weak_isolation
-from mftkit.cli.console import result, show_message
+from mftkit.cli.console import result, show_view
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from rich.console import RenderableType
 
 commands = typer.Typer(help="Look at data files.", no_args_is_help=True)
 app.add_typer(commands, name="data")
@@ -113,34 +110,7 @@ def stats(
     else:
         from mftkit.tools.data_stats.terminal import statistics_view
 
-        _show(statistics_view(statistics))
-
-
-@commands.command()
-def show(
-    paths: Paths,
-    sample: Annotated[int, typer.Option("--sample", min=1, metavar="N", help="Number of rows.")] = 5,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Random seed for choosing the rows.")] = 0,
-    skip_bad: SkipBad = False,
-    as_json: AsJson = False,
-) -> None:
-    """Print rows chosen at random, turn by turn."""
-    from mftkit.tools.data_stats.rows import data_sources, format_name, iter_located_rows, sampled
-
-    bad: list[str] = []
-    rows = iter_located_rows(
-        data_sources(paths, _warn), (lambda error: bad.append(str(error))) if skip_bad else None
-    )
-    drawn = sampled(rows, sample, seed)
-    if bad:
-        _warn(f"{len(bad)} bad rows skipped; the first: {bad[0]}")
-    if as_json:
-        located = [{"place": row.place, "format": format_name(row.row), "row": row.row} for row in drawn]
-        result(json.dumps(located, indent=2, ensure_ascii=False))
-    else:
-        from mftkit.tools.data_stats.terminal import rows_view
-
-        _show(rows_view(drawn))
+        show_view(statistics_view(statistics))
 
 
 def _tokens_of(tokenizer: str) -> "Callable[[str], int]":
@@ -151,19 +121,3 @@ def _tokens_of(tokenizer: str) -> "Callable[[str], int]":
     except (OSError, ValueError) as error:
         raise MftError(f"--tokenizer {tokenizer}: cannot be loaded: {str(error).splitlines()[0]}") from error
     return lambda text: len(loaded(text, add_special_tokens=False)["input_ids"])
-
-
-def _warn(message: str) -> None:
-    show_message(f"warning: {message}")
-
-
-def _show(view: "RenderableType") -> None:
-    """Draw on a terminal; print plain lines elsewhere."""
-    from rich.console import Console
-
-    from mftkit.display.tables import as_text
-
-    if sys.stdout.isatty():
-        Console(highlight=False, markup=False, emoji=False).print(view)
-    else:
-        result(as_text(view))

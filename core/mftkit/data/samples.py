@@ -73,6 +73,11 @@ class Samples:
             self._variants = {number: Samples(parts, self._max_length, read_weights=self._read_weights)}
         return self._variants[number]
 
+    @property
+    def parts(self) -> Sequence[Part]:
+        """The rows of each task's table that the samples are made of, task by task."""
+        return self._parts
+
     def __getitem__(self, index: int) -> Sample:
         """Return sample ``index``, truncated to ``max_length``; its tokens are a view of the memory map."""
         part, row = self._place(index)

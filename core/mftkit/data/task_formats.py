@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mftkit.data.made.cached_rows import tasks_before_data
+from mftkit.interfaces.component import TaskInfo
 from mftkit.interfaces.task_format import FormatContext, TaskFormat, no_note
 from mftkit.plugins import installed, kinds
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from mftkit.interfaces.task_format import Note
     from mftkit.spec import Spec, TaskSpec
+
+
+def tasks_before_data(tasks: Sequence[TaskSpec]) -> tuple[TaskInfo, ...]:
+    """Return the run's tasks as components see them before any data is read: without numbers of samples."""
+    return tuple(TaskInfo(task.name, task.weight) for task in tasks)
 
 
 def build_task_format(spec: Spec, task: TaskSpec) -> TaskFormat:

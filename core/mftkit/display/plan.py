@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from mftkit.base.formatting import one_line, place, share, whole
+from mftkit.base.formatting import one_line, place, share, visible, whole
 from mftkit.display.tables import NumericTable, as_text, facts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from rich.console import RenderableType
+    from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-    from mftkit.reporting.plan import Plan
+    from mftkit.reporting.plan import FirstSample, Plan
 
 INDENT = (0, 0, 0, 2)
 OPTIONAL_COLUMNS = ("truncated", "dropped", "skipped")
@@ -36,7 +38,39 @@ def plan_view(plan: Plan) -> RenderableType:
         Text(),
         Padding(facts(_facts(plan)), INDENT, expand=False),
     ]
+    if plan.first_samples:
+        parts += [Text(), Padding(Text("first sample of each task; ⟦ ⟧: in the loss", style="bold"), INDENT)]
+        parts += [Padding(_Brief(sample), INDENT) for sample in plan.first_samples]
     return Group(*parts)
+
+
+@dataclass(frozen=True)
+class _Brief:
+    """A task's first sample: where it stands, and its text around the beginning of the answer, cut to the width."""
+
+    sample: FirstSample
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Two lines."""
+        del console
+        sample = self.sample
+        size = f"{whole(sample.tokens)} tokens, {whole(sample.loss_tokens)} in the loss"
+        yield Text(f"{one_line(sample.task)}: {one_line(sample.place)}, {size}", overflow="fold")
+        before, answer, stop = visible(sample.before), visible(sample.answer), visible(sample.stop)
+        room = max(options.max_width - cell_len(f"  ⟦{stop}⟧"), 2)
+        before = _fitting(before, max(room // 2, room - cell_len(answer)), from_end=True)
+        answer = _fitting(answer, room - cell_len(before), from_end=False)
+        yield Text.assemble(f"  {before}", (f"⟦{answer}{stop}⟧", "green"), overflow="fold")
+
+
+def _fitting(text: str, room: int, *, from_end: bool) -> str:
+    """The end or the beginning of a text in at most ``room`` columns, with an ellipsis where it is cut."""
+    if cell_len(text) <= room:
+        return text
+    text = text.strip("…")
+    if from_end:
+        return "…" + set_cell_size(text[::-1], max(room - 1, 0))[::-1]
+    return set_cell_size(text, max(room - 1, 0)) + "…"
 
 
 def _tasks(plan: Plan) -> NumericTable:

@@ -37,7 +37,7 @@ class Turn:
     reasoning: str | None = None
     """The reasoning before the answer, if the row has it in a key of its own."""
     weight: float = 1.0
-    """Factor of the answer's tokens in the loss; 0: context only. 1 for the turns of others, which are never trained."""
+    """Factor of the answer's tokens in the loss; 0: context only. Turns of others are never trained."""
     name: str | None = None
     """Of a tool's result: the tool."""
     tool_call_id: str | None = None

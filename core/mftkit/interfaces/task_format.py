@@ -102,7 +102,7 @@ class FormatContext:
     task: str
     """Name of the task."""
     seed: int
-    """For random choices, together with the row's content: equal for equal seeds of runs, whatever the order of rows."""
+    """For random choices, which should depend on it and on the row's content alone, not on the order of rows."""
     note: Note
     """``context.note("the last turn of {rows} was cut off")``: reports something about this row."""
     repairs: bool = False

@@ -85,6 +85,13 @@ def dtype_of(config: JsonObject) -> torch.dtype:
     return dtype
 
 
+def checkpoint_dtype(config: JsonObject, path: str) -> torch.dtype:
+    """Return the dtype of a checkpoint: the config's, or for families whose configs name none, that of the weights."""
+    if config.get("dtype") or config.get("torch_dtype"):
+        return dtype_of(config)
+    return stored_dtype(path) or dtype_of(config)
+
+
 def stored_dtype(path: str) -> torch.dtype | None:
     """Return the floating-point dtype of most tensors in a directory's weight files, None if there are none."""
     counts: Counter[torch.dtype] = Counter()

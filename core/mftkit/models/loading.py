@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 from mftkit.base.reasons import reason
 from mftkit.models.config import build_config
 from mftkit.models.corrupt_files import corrupt_files
+from mftkit.models.stray_adapter import NO_ADAPTER
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def load_strict(
             request.path,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # so that transformers lists them, for the error below
+            **NO_ADAPTER,
             **options,
             **request.load_options,
         ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mftkit.models.eval_contexts import evaluation, without_flash
 from mftkit.models.vocabulary import embedding
 from mftkit_registry import MftError
 
@@ -26,6 +27,23 @@ def sample_logits(model: PreTrainedModel) -> Tensor:
     with torch.no_grad():
         logits: Tensor = model(input_ids=ids, use_cache=False).logits
     return logits.to(torch.promote_types(logits.dtype, torch.float32))
+
+
+def probe_logits(model: PreTrainedModel, ids: Tensor, autocast: torch.dtype | None = None) -> Tensor:
+    """Return [rows, tokens, vocabulary], float32 or wider, on the CPU: logits of ``ids`` [rows, tokens] in evaluation.
+
+    The model is left as it was. Flash attention is replaced, because it would need half precision; ``autocast`` is the
+    dtype of matrix products, for a model whose parts differ in dtype.
+    """
+    weight = embedding(model).weight
+    with (
+        evaluation(model),
+        without_flash(model),
+        torch.no_grad(),
+        torch.autocast(weight.device.type, dtype=autocast, enabled=autocast is not None),
+    ):
+        logits: Tensor = model(input_ids=ids.to(weight.device), use_cache=False).logits
+    return logits.to("cpu", torch.promote_types(logits.dtype, torch.float32))
 
 
 def compare_logits(before: Tensor, after: Tensor, dtype: torch.dtype, failure: str) -> tuple[float, float]:

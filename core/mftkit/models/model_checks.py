@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +15,14 @@ from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import enlarged, evaluation, half_precision, short_window, without_flash
 from mftkit.models.logits_check import NOT_FINITE
 from mftkit.models.native import attention_of
-from mftkit.models.vocabulary import embedding
+from mftkit.models.vocabulary import embedding, embedding_rows
 from mftkit.plugins import installed
 from mftkit.plugins.kinds import TOKENIZATION_MODE
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
@@ -27,6 +31,14 @@ if TYPE_CHECKING:
 
 LENGTHS = (5, 7)
 """Tokens of the samples that share a row."""
+THRESHOLDS = re.compile(
+    r".*(window(_size)?|chunk_size|max_position_embeddings|n_positions|seq_length|seq_len)"
+)
+"""Keys of a config whose value may be a length at which a model changes its arithmetic."""
+MOST_WORK = (10**11, 10**13)
+"""Parameters times tokens of the longest row that is tried: on a CPU, and elsewhere. It takes seconds."""
+NEAR = 3e-5
+"""Difference of hidden states that a change of the arithmetic may make near a threshold, where it is small."""
 LARGE = 100.0
 """Size of the logits that reveal a soft cap: it changes small logits by less than rounding."""
 
@@ -45,12 +57,39 @@ def check_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
                 _compare_head(adapter, model, batch)
 
 
-def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
+def check_independence(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> None:
+    """Raise MftError unless a sample's hidden states are the same whatever other rows its batch holds.
+
+    Tried with lengths on both sides of every threshold in the config that is below ``longest`` (tokens of the longest
+    row): an ordinary model has no reason to change there, but a rotary scaling that follows the batch does. A threshold
+    that would cost more than ``MOST_WORK`` allows is not tried.
+    """
+    for short, long in _around_thresholds(model, longest):
+        alone = _row(model, (short,))
+        rows = _rows_of(model, (short, long))
+        with (
+            evaluation(model),
+            half_precision(model, attention_of(model).startswith("flash")),
+            torch.no_grad(),
+        ):
+            expected = adapter.hidden_states(model, alone)[0]
+            found = adapter.hidden_states(model, rows)[0, :short]
+        if _differs(found, expected, model, NEAR):
+            raise MftError(
+                f"{type(model).__name__}: the hidden states of a sample of {short} tokens change if a sample of {long} "
+                "tokens is in its batch, so losses would depend on how samples are batched; set max_length to at most "
+                f"{short}, or use another model or an adapter that fixes this (model.adapter)"
+            )
+
+
+def check_isolation(adapter: ModelAdapter, model: PreTrainedModel, longest: int = 0) -> None:
     """Raise MftError unless samples that share a row and restart their positions are independent of each other.
 
     Tried on two rows of two samples, on the device of training: no gradient of the last sample's hidden states
     reaches the input of another sample, and its states equal those of the sample alone. A sliding window is
-    shortened, because a long one would hide what it does at its edge.
+    shortened, because a long one would hide what it does at its edge. The states are compared once more with samples on
+    both sides of every threshold in the config below ``longest`` (tokens of the longest sample), as in
+    ``check_independence``.
     """
     attention = attention_of(model)
     if attention not in adapter.isolating_attentions:
@@ -76,14 +115,53 @@ def check_isolation(adapter: ModelAdapter, model: PreTrainedModel) -> None:
             _leak(model, f"with attention {attention}, samples of one row see each other")
             + _one_per_row_hint()
         )
-    last = hidden.detach()[-1, LENGTHS[0] :].double()
-    difference = (last - expected.double()).norm(dim=-1) / expected.double().norm(dim=-1)
-    # The median over tokens: in low precision a router may send single tokens to other experts.
-    if difference.median() > _tolerance(0.06 if flash else 1e-3, hidden):
+    if _differs(hidden.detach()[-1, LENGTHS[0] :], expected, model):
         raise MftError(
             _leak(model, "the hidden states of a sample depend on its position in the row")
             + _one_per_row_hint()
         )
+    for short, long in _around_thresholds(model, longest):
+        for first, second in ((long, short), (short, long)):
+            with evaluation(model), half_precision(model, flash), torch.no_grad():
+                packed = adapter.hidden_states(model, _row(model, (first, second)))[0, first:]
+                expected = adapter.hidden_states(model, _row(model, (second,), first=first))[0]
+            if _differs(packed, expected, model, NEAR):
+                raise MftError(
+                    _leak(
+                        model,
+                        f"the hidden states of a sample of {second} tokens depend on one of {first} tokens in its row",
+                    )
+                    + _one_per_row_hint()
+                )
+
+
+def _differs(found: Tensor, expected: Tensor, model: PreTrainedModel, least: float = 1e-3) -> bool:
+    """Return True if hidden states [tokens, H] differ by more than rounding, or by ``least`` where that is more.
+
+    Judged by the median over tokens: in low precision a router may send single tokens to other experts.
+    """
+    tolerance = _tolerance(0.06 if attention_of(model).startswith("flash") else least, expected)
+    difference = (found.double() - expected.double()).norm(dim=-1) / expected.double().norm(dim=-1)
+    return not bool(difference.median() <= tolerance)  # NaN differs too
+
+
+def _around_thresholds(model: PreTrainedModel, longest: int) -> list[tuple[int, int]]:
+    """Return a length below and one above each threshold in the config that some row exceeds."""
+    config = model.config.get_text_config().to_dict()
+    size = sum(parameter.numel() for parameter in model.parameters())
+    most = MOST_WORK[embedding(model).weight.device.type != "cpu"] // max(1, size)
+    found = {value for value in _thresholds(config) if LENGTHS[0] <= value < min(longest, most)}
+    # One below: dynamic NTK returns to its first frequencies only there.
+    return [(threshold - 1, min(2 * threshold, longest, most)) for threshold in sorted(found)]
+
+
+def _thresholds(config: Mapping[str, object]) -> Iterator[int]:
+    """Yield the lengths at which a model may change its arithmetic, from a config and the objects in it."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from _thresholds(value)
+        elif isinstance(value, int) and not isinstance(value, bool) and THRESHOLDS.fullmatch(key):
+            yield value
 
 
 def _one_per_row_hint() -> str:
@@ -171,11 +249,19 @@ def _gradient_elsewhere(adapter: ModelAdapter, model: PreTrainedModel, batch: Ba
 
 def _row(model: PreTrainedModel, lengths: tuple[int, ...], rows: int = 1, first: int = 0) -> Batch:
     """Return equal rows of samples of these lengths, cut from one text; they start at its token ``first``."""
-    vocabulary = embedding(model).num_embeddings
+    vocabulary = embedding_rows(model)
     text = (np.arange(first, first + sum(lengths)) * 7 + 3).astype(np.int32) % vocabulary
     pieces = np.split(text, np.cumsum(lengths)[:-1])
     row = tuple(Sample(i, 0, piece, np.ones(len(piece), np.bool_)) for i, piece in enumerate(pieces))
     return collate(MicroBatch((row,) * rows, sum(lengths), 0)).to(embedding(model).weight.device)
+
+
+def _rows_of(model: PreTrainedModel, lengths: tuple[int, ...]) -> Batch:
+    """Return one row per length, each the beginning of the same text, padded on the right."""
+    vocabulary = embedding_rows(model)
+    text = (np.arange(max(lengths)) * 7 + 3).astype(np.int32) % vocabulary
+    rows = tuple((Sample(i, 0, text[:n], np.ones(n, np.bool_)),) for i, n in enumerate(lengths))
+    return collate(MicroBatch(rows, max(lengths), 0)).to(embedding(model).weight.device)
 
 
 def _tolerance(least: float, *results: Tensor) -> float:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from mftkit.interfaces.model import Head, ModelAdapter
 from mftkit.models.loading import from_random_init, pretrained
+from mftkit.models.output_layer import output_layer, output_weights
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -78,23 +79,11 @@ class NativeAdapter(ModelAdapter):
 
     def head(self, model: PreTrainedModel) -> Head:
         """Return the output layer, with the scale and the soft cap that the family's config may define."""
-        from torch import nn
-
-        module = output_layer(model)
-        # A quantized layer is an nn.Linear too, of packed integers.
-        if (
-            not isinstance(module, nn.Linear)
-            or not module.weight.is_floating_point()
-            or module.weight.dim() != 2
-        ):
-            raise MftError(
-                f"the head of {type(model).__name__} is not a plain linear layer but {type(module).__name__}: exclude "
-                "it from the tuning's targets and from quantization, or use an adapter that supports it"
-            )
+        weight, bias = output_weights(model)
         config = model.config.get_text_config()
         return Head(
-            weight=module.weight,
-            bias=module.bias,
+            weight=weight,
+            bias=bias,
             # Granite, Cohere and Falcon-H1 scale their logits, each under its own key.
             scale=_number(config, "logit_scale", 1.0)
             * _number(config, "lm_head_multiplier", 1.0)
@@ -111,16 +100,6 @@ def decoder(model: PreTrainedModel) -> nn.Module:
             f"{type(model).__name__} does not say which part is its decoder: it needs its own adapter"
         )
     return found
-
-
-def output_layer(model: PreTrainedModel) -> nn.Module:
-    """Return the module of the output head; if an adapter trains a copy of it (peft's modules_to_save), the copy."""
-    module: nn.Module = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    copies = getattr(module, "modules_to_save", None)
-    if copies is None:
-        return module
-    [name, *_] = cast("list[str]", module.active_adapters)
-    return cast("nn.Module", copies[name])
 
 
 def attention_of(model: PreTrainedModel) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from mftkit.models.vocabulary import embedding
+from mftkit.models.vocabulary import embedding, embedding_rows
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -43,20 +43,23 @@ def choose_pad(
     new row would do, the token that ends a text is used after all, and the sentence says so. Our own losses are not
     affected: they know padding by its place.
     """
-    busy = _busy(tokenizer, model) | set(learned)
+    rows = embedding_rows(model)
+    # A token without a row cannot be read, not even as padding: batches hold it.
+    busy = _busy(tokenizer, model) | set(learned) | {i for i in tokenizer.get_vocab().values() if i >= rows}
     own = tokenizer.pad_token_id
     if own is not None and own not in busy:
         sentence = f"the pad token is the tokenizer's own, {tokenizer.pad_token} (id {own})"
     else:
-        cause = "the tokenizer has none" if own is None else f"{tokenizer.pad_token} must be learned"
+        fault = "has no row in the embedding" if own is not None and own >= rows else "must be learned"
+        cause = "the tokenizer has none" if own is None else f"{tokenizer.pad_token} {fault}"
         spare = _spare(tokenizer, busy, known)
         if spare is not None:
             tokenizer.pad_token = spare
             sentence = (
                 f"the pad token is {spare} (id {tokenizer.pad_token_id}) from the vocabulary, because {cause}"
             )
-        elif not may_grow and len(tokenizer) >= embedding(model).num_embeddings:
-            end = _pad_with_end(tokenizer)
+        elif not may_grow and len(tokenizer) >= rows:
+            end = _pad_with_end(tokenizer, rows)
             sentence = f"the pad token is {end}, which also ends a text: an adapter cannot hold a new token"
         else:
             sentence = f"the pad token {_add(tokenizer, model)}, because {cause}"
@@ -91,10 +94,10 @@ def _spare(tokenizer: PreTrainedTokenizerBase, busy: set[int], known: Sequence[s
     return unknown if unknown is not None and tokenizer.unk_token_id not in busy else None
 
 
-def _pad_with_end(tokenizer: PreTrainedTokenizerBase) -> str:
+def _pad_with_end(tokenizer: PreTrainedTokenizerBase, rows: int) -> str:
     """Make the token that ends a text the pad token; return it with its id."""
     token = tokenizer.eos_token or tokenizer.bos_token
-    if token is None:
+    if token is None or tokenizer.get_vocab()[str(token)] >= rows:
         raise MftError(
             "model.tokenizer: it has no special token to pad with, and an adapter cannot hold a new one: "
             "use a tokenizer whose vocabulary has a pad token"
@@ -105,7 +108,7 @@ def _pad_with_end(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def _add(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> str:
     tokenizer.add_special_tokens({"pad_token": ADDED})
-    number, rows = int(tokenizer.pad_token_id), embedding(model).num_embeddings
+    number, rows = int(tokenizer.pad_token_id), embedding_rows(model)
     if number < rows:
         return f"{ADDED} was added as id {number}, an unused row of the embedding"
     model.resize_token_embeddings(number + 1, mean_resizing=False)

@@ -13,7 +13,8 @@ from mftkit.base.tokenizer_files import load_tokenizer
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models.config import ADAPTER_CONFIG, dtype_of, read_config
 from mftkit.models.selection import select_adapter
-from mftkit.models.vocabulary import check_vocabulary
+from mftkit.models.stray_adapter import is_adapter, warn_stray_adapter
+from mftkit.models.vocabulary import guard_vocabulary
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def find_result(given: Path) -> Result:
     run = _run_of(given)
     path = given / "model" if run == given else given
     section = read_json(run / "spec.json").get("model", {}) if run else {}
-    if (path / ADAPTER_CONFIG).is_file():
+    if is_adapter(path):
         return Result(path, run, read_json(path / ADAPTER_CONFIG), section)
     if (path / "config.json").is_file():
         return Result(path, run, None, section)
@@ -90,6 +91,7 @@ def adapter_and_request(
     """
     trust = bool(result.model.get("trust_remote_code", False))
     source = str(result.path) if result.config is None else result.base
+    warn_stray_adapter(source, reporter)
     try:
         config = read_config(source, trust)
     except MftError as error:
@@ -115,7 +117,7 @@ def load_base(
     if result.config is not None:
         tokenizer = load_tokenizer(str(result.path)) or tokenizer
     if tokenizer is not None:
-        check_vocabulary(tokenizer, model)
+        guard_vocabulary(tokenizer, model)
     return model, tokenizer
 
 
@@ -159,19 +161,20 @@ def load_model(
         MftError: it cannot be loaded completely.
     """
     directory = Path(path).expanduser()
-    if (directory / ADAPTER_CONFIG).is_file() and not (directory / "config.json").is_file():
+    if is_adapter(directory):
         result = find_result(directory)
         named = None if adapter == "auto" else select_adapter(read_config(result.base), adapter)[1]
         base, tokenizer = load_base(result, *adapter_and_request(result, model_adapter=named))
         model = _as_model(with_peft_adapter(result, base))
     else:
         config = read_config(str(path))
+        warn_stray_adapter(path)
         _, chosen = select_adapter(config, adapter)
         source = str(directory) if directory.is_dir() else str(path)
         request = LoadRequest(path=source, config=config, dtype=dtype_of(config), attention="auto")
         model, tokenizer = chosen.load(request)
         if tokenizer is not None:
-            check_vocabulary(tokenizer, model)
+            guard_vocabulary(tokenizer, model)
     model.train(False)
     return model, tokenizer
 

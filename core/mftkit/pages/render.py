@@ -1,4 +1,4 @@
-"""From a template and values to one self-contained HTML page; plotly is imported when a page is rendered."""
+"""From a template and values to one self-contained HTML page; plotly is imported when a page with plots is rendered."""
 
 from __future__ import annotations
 
@@ -17,18 +17,24 @@ TEMPLATES = Path(__file__).parent / "templates"
 
 def render(directory: Path, template: str, **values: object) -> str:
     """A page from a template in ``directory``; every value is escaped unless it is marked safe there."""
-    from plotly.offline import get_plotlyjs
-
     return (
         _templates(directory)
         .get_template(template)
         .render(
             **values,
-            plotly_js=get_plotlyjs(),
+            plotly_js=_plotly_js,
             version=version("mftkit"),
             now=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         )
     )
+
+
+def _plotly_js() -> str:
+    """The library that draws plots; templates without plots do not call it."""
+    from plotly.offline import get_plotlyjs
+
+    source: str = get_plotlyjs()
+    return source
 
 
 @cache

@@ -87,7 +87,9 @@ def planned_tasks(plan: PlanJson) -> Table | None:
 
 def planned_facts(plan: PlanJson) -> list[tuple[str, str]]:
     """The rest of the plan, one fact per line."""
-    return list(_facts({key: value for key, value in plan.items() if key not in ("tasks", "name")}))
+    return list(
+        _facts({key: value for key, value in plan.items() if key not in ("tasks", "name", "first_samples")})
+    )
 
 
 def environment_facts(environment: JsonObject) -> list[tuple[str, str]]:

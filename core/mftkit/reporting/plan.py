@@ -29,6 +29,23 @@ class PlannedTask:
 
 
 @dataclass(frozen=True)
+class FirstSample:
+    """The first training sample of a task, in brief."""
+
+    task: str
+    place: str
+    """``PATH:LINE``."""
+    tokens: int
+    loss_tokens: int
+    before: str
+    """What stands before the first token in the loss; of a long text its end, after an ellipsis."""
+    answer: str
+    """The first stretch of tokens in the loss, without its last token; of a long text its beginning and an ellipsis."""
+    stop: str
+    """The last token of that stretch."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """The plan of a run."""
 
@@ -53,6 +70,8 @@ class Plan:
     notes: tuple[str, ...]
     mixing: str = ""
     """A description of the mixing; empty if an epoch has every sample once."""
+    first_samples: tuple[FirstSample, ...] = ()
+    """One of each task."""
 
     def dump(self) -> PlanJson:
         """The plan as plan.json has it."""
@@ -79,3 +98,4 @@ class PlanJson(TypedDict, total=False):
     components: dict[str, str]
     notes: list[str]
     mixing: str
+    first_samples: list[dict[str, str | int]]

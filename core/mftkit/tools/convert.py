@@ -9,20 +9,19 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory
 from mftkit.interfaces.model import LoadRequest
-from mftkit.models import check_vocabulary, read_config, select_adapter
+from mftkit.models import read_config, select_adapter
 from mftkit.models.checkpoint_output import check_output
-from mftkit.models.config import dtype_of, stored_dtype
+from mftkit.models.config import checkpoint_dtype
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.loading import check_code
 from mftkit.models.logits_check import compare_logits, sample_logits
+from mftkit.models.stray_adapter import warn_stray_adapter
+from mftkit.models.vocabulary import describe_surplus
 from mftkit.reporting.reporter import Reporter
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from mftkit.base.json_types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -63,11 +62,14 @@ def convert(path: str, output: Path, reporter: Reporter | None = None, adapter: 
     output = output.expanduser().resolve()
     directory = Path(path).expanduser()
     check_output(output, [directory] if directory.is_dir() else [])
+    warn_stray_adapter(path, reporter)
     chosen.describe(config, None, reporter)
     source = str(directory) if directory.is_dir() else path
-    dtype = _dtype(config, source)
+    dtype = checkpoint_dtype(config, source)
     request = LoadRequest(path=source, config=config, dtype=dtype, attention="auto")
     model, tokenizer = chosen.load(request)
+    if tokenizer is not None and (surplus := describe_surplus(tokenizer, model)):
+        reporter.warn(surplus)
     before = sample_logits(model)
     architecture = type(model).__name__
     if contradiction := fix_generation_config(model):
@@ -87,15 +89,7 @@ def convert(path: str, output: Path, reporter: Reporter | None = None, adapter: 
     return Converted(output, architecture, difference, largest)
 
 
-def _dtype(config: JsonObject, source: str) -> torch.dtype:
-    """Return the checkpoint's dtype: the config's, or for families whose configs name none, that of the weights."""
-    if config.get("dtype") or config.get("torch_dtype"):
-        return dtype_of(config)
-    return stored_dtype(source) or dtype_of(config)
-
-
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, directory: Path) -> None:
     if tokenizer is not None:
-        check_vocabulary(tokenizer, model)
         tokenizer.save_pretrained(directory)
     model.save_pretrained(directory)

@@ -17,6 +17,7 @@ from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.logits_check import compare_logits, sample_logits
 from mftkit.models.result import Result, adapter_and_request, find_result, load_base, with_peft_adapter
+from mftkit.models.stray_adapter import has_stray_adapter, how_to_use
 from mftkit.reporting.reporter import Reporter
 from mftkit_registry import MftError
 
@@ -90,6 +91,11 @@ def merge(
 
 def _find(given: Path) -> Result:
     found = find_result(given)
+    if found.config is None and has_stray_adapter(found.path):
+        raise MftError(
+            f"RUN: nothing to merge: {found.path} is a whole model, and the {ADAPTER_CONFIG} beside it is not part of "
+            f"it. {how_to_use(found.path)}"
+        )
     if found.config is None:
         raise MftError(f"RUN: nothing to merge: {found.path} is already a full model, without an adapter")
     return found

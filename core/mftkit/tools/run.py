@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,7 +18,7 @@ from mftkit.runs.directory import RunDirectory
 from mftkit.tools.report.writing import report_run
 from mftkit.training.environment import describe_environment
 from mftkit.training.events import HookCaller
-from mftkit.training.export import export, export_best
+from mftkit.training.export import write_results
 from mftkit.training.failures import describe_out_of_memory
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
@@ -110,13 +109,11 @@ def _train(
     outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
     if processes.is_main:
         if outcome.is_complete:
-            if not export(built, directory, outcome.best_step, reporter):
-                outcome = replace(outcome, best_step=None)
-            if built.best_per_task:
-                export_best(built, directory, outcome.best_step, reporter)
+            outcome = write_results(built, directory, outcome, reporter)
         directory.metrics.write(EndLine.of(outcome))
         _write_report(directory, reporter)
-    processes.barrier()  # the others stay until the result is written
+    written = processes.from_main(outcome)  # the others stay until the result is written and read back
+    outcome = written if outcome.is_complete else outcome
     listeners.ended(outcome)
     reporter.show_result(directory.path, outcome)
     return outcome

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory
-from mftkit.models import check_head, check_vocabulary, choose_pad, read_config
+from mftkit.models import check_head, choose_pad, read_config
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.runs.checkpoint import fingerprint
 from mftkit_registry import MftWarning
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mftkit.interfaces.model import LoadRequest, ModelAdapter
     from mftkit.processes import Processes
@@ -29,8 +30,9 @@ def ensure_base(
     tokenizer: PreTrainedTokenizerBase,
     trained_ids: set[int],
     processes: Processes,
-) -> tuple[LoadRequest, str]:
-    """The request that loads the run's own base, and a note about its pad token ("" if there is nothing to say).
+    check: Callable[[PreTrainedModel], str],
+) -> tuple[LoadRequest, list[str]]:
+    """The request that loads the run's own base, and notes for the plan from writing it (none if it was kept).
 
     Writes the base first, unless the run has it already.
 
@@ -42,21 +44,23 @@ def ensure_base(
             grow.
         trained_ids: ids that samples train, none of which may be the pad token.
         processes: the main one writes, the others wait.
+        check: raises MftError if the model cannot read the run's data, and returns a note ("" if there is none). It is
+            called before the embedding grows.
     """
-    note = ""
+    notes: list[str] = []
     if not own_base.kept and processes.is_main:
         model, _ = adapter.load(request)
-        check_vocabulary(tokenizer, model)
+        surplus = check(model)
         check_head(adapter, model)
-        note = choose_pad(tokenizer, model, trained_ids, known=adapter.pad_tokens)
+        notes = [choose_pad(tokenizer, model, trained_ids, known=adapter.pad_tokens), surplus]
         if contradiction := fix_generation_config(model):
             warnings.warn(contradiction, MftWarning, stacklevel=2)
         with new_directory(own_base.staged) as partial:
             model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
-    note = processes.from_main(note)  # the others wait here until the base is written
+    notes = processes.from_main(notes)  # the others wait here until the base is written
     path = str(own_base.current)
-    return replace(request, path=path, config=read_config(path), init="pretrained"), note
+    return replace(request, path=path, config=read_config(path), init="pretrained"), notes
 
 
 def base_fingerprint(directory: Path) -> dict[str, list[int]]:

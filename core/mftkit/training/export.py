@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory, write_json
 from mftkit.models.generation_config import fix_generation_config
+from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import CheckpointError
+from mftkit.training.read_back import ReadBack, ReadBackError
+from mftkit.training.result_dtype import cast_parameters, result_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +22,36 @@ if TYPE_CHECKING:
     from mftkit.training.validation_history import ValidationHistory
 
 
-def export(run: Run, directory: RunDirectory, best_step: int | None, reporter: Reporter) -> bool:
-    """Write ``model/``: the best weights by mean validation loss, or the last ones if there is no validation.
+def write_results(run: Run, directory: RunDirectory, outcome: Outcome, reporter: Reporter) -> Outcome:
+    """Write ``model/`` and, if the run keeps each task's best, ``best/``; read them back; return the run's outcome.
+
+    Nothing is left of results that are not what was trained: the outcome is then a failure. The run's model cannot be
+    used afterwards.
+    """
+    read_back = ReadBack(run, directory)
+    try:
+        with ExitStack() as stack:
+            partial = stack.enter_context(new_directory(directory.model))
+            if not _export(run, directory, partial, outcome.best_step, reporter, read_back):
+                outcome = replace(outcome, best_step=None)
+            if run.best_per_task:
+                partial = stack.enter_context(new_directory(directory.best))
+                _export_best(run, directory, partial, outcome.best_step, reporter, read_back)
+            read_back.verify(reporter)
+    except ReadBackError as error:
+        return Outcome("failed", outcome.step, outcome.best_step, error=str(error))
+    return outcome
+
+
+def _export(
+    run: Run,
+    directory: RunDirectory,
+    partial: Path,
+    best_step: int | None,
+    reporter: Reporter,
+    read_back: ReadBack,
+) -> bool:
+    """Write the best weights by mean validation loss, or the last ones if there is no validation.
 
     Returns False if the best weights are lost, so that the last ones were written.
     """
@@ -34,13 +67,19 @@ def export(run: Run, directory: RunDirectory, best_step: int | None, reporter: R
         else:
             run.checked.tuning.load_state_dict(run.model, best.model)
     _prepare_tokenizer_and_generation(run, reporter)
-    with new_directory(directory.model) as partial:
-        _write(run, directory, partial)
+    _write(run, directory, partial, directory.model.name, read_back)
     return best_found
 
 
-def export_best(run: Run, directory: RunDirectory, step_of_model: int | None, reporter: Reporter) -> None:
-    """Write ``best/``: each step that is the best of a task or by mean rank, once, and an index, best.json.
+def _export_best(
+    run: Run,
+    directory: RunDirectory,
+    partial: Path,
+    step_of_model: int | None,
+    reporter: Reporter,
+    read_back: ReadBack,
+) -> None:
+    """Write each step that is the best of a task or by mean rank, once, and an index, best.json.
 
     ``step_of_model`` is the step whose weights ``model/`` holds. A step whose checkpoint is lost is reported and left
     out.
@@ -50,18 +89,17 @@ def export_best(run: Run, directory: RunDirectory, step_of_model: int | None, re
     by_task = {tasks[index].name: step for index, step in history.best_steps().items()}
     steps = {*by_task.values(), *([by_rank] if by_rank is not None else [])}
     _prepare_tokenizer_and_generation(run, reporter)
-    with new_directory(directory.best) as partial:
-        paths = _write_steps(run, directory, partial, sorted(steps), step_of_model, reporter)
+    paths = _write_steps(run, directory, partial, sorted(steps), step_of_model, reporter, read_back)
 
-        def entry(step: int) -> dict[str, object]:
-            return {"step": step, "path": paths.get(step), "losses": _losses_at(history, run.checked, step)}
+    def entry(step: int) -> dict[str, object]:
+        return {"step": step, "path": paths.get(step), "losses": _losses_at(history, run.checked, step)}
 
-        index = {
-            "tasks": {name: entry(step) for name, step in by_task.items()},
-            "mean": entry(history.best_step) if history.best_step is not None else None,
-            "mean_rank": entry(by_rank) if by_rank is not None else None,
-        }
-        write_json(partial / "best.json", index)
+    index = {
+        "tasks": {name: entry(step) for name, step in by_task.items()},
+        "mean": entry(history.best_step) if history.best_step is not None else None,
+        "mean_rank": entry(by_rank) if by_rank is not None else None,
+    }
+    write_json(partial / "best.json", index)
 
 
 def _write_steps(
@@ -71,6 +109,7 @@ def _write_steps(
     steps: list[int],
     step_of_model: int | None,
     reporter: Reporter,
+    read_back: ReadBack,
 ) -> dict[int, str]:
     """Write the weights of each step; returns their paths within the run directory."""
     paths: dict[int, str] = {}
@@ -86,8 +125,8 @@ def _write_steps(
         run.checked.tuning.load_state_dict(run.model, checkpoint.model)
         name = directory.checkpoints.path(step).name
         (place / name).mkdir()
-        _write(run, directory, place / name)
         paths[step] = f"{directory.best.name}/{name}"
+        _write(run, directory, place / name, paths[step], read_back)
     return paths
 
 
@@ -105,10 +144,25 @@ def _prepare_tokenizer_and_generation(run: Run, reporter: Reporter) -> None:
     _set_generation_config(run, reporter)
 
 
-def _write(run: Run, directory: RunDirectory, place: Path) -> None:
-    base = run.checked.spec.model.path if run.own_base is None else str(directory.base)
-    run.checked.tuning.export(run.model, place, base)
-    run.checked.tokenizer.save_pretrained(place)
+def _write(run: Run, directory: RunDirectory, place: Path, name: str, read_back: ReadBack) -> None:
+    """Write the present weights to ``place``, in the dtype of the result; ``name`` is its path in the run directory."""
+    checked = run.checked
+    base = checked.spec.model.path if run.own_base is None else str(directory.base)
+    trained, written = checked.precision.weights, result_dtype(checked)
+    model = checked.tuning.base_model(run.model)
+    logits = read_back.logits()
+    if written != trained:
+        # Rounded and compared in the dtype of training, so that what is read back must equal it to the last digit.
+        cast_parameters(model, written)
+        cast_parameters(model, trained)
+        exact, logits = logits, read_back.logits()
+        read_back.check_rounding(exact, logits, written)
+        cast_parameters(model, written)
+    checked.tuning.export(run.model, place, base)
+    if written != trained:
+        cast_parameters(model, trained)
+    checked.tokenizer.save_pretrained(place)
+    read_back.add(name, place, logits)
 
 
 def _set_generation_config(run: Run, reporter: Reporter) -> None:

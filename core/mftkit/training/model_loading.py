@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,10 +13,14 @@ from mftkit.base import tokenizer_files
 from mftkit.data.task_formats import uses_chat
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
-from mftkit.models import check_head, check_vocabulary, choose_pad, read_config, select_adapter
+from mftkit.models import check_head, choose_pad, read_config, select_adapter
 from mftkit.models.converted import checkpoint_file
 from mftkit.models.loading import check_code
+from mftkit.models.rotary import fix_rotary
+from mftkit.models.stray_adapter import warn_stray_adapter
 from mftkit.training.base_writer import ensure_base
+from mftkit.training.position_checks import check_positions, describe_long_samples, longest_row
+from mftkit.training.token_checks import check_token_ids
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.base_checkpoint import BaseCheckpoint
@@ -38,6 +43,7 @@ def choose_adapter(spec: Spec, reporter: Reporter) -> tuple[str, ModelAdapter, J
     else:
         assert spec.model.path is not None, "a spec of a pretrained model has a path"
         config = read_config(spec.model.path, spec.model.trust_remote_code)
+        warn_stray_adapter(spec.model.path, reporter)
     name, adapter = select_adapter(config, spec.model.adapter.name, spec.model.adapter.options, reporter)
     if spec.model.init == "pretrained" and adapter.matches(config) == 1:
         # Code that may not run is reported before its tokenizer is looked for.
@@ -94,36 +100,57 @@ def _tokenizer_elsewhere(path: str, spec: Spec, reporter: Reporter) -> PreTraine
     return tokenizer_files.load_tokenizer(path, trust)
 
 
-def load_model(checked: CheckedRun, own_base: BaseCheckpoint | None) -> tuple[nn.Module, str]:
-    """What the tuning makes of the loaded model, and a note about the pad token ("" if there is nothing to say).
+def load_model(checked: CheckedRun, own_base: BaseCheckpoint | None) -> tuple[nn.Module, tuple[str, ...]]:
+    """What the tuning makes of the loaded model, and notes for the plan about how it was loaded.
 
     ``own_base`` is where a base that exists nowhere else is kept, for a tuning whose result names its base.
     """
     torch.manual_seed(checked.spec.seed)
     adapter, tokenizer, tuning = checked.adapter, checked.tokenizer, checked.tuning
-    request, base_note = _request_of(checked), ""
+    request = base_request(checked)
+    base_notes: list[str] = []
     if own_base is not None:
         trained_ids = turn_end_ids(checked.chat, tokenizer)
-        request, base_note = ensure_base(
-            own_base, request, adapter, tokenizer, trained_ids, checked.processes
+        request, base_notes = ensure_base(
+            own_base,
+            request,
+            adapter,
+            tokenizer,
+            trained_ids,
+            checked.processes,
+            check=partial(check_token_ids, checked),
         )
     request = replace(request, load_options=tuning.load_options(checked.precision.arithmetic))
     model, _ = adapter.load(request)
-    check_vocabulary(tokenizer, model)
+    notes = _check_against_data(checked, model, request)
     check_head(adapter, model)
     tuned, pad_note = _pad_and_tune(checked, model, request)
-    return tuned, base_note or pad_note
+    return tuned, (*(base_notes or [pad_note]), *notes)
 
 
-def outline_model(checked: CheckedRun) -> tuple[nn.Module, str]:
+def _check_against_data(checked: CheckedRun, model: PreTrainedModel, request: LoadRequest) -> list[str]:
+    """Refuse rows that the model cannot read, and make it independent of their lengths; return notes for the plan."""
+    surplus = check_token_ids(checked, model)
+    row = longest_row(checked)
+    check_positions(checked, request, row)
+    return [
+        surplus,
+        fix_rotary(model, checked.spec.max_length),
+        describe_long_samples(checked, model, row),
+    ]
+
+
+def outline_model(checked: CheckedRun) -> tuple[nn.Module, tuple[str, ...]]:
     """As ``load_model``, but with parameters that have sizes and no values: for a dry run."""
     torch.manual_seed(checked.spec.seed)
-    request = _request_of(checked)
+    request = base_request(checked)
     with torch.device("meta"):
         model, _ = checked.adapter.load(replace(request, init="random"))
+    notes = _check_against_data(checked, model, request)
     # Called for what it refuses: a dry run should refuse that, too.
     checked.tuning.load_options(checked.precision.arithmetic)
-    return _pad_and_tune(checked, model, request)
+    tuned, pad_note = _pad_and_tune(checked, model, request)
+    return tuned, (pad_note, *notes)
 
 
 def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequest) -> tuple[nn.Module, str]:
@@ -134,7 +161,9 @@ def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequ
     if checked.spec.training.gradient_checkpointing:
         model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
     torch.manual_seed(checked.spec.seed)  # what a tuning draws does not depend on how the model was loaded
-    return tuning.apply(model, adapter), pad_note
+    tuned = tuning.apply(model, adapter)
+    adapter.head(tuning.base_model(tuned))  # called for what it refuses: a head that the tuning has changed
+    return tuned, pad_note
 
 
 def turn_end_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) -> set[int]:
@@ -148,7 +177,8 @@ def turn_end_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) ->
     return {id_ for id_, token in tokenizer.added_tokens_decoder.items() if str(token.content) in own}
 
 
-def _request_of(checked: CheckedRun) -> LoadRequest:
+def base_request(checked: CheckedRun) -> LoadRequest:
+    """The model that a run starts from, as it asks the adapter to load it."""
     precision, tuning = checked.precision, checked.tuning
     dtype = precision.arithmetic if tuning.freezes_base else precision.weights
     request = _load_request(checked.spec, checked.model_config, dtype)

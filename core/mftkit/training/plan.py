@@ -8,8 +8,10 @@ import numpy as np
 
 from mftkit.reporting.plan import Plan, PlannedTask
 from mftkit.training.balancing import extra_work
+from mftkit.training.first_samples import first_samples
 from mftkit.training.gradients import describe_memory
 from mftkit.training.mixing_notes import describe_mixing
+from mftkit.training.result_dtype import describe_result_dtype
 from mftkit.training.row_weights import describe_row_weights
 from mftkit.training.used_components import used_components
 
@@ -21,13 +23,13 @@ if TYPE_CHECKING:
     from mftkit.training.run_parts import CheckedRun
 
 
-def make_plan(checked: CheckedRun, model: nn.Module, pad_note: str) -> Plan:
+def make_plan(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...]) -> Plan:
     """The plan of a run.
 
     Args:
         checked: the run.
         model: what the tuning made of the loaded model.
-        pad_note: what was done for a pad token; "" if nothing was.
+        model_notes: sentences about how the model was loaded; empty ones are left out.
     """
     spec, corpus, sampler = checked.spec, checked.corpus, checked.sampler
     return Plan(
@@ -46,8 +48,9 @@ def make_plan(checked: CheckedRun, model: nn.Module, pad_note: str) -> Plan:
         processes=checked.processes.count,
         dtype=checked.precision.name,
         components=_component_names(spec, checked.adapter_name),
-        notes=_notes(checked, model, pad_note),
+        notes=_notes(checked, model, model_notes),
         mixing="" if spec.mixing is None else describe_mixing(spec.mixing, corpus),
+        first_samples=first_samples(corpus, checked.tokenizer),
     )
 
 
@@ -70,11 +73,12 @@ def _planned_tasks(spec: Spec, corpus: Corpus) -> tuple[PlannedTask, ...]:
     )
 
 
-def _notes(checked: CheckedRun, model: nn.Module, pad_note: str) -> tuple[str, ...]:
+def _notes(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...]) -> tuple[str, ...]:
     tuning = checked.tuning
     notes = (
         describe_row_weights(checked.corpus),
-        pad_note,
+        *model_notes,
+        describe_result_dtype(checked),
         *checked.adapter.notes(tuning.base_model(model)),
         *tuning.notes(model),
         _describe_balancer_work(checked),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mftkit.batches.batcher import Batcher
     from mftkit.batches.sampler import BatchSampler
     from mftkit.data.corpus import Corpus
-    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.model import ModelAdapter

@@ -12,7 +12,7 @@ from mftkit.batches.sampler import BatchSampler
 from mftkit.data.corpus import prepare
 from mftkit.data.task_formats import uses_chat
 from mftkit.data.text.chat_format import chat_format
-from mftkit.models import check_isolation
+from mftkit.models import check_independence, check_isolation
 from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
 from mftkit.training.balancing import Balancing
@@ -31,6 +31,7 @@ from mftkit.training.model_loading import choose_adapter, load_model, load_token
 from mftkit.training.objective import Objective
 from mftkit.training.optimizer import make_optimizer, warn_schedule
 from mftkit.training.plan import make_plan
+from mftkit.training.position_checks import longest_row
 from mftkit.training.precision import choose_precision
 from mftkit.training.row_weights import check_row_weights
 from mftkit.training.run_parts import CheckedRun, Run
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.corpus import Corpus
-    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.loss import Loss
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.plan import Plan
@@ -77,7 +78,7 @@ def check_run(spec: Spec, reporter: Reporter) -> CheckedRun:
     loss: Loss = installed.build(kinds.LOSS, spec.loss.name, spec.loss.options, tasks)
     tuning = installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks)
     check_row_weights(spec.loss.name, loss, corpus, reporter)
-    sampler = _sampler(spec, corpus, mode)
+    sampler = make_sampler(spec, corpus, mode)
     warn_schedule(spec.training, sampler.total, reporter)
     if corpus.mixture is not None:
         isolates = partial(isolates_samples, mode, corpus, sampler, spec.max_length)
@@ -112,10 +113,10 @@ def check_run(spec: Spec, reporter: Reporter) -> CheckedRun:
 
 def plan_run(checked: CheckedRun) -> Plan:
     """The plan of a run, made without reading any weights (a dry run)."""
-    model, pad_note = outline_model(checked)
+    model, notes = outline_model(checked)
     if checked.combiner is not None:
         check_one_dtype([p for p in model.parameters() if p.requires_grad])
-    return make_plan(checked, model, pad_note)
+    return make_plan(checked, model, notes)
 
 
 def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Run:
@@ -132,11 +133,13 @@ def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Ru
     spec, processes, corpus, objective = checked.spec, checked.processes, checked.corpus, checked.objective
     if not checked.needs_own_base:
         own_base = None
-    model, pad_note = load_model(checked, own_base)
+    model, notes = load_model(checked, own_base)
     logprob_model = LogprobModel(model, checked.adapter, checked.tuning, checked.precision.autocast)
     logprob_model.to(processes.device)
+    base, longest = checked.tuning.base_model(model), longest_row(checked).positions
+    check_independence(checked.adapter, base, longest)
     if isolates_samples(checked.mode, corpus, checked.sampler, spec.max_length):
-        check_isolation(checked.adapter, checked.tuning.base_model(model))
+        check_isolation(checked.adapter, base, longest)
     parallel_model = processes.wrap(logprob_model)
     pad_id = int(checked.tokenizer.pad_token_id)
     batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
@@ -163,7 +166,7 @@ def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Ru
         balancing=balancing,
         gradients=gradients,
         optimizer=optimizer,
-        plan=make_plan(checked, model, pad_note),
+        plan=make_plan(checked, model, notes),
         own_base=None if own_base is None else base_fingerprint(own_base.current),
     )
 
@@ -181,7 +184,8 @@ def _chat_format(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> ChatFormat |
     )
 
 
-def _sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSampler:
+def make_sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSampler:
+    """The steps of a run."""
     training = spec.training
     return BatchSampler(
         corpus.train,

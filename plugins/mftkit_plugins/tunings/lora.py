@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, cast
 
 from pydantic import Field, field_validator
@@ -12,7 +13,13 @@ from mftkit import (
     without_peft_noise,
 )
 from mftkit_plugins.tunings.fields import check_fields
-from mftkit_plugins.tunings.targets import AUTO, LoraTargets, automatic, check_targets
+from mftkit_plugins.tunings.targets import (
+    AUTO,
+    LoraTargets,
+    automatic,
+    check_targets,
+    check_whole_modules,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,12 +84,15 @@ class Lora(mftkit.Tuning):
             automatic(adapter, model, self._can_adapt_parameters) if given == AUTO else LoraTargets(given)
         )
         check_targets(targets.modules, model)
-        self._notes = targets.notes
+        check_whole_modules(self.options.lora, model)
         try:
-            tuned = get_peft_model(model, self._config(targets))
+            with warnings.catch_warnings(record=True) as caught:  # a copy of a tied embedding, for one
+                warnings.simplefilter("always", UserWarning)
+                tuned = get_peft_model(model, self._config(targets))
         except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError) as error:
             cause = " ".join(str(error).split())[:400]
             raise mftkit.MftError(f"tuning: peft cannot add adapters to these targets: {cause}") from error
+        self._notes = [*targets.notes, *_notes_of(caught)]
         for parameter in tuned.parameters():
             if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
                 parameter.data = parameter.data.float()  # 16-bit numbers would lose small updates
@@ -109,7 +119,7 @@ class Lora(mftkit.Tuning):
         )
 
     def notes(self, model: nn.Module) -> list[str]:  # noqa: ARG002
-        """Return notes on layers that "auto" does not adapt."""
+        """Return notes on layers that "auto" does not adapt, and what peft warned of."""
         return self._notes
 
     def base_model(self, model: nn.Module) -> PreTrainedModel:
@@ -135,3 +145,9 @@ class Lora(mftkit.Tuning):
         tuned.peft_config[tuned.active_adapter].base_model_name_or_path = base
         # The base's embedding is never resized under an adapter, so it need not be saved.
         tuned.save_pretrained(str(directory), save_embedding_layers=False)
+
+
+def _notes_of(caught: list[warnings.WarningMessage]) -> list[str]:
+    """Return peft's warnings as notes for the plan, each once; deprecations are no concern of a user."""
+    messages = [str(each.message) for each in caught if issubclass(each.category, UserWarning)]
+    return list(dict.fromkeys(f"tuning: {message}" for message in messages))

@@ -100,6 +100,53 @@ def check_targets(targets: str | list[str], model: nn.Module) -> None:
         )
 
 
+def check_whole_modules(given: mftkit.JsonObject, model: PreTrainedModel) -> None:
+    """Raise MftError for modules to train entirely, and rows of an embedding to train, that the model does not have.
+
+    peft ignores some of them, and others fail in the first step.
+
+    Args:
+        given: fields of peft's LoraConfig.
+        model: the model that gets the adapters.
+    """
+    modules = dict(model.named_modules())
+    ends = {end for name in modules if name for end in _ends(name)}
+    rows = given.get("trainable_token_indices") or {}
+    of_module = rows if isinstance(rows, dict) else {_embedding_name(model): rows}
+    named = {
+        "modules_to_save": given.get("modules_to_save") or [],
+        "trainable_token_indices": list(of_module),
+    }
+    for field_name, names in named.items():
+        missing = [name for name in names if name not in ends]
+        if missing:
+            near = [f'"{name}"' + _did_you_mean(name, ends) for name in missing]
+            raise mftkit.MftError(
+                f"tuning.lora.{field_name}: no module of {type(model).__name__} is named {'; or '.join(near)}"
+            )
+    for name, indices in of_module.items():
+        for full, module in modules.items():
+            size = getattr(module, "weight", None)
+            if name not in _ends(full) or size is None:
+                continue
+            beyond = [index for index in indices if not 0 <= index < len(size)]
+            if beyond:
+                raise mftkit.MftError(
+                    f"tuning.lora.trainable_token_indices: {beyond[0]} is not a row of {full} "
+                    f"(rows 0 to {len(size) - 1})"
+                )
+
+
+def _embedding_name(model: PreTrainedModel) -> str:
+    embedding: nn.Module = model.get_input_embeddings()
+    return next((name for name, module in model.named_modules() if module is embedding), "embed_tokens")
+
+
+def _did_you_mean(name: str, ends: Iterable[str]) -> str:
+    close = nearest(name, sorted(ends))
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
 def _matches(expression: str, name: str) -> bool:
     try:
         return re.fullmatch(expression, name) is not None

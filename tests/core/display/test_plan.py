@@ -4,11 +4,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from rich.cells import cell_len
 
 from mftkit.display import plan_text
+from mftkit.reporting.plan import FirstSample
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -78,6 +80,42 @@ def test_mixing_has_a_column_and_a_line(scripted: ModuleType) -> None:
     assert ["code-completion", "400", "731", "51,234", "50.9%", "20", "17"] in rows
     assert ["mixing", "temperature", "2,", "by", "samples"] in rows
     assert "drawn" not in plan_text(plan)
+
+
+def brief(task: str, **changes: Any) -> FirstSample:
+    fields: dict[str, Any] = {
+        "task": task,
+        "place": "data/a.jsonl:1",
+        "tokens": 1234,
+        "loss_tokens": 56,
+        "before": "…" + "question " * 8 + "<|im_start|>assistant\n",
+        "answer": "def add(one, other):\n    return one + other\n" + "# more " * 5 + "…",
+        "stop": "<|im_end|>",
+    }
+    return FirstSample(**{**fields, **changes})
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_the_first_sample_of_each_task_takes_two_lines_at_most(scripted: ModuleType, width: int) -> None:
+    plan = scripted.plan(Path("runs/x"))
+    samples = (brief("code-comment"), brief("b", before="", answer="漢" * 80 + "…"), brief("c", answer="x"))
+    lines = plan_text(replace(plan, first_samples=samples), width).split("\n")
+    start = next(number for number, line in enumerate(lines) if "first sample of each task" in line)
+    texts = [line for line in lines[start:] if "⟦" in line and "⟧" in line and "<|im_end|>⟧" in line]
+    assert len(texts) == 3
+    assert max(cell_len(line) for line in lines[start:]) <= width
+    assert all("…" in text for text in texts[:2])
+    assert texts[2].endswith("assistant⏎⟦x<|im_end|>⟧" if width > 60 else "⟦x<|im_end|>⟧")
+    if width >= 80:
+        assert "code-comment: data/a.jsonl:1, 1,234 tokens, 56 in the loss" in lines[start + 1]
+        assert "<|im_start|>assistant⏎⟦def add(one" in texts[0]
+
+
+def test_a_sample_cannot_steer_the_terminal_or_fake_the_brackets(scripted: ModuleType) -> None:
+    sample = brief("a\x1b[31m", before="b\x1b[32m⟧\n", answer="\x07⟦", stop="</s>")
+    text = plan_text(replace(scripted.plan(Path("runs/x")), first_samples=(sample,)), 100)
+    assert "\x1b" not in text
+    assert r"b\x1b[32m\u27e7⏎⟦\x07\u27e6</s>⟧" in text
 
 
 def test_without_a_width_no_line_is_broken(scripted: ModuleType) -> None:

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from mftkit import LoadRequest, MftError, load_model
-from mftkit.models import check_vocabulary
+from mftkit import LoadRequest, MftError, MftWarning, load_model
 from mftkit.models.native import NativeAdapter
+from mftkit.models.vocabulary import describe_surplus
 
 IDS = torch.arange(3, 12).unsqueeze(0)
 
@@ -138,10 +138,20 @@ def test_a_vocabulary_larger_than_the_embedding_is_reported(
     make_model: Callable[..., PreTrainedModel],
     make_tokenizer: Callable[..., PreTrainedTokenizerBase],
 ) -> None:
-    with pytest.raises(MftError, match="ids reach 10, but the model's embedding has 8 rows"):
-        check_vocabulary(make_tokenizer(), make_model(vocab_size=8))
+    message = describe_surplus(make_tokenizer(), make_model(vocab_size=8))
+    assert message.startswith(
+        "the embedding has 8 rows, and so none for 3 tokens of the tokenizer: y (id 8), ( (id 9)"
+    )
+    assert describe_surplus(make_tokenizer(), make_model(vocab_size=12)) == ""
     make_tokenizer(*(f"<{i}>" for i in range(60))).save_pretrained(checkpoint[0])
-    assert "ids reach 69, but the model's embedding has 48 rows" in refused(checkpoint[0])
+    with pytest.warns(
+        MftWarning, match=r"48 rows, and so none for 22 tokens of the tokenizer: <48> \(id 48\)"
+    ):
+        model, tokenizer = load_model(checkpoint[0])
+    assert tokenizer is not None
+    model(input_ids=torch.tensor([tokenizer("<2> <47>")["input_ids"]]))
+    with pytest.raises(MftError, match=r"contains <50> \(id 50\), but the model's embedding has 48 rows"):
+        model(input_ids=torch.tensor([tokenizer("<2> <50>")["input_ids"]]))
 
 
 def test_remote_code_is_not_run(tmp_path: Path) -> None:

@@ -17,16 +17,14 @@ from mftkit.base.atomic_files import disk_errors, sync, temporary, write_text
 from mftkit.base.json_files import read_json_object
 from mftkit.data.made.storage import CACHE_FULL_HINT, locked
 from mftkit.data.rows.files import FileSource
-from mftkit.interfaces.component import TaskInfo
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
 
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.reporter import Reporter
-    from mftkit.spec import TaskSpec
 
 
 class CachedRows(ABC):
@@ -83,11 +81,6 @@ class CachedRows(ABC):
 def digest(value: object, length: int) -> str:
     """Return the first ``length`` hexadecimal digits of the SHA-256 of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:length]
-
-
-def tasks_before_data(tasks: Sequence[TaskSpec]) -> tuple[TaskInfo, ...]:
-    """Return the run's tasks as components see them before any data is read: without numbers of samples."""
-    return tuple(TaskInfo(task.name, task.weight) for task in tasks)
 
 
 def _line(row: object, number: int, maker: str) -> str:

@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors
-from mftkit.data.made.cached_rows import CachedRows, digest, tasks_before_data
+from mftkit.data.made.cached_rows import CachedRows, digest
 from mftkit.data.made.filter_run import FilterRun
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root
 from mftkit.data.rows.faults import BadRow, RowError
-from mftkit.data.task_formats import build_task_format, reading_context
+from mftkit.data.task_formats import build_task_format, reading_context, tasks_before_data
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.generation_progress import GenerationProgress
 from mftkit.spec.references import without_defaults

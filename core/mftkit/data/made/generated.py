@@ -24,8 +24,9 @@ from mftkit.base.atomic_files import disk_errors
 from mftkit.chat_client import open_chat
 from mftkit.chat_client.cache_key import rows_key
 from mftkit.chat_client.context import GenerationContext
-from mftkit.data.made.cached_rows import CachedRows, digest, tasks_before_data
+from mftkit.data.made.cached_rows import CachedRows, digest
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root
+from mftkit.data.task_formats import tasks_before_data
 from mftkit.interfaces.chat import BudgetSpent
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.generation_progress import GenerationProgress

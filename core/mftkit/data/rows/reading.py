@@ -140,8 +140,9 @@ def read_rows(
 ) -> Iterator[Row]:
     """Yield the good rows of all sources in order; everything else that is found is added to ``findings``.
 
-    ``context`` names the task; its notes should go to ``findings.note``. With ``groups``, a row's key "group" (a string)
-    decides its side of the split instead of its content. Raises RowError for a bad row unless bad rows are skipped.
+    ``context`` names the task; its notes should go to ``findings.note``. With ``groups``, a row's key "group" (a
+    string) decides its side of the split instead of its content. Raises RowError for a bad row unless bad rows are
+    skipped.
     """
     for source, origin in enumerate(sources):
         ids: set[int] = set()
@@ -162,7 +163,8 @@ def read_rows(
             findings.empty.append(source)
     if 0 < findings.grouped < findings.rows and groups:
         raise MftError(
-            f"task {context.task}: {findings.grouped} of {findings.rows} rows name a group; either all rows or none must"
+            f"task {context.task}: {findings.grouped} of {findings.rows} rows name a group; either all rows or none "
+            "must"
         )
 
 

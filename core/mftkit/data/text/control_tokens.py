@@ -119,7 +119,7 @@ class LookAlikes:
         return value
 
     def pieces(self, text: str) -> tuple[Piece, ...]:
-        """Return rendered text as pieces: what stands between two control tokens is content if a look-alike is in it."""
+        """Return rendered text as pieces: a stretch between two control tokens is content if a look-alike is in it."""
         if not text:
             return ()
         if not self._found or not _MASK.search(text):

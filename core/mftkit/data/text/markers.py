@@ -164,7 +164,8 @@ def _check(conversation: Conversation) -> None:
     for number, (one, two) in enumerate(pairwise(conversation.turns), 1):
         if one.role == two.role == "user":
             raise BadRow(
-                f"turns must alternate: turns {number} and {number + 1} are both the user's (a chat template may take them)"
+                f"turns must alternate: turns {number} and {number + 1} are both the user's, which only a chat "
+                "template may take"
             )
     for number, turn in enumerate(conversation.turns, 1):
         if turn.role == "tool" or turn.tool_calls:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.data.text.chat_format import Split
+    from mftkit.data.text.chat_protocol import Split
     from mftkit.data.text.encoder import Encoder
     from mftkit.data.text.template_program import Stop, TemplateProgram
     from mftkit.interfaces.conversation import Conversation, Turn
@@ -29,8 +29,8 @@ _TOOL_HINT = (
 )
 
 _REASONING = (
-    "turn {turn}: the chat template does not render reasoning in a key of its own here, so it cannot be trained; write it "
-    "into the content as the model writes it (between <think> and </think>), or remove it"
+    "turn {turn}: the chat template does not render reasoning in a key of its own here, so it cannot be trained; "
+    "write it into the content as the model writes it (between <think> and </think>), or remove it"
 )
 
 
@@ -182,8 +182,8 @@ class RenderedConversation:
         bare = prompt.rstrip()
         if whole.startswith(bare):  # white space at the end of the prompt, which no answer has before it
             return whole[len(bare) :].lstrip()
-        # Something before the answer is rendered otherwise with the answer than without: find where the answer begins by
-        # the longest end of the prompt, counted in tokens, that both have.
+        # Something before the answer is rendered otherwise with the answer than without. The answer begins behind the
+        # longest end of the prompt, from one of its tokens on, that both have.
         starts = [found.start() for found in self._program.tokens.finditer(prompt)]
         common = ""
         for start in reversed(starts):
@@ -236,7 +236,7 @@ class RenderedConversation:
             raise BadRow(f"turn {number + 1}: the chat template drops the call of {missing[0]}; {_TOOL_HINT}")
         if not turn.content.strip() or self._shown(turn, text):
             return
-        # Not as the row has it: rewritten, or left out. A mark in its place shows which, at the time of the next answer.
+        # Not as the row has it: rewritten, or left out. A mark in its place shows which, in the next prompt.
         following = next(n for n in range(number, last + 1) if self._turns[n].role == "assistant")
         marked = [*self._messages[: following + 1]]
         marked[number] = {**marked[number], "content": MARK}

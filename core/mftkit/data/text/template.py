@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedTokenizerBase
 
-    from mftkit.data.text.chat_format import Split
+    from mftkit.data.text.chat_protocol import Split
     from mftkit.data.text.control_tokens import SpecialTokens
     from mftkit.interfaces.conversation import AnswerKind, Conversation
     from mftkit.interfaces.task_format import FormattedSample, Note, Segment

@@ -107,8 +107,8 @@ class TemplateProgram:
         text = self._opening_of([USER, answer, following], given, mark, tail)
         if text is None and calls and self.tokens.search(tail):
             raise BadRow(
-                f"the chat template of {self.name} ends a tool call with {tail.strip()!r}, which does not end a turn, so the "
-                "model would not learn to stop; fix the template"
+                f"the chat template of {self.name} ends a tool call with {tail.strip()!r}, which does not end a turn, "
+                "so the model would not learn to stop; fix the template"
             )
         text = text or self.eos
         if not text:

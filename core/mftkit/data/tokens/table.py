@@ -193,6 +193,14 @@ class TokenTable:
         """Factor of each row's tokens in the loss, [rows]."""
         return self._column("weight").astype(np.float64)
 
+    @property
+    def origins(self) -> NDArray[np.int64]:
+        """Index of each row's source and its line, [rows, 2]."""
+        columns = [
+            joined([np.asarray(batch.column(name)) for batch in self._batches]) for name in ("source", "line")
+        ]
+        return np.stack(columns, axis=1).astype(np.int64)
+
     def sample(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return views of a row's tokens [n] and of its spans of loss tokens [2 * spans]."""
         batch, inner = self._place(row)

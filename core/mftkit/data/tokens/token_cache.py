@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.data.rows.files import Digest, Source
     from mftkit.data.rows.reading import Row
-    from mftkit.data.text.chat_format import ChatFormat
-    from mftkit.interfaces.task_format import FormatContext, FormattedSample, TaskFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
+    from mftkit.interfaces.task_format import FormatContext, FormattedSample, RowContent, TaskFormat
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
 
@@ -78,6 +78,12 @@ class TokenCache:
             with new_directory(directory, CACHE_FULL_HINT) as part:
                 self._write(source, digests, part)
         return TokenTable(directory), fingerprint, False
+
+    def texts(self, source: TableSource, row: JsonObject) -> tuple[RowContent, tuple[FormattedSample, ...]]:
+        """Return a row's content and its samples as text, in the order in which the table has them."""
+        context = self._context(source)
+        content = source.task_format.read(row, context)
+        return content, tuple(source.task_format.samples(content, context))
 
     @cached_property
     def chat(self) -> ChatFormat:
@@ -200,9 +206,8 @@ class _SampleMaker:
             findings.count_stops(sample.stops)
             if len(sample.stops) > 1 and not self._encoder.joins_exactly(sample):
                 findings.note(
-                    "in {rows}, an answer begins with white space or letters that the tokenizer joins with the prompt when "
-                    'both are read again as history: the later prompts differ in a token there (chat.split "always" '
-                    "makes every prompt exact)"
+                    "in {rows}, an answer begins with characters that the tokenizer joins with the prompt before it "
+                    "when both are read again as history, so the later prompts differ from those in use by a token"
                 )
         if self._reports_special_tokens:
             self._report_special_tokens(row)

@@ -69,7 +69,7 @@ def test_the_identity_follows_the_content(tmp_path: Path) -> None:
 
 def test_the_identity_is_that_of_the_first_version_of_mftkit(tmp_path: Path) -> None:
     """It was the fingerprint after the columns that are not read were left out; runs of then resume."""
-    import datasets
+    import datasets  # type: ignore[import-untyped]
 
     path = tmp_path / "a.jsonl"
     path.write_text('{"url": "u", "text": "t", "tools": [], "weight": 1, "answer": "a", "prompt": "b"}\n')

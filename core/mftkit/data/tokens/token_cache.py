@@ -80,8 +80,10 @@ class TokenCache:
         return TokenTable(directory), fingerprint, False
 
     def texts(self, source: TableSource, row: JsonObject) -> tuple[RowContent, tuple[FormattedSample, ...]]:
-        """Return a row's content and its samples as text, in the order in which the table has them."""
+        """Return a row's content and its samples as text, in the order in which the table has them (of variant 0)."""
         context = self._context(source)
+        if source.task_format.uses_length:
+            context = replace(context, token_starts=self._encoder(source.task_format, context).token_starts)
         content = source.task_format.read(row, context)
         return content, tuple(source.task_format.samples(content, context))
 

@@ -101,6 +101,7 @@ class _TaskViews:
             rows=number_of_rows(train),
             train_samples=len(train.rows),
             valid_samples=len(valid.rows),
+            variants=train.table.variants,
             stops=tuple(
                 f"{kind}: {visible(stop)} ({whole(answers)})"
                 for kind, stop, answers in train.table.facts["stops"].values()

@@ -157,7 +157,7 @@ def test_a_middle_is_asked_for_as_in_training_and_ends_where_trained_ones_do(
     assert scripted.prompts == [ids(tokenizer, "<fim_prefix>def sort<fim_suffix>: return<fim_middle>")]
     generator.infill("def", "", fim_formats(spm=1.0), ignore)
     assert scripted.prompts[-1] == ids(tokenizer, "<fim_prefix><fim_suffix><fim_middle>def")
-    names = {"prefix": "<|user|>", "suffix": "<|assistant|>", "middle": "<|system|>", "end": "<|end|>"}
+    names = {"prefix": "<|user|>", "suffix": "<|assistant|>", "middle": "<|system|>", "end": "<|endoftext|>"}
     generator.infill("def", "):", fim_formats(tokens=names), ignore)
     assert scripted.prompts[-1] == ids(tokenizer, "<|user|>def<|assistant|>):<|system|>")
 

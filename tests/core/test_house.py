@@ -36,12 +36,13 @@ EVERYDAY = {"chat", "text"}
 """Components whose names are words that core needs for other things."""
 ALLOWED = {
     ("pad_token.py", "fim"),
+    ("output_layer.py", "lora"),
     ("figures.py", "padding"),
     ("lines.py", "padding"),
     ("loop.py", "padding"),
 }
 """Strings that mean something else: the key of metrics.jsonl for the share of positions that are padding; part
-of the names of tokens."""
+of the names of tokens; a key of the spec."""
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 HINT = 'chat.format "markers" works with any conversation of questions and answers'
 USER: JsonObject = {"role": "user", "content": "mftprobequestion"}
 MARK = "mftprobeanswer"
+_CLOSERS = "\"'}]) \n"
+"""What closes the arguments of a call."""
 
 
 class Stop(NamedTuple):
@@ -107,7 +109,8 @@ class TemplateProgram:
         if stop is not None:
             return Stop(stop, tail[tail.index(stop) :], appended=False)
         messages = [USER, answer, following]
-        text = None if tail.strip() else self._opening_of(messages, given, mark, tail)
+        written = tail.strip().strip(_CLOSERS)
+        text = None if written else self._opening_of(messages, given, mark, tail)
         if text is None and calls and self.tokens.search(tail):
             raise BadRow(
                 f"the chat template of {self.name} ends a tool call with {tail.strip()!r}, which does not end a turn, "

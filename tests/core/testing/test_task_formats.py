@@ -69,7 +69,7 @@ class Uncounted(Good):
 
 
 class Uneven(Good):
-    variants = 3  # type: ignore[assignment]
+    variants = 3
 
     def samples(self, content: mftkit.RowContent, context: mftkit.FormatContext) -> Any:
         return [*super().samples(content, context)] * (context.variant + 1)

@@ -14,9 +14,13 @@ if TYPE_CHECKING:
     from mftkit import testing as testing
     from mftkit.base.json_types import JsonObject as JsonObject
     from mftkit.base.quiet import without_peft_noise as without_peft_noise
+    from mftkit.base.reasoning import REASONING_TOKENS as REASONING_TOKENS
+    from mftkit.base.reasoning import opened_reasoning as opened_reasoning
+    from mftkit.base.reasoning import split_reasoning as split_reasoning
     from mftkit.batches.collate import collate as collate
     from mftkit.chat_client import open_chat as open_chat
     from mftkit.data.rows.code_blocks import CodeBlock as CodeBlock
+    from mftkit.data.rows.code_blocks import answer_code as answer_code
     from mftkit.data.rows.code_blocks import code_blocks as code_blocks
     from mftkit.data.rows.code_blocks import without_code_blocks as without_code_blocks
     from mftkit.data.rows.faults import BadRow as BadRow
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.chat import Reply as Reply
     from mftkit.interfaces.component import Component as Component
     from mftkit.interfaces.component import Options as Options
+    from mftkit.interfaces.component import SpecLocation as SpecLocation
     from mftkit.interfaces.component import SpecPath as SpecPath
     from mftkit.interfaces.component import TaskInfo as TaskInfo
     from mftkit.interfaces.conversation import Conversation as Conversation
@@ -105,10 +110,11 @@ if TYPE_CHECKING:
 _NAMES = {
     "mftkit.base.json_types": "JsonObject",
     "mftkit.base.quiet": "without_peft_noise",
+    "mftkit.base.reasoning": "REASONING_TOKENS opened_reasoning split_reasoning",
     "mftkit.batches.collate": "collate",
     "mftkit.chat_client": "open_chat",
     "mftkit.chat_client.context": "GenerationContext",
-    "mftkit.data.rows.code_blocks": "CodeBlock code_blocks without_code_blocks",
+    "mftkit.data.rows.code_blocks": "CodeBlock answer_code code_blocks without_code_blocks",
     "mftkit.data.rows.files": "FileSource",
     "mftkit.data.rows.faults": "BadRow RowError",
     "mftkit.data.rows.formats": "TextContent read_conversation read_text",
@@ -117,7 +123,7 @@ _NAMES = {
     "mftkit.interfaces": "API_VERSION",
     "mftkit.interfaces.balancer": "Balancer",
     "mftkit.interfaces.chat": "BudgetSpent Chat ChatError ChatModel ChatOptions ChatRequest Reply",
-    "mftkit.interfaces.component": "Component Options SpecPath TaskInfo",
+    "mftkit.interfaces.component": "Component Options SpecLocation SpecPath TaskInfo",
     "mftkit.interfaces.conversation": "Conversation ToolCall Turn",
     "mftkit.interfaces.data_filter": "DataFilter FilterContext",
     "mftkit.interfaces.executor": "Execution Executor Limits PYTHON Program",

@@ -97,8 +97,8 @@ def test_a_messy_input_is_taken_whole_or_refused_by_line(case: dict[str, Any], w
     rows = rows_of(given(case))
     assert rows >= case["good_rows"]
     assert task.samples + task.dropped + task.skipped == rows  # nothing is lost in silence
-    usual = "validation set is empty"
-    warned = [line for line in output.warnings if usual not in line and "repeat" not in line]
+    reported = ("validation set is empty", "repeat", "keys not used", "the text of control tokens")
+    warned = [line for line in output.warnings if not any(text in line for text in reported)]
     assert not (task.dropped + task.skipped + task.truncated) or warned
     assert output.warnings if expected == "accept with a warning" else not (expected == "accept" and warned)
 
@@ -200,7 +200,7 @@ def test_a_filter_gets_every_column_of_a_table_as_json(write_spec: Any, tmp_path
         "answer": ["x = 1", "x = 1", "y = 2"],
         "tests": ["t", None, "u"],
         "made": [datetime.datetime(2026, 1, 2)] * 3,
-        "image": [b"abc"] * 3,
+        "thumbnail": [b"abc"] * 3,
     }
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     cache = tmp_path / "cache"
@@ -215,14 +215,14 @@ def test_a_filter_gets_every_column_of_a_table_as_json(write_spec: Any, tmp_path
             "answer": "x = 1",
             "tests": "t",
             "made": "2026-01-02T00:00:00",
-            "image": {"bytes": 3},
+            "thumbnail": {"bytes": 3},
         },
         {
             "prompt": "b",
             "answer": "y = 2",
             "tests": "u",
             "made": "2026-01-02T00:00:00",
-            "image": {"bytes": 3},
+            "thumbnail": {"bytes": 3},
         },
     ]
 

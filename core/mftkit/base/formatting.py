@@ -75,6 +75,16 @@ def place(path: Path) -> str:
     return str(straight.relative_to(Path.cwd()) if straight.is_relative_to(Path.cwd()) else straight)
 
 
+def row_place(text: str) -> str:
+    """``PATH:LINE`` with the path as ``place`` shows it; the name of a data set stays.
+
+    >>> row_place(f"{Path.cwd()}/data/a.jsonl:7"), row_place("org/name[train]:7")
+    ('data/a.jsonl:7', 'org/name[train]:7')
+    """
+    name, colon, line = text.rpartition(":")
+    return f"{place(Path(name))}{colon}{line}" if Path(name).is_absolute() else text
+
+
 def one_line(text: str) -> str:
     r"""Text from elsewhere as one line without control characters, which could change the terminal.
 

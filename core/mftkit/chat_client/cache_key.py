@@ -1,4 +1,7 @@
-"""Cache keys of rows and replies: options without those that have no effect on a chat model's replies."""
+"""The identity of options in the keys of caches: their values, and the files that they name.
+
+Options that have no effect on a chat model's replies are left out.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from pydantic import BaseModel
 
 from mftkit.interfaces.references import ChatRef
 from mftkit.plugins import installed, kinds
+from mftkit.plugins.option_files import file_digests, files_of_component
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,15 +19,26 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
 
 
-def rows_key(options: BaseModel) -> object:
-    """Return a component's options as JSON; for chat models only the options that affect replies."""
-    return _reduced(options, options.model_dump(mode="json"))
+def options_identity(options: BaseModel) -> object:
+    """Return all that what is made with a component's options depends on, as JSON.
+
+    These are the options; for chat models only those that affect replies. If some are paths of files or directories
+    (``mftkit.SpecPath``), the digests of their contents belong to it, too.
+    """
+    values = _reduced(options, options.model_dump(mode="json"))
+    files = file_digests(options)
+    return {"options": values, "files": files} if files else values
 
 
 def chat_key(ref: ChatRef) -> JsonObject:
     """Return what the replies of a chat model depend on."""
     ignored = installed.component_class(kinds.CHAT_MODEL, ref.name).options_without_effect_on_replies
-    return {"name": ref.name, "options": {k: v for k, v in ref.options.items() if k not in ignored}}
+    key: JsonObject = {
+        "name": ref.name,
+        "options": {k: v for k, v in ref.options.items() if k not in ignored},
+    }
+    files = files_of_component(kinds.CHAT_MODEL, ref)
+    return {**key, "files": files} if files else key
 
 
 def chat_refs(value: object) -> Iterator[ChatRef]:

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
 from mftkit.chat_client.budget import Budget
+from mftkit.chat_client.reasoning import without_reasoning
 from mftkit.interfaces.chat import ChatRequest
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ class ChatClient:
         replies: Sequence[Reply] = ()
         try:
             replies = self._model.replies([pending.request for pending in batch])
+            replies = [without_reasoning(reply) for reply in replies]
             pairs = list(zip(batch, replies, strict=True))
             self._replies.record((pending.identity, reply) for pending, reply in pairs)
         except BaseException as error:  # raised where the reply is awaited

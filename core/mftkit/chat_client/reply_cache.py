@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors
+from mftkit.chat_client.reasoning import without_reasoning
 from mftkit.interfaces.chat import Reply
 
 if TYPE_CHECKING:
@@ -84,7 +85,10 @@ class ReplyCache:
             try:
                 entry = json.loads(line)
                 identity = entry.pop("request")
-                self._replies[identity] = Reply(**entry)
+                split = "reasoning" in entry
+                reply = Reply(**entry)
+                # Replies of earlier versions are as the model wrote them.
+                self._replies[identity] = reply if split else without_reasoning(reply)
             except (ValueError, KeyError, TypeError, AttributeError):
                 self.damaged += 1
 

@@ -10,7 +10,7 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from mftkit.base.formatting import one_line, place, share, visible, whole
+from mftkit.base.formatting import one_line, place, row_place, share, visible, whole
 from mftkit.display.tables import NumericTable, as_text, facts
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class _Brief:
         del console
         sample = self.sample
         size = f"{whole(sample.tokens)} tokens, {whole(sample.loss_tokens)} in the loss"
-        yield Text(f"{one_line(sample.task)}: {one_line(sample.place)}, {size}", overflow="fold")
+        yield Text(f"{one_line(sample.task)}: {one_line(row_place(sample.place))}, {size}", overflow="fold")
         before, answer, stop = visible(sample.before), visible(sample.answer), visible(sample.stop)
         room = max(options.max_width - cell_len(f"  ⟦{stop}⟧"), 2)
         before = _fitting(before, max(room // 2, room - cell_len(answer)), from_end=True)

@@ -61,7 +61,7 @@ class Reply:
     """The answer of a chat model."""
 
     text: str
-    """May be empty: the component that asks decides what to do then."""
+    """The answer, without reasoning. May be empty: the component that asks decides what to do then."""
     prompt_tokens: int
     completion_tokens: int
     finish_reason: str
@@ -69,6 +69,10 @@ class Reply:
     for the model, and there is no answer; others as the provider names them."""
     cached: bool = False
     """Whether it comes from an earlier request and cost nothing now."""
+    reasoning: str = ""
+    """What the model wrote before its answer. A chat model that gets it apart from the answer sets it; otherwise core
+    takes it from the start of the text (``<think> ... </think>`` and the like), for every chat model. It is kept in
+    the record of replies; it is no part of rows or of further turns."""
 
     @property
     def complete(self) -> bool:
@@ -86,7 +90,7 @@ class ChatOptions(Options):
     top_p: float | None = Field(default=None, gt=0, le=1)
     """Share of the probability mass to sample from; null: the provider's default."""
     reply_tokens: int = Field(default=2048, ge=1)
-    """Maximum number of tokens in a reply; longer ones are cut off."""
+    """Maximum number of tokens in a reply, its reasoning included; longer ones are cut off."""
     max_tokens: int | None = Field(default=None, ge=1)
     """Budget in tokens of prompts and replies together; when it is spent, the rows made so far are kept and requests
     end. Null: no budget."""

@@ -53,6 +53,16 @@ class Options(BaseModel):
         return schema
 
 
+class InputPath(type(Path())):  # type: ignore[misc]  # the system's own class of paths
+    """The value of an option of type ``SpecPath``: core hashes what it names (see ``mftkit.SpecPath``)."""
+
+
+class InputName(str):
+    """A path as text that names input, like an ``InputPath``: an option that is a path or a name elsewhere."""
+
+    __slots__ = ()
+
+
 def _relative_to_spec(path: Path, info: ValidationInfo) -> Path:
     base = (info.context or {}).get("directory")
     try:
@@ -62,8 +72,18 @@ def _relative_to_spec(path: Path, info: ValidationInfo) -> Path:
     return path if base is None else Path(base) / path
 
 
-SpecPath = Annotated[Path, AfterValidator(_relative_to_spec)]
-"""A path in a component's options: relative to the spec file, absolute once the spec is read."""
+def _input(path: Path, info: ValidationInfo) -> InputPath:
+    return InputPath(_relative_to_spec(path, info))
+
+
+SpecPath = Annotated[Path, AfterValidator(_input)]
+"""A path that a component's options name: relative to the spec file, absolute once the spec is read.
+
+The content of the file, or of all files in the directory, belongs to the identity of the rows and replies that are made
+with these options: they are made again once it changes.
+"""
+SpecLocation = Annotated[Path, AfterValidator(_relative_to_spec)]
+"""A path like ``SpecPath`` whose content is no input: a place to write to, or a part of the system. It is not hashed."""
 
 
 @documented

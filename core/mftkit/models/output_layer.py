@@ -32,7 +32,7 @@ class _TokenAdapter(Protocol):
 
 
 class _LowRank(Protocol):
-    """What is used of peft's LoRA layers."""
+    """What is used of peft's low-rank layers."""
 
     active_adapters: list[str]
     lora_A: Mapping[str, nn.Module]  # noqa: N815  # peft's own name

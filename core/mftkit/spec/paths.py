@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
+from mftkit.interfaces.component import InputName
 from mftkit.spec.problems import refuse_one
 
 TEXT_SCHEMA = WithJsonSchema({"type": "string", "minLength": 1})
@@ -42,7 +43,7 @@ def absolute_if_local(value: object, info: ValidationInfo) -> str:
     text = str(value)
     looks_local = text.startswith((".", "/", "~")) or text.count("/") > 1
     if looks_local or Path(path).exists():
-        return path
+        return InputName(path)
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", text):
         refuse_one('is neither an existing path nor a hub id ("organization/name")', value)
     return text

@@ -15,6 +15,7 @@ from mftkit.base.json_types import JsonObject
 from mftkit.interfaces.component import Component
 from mftkit.interfaces.references import AUTO, ChatRef, ComponentRef
 from mftkit.plugins import installed, kinds
+from mftkit.plugins.option_strictness import loosely_typed
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
 from mftkit_registry import Kind, MftError, UnknownComponentError
 
@@ -109,6 +110,8 @@ def _checked(
         options = model.model_validate(given, context=info.context)
     except ValidationError as error:
         return None, problems_of(error, given, model)
+    if (wrong := loosely_typed(model, given, info.context)) is not None:
+        return None, problems_of(wrong, given, model)
     return plain(options), []
 
 

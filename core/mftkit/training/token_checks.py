@@ -37,7 +37,7 @@ def check_token_ids(checked: CheckedRun, model: PreTrainedModel) -> str:
 def _describe(checked: CheckedRun, origin: str, number: int, rows: int) -> str:
     token = str(checked.tokenizer.convert_ids_to_tokens(number))
     chat = checked.chat
-    if chat is not None and any(token in text for text in chat.control_texts()):
+    if chat is not None and token in chat.controls.own:
         hint = (
             'it comes from the chat format: set chat.format to one that does without it ("markers"), or use a '
             "checkpoint that was made with this tokenizer"

@@ -53,6 +53,7 @@ class Local(mftkit.ChatModel):
             )
         self._model = model.to(device)
         self._tokenizer = _with_template_and_padding(tokenizer)
+        self._skipped = _skipped_tokens(self._tokenizer)
         self._window = getattr(self._model.config.get_text_config(), "max_position_embeddings", None)
 
     def replies(self, requests: Sequence[mftkit.ChatRequest]) -> list[mftkit.Reply]:
@@ -114,7 +115,7 @@ class Local(mftkit.ChatModel):
         width = batch["input_ids"].shape[1]
         stops = requests[0].sampling.get("stop") or []
         return [
-            self._answer(ids, len(prompt), ends, [stops] if isinstance(stops, str) else stops)
+            self._answer(ids, prompt, ends, [stops] if isinstance(stops, str) else stops)
             for ids, prompt in zip(output[:, width:].tolist(), prompts, strict=True)
         ]
 
@@ -126,12 +127,17 @@ class Local(mftkit.ChatModel):
         given = {"do_sample": True, "temperature": temperature, "top_p": top_p}
         return {key: value for key, value in given.items() if value is not None}
 
-    def _answer(self, ids: list[int], prompt: int, ends: list[int], stops: Sequence[str]) -> mftkit.Reply:
+    def _answer(
+        self, ids: list[int], prompt: list[int], ends: list[int], stops: Sequence[str]
+    ) -> mftkit.Reply:
+        # Reasoning that the template has opened: without its tag, all of a reply that is cut off would be an answer.
+        opened = mftkit.opened_reasoning(str(self._tokenizer.decode(prompt[-16:])))
         end = next((place for place, token in enumerate(ids) if token in ends), None)
-        text = str(self._tokenizer.decode(ids[:end], skip_special_tokens=True))
+        kept = [token for token in ids[:end] if token not in self._skipped]
+        text = opened + str(self._tokenizer.decode(kept))
         cut = min((text.find(stop) for stop in stops if stop in text), default=None)
         reason = "length" if end is None and cut is None else "stop"
-        return mftkit.Reply(text[:cut], prompt, len(ids) if end is None else end + 1, reason)
+        return mftkit.Reply(text[:cut], len(prompt), len(ids) if end is None else end + 1, reason)
 
 
 def _with_template_and_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrainedTokenizerBase:
@@ -141,6 +147,14 @@ def _with_template_and_padding(tokenizer: PreTrainedTokenizerBase) -> PreTrained
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
+
+
+def _skipped_tokens(tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """Return the special tokens that are no part of a reply; marks of reasoning are, until core has split it."""
+    special = {token for token, added in tokenizer.added_tokens_decoder.items() if added.special}
+    special |= set(tokenizer.all_special_ids)
+    names = dict(zip(special, tokenizer.convert_ids_to_tokens(list(special)), strict=True))
+    return {token for token, name in names.items() if name not in mftkit.REASONING_TOKENS}
 
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:

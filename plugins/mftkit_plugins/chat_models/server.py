@@ -18,6 +18,10 @@ OWN = "https://api.openai.com/v1"
 NO_KEY = "none"
 """Sent instead of a key: private servers need none, but the package requires one."""
 TOO_LONG = ("context length", "context_length", "context window", "maximum context", "too many tokens")
+REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
+"""Fields of a message in which servers send its reasoning."""
+THINKING_PARTS = ("thinking", "reasoning")
+"""Types of a content's parts that are reasoning."""
 BYTES_PER_TOKEN = 4
 """Estimate for servers that do not report tokens."""
 
@@ -151,25 +155,27 @@ class Server(mftkit.ChatModel):
         """Read the server's reply. Raises Passing if it is invalid."""
         try:
             choice = completion.choices[0]
-            text = choice.message.content or ""
+            text, reasoning = _texts(choice.message)
             reason = str(choice.finish_reason or "stop")
         except (AttributeError, IndexError, TypeError):
             message = self._clean(str(getattr(completion, "error", "") or "it is empty"))
             raise Passing(f"invalid reply: {message}") from None
         usage = getattr(completion, "usage", None)
         if usage is None:
-            return self._estimate(request, text, reason)
-        return mftkit.Reply(text, usage.prompt_tokens or 0, usage.completion_tokens or 0, reason)
+            return self._estimate(request, text, reason, reasoning)
+        counts = (usage.prompt_tokens or 0, usage.completion_tokens or 0)
+        return mftkit.Reply(text, *counts, reason, reasoning=reasoning)
 
-    def _estimate(self, request: mftkit.ChatRequest, text: str, reason: str) -> mftkit.Reply:
+    def _estimate(self, request: mftkit.ChatRequest, text: str, reason: str, reasoning: str) -> mftkit.Reply:
         if not self._estimated:
             self._estimated = True
             self._retries.tell(
                 f"{self.options.base_url} does not report tokens; estimating one per {BYTES_PER_TOKEN} bytes"
             )
         prompt = sum(len(message["content"].encode()) for message in request.messages)
-        completion = len(text.encode("utf-8", "replace"))
-        return mftkit.Reply(text, -(-prompt // BYTES_PER_TOKEN), -(-completion // BYTES_PER_TOKEN), reason)
+        completion = len((reasoning + text).encode("utf-8", "replace"))
+        counts = (-(-prompt // BYTES_PER_TOKEN), -(-completion // BYTES_PER_TOKEN))
+        return mftkit.Reply(text, *counts, reason, reasoning=reasoning)
 
     def _refusal(self, status: int, code: str, message: str, wait: str | None) -> Exception:
         where, variable = self.options.base_url, self.options.key_variable
@@ -210,3 +216,24 @@ class Server(mftkit.ChatModel):
 
     def _clean(self, text: str) -> str:
         return text.replace(self._key, "[key]") if self._key else text
+
+
+def _texts(message: Any) -> tuple[str, str]:
+    """Return a message's text, and its reasoning if the server sends it apart from the text.
+
+    Servers with a parser of reasoning send it in a field of the message; some send the content as a list of parts.
+    """
+    content = message.content or ""
+    texts: list[str] = []
+    thoughts = [getattr(message, name, None) for name in REASONING_FIELDS]
+    for part in content if isinstance(content, list) else [{"type": "text", "text": content}]:
+        thinks = part.get("type") in THINKING_PARTS
+        (thoughts if thinks else texts).append(_part_text(part))
+    reasoning = next((text for text in thoughts if isinstance(text, str) and text.strip()), "")
+    return "".join(texts), reasoning
+
+
+def _part_text(part: mftkit.JsonObject) -> str:
+    """Return the text of a part of a content, which may be a list of parts itself."""
+    inner = part.get("text") or part.get("thinking") or part.get("reasoning") or ""
+    return inner if isinstance(inner, str) else "".join(map(_part_text, inner))

@@ -40,7 +40,7 @@ class Bubblewrap(mftkit.Executor):
     class Options(mftkit.Options):
         """Options of ``bubblewrap``."""
 
-        readable: tuple[mftkit.SpecPath, ...] = ()
+        readable: tuple[mftkit.SpecLocation, ...] = ()
         """Additional directories or files that programs may read, under the same paths."""
 
     options: Options

@@ -8,7 +8,7 @@ from pydantic import Field
 
 import mftkit
 from mftkit_plugins.filters.text.contamination import Contamination
-from mftkit_plugins.filters.text.references import read_references, references_digest
+from mftkit_plugins.filters.text.references import read_references
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +43,8 @@ class Decontamination(mftkit.DataFilter):
         """Share of a reference's runs of code at or above which a row repeats it."""
 
     options: Options
+    version = "2"
     statistic = "contaminated"
-
-    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        super().__init__(options, tasks)
-        self.version = f"1, {references_digest(self.options.references)}"
 
     def apply(
         self, rows: Iterator[mftkit.JsonObject], context: mftkit.FilterContext

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 import mftkit
-from mftkit_plugins.filters.text.code import PYTHON, code_of, parsed
+from mftkit_plugins.filters.text.code import code_that_answers, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Language = Literal["python", "json"]
-_SPELLINGS = {"python": PYTHON, "json": ("json",)}
 
 
 class WellFormed(mftkit.DataFilter):
@@ -52,6 +51,7 @@ class WellFormed(mftkit.DataFilter):
             return self
 
     options: Options
+    version = "2"
 
     def apply(
         self, rows: Iterator[mftkit.JsonObject], context: mftkit.FilterContext
@@ -81,12 +81,10 @@ class WellFormed(mftkit.DataFilter):
 
     def _code_fault(self, answers: tuple[str, ...], language: Language) -> str | None:
         for text in answers:
-            codes = [
-                block.code for block in mftkit.code_blocks(text) if block.language in _SPELLINGS[language]
-            ]
-            if not all(_parses(code, language) for code in codes):
+            blocks = mftkit.code_blocks(mftkit.split_reasoning(text).answer)
+            if not all(_parses(block.code, language) for block in blocks if block.is_in(language)):
                 return f"the code does not parse as {language}"
-        if self.options.needs_code and not _parses(code_of(answers[-1], *_SPELLINGS[language]), language):
+        if self.options.needs_code and not _parses(code_that_answers(answers[-1], language), language):
             return f"the answer is not code that parses as {language}"
         return None
 

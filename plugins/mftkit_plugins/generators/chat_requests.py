@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections import Counter
@@ -75,7 +74,7 @@ class Asking(Generic[Result]):
         if reply.finish_reason == "length":
             raise BadReply("cut off")
         if not reply.text.strip():
-            raise BadReply("empty reply")
+            raise BadReply("only reasoning" if reply.reasoning else "empty reply")
         if any("\ud800" <= character <= "\udfff" for character in reply.text):
             raise BadReply("no text")  # a lone surrogate, which cannot be written to a file
         return self.parse(reply.text)
@@ -91,7 +90,7 @@ def json_list(text: str) -> list[object]:
     for match in re.finditer(r"\[", text):
         try:
             found, _end = decoder.raw_decode(text, match.start())
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(found, list) and found:
             return found
@@ -118,24 +117,18 @@ def good_items(items: Sequence[object], read: Callable[[object], Result]) -> lis
     return found
 
 
-def code_block(text: str) -> str:
-    """Return the code of a reply: its longest closed block, or else the open one. Raises BadReply without any."""
-    blocks = mftkit.code_blocks(text)
-    closed = [block.code for block in blocks if block.closed]
-    code = max(closed or [block.code for block in blocks], key=len, default="")
-    if not code.strip():
+def code_block(text: str, language: str) -> str:
+    """Return the code of a reply (see ``mftkit.answer_code``), in whatever block it is. Raises BadReply without any."""
+    code = mftkit.answer_code(text, language, other_languages=True)
+    if code is None:
         raise BadReply("no code")
     return code.strip("\n").rstrip()
 
 
-def state(path: Path | None) -> str:
-    """Return a digest of a file: rows that were made before are valid only while it is unchanged."""
-    if path is None:
-        return "as packaged"
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    except OSError:
-        return "not there"  # reported where the file is read
+def fence_around(code: str) -> str:
+    """Return a fence of backticks that the code does not contain."""
+    longest = max(map(len, re.findall("`{3,}", code)), default=2)
+    return "`" * (longest + 1)
 
 
 def model_name(ref: mftkit.ChatModelRef) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import mftkit
-from mftkit.chat_client.cache_key import chat_refs, rows_key
+from mftkit.chat_client.cache_key import chat_refs, options_identity
 from mftkit.chat_client.opening import _check_packages, open_chat
 from mftkit.interfaces.references import ChatRef
 from mftkit_plugins.chat_models.server import Server
@@ -40,7 +40,7 @@ def test_an_option_is_read_and_checked_as_a_component() -> None:
 def test_rows_depend_on_what_is_answered_and_not_on_how_it_is_reached() -> None:
     def identity(**options: Any) -> Any:
         given = {"model": ref(), "other": ref(**options), "more": {"a": [ref(), ref(**options)]}}
-        return rows_key(Options.model_validate(given))
+        return options_identity(Options.model_validate(given))
 
     same = identity()
     for option in Server.options_without_effect_on_replies:

@@ -100,6 +100,11 @@ def register_tokenization_modes(register):
     register("rows", Rows, summary="s", default=True)
 
 @mftkit.hookimpl
+def register_task_formats(register):
+    register("chat", "mftkit_plugins.task_formats.chat:Chat", summary="s", default=True)
+    register("text", "mftkit_plugins.task_formats.text:Text", summary="s")
+
+@mftkit.hookimpl
 def register_data_generators(register):
     register("maker", Maker, summary="s")
 

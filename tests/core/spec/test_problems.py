@@ -48,7 +48,7 @@ WRONG = [
     ({"tasks": [{**TASK, "valid": 1}]}, "tasks.0.valid: should be a list of paths, or a fraction that is at least 0 and less than 1 (given: 1)"),
     ({"tasks": [{**TASK, "valid": True}]}, "tasks.0.valid: should be a list"),
     ({"tasks": [{**TASK, "valid": []}]}, "tasks.0.valid: names no file (given: []); for no validation set 0"),
-    ({"tasks": [{**TASK, "format": "Chat"}]}, 'tasks.0.format: is not an allowed value (given: "Chat"); allowed: "chat", "text"; did you mean "chat"?'),
+    ({"tasks": [{**TASK, "format": "Chat"}]}, 'tasks.0.format.name: unknown task-format (given: "Chat"); allowed: "chat", "text"; did you mean "chat"?'),
     ({"tasks": [{**TASK, "weight": -1}]}, "tasks.0.weight: should be greater than or equal to 0 (given: -1)"),
     ({"tasks": [{**TASK, "weight": float("nan")}]}, "tasks.0.weight: should be a finite number"),
     ({"tasks": [{**TASK, "weight": 0}], "balancer": "given"}, "tasks: all have weight 0"),

@@ -16,6 +16,7 @@ from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root
 from mftkit.data.rows.faults import BadRow, RowError
 from mftkit.data.task_formats import build_task_format, reading_context, tasks_before_data
 from mftkit.plugins import installed, kinds
+from mftkit.plugins.option_files import file_digests
 from mftkit.reporting.generation_progress import GenerationProgress
 from mftkit.spec.references import without_defaults
 
@@ -136,10 +137,12 @@ class FilteredRows(CachedRows):
 def _identity(ref: ComponentRef, made: DataFilter) -> JsonObject:
     """Return what the rows kept by a filter depend on."""
     registration = installed.registry().get(kinds.DATA_FILTER, ref.name)
+    files = file_digests(made.options)
     return {
         "name": ref.name,
         "distribution": registration.distribution,
         "distribution_version": registration.version,
         "version": made.version,
         "options": ref.options,
+        **({"files": files} if files else {}),
     }

@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors
 from mftkit.chat_client import open_chat
-from mftkit.chat_client.cache_key import rows_key
+from mftkit.chat_client.cache_key import options_identity
 from mftkit.chat_client.context import GenerationContext
 from mftkit.data.made.cached_rows import CachedRows, digest
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root
 from mftkit.data.task_formats import tasks_before_data
 from mftkit.interfaces.chat import BudgetSpent
 from mftkit.plugins import installed, kinds
+from mftkit.plugins.option_files import file_digests
 from mftkit.reporting.generation_progress import GenerationProgress
 from mftkit_registry.errors import MftError
 
@@ -61,7 +62,7 @@ class GeneratedRows(CachedRows):
         self.distribution = [registration.distribution, registration.version]
         generator_key = digest({"generator": self.name, "seed": self.seed, "task": task.name}, 16)
         self.root = cache_root(spec.data.cache) / "generated" / f"{self.name}-{generator_key}"
-        options_directory = self.root / digest(rows_key(self.generator.options), 16)
+        options_directory = self.root / digest(options_identity(self.generator.options), 16)
         self.work = options_directory / "work"
         version_key = digest([self.distribution, self.generator.version], 16)
         super().__init__(options_directory / version_key, self.root, reporter)
@@ -103,6 +104,7 @@ class GeneratedRows(CachedRows):
             "task": self.task.name,
             "generator": self.name,
             "options": self.generator.options.model_dump(mode="json"),
+            **({"files": files} if (files := file_digests(self.generator.options)) else {}),
             "seed": self.seed,
             "versions": {
                 "mftkit": version("mftkit"),

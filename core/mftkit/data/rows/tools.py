@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
 
 TOOLS = ("tools", "functions")
-"""Keys of a row that list tools: OpenAI's of today, and the one before it."""
+"""Keys of a row that list tools: the form of today, and the one before it."""
 
 
 def read_tools(row: JsonObject) -> tuple[tuple[JsonObject, ...], set[str]]:
-    """Return the tools of a row in OpenAI's form, and the keys that were used. Raises BadRow.
+    """Return the tools of a row, and the keys that were used. Raises BadRow.
 
     A list or its JSON text; each tool ``{"type": "function", "function": {...}}`` or the inner object alone.
     """
@@ -34,7 +34,7 @@ def read_tools(row: JsonObject) -> tuple[tuple[JsonObject, ...], set[str]]:
 
 
 def read_calls(calls: object, where: str) -> tuple[ToolCall, ...]:
-    """Return the calls of an answer: a list (or its JSON text) of OpenAI's calls, or of name and arguments."""
+    """Return the calls of an answer: a list (or its JSON text) of calls, or of names and arguments."""
     calls = _json(calls, where)
     if not isinstance(calls, list):
         raise BadRow(f"{where} must be a list of calls, not {kind_of(calls)}")

@@ -141,8 +141,9 @@ class LookAlikes:
         return tuple(piece for piece in pieces if piece.text)
 
     def _masked(self, found: re.Match[str]) -> str:
-        self._found.append(found[0])
-        return f"mftlookalike{len(self._found) - 1}x"
+        if found[0] not in self._found:
+            self._found.append(found[0])
+        return f"mftlookalike{self._found.index(found[0])}x"
 
     def _unmasked(self, text: str) -> str:
         if not self._found:

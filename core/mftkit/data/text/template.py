@@ -98,9 +98,11 @@ class Template:
         """See ``ChatFormat``."""
         found: dict[AnswerKind, str] = {}
         if self._program.tools(given=True) is not None:
-            found["tool call"] = self._program.stop(calls=True, tools=True).text
+            stop = self._program.stop(calls=True, tools=True)
+            found["tool call"] = stop.before + stop.text
         try:
-            found["answer"] = self._program.stop(calls=False, tools=False).text
+            stop = self._program.stop(calls=False, tools=False)
+            found["answer"] = stop.before + stop.text
         except BadRow:
             return found
         return found

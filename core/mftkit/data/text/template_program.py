@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 HINT = 'chat.format "markers" works with any conversation of questions and answers'
 USER: JsonObject = {"role": "user", "content": "mftprobequestion"}
 MARK = "mftprobeanswer"
+_CLOSERS = "\"'}]) \n"
+"""What closes the arguments of a call."""
 
 
 class Stop(NamedTuple):
@@ -39,6 +41,8 @@ class Stop(NamedTuple):
     """What the template writes after an answer, from the stop on."""
     appended: bool
     """Whether the template does not write it: it belongs to the turn that follows, or ends a text."""
+    before: str = ""
+    """What the template itself writes after an answer, before a stop that is appended."""
 
 
 class TemplateProgram:
@@ -104,7 +108,9 @@ class TemplateProgram:
         stop = self._first_end(tail, ends, plain=not calls)
         if stop is not None:
             return Stop(stop, tail[tail.index(stop) :], appended=False)
-        text = self._opening_of([USER, answer, following], given, mark, tail)
+        messages = [USER, answer, following]
+        written = tail.strip().strip(_CLOSERS)
+        text = None if written else self._opening_of(messages, given, mark, tail)
         if text is None and calls and self.tokens.search(tail):
             raise BadRow(
                 f"the chat template of {self.name} ends a tool call with {tail.strip()!r}, which does not end a turn, "
@@ -116,7 +122,7 @@ class TemplateProgram:
                 f"chat: neither the chat template of {self.name} nor its tokenizer ends an answer; "
                 'use chat.format "markers"'
             )
-        return Stop(text, "", appended=True)
+        return Stop(text, "", appended=True, before=tail)
 
     def _first_end(self, tail: str, ends: set[str], *, plain: bool) -> str | None:
         """Return the token in ``tail`` that ends the answer.
@@ -133,7 +139,7 @@ class TemplateProgram:
     def _opening_of(
         self, messages: Sequence[JsonObject], tools: Sequence[JsonObject], mark: str, tail: str
     ) -> str | None:
-        """Return the token that begins the turn after an answer, if nothing but it ends the answer (GLM)."""
+        """Return the token that begins the turn after an answer, if nothing but it ends the answer."""
         try:
             text = self.rendered(messages, tools)
         except BadRow:

@@ -40,7 +40,7 @@ _USER: JsonObject = {"role": "user", "content": "mftprobequestion"}
 _TOOL_ROLES = ("tool", "observation", "ipython", "function")
 _ARGUMENTS: tuple[Literal["object", "text"], ...] = ("object", "text")
 _ID_LENGTH = 9
-"""Mistral's templates take only ids of calls with this length."""
+"""Some templates take only ids of calls with this length."""
 
 
 @dataclass(frozen=True)

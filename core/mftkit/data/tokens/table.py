@@ -196,10 +196,7 @@ class TokenTable:
     @property
     def origins(self) -> NDArray[np.int64]:
         """Index of each row's source and its line, [rows, 2]."""
-        columns = [
-            joined([np.asarray(batch.column(name)) for batch in self._batches]) for name in ("source", "line")
-        ]
-        return np.stack(columns, axis=1).astype(np.int64)
+        return np.stack([self._column("source"), self._column("line")], axis=1).astype(np.int64)
 
     def sample(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
         """Return views of a row's tokens [n] and of its spans of loss tokens [2 * spans]."""

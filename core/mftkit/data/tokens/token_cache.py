@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit.base.atomic_files import new_directory
-from mftkit.chat_client.cache_key import rows_key
+from mftkit.chat_client.cache_key import options_identity
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.reading import RowFindings, read_rows
@@ -80,8 +80,10 @@ class TokenCache:
         return TokenTable(directory), fingerprint, False
 
     def texts(self, source: TableSource, row: JsonObject) -> tuple[RowContent, tuple[FormattedSample, ...]]:
-        """Return a row's content and its samples as text, in the order in which the table has them."""
+        """Return a row's content and its samples as text, in the order in which the table has them (of variant 0)."""
         context = self._context(source)
+        if source.task_format.uses_length:
+            context = replace(context, token_starts=self._encoder(source.task_format, context).token_starts)
         content = source.task_format.read(row, context)
         return content, tuple(source.task_format.samples(content, context))
 
@@ -109,7 +111,7 @@ class TokenCache:
             "version": VERSION,
             "task": source.task,
             "sources": [digest.sha256 for digest in digests],
-            "format": [source.format_name, task_format.version, rows_key(task_format.options)],
+            "format": [source.format_name, task_format.version, options_identity(task_format.options)],
             "seed": self._context(source).seed if task_format.uses_seed else None,
             "groups": source.groups,
             "on_bad_row": self._spec.data.on_bad_row,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.corpus import Corpus
-    from mftkit.data.text.chat_format import ChatFormat
+    from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.spec import Spec, TaskSpec
     from mftkit.tools.data_show.choice import ChosenRow, Request
@@ -101,6 +101,7 @@ class _TaskViews:
             rows=number_of_rows(train),
             train_samples=len(train.rows),
             valid_samples=len(valid.rows),
+            variants=train.table.variants,
             stops=tuple(
                 f"{kind}: {visible(stop)} ({whole(answers)})"
                 for kind, stop, answers in train.table.facts["stops"].values()

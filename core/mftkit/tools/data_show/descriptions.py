@@ -4,18 +4,38 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import share, visible, whole
+from mftkit.base.formatting import row_place, share, visible, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mftkit.tools.data_show.view import Answer, DataView, PackedRow, PackedSample, SampleView, Turn
+    from mftkit.tools.data_show.view import (
+        Answer,
+        DataView,
+        PackedRow,
+        PackedSample,
+        SampleView,
+        TaskView,
+        Turn,
+    )
+
+
+def describe_variants(task: TaskView) -> list[tuple[str, str]]:
+    """Return a fact about the versions of the task's samples; none if each has one."""
+    if task.variants == 1:
+        return []
+    return [
+        (
+            "versions",
+            f"{task.variants} of each sample, one for each epoch in turn; the first epoch's are shown",
+        )
+    ]
 
 
 def describe_title(sample: SampleView) -> str:
     """Return where a sample comes from, and what the run does with it."""
     several = f", sample {sample.number} of {sample.of}" if sample.of > 1 else ""
-    return f"{sample.place}{several}  ({sample.use})"
+    return f"{row_place(sample.place)}{several}  ({sample.use})"
 
 
 def describe_size(sample: SampleView) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import visible, whole
+from mftkit.base.formatting import row_place, visible, whole
 from mftkit.pages.colors import pen
 from mftkit.pages.render import render
 from mftkit.tools.data_show.descriptions import (
@@ -16,6 +16,7 @@ from mftkit.tools.data_show.descriptions import (
     describe_size,
     describe_title,
     describe_turns,
+    describe_variants,
 )
 from mftkit.tools.data_show.lines import cells
 
@@ -93,6 +94,7 @@ def _task(task: TaskView, max_length: int) -> PageTask:
         ("data rows", whole(task.rows)),
         ("training samples", whole(task.train_samples)),
         ("validation samples", whole(task.valid_samples)),
+        *describe_variants(task),
         *([("what ends answers", "; ".join(task.stops))] if task.stops else []),
     ]
     return PageTask(task.name, facts, task.reports, [_sample(sample, max_length) for sample in task.samples])
@@ -133,7 +135,7 @@ def _members(row: PackedRow, view: DataView) -> list[PageMember]:
     return [
         PageMember(
             sample.task,
-            sample.place,
+            row_place(sample.place),
             describe_positions(sample, row),
             100 * sample.length / view.max_length,
             pen(names.index(sample.task)).color,

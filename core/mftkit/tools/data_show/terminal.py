@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from mftkit.base.formatting import one_line, visible, whole
+from mftkit.base.formatting import one_line, row_place, visible, whole
 from mftkit.display.tables import facts
 from mftkit.tools.data_show.descriptions import (
     describe_answers,
@@ -18,6 +18,7 @@ from mftkit.tools.data_show.descriptions import (
     describe_size,
     describe_title,
     describe_turns,
+    describe_variants,
 )
 from mftkit.tools.data_show.lines import ADDED, BORDER, IN_LOSS, TokenLines
 
@@ -75,6 +76,7 @@ def _task(task: TaskView, max_length: int) -> Iterator[RenderableType]:
         ("format", task.format),
         *([("chat format", task.chat)] if task.chat else []),
         ("samples", f"{whole(task.train_samples)} for training{held_out}, from {whole(task.rows)} rows"),
+        *describe_variants(task),
         *(("stops", stop) for stop in task.stops),
         *(("report", report) for report in task.reports),
     ]
@@ -114,8 +116,8 @@ def _packed(view: DataView) -> Iterator[RenderableType]:
 
 
 def _packed_sample(number: int, sample: PackedSample, row: PackedRow) -> Iterator[RenderableType]:
-    border = f"  ┆ {number + 1} {one_line(sample.task)}, {one_line(sample.place)}: {describe_positions(sample, row)}"
-    yield Text(border, style=BORDER, overflow="fold")
+    place = one_line(f"{number + 1} {sample.task}, {row_place(sample.place)}")
+    yield Text(f"  ┆ {place}: {describe_positions(sample, row)}", style=BORDER, overflow="fold")
     yield _Ends(sample)
 
 

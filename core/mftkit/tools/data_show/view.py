@@ -83,6 +83,8 @@ class TaskView:
     """Data rows of ``train`` that became samples."""
     train_samples: int
     valid_samples: int
+    variants: int
+    """Versions of each training sample, one for each epoch in turn; the first epoch's are shown."""
     stops: tuple[str, ...]
     """What ends each kind of answer of the training files, with the number of answers."""
     reports: tuple[str, ...]

@@ -6,21 +6,27 @@ import ast
 import re
 import warnings
 
-from mftkit import code_blocks
-
-PYTHON = ("python", "py", "python3")
-"""Names of Python after an opening fence."""
+from mftkit import answer_code, code_blocks, split_reasoning
 
 
-def code_of(text: str, *languages: str) -> str:
-    """Return the code in a text: its fenced blocks in ``languages`` or without a language, joined.
+def all_code(text: str, language: str) -> str:
+    """Return all code in a text: its fenced blocks in a language or without any, joined.
 
     A text without any fenced block is returned whole.
     """
     found = code_blocks(text)
     if not found:
         return text
-    return "\n\n".join(block.code for block in found if block.language in ("", *languages))
+    return "\n\n".join(block.code for block in found if not block.language or block.is_in(language))
+
+
+def code_that_answers(text: str, language: str) -> str:
+    """Return the code of an answer (see ``mftkit.answer_code``); an answer without any fenced block is code itself."""
+    code = answer_code(text, language)
+    if code is not None:
+        return code
+    answer = split_reasoning(text).answer
+    return "" if code_blocks(answer) else answer
 
 
 def parsed(code: str) -> ast.Module | None:

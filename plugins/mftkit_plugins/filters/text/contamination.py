@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit import code_blocks, without_code_blocks
 from mftkit_plugins.filters.text.bleu import BleuIndex
-from mftkit_plugins.filters.text.code import PYTHON, code_of, docstrings
+from mftkit_plugins.filters.text.code import all_code, docstrings
 from mftkit_plugins.filters.text.overlap import CodeIndex, WordIndex
 
 if TYPE_CHECKING:
@@ -92,9 +92,9 @@ class Contamination:
 def _codes(row: RowTexts) -> Iterator[str]:
     """Each content's code, and question with answer, as in a row that completes a function."""
     for text in row.all:
-        yield code_of(text, *PYTHON)
+        yield all_code(text, "python")
     if row.prompts:
-        yield code_of(row.prompts[-1], *PYTHON) + "\n" + code_of(row.answers[0], *PYTHON)
+        yield all_code(row.prompts[-1], "python") + "\n" + all_code(row.answers[0], "python")
 
 
 def _parts(row: RowTexts) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,12 +55,6 @@ def read_references(paths: Sequence[Path], field: str | None) -> Iterator[Refere
                 raise RowError(str(path), numbered.line, str(bad)) from None
         if not any_row:
             raise MftError(f"{path}: contains no references")
-
-
-def references_digest(paths: Sequence[Path]) -> str:
-    """Return a digest of the files' contents. Raises MftError for a file that cannot be read."""
-    digests = "".join(FileSource(path).digest().sha256 for path in paths)
-    return hashlib.sha256(digests.encode()).hexdigest()[:16]
 
 
 def _reference(row: object, field: str | None, place: str) -> Reference:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mftkit import code_blocks, row_texts, with_answer
-from mftkit_plugins.filters.text.code import PYTHON, code_of, parsed
+from mftkit_plugins.filters.text.code import all_code, code_that_answers, parsed
 from mftkit_plugins.filters.verification.trial import Pair, Verdict
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def _tests(value: object) -> str | None:
 
 def _solution(question: str, answer: str) -> str:
     """Return the answer's code; if it only continues the code of the question, both."""
-    code = code_of(answer, *PYTHON)
+    code = code_that_answers(answer, "python")
     if parsed(code) is None:
-        together = f"{code_of(question, *PYTHON).rstrip()}\n{code}"
+        together = f"{all_code(question, 'python').rstrip()}\n{code}"
         return together if parsed(together) is not None else code
     return code

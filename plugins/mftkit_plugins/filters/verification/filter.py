@@ -71,6 +71,7 @@ class Verification(mftkit.DataFilter):
             return self
 
     options: Options
+    version = "2"
 
     def apply(
         self, rows: Iterator[mftkit.JsonObject], context: mftkit.FilterContext

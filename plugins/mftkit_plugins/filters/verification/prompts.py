@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mftkit import code_blocks
-from mftkit_plugins.filters.text.code import PYTHON
+from mftkit import answer_code, code_blocks
 
 TESTS = """\
 Write tests in Python for solutions of this task:
@@ -87,9 +86,9 @@ def read_tests(reply: str) -> Answer | None:
 
 
 def read_solution(reply: str) -> Answer | None:
-    """Read the first block as the solution; None if there is none."""
-    codes = _codes(reply)
-    return Answer(codes[0], None) if codes else None
+    """Read the code that answers as the solution; None if there is none."""
+    code = answer_code(reply, "python")
+    return None if code is None else Answer(code.strip("\n"), None)
 
 
 def read_both(reply: str) -> Answer | None:
@@ -99,5 +98,6 @@ def read_both(reply: str) -> Answer | None:
 
 
 def _codes(reply: str) -> list[str]:
-    found = [block.code.strip("\n") for block in code_blocks(reply) if block.language in ("", *PYTHON)]
-    return [code for code in found if code.strip()]
+    found = [block for block in code_blocks(reply) if block.code.strip()]
+    labelled = [block for block in found if block.is_in("python")]
+    return [block.code.strip("\n") for block in labelled or [block for block in found if not block.language]]

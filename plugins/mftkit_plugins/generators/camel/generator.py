@@ -77,6 +77,7 @@ class Camel(mftkit.DataGenerator):
             return value
 
     options: Options
+    version = "2"
 
     @property
     def goal(self) -> int | None:

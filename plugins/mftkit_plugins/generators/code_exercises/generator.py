@@ -74,10 +74,7 @@ class CodeExercises(mftkit.DataGenerator):
             return value
 
     options: Options
-
-    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        super().__init__(options, tasks)
-        self.version = f"1, {chat_requests.state(self.options.topics)}"
+    version = "2"
 
     @property
     def goal(self) -> int:
@@ -145,7 +142,8 @@ class _Rounds:
             )
             for index, exercise in enumerate(exercises)
         ]
-        solutions = self.asking(stage="solutions", parse=chat_requests.code_block).all(requests)
+        parse = partial(chat_requests.code_block, language=self.topics.language)
+        solutions = self.asking(stage="solutions", parse=parse).all(requests)
         for exercise, solution in zip(exercises, solutions, strict=True):
             if solution is not None:
                 yield self.row(number, exercise, solution)
@@ -182,7 +180,7 @@ class _Rounds:
         return made
 
     def row(self, number: int, exercise: _Exercise, solution: str) -> mftkit.JsonObject:
-        fence = "```" if "```" not in solution else "````"
+        fence = chat_requests.fence_around(solution)
         return {
             "topic": exercise.topic,
             "model": self.model,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 import sysconfig
 import tokenize
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import sha256
 from pathlib import Path
 
 from mftkit import MftError
@@ -32,15 +30,22 @@ class Corpus:
     dropped: Counter[str]
 
 
-@lru_cache(maxsize=2)
 def corpus(paths: tuple[Path, ...]) -> Corpus:
     """Return the functions of the Python files in ``paths``, or of the standard library if there are none.
 
-    Of functions with the same fingerprint, the first one is kept. The tasks of a run share the result.
+    Of functions with the same fingerprint, the first one is kept. The tasks of a run share the result, unless a file
+    changes in between.
 
     Raises:
         MftError: a path does not exist, or no function is found.
     """
+    files = [file.stat() for file, _label in _files(paths)] if paths else []
+    return _corpus(paths, tuple((found.st_size, found.st_mtime_ns) for found in files))
+
+
+@lru_cache(maxsize=2)
+def _corpus(paths: tuple[Path, ...], state: tuple[tuple[int, int], ...]) -> Corpus:
+    del state  # distinguishes calls before and after a change
     dropped: Counter[str] = Counter()
     kept: dict[str, Function] = {}
     for file, label in _files(paths):
@@ -56,14 +61,6 @@ def corpus(paths: tuple[Path, ...]) -> Corpus:
             f"no usable Python functions in {_place(paths)}; set options.paths to other directories"
         )
     return Corpus(tuple(kept.values()), dropped)
-
-
-def state(paths: tuple[Path, ...]) -> str:
-    """Return what the corpus depends on besides ``paths``: the running Python and the current files."""
-    files = [pair for path in paths if path.exists() for pair in _files_in(path, path.name)]
-    stats = [(label, file.stat().st_size, file.stat().st_mtime_ns) for file, label in files]
-    python = f"Python {platform.python_version()}"
-    return f"{python}, {sha256(repr(stats).encode()).hexdigest()[:16]}" if paths else python
 
 
 def _place(paths: tuple[Path, ...]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import platform
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 import mftkit
-from mftkit_plugins.generators.python_source.corpus import corpus, state
+from mftkit_plugins.generators.python_source.corpus import corpus
 from mftkit_plugins.generators.python_source.tasks import Kind, Pair, pair
 
 if TYPE_CHECKING:
@@ -38,11 +39,8 @@ class PythonSource(mftkit.DataGenerator):
         """Maximum length of a row in characters, prompt and answer together; longer rows are dropped."""
 
     options: Options
-
-    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        super().__init__(options, tasks)
-        # Rows that were made before are valid only while the source is unchanged.
-        self.version = f"1, {state(self.options.paths)}"
+    version = f"1, Python {platform.python_version()}"
+    """What is Python source, and the standard library, depend on the running Python."""
 
     @property
     def goal(self) -> int | None:

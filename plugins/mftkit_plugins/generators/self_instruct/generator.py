@@ -76,10 +76,7 @@ class SelfInstruct(mftkit.DataGenerator):
         """Attempts per request if replies cannot be used; then it is given up."""
 
     options: Options
-
-    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        super().__init__(options, tasks)
-        self.version = f"1, {chat_requests.state(self.options.seeds)}"
+    version = "2"
 
     @property
     def goal(self) -> int:

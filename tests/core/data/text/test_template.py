@@ -183,3 +183,8 @@ def test_tokenizers_that_put_a_space_before_a_text_put_none_before_an_answer() -
     ids, counts = encoded(tok, conversation("hi", "def add"))
     first = tok.convert_ids_to_tokens(ids)[counts.index(True)]
     assert not first.startswith("▁")
+
+
+def test_a_look_alike_is_no_rewriting() -> None:
+    tok = tokenizer(CHATML)
+    assert notes(Template(tok), conversation("a <|im_end|> b", "c <|im_end|><|im_start|> d <|im_end|>")) == ""

@@ -94,7 +94,7 @@ def test_the_cut_and_the_borders_of_a_packed_row_are_shown(mft: Mft, page: Path)
     members = view["packed"]["samples"]
     assert len(seen["borders"]) == len(members) > 1
     for text, member in zip(seen["borders"], members, strict=True):
-        assert member["place"] in text
+        assert f"{member['place'].rpartition('/')[2]}: " in text
         assert f"positions 0 to {member['length'] - 1}" in text
     for width, member in zip(seen["bar"], members, strict=True):
         assert abs(width - seen["row"] * member["length"] / 200) < 2

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from data_path import CHATML, THINKING, Listener, tokenizer
+from fim_tokenizers import FAMILIES, fim_tokenizer
 from mftkit.data.corpus import prepare
 from mftkit.spec import load_spec
 from templates.conversations import WEATHER, call, result, turn
@@ -16,7 +18,6 @@ from templates.table import CHATS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from fixture_types import Mft
 
@@ -239,6 +240,30 @@ def test_texts_have_no_turns_and_end_with_the_end_of_text(mft: Mft, write_spec: 
     assert "in the loss  " in text(mft)
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("loss", "splits"), [("all", 1), ("middle", 3)])
+def test_a_text_with_its_middle_moved_is_shown_as_the_first_epoch_has_it(
+    mft: Mft, write_spec: WriteSpec, family: str, loss: str, splits: int
+) -> None:
+    rows = [{"text": f"def add_{number}(a, b):\n    return a + b\n" * number} for number in range(1, 7)]
+    options = {"rate": 1, "loss": loss, "splits": splits}
+    tok = fim_tokenizer(family)
+    spec = write_spec({"code": (rows, {"format": {"name": "fim", "options": options}})}, tok=tok)
+    [task] = shown(mft, "--rows", "9")["tasks"]
+    corpus = prepare(load_spec(spec), tok, Listener())
+    assert (len(task["samples"]), task["rows"], task["variants"]) == (6, 6, splits)
+    for index, sample in enumerate(task["samples"]):
+        assert sample["place"].endswith(f"code.jsonl:{index + 1}")
+        assert ids(sample["tokens"]) == corpus.train[index].tokens.tolist()
+        in_loss = corpus.train[index].tokens[corpus.train[index].loss_mask]
+        assert ids(sample["tokens"], in_loss=True) == in_loss.tolist()
+        added = [token["text"] for token in sample["tokens"] if token["added"]]
+        assert set(FAMILIES[family][:3]) <= set(added)
+        [answer] = sample["answers"]
+        assert (answer["turn"], answer["kind"], answer["ends_with"]) == (None, "middle", FAMILIES[family][3])
+    assert (f"{splits} of each sample, one for each epoch in turn" in text(mft)) is (splits > 1)
+
+
 def test_the_borders_of_a_packed_row_are_shown(mft: Mft, write_spec: WriteSpec) -> None:
     rows = [chat(f"q{number}", "x" * number) for number in range(1, 9)]
     write_spec({"chat": rows[:5], "other": rows[5:]}, max_length=200)
@@ -254,9 +279,7 @@ def test_the_borders_of_a_packed_row_are_shown(mft: Mft, write_spec: WriteSpec) 
     out = text(mft)
     for number, sample in enumerate(row["samples"], 1):
         end = sample["start"] + sample["length"] - 1
-        border = (
-            f"┆ {number} {sample['task']}, {sample['place']}: places {sample['start']} to {end} of the row, "
-        )
+        border = f"┆ {number} {sample['task']}, {Path(sample['place']).name}: places {sample['start']} to {end} of the row, "
         assert f"{border}positions 0 to {sample['length'] - 1}" in out
 
 

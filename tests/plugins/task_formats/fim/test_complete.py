@@ -23,7 +23,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [{"text": f"def f{i}(a):\n    return a + {i}\n"} for i in range(24)]
     write_rows(directory / "rows.jsonl", rows)
     task = {"name": "fill", "train": ["rows.jsonl"], "format": {"name": "fim", "options": {"tokens": NAMES}}}
-    spec: dict[str, Any] = small_spec(tasks=[task], training={"max_steps": 2, "epochs": 1, "evaluate_every": 9})
+    spec: dict[str, Any] = small_spec(
+        tasks=[task], training={"max_steps": 2, "epochs": 1, "evaluate_every": 9}
+    )
     spec["model"]["tokenizer"] = "tokenizer"
     (directory / "spec.json").write_text(json.dumps(spec))
     done = mft("run", "spec.json", cwd=directory)
@@ -48,7 +50,15 @@ def test_it_prints_what_the_model_writes_between_two_files(
 
     monkeypatch.setattr(TextGenerator, "_generate", keep)
     done = mft(
-        "complete", target, "--prefix", "before.py", "--suffix", "after.py", "--max-new-tokens", "3", cwd=project
+        "complete",
+        target,
+        "--prefix",
+        "before.py",
+        "--suffix",
+        "after.py",
+        "--max-new-tokens",
+        "3",
+        cwd=project,
     )
     assert done.returncode == 0, done.stderr
     from transformers import AutoTokenizer

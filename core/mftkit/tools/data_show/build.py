@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import place, visible, whole
@@ -22,8 +23,6 @@ from mftkit.training.setup import make_sampler
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.corpus import Corpus

@@ -61,8 +61,9 @@ def split_reasoning(text: str, *, may_lack_opening: bool = True) -> SplitReply:
 
     Only reasoning at the start of the text is taken: in tags such as ``<think>``, ``<thinking>`` and ``[THINK]``, or
     in the channels of gpt-oss. If the prompt has opened the tag, the text has only the closing one. It is taken for one
-    if it stands outside of code, no opening tag stands before it, and it starts a line, is joined to the text before it,
-    or ends a line after a sentence; a mention of it does neither. A text that opens a tag and never closes it has no answer.
+    if it stands outside of code, no opening tag stands before it, and it starts a line, is joined to the text before
+    it, or ends a line after a sentence; a mention of it does neither. A text that opens a tag and never closes it has
+    no answer.
 
     Args:
         text: as the model wrote it.

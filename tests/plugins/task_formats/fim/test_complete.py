@@ -81,6 +81,7 @@ def test_a_bare_model_has_the_tokens_of_its_vocabulary(project: Path, tmp_path: 
     ("arguments", "message"),
     [
         (("x = ", "--prefix", "before.py"), "PROMPT: cannot be combined with --prefix and --suffix"),
+        (("--prefix", "-", "--suffix", "-"), "--prefix and --suffix cannot both be read from standard input"),
         (("--suffix", "gone.py"), "--suffix: gone.py cannot be read: No such file"),
     ],
 )

@@ -264,7 +264,12 @@ def test_reasoning_is_kept_in_the_record_and_is_no_part_of_the_reply(tmp_path: P
     for cached in (False, True):
         with chat(tmp_path / "r", Thinker()) as opened_chat:
             reply = opened_chat.ask([{"role": "user", "content": "hi"}])
-        assert (reply.text, reply.reasoning, reply.cached, reply.complete) == ("hi!", "A draft.", cached, True)
+        assert (reply.text, reply.reasoning, reply.cached, reply.complete) == (
+            "hi!",
+            "A draft.",
+            cached,
+            True,
+        )
     [record] = map(json.loads, (tmp_path / "r").read_text().splitlines())
     assert (record["text"], record["reasoning"]) == ("hi!", "A draft.")
 
@@ -280,9 +285,12 @@ def test_a_reply_that_ends_in_its_reasoning_is_incomplete(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("text", "answer"), [("<think>a</think>b", "b"), ("a\n</think>\nb", "b"), ("Use `<think>`.", "Use `<think>`.")]
+    ("text", "answer"),
+    [("<think>a</think>b", "b"), ("a\n</think>\nb", "b"), ("Use `<think>`.", "Use `<think>`.")],
 )
-def test_replies_of_earlier_versions_are_split_when_they_are_read(tmp_path: Path, text: str, answer: str) -> None:
+def test_replies_of_earlier_versions_are_split_when_they_are_read(
+    tmp_path: Path, text: str, answer: str
+) -> None:
     with chat(tmp_path / "r", Echo()) as opened:
         opened.ask([{"role": "user", "content": "hi"}])
     record = json.loads((tmp_path / "r").read_text())

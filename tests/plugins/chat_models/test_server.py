@@ -349,7 +349,14 @@ def test_reasoning_that_the_server_sends_apart(
 ) -> None:
     choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **message}}
     usage = {"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7}
-    body = {"id": "x", "object": "chat.completion", "created": 1, "model": MODEL, "choices": [choice], "usage": usage}
+    body = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": MODEL,
+        "choices": [choice],
+        "usage": usage,
+    }
     with scripted(Answer(body=json.dumps(body).encode())) as server:
         reply = connect(server).reply(ASK)
     assert reply == mftkit.Reply("An answer.", 4, 3, "stop", reasoning="A draft.")

@@ -60,10 +60,11 @@ def split_reasoning(text: str, *, may_lack_opening: bool = True) -> SplitReply:
     r"""Divide a model's text into its reasoning and its answer.
 
     Only reasoning at the start of the text is taken: in tags such as ``<think>``, ``<thinking>`` and ``[THINK]``, or
-    in the channels of gpt-oss. If the prompt has opened the tag, the text has only the closing one. It is taken for one
-    if it stands outside of code, no opening tag stands before it, and it starts a line, is joined to the text before
-    it, or ends a line after a sentence; a mention of it does neither. A text that opens a tag and never closes it has
-    no answer.
+    in the channels of gpt-oss. A text that opens a tag and never closes it has no answer.
+
+    If the prompt has opened the tag, the text has only the closing one. It is taken for one if it stands outside of
+    code, no opening tag stands before it, and it starts a line, is joined to the text before it, or ends a line after
+    a sentence. A mention of the tag in a sentence does none of this.
 
     Args:
         text: as the model wrote it.

@@ -77,7 +77,7 @@ class Markers:
         for key, text in chosen.items():
             if not text:
                 raise MftError(f"chat.markers.{key}: must not be empty")
-        controls = ControlTokens(tokenizer, [bos, *chosen.values()], special_tokens)
+        controls = ControlTokens(tokenizer, [bos, *chosen.values()], special_tokens, chat=True)
         return Markers(
             chosen["system"],
             chosen["user"],

@@ -78,7 +78,7 @@ class Template:
                 continue
         with suppress(BadRow):
             texts.append(self._program.stop(calls=False, tools=False).text)
-        return ControlTokens(self._tokenizer, texts, self._special_tokens, source)
+        return ControlTokens(self._tokenizer, texts, self._special_tokens, source, chat=True)
 
     @cached_property
     def encoder(self) -> Encoder:

@@ -45,7 +45,7 @@ def check_stops(
             last = encoded.tokens[token_start + ends[answer] - 1] if answer < len(ends) else None
             if len(ends) != len(sample.stops) or last != expected:
                 raise MftError(
-                    f'{places[number]}: the token {stop!r}, which ends answers of the kind "{kind}", is not in the loss '
+                    f'{places[number]}: the token {stop!r}, which ends an answer of kind "{kind}", is not in the loss '
                     f"with the chat format of {encoder.name}, so the model would not learn to stop (task {task}). "
                     'Fix the chat template, or set chat.format to "markers".'
                 )

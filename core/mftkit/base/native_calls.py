@@ -14,7 +14,7 @@ _BETWEEN = 0.2
 
 
 def in_thread(call: Callable[[], Result]) -> Result:
-    """Return the result of a call that may be in native code for long, made in a thread of its own.
+    """Return the result of a call that may be in native code for long, made in a separate thread.
 
     Python runs the handlers of signals in the main thread, between two of its instructions: while that thread is in
     native code, SIGTERM and Ctrl-C have no effect. Here it waits instead, so that a handler can raise its exception.

@@ -174,7 +174,7 @@ def _check(conversation: Conversation) -> None:
             )
         if turn.reasoning:
             raise BadRow(
-                f"turn {number}: role markers (chat.format) cannot render reasoning in a key of its own: {_HINT}"
+                f"turn {number}: role markers (chat.format) cannot render reasoning in a separate key: {_HINT}"
             )
 
 

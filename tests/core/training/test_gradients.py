@@ -5,7 +5,6 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 import mftkit
@@ -19,6 +18,7 @@ from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.objective import Objective
 from mftkit_registry import MftError
+from sample_lists import SampleList
 from thread_processes import GradientRecorder, in_threads
 
 TASKS = tuple(mftkit.TaskInfo(name) for name in ("a", "b", "c", "absent"))
@@ -59,25 +59,9 @@ def samples() -> list[mftkit.Sample]:
     return made
 
 
-class Corpus(list[Any]):
-    """Samples, as the data path gives them."""
-
-    @property
-    def task(self) -> NDArray[Any]:
-        return np.array([sample.task for sample in self])
-
-    @property
-    def lengths(self) -> NDArray[Any]:
-        return np.array([len(sample.tokens) for sample in self])
-
-    @property
-    def loss_tokens(self) -> NDArray[Any]:
-        return self.lengths - 1
-
-
 def step() -> GlobalBatch:
     plan = BatchSampler(
-        cast(Any, Corpus(samples())), installed.build(kinds.TOKENIZATION_MODE, "padding", {}), tasks=len(TASKS), seed=1,
+        cast(Any, SampleList(samples())), installed.build(kinds.TOKENIZATION_MODE, "padding", {}), tasks=len(TASKS), seed=1,
         batch_size=16, max_length=8, epochs=1, max_steps=1, group_by_task=True,
     )  # fmt: skip
     return plan[1]
@@ -115,7 +99,7 @@ def train(
 
     def work(process: Any) -> Any:
         model = process.wrap(Scorer(**scorer))
-        corpus: Any = Corpus(samples())
+        corpus: Any = SampleList(samples())
         objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
         balancing = Balancing(Given(weights, TASKS), len(TASKS), no_validation, lambda: stopped)
         optimizer = GradientRecorder([p for p in model.parameters() if p.requires_grad])
@@ -270,6 +254,6 @@ def test_a_micro_batch_holds_one_task_and_every_process_has_equally_many(micro: 
 def test_rows_of_several_tasks_are_refused_with_a_hint() -> None:
     with pytest.raises(MftError, match=r'"task" needs rows.*1 of the 1 rows.*tokenization\.options\.scope'):
         BatchSampler(
-            cast(Any, Corpus(samples())), installed.build(kinds.TOKENIZATION_MODE, "pack", {}), tasks=4, seed=1,
+            cast(Any, SampleList(samples())), installed.build(kinds.TOKENIZATION_MODE, "pack", {}), tasks=4, seed=1,
             batch_size=4, max_length=64, epochs=1, max_steps=1, group_by_task=True,
         )  # fmt: skip

@@ -18,6 +18,7 @@ from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.objective import Objective
 from mftkit_registry import MftError
+from sample_lists import SampleList
 from thread_processes import in_threads
 
 TASKS = (mftkit.TaskInfo("a"), mftkit.TaskInfo("b"))
@@ -77,7 +78,7 @@ def train(
         balancer = installed.build(kinds.BALANCER, "equal", {}, TASKS)
         train_step = TrainStep(
             model,
-            cast(Any, samples()),
+            cast(Any, SampleList(samples())),
             installed.build(kinds.TOKENIZATION_MODE, "padding", {}),
             objective,
             Balancing(balancer, 2, no_validation),

@@ -18,20 +18,11 @@ from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
 from mftkit.training.objective import Objective
 from mftkit.training.validation import Validator
+from sample_lists import SampleList
 from thread_processes import in_threads
 
 TASKS = tuple(mftkit.TaskInfo(name, samples=9, tokens=40, valid_samples=5) for name in "abc")
 STEPS, ROWS, VOCABULARY = 6, 4, 7
-
-
-class Samples(list[Any]):
-    """What the trainer asks of a data set."""
-
-    def __init__(self, members: Any) -> None:
-        super().__init__(members)
-        self.task = np.array([sample.task for sample in members])
-        self.lengths = np.array([len(sample.tokens) for sample in members])
-        self.loss_tokens = self.lengths - 1
 
 
 def samples(count: Any, seed: Any) -> Any:
@@ -42,7 +33,7 @@ def samples(count: Any, seed: Any) -> Any:
         task = (0, 1, 0, 1, 2)[i % 5]
         tokens = generator.integers(task * 2, task * 2 + 3, 2 + i % 4).astype(np.int32)
         made.append(mftkit.Sample(i, task, tokens, np.ones(len(tokens), bool)))
-    return Samples(made)
+    return SampleList(made)
 
 
 class Unigram(nn.Module):

@@ -24,6 +24,7 @@ from mftkit.training.meter import Meter
 from mftkit.training.objective import Objective
 from mftkit.training.step_result import StepResult
 from mftkit_registry import MftError
+from sample_lists import SampleList
 from thread_processes import GradientRecorder, in_threads
 
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0, 3.0], dtype=torch.float64)
@@ -200,7 +201,7 @@ def train(
         passes = Batcher(process, micro, MAX_LENGTH, pad_id=0)
         runner = TrainStep(
             scorer,
-            cast(Any, samples),
+            cast(Any, SampleList(samples)),
             collating,
             objective,
             Balancing(Given(weights), objective.num_tasks, no_validation),

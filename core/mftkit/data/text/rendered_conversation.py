@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from mftkit.base.reasoning import split_reasoning
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.text.control_tokens import LookAlikes
 from mftkit.data.text.template_program import HINT, MARK
@@ -54,7 +56,7 @@ class RenderedConversation:
         self._program = program
         self._encoder = encoder
         self._conversation = conversation
-        self._turns = conversation.turns
+        self._turns = tuple(_with_one_reasoning(turn, program) for turn in conversation.turns)
         self._note = note
         self._look_alikes = LookAlikes(encoder.controls)
         calls = any(turn.tool_calls or turn.role == "tool" for turn in conversation.turns)
@@ -65,7 +67,7 @@ class RenderedConversation:
             )
         reasoning = program.reasoning if any(turn.reasoning for turn in conversation.turns) else None
         developer = program.developer if any(turn.role == "developer" for turn in conversation.turns) else ""
-        messages = MessageWriter(traits, reasoning, developer).messages(conversation)
+        messages = MessageWriter(traits, reasoning, developer).messages(self._turns)
         self._messages: list[JsonObject] = self._look_alikes.mask(messages)  # type: ignore[assignment]
         self._tools: list[JsonObject] = self._look_alikes.mask(conversation.tools)  # type: ignore[assignment]
         self._prompts: dict[int, str] = {}
@@ -84,10 +86,15 @@ class RenderedConversation:
                     'context only (chat.split is "never")'
                 )
                 break
-        if len(samples) > 1 and split == "auto":
+        weights = {self._turns[turn].weight for turn in self._conversation.trained}
+        if len(samples) > len(weights) and split == "auto":
             self._note(
-                "{rows} become several samples each, because the chat template renders what stands before an answer "
-                'otherwise in later turns (chat.split "never" trains the last answers only)'
+                "several samples are made of each conversation in {rows}, because the chat template renders what "
+                'stands before an answer otherwise in later turns (chat.split "never" trains the last answers only)'
+            )
+        elif len(weights) > 1:
+            self._note(
+                "several samples are made of each conversation in {rows}, because its answers have different weights"
             )
         return samples[::-1]
 
@@ -227,7 +234,7 @@ class RenderedConversation:
                 raise BadRow(
                     f"the chat template does not render 'tools', so they cannot be used; {_TOOL_HINT}"
                 )
-        self._check_reasoning(dict(answers), last)
+        self._check_reasoning(dict(answers), last, text)
         self._note_altered(text, last)
 
     def _check_turn(self, number: int, turn: Turn, text: str, last: int) -> None:
@@ -250,11 +257,16 @@ class RenderedConversation:
                 f"the chat template drops turn {number + 1} ({turn.role}) of this conversation; {HINT}"
             )
 
-    def _check_reasoning(self, answers: dict[int, str], last: int) -> None:
+    def _check_reasoning(self, answers: dict[int, str], last: int, text: str) -> None:
         for number, turn in enumerate(self._turns[: last + 1]):
             if not turn.reasoning:
                 continue
             reasoning = str(self._look_alikes.mask(turn.reasoning)).strip()
+            if not turn.trained and reasoning not in text:
+                self._note(
+                    "the chat template drops the reasoning of answers that are context only in {rows}, as it will "
+                    "in use"
+                )
             if number in answers and reasoning not in answers[number]:
                 if number == last or self._program.reasoning is None:
                     raise BadRow(_REASONING.format(turn=number + 1))
@@ -283,3 +295,15 @@ class RenderedConversation:
                 "the chat template strips or rewrites the contents of {rows}, as it will in use "
                 '(chat.format "markers" keeps every space)'
             )
+
+
+def _with_one_reasoning(turn: Turn, program: TemplateProgram) -> Turn:
+    """Return a turn whose reasoning stands in its content as well with one of both: the key if the template has one."""
+    if not turn.reasoning:
+        return turn
+    inline = split_reasoning(turn.content)
+    if not inline.reasoning:
+        return turn
+    return (
+        replace(turn, reasoning=None) if program.reasoning is None else replace(turn, content=inline.answer)
+    )

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 _OPENING = re.compile(r"(<|\[)(think|thinking|reasoning|thought|seed:think|THINK)(>|\])\s*$")
 """The end of a prompt that opens the reasoning."""
+_CLOSED = re.compile(r"(<|\[)(think|thinking|reasoning|thought|seed:think|THINK)(>|\])\s*\1/\2\3\s*$")
+"""The end of a prompt that says that there is no reasoning."""
 _TOOL_HINT = (
     "use a model whose template has tools, or write the calls into the contents as the model writes them"
 )
@@ -120,6 +122,10 @@ class RenderedConversation:
         if text[done:]:
             segments.append(self.segment(text[done:], "none"))
         self._check(text, [(turn, text[start:end]) for turn, start, end, _stop in spans])
+        if any(self._encoder.drops_space(text[:start], text[start:end]) for _turn, start, end, _stop in spans):
+            self._note(
+                "the tokenizer drops the white space at the beginning of answers in {rows}: the token before it swallows it"
+            )
         stops = tuple((self._turns[turn].kind, stop) for turn, _start, _end, stop in spans)
         sample = FormattedSample(tuple(segments), weight=self._turns[last].weight, stops=stops)
         return {turn for turn, *_rest in spans}, sample
@@ -183,9 +189,10 @@ class RenderedConversation:
         """Return what the template renders after the prompt of an answer."""
         if whole.startswith(prompt):
             return whole[len(prompt) :]
-        opening = _OPENING.search(prompt)
-        if opening:
+        if opening := _OPENING.search(prompt):
             return self._reasoned(prompt, whole, turn, opening)
+        if closed := _CLOSED.search(prompt):
+            return self._unreasoned(prompt, whole, turn, closed)
         bare = prompt.rstrip()
         if whole.startswith(bare):  # white space at the end of the prompt, which no answer has before it
             return whole[len(bare) :].lstrip()
@@ -218,6 +225,17 @@ class RenderedConversation:
                 "have none: they are trained with empty reasoning",
             )
         return f"{str(reasoning).strip()}\n{closing}\n\n{after}"
+
+    def _unreasoned(self, prompt: str, whole: str, turn: int, closed: re.Match[str]) -> str:
+        """Return the continuation of a prompt with empty reasoning, which the template leaves out of the answer."""
+        opening = closed[1] + closed[2] + closed[3]
+        after = self._continuation(prompt[: closed.start()], whole, turn).lstrip("\n")
+        if after.startswith(opening) or self._turns[turn].reasoning:
+            raise BadRow(
+                f"turn {turn + 1}: the answer has reasoning, but the prompt of the chat template ends it "
+                f"({''.join(closed[0].split())}): remove the reasoning, or use a model that reasons"
+            )
+        return after
 
     def _shown(self, turn: Turn, text: str) -> bool:
         """Return True if a turn's content stands in a text, in plain or as JSON."""

@@ -14,6 +14,8 @@ from mftkit.data.rows.values import LARGEST_WEIGHT, kind_of, not_blank, string
 from mftkit.interfaces.conversation import Conversation, Turn
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.conversation import Role, ToolCall
 
@@ -44,8 +46,8 @@ CONVERSATIONS = {
 }
 _TRAINED = ("train", "loss")
 """Keys of a turn that say whether it is trained."""
-_ANSWER_KEYS = frozenset({*REASONING_KEYS, "tool_calls", "function_call"})
-"""Keys of the assistant's turns; elsewhere they are a fault unless they are empty."""
+_KEYS = frozenset({"weight", *_TRAINED, *REASONING_KEYS, "tool_calls", "function_call"})
+"""Keys of every turn; those of answers are a fault elsewhere, unless they are empty."""
 _RESULT_KEYS = frozenset({"name", "tool_call_id"})
 """Keys of a tool's turns."""
 STARTS = ("system", "developer")
@@ -66,15 +68,21 @@ def read_turns(value: object, key: str, role_key: str, content_key: str) -> tupl
             )
         given = {name: entry for name, entry in turn.items() if entry is not None}
         turns.append(_turn(given, number, role_key, content_key))
-        used = {role_key, content_key, "weight", *_TRAINED, *_ANSWER_KEYS}
-        used |= _RESULT_KEYS if turns[-1].role == "tool" else set()
-        used |= set(TOOLS) if number == 1 and turns[-1].role in STARTS else set()
-        unused |= {f"{key}[].{name}" for name in given if name not in used}
-        if tools := [name for name in TOOLS if given.get(name) and name not in used]:
-            raise BadRow(
-                f"turn {number}: '{tools[0]}' is read only in the row or its system turn: move it there"
-            )
+        if more := given.keys() - {role_key, content_key}:
+            unused |= {f"{key}[].{name}" for name in _unused(more, given, number, turns[-1].role)}
     return turns, unused
+
+
+def _unused(names: Collection[str], turn: JsonObject, number: int, role: Role) -> set[str]:
+    """Return the keys of a turn that are not used. Raises BadRow for tools in a turn that cannot have them."""
+    unused = set(names) - _KEYS - (_RESULT_KEYS if role == "tool" else frozenset())
+    tools = unused.intersection(TOOLS)
+    if number == 1 and role in STARTS:
+        return unused - tools
+    for key in sorted(tools):
+        if turn[key]:
+            raise BadRow(f"turn {number}: '{key}' is read only in the row or its system turn: move it there")
+    return unused
 
 
 def in_order(turns: list[Turn], *, cut_off: bool) -> tuple[Turn, ...]:

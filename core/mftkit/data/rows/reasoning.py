@@ -21,6 +21,8 @@ def reasoning_of(given: JsonObject, content: str, where: str) -> str | None:
     ``content``: the answer, which may begin with reasoning, too. If it is the same, it is what ``Turn.content`` keeps
     for templates that do not render a key.
     """
+    if given.keys().isdisjoint(REASONING_KEYS):
+        return None
     found = {key: string(given[key], f"{where}'{key}'") for key in REASONING_KEYS if given.get(key)}
     if len(set(found.values())) > 1:
         raise BadRow(f"{where}{' and '.join(map(repr, found))} differ: keep one of them")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
 
-_MEDIA = ("image", "images", "audio", "audios", "video", "videos")
+_MEDIA = frozenset({"image", "images", "audio", "audios", "video", "videos"})
 _SYSTEM = ("system_prompt", "system_message")
 """Other names of ``system``."""
 _CALLS = ("tool_calls", "function_call")
@@ -34,8 +34,9 @@ _IN_TEXTS = dict.fromkeys(
     ("system", *_SYSTEM, "history", "tools", "functions", *REASONING_KEYS, *_CALLS),
     'cannot be used in a task with format "text": write it into the text',
 )
-_MASKS = ("loss_mask", "mask", "masked", "train_detail", "train_on_turn", "trainable", "training")
+_MASKS = frozenset({"loss_mask", "mask", "masked", "train_detail", "train_on_turn", "trainable", "training"})
 """Keys of turns by which other programs choose what is trained."""
+_REFUSED_IN_TURNS = _MASKS | _MEDIA | {"refusal"}
 
 
 def refuse_preferences(row: JsonObject) -> None:
@@ -55,8 +56,8 @@ def refuse_preferences(row: JsonObject) -> None:
 
 def refuse_media(row: JsonObject) -> None:
     """Raise BadRow for images and the like."""
-    for key in _MEDIA:
-        if row.get(key):
+    for key in _MEDIA & row.keys():
+        if row[key]:
             raise BadRow(f"'{key}' holds media, and only text is trained: remove the key or the row")
 
 
@@ -67,7 +68,9 @@ def refuse_unused(row: JsonObject, used: Collection[str]) -> None:
         row: the row, without null keys.
         used: the keys that are used.
     """
-    _refuse(row, {key: reason for key, reason in _IN_CONVERSATIONS.items() if key not in used})
+    given = _IN_CONVERSATIONS.keys() & row.keys()
+    if given:
+        _refuse(row, {key: _IN_CONVERSATIONS[key] for key in given - set(used)})
 
 
 def refuse_beside_text(row: JsonObject) -> None:
@@ -80,20 +83,19 @@ def refuse_beside_text(row: JsonObject) -> None:
 
 
 def _refuse(row: JsonObject, reasons: Mapping[str, str]) -> None:
-    for key, reason in reasons.items():
-        if row.get(key):
-            raise BadRow(f"'{key}' {reason}; {_RENAME}")
+    for key in sorted(reasons.keys() & row.keys()):
+        if row[key]:
+            raise BadRow(f"'{key}' {reasons[key]}; {_RENAME}")
 
 
 def refuse_in_turn(turn: JsonObject, where: str) -> None:
     """Raise BadRow for a key of a turn that cannot be used although the training depends on it."""
-    for key in (*_MEDIA, "refusal"):
-        if turn.get(key):
-            raise BadRow(
-                f"{where}'{key}' cannot be rendered, and only text is trained: remove the key or the row"
-            )
-    for key in _MASKS:
-        if key in turn:
+    for key in sorted(_REFUSED_IN_TURNS & turn.keys()):
+        if key in _MASKS:
             raise BadRow(
                 f"{where}'{key}' is not read: use 'train' (true or false) or 'weight' to choose what is trained"
+            )
+        if turn[key]:
+            raise BadRow(
+                f"{where}'{key}' cannot be rendered, and only text is trained: remove the key or the row"
             )

@@ -26,7 +26,8 @@ _MASK = re.compile(r"mftlookalike(\d+)x")
 _MASK_STEM = "mftlookalike"
 _MASK_LEFT = re.compile(_MASK_STEM, re.IGNORECASE)
 _BRACKETED = re.compile(r"[<\[].+[>\]]|\|.+\|")
-"""Text of an added token that is no special token, but made to be a mark: some vocabularies have ``<|fim_prefix|>`` so."""
+"""Text of an added token that is a mark although it may not be a special token, such as ``<|fim_prefix|>`` in some
+vocabularies."""
 _NEVER = re.compile(r"(?!)")
 
 
@@ -114,12 +115,16 @@ class ControlTokens:
 class LookAlikes:
     """The look-alikes of control tokens in one row: masked while a template renders it."""
 
-    def __init__(self, controls: ControlTokens) -> None:
+    def __init__(self, controls: ControlTokens, texts: Iterable[str] | None = None) -> None:
+        """``texts``: all that will be masked, if it is known: most rows have no look-alike, which saves the search."""
         self._controls = controls
         self._found: list[str] = []
+        self._none = texts is not None and not any(map(controls.masked.search, texts))
 
     def mask(self, value: object) -> object:
         """Return a JSON value in whose strings each look-alike is a word that no template reacts to."""
+        if self._none:
+            return value
         if isinstance(value, str):
             return self._controls.masked.sub(self._masked, value)
         if isinstance(value, list | tuple):

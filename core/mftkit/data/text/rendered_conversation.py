@@ -60,8 +60,10 @@ class RenderedConversation:
         self._conversation = conversation
         self._turns = tuple(_with_one_reasoning(turn, program) for turn in conversation.turns)
         self._note = note
-        self._look_alikes = LookAlikes(encoder.controls)
         calls = any(turn.tool_calls or turn.role == "tool" for turn in conversation.turns)
+        self._look_alikes = LookAlikes(
+            encoder.controls, None if calls or conversation.tools else _plain_texts(self._turns)
+        )
         traits = program.tools(given=bool(conversation.tools)) if calls else None
         if calls and traits is None:
             raise BadRow(
@@ -122,9 +124,12 @@ class RenderedConversation:
         if text[done:]:
             segments.append(self.segment(text[done:], "none"))
         self._check(text, [(turn, text[start:end]) for turn, start, end, _stop in spans])
-        if any(self._encoder.drops_space(text[:start], text[start:end]) for _turn, start, end, _stop in spans):
+        if any(
+            self._encoder.drops_space(text[:start], text[start:end]) for _turn, start, end, _stop in spans
+        ):
             self._note(
-                "the tokenizer drops the white space at the beginning of answers in {rows}: the token before it swallows it"
+                "the tokenizer drops the white space at the beginning of answers in {rows}, because the token "
+                "before it swallows it"
             )
         stops = tuple((self._turns[turn].kind, stop) for turn, _start, _end, stop in spans)
         sample = FormattedSample(tuple(segments), weight=self._turns[last].weight, stops=stops)
@@ -313,6 +318,11 @@ class RenderedConversation:
                 "the chat template strips or rewrites the contents of {rows}, as it will in use "
                 '(chat.format "markers" keeps every space)'
             )
+
+
+def _plain_texts(turns: Sequence[Turn]) -> list[str]:
+    """Return the texts of turns without calls and their results."""
+    return [text for turn in turns for text in (turn.content, turn.reasoning) if text]
 
 
 def _with_one_reasoning(turn: Turn, program: TemplateProgram) -> Turn:

@@ -1,5 +1,6 @@
 """Turns as rows have them: tools, results, reasoning, weights and names."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -15,11 +16,11 @@ CALL = {"role": "assistant", "content": None, "tool_calls": [{"name": "f", "argu
 TOOL = {"name": "f", "description": "d", "parameters": {}}
 
 
-def read(*turns: dict[str, object], **row: object) -> RowContent:
+def read(*turns: Mapping[str, object], **row: object) -> RowContent:
     return read_conversation({"messages": list(turns), **row})
 
 
-def conversation(*turns: dict[str, object], **row: object) -> Conversation:
+def conversation(*turns: Mapping[str, object], **row: object) -> Conversation:
     found = read(*turns, **row).value
     assert isinstance(found, Conversation)
     return found
@@ -85,7 +86,7 @@ def test_a_tool_in_the_flat_form_of_openais_responses() -> None:
         ({**USER, "train": False}, set()),
     ],
 )
-def test_keys_of_a_users_turn_that_are_not_used(turn: dict[str, object], unused: set[str]) -> None:
+def test_keys_of_a_users_turn_that_are_not_used(turn: Mapping[str, object], unused: set[str]) -> None:
     assert read(turn, ANSWER).unused == unused
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mftkit.base.reasoning import split_reasoning
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.text.control_tokens import LookAlikes
-from mftkit.data.text.template_program import HINT, MARK
+from mftkit.data.text.template_program import HINT
 from mftkit.data.text.template_traits import MessageWriter
 from mftkit.interfaces.task_format import FormattedSample, Segment
 
@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.data.text.chat_protocol import Split
     from mftkit.data.text.encoder import Encoder
+    from mftkit.data.text.left_out import LeftOut
     from mftkit.data.text.template_program import Stop, TemplateProgram
     from mftkit.interfaces.conversation import Conversation, Turn
     from mftkit.interfaces.task_format import InLoss, Note
 
 _OPENING = re.compile(r"(<|\[)(think|thinking|reasoning|thought|seed:think|THINK)(>|\])\s*$")
 """The end of a prompt that opens the reasoning."""
+_SHORT = 12
+"""Characters of a content that may stand in a rendered text by chance."""
 _CLOSED = re.compile(r"(<|\[)(think|thinking|reasoning|thought|seed:think|THINK)(>|\])\s*\1/\2\3\s*$")
 """The end of a prompt that says that there is no reasoning."""
 _TOOL_HINT = (
@@ -53,9 +56,15 @@ class RenderedConversation:
     """One conversation, rendered in the parts that its samples are made of."""
 
     def __init__(
-        self, program: TemplateProgram, encoder: Encoder, conversation: Conversation, note: Note
+        self,
+        program: TemplateProgram,
+        left_out: LeftOut,
+        encoder: Encoder,
+        conversation: Conversation,
+        note: Note,
     ) -> None:
         self._program = program
+        self._left_out = left_out
         self._encoder = encoder
         self._conversation = conversation
         self._turns = tuple(_with_one_reasoning(turn, program) for turn in conversation.turns)
@@ -252,30 +261,26 @@ class RenderedConversation:
         last = answers[-1][0]
         for number, turn in enumerate(self._turns[: last + 1]):
             self._check_turn(number, turn, text, last)
-        for tool in self._conversation.tools:
-            if str(tool["function"]["name"]) not in text:
-                raise BadRow(
-                    f"the chat template does not render 'tools', so they cannot be used; {_TOOL_HINT}"
-                )
+        if self._tools and self._left_out.tools(self._messages[:last], self._tools):
+            raise BadRow(f"the chat template does not render 'tools', so they cannot be used; {_TOOL_HINT}")
         self._check_reasoning(dict(answers), last, text)
         self._note_altered(text, last)
 
     def _check_turn(self, number: int, turn: Turn, text: str, last: int) -> None:
-        missing = [call.name for call in turn.tool_calls if call.name not in text]
-        if missing:
-            raise BadRow(f"turn {number + 1}: the chat template drops the call of {missing[0]}; {_TOOL_HINT}")
-        if not turn.content.strip() or self._shown(turn, text):
+        if turn.tool_calls:
+            missing = self._left_out.call(self._messages[: number + 1], self._tools)
+            if missing is not None:
+                raise BadRow(
+                    f"turn {number + 1}: the chat template drops call {missing + 1} ({turn.tool_calls[missing].name}); "
+                    f"{_TOOL_HINT}"
+                )
+        content = turn.content.strip()
+        if not content or (len(content) > _SHORT and self._shown(turn, text)):
             return
-        # Not as the row has it: rewritten, or left out. A mark in its place shows which, in the next prompt.
+        # A short content, or not as the row has it: rewritten, or left out.
         following = next(n for n in range(number, last + 1) if self._turns[n].role == "assistant")
-        marked = [*self._messages[: following + 1]]
-        marked[number] = {**marked[number], "content": MARK}
-        rendered = (
-            self._program.rendered(marked, self._tools)
-            if number == following
-            else self._program.rendered(marked[:-1], self._tools, prompt=True)
-        )
-        if MARK not in rendered:
+        end = following + 1 if number == following else following
+        if self._left_out.content(self._messages[:end], number, self._tools):
             raise BadRow(
                 f"the chat template drops turn {number + 1} ({turn.role}) of this conversation; {HINT}"
             )
@@ -290,7 +295,8 @@ class RenderedConversation:
                     "the chat template drops the reasoning of answers that are context only in {rows}, as it will "
                     "in use"
                 )
-            if number in answers and reasoning not in answers[number]:
+            unrendered = self._program.reasoning is None and not _OPENING.search(self.prompt(number))
+            if number in answers and (unrendered or reasoning not in answers[number]):
                 if number == last or self._program.reasoning is None:
                     raise BadRow(_REASONING.format(turn=number + 1))
                 self._note(

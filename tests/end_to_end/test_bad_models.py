@@ -110,7 +110,7 @@ def own_tokenizer(checkpoint: Path) -> None:
 
 def large(checkpoint: Path) -> None:
     words = train_bpe(["def sort(value): return sort(value)"] * 9, 300)
-    words.add_tokens([f"<{i}>" for i in range(40)])
+    words.add_tokens([*(f"<{i}>" for i in range(40)), "value"])
     words.save_pretrained(checkpoint)
 
 
@@ -147,7 +147,7 @@ CASES = {
     "shape": (misshapen, r"whose shape does not follow from config.json: model.norm.weight \(\(5,\) instead of \(32,\)\)"),
     "no tokenizer": (remove("tokenizer*"), "no tokenizer files in .* Set model.tokenizer to a path or hub id"),
     "broken tokenizer": (lambda at: (at / "tokenizer.json").write_text("{"), "the tokenizer of .* cannot be read"),
-    "vocabulary": (large, "ids reach 3.., but the model's embedding has 300 rows"),
+    "vocabulary": (large, r"\.jsonl:1: the sample contains the token value \(id 3..\), but the model's embedding has 300 rows"),
     "remote code": (strange, "set model.trust_remote_code to true if you trust it"),
     "config": (lambda at: (at / "config.json").write_text("{"), "has no readable config"),
     "config that is none": (lambda at: (at / "config.json").write_text("null"), "has no readable config"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -29,15 +29,16 @@ class FencedCode(NamedTuple):
     """The lines of the text that the block and its fences take: the first one, and the one after the last."""
 
 
-def fenced_code(text: str) -> list[FencedCode]:
+@lru_cache(maxsize=4)  # one text is asked for several times in a row
+def fenced_code(text: str) -> tuple[FencedCode, ...]:
     """Return the fenced blocks of a text in order, at any depth of lists and quotes.
 
     A fence may not be indented by more than three spaces in CommonMark. Models indent whole answers by more, so if no
     fence is found, deeper ones are taken too. Raw HTML, in which CommonMark sees no fences, is text here.
     """
     if "```" not in text and "~~~" not in text:
-        return []
-    return _blocks(text, ("code",)) or _blocks(text, ())
+        return ()
+    return tuple(_blocks(text, ("code",)) or _blocks(text, ()))
 
 
 def _blocks(text: str, more_rules: Collection[str]) -> list[FencedCode]:

@@ -31,15 +31,11 @@ _CHANNELS = ("<|channel|>", "<|message|>", "<|start|>", "<|end|>", "<|return|>",
 REASONING_TOKENS = frozenset({*(mark for pair in (*_TOKENS, *_ANSWERS) for mark in pair), *_CHANNELS})
 """Special tokens that separate reasoning from an answer: text decoded from tokens must keep them."""
 
-_OPENING = re.compile(
-    rf"\s*(?:<(?P<name>{'|'.join(_NAMES)})\s*>|(?P<token>{'|'.join(re.escape(mark) for mark, _ in _TOKENS)}))",
-    re.IGNORECASE,
-)
+_NAME = rf"(?P<name>{'|'.join(_NAMES)})\s*>"
+_START, _END = ("|".join(map(re.escape, marks)) for marks in zip(*_TOKENS, strict=True))
+_OPENING = re.compile(rf"\s*(?:<{_NAME}|(?P<token>{_START}))", re.IGNORECASE)
 _OPENED = re.compile(rf"(?:{_OPENING.pattern})\s*\Z", re.IGNORECASE)
-_CLOSING = re.compile(
-    rf"</(?P<name>{'|'.join(_NAMES)})\s*>|(?P<token>{'|'.join(re.escape(mark) for _, mark in _TOKENS)})",
-    re.IGNORECASE,
-)
+_CLOSING = re.compile(rf"</{_NAME}|(?P<token>{_END})", re.IGNORECASE)
 _MESSAGE = re.compile(
     r"<\|channel\|>\s*(?P<channel>\w+)[^<]*<\|message\|>(?P<content>.*?)"
     r"(?:<\|(?:end|return|call)\|>|(?=<\|start\|>|<\|channel\|>)|\Z)",
@@ -64,9 +60,11 @@ def split_reasoning(text: str, *, may_lack_opening: bool = True) -> SplitReply:
     r"""Divide a model's text into its reasoning and its answer.
 
     Only reasoning at the start of the text is taken: in tags such as ``<think>``, ``<thinking>`` and ``[THINK]``, or
-    in the channels of gpt-oss. If the prompt has opened the tag, the text has only the closing one. It is taken for one
-    if it stands outside of code, no opening tag stands before it, and it starts a line, is joined to the text before it,
-    or ends a line after a sentence; a mention of it does neither. A text that opens a tag and never closes it has no answer.
+    in the channels of gpt-oss. A text that opens a tag and never closes it has no answer.
+
+    If the prompt has opened the tag, the text has only the closing one. It is taken for one if it stands outside of
+    code, no opening tag stands before it, and it starts a line, is joined to the text before it, or ends a line after
+    a sentence. A mention of the tag in a sentence does none of this.
 
     Args:
         text: as the model wrote it.
@@ -97,9 +95,9 @@ def split_reasoning(text: str, *, may_lack_opening: bool = True) -> SplitReply:
 
 
 def opened_reasoning(prompt: str) -> str:
-    """Return the tag of reasoning that a prompt ends with, which a template put there; empty if there is none.
+    r"""Return the tag of reasoning that a prompt ends with, which a template put there; empty if there is none.
 
-    >>> opened_reasoning("<|im_start|>assistant\\n<think>\\n")
+    >>> opened_reasoning("<|im_start|>assistant\n<think>\n")
     '<think>'
     """
     found = _OPENED.search(prompt[-100:])

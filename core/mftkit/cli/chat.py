@@ -121,6 +121,10 @@ def complete(
     if prefix is not None or suffix is not None:
         if prompt != "-":
             raise MftError("PROMPT: cannot be combined with --prefix and --suffix; leave it out")
+        if str(prefix) == str(suffix) == "-":
+            raise MftError(
+                "--prefix and --suffix cannot both be read from standard input; give one of them as a file"
+            )
         _infill(
             run, _read_side(prefix, "--prefix"), _read_side(suffix, "--suffix"), max_new_tokens, temperature
         )

@@ -83,7 +83,7 @@ The content of the file, or of all files in the directory, belongs to the identi
 with these options: they are made again once it changes.
 """
 SpecLocation = Annotated[Path, AfterValidator(_relative_to_spec)]
-"""A path like ``SpecPath`` whose content is no input: a place to write to, or a part of the system. It is not hashed."""
+"""A path like ``SpecPath`` whose content is no input, such as a place to write to; it is not hashed."""
 
 
 @documented

@@ -35,7 +35,7 @@ class Turn:
     """May be empty beside tool calls, and in a system turn."""
     tool_calls: tuple[ToolCall, ...] = ()
     reasoning: str | None = None
-    """The reasoning before the answer, if the row has it in a key of its own."""
+    """The reasoning before the answer, if the row has it in a separate key."""
     weight: float = 1.0
     """Factor of the answer's tokens in the loss; 0: context only. Turns of others are never trained."""
     name: str | None = None

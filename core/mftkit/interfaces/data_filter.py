@@ -60,8 +60,9 @@ class DataFilter(Component[OptionsT]):
     """
 
     version: str = "1"
-    """Increase it when the rows kept for given options change; everything else they depend on (the content of a file
-    that an option names) belongs in it too. Rows are then filtered again."""
+    """Increase it when the rows kept for given options change; anything else that they depend on belongs in it
+    too, except the files that options of type ``mftkit.SpecPath`` name: core hashes these. Rows are then filtered
+    again."""
 
     statistic: ClassVar[str | None] = None
     """The count of ``mft data stats`` that this filter provides, if any: its drops are then counted under this key.

@@ -134,6 +134,8 @@ class TaskFormat(Component[OptionsT]):
 
     version: ClassVar[str] = "1"
     """Increase it when the samples of given rows and options change: cached tokens are then made again."""
+    keys: ClassVar[frozenset[str]] = frozenset()
+    """Keys of rows that it reads beside those of the built-in formats: ``tasks[].columns`` may map columns to them."""
     uses_chat: ClassVar[bool] = False
     """Whether ``samples`` uses ``context.chat``: the tokens then depend on the run's chat format."""
     uses_seed: ClassVar[bool] = False

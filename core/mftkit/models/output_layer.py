@@ -32,13 +32,9 @@ class _TokenAdapter(Protocol):
 
 
 class _LowRank(Protocol):
-    """What is used of peft's low-rank layers."""
+    """What is used of peft's layers that add a matrix to a weight."""
 
     active_adapters: list[str]
-    lora_A: Mapping[str, nn.Module]  # noqa: N815  # peft's own name
-    lora_B: Mapping[str, nn.Module]  # noqa: N815
-    lora_dropout: Mapping[str, nn.Module]
-    lora_variant: Mapping[str, object]
 
     def get_base_layer(self) -> nn.Module:
         """Return the adapted layer."""
@@ -74,31 +70,31 @@ def output_weights(model: PreTrainedModel) -> tuple[Tensor, Tensor | None]:
                 "rows of the head: remove the head from trainable_token_indices"
             )
         return wrapper.token_adapter.get_merged_weights(wrapper.active_adapters), None
-    if hasattr(module, "lora_A"):
-        return _with_low_rank(cast("_LowRank", module), model)
+    if hasattr(module, "get_delta_weight"):
+        return _with_low_rank(module, model)
     linear = _linear(module, model)
     return linear.weight, linear.bias
 
 
-def _with_low_rank(layer: _LowRank, model: PreTrainedModel) -> tuple[Tensor, Tensor | None]:
+def _with_low_rank(module: nn.Module, model: PreTrainedModel) -> tuple[Tensor, Tensor | None]:
     from torch import nn
 
+    if any(isinstance(part, nn.Dropout) and part.p > 0 for part in module.modules()):
+        raise MftError(
+            f"tuning.targets: the head of {type(model).__name__} gets an adapter, whose dropout cannot be applied "
+            "where logits are computed in chunks: set tuning.dropout to 0, or remove the head from the targets"
+        )
+    # A vector of magnitudes or a bias beside the two matrices.
+    if any(parameter.requires_grad and parameter.dim() != 2 for parameter in module.parameters()):
+        raise MftError(
+            f"tuning.targets: the head of {type(model).__name__} gets an adapter that does more than add a "
+            "low-rank matrix (for example by use_dora): remove the head from the targets, or such fields from "
+            "the tuning's options"
+        )
+    layer = cast("_LowRank", module)
     inner = _linear(layer.get_base_layer(), model)
     weight: Tensor = inner.weight
     for adapter in layer.active_adapters:
-        if adapter not in layer.lora_A:
-            continue
-        if not isinstance(layer.lora_dropout[adapter], nn.Identity):
-            raise MftError(
-                f"tuning.targets: the head of {type(model).__name__} gets an adapter, whose dropout cannot be applied "
-                "where logits are computed in chunks: set tuning.dropout to 0, or remove the head from the targets"
-            )
-        if adapter in layer.lora_variant or getattr(layer.lora_B[adapter], "bias", None) is not None:
-            raise MftError(
-                f"tuning.targets: the head of {type(model).__name__} gets an adapter that does more than add a "
-                "low-rank matrix (use_dora, lora_bias and others): remove the head from the targets, or these fields "
-                "from tuning.lora"
-            )
         weight = weight + layer.get_delta_weight(adapter)
     return weight, inner.bias
 

@@ -75,7 +75,8 @@ def _busy(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> set[int
     if tokenizer.pad_token_id not in (tokenizer.eos_token_id, tokenizer.bos_token_id):
         # Some families list their pad token among the tokens that end generation, beside the true one.
         ids.discard(tokenizer.pad_token_id)
-    template = tokenizer.chat_template if isinstance(tokenizer.chat_template, str) else ""
+    templates = tokenizer.chat_template or ""
+    template = templates if isinstance(templates, str) else "\n".join(templates.values())
     ids.update(i for i, token in tokenizer.added_tokens_decoder.items() if token.content in template)
     return {i for i in ids if i is not None}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from dataclasses import is_dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args, get_origin
@@ -100,17 +101,21 @@ def _paths(
         case BaseModel():
             for name, field in type(value).model_fields.items():
                 yield from _paths(getattr(value, name, None), (*place, name), _kind_of(field))
-        case dict():
-            for key, part in value.items():
-                yield from _paths(part, (*place, str(to_jsonable_python(key, fallback=str))), kind)
-        case list() | tuple():
-            for number, part in enumerate(value):
-                yield from _paths(part, (*place, str(number)), kind)
-        case set() | frozenset():
-            for number, part in enumerate(sorted(value, key=str)):
-                yield from _paths(part, (*place, str(number)), kind)
-        case _ if hasattr(type(value), "__dataclass_fields__"):
-            yield from _paths(vars(value), place)
+        case _:
+            for name, part in _parts(value):
+                yield from _paths(part, (*place, name), kind)
+
+
+def _parts(value: object) -> Iterator[tuple[str, object]]:
+    """Yield the parts of a container with their names; nothing for other values."""
+    if isinstance(value, dict):
+        yield from ((str(to_jsonable_python(key, fallback=str)), part) for key, part in value.items())
+    elif isinstance(value, list | tuple):
+        yield from ((str(number), part) for number, part in enumerate(value))
+    elif isinstance(value, set | frozenset):
+        yield from ((str(number), part) for number, part in enumerate(sorted(value, key=str)))
+    elif is_dataclass(value):
+        yield from vars(value).items()
 
 
 def _paths_of_component(

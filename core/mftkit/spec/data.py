@@ -24,5 +24,5 @@ class DataSpec(Section):
     cache: FilePath | None = None
     """Directory of prepared data; null: $MFT_CACHE, otherwise the user's cache directory."""
     seed: int | None = Field(default=None, ge=0, lt=2**63)
-    """Random seed for generated rows; null: the run's seed. Set it to keep generated rows equal in runs that differ in
-    their seed."""
+    """Random seed for generated rows and for the random choices of task formats; null: the run's seed. Set it to keep
+    the data equal in runs that differ in their seed."""

@@ -257,7 +257,7 @@ class TaskSpec(Section):
 
     @field_serializer("format")
     def _short_format(self, task_format: ComponentRef) -> JsonObject | str:
-        """Write a format without options of its own as its name."""
+        """Write a format whose options are all defaults as its name."""
         return without_defaults(kinds.TASK_FORMAT, task_format)
 
     @model_validator(mode="after")

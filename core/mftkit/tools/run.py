@@ -156,8 +156,8 @@ def _newest_checkpoint(directory: RunDirectory, reporter: Reporter) -> Checkpoin
 def _check_belongs(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
     if manifest["data"] != built.checked.corpus.fingerprint:
         raise MftError(
-            f"output: the training data changed since the run in {directory.path} started, so it cannot be resumed. "
-            "Restore the original data, or use --fresh to start over."
+            f"output: the training data changed since the run in {directory.path} started (or this version of mftkit "
+            "reads it differently), so it cannot be resumed. Restore the original data, or use --fresh to start over."
         )
     if manifest.get("base") != built.own_base:
         raise MftError(

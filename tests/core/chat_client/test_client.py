@@ -248,3 +248,54 @@ def test_closing_keeps_what_is_under_way(tmp_path: Path) -> None:
         next(asking.ask_all(requests(20)))
     recorded = len(path.read_text().splitlines())
     assert recorded == len(model.asked)
+
+
+@pytest.mark.parametrize("opened", ["<think>", "[THINK]", ""])
+def test_reasoning_is_kept_in_the_record_and_is_no_part_of_the_reply(tmp_path: Path, opened: str) -> None:
+    closed = "[/THINK]" if "[" in opened else "</think>"
+
+    class Thinker(Echo):
+        def replies(self, requests: Any) -> list[Reply]:
+            return [
+                Reply(f"{opened}A draft.\n{closed}\n{reply.text}", 2, 3, "stop")
+                for reply in super().replies(requests)
+            ]
+
+    for cached in (False, True):
+        with chat(tmp_path / "r", Thinker()) as opened_chat:
+            reply = opened_chat.ask([{"role": "user", "content": "hi"}])
+        assert (reply.text, reply.reasoning, reply.cached, reply.complete) == (
+            "hi!",
+            "A draft.",
+            cached,
+            True,
+        )
+    [record] = map(json.loads, (tmp_path / "r").read_text().splitlines())
+    assert (record["text"], record["reasoning"]) == ("hi!", "A draft.")
+
+
+def test_a_reply_that_ends_in_its_reasoning_is_incomplete(tmp_path: Path) -> None:
+    class CutOff(Echo):
+        def replies(self, requests: Any) -> list[Reply]:
+            return [Reply("<think>\nI have to", 2, 3, "length") for _ in requests]
+
+    with chat(tmp_path / "r", CutOff()) as opened:
+        reply = opened.ask([{"role": "user", "content": "hi"}])
+    assert (reply.text, reply.reasoning, reply.complete) == ("", "I have to", False)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [("<think>a</think>b", "b"), ("a\n</think>\nb", "b"), ("Use `<think>`.", "Use `<think>`.")],
+)
+def test_replies_of_earlier_versions_are_split_when_they_are_read(
+    tmp_path: Path, text: str, answer: str
+) -> None:
+    with chat(tmp_path / "r", Echo()) as opened:
+        opened.ask([{"role": "user", "content": "hi"}])
+    record = json.loads((tmp_path / "r").read_text())
+    del record["reasoning"]
+    (tmp_path / "r").write_text(json.dumps({**record, "text": text}) + "\n")
+    with chat(tmp_path / "r", Echo()) as opened:
+        reply = opened.ask([{"role": "user", "content": "hi"}])
+    assert (reply.text, reply.cached) == (answer, True)

@@ -1,5 +1,6 @@
 """The client of an OpenAI server, against real HTTP on the loopback."""
 
+import json
 import logging
 import time
 import traceback
@@ -328,3 +329,34 @@ def test_what_is_no_reply_ends_with_the_generation(connect: Callable[..., Server
         model.close()
         thread.join(5)
         assert "the generation is over" in str(errors[0])
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "An answer.", "reasoning_content": "A draft."},
+        {"content": "An answer.", "reasoning": "A draft.", "reasoning_content": None},
+        {
+            "content": [
+                {"type": "thinking", "thinking": [{"type": "text", "text": "A draft."}]},
+                {"type": "text", "text": "An answer."},
+            ]
+        },
+    ],
+)
+def test_reasoning_that_the_server_sends_apart(
+    connect: Callable[..., Server], message: dict[str, object]
+) -> None:
+    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", **message}}
+    usage = {"prompt_tokens": 4, "completion_tokens": 3, "total_tokens": 7}
+    body = {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 1,
+        "model": MODEL,
+        "choices": [choice],
+        "usage": usage,
+    }
+    with scripted(Answer(body=json.dumps(body).encode())) as server:
+        reply = connect(server).reply(ASK)
+    assert reply == mftkit.Reply("An answer.", 4, 3, "stop", reasoning="A draft.")

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import mftkit
+from mftkit.chat_client.cache_key import options_identity
+from mftkit_plugins.filters.decontamination import Decontamination
 from references import HUMANEVAL, OTHER, PROBLEM, humaneval
 from renaming import renamed, respaced, without_docstrings
 
@@ -110,19 +112,15 @@ def test_references_that_cannot_be_used_are_reported(
     ]
 
 
-def test_another_content_of_the_references_is_another_version(tmp_path: Path) -> None:
-    from mftkit.plugins import installed, kinds
-
-    def version() -> str:
-        options = {"references": [str(tmp_path / "own.jsonl")]}
-        found: str = installed.build(kinds.DATA_FILTER, "decontamination", options).version
-        return found
+def test_another_content_of_the_references_is_another_identity(tmp_path: Path) -> None:
+    def identity() -> object:
+        return options_identity(Decontamination.Options(references=(tmp_path / "own.jsonl",)))
 
     write(tmp_path / "own.jsonl", [PROBLEM])
-    before = version()
-    assert version() == before
+    before = identity()
+    assert identity() == before
     write(tmp_path / "own.jsonl", [OTHER])
-    assert version() != before
+    assert identity() != before
 
 
 @pytest.mark.skipif(not HUMANEVAL.exists(), reason="HumanEval (../shared/data/humaneval) is not here")

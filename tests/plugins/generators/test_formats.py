@@ -101,19 +101,20 @@ def test_what_is_no_list_is_a_bad_reply(text: str) -> None:
     ("text", "code"),
     [
         ("```python\nx = 1\n```", "x = 1"),
-        ("So:\n\n```py\nx = 1\n```\nand\n```\nxx = 22\nyy = 3\n```", "xx = 22\nyy = 3"),
+        ("So:\n\n```py\nx = 1\n```\nwhich gives\n```\nxx = 22\nyy = 3\n```", "x = 1"),
+        ("<think>\n```py\ndef long(): return 0\n```\n</think>\n```py\nx = 1\n```", "x = 1"),
         ("````md\n```\ninner\n```\n````", "```\ninner\n```"),
         ("```python\n\n  x = 1\n", "  x = 1"),
     ],
 )
 def test_the_code_of_a_reply(text: str, code: str) -> None:
-    assert code_block(text) == code
+    assert code_block(text, "Python") == code
 
 
 @pytest.mark.parametrize("text", ["", "I cannot do that.", "`x`", "```python\n```", "```x = 1```"])
 def test_without_a_block_there_is_no_code(text: str) -> None:
     with pytest.raises(BadReply, match="no code"):
-        code_block(text)
+        code_block(text, "Python")
 
 
 def test_a_model_is_named_without_its_place() -> None:

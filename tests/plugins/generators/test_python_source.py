@@ -15,6 +15,7 @@ import pydantic
 import pytest
 
 from mftkit import MftError
+from mftkit.chat_client.cache_key import options_identity
 from mftkit_plugins.generators.python_source.corpus import corpus
 from mftkit_plugins.generators.python_source.generator import PythonSource
 
@@ -227,13 +228,14 @@ def test_the_standard_library_gives_thousands_of_rows(make: Make) -> None:
     assert counts["repair"] > 1000
 
 
-def test_the_version_follows_the_source(source: Path) -> None:
-    def version(*paths: Path) -> str:
-        return PythonSource(PythonSource.Options(paths=paths)).version
+def test_the_rows_follow_the_source_and_the_python(source: Path) -> None:
+    def identity(*paths: Path) -> object:
+        return options_identity(PythonSource.Options(paths=paths))
 
-    before = version(source)
-    assert version(source) == before
-    assert version() != before
-    assert platform.python_version() in version()
-    (source / "more.py").write_text("def more(a):\n    return a\n")
-    assert version(source) != before
+    before, rows = identity(source), corpus((source,)).functions
+    assert identity(source) == before
+    assert identity() != before
+    assert platform.python_version() in PythonSource.version
+    (source / "more.py").write_text("def more(a):\n    return a * 3\n")
+    assert identity(source) != before
+    assert len(corpus((source,)).functions) == len(rows) + 1

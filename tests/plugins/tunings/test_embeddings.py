@@ -123,8 +123,8 @@ def test_loss_and_gradients_are_those_of_peft(
     method, model = tuned(tuning, adapter, tied, name)
     expected = reference_loss(model)
     expected.backward()
-    wanted = gradients(model)
-    assert {n for n, p in model.named_parameters() if p.requires_grad} == set(wanted)
+    reference = gradients(model)
+    assert {n for n, p in model.named_parameters() if p.requires_grad} == set(reference)
     logprob_model = LogprobModel(model, adapter, method)
     total = torch.zeros((), dtype=torch.float64)
     for batch in MODES[mode]():
@@ -133,8 +133,8 @@ def test_loss_and_gradients_are_those_of_peft(
     total.backward()
     found = gradients(model)
     torch.testing.assert_close(total, expected, rtol=1e-12, atol=0)
-    assert found.keys() == wanted.keys()
-    for key, gradient in wanted.items():
+    assert found.keys() == reference.keys()
+    for key, gradient in reference.items():
         torch.testing.assert_close(found[key], gradient, rtol=1e-9, atol=1e-12, msg=key)
 
 

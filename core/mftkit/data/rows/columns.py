@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from mftkit.data.rows.csv_rows import parse_cell
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.files import FileSource
-from mftkit.data.rows.formats import READ_KEYS
 from mftkit.data.rows.source import Digest, Numbered, Source
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from mftkit.base.json_types import JsonObject
 
@@ -107,7 +106,12 @@ class MappedSource:
 
 
 def mapped(
-    sources: Sequence[Source], columns: Mapping[str, str], where: str, *, checks_use: bool
+    sources: Sequence[Source],
+    columns: Mapping[str, str],
+    where: str,
+    *,
+    known_keys: Collection[str] | None = None,
+    checks_use: bool,
 ) -> tuple[Source, ...]:
     """Return the sources with their columns renamed.
 
@@ -115,16 +119,17 @@ def mapped(
         sources: the sources.
         columns: a column's name to its key; empty: the sources are returned as they are.
         where: the key path in the spec, for messages.
+        known_keys: the keys by which rows are read; None: any key may be read.
         checks_use: whether a column that is in no row of any source is an error.
 
     Raises:
         MftError: a column is mapped to a key that is not read.
     """
     for column, key in columns.items():
-        if key not in READ_KEYS:
-            close = nearest(key, READ_KEYS)
+        if known_keys is not None and key not in known_keys:
+            close = nearest(key, known_keys)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            known = ", ".join(sorted(READ_KEYS))
+            known = ", ".join(sorted(known_keys))
             raise MftError(
                 f"{where}.{column}: rows are not read by the key {key!r} (known keys: {known}){hint}"
             )

@@ -1,4 +1,4 @@
-"""The reasoning before an answer, in a key of its own."""
+"""The reasoning before an answer, in a separate key."""
 
 from __future__ import annotations
 

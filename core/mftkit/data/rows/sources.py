@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from mftkit.data.rows.columns import mapped
 from mftkit.data.rows.files import ENDINGS, FileSource
+from mftkit.data.rows.formats import READ_KEYS
 from mftkit.data.rows.hub import HubSource
 from mftkit.data.rows.saved import SavedSource, is_saved, saved_around
+from mftkit.plugins import installed, kinds
 from mftkit.spec import HubDataset
 from mftkit_registry import MftError, nearest
 
@@ -41,14 +43,28 @@ def train_sources(task: TaskSpec, index: int, warn: Callable[[str], None]) -> tu
     """Return the sources of a task's ``train``; ``index`` is the task's index in the spec."""
     assert task.train is not None, "a task without files has a generator"
     sources = expand(_entries(task.train), f"tasks.{index}.train", warn)
-    return mapped(sources, task.columns, f"tasks.{index}.columns", checks_use=True)
+    return _mapped(sources, task, index, checks_use=True)
+
+
+def _mapped(
+    sources: tuple[Source, ...], task: TaskSpec, index: int, *, checks_use: bool
+) -> tuple[Source, ...]:
+    """Rename columns to keys that the task's format reads; a filter may read any other key."""
+    known = READ_KEYS | installed.component_class(kinds.TASK_FORMAT, task.format.name).keys
+    return mapped(
+        sources,
+        task.columns,
+        f"tasks.{index}.columns",
+        known_keys=None if task.filters else known,
+        checks_use=checks_use,
+    )
 
 
 def valid_sources(task: TaskSpec, index: int, warn: Callable[[str], None]) -> tuple[Source, ...]:
     """Return the sources of a task's ``valid``; its rows may have the keys themselves instead of ``columns``."""
     assert not isinstance(task.valid, float), "a fraction names no source"
     sources = expand(_entries(task.valid), f"tasks.{index}.valid", warn)
-    return mapped(sources, task.columns, f"tasks.{index}.columns", checks_use=False)
+    return _mapped(sources, task, index, checks_use=False)
 
 
 def _entries(value: Sequence[str | HubDataset] | HubDataset) -> Sequence[Entry]:

@@ -77,15 +77,18 @@ class ControlTokens:
         format_texts: Iterable[str],
         special_tokens: SpecialTokens,
         source: str = "",
+        *,
+        chat: bool = False,
     ) -> None:
         """``format_texts``: text of the format itself; in "auto", the tokens in it are those that it is made of.
 
         ``source``: a program that writes such text; other tokens in it (around calls of tools) are tokens in contents,
-        too, and reported.
+        too, and reported. ``chat``: True for a chat format, of which the tokens that begin, end and pad texts are a
+        part, too.
         """
         everything = added_tokens(tokenizer)
         own = "\0".join(format_texts)
-        ends = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token} if own else set()
+        ends = {tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token} if chat else set()
         self.own = frozenset(token.text for token in everything if token.text in own)
         """The format's own tokens, whatever their text in a content means."""
         if special_tokens == "text":

@@ -74,6 +74,7 @@ class Encoder:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, controls: ControlTokens) -> None:
         """``controls``: the tokens whose text in a content is plain text."""
         self.backend = fast_backend(tokenizer)
+        self.name = str(tokenizer.name_or_path or type(tokenizer).__name__)
         self.controls = controls
         self._controls = controls.pattern
         self._control_ids = {self.backend.token_to_id(text) for text in controls.texts}

@@ -77,7 +77,7 @@ class Markers:
         for key, text in chosen.items():
             if not text:
                 raise MftError(f"chat.markers.{key}: must not be empty")
-        controls = ControlTokens(tokenizer, [bos, *chosen.values()], special_tokens)
+        controls = ControlTokens(tokenizer, [bos, *chosen.values()], special_tokens, chat=True)
         return Markers(
             chosen["system"],
             chosen["user"],
@@ -174,7 +174,7 @@ def _check(conversation: Conversation) -> None:
             )
         if turn.reasoning:
             raise BadRow(
-                f"turn {number}: role markers (chat.format) cannot render reasoning in a key of its own: {_HINT}"
+                f"turn {number}: role markers (chat.format) cannot render reasoning in a separate key: {_HINT}"
             )
 
 

@@ -36,7 +36,7 @@ _TOOL_HINT = (
 )
 
 _REASONING = (
-    "turn {turn}: the chat template does not render reasoning in a key of its own here, so it cannot be trained; "
+    "turn {turn}: the chat template does not render reasoning in a separate key here, so it cannot be trained; "
     "write it into the content as the model writes it (between <think> and </think>), or remove it"
 )
 

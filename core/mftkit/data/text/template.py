@@ -3,7 +3,7 @@
 A template is a program, and a prompt is what it renders *at the time of an answer*: ``add_generation_prompt`` after the
 turns before. So every answer is placed behind exactly that text. Most templates render earlier turns later as they did
 then; all answers of a conversation then stand in one sample. Others move or drop what came before (a system turn that
-stands with the last question): an answer whose prompt is no beginning of the later one becomes a sample of its own.
+stands with the last question): an answer whose prompt does not begin the later one becomes a separate sample.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class Template:
                 continue
         with suppress(BadRow):
             texts.append(self._program.stop(calls=False, tools=False).text)
-        return ControlTokens(self._tokenizer, texts, self._special_tokens, source)
+        return ControlTokens(self._tokenizer, texts, self._special_tokens, source, chat=True)
 
     @cached_property
     def encoder(self) -> Encoder:

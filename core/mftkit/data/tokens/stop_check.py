@@ -32,7 +32,8 @@ def check_stops(
     Raises:
         MftError: an answer ends otherwise; a model trained on it would not learn to stop.
     """
-    ids = {stop: encoder.token_of(stop) for sample in samples for _kind, stop in sample.stops}
+    stops = {stop for sample in samples for _kind, stop in sample.stops}
+    ids = {stop: encoder.token_of(stop) for stop in stops}
     token_start = span_start = 0
     for number, sample in enumerate(samples):
         spans = encoded.spans[span_start : span_start + 2 * encoded.span_counts[number]]
@@ -44,9 +45,9 @@ def check_stops(
             last = encoded.tokens[token_start + ends[answer] - 1] if answer < len(ends) else None
             if len(ends) != len(sample.stops) or last != expected:
                 raise MftError(
-                    f'task {task}: the token {stop!r} that ends an answer of the kind "{kind}" is not in the loss with '
-                    f"this chat format, so the model would not learn to stop (for example: {places[number]}). Fix the "
-                    'chat template, or set chat.format to "markers"'
+                    f'{places[number]}: the token {stop!r}, which ends an answer of kind "{kind}", is not in the loss '
+                    f"with the chat format of {encoder.name}, so the model would not learn to stop (task {task}). "
+                    'Fix the chat template, or set chat.format to "markers".'
                 )
         token_start += encoded.lengths[number]
         span_start += 2 * encoded.span_counts[number]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit.base.atomic_files import new_directory
@@ -151,7 +151,8 @@ class TokenCache:
         context = self._context(source, findings)
         encoder = self._encoder(source.task_format, context)
         if source.task_format.uses_length:
-            context = replace(context, token_starts=encoder.token_starts)
+            # a row's variants ask for the same long text again, between a few calls for its parts
+            context = replace(context, token_starts=lru_cache(maxsize=16)(encoder.token_starts))
         maker = _SampleMaker(source, context, encoder, findings, self._spec)
         rows = read_rows(source.sources, source.task_format, maker.context, findings, groups=source.groups)
         writer = TableWriter(directory, source.variants)

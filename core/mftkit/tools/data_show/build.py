@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import visible, whole
+from mftkit.base.formatting import place, visible, whole
 from mftkit.data.corpus import prepare
 from mftkit.data.rows.sources import valid_sources
 from mftkit.data.task_formats import build_task_format, uses_chat
@@ -22,8 +23,6 @@ from mftkit.training.setup import make_sampler
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.corpus import Corpus
@@ -144,7 +143,9 @@ def _describe_chat(chat: ChatFormat) -> str:
 
 def _describe_tokenizer(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> str:
     source = spec.model.tokenizer or spec.model.path
-    of = source if isinstance(source, str) else "trained on the tasks' texts"
+    of = "trained on the tasks' texts"
+    if isinstance(source, str):
+        of = place(Path(source)) if Path(source).exists() else source
     return f"{of}, {whole(len(tokenizer))} tokens"
 
 

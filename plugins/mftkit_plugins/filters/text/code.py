@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ast
+import gc
 import re
 import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from mftkit import answer_code, code_blocks, split_reasoning
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def all_code(text: str, language: str) -> str:
@@ -29,10 +35,15 @@ def code_that_answers(text: str, language: str) -> str:
     return "" if code_blocks(answer) else answer
 
 
+LONGEST_PARSED = 200_000
+"""Characters of code that texts are compared by its syntax tree; minified code and tables of several megabytes are
+compared by their tokens alone, because trees of them take long and much memory."""
+
+
 def parsed(code: str) -> ast.Module | None:
     """Return the syntax tree of Python code, or None if it does not parse."""
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _no_collection():
             warnings.simplefilter("ignore")  # invalid escapes in other people's code
             return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -40,12 +51,14 @@ def parsed(code: str) -> ast.Module | None:
 
 
 def canonical(code: str) -> str:
-    r"""Return Python code in one canonical layout, without comments; code that does not parse is unchanged.
+    r"""Return Python code in one canonical layout, without comments.
+
+    Code that does not parse, or is longer than ``LONGEST_PARSED``, is unchanged.
 
     >>> canonical("if(x ==1) :\n  y = (x)  # as is")
     'if x == 1:\n    y = x'
     """
-    tree = parsed(code)
+    tree = parsed(code) if len(code) <= LONGEST_PARSED else None
     try:
         return code if tree is None else ast.unparse(tree)
     except RecursionError:
@@ -53,12 +66,25 @@ def canonical(code: str) -> str:
 
 
 def docstrings(code: str) -> list[str]:
-    """Return the docstrings in Python code; if it does not parse, all triple-quoted texts."""
-    tree = parsed(code)
+    """Return the docstrings in Python code; if it does not parse or is very long, all triple-quoted texts."""
+    tree = parsed(code) if len(code) <= LONGEST_PARSED else None
     if tree is None:
         return [
-            match[1] or match[2] for match in re.finditer(r'"{3}(.*?)"{3}|\'{3}(.*?)\'{3}', code, re.DOTALL)
+            match[1] or match[2] or ""
+            for match in re.finditer(r'"{3}(.*?)"{3}|\'{3}(.*?)\'{3}', code, re.DOTALL)
         ]
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds))
     return [text for text in found if text]
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Pause the collection of garbage: of a large tree it finds none, and takes as long as the parser."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()

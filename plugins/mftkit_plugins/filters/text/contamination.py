@@ -102,5 +102,5 @@ def _parts(row: RowTexts) -> Iterator[str]:
         yield text
         yield without_code_blocks(text)
         yield from text.split("\n\n")
-        for code in [block.code for block in code_blocks(text)] or [text]:
+        for code in dict.fromkeys([block.code for block in code_blocks(text)] or [text]):
             yield from docstrings(code)

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from mftkit_plugins.filters.text.code import canonical
-from mftkit_plugins.filters.text.tokens import python_tokens, renamed_runs, words
+from mftkit_plugins.filters.text.tokens import NAME, python_tokens, renamed_runs, windows, words
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
+
+    from numpy.typing import NDArray
 
 SHORTEST = 8
 """Least words of a reference that is shorter than a run; it is then searched for as a whole."""
@@ -83,16 +87,29 @@ class CodeIndex:
     def __init__(self, size: int) -> None:
         self.size = size
         self._index = _Index()
+        self._shapes: set[int] = set()
+        """Numbers for the runs of all references without their names: only such runs of a text are looked at."""
 
     def add(self, reference: int, code: str) -> bool:
         """Add a reference. Return True if it is long enough to be found."""
         found = python_tokens(canonical(code))
-        self._index.add(reference, renamed_runs(found, self.size))
-        return len(found) >= self.size
+        if len(found) < self.size:
+            return False
+        self._shapes.update(self._shapes_of(found).tolist())
+        self._index.add(reference, renamed_runs(found, self.size, range(len(found) - self.size + 1)))
+        return True
 
     def best_match(self, code: str) -> Shared | None:
         """Return the reference of which the code contains the greatest share."""
-        return self._index.best_match(renamed_runs(python_tokens(canonical(code)), self.size))
+        found = python_tokens(canonical(code))
+        if len(found) < self.size:
+            return None
+        known = np.fromiter(self._shapes, dtype=np.uint64, count=len(self._shapes))
+        starts = np.flatnonzero(np.isin(self._shapes_of(found), known)).tolist()
+        return self._index.best_match(renamed_runs(found, self.size, starts))
+
+    def _shapes_of(self, found: Sequence[str]) -> NDArray[np.uint64]:
+        return windows([NAME if token.startswith(NAME) else token for token in found], self.size)
 
 
 def _runs(found: Sequence[str], size: int) -> Iterable[tuple[str, ...]]:

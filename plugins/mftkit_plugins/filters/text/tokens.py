@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -91,9 +91,9 @@ def windows(found: Sequence[str], size: int) -> NDArray[np.uint64]:
     return total ^ (total >> np.uint64(31))
 
 
-def renamed_runs(found: Sequence[str], size: int) -> Iterator[tuple[str, ...]]:
-    """Yield each run of ``size`` tokens with its marked names numbered: equal for code that only renames."""
-    for start in range(len(found) - size + 1):
+def renamed_runs(found: Sequence[str], size: int, starts: Iterable[int]) -> Iterator[tuple[str, ...]]:
+    """Yield runs of ``size`` tokens with their marked names numbered: equal for code that only renames."""
+    for start in starts:
         order: dict[str, str] = {}
         yield tuple(
             order.setdefault(token, f"{NAME}{len(order)}") if token.startswith(NAME) else token

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 import warnings
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
-LONGEST = 1_000_000
-"""Characters of a text that is parsed: about a second."""
+LONGEST = 200_000
+"""Characters of a text that is parsed; more would take seconds."""
 _LINE = re.compile(r"\r\n|\r|\n")
 
 
@@ -20,6 +21,7 @@ class Span(NamedTuple):
     end: int
 
 
+@lru_cache(maxsize=1)  # the splits of a row follow one another
 def syntax_spans(text: str) -> dict[str, list[Span]]:
     """Return the spans of whole statements, bodies, expressions and lists of arguments, by these kinds.
 

@@ -1,6 +1,9 @@
+import base64
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,3 +69,30 @@ def test_each_source_is_read_once_and_the_result_is_kept(
     write_lines(tmp_path / "t.jsonl", [{"text": "RAW"}])
     with pytest.raises(AssertionError, match="trained again"):
         tokenizer_of_tasks(spec, 300, Listener())
+
+
+ODD = {
+    "minified": "function a(b,c){return b.d(c)};" * 60_000,
+    "base64": base64.b64encode(random.Random(1).randbytes(1_500_000)).decode(),
+    "letters": "".join(random.Random(1).choices("abcdefghij", k=2_000_000)),
+    "chinese": "".join(chr(0x4E00 + i * i % 4096) for i in range(700_000)),
+    "spaces": "x" + " " * 2_000_000 + "y",
+    "one letter": "a" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_two_megabytes_without_white_space_take_seconds(kind: str) -> None:
+    before = time.monotonic()
+    tok = train_bpe([ODD[kind], "def f(x):\n    return x\n"], 600)
+    assert tok.decode(tok.encode(ODD[kind])) == ODD[kind]
+    assert time.monotonic() - before < 40  # a quarter of that alone on this machine
+
+
+def test_ordinary_text_gets_the_tokenizer_that_it_gets_without_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = [path.read_text() for path in sorted(Path(train_tokenizer.__file__).parent.glob("*.py"))]
+    limited = train_bpe(texts, 600).backend_tokenizer.to_str()
+    monkeypatch.setattr(train_tokenizer, "LONGEST_WORD", 100_000)
+    assert train_bpe(texts, 600).backend_tokenizer.to_str() == limited

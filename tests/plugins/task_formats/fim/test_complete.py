@@ -57,7 +57,7 @@ def test_it_prints_what_the_model_writes_between_two_files(
         "--suffix",
         "after.py",
         "--max-new-tokens",
-        3,
+        "3",
         cwd=project,
     )
     assert done.returncode == 0, done.stderr
@@ -73,7 +73,7 @@ def test_a_bare_model_has_the_tokens_of_its_vocabulary(project: Path, tmp_path: 
 
     shutil.copytree(project / "run" / "model", tmp_path / "model")
     (tmp_path / "before.py").write_text("x = ")
-    done = mft("complete", "model", "--prefix", "before.py", "--max-new-tokens", 2, cwd=tmp_path)
+    done = mft("complete", "model", "--prefix", "before.py", "--max-new-tokens", "2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -81,6 +81,7 @@ def test_a_bare_model_has_the_tokens_of_its_vocabulary(project: Path, tmp_path: 
     ("arguments", "message"),
     [
         (("x = ", "--prefix", "before.py"), "PROMPT: cannot be combined with --prefix and --suffix"),
+        (("--prefix", "-", "--suffix", "-"), "--prefix and --suffix cannot both be read from standard input"),
         (("--suffix", "gone.py"), "--suffix: gone.py cannot be read: No such file"),
     ],
 )

@@ -24,10 +24,11 @@ class Chat(mftkit.TaskFormat["Chat.Options"]):
 
     def read(self, row: mftkit.JsonObject, context: mftkit.FormatContext) -> mftkit.RowContent:
         """See ``TaskFormat``."""
-        given = row
-        if self.options.train == "last" and isinstance(row, dict) and row.get("train") is None:
-            given = {**row, "train": "last"}
-        content = mftkit.read_conversation(given, note=context.note, cut_off=context.repairs)
+        if self.options.train != "last" or not isinstance(row, dict) or row.get("train") is not None:
+            return mftkit.read_conversation(row, note=context.note, cut_off=context.repairs)
+        content = mftkit.read_conversation(
+            {**row, "train": "last"}, note=context.note, cut_off=context.repairs
+        )
         return replace(content, used_keys=content.used_keys & frozenset(row))
 
     def samples(

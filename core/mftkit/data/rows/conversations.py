@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.reasoning import REASONING_KEYS, reasoning_of
-from mftkit.data.rows.tools import read_call, read_calls
-from mftkit.data.rows.values import kind_of, not_blank, string
+from mftkit.data.rows.tools import TOOLS, read_call, read_calls
+from mftkit.data.rows.unusable import refuse_in_turn
+from mftkit.data.rows.values import LARGEST_WEIGHT, kind_of, not_blank, string
 from mftkit.interfaces.conversation import Conversation, Turn
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.conversation import Role, ToolCall
 
@@ -43,12 +46,12 @@ CONVERSATIONS = {
 }
 _TRAINED = ("train", "loss")
 """Keys of a turn that say whether it is trained."""
-_TURN_KEYS = frozenset(
-    {*_TRAINED, *REASONING_KEYS, "weight", "tool_calls", "function_call", "name", "tool_call_id"}
-)
-"""Keys that every turn may have, beside those of its role and content."""
-_MEDIA = ("image", "images", "audio", "audios", "video", "videos", "refusal")
-"""Keys of a turn whose content would be lost."""
+_KEYS = frozenset({"weight", *_TRAINED, *REASONING_KEYS, "tool_calls", "function_call"})
+"""Keys of every turn; those of answers are a fault elsewhere, unless they are empty."""
+_RESULT_KEYS = frozenset({"name", "tool_call_id"})
+"""Keys of a tool's turns."""
+STARTS = ("system", "developer")
+"""Roles of a turn that may come first."""
 
 
 def read_turns(value: object, key: str, role_key: str, content_key: str) -> tuple[list[Turn], set[str]]:
@@ -65,17 +68,29 @@ def read_turns(value: object, key: str, role_key: str, content_key: str) -> tupl
             )
         given = {name: entry for name, entry in turn.items() if entry is not None}
         turns.append(_turn(given, number, role_key, content_key))
-        unused |= {f"{key}[].{name}" for name in given if name not in (role_key, content_key, *_TURN_KEYS)}
+        if more := given.keys() - {role_key, content_key}:
+            unused |= {f"{key}[].{name}" for name in _unused(more, given, number, turns[-1].role)}
     return turns, unused
+
+
+def _unused(names: Collection[str], turn: JsonObject, number: int, role: Role) -> set[str]:
+    """Return the keys of a turn that are not used. Raises BadRow for tools in a turn that cannot have them."""
+    unused = set(names) - _KEYS - (_RESULT_KEYS if role == "tool" else frozenset())
+    tools = unused.intersection(TOOLS)
+    if number == 1 and role in STARTS:
+        return unused - tools
+    for key in sorted(tools):
+        if turn[key]:
+            raise BadRow(f"turn {number}: '{key}' is read only in the row or its system turn: move it there")
+    return unused
 
 
 def in_order(turns: list[Turn], *, cut_off: bool) -> tuple[Turn, ...]:
     """Check the order of turns. With ``cut_off``, turns after the last answer are left out; otherwise a fault."""
     roles = [turn.role for turn in turns]
-    starts = ("system", "developer")
-    if any(role in starts for role in roles[1:]):
+    if any(role in STARTS for role in roles[1:]):
         raise BadRow("a 'system' turn may only come first, and only once")
-    first = 1 if roles[0] in starts else 0
+    first = 1 if roles[0] in STARTS else 0
     if "assistant" not in roles:
         raise BadRow("there is no turn of the assistant (bot), so nothing can be trained")
     if roles[first] != "user":
@@ -123,24 +138,20 @@ def _turn(turn: JsonObject, number: int, role_key: str, content_key: str) -> Tur
         raise BadRow(f"turn {number}: unknown role {given_role!r} (known: {', '.join(ROLES)})")
     role = ROLES[given_role]
     where = f"turn {number} ({given_role}): "
-    for key in _MEDIA:
-        if turn.get(key):
-            raise BadRow(f"{where}'{key}' is no text, and only text is trained: remove the key or the row")
+    refuse_in_turn(turn, where)
     calls = _calls(turn, given_role, content_key, where)
     if calls and role != "assistant":
         raise BadRow(f"{where}only the assistant calls tools")
     if content_key not in turn and not calls:
         raise BadRow(f"turn {number}: '{content_key}' is missing")
+    content = _content(
+        turn.get(content_key, "") if given_role not in _CALLS else "", role, calls, f"{where}'{content_key}'"
+    )
     return Turn(
         role,
-        _content(
-            turn.get(content_key, "") if given_role not in _CALLS else "",
-            role,
-            calls,
-            f"{where}'{content_key}'",
-        ),
+        content,
         calls,
-        _reasoning(turn, role, where),
+        _reasoning(turn, role, content, where),
         _weight(turn, role, where),
         _text(turn, "name", where) if role == "tool" else None,
         _text(turn, "tool_call_id", where) if role == "tool" else None,
@@ -150,8 +161,10 @@ def _turn(turn: JsonObject, number: int, role_key: str, content_key: str) -> Tur
 def _content(content: object, role: Role, calls: tuple[ToolCall, ...], what: str) -> str:
     if role == "tool" and not isinstance(content, str | list):
         return json.dumps(content, ensure_ascii=False)
-    if role == "tool" and isinstance(content, list) and not all(isinstance(part, dict) for part in content):
-        return json.dumps(content, ensure_ascii=False)
+    if role == "tool" and isinstance(content, list) and content:
+        parts = [part for part in content if isinstance(part, dict) and ("type" in part or "text" in part)]
+        if not parts:  # a result that is a list of other values
+            return json.dumps(content, ensure_ascii=False)
     if content in ("", []) and (calls or role in ("system", "developer", "tool")):
         return ""
     return (
@@ -180,8 +193,8 @@ def _calls(turn: JsonObject, role: str, content_key: str, where: str) -> tuple[T
     return calls
 
 
-def _reasoning(turn: JsonObject, role: Role, where: str) -> str | None:
-    reasoning = reasoning_of(turn, where)
+def _reasoning(turn: JsonObject, role: Role, content: str, where: str) -> str | None:
+    reasoning = reasoning_of(turn, content, where)
     if reasoning is not None and role != "assistant":
         raise BadRow(f"{where}only turns of the assistant have reasoning")
     return reasoning
@@ -190,8 +203,8 @@ def _reasoning(turn: JsonObject, role: Role, where: str) -> str | None:
 def _weight(turn: JsonObject, role: Role, where: str) -> float:
     """Return the factor of an answer's tokens: ``weight``, 0 if ``train`` (or ``loss``) is false."""
     weight = turn.get("weight", 1)
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
-        raise BadRow(f"{where}'weight' must be a number of at least 0, not {json.dumps(weight)[:20]}")
+    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= LARGEST_WEIGHT:
+        raise BadRow(f"{where}'weight' must be a finite number of at least 0, not {json.dumps(weight)[:20]}")
     for key in _TRAINED:
         if not isinstance(turn.get(key, True), bool):
             raise BadRow(f"{where}'{key}' must be true or false, not {json.dumps(turn[key])[:40]}")

@@ -20,11 +20,17 @@ import json
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from mftkit.data.rows.conversations import CONVERSATIONS, conversation_identity, in_order, read_turns
+from mftkit.data.rows.conversations import CONVERSATIONS, STARTS, conversation_identity, in_order, read_turns
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.reasoning import REASONING_KEYS, reasoning_of
 from mftkit.data.rows.tools import read_tools
-from mftkit.data.rows.values import kind_of, not_blank, string
+from mftkit.data.rows.unusable import (
+    refuse_beside_text,
+    refuse_media,
+    refuse_preferences,
+    refuse_unused,
+)
+from mftkit.data.rows.values import LARGEST_WEIGHT, kind_of, not_blank, string
 from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.interfaces.task_format import RowContent
 
@@ -60,11 +66,6 @@ READ_KEYS = frozenset(
     }
 )
 """All keys that rows may have for the built-in formats."""
-_PREFERENCES = ("chosen", "rejected")
-_MEDIA = ("image", "images", "audio", "audios", "video", "videos")
-
-LARGEST_WEIGHT = 3.4e38
-"""Largest weight of a row: log-probabilities are multiplied by it in float32."""
 
 _KNOWN = ", ".join([*CONVERSATIONS, *("/".join(pair) for pair in PAIRS)])
 
@@ -91,7 +92,7 @@ def read_conversation(row: object, *, note: Note | None = None, cut_off: bool = 
     """
     row = _checked(row)
     found = _turns(row)
-    tools, tool_keys = read_tools(row)
+    tools, tool_keys = read_tools(row, found.system)
     ordered = in_order(found.turns, cut_off=cut_off)
     if note is not None and len(ordered) < len(found.turns):
         note("in {rows}, turns after the last answer are cut off: only answers are trained")
@@ -103,6 +104,7 @@ def read_conversation(row: object, *, note: Note | None = None, cut_off: bool = 
     texts += [json.dumps(call.arguments, ensure_ascii=False) for turn in turns for call in turn.tool_calls]
     texts += [json.dumps(tool, ensure_ascii=False) for tool in tools]
     used = frozenset({*found.used, *tool_keys, *({"train"} & set(row))})
+    refuse_unused(row, used)
     identity = conversation_identity(conversation)
     return RowContent(conversation, tuple(texts), identity, used, frozenset(found.unused))
 
@@ -113,6 +115,7 @@ def read_text(row: object) -> RowContent:
     The ``value`` of the content is a ``TextContent``.
     """
     row = _checked(row)
+    refuse_beside_text(row)
     if row.get("text") is not None:
         text = not_blank(row["text"], "'text'")
         return RowContent(TextContent(text), (text,), text, frozenset({"text"}))
@@ -162,14 +165,8 @@ def _checked(row: object) -> JsonObject:
     if not isinstance(row, dict):
         raise BadRow(f"a row must be a JSON object, not {kind_of(row)}")
     row = {key: value for key, value in row.items() if value is not None}
-    if all(key in row for key in _PREFERENCES):
-        raise BadRow(
-            "this is a preference row ('chosen', 'rejected'), and preferences are not trained yet: to train the "
-            'chosen answers alone, map the column with tasks[].columns ("chosen": "messages") and remove "rejected"'
-        )
-    for key in _MEDIA:
-        if row.get(key):
-            raise BadRow(f"'{key}' holds media, and only text is trained: remove the key or the row")
+    refuse_preferences(row)
+    refuse_media(row)
     return row
 
 
@@ -181,13 +178,16 @@ class _Found(NamedTuple):
     """Keys of the row that were used."""
     unused: set[str]
     """Keys of turns that were not."""
+    system: JsonObject | None = None
+    """The system turn, if the row's turns begin with one."""
 
 
 def _turns(row: JsonObject) -> _Found:
     for key, fields in CONVERSATIONS.items():
         if key in row:
             turns, unused = read_turns(row[key], key, *fields)
-            return _with_system(row, _Found(turns, {key}, unused))
+            first = row[key][0] if turns[0].role in STARTS else None
+            return _with_system(row, _Found(turns, {key}, unused, first))
     for question, answer in PAIRS:
         if question in row and answer in row:
             return _with_system(row, _pair(row, question, answer))
@@ -234,7 +234,7 @@ def _pair(row: JsonObject, question: str, answer: str) -> _Found:
     else:
         found.used.update(key for key in REASONING_KEYS if key in row)
         content = not_blank(row[answer], f"'{answer}'")
-        found.turns.append(Turn("assistant", content, reasoning=reasoning_of(row, "")))
+        found.turns.append(Turn("assistant", content, reasoning=reasoning_of(row, content, "")))
     return found
 
 

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 OnBadRow = Literal["error", "skip"]
 _SHOWN = 3
 """Skipped rows that are reported in full."""
+_SHOWN_KEYS = 20
+"""Keys that are reported by name."""
+_KEY_CHARACTERS = 60
+"""Characters of a key that are shown."""
 
 
 class Row(NamedTuple):
@@ -207,8 +211,13 @@ def _counted(keys: dict[str, int]) -> str:
     groups: dict[int, list[str]] = {}
     for key, rows in keys.items():
         groups.setdefault(rows, []).append(key)
-    parts = [
-        f"{', '.join(names)} ({rows:,} row{'' if rows == 1 else 's'})"
-        for rows, names in sorted(groups.items(), reverse=True)
-    ]
+    parts = []
+    left = len(keys)
+    for rows, names in sorted(groups.items(), reverse=True):
+        shown = [name[:_KEY_CHARACTERS] for name in names[: _SHOWN_KEYS - (len(keys) - left)]]
+        if shown:
+            parts.append(f"{', '.join(shown)} ({rows:,} row{'' if rows == 1 else 's'})")
+        left -= len(shown)
+    if left:
+        parts.append(f"and {left:,} more")
     return ", ".join(parts)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from mftkit.data.rows.faults import BadRow
 
+LARGEST_WEIGHT = 3.4e38
+"""Largest weight of a row or turn: log-probabilities are multiplied by it in float32."""
+
 
 def string(value: object, what: str) -> str:
     """Return a string, or the joined text of a list of text parts. Raises BadRow."""

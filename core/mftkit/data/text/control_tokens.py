@@ -23,7 +23,11 @@ SpecialTokens = Literal["auto", "text", "token"]
 _REASONING = re.compile(r"think|reason", re.IGNORECASE)
 """Added tokens around reasoning, which answers have in their contents."""
 _MASK = re.compile(r"mftlookalike(\d+)x")
-_MASK_LEFT = re.compile("mftlookalike", re.IGNORECASE)
+_MASK_STEM = "mftlookalike"
+_MASK_LEFT = re.compile(_MASK_STEM, re.IGNORECASE)
+_BRACKETED = re.compile(r"[<\[].+[>\]]|\|.+\|")
+"""Text of an added token that is a mark although it may not be a special token, such as ``<|fim_prefix|>`` in some
+vocabularies."""
 _NEVER = re.compile(r"(?!)")
 
 
@@ -59,6 +63,11 @@ def any_of(tokens: Iterable[AddedToken]) -> re.Pattern[str]:
     return re.compile("|".join(patterns)) if patterns else _NEVER
 
 
+def _is_mark(token: AddedToken) -> bool:
+    """Return True for a special token, or one that is written like one and is no mark of reasoning."""
+    return token.special or (bool(_BRACKETED.fullmatch(token.text)) and not _REASONING.search(token.text))
+
+
 class ControlTokens:
     """The tokens whose text in a content is plain text."""
 
@@ -83,7 +92,7 @@ class ControlTokens:
         self.own = frozenset(token.text for token in everything if token.text in own)
         """The format's own tokens, whatever their text in a content means."""
         if special_tokens == "text":
-            chosen = [token for token in everything if token.special or token.text in own]
+            chosen = [token for token in everything if token.text in own or _is_mark(token)]
         elif special_tokens == "token":
             chosen = []
         else:
@@ -91,11 +100,13 @@ class ControlTokens:
             chosen = [token for token in chosen if not _REASONING.search(token.text)]
         self.texts = frozenset(token.text for token in chosen)
         self.pattern = any_of(chosen)
+        self.masked = re.compile(f"{self.pattern.pattern}|(?i:{_MASK_STEM})")
+        """Matches what is masked: these tokens, and a content's own text that looks like a mask."""
         self.noticed = any_of(
             token
             for token in everything
-            if (token.special or token.text in self.texts or token.text in source)
-            and not _REASONING.search(token.text)
+            if token.text in self.texts or token.text in source or _is_mark(token)
+            if not _REASONING.search(token.text)
         )
         """Matches every token whose text in a content is worth a report."""
 
@@ -107,14 +118,18 @@ class ControlTokens:
 class LookAlikes:
     """The look-alikes of control tokens in one row: masked while a template renders it."""
 
-    def __init__(self, controls: ControlTokens) -> None:
+    def __init__(self, controls: ControlTokens, texts: Iterable[str] | None = None) -> None:
+        """``texts``: all that will be masked, if it is known: most rows have no look-alike, which saves the search."""
         self._controls = controls
         self._found: list[str] = []
+        self._none = texts is not None and not any(map(controls.masked.search, texts))
 
     def mask(self, value: object) -> object:
         """Return a JSON value in whose strings each look-alike is a word that no template reacts to."""
+        if self._none:
+            return value
         if isinstance(value, str):
-            return self._controls.pattern.sub(self._masked, value)
+            return self._controls.masked.sub(self._masked, value)
         if isinstance(value, list | tuple):
             return [self.mask(item) for item in value]
         if isinstance(value, dict):
@@ -151,10 +166,9 @@ class LookAlikes:
     def _unmasked(self, text: str) -> str:
         if not self._found:
             return text
-        text = _MASK.sub(lambda found: self._found[int(found[1])], text)
-        if _MASK_LEFT.search(text):
+        if _MASK_LEFT.search(_MASK.sub("", text)):
             raise BadRow("the chat template rewrites a content that looks like one of its control tokens")
-        return text
+        return _MASK.sub(lambda found: self._found[int(found[1])], text)
 
     def unmasked(self, text: str) -> str:
         """Return rendered text with the look-alikes in their places."""

@@ -133,6 +133,10 @@ class Encoder:
             self._joins[key] = self._ids(tail + head) == self._ids(tail) + alone
         return self._joins[key]
 
+    def drops_space(self, prompt: str, answer: str) -> bool:
+        """Return True if a token at the end of the prompt swallows the white space with which the answer begins."""
+        return bool(self._swallowing) and answer[:1].isspace() and prompt.rstrip().endswith(self._swallowing)
+
     def _section(self, text: str) -> str:
         """Return the end of a text, from its last added token on: what stands before it does not change its tokens."""
         starts = [found.start() for found in self._added.finditer(text)]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from mftkit.base.reasoning import split_reasoning
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.text.control_tokens import LookAlikes
-from mftkit.data.text.template_program import HINT, MARK
+from mftkit.data.text.template_program import HINT
 from mftkit.data.text.template_traits import MessageWriter
 from mftkit.interfaces.task_format import FormattedSample, Segment
 
@@ -18,12 +20,17 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.data.text.chat_protocol import Split
     from mftkit.data.text.encoder import Encoder
+    from mftkit.data.text.left_out import LeftOut
     from mftkit.data.text.template_program import Stop, TemplateProgram
     from mftkit.interfaces.conversation import Conversation, Turn
     from mftkit.interfaces.task_format import InLoss, Note
 
 _OPENING = re.compile(r"(<|\[)(think|thinking|reasoning|thought|seed:think|THINK)(>|\])\s*$")
 """The end of a prompt that opens the reasoning."""
+_SHORT = 12
+"""Characters of a content that may stand in a rendered text by chance."""
+_CLOSED = re.compile(r"(<|\[)(think|thinking|reasoning|thought|seed:think|THINK)(>|\])\s*\1/\2\3\s*$")
+"""The end of a prompt that says that there is no reasoning."""
 _TOOL_HINT = (
     "use a model whose template has tools, or write the calls into the contents as the model writes them"
 )
@@ -49,15 +56,23 @@ class RenderedConversation:
     """One conversation, rendered in the parts that its samples are made of."""
 
     def __init__(
-        self, program: TemplateProgram, encoder: Encoder, conversation: Conversation, note: Note
+        self,
+        program: TemplateProgram,
+        left_out: LeftOut,
+        encoder: Encoder,
+        conversation: Conversation,
+        note: Note,
     ) -> None:
         self._program = program
+        self._left_out = left_out
         self._encoder = encoder
         self._conversation = conversation
-        self._turns = conversation.turns
+        self._turns = tuple(_with_one_reasoning(turn, program) for turn in conversation.turns)
         self._note = note
-        self._look_alikes = LookAlikes(encoder.controls)
         calls = any(turn.tool_calls or turn.role == "tool" for turn in conversation.turns)
+        self._look_alikes = LookAlikes(
+            encoder.controls, None if calls or conversation.tools else _plain_texts(self._turns)
+        )
         traits = program.tools(given=bool(conversation.tools)) if calls else None
         if calls and traits is None:
             raise BadRow(
@@ -65,7 +80,7 @@ class RenderedConversation:
             )
         reasoning = program.reasoning if any(turn.reasoning for turn in conversation.turns) else None
         developer = program.developer if any(turn.role == "developer" for turn in conversation.turns) else ""
-        messages = MessageWriter(traits, reasoning, developer).messages(conversation)
+        messages = MessageWriter(traits, reasoning, developer).messages(self._turns)
         self._messages: list[JsonObject] = self._look_alikes.mask(messages)  # type: ignore[assignment]
         self._tools: list[JsonObject] = self._look_alikes.mask(conversation.tools)  # type: ignore[assignment]
         self._prompts: dict[int, str] = {}
@@ -84,10 +99,15 @@ class RenderedConversation:
                     'context only (chat.split is "never")'
                 )
                 break
-        if len(samples) > 1 and split == "auto":
+        weights = {self._turns[turn].weight for turn in self._conversation.trained}
+        if len(samples) > len(weights) and split == "auto":
             self._note(
-                "{rows} become several samples each, because the chat template renders what stands before an answer "
-                'otherwise in later turns (chat.split "never" trains the last answers only)'
+                "several samples are made of each conversation in {rows}, because the chat template renders what "
+                'stands before an answer otherwise in later turns (chat.split "never" trains the last answers only)'
+            )
+        elif len(weights) > 1:
+            self._note(
+                "several samples are made of each conversation in {rows}, because its answers have different weights"
             )
         return samples[::-1]
 
@@ -113,6 +133,13 @@ class RenderedConversation:
         if text[done:]:
             segments.append(self.segment(text[done:], "none"))
         self._check(text, [(turn, text[start:end]) for turn, start, end, _stop in spans])
+        if any(
+            self._encoder.drops_space(text[:start], text[start:end]) for _turn, start, end, _stop in spans
+        ):
+            self._note(
+                "the tokenizer drops the white space at the beginning of answers in {rows}, because the token "
+                "before it swallows it"
+            )
         stops = tuple((self._turns[turn].kind, stop) for turn, _start, _end, stop in spans)
         sample = FormattedSample(tuple(segments), weight=self._turns[last].weight, stops=stops)
         return {turn for turn, *_rest in spans}, sample
@@ -176,9 +203,10 @@ class RenderedConversation:
         """Return what the template renders after the prompt of an answer."""
         if whole.startswith(prompt):
             return whole[len(prompt) :]
-        opening = _OPENING.search(prompt)
-        if opening:
+        if opening := _OPENING.search(prompt):
             return self._reasoned(prompt, whole, turn, opening)
+        if closed := _CLOSED.search(prompt):
+            return self._unreasoned(prompt, whole, turn, closed)
         bare = prompt.rstrip()
         if whole.startswith(bare):  # white space at the end of the prompt, which no answer has before it
             return whole[len(bare) :].lstrip()
@@ -212,6 +240,17 @@ class RenderedConversation:
             )
         return f"{str(reasoning).strip()}\n{closing}\n\n{after}"
 
+    def _unreasoned(self, prompt: str, whole: str, turn: int, closed: re.Match[str]) -> str:
+        """Return the continuation of a prompt with empty reasoning, which the template leaves out of the answer."""
+        opening = closed[1] + closed[2] + closed[3]
+        after = self._continuation(prompt[: closed.start()], whole, turn).lstrip("\n")
+        if after.startswith(opening) or self._turns[turn].reasoning:
+            raise BadRow(
+                f"turn {turn + 1}: the answer has reasoning, but the prompt of the chat template ends it "
+                f"({''.join(closed[0].split())}): remove the reasoning, or use a model that reasons"
+            )
+        return after
+
     def _shown(self, turn: Turn, text: str) -> bool:
         """Return True if a turn's content stands in a text, in plain or as JSON."""
         content = str(self._look_alikes.mask(turn.content)).strip()
@@ -222,40 +261,42 @@ class RenderedConversation:
         last = answers[-1][0]
         for number, turn in enumerate(self._turns[: last + 1]):
             self._check_turn(number, turn, text, last)
-        for tool in self._conversation.tools:
-            if str(tool["function"]["name"]) not in text:
-                raise BadRow(
-                    f"the chat template does not render 'tools', so they cannot be used; {_TOOL_HINT}"
-                )
-        self._check_reasoning(dict(answers), last)
+        if self._tools and self._left_out.tools(self._messages[:last], self._tools):
+            raise BadRow(f"the chat template does not render 'tools', so they cannot be used; {_TOOL_HINT}")
+        self._check_reasoning(dict(answers), last, text)
         self._note_altered(text, last)
 
     def _check_turn(self, number: int, turn: Turn, text: str, last: int) -> None:
-        missing = [call.name for call in turn.tool_calls if call.name not in text]
-        if missing:
-            raise BadRow(f"turn {number + 1}: the chat template drops the call of {missing[0]}; {_TOOL_HINT}")
-        if not turn.content.strip() or self._shown(turn, text):
+        if turn.tool_calls:
+            missing = self._left_out.call(self._messages[: number + 1], self._tools)
+            if missing is not None:
+                raise BadRow(
+                    f"turn {number + 1}: the chat template drops call {missing + 1} ({turn.tool_calls[missing].name}); "
+                    f"{_TOOL_HINT}"
+                )
+        content = turn.content.strip()
+        if not content or (len(content) > _SHORT and self._shown(turn, text)):
             return
-        # Not as the row has it: rewritten, or left out. A mark in its place shows which, in the next prompt.
+        # A short content, or not as the row has it: rewritten, or left out.
         following = next(n for n in range(number, last + 1) if self._turns[n].role == "assistant")
-        marked = [*self._messages[: following + 1]]
-        marked[number] = {**marked[number], "content": MARK}
-        rendered = (
-            self._program.rendered(marked, self._tools)
-            if number == following
-            else self._program.rendered(marked[:-1], self._tools, prompt=True)
-        )
-        if MARK not in rendered:
+        end = following + 1 if number == following else following
+        if self._left_out.content(self._messages[:end], number, self._tools):
             raise BadRow(
                 f"the chat template drops turn {number + 1} ({turn.role}) of this conversation; {HINT}"
             )
 
-    def _check_reasoning(self, answers: dict[int, str], last: int) -> None:
+    def _check_reasoning(self, answers: dict[int, str], last: int, text: str) -> None:
         for number, turn in enumerate(self._turns[: last + 1]):
             if not turn.reasoning:
                 continue
             reasoning = str(self._look_alikes.mask(turn.reasoning)).strip()
-            if number in answers and reasoning not in answers[number]:
+            if not turn.trained and reasoning not in text:
+                self._note(
+                    "the chat template drops the reasoning of answers that are context only in {rows}, as it will "
+                    "in use"
+                )
+            unrendered = self._program.reasoning is None and not _OPENING.search(self.prompt(number))
+            if number in answers and (unrendered or reasoning not in answers[number]):
                 if number == last or self._program.reasoning is None:
                     raise BadRow(_REASONING.format(turn=number + 1))
                 self._note(
@@ -283,3 +324,20 @@ class RenderedConversation:
                 "the chat template strips or rewrites the contents of {rows}, as it will in use "
                 '(chat.format "markers" keeps every space)'
             )
+
+
+def _plain_texts(turns: Sequence[Turn]) -> list[str]:
+    """Return the texts of turns without calls and their results."""
+    return [text for turn in turns for text in (turn.content, turn.reasoning) if text]
+
+
+def _with_one_reasoning(turn: Turn, program: TemplateProgram) -> Turn:
+    """Return a turn whose reasoning stands in its content as well with one of both: the key if the template has one."""
+    if not turn.reasoning:
+        return turn
+    inline = split_reasoning(turn.content)
+    if not inline.reasoning:
+        return turn
+    return (
+        replace(turn, reasoning=None) if program.reasoning is None else replace(turn, content=inline.answer)
+    )

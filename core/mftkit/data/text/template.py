@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.text.control_tokens import ControlTokens
 from mftkit.data.text.encoder import Encoder
+from mftkit.data.text.left_out import LeftOut
 from mftkit.data.text.rendered_conversation import RenderedConversation
 from mftkit.data.text.template_program import MARK, USER, TemplateProgram
 from mftkit.interfaces.task_format import no_note
@@ -42,6 +43,7 @@ class Template:
     ) -> None:
         self._tokenizer = tokenizer
         self._program = TemplateProgram(tokenizer)
+        self._left_out = LeftOut(self._program)
         self._split: Split = split
         self._special_tokens: SpecialTokens = special_tokens
 
@@ -87,11 +89,13 @@ class Template:
 
     def render(self, conversation: Conversation, note: Note = no_note) -> Sequence[FormattedSample]:
         """See ``ChatFormat``."""
-        return RenderedConversation(self._program, self.encoder, conversation, note).samples(self._split)
+        return RenderedConversation(self._program, self._left_out, self.encoder, conversation, note).samples(
+            self._split
+        )
 
     def prompt(self, conversation: Conversation) -> tuple[Segment, ...]:
         """See ``ChatFormat``."""
-        rendered = RenderedConversation(self._program, self.encoder, conversation, no_note)
+        rendered = RenderedConversation(self._program, self._left_out, self.encoder, conversation, no_note)
         return (rendered.segment(rendered.prompt(len(conversation.turns)), "none"),)
 
     def stop_texts(self) -> Mapping[AnswerKind, str]:

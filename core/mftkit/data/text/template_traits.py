@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.interfaces.conversation import Conversation, ToolCall, Turn
+    from mftkit.interfaces.conversation import ToolCall, Turn
 
     Render = Callable[[Sequence[JsonObject], Sequence[JsonObject]], str]
 
@@ -121,7 +121,14 @@ def developer_role(render: Render) -> str:
         system = render([{"role": "system", "content": _TEXT}, _USER], ())
     except BadRow:
         return "system"
-    copied = system.replace("system", "developer") == text and "developer" in text
+    try:
+        unknown = render([{"role": "mftproberole", "content": _TEXT}, _USER], ())
+    except BadRow:
+        unknown = ""
+    copied = "developer" in text and text in (
+        system.replace("system", "developer"),
+        unknown.replace("mftproberole", "developer"),
+    )
     return "developer" if _TEXT in text and not copied else "system"
 
 
@@ -133,10 +140,10 @@ class MessageWriter:
         self._reasoning = reasoning
         self._developer = developer
 
-    def messages(self, conversation: Conversation) -> list[JsonObject]:
+    def messages(self, turns: Sequence[Turn]) -> list[JsonObject]:
         """Return the messages, one per turn."""
-        ids = self._ids(conversation)
-        return [self._message(number, turn, ids) for number, turn in enumerate(conversation.turns)]
+        ids = self._ids(turns)
+        return [self._message(number, turn, ids) for number, turn in enumerate(turns)]
 
     def _message(self, number: int, turn: Turn, ids: dict[int, list[str]]) -> JsonObject:
         message: JsonObject = {"role": turn.role, "content": turn.content}
@@ -163,13 +170,13 @@ class MessageWriter:
         written: JsonObject = {"type": "function", "function": {"name": call.name, "arguments": arguments}}
         return {**written, "id": identity} if identity else written
 
-    def _ids(self, conversation: Conversation) -> dict[int, list[str]]:
+    def _ids(self, turns: Sequence[Turn]) -> dict[int, list[str]]:
         """Return the ids of calls and results by the number of the turn, if the template needs ids; else nothing."""
         if self._traits is None or not self._traits.ids:
             return {}
         ids: dict[int, list[str]] = {}
         open_calls: list[tuple[str | None, str]] = []
-        for number, turn in enumerate(conversation.turns):
+        for number, turn in enumerate(turns):
             if turn.tool_calls:
                 made = [_nine(call.id or f"{number}.{place}") for place, call in enumerate(turn.tool_calls)]
                 ids[number] = made

@@ -178,6 +178,7 @@ class _SampleMaker:
         spec: Spec,
     ) -> None:
         self.context = context
+        self._of_variants = [replace(context, variant=variant) for variant in range(source.variants)]
         self._source = source
         self._findings = findings
         self._reports_special_tokens = spec.data.special_tokens == "auto"
@@ -219,8 +220,7 @@ class _SampleMaker:
     def _variants(self, row: Row) -> tuple[FormattedSample, ...]:
         """Return the samples of a row; each sample's variants stand together, in their order."""
         made = [
-            tuple(self._source.task_format.samples(row.content, replace(self.context, variant=variant)))
-            for variant in range(self._source.variants)
+            tuple(self._source.task_format.samples(row.content, context)) for context in self._of_variants
         ]
         if len({len(samples) for samples in made}) > 1:
             raise MftError(

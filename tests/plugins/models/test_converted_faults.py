@@ -182,7 +182,7 @@ def test_broken_tokenizer_files_are_named(copied: Callable[..., Path]) -> None:
 def test_a_vocabulary_larger_than_the_embedding(tmp_path: Path) -> None:
     directory = write_original(tmp_path / "it", read("chatglm2", "config.json") | {"padded_vocab_size": 400})
     shutil.copy(CHECKPOINTS / "chatglm2" / "tokenizer.model", directory)
-    with pytest.warns(mftkit.MftWarning, match=r"the embedding has 400 rows, and so none for 87 tokens"):
+    with pytest.warns(mftkit.MftWarning, match=r"the embedding has 400 rows, and so none for 85 tokens"):
         model, tokenizer = mftkit.load_model(directory)
     with pytest.raises(mftkit.MftError, match=r"\[gMASK\]|embedding"):
         model(torch.tensor([tokenizer("people").input_ids]))  # begins with [gMASK] sop

@@ -118,7 +118,7 @@ def test_split_never_trains_what_one_sample_holds_and_reports_the_rest(tmp_path:
     row["messages"].insert(0, {"role": "system", "content": "Be short."})
     corpus, lines = prepared(tmp_path, [row], tok)
     assert len(corpus.train) == 2
-    assert any("1 row become several samples" in line for line in lines)
+    assert any("several samples are made of each conversation in 1 row" in line for line in lines)
     corpus, lines = prepared(tmp_path, [row], tok, chat={"split": "never"})
     assert len(corpus.train) == 1
     assert any("context only" in line for line in lines)

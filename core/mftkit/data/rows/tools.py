@@ -16,7 +16,7 @@ TOOLS = ("tools", "functions")
 """Keys of a row that list tools: the form of today, and the one before it."""
 
 
-_EMPTY: tuple[object, ...] = (None, [], {}, "", "[]", "{}", "null")
+_EMPTY: tuple[object, ...] = (None, [], "", "[]", "null")
 
 
 def read_tools(row: JsonObject, system: JsonObject | None = None) -> tuple[tuple[JsonObject, ...], set[str]]:

@@ -59,6 +59,6 @@ def test_a_dropped_turn_with_a_short_content(content: str) -> None:
 @pytest.mark.parametrize("reasoning", ["a", "full", "answer"])
 def test_reasoning_that_stands_in_the_answer_by_chance(reasoning: str) -> None:
     turns = (QUESTION, Turn("assistant", ANSWER.content, reasoning=reasoning))
-    with pytest.raises(BadRow, match="does not render reasoning in a key of its own"):
+    with pytest.raises(BadRow, match="does not render reasoning in a separate key"):
         templated(CHATML).render(Conversation(turns))
     assert chat_of("DeepSeek R1").render(Conversation(turns))

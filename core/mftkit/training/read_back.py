@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 TOKENS, TASKS = 24, 3
 """Size of the probe: tokens of a row, and tasks whose first sample is a row of it."""
+LARGE = 1 << 28
+"""Bytes of a model from which its memory is returned at once."""
 CLOSE = 2e-5
 """Largest difference of a logit, as a share of the largest one, between equal weights in float32 on one device."""
 ELSEWHERE = 1e-3
@@ -72,6 +74,8 @@ class ReadBack:
         # Parts of a model with a frozen base may differ in dtype, as they do in training.
         self._autocast = run.checked.precision.autocast if tuning.freezes_base else None
         self._ids = _probe(run)
+        size = sum(parameter.numel() * parameter.element_size() for parameter in run.model.parameters())
+        self._is_large = size >= LARGE
 
     def logits(self) -> Tensor:
         """Return the logits of the model in memory."""
@@ -98,12 +102,13 @@ class ReadBack:
         The memory of the model in memory and of its optimizer is freed first: this is the end of the run.
         """
         _free(self._run)
+        self._collect()
         try:
             self._verify_all()
         except torch.OutOfMemoryError:
             reporter.note("the results are read back on the CPU, because the device has no room for them")
             self._device = torch.device("cpu")
-            _collect()
+            self._collect()
             self._verify_all()
 
     def _verify_all(self) -> None:
@@ -124,7 +129,14 @@ class ReadBack:
             self._compare(result, model)
             del model
         loaded.close()
-        _collect()
+        self._collect()
+
+    def _collect(self) -> None:
+        """Return memory that objects in circles hold, where that is worth the time of looking at all objects."""
+        if self._is_large:
+            gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
     def _compare(self, result: WrittenResult, model: nn.Module) -> None:
         base = _inner(model)
@@ -267,10 +279,3 @@ def _free(run: Run) -> None:
     for parameter in run.parallel_model.parameters():
         parameter.grad = None
         parameter.data = parameter.data.new_empty(0)
-    _collect()
-
-
-def _collect() -> None:
-    gc.collect()
-    if torch.cuda.is_available():
-        torch.cuda.empty_cache()

@@ -149,7 +149,7 @@ def test_every_loader_leaves_a_stray_adapter_alone(project: Path, capsys: pytest
         merge(base, project / "merged")
     assert main(["complete", str(base), "def sort", "--max-new-tokens", "2"]) == 0
     assert "adapter_config.json is ignored" in " ".join(capsys.readouterr().err.split())
-    # An adapter in a directory of its own is used as ever, also if the model that it names has a stray one.
+    # An adapter in a separate directory is used as before, also if the model that it names has a stray one.
     left = project / "left"
     with pytest.warns(mftkit.MftWarning, match=r"adapter_config.json is ignored"):
         tuned, _ = mftkit.load_model(left)

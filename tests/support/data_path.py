@@ -171,5 +171,5 @@ def text_samples(tok: Any, *texts: str) -> list[FormattedSample]:
 
 
 def text_encoder(tok: Any) -> Encoder:
-    """Return the encoder of a format without control tokens of its own."""
+    """Return the encoder of a format that has no control tokens."""
     return Encoder(tok, ControlTokens(tok, (), "auto"))

@@ -25,25 +25,29 @@ Paths = Annotated[
 ]
 Task = Annotated[
     str | None,
-    typer.Option("--task", metavar="NAME", help="Of a spec: show this task only.", show_default=False),
+    typer.Option("--task", metavar="NAME", help="For a spec: show this task only.", show_default=False),
 ]
-Rows = Annotated[int, typer.Option("--rows", min=1, metavar="N", help="Of a spec: data rows of each task.")]
+Rows = Annotated[
+    int, typer.Option("--rows", min=1, metavar="N", help="For a spec: number of data rows per task.")
+]
 Row = Annotated[
     str | None,
     typer.Option(
         "--row",
         metavar="K|PATH:LINE",
-        help="Of a spec: show this data row, by its number among the task's rows or by its place.",
+        help="For a spec: show this data row, by its number among the task's rows or by its place.",
         show_default=False,
     ),
 ]
 Page = Annotated[
     Path | None,
-    typer.Option("--html", metavar="FILE", help="Of a spec: write an HTML page instead.", show_default=False),
+    typer.Option(
+        "--html", metavar="FILE", help="For a spec: write an HTML page instead.", show_default=False
+    ),
 ]
-SampleRows = Annotated[int, typer.Option("--sample", min=1, metavar="N", help="Of files: number of rows.")]
+SampleRows = Annotated[int, typer.Option("--sample", min=1, metavar="N", help="For files: number of rows.")]
 Seed = Annotated[
-    int, typer.Option("--seed", metavar="N", help="Of files: random seed for choosing the rows.")
+    int, typer.Option("--seed", metavar="N", help="For files: random seed for choosing the rows.")
 ]
 FOR_SPEC = {"task": "--task", "rows": "--rows", "row": "--row", "html": "--html", "overrides": "--set"}
 FOR_FILES = {"sample": "--sample", "seed": "--seed", "skip_bad": "--skip-bad"}

@@ -31,9 +31,9 @@ class ChatSpec(Section):
     """The markers; null: those of the MFTCoder paper."""
 
     split: Literal["auto", "always", "never"] = "auto"
-    """Whether the answers of a conversation become separate samples. "auto": where the chat template renders what
-    stands before an answer otherwise in later turns. "always": each answer with its prompt, as it is in use. "never":
-    one sample, and answers that cannot be trained in it are context only."""
+    """Whether the answers of a conversation become separate samples. "auto": where the chat template renders the text
+    before an answer differently in later turns. "always": each answer with its prompt, as it is in use. "never": one
+    sample, and answers that cannot be trained in it are context only."""
 
     @model_validator(mode="after")
     def _used(self) -> "ChatSpec":

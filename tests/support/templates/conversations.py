@@ -331,7 +331,7 @@ CONVERSATIONS = (
             turn("assistant", "Good."),
         ),
     ),
-    Conversation(  # in use, the history is encoded anew, and an earlier answer may merge with what stands before it
+    Conversation(  # in use, the history is encoded again, and an earlier answer may merge with what stands before it
         "several turns after an answer that begins with white space",
         (
             turn("user", "Go on."),

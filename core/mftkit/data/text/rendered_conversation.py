@@ -95,15 +95,15 @@ class RenderedConversation:
             left = [turn for turn in left if turn not in members]
             if left and split == "never":
                 self._note(
-                    "in {rows}, the chat template renders earlier answers otherwise than at their time, so they are "
+                    "in {rows}, the chat template renders earlier answers differently in later turns, so they are "
                     'context only (chat.split is "never")'
                 )
                 break
         weights = {self._turns[turn].weight for turn in self._conversation.trained}
         if len(samples) > len(weights) and split == "auto":
             self._note(
-                "several samples are made of each conversation in {rows}, because the chat template renders what "
-                'stands before an answer otherwise in later turns (chat.split "never" trains the last answers only)'
+                "several samples are made of each conversation in {rows}, because the chat template renders the text "
+                'before an answer differently in later turns (chat.split "never" trains the last answers only)'
             )
         elif len(weights) > 1:
             self._note(

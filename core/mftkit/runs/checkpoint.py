@@ -116,6 +116,21 @@ class CheckpointStore:
             raise CheckpointError(f"{path} is damaged: {error}") from error
         return Checkpoint(load_file(path / MODEL), state, manifest)
 
+    def read_weights(self, step: int) -> tuple[dict[str, Tensor], Manifest]:
+        """The weights of a step's checkpoint, and its manifest, without what only training needs.
+
+        Raises:
+            CheckpointError: a file is missing, cut short or altered.
+        """
+        path = self.path(step)
+        try:
+            manifest: Manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            if fingerprint(path / MODEL) != manifest["files"][MODEL]:
+                raise CheckpointError(f"{path / MODEL} is damaged")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+        return load_file(path / MODEL), manifest
+
     def prune(self, keep: int, protected: set[int]) -> None:
         """Remove all checkpoints except the ``keep`` newest and those of the ``protected`` steps."""
         for step in self.steps()[:-keep]:

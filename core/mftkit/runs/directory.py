@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from mftkit.base.atomic_files import write_json
+from mftkit.base.atomic_files import new_directory, write_json
 from mftkit.runs.base_checkpoint import BaseCheckpoint
 from mftkit.runs.checkpoint import CheckpointStore
 from mftkit.runs.metrics_file import MetricsFile
@@ -14,6 +14,8 @@ from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from transformers import PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import EndLine
@@ -31,6 +33,7 @@ class RunDirectory(OutputDirectory):
         "metrics.jsonl",
         "report.html",
         "checkpoints",
+        "tokenizer",
         "base",
         "best",
         "model",
@@ -45,6 +48,7 @@ class RunDirectory(OutputDirectory):
         self.metrics = MetricsFile(path / "metrics.jsonl")
         self.model = path / "model"
         self.best = path / "best"
+        self.tokenizer = path / "tokenizer"
         self.base, self._staged = path / "base", path / ".base"
 
     def end(self) -> EndLine | None:
@@ -80,6 +84,12 @@ class RunDirectory(OutputDirectory):
             self._staged.rename(self.base)
         elif self._staged.is_dir():
             shutil.rmtree(self._staged)
+
+    def write_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Write the run's tokenizer, unless it is there: checkpoints can then be used before there is a result."""
+        if not self.tokenizer.is_dir():
+            with new_directory(self.tokenizer) as partial:
+                tokenizer.save_pretrained(partial)
 
     def describe(self, spec: Spec, environment: JsonObject, plan: PlanJson) -> None:
         """Write spec.json, environment.json and plan.json."""

@@ -18,7 +18,7 @@ from mftkit.runs.directory import RunDirectory
 from mftkit.tools.report.writing import report_run
 from mftkit.training.environment import describe_environment
 from mftkit.training.events import HookCaller
-from mftkit.training.export import write_results
+from mftkit.training.export import trained_tokenizer, write_results
 from mftkit.training.failures import describe_out_of_memory
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
@@ -130,6 +130,7 @@ def _prepare_directory(
         _check_belongs(checkpoint.manifest, built, directory)
     directory.describe(built.checked.spec, describe_environment(built), built.plan.dump())
     directory.settle_base(built.own_base is not None)
+    directory.write_tokenizer(trained_tokenizer(built.checked))
     directory.metrics.cut(-1 if checkpoint is None else checkpoint.manifest["step"])
     return checkpoint
 

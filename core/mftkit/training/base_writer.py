@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 from mftkit.base.atomic_files import new_directory
 from mftkit.models import check_head, choose_pad, read_config
 from mftkit.models.generation_config import fix_generation_config
-from mftkit.runs.checkpoint import fingerprint
 from mftkit_registry import MftWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -61,8 +59,3 @@ def ensure_base(
     notes = processes.from_main(notes)  # the others wait here until the base is written
     path = str(own_base.current)
     return replace(request, path=path, config=read_config(path), init="pretrained"), notes
-
-
-def base_fingerprint(directory: Path) -> dict[str, list[int]]:
-    """Size and checksum of each file of weights: an adapter fits these weights and no others."""
-    return {file.name: fingerprint(file) for file in sorted(directory.glob("*.safetensors"))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from mftkit.training.result_dtype import cast_parameters, result_dtype
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from transformers import PreTrainedTokenizerBase
 
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.directory import RunDirectory
@@ -133,6 +136,14 @@ def _write_steps(
 def _losses_at(history: ValidationHistory, checked: CheckedRun, step: int) -> dict[str, float]:
     row = history.losses[history.steps.index(step)]
     return {task.name: row[i] for i, task in enumerate(checked.corpus.tasks) if task.valid_samples}
+
+
+def trained_tokenizer(checked: CheckedRun) -> PreTrainedTokenizerBase:
+    """A copy of the run's tokenizer with the template of training, as results have it."""
+    tokenizer = copy.deepcopy(checked.tokenizer)
+    if checked.chat is not None:
+        tokenizer.chat_template = checked.chat.jinja
+    return tokenizer
 
 
 def _prepare_tokenizer_and_generation(run: Run, reporter: Reporter) -> None:

@@ -15,8 +15,8 @@ from mftkit.data.text.chat_format import chat_format
 from mftkit.models import check_independence, check_isolation
 from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
+from mftkit.runs.base_checkpoint import base_fingerprint
 from mftkit.training.balancing import Balancing
-from mftkit.training.base_writer import base_fingerprint
 from mftkit.training.component_checks import (
     build_balancer,
     build_combiner,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from mftkit.spec.overrides import apply_overrides
+from mftkit.spec.own_directory import at_home, spec_file
 from mftkit.spec.problems import SpecError, problems_of
 from mftkit.spec.reading import read_json
 from mftkit.spec.spec import Spec
@@ -22,15 +23,16 @@ def load_spec(
     *,
     directory: str | Path | None = None,
 ) -> Spec:
-    """Load a spec from a file, or from a dict whose paths are relative to ``directory`` (default: the current one).
+    """Load a spec from a file, from a run directory, or from a dict.
 
+    Paths in a dict are relative to ``directory`` (default: the current one).
     ``overrides`` are ``a.b=value``, as for ``--set``. Raises MftError if the file cannot be read, and SpecError, which
     lists all errors, if its content is not a valid spec.
     """
     context: dict[str, object] = {"directory": Path(directory or ".").absolute()}
     if isinstance(source, str | Path):
-        path = Path(source)
-        data = read_json(path)
+        path = spec_file(Path(source))
+        data = at_home(read_json(path), path)
         context = {"directory": path.absolute().parent, "name": path.stem}
         where = str(path)
     else:

@@ -81,6 +81,8 @@ class Run:
     plan: Plan
     own_base: dict[str, list[int]] | None
     """Fingerprint of the base that the run directory keeps; None if it keeps none."""
+    base_content: str | None
+    """Fingerprint of the content of ``model.path``; None for a random start."""
 
     @property
     def device(self) -> torch.device:

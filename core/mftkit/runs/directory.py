@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
 from mftkit.base.json_files import read_json_object
 from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.runs.base_checkpoint import BaseCheckpoint
-from mftkit.runs.checkpoint import CheckpointStore
+from mftkit.runs.checkpoint import MANIFEST, CheckpointStore
 from mftkit.runs.earlier_run import EarlierRun
 from mftkit.runs.metrics_file import MetricsFile
 from mftkit.runs.output_directory import OutputDirectory
 from mftkit.spec.on_resuming import MEANINGS
+from mftkit.spec.own_directory import followed
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import EndLine
     from mftkit.reporting.plan import PlanJson
+    from mftkit.runs.checkpoint import Manifest
     from mftkit.spec import Spec
 
 
@@ -82,13 +85,14 @@ class RunDirectory(OutputDirectory):
             if any((self.path / name).exists() for name in ("metrics.jsonl", "checkpoints", "model")):
                 raise MftError(f"output: {self.path} holds files of a run but no spec.json; {self.hint}.")
             return None
-        output = str(before.get("output", self.path))
+        output, here = str(before.get("output", self.path)), str(self.path)
+        before = before if output == here else followed(before, output, here)
         metrics = self.metrics.read()
         return EarlierRun(
             path=self.path,
             spec=before,
             changes=self.changes(before, spec),
-            moved_from=None if output == str(self.path) else output,
+            moved_from=None if output == here else output,
             end=metrics.end,
             last_step=metrics.last_step,
         )
@@ -101,13 +105,27 @@ class RunDirectory(OutputDirectory):
                 if config.get(BASE_KEY) == str(Path(before) / self.base.name):
                     write_json(file, {**config, BASE_KEY: str(self.base)})
 
-    def resumptions(self) -> list[JsonObject]:
-        """What environment.json has about each time that the run was resumed; empty if it cannot be read."""
+    def environment(self) -> JsonObject:
+        """The content of environment.json; empty if it cannot be read."""
         try:
-            found = read_json_object(self.path / "environment.json").get("resumed")
+            return read_json_object(self.path / "environment.json")
         except (OSError, ValueError):
-            return []
+            return {}
+
+    def resumptions(self) -> list[JsonObject]:
+        """What environment.json has about each time that the run was resumed."""
+        found = self.environment().get("resumed")
         return found if isinstance(found, list) else []
+
+    def recorded(self) -> Manifest:
+        """What the newest checkpoint belongs to, without a look at its files; without one, what the run began with."""
+        for step in reversed(self.checkpoints.steps()):
+            with suppress(OSError, ValueError):
+                return cast("Manifest", read_json_object(self.checkpoints.path(step) / MANIFEST))
+        began = {
+            key: value for key, value in self.environment().items() if key in ("data", "content", "model")
+        }
+        return cast("Manifest", began)
 
     def keep_metrics(self) -> Path | None:
         """Move the metrics of a run that is to start again out of the way; None if it has made no step."""

@@ -20,7 +20,7 @@ class EarlierRun:
     path: Path
     """The run directory."""
     spec: JsonObject
-    """Its spec, with the defaults of this version."""
+    """Its spec, with the defaults of this version, where it lies now."""
     changes: tuple[Change, ...]
     """Keys with another value now, without ``output``."""
     moved_from: str | None
@@ -44,15 +44,11 @@ class EarlierRun:
         return bool(keys)
 
     @property
+    def changes_places(self) -> bool:
+        """True if data or base model are elsewhere now, so that their content has to be compared."""
+        return any(change.rule in ("data", "model") for change in self.changes)
+
+    @property
     def is_finished(self) -> bool:
         """True if nothing is left to train."""
         return self.is_complete and not self.changes_end
-
-    @property
-    def state(self) -> str:
-        """Its state, for messages."""
-        return (
-            f"{self.end.reason} at step {self.end.step}"
-            if self.end
-            else f"not ended, at step {self.last_step}"
-        )

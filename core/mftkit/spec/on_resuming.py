@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue
     from pydantic_core import CoreSchema
 
-ON_RESUMING_KEY = "x-mft-on-resuming"
+ON_RESUMING_KEY = "x-on-resuming"
 """Where the JSON Schema of a key says what its mark says."""
 
 Rule = Literal["free", "data", "model", "end", "validation"]

@@ -41,8 +41,12 @@ def at_home(data: JsonObject, file: Path) -> JsonObject:
         return data
     if not Path(before).is_absolute() or Path(before) == here:
         return data
-    moved = {key: _followed(value, before, str(here)) for key, value in data.items()}
-    return {**moved, "output": str(here)}
+    return followed(data, before, str(here))
+
+
+def followed(data: JsonObject, before: str, now: str) -> JsonObject:
+    """Return a spec whose output has moved, with all paths within it."""
+    return {**{key: _followed(value, before, now) for key, value in data.items()}, "output": now}
 
 
 def _followed(value: object, before: str, now: str) -> object:

@@ -8,20 +8,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
+from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.training.environment import describe_environment
 from mftkit.training.schedule import Schedule, extend
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mftkit.base.json_types import JsonObject
     from mftkit.batches.sampler import BatchSampler
-    from mftkit.reporting.reporter import Reporter
     from mftkit.runs.checkpoint import Checkpoint, Manifest
     from mftkit.runs.directory import RunDirectory
     from mftkit.runs.earlier_run import EarlierRun
-    from mftkit.spec import Spec
-    from mftkit.training.run_parts import Run
+    from mftkit.training.run_parts import CheckedRun, Run
     from mftkit.training.schedule import Extension
     from mftkit.training.training_state import Progress
 
@@ -35,6 +36,19 @@ class Continuation:
     schedule: Schedule
     extension: Extension | None
     """How the run's end has moved since the checkpoint; None if it has not."""
+    stopped_early: bool = False
+    """Whether early stopping had ended the run."""
+
+    def messages(self, total: int) -> Iterator[str]:
+        """Sentences about how the run of ``total`` steps continues."""
+        yield f"resuming from step {self.manifest['step']} of {total}"
+        if self.extension is not None:
+            yield str(self.extension)
+        if self.stopped_early:
+            yield (
+                "early stopping had ended the run; it continues, and the next validation ends it again unless it is "
+                "the best so far (training.early_stopping may change)"
+            )
 
 
 def report_earlier_run(
@@ -63,9 +77,13 @@ def report_earlier_run(
 def report_changes(earlier: EarlierRun, reporter: Reporter) -> None:
     """Report where the run lay, and each key that has another value now."""
     if earlier.moved_from is not None:
-        reporter.note(f"the run was moved: output: {earlier.moved_from} -> {earlier.path}")
+        reporter.note(_move(earlier))
     if earlier.changes:
         reporter.note(f"changed since the run was started: {'; '.join(map(str, earlier.changes))}")
+
+
+def _move(earlier: EarlierRun) -> str:
+    return f"the run was moved: output: {earlier.moved_from} -> {earlier.path}"
 
 
 def check_end(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSampler) -> bool:
@@ -74,6 +92,8 @@ def check_end(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSample
     Raises:
         MftError: it is past the end, or it cannot be extended.
     """
+    if earlier.is_finished:
+        return False
     steps = directory.checkpoints.steps()
     done = earlier.end.step if earlier.is_complete and earlier.end else max(steps, default=0)
     if sampler.total < done:
@@ -94,12 +114,15 @@ def check_end(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSample
     return True
 
 
-def follow_move(earlier: EarlierRun, directory: RunDirectory, spec: Spec) -> None:
-    """Record the new place of a moved run that has nothing left to train."""
-    if earlier.moved_from is not None and os.environ.get("RANK", "0") == "0":
+def follow_move(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> None:
+    """Report and record the new place of a moved run that has nothing left to train."""
+    if earlier.moved_from is None:
+        return
+    reporter.note(_move(earlier))
+    if os.environ.get("RANK", "0") == "0":
         with directory:
             directory.follow_move(earlier.moved_from)
-            write_json(directory.path / "spec.json", {**earlier.spec, "output": str(spec.output)})
+            write_json(directory.path / "spec.json", earlier.spec)
 
 
 def prepare_directory(
@@ -112,7 +135,8 @@ def prepare_directory(
     found = None
     if not fresh and (checkpoint := _newest_checkpoint(directory, earlier, reporter)) is not None:
         assert earlier is not None, "checkpoints without a spec are refused"
-        _check_belongs(checkpoint.manifest, built, directory, earlier, reporter)
+        check_inputs(checkpoint.manifest, earlier, directory, built.checked, Reporter())
+        _check_belongs(checkpoint.manifest, built, directory)
         found = checkpoint, _continuation(checkpoint, built, directory, earlier)
     if found is None:
         if (kept := directory.keep_metrics()) is not None:
@@ -176,44 +200,46 @@ def _newest_checkpoint(
     return None
 
 
-def _check_belongs(
-    manifest: Manifest, built: Run, directory: RunDirectory, earlier: EarlierRun, reporter: Reporter
+def check_inputs(
+    recorded: Manifest, earlier: EarlierRun, directory: RunDirectory, checked: CheckedRun, reporter: Reporter
 ) -> None:
-    corpus = built.checked.corpus
-    if manifest["data"] != corpus.fingerprint and manifest.get("content") != corpus.content:
+    """Refuse data and a base model other than those that the run began with, wherever they lie now.
+
+    ``recorded`` has what it began with; what an earlier version did not record is not compared.
+    """
+    corpus, data = checked.corpus, recorded.get("data")
+    if data not in (None, corpus.fingerprint) and recorded.get("content") != corpus.content:
         raise MftError(
             f"output: the training data changed since the run in {directory.path} started (or this version of mftkit "
             f"reads it differently), so it cannot be resumed{_changed(earlier, 'data')}. Restore the original data, or "
             "use --fresh to start over."
         )
+    before, changed = recorded.get("model"), _changed(earlier, "model")
+    if before is None or checked.base_content is None:
+        if changed:
+            reporter.warn(
+                f"model.path: the run in {directory.path} has not recorded the content of the model with which it "
+                f"started, so it is not compared{changed}"
+            )
+    elif before != checked.base_content:
+        raise MftError(
+            f"model.path: the model in {checked.spec.model.path} differs from the one with which the run in "
+            f"{directory.path} started, so it cannot be resumed{changed}. Set the original model, or use --fresh to "
+            "start over."
+        )
+
+
+def _check_belongs(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
     if manifest.get("base") != built.own_base:
         raise MftError(
             f"output: the base weights in {directory.base} differ from those with which the run in {directory.path} "
             "started, so its adapter cannot be resumed. Restore them, or use --fresh to start over."
         )
-    _check_base_model(manifest, built, directory, earlier, reporter)
     before, now = manifest["processes"], built.checked.processes.count
     if before != now:
         raise MftError(
             f"output: {directory.path} was started with {before} processes, not {now}. Use as many, or use --fresh to "
             "start over."
-        )
-
-
-def _check_base_model(
-    manifest: Manifest, built: Run, directory: RunDirectory, earlier: EarlierRun, reporter: Reporter
-) -> None:
-    before, path = manifest.get("model"), built.checked.spec.model.path
-    changed = _changed(earlier, "model")
-    if before is None or built.base_content is None:
-        if changed:
-            reporter.warn(
-                f"model.path: {path} cannot be compared with the model from which the run in {directory.path} started"
-            )
-    elif before != built.base_content:
-        raise MftError(
-            f"model.path: the model in {path} differs from the one with which the run in {directory.path} started, so "
-            f"it cannot be resumed{changed}. Set the original model, or use --fresh to start over."
         )
 
 
@@ -234,13 +260,14 @@ def _continuation(
     if total == sampler.total:
         return Continuation(checkpoint.manifest, schedule, None)
     built.history.load_state_dict(progress["standing"])
-    if built.history.is_over and built.history.stopped_tasks:
+    stopped_early = built.history.is_over
+    if stopped_early and built.history.stopped_tasks:
         raise MftError(
             'training: early stopping with the criterion "each" has stopped every task of this run, so it cannot be '
             "extended. Start a new run from its result, or use --fresh to start over."
         )
     extension = extend(schedule, total, sampler.total, progress["step"], training)
-    return Continuation(checkpoint.manifest, extension.schedule, extension)
+    return Continuation(checkpoint.manifest, extension.schedule, extension, stopped_early)
 
 
 def _end_before(step: int, sampler: BatchSampler, directory: RunDirectory, earlier: EarlierRun) -> int:

@@ -17,6 +17,7 @@ from mftkit.runs.directory import RunDirectory
 from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming import (
     check_end,
+    check_inputs,
     follow_move,
     prepare_directory,
     report_changes,
@@ -57,13 +58,15 @@ def run(
         return _plan(spec, directory, reporter)
     directory.check_writable()
     earlier = None if fresh else directory.earlier_run(spec)
-    if earlier is not None and earlier.is_finished:
-        return _finished_before(earlier, directory, spec, reporter)
+    if earlier is not None and earlier.is_finished and not earlier.changes_places:
+        return _finished_before(earlier, directory, reporter)
     trackers = make_trackers(spec)  # a missing package is reported before any work is done
     report_earlier_run(earlier, directory, fresh, reporter)
     checked = check_run(spec, reporter)
-    if earlier is not None and not check_end(earlier, directory, checked.sampler):
-        return _finished_before(earlier, directory, spec, reporter)
+    if earlier is not None:
+        check_inputs(directory.recorded(), earlier, directory, checked, reporter)
+        if not check_end(earlier, directory, checked.sampler):
+            return _finished_before(earlier, directory, reporter)
     is_main = checked.processes.is_main
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
@@ -84,6 +87,7 @@ def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
     if earlier is not None:
         report_changes(earlier, reporter)
         try:
+            check_inputs(directory.recorded(), earlier, directory, checked, reporter)
             check_end(earlier, directory, checked.sampler)
         except MftError as error:
             reporter.warn(f"a run would be refused: {error}")
@@ -91,11 +95,12 @@ def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
     return Outcome("planned", 0, None)
 
 
-def _finished_before(earlier: EarlierRun, directory: RunDirectory, spec: Spec, reporter: Reporter) -> Outcome:
+def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
     end = earlier.end
     assert end is not None, "a finished run has an end line"
-    report_changes(earlier, reporter)
-    follow_move(earlier, directory, spec)
+    follow_move(earlier, directory, reporter)
+    if earlier.changes:
+        reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
     reporter.note(
         f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}); raise training.epochs or "
         "training.max_steps to extend it; --fresh starts over"
@@ -122,14 +127,13 @@ def _train(
     continuation = processes.from_main(None if found is None else found[1])
     if continuation is not None:
         # The main process has verified and read it; the others read it without verifying it again.
-        manifest, extension = continuation.manifest, continuation.extension
+        manifest = continuation.manifest
         checkpoint = found[0] if found else directory.checkpoints.read(manifest["step"], manifest=manifest)
         del found
-        trainer.resume(checkpoint, continuation.schedule, extension)
+        trainer.resume(checkpoint, continuation.schedule, continuation.extension)
         del checkpoint
-        reporter.note(f"resuming from step {trainer.step} of {built.checked.sampler.total}")
-        if extension is not None:
-            reporter.note(str(extension))
+        for message in continuation.messages(built.checked.sampler.total):
+            reporter.note(message)
     listeners.started(trainer.step)
     outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
     if processes.is_main:

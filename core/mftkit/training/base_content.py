@@ -17,7 +17,7 @@ WEIGHTS = (".safetensors", ".bin", ".pt", ".pth")
 """Endings of files of weights; only those of the first kind that there is are read."""
 NOT_CONTENT = ("_name_or_path", "transformers_version")
 """Keys of config.json that say where a checkpoint came from and what wrote it."""
-BLOCK, BLOCKS = 1 << 18, 8
+BLOCK, BLOCKS = 1 << 16, 65
 """Bytes of a sample of a file of weights, and samples per file."""
 
 

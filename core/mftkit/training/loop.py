@@ -324,7 +324,7 @@ class Trainer:
                 "content": self._corpus.content,
                 "processes": processes.count,
                 "base": run.own_base,
-                "model": run.base_content,
+                "model": run.checked.base_content,
             }
             weights = run.checked.tuning.state_dict(run.model)
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))

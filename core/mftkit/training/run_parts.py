@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from mftkit.training.base_content import base_content
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +57,11 @@ class CheckedRun:
     sampler: BatchSampler
     objective: Objective
 
+    @cached_property
+    def base_content(self) -> str | None:
+        """Fingerprint of the content of ``model.path``; None for a random start."""
+        return base_content(self.spec.model.path)
+
     @property
     def needs_own_base(self) -> bool:
         """Whether the result is an adapter whose base exists as a checkpoint nowhere else."""
@@ -81,8 +89,6 @@ class Run:
     plan: Plan
     own_base: dict[str, list[int]] | None
     """Fingerprint of the base that the run directory keeps; None if it keeps none."""
-    base_content: str | None
-    """Fingerprint of the content of ``model.path``; None for a random start."""
 
     @property
     def device(self) -> torch.device:

@@ -16,7 +16,6 @@ from mftkit.models import check_independence, check_isolation
 from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
 from mftkit.training.balancing import Balancing
-from mftkit.training.base_content import base_content
 from mftkit.training.base_writer import base_fingerprint
 from mftkit.training.component_checks import (
     build_balancer,
@@ -169,7 +168,6 @@ def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Ru
         optimizer=optimizer,
         plan=make_plan(checked, model, notes),
         own_base=None if own_base is None else base_fingerprint(own_base.current),
-        base_content=base_content(spec.model.path),
     )
 
 

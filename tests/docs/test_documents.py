@@ -79,7 +79,7 @@ def test_every_key_of_the_spec_is_documented_with_its_default(title: str) -> Non
 
 def test_the_keys_that_may_change_on_resuming_are_those_that_are_marked() -> None:
     schema = spec.Spec.model_json_schema()
-    sections = {
+    sections: dict[str, Any] = {
         "": schema,
         "model.": "ModelSpec",
         "tasks[].": "TaskSpec",

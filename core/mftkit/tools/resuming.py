@@ -191,7 +191,7 @@ def _newest_checkpoint(
                     "be extended. Start a new run from its result, or use --fresh to start over."
                 ) from error
             left = (
-                "there is no other, so the run starts again from step 0"
+                f"there is no other, so the run starts again from step 0: {step} steps are lost"
                 if is_last
                 else "resuming from the one before it"
             )

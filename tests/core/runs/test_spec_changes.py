@@ -70,8 +70,8 @@ def test_a_path_among_the_options_of_a_filter_is_data_and_a_number_is_not(tmp_pa
 
     one = with_filter(references=["a.jsonl"])
     assert [change.rule for change in changes_between(one, with_filter(references=["b.jsonl"]))] == ["data"]
-    changed = changes_between(one, with_filter(references=["b.jsonl"], n=9))
-    assert {change.key.rpartition(".")[2]: change.rule for change in changed} == {"0": "data", "n": None}
+    changed = changes_between(one, with_filter(references=["b.jsonl"], words=9))
+    assert {change.key.rpartition(".")[2]: change.rule for change in changed} == {"0": "data", "words": None}
 
 
 def test_a_change_is_shown_as_json_on_one_line(tmp_path: Path) -> None:

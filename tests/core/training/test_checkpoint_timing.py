@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mftkit.batches.sampler import GlobalBatch
 from mftkit.training.checkpoint_timing import CheckpointTiming
 
 
-def batch(number: int, *, ends_epoch: bool = False) -> Any:
-    made = SimpleNamespace(number=number, ends_epoch=ends_epoch)
-    made.is_due = lambda every: GlobalBatch.is_due(made, every)
-    return made
+def batch(number: int, *, ends_epoch: bool = False) -> GlobalBatch:
+    none = np.zeros(0)
+    return GlobalBatch(number, 0, ends_epoch, rows=[], tokens=none, samples=none)
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,8 @@ def test_a_stretched_schedule_reaches_the_minimum_at_the_new_end_and_keeps_the_s
     longer = extended("stretch", 200)
     assert longer.schedule == Schedule(warmup=10, end=200)
     assert longer.schedule.rate(200, settings) == pytest.approx(0.1)
-    assert (longer.rate_before, longer.rate) == (pytest.approx(0.1), longer.schedule.rate(101, settings))
+    assert longer.rate_before == pytest.approx(0.1)
+    assert longer.rate == longer.schedule.rate(101, settings)
     assert longer.rate > 0.5
     shorter = extended("stretch", 50, step=5)
     assert [shorter.schedule.rate(step, settings) for step in (10, 50)] == pytest.approx([1.0, 0.1])

@@ -180,6 +180,7 @@ def _newest_checkpoint(
     store = directory.checkpoints
     store.clear_partial()
     steps = store.steps()
+    lost = max([*steps, earlier.last_step if earlier else 0])
     for number, step in enumerate(reversed(steps), start=1):
         try:
             return store.read(step)
@@ -191,7 +192,7 @@ def _newest_checkpoint(
                     "be extended. Start a new run from its result, or use --fresh to start over."
                 ) from error
             left = (
-                f"there is no other, so the run starts again from step 0: {step} steps are lost"
+                f"there is no other, so the run starts again from step 0, and {lost} steps are lost"
                 if is_last
                 else "resuming from the one before it"
             )

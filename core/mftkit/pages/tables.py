@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, perplexity, share, whole
-from mftkit.pages.verdict import limits
+from mftkit.pages.verdict import limits, noise_of_mean
 from mftkit.pages.words import in_words
 from mftkit.runs.series import MEAN, validation_losses
 
@@ -49,6 +49,9 @@ def results(run: RunRecord, found: Sequence[Finding]) -> Table | None:
         return None
     by_task = {one.task: one for one in found}
     rows = [(one.name, _loss_cells(one, by_task.get(one.name))) for one in losses]
+    if rows[-1][0] == MEAN:
+        known = [one for one in found if math.isfinite(one.noise)]
+        rows[-1][1][5] = Cell(f"{noise_of_mean(known):.4f}" if known else "-")
     headings = ["task", "first", "best", "at step", "last", "perplexity of best", "noise", "finding"]
     caption = "Validation loss, nats per token. Differences up to the noise are no differences."
     return Table(caption, headings, rows, footer=int(len(losses) > 1))

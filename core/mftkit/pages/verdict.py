@@ -25,6 +25,10 @@ NAMED = 4
 """Tasks that a sentence names; others are counted."""
 
 
+FULLY = 2
+"""Overfitting tasks that have a sentence each; the others are listed."""
+
+
 def findings(run: RunRecord) -> list[Finding]:
     """The finding on each task of a run."""
     return [finding(task, run.train, run.valid) for task in run.tasks]
@@ -151,15 +155,15 @@ def _training_loss(run: RunRecord, index: int) -> float | None:
 
 
 def _rising(found: Sequence[Finding]) -> Iterable[str]:
-    overfit = [one for one in found if one.state == "overfits"]
-    for one in overfit[:NAMED]:
+    overfit = sorted((one for one in found if one.state == "overfits"), key=lambda one: one.before - one.last)
+    for one in overfit[:FULLY]:
         before, after = one.training or (math.nan, math.nan)
         yield (
             f"{one.task} overfits since step {whole(one.since)}: its validation loss rose from {nats(one.before)} to "
             f"{nats(one.last)} while its training loss kept falling ({nats(before)} to {nats(after)})."
         )
-    if overfit[NAMED:]:
-        rest = _listed(overfit[NAMED:], lambda one: f"since step {whole(one.since)}")
+    if overfit[FULLY:]:
+        rest = _listed(overfit[FULLY:], lambda one: f"since step {whole(one.since)}")
         yield f"Also overfitting: {rest}."
     if rising := [one for one in found if one.state == "rises"]:
         listed = _listed(
@@ -173,6 +177,7 @@ def _rising(found: Sequence[Finding]) -> Iterable[str]:
 
 def _falling(found: Sequence[Finding], run: RunRecord) -> Iterable[str]:
     if falling := [one for one in found if one.state == "falls"]:
+        falling.sort(key=lambda one: one.last - one.before)
         listed = _listed(
             falling, lambda one: f"{nats(one.before)} at step {whole(one.since)}, {nats(one.last)} at the end"
         )
@@ -213,7 +218,7 @@ def _starved(run: RunRecord) -> Iterable[str]:
         listed = _names(
             starved,
             lambda task: (
-                f"{share(tokens[task] / total)} of the loss tokens, {_per_step(tokens[task] / steps)}"
+                f"{_part(tokens[task] / total)} of the loss tokens, {_per_step(tokens[task] / steps)}"
             ),
         )
         yield f"Starved of tokens, where an equal share is {share(equal)}: {listed}."
@@ -221,6 +226,10 @@ def _starved(run: RunRecord) -> Iterable[str]:
     if few:
         listed = _names(few, lambda task: _per_step(tokens[task] / steps))
         yield f"Few loss tokens per step, so the gradient is noisy: {listed}. A larger batch_size may help."
+
+
+def _part(part: float) -> str:
+    return share(part) if part >= 0.001 else "under 0.1%"
 
 
 def _per_step(tokens: float) -> str:

@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from jinja2 import TemplateError
-
 from mftkit.base.atomic_files import new_directory, write_json
+from mftkit.models.example_prompt import example_prompt
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import CheckpointError
@@ -55,7 +54,7 @@ def write_results(
             if run.best_per_task:
                 partial = stack.enter_context(new_directory(directory.best))
                 results += _export_best(run, directory, partial, outcome.best_step, reporter, read_back)
-            prompt = _example_prompt(run)
+            prompt = example_prompt(run.checked.tokenizer)
             read_back.verify(reporter)
             for place, step in results:
                 write_card(directory.path, place, step, prompt)
@@ -150,22 +149,6 @@ def _write_steps(
         paths[step] = f"{directory.best.name}/{name}"
         _write(run, directory, place / name, paths[step], read_back)
     return paths
-
-
-def _example_prompt(run: Run) -> str | None:
-    """A conversation up to the model's answer, by the chat template; None without one, or if it allows no example."""
-    tokenizer = run.checked.tokenizer
-    if not tokenizer.chat_template:
-        return None
-    messages = [{"role": "user", "content": "(your request)"}]
-    try:
-        return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-    except (
-        TemplateError,
-        TypeError,
-        ValueError,
-    ):  # some templates accept only conversations of their own kind
-        return None
 
 
 def _losses_at(history: ValidationHistory, checked: CheckedRun, step: int) -> dict[str, float]:

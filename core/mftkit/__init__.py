@@ -98,6 +98,7 @@ if TYPE_CHECKING:
     from mftkit.spec.paths import SpecPathOrHubId as SpecPathOrHubId
     from mftkit.spec.references import ChatModelRef as ChatModelRef
     from mftkit.spec.references import ExecutorRef as ExecutorRef
+    from mftkit.tools.push.push import push as push
     from mftkit.tools.run import run as run
     from mftkit_registry import MftError as MftError
     from mftkit_registry import MftWarning as MftWarning
@@ -147,6 +148,7 @@ _NAMES = {
     "mftkit.spec": "load_spec",
     "mftkit.spec.paths": "SpecPathOrHubId",
     "mftkit.spec.references": "ChatModelRef ExecutorRef",
+    "mftkit.tools.push.push": "push",
     "mftkit.tools.run": "run",
     "mftkit_registry": "Register MftError MftWarning hookimpl nearest",
 }

@@ -14,6 +14,7 @@ from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.directory import RunDirectory
+from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming import (
     check_end,
@@ -138,7 +139,7 @@ def _train(
     outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
     if processes.is_main:
         if outcome.is_complete:
-            outcome = write_results(built, directory, outcome, reporter)
+            outcome = write_results(built, directory, outcome, reporter, write_card)
         directory.metrics.write(EndLine.of(outcome))
         _write_report(directory, reporter)
     written = processes.from_main(outcome)  # the others stay until the result is written and read back

@@ -98,7 +98,10 @@ if TYPE_CHECKING:
     from mftkit.spec.paths import SpecPathOrHubId as SpecPathOrHubId
     from mftkit.spec.references import ChatModelRef as ChatModelRef
     from mftkit.spec.references import ExecutorRef as ExecutorRef
-    from mftkit.tools.run import run as run
+    from mftkit.tools.api.run import run as run
+    from mftkit.tools.api.run_result import BestLoss as BestLoss
+    from mftkit.tools.api.run_result import RunResult as RunResult
+    from mftkit.tools.api.run_result import open_run as open_run
     from mftkit_registry import MftError as MftError
     from mftkit_registry import MftWarning as MftWarning
     from mftkit_registry import Register as Register
@@ -147,7 +150,8 @@ _NAMES = {
     "mftkit.spec": "load_spec",
     "mftkit.spec.paths": "SpecPathOrHubId",
     "mftkit.spec.references": "ChatModelRef ExecutorRef",
-    "mftkit.tools.run": "run",
+    "mftkit.tools.api.run": "run",
+    "mftkit.tools.api.run_result": "BestLoss RunResult open_run",
     "mftkit_registry": "Register MftError MftWarning hookimpl nearest",
 }
 """The public names, by the module that defines them."""

@@ -28,6 +28,7 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
+    from mftkit.reporting.plan import Plan
     from mftkit.runs.checkpoint import Checkpoint, Manifest
     from mftkit.spec import Spec
     from mftkit.training.run_parts import Run
@@ -50,7 +51,8 @@ def run(
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
     if dry_run:
-        return _plan(spec, directory, reporter)
+        plan(spec, reporter)
+        return Outcome("planned", 0, None)
     directory.check_writable()
     if not fresh and directory.is_finished(spec):
         return _finished_before(directory, reporter)
@@ -65,14 +67,16 @@ def run(
         return _train(built, directory, fresh, reporter, trackers if is_main else {})
 
 
-def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
+def plan(spec: Spec, reporter: Reporter) -> Plan:
+    """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
     try:
-        directory.is_finished(spec)
+        RunDirectory(spec.output).is_finished(spec)
     except MftError as error:
         reporter.warn(f"a run would be refused: {error}")
     make_trackers(spec)
-    reporter.planned(plan_run(check_run(spec, reporter)))
-    return Outcome("planned", 0, None)
+    planned = plan_run(check_run(spec, reporter))
+    reporter.planned(planned)
+    return planned
 
 
 def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:

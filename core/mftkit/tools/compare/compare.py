@@ -15,6 +15,7 @@ from mftkit.tools.compare.result import write_result
 from mftkit.tools.compare.runner import train_all
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from signal import Signals
 
@@ -40,6 +41,7 @@ def compare(
     output: Path | None = None,
     fresh: bool = False,
     reporter: Reporter | None = None,
+    load: Callable[[list[str]], Spec] | None = None,
 ) -> Compared:
     """Train ``base`` in every way that ``options`` name, or resume that.
 
@@ -50,6 +52,7 @@ def compare(
         output: the directory; by default beside the spec's output, with "-compare" after its name.
         fresh: start over, removing the files of the comparison before.
         reporter: receives messages and progress.
+        load: the spec with overrides, for arms that change its keys; None: ``base`` with its defaults filled in.
 
     Raises:
         MftError: something the user can fix; what is finished is kept.
@@ -57,7 +60,11 @@ def compare(
     reporter = reporter or Reporter()
     path = output or base.output.with_name(f"{base.output.name}-compare")
     directory = ComparisonDirectory(path.absolute())
-    arms = make_arms(base, options)
+    arms = make_arms(base, options, load)
+    for arm in arms:
+        if arm.also:
+            same = ", ".join(arm.also)
+            reporter.note(f"{arm.label} stands for {same} too, which would train the very same")
     directory.check(base, fresh=fresh)
     with directory:
         directory.begin(base, fresh=fresh)

@@ -6,8 +6,8 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
@@ -28,6 +28,9 @@ Overrides: TypeAlias = Mapping[str, object] | Iterable[str]
 """Changes of the spec: ``{"training.epochs": 3}``, or strings as for ``--set``."""
 TaskData: TypeAlias = Rows | Mapping[str, Rows | float]
 """A task's training rows; or its rows by part, "train" and "valid", where "valid" may be a fraction too."""
+
+Files: TypeAlias = dict[str, dict[str, Path | float]]
+"""Files of rows by task and part; a fraction for "valid" stays a number."""
 
 FOLDER = "data"
 """Directory of the rows within the run directory."""
@@ -50,12 +53,12 @@ class GivenData:
         """Sort out ``data``; rows that are not given by part are those of the part ``alone``."""
         return cls({task: _parts(task, given, alone) for task, given in data.items()})
 
-    def write(self, directory: Path) -> dict[str, dict[str, Path | float]]:
+    def write(self, directory: Path) -> Files:
         """Write the rows as JSON Lines, in files that are named after their content; fractions stay.
 
         Raises MftError for rows that JSON cannot hold, and if the disk cannot be written.
         """
-        files: dict[str, dict[str, Path | float]] = {}
+        files: Files = {}
         for task, parts in self.tasks.items():
             files[task] = {
                 part: rows
@@ -100,9 +103,49 @@ class GivenData:
                 directory.rmdir()
 
 
-def load_given(
-    source: SpecSource, overrides: Overrides, files: Mapping[str, Mapping[str, Path | float]] | None = None
-) -> Spec:
+@contextmanager
+def given_files(
+    source: SpecSource,
+    data: Mapping[str, TaskData] | None,
+    overrides: Overrides,
+    place: Callable[[Spec], Path] | None,
+) -> Iterator[Files | None]:
+    """The files of rows given in Python, for ``load_given``; None without rows.
+
+    They are written into ``data/`` of the directory that ``place`` gives for the spec, or into a temporary one if it is
+    None. If the block raises before anything there names the files, they are removed again.
+    """
+    if not data:
+        yield None
+        return
+    given = GivenData.of(data)
+    if place is None:
+        with tempfile.TemporaryDirectory() as directory:
+            yield given.write(Path(directory))
+        return
+    output = place(load_given(source, overrides, placeholders(given)))
+    try:
+        yield given.write(output / FOLDER)
+    except BaseException:
+        file = output / "spec.json"
+        text = file.read_text("utf-8") if file.is_file() else ""
+        if not any(path.name in text for path in given.written):  # refused, or stopped before it began
+            given.discard()
+        raise
+
+
+@contextmanager
+def written_temporarily(given: GivenData | None) -> Iterator[Files | None]:
+    """Validation rows in files that last as long as the block; a task that has no other rows gets them for training."""
+    if given is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        files = given.write(Path(directory))
+        yield {task: {"train": parts["valid"], **parts} for task, parts in files.items()}
+
+
+def load_given(source: SpecSource, overrides: Overrides, files: Files | None = None) -> Spec:
     """Load the spec, with the files of rows given in Python in place of its tasks' own.
 
     Raises:
@@ -117,7 +160,7 @@ def load_given(
     return load_spec(given, changes)
 
 
-def placeholders(given: GivenData) -> dict[str, dict[str, Path | float]]:
+def placeholders(given: GivenData) -> Files:
     """Stand-ins for files that are not written yet: with them the spec is loaded to find the run directory."""
     return {
         task: {
@@ -166,7 +209,7 @@ def _raw_tasks(given: str | Path | Mapping[str, object], changes: list[str]) -> 
     return tasks if isinstance(tasks, list) else []
 
 
-def _task_changes(tasks: list[object], files: Mapping[str, Mapping[str, Path | float]]) -> list[str]:
+def _task_changes(tasks: list[object], files: Files) -> list[str]:
     """Overrides that give each task its files; without tasks in the spec, those of ``files`` are its tasks."""
     if not tasks:
         made = [

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import tempfile
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.tools import run as engine
-from mftkit.tools.api.given_data import FOLDER, GivenData, load_given, placeholders
+from mftkit.tools.api.given_data import given_files, load_given, override_texts
 from mftkit.tools.api.progress import shown
 from mftkit.tools.api.run_result import RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
@@ -59,7 +57,10 @@ def run(
     Raises:
         MftError: something that the user can fix.
     """
-    with _prepared(spec, data, overrides, dry_run) as prepared, shown(progress, reporter) as display:
+    changes = override_texts(overrides)
+    place = None if dry_run else _output
+    with given_files(spec, data, changes, place) as files, shown(progress, reporter) as display:
+        prepared = load_given(spec, changes, files)
         if dry_run:
             return RunResult("planned", 0, None, path=prepared.output, planned=engine.plan(prepared, display))
         outcome = engine.run(prepared, fresh=fresh, reporter=display)
@@ -68,31 +69,5 @@ def run(
     )
 
 
-@contextmanager
-def _prepared(
-    source: SpecSource, data: Mapping[str, TaskData] | None, overrides: Overrides, dry_run: bool
-) -> Iterator[Spec]:
-    """The spec, its given rows on disk: in the run directory, and for a dry run in a temporary one."""
-    if not data:
-        yield load_given(source, overrides)
-        return
-    overrides = overrides if isinstance(overrides, dict) else list(overrides)
-    given = GivenData.of(data)
-    output = load_given(source, overrides, placeholders(given)).output
-    if dry_run:
-        with tempfile.TemporaryDirectory() as place:
-            yield load_given(source, overrides, given.write(Path(place)))
-        return
-    try:
-        yield load_given(source, overrides, given.write(output / FOLDER))
-    except BaseException:
-        if not _is_used(given, output):  # refused, or stopped before it began
-            given.discard()
-        raise
-
-
-def _is_used(given: GivenData, output: Path) -> bool:
-    """Whether the run directory's spec names the files that were written: the run had begun."""
-    file = output / "spec.json"
-    text = file.read_text("utf-8") if file.is_file() else ""
-    return any(path.name in text for path in given.written)
+def _output(spec: Spec) -> Path:
+    return spec.output

@@ -58,8 +58,7 @@ def compare(
         MftError: something the user can fix; what is finished is kept.
     """
     reporter = reporter or Reporter()
-    path = output or base.output.with_name(f"{base.output.name}-compare")
-    directory = ComparisonDirectory(path.absolute())
+    directory = ComparisonDirectory(comparison_path(base, output))
     arms = make_arms(base, options, load)
     for arm in arms:
         if arm.also:
@@ -82,6 +81,11 @@ def compare(
             result = record()
             _write_page(directory.path, reporter)
     return Compared(directory.path, result, signal)
+
+
+def comparison_path(base: Spec, output: Path | None) -> Path:
+    """The directory of a comparison: ``output``, or the default beside the output of the spec."""
+    return (output or base.output.with_name(f"{base.output.name}-compare")).absolute()
 
 
 def _write_page(path: Path, reporter: Reporter) -> None:

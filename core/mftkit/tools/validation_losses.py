@@ -62,7 +62,8 @@ def validation_losses(model_path: Path, spec: Spec, reporter: Reporter) -> dict[
     samples = prepare_validation(spec, tokenizer, reporter)
     empty = [task.name for i, task in enumerate(spec.tasks) if not (samples.task == i).any()]
     if empty:
-        raise MftError(f"tasks[].valid: {', '.join(empty)} has no validation samples; set valid, or leave it out.")}; set valid, or leave the task out."
+        raise MftError(
+            f"tasks[].valid: {', '.join(empty)} has no validation samples; set valid, or leave it out."
         )
     if tokenizer.pad_token_id is None:
         choose_pad(tokenizer, model, may_grow=False, known=adapter.pad_tokens)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
     from mftkit.runs.earlier_run import EarlierRun
+    from mftkit.reporting.plan import Plan
     from mftkit.spec import Spec
     from mftkit.training.run_parts import Run
 
@@ -56,7 +57,8 @@ def run(
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
     if dry_run:
-        return _plan(spec, directory, reporter)
+        plan(spec, reporter)
+        return Outcome("planned", 0, None)
     directory.check_writable()
     earlier = None if fresh else directory.earlier_run(spec)
     if earlier is not None and earlier.is_finished and not earlier.changes_places:
@@ -77,7 +79,9 @@ def run(
         return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {})
 
 
-def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
+def plan(spec: Spec, reporter: Reporter) -> Plan:
+    """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
+    directory = RunDirectory(spec.output)
     earlier = None
     try:
         earlier = directory.earlier_run(spec)
@@ -92,8 +96,9 @@ def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
             check_end(earlier, directory, checked.sampler)
         except MftError as error:
             reporter.warn(f"a run would be refused: {error}")
-    reporter.planned(plan_run(checked))
-    return Outcome("planned", 0, None)
+    planned = plan_run(checked)
+    reporter.planned(planned)
+    return planned
 
 
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:

@@ -25,7 +25,7 @@ def warmup_steps(warmup: float, total: int) -> int:
 
 def learning_rate(step: int, total: int, training: TrainingSpec) -> float:
     """The learning rate of ``step`` (from 1): linear warm-up to the peak, then down to the minimum at ``total``."""
-    peak, minimum = training.learning_rate, training.min_learning_rate
+    peak, minimum = training.peak_learning_rate, training.min_learning_rate
     warm = warmup_steps(training.warmup, total)
     if step <= warm:
         return peak * step / warm
@@ -58,4 +58,4 @@ def make_optimizer(model: nn.Module, training: TrainingSpec) -> torch.optim.Adam
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": training.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.learning_rate, fused=True)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.peak_learning_rate, fused=True)

@@ -11,7 +11,7 @@ from mftkit.base.formatting import one_line, whole
 from mftkit.data.rows.row_texts import content_of
 from mftkit.display.tables import NumericTable, facts
 from mftkit.interfaces.conversation import Conversation
-from mftkit.tools.data_stats.rows import format_name
+from mftkit.data.rows.row_texts import format_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

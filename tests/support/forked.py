@@ -168,7 +168,7 @@ def _main(call: _Call) -> Callable[[], Any]:
     def run_mft() -> int:
         from mftkit.cli import launch, main
 
-        launch.subprocess = _ForkingSubprocess  # type: ignore[attr-defined]
+        vars(launch)["subprocess"] = _ForkingSubprocess
         return main(list(call.words or ()))
 
     def run_code() -> None:

@@ -24,6 +24,11 @@ COMPONENTS = {
 }
 
 
+TIMELESS = "test_a_run_trains_an_adapter_and_goes_on_as_if_it_had_not_stopped"
+"""It compares all keys of two runs' metrics.jsonl but ``tokens_per_second``; there are more keys of the clock now. The
+package's present tests hold the same test for all of them."""
+
+
 def install_metadata(site: Path) -> list[Path]:
     """The packages as an editable installation has them: metadata in ``site``, sources where they are."""
     for package in PACKAGES:
@@ -71,6 +76,12 @@ def test_their_own_tests_pass(tmp_path: Path) -> None:
         "--confcutdir",
         str(RELEASE),
     ]  # without the conftest.py that hides these tests from the suite itself
-    arguments += ["-c", os.devnull, *(str(package / "tests") for package in PACKAGES)]
+    arguments += [
+        "-c",
+        os.devnull,
+        "-k",
+        f"not {TIMELESS}",
+        *(str(package / "tests") for package in PACKAGES),
+    ]
     done = pytest_forked(arguments, cwd=tmp_path, sites=install_metadata(tmp_path))
     assert done.returncode == 0, done.stdout[-4000:]

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from mftkit.spec.overrides import apply_overrides
+from mftkit.spec.overrides import apply_overrides, overridden
+from mftkit.spec.positions import Positions
 from mftkit.spec.problems import SpecError, problems_of
-from mftkit.spec.reading import read_json
+from mftkit.spec.reading import read_spec_file
 from mftkit.spec.spec import Spec
 
 if TYPE_CHECKING:
@@ -24,19 +26,21 @@ def load_spec(
 ) -> Spec:
     """Load a spec from a file, or from a dict whose paths are relative to ``directory`` (default: the current one).
 
-    ``overrides`` are ``a.b=value``, as for ``--set``. Raises MftError if the file cannot be read, and SpecError, which
-    lists all errors, if its content is not a valid spec.
+    A file is YAML if its name ends in .yaml or .yml, otherwise JSON. ``overrides`` are ``a.b=value``, as for ``--set``.
+    Raises MftError if the file cannot be read, and SpecError, which lists all errors with their lines, if its content
+    is not a valid spec.
     """
     context: dict[str, object] = {"directory": Path(directory or ".").absolute()}
     if isinstance(source, str | Path):
         path = Path(source)
-        data = read_json(path)
+        data, positions = read_spec_file(path)
         context = {"directory": path.absolute().parent, "name": path.stem}
-        where = str(path)
     else:
-        data, where = dict(source), "spec"
+        data, positions = dict(source), Positions("spec")
+    overrides = tuple(overrides)
     data = apply_overrides(data, overrides)
+    positions = replace(positions, overridden=overridden(overrides))
     try:
         return Spec.model_validate(data, context=context)
     except ValidationError as error:
-        raise SpecError(where, problems_of(error, data, Spec)) from None
+        raise SpecError(positions, problems_of(error, data, Spec)) from None

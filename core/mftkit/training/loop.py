@@ -17,6 +17,7 @@ What a step does, and where (N tasks, k statistics per task, several micro-batch
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -244,9 +245,18 @@ class Trainer:
         self._check_finite()
         if not len(self._corpus.valid):
             return False
+        started = time.perf_counter()
         nll, tokens = self._run.validator.losses(self._run.logprob_model)
+        seconds = time.perf_counter() - started
         losses = [n / t if t else math.nan for n, t in zip(nll, tokens, strict=True)]
-        line = valid_line(self.step, self._task_names, losses, tokens)
+        line = valid_line(
+            self._processes,
+            self._task_names,
+            step=self.step,
+            losses=losses,
+            tokens=tokens,
+            seconds=seconds,
+        )
         self._write(line)
         self._listener.validated(line)
         bad = [i for i, loss in enumerate(losses) if tokens[i] and not math.isfinite(loss)]

@@ -34,8 +34,8 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
-    from mftkit.runs.earlier_run import EarlierRun
     from mftkit.reporting.plan import Plan
+    from mftkit.runs.earlier_run import EarlierRun
     from mftkit.spec import Spec
     from mftkit.training.run_parts import Run
 

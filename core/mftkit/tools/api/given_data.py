@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
 from mftkit.base.atomic_files import disk_errors
 from mftkit.spec import Spec, load_spec
 from mftkit.spec.overrides import apply_overrides
-from mftkit.spec.reading import read_json
+from mftkit.spec.reading import read_spec_file
 from mftkit.tools.api.json_rows import Rows, json_rows
 from mftkit_registry import MftError, nearest
 
@@ -204,7 +204,7 @@ def _parts(task: str, given: TaskData, alone: str) -> dict[str, Rows | float]:
 
 def _raw_tasks(given: str | Path | Mapping[str, object], changes: list[str]) -> list[object]:
     """The tasks as the spec has them before it is checked."""
-    raw: JsonObject = dict(given) if isinstance(given, Mapping) else read_json(Path(given))
+    raw: JsonObject = dict(given) if isinstance(given, Mapping) else read_spec_file(Path(given))[0]
     tasks = apply_overrides(raw, changes).get("tasks")
     return tasks if isinstance(tasks, list) else []
 

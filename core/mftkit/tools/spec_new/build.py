@@ -117,7 +117,9 @@ def _task(
     if files.valid is not None:
         valid = survey((files.valid,), found.proposal.columns, length, warn)
         if not valid.rows:
-            warn(f"{place(files.valid)} has no row that can be read; a share of the training rows is held out")
+            warn(
+                f"{place(files.valid)} has no row that can be read; a share of the training rows is held out"
+            )
     return DraftTask(files, found, valid)
 
 

@@ -10,13 +10,14 @@ import shutil
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from mftkit.base.atomic_files import new_directory, temporary, write_json
+from mftkit.base.json_files import read_json_object
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -37,9 +38,13 @@ class Manifest(TypedDict, total=False):
     step: int
     data: str
     """Fingerprint of the run's data."""
+    content: str
+    """Fingerprint of its samples, wherever it lies; not in checkpoints of the first versions, like ``model``."""
     processes: int
     base: dict[str, list[int]] | None
     """Fingerprints of the base that the run keeps; None if it keeps none."""
+    model: str | None
+    """Fingerprint of the content of ``model.path``; None for a random start."""
     files: dict[str, list[int]]
     """Fingerprints of the checkpoint's own files."""
 
@@ -122,14 +127,21 @@ class CheckpointStore:
         Raises:
             CheckpointError: a file is missing, cut short or altered.
         """
-        path = self.path(step)
+        path, manifest = self.path(step), self.manifest(step)
         try:
-            manifest: Manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
             if fingerprint(path / MODEL) != manifest["files"][MODEL]:
                 raise CheckpointError(f"{path / MODEL} is damaged")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
         return load_file(path / MODEL), manifest
+
+    def manifest(self, step: int) -> Manifest:
+        """The manifest of a step's checkpoint, whose files are not verified. Raises CheckpointError without one."""
+        path = self.path(step)
+        try:
+            return cast("Manifest", read_json_object(path / MANIFEST))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
 
     def prune(self, keep: int, protected: set[int]) -> None:
         """Remove all checkpoints except the ``keep`` newest and those of the ``protected`` steps."""

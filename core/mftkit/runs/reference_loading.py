@@ -18,7 +18,7 @@ from mftkit.models.selection import select_adapter
 from mftkit.models.vocabulary import guard_vocabulary
 from mftkit.plugins import installed, kinds
 from mftkit.runs.base_checkpoint import base_fingerprint
-from mftkit.runs.checkpoint import CheckpointError
+from mftkit.runs.checkpoint import MODEL, CheckpointError
 from mftkit.runs.directory import RunDirectory
 from mftkit.runs.reference import Weights, find_weights
 from mftkit.spec import load_spec
@@ -131,6 +131,7 @@ def open_weights(
 class Source(ABC):
     """Weights that can be loaded: a whole model, or a base and an adapter to attach to it."""
 
+    weights: Weights
     place: str
     """Where the weights are."""
     adapter: ModelAdapter
@@ -144,13 +145,39 @@ class Source(ABC):
         """Return the tokenizer, with the chat template of training; None if there is none."""
 
     @abstractmethod
+    def tokenizer_place(self) -> str | None:
+        """Return the directory or hub id of the tokenizer; None if it is beside the model that ``request`` loads."""
+
+    @abstractmethod
     def load_base(
-        self, tokenizer: PreTrainedTokenizerBase | None, dtype: torch.dtype | None = None
+        self,
+        tokenizer: PreTrainedTokenizerBase | None,
+        dtype: torch.dtype | None = None,
+        attention: str = "auto",
     ) -> PreTrainedModel:
         """Return the whole model, or the base of an adapter.
 
         ``dtype`` of the weights; None: their own.
         """
+
+    def fingerprint(self) -> str | None:
+        """Return what the weights are recognized by wherever they lie; None if only their files can say it."""
+        return None
+
+    @property
+    def pinned(self) -> str:
+        """The reference, with the step that it means now."""
+        return self.place
+
+    def config(self) -> JsonObject:
+        """Return the config of the model that ``request`` loads."""
+        return self.request.config
+
+    def model_section(self) -> JsonObject:
+        """Return the model that ``request`` loads, as the ``model`` section of a spec names it."""
+        if self.request.path is None:
+            return {"path": None, "config": self.request.config}
+        return {"path": self.request.path, "revision": self.request.revision}
 
     @abstractmethod
     def attach(self, base: PreTrainedModel) -> nn.Module:
@@ -182,8 +209,18 @@ class ResultSource(Source):
         else:
             self.result = weights.result
             self.adapter, self.request = results.adapter_and_request(weights.result, reporter, model_adapter)
-        self.place = str(weights)
+        self.weights, self.place = weights, str(weights)
         self.is_adapter = self.result.config is not None
+
+    def fingerprint(self) -> str | None:
+        """Return the size and checksum of the files of an adapter."""
+        files = base_fingerprint(self.result.path) if self.is_adapter else {}
+        return "-".join(str(number) for numbers in files.values() for number in numbers) or None
+
+    def tokenizer_place(self) -> str | None:
+        """Return the adapter's directory if the tokenizer is there."""
+        own = str(self.result.path)
+        return own if self.is_adapter and has_vocabulary(own) else None
 
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
         """Return the one beside the weights, or else that of an adapter's base."""
@@ -194,11 +231,11 @@ class ResultSource(Source):
         self,
         tokenizer: PreTrainedTokenizerBase | None,  # noqa: ARG002  # a result has a row for each of its tokens
         dtype: torch.dtype | None = None,
+        attention: str = "auto",
     ) -> PreTrainedModel:
         """Return the whole model, or the base of an adapter."""
-        return results.load_weights(
-            self.result, self.adapter, replace(self.request, dtype=dtype or self.request.dtype)
-        )
+        request = replace(self.request, dtype=dtype or self.request.dtype, attention=attention)
+        return results.load_weights(self.result, self.adapter, request)
 
     def attach(self, base: PreTrainedModel) -> nn.Module:
         """Return peft's model with the adapter in place."""
@@ -228,7 +265,7 @@ class CheckpointSource(Source):
         assert weights.run is not None, "a checkpoint belongs to a run"
         assert weights.step is not None, "a checkpoint has a step"
         self.run, self.step = weights.run, weights.step
-        self.place = str(weights)
+        self.weights, self.place = weights, str(weights)
         self.spec: Spec = load_spec(self.run / "spec.json")
         self._directory = RunDirectory(self.run)
         self.tuning: Tuning = installed.build(kinds.TUNING, self.spec.tuning.method, self.spec.tuning.options)
@@ -270,8 +307,25 @@ class CheckpointSource(Source):
         except MftError as error:
             raise MftError(f"{self.run}: the model that the run tunes cannot be loaded: {error}") from error
 
-    def tokenizer_directory(self) -> str | None:
-        """Return a directory or hub id with the run's tokenizer."""
+    @property
+    def pinned(self) -> str:
+        """The run, with the step."""
+        return f"{self.run}@{self.step}"
+
+    def fingerprint(self) -> str | None:
+        """Return the size and checksum of the checkpoint's weights."""
+        try:
+            files = self._directory.checkpoints.manifest(self.step).get("files", {})
+        except CheckpointError:
+            return None
+        return "-".join(map(str, files.get(MODEL, ()))) or None
+
+    def tokenizer_place(self) -> str | None:
+        """Return a directory or hub id with the run's tokenizer; None if it is beside the model."""
+        place = self._tokenizer_directory()
+        return None if place == self.model.get("path") else place
+
+    def _tokenizer_directory(self) -> str | None:
         kept = [self._directory.tokenizer, self._directory.model, self._directory.base]
         named = [
             name for name in (self.spec.model.tokenizer, self.model.get("path")) if isinstance(name, str)
@@ -283,7 +337,7 @@ class CheckpointSource(Source):
 
         Raises MftError for a run that has kept none: a random start in an earlier version.
         """
-        place = self.tokenizer_directory()
+        place = self._tokenizer_directory()
         if place is not None and place == self.model.get("path"):
             found = self.adapter.load_tokenizer(self.request)
         else:
@@ -296,10 +350,13 @@ class CheckpointSource(Source):
         return found
 
     def load_base(
-        self, tokenizer: PreTrainedTokenizerBase | None, dtype: torch.dtype | None = None
+        self,
+        tokenizer: PreTrainedTokenizerBase | None,
+        dtype: torch.dtype | None = None,
+        attention: str = "auto",
     ) -> PreTrainedModel:
         """Return the whole model with the checkpoint's weights, or the base of an adapter."""
-        request = replace(self.request, dtype=dtype or self.request.dtype)
+        request = replace(self.request, dtype=dtype or self.request.dtype, attention=attention)
         tokenizer = tokenizer or self.tokenizer()
         if request.init == "random":
             request = replace(request, config={**from_tokenizer(tokenizer), **request.config})
@@ -313,7 +370,7 @@ class CheckpointSource(Source):
         """Return the base tuned as in the run, with the checkpoint's weights."""
         return self._restored(self.tuning.apply(base, self.adapter))
 
-    def weights(self) -> dict[str, torch.Tensor]:
+    def state(self) -> dict[str, torch.Tensor]:
         """Return what the checkpoint holds.
 
         Raises MftError if it is damaged, or belongs to another base than the run has now.
@@ -329,7 +386,7 @@ class CheckpointSource(Source):
 
     def _restored(self, tuned: nn.Module) -> nn.Module:
         try:
-            self.tuning.load_state_dict(tuned, self.weights())
+            self.tuning.load_state_dict(tuned, self.state())
         except (KeyError, RuntimeError) as error:
             raise MftError(
                 f"the weights of {self.place} do not fit the model of {self.run / 'spec.json'}: {reason(error)}"

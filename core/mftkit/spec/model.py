@@ -8,6 +8,7 @@ from mftkit.base.json_types import JsonObject
 from mftkit.interfaces.component import InputName
 from mftkit.interfaces.references import AUTO, ComponentRef
 from mftkit.plugins import kinds
+from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.paths import SpecPathOrHubId, WeightsReference, absolute_if_local
 from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.references import Place
@@ -52,11 +53,11 @@ class ModelSpec(Section):
 
     adapter: Annotated[ComponentRef, Place(kinds.MODEL_ADAPTER)] = ComponentRef(name=AUTO)
     """The adapter for the model's family; "auto" chooses it by the checkpoint's config."""
-    path: SpecPathOrHubId | None = None
+    path: Annotated[SpecPathOrHubId | None, OnResuming("model")] = None
     """The checkpoint: a directory or a hub id."""
     revision: Annotated[str, Field(min_length=1)] | None = None
     """For a hub id as ``path``: its branch, tag or commit; null: its main branch."""
-    start_from: WeightsReference | None = None
+    start_from: Annotated[WeightsReference | None, OnResuming("model")] = None
     """Weights to start from instead of those of ``path``, with a fresh optimizer, as ``mft run SPEC --from REF`` sets
     it: a run directory, optionally with @STEP, @last, @best or @best:TASK, a directory with a model or a PEFT adapter,
     or a hub id."""
@@ -69,7 +70,7 @@ class ModelSpec(Section):
     ``tokenizer`` instead."""
     config: JsonObject | None = None
     """For random weights: the contents of config.json, including ``model_type``."""
-    tokenizer: Tokenizer = None
+    tokenizer: Annotated[Tokenizer, OnResuming("data")] = None
     """The tokenizer's path or hub id; null: the checkpoint's. For random weights it can also be
     {"train_bpe": vocabulary size}, which trains one on the tasks' text."""
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"

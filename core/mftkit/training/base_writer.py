@@ -29,6 +29,7 @@ def ensure_base(
     trained_ids: set[int],
     processes: Processes,
     check: Callable[[PreTrainedModel], str],
+    make: Callable[[], PreTrainedModel],
 ) -> tuple[LoadRequest, list[str]]:
     """The request that loads the run's own base, and notes for the plan from writing it (none if it was kept).
 
@@ -36,7 +37,7 @@ def ensure_base(
 
     Args:
         own_base: where it is kept.
-        request: makes the base.
+        request: the request of the run for its model.
         adapter: loads it.
         tokenizer: the run's, which is saved with the base. It gets its pad token here, while the embedding may still
             grow.
@@ -44,10 +45,11 @@ def ensure_base(
         processes: the main one writes, the others wait.
         check: raises MftError if the model cannot read the run's data, and returns a note ("" if there is none). It is
             called before the embedding grows.
+        make: makes the base.
     """
     notes: list[str] = []
     if not own_base.kept and processes.is_main:
-        model, _ = adapter.load(request)
+        model = make()
         surplus = check(model)
         check_head(adapter, model)
         notes = [choose_pad(tokenizer, model, trained_ids, known=adapter.pad_tokens), surplus]

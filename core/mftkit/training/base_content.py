@@ -21,12 +21,12 @@ BLOCK, BLOCKS = 1 << 16, 65
 """Bytes of a sample of a file of weights, and samples per file."""
 
 
-def base_content(path: str | None) -> str | None:
+def base_content(path: str | None, revision: str | None = None) -> str | None:
     """A fingerprint of a checkpoint in a directory or on the hub: of its config, and of samples of its weights.
 
     It takes a fraction of a second for any size. None without a path, or if the files cannot be read.
     """
-    config = None if path is None else checkpoint_file(path, CONFIG)
+    config = None if path is None else checkpoint_file(path, CONFIG, revision)
     if config is None:
         return None
     total = hashlib.sha256()

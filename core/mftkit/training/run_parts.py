@@ -66,7 +66,9 @@ class CheckedRun:
     @cached_property
     def base_content(self) -> str | None:
         """Fingerprint of the weights that the run starts from; None for a random start."""
-        return base_content(self.model.path) if self.start is None else self.start.content
+        return (
+            base_content(self.model.path, self.model.revision) if self.start is None else self.start.content
+        )
 
     @property
     def needs_own_base(self) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
-    from mftkit.runs.reference_loading import Source
+    from mftkit.runs.source import Source
     from mftkit.spec import Spec
 
 KEY = "model.start_from"

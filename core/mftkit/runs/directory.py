@@ -16,7 +16,7 @@ from mftkit.runs.earlier_run import EarlierRun
 from mftkit.runs.metrics_file import MetricsFile
 from mftkit.runs.output_directory import OutputDirectory
 from mftkit.spec.on_resuming import MEANINGS
-from mftkit.spec.own_directory import followed
+from mftkit.spec.own_directory import followed, is_same_place
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -86,13 +86,15 @@ class RunDirectory(OutputDirectory):
                 raise MftError(f"output: {self.path} holds files of a run but no spec.json; {self.hint}.")
             return None
         output, here = str(before.get("output", self.path)), str(self.path)
-        before = before if output == here else followed(before, output, here)
+        moved = not is_same_place(output, here)
+        if moved:
+            before = followed(before, output, here)
         metrics = self.metrics.read()
         return EarlierRun(
             path=self.path,
             spec=before,
             changes=self.changes(before, spec),
-            moved_from=None if output == here else output,
+            moved_from=output if moved else None,
             end=metrics.end,
             last_step=metrics.last_step,
         )

@@ -114,6 +114,16 @@ def check_end(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSample
     return True
 
 
+def describe_next(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSampler) -> str:
+    """What a run would do, for a dry run. Raises MftError if it would be refused for its end."""
+    if not check_end(earlier, directory, sampler):
+        return f"{directory.path} holds this spec's finished run: nothing would be trained"
+    steps = directory.checkpoints.steps()
+    if not steps:
+        return f"a run would start at step 0: {directory.path} has no checkpoint"
+    return f"a run would resume from step {steps[-1]} and end at step {sampler.total}"
+
+
 def follow_move(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> None:
     """Report and record the new place of a moved run that has nothing left to train."""
     if earlier.moved_from is None:

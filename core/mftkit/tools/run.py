@@ -18,6 +18,7 @@ from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming import (
     check_end,
     check_inputs,
+    describe_next,
     follow_move,
     prepare_directory,
     report_changes,
@@ -88,7 +89,7 @@ def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
         report_changes(earlier, reporter)
         try:
             check_inputs(directory.recorded(), earlier, directory, checked, reporter)
-            check_end(earlier, directory, checked.sampler)
+            reporter.note(describe_next(earlier, directory, checked.sampler))
         except MftError as error:
             reporter.warn(f"a run would be refused: {error}")
     reporter.planned(plan_run(checked))

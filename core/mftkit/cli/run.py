@@ -31,7 +31,7 @@ def run(
     fresh: Annotated[
         bool,
         typer.Option(
-            "--fresh", help="Start over, removing the run in the output directory except for its metrics."
+            "--fresh", help="Start over, removing the run in the output directory but for its metrics."
         ),
     ] = False,
     processes: Annotated[

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec, TaskSpec
 
-__all__ = ["Corpus", "Samples", "TaskReport", "prepare"]
+__all__ = ["Corpus", "Samples", "TaskReport", "prepare", "prepare_validation"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,16 @@ def prepare(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) 
     Raises MftError for data that cannot be used; for a bad row the message is ``PATH:LINE: what is wrong``.
     """
     return _Preparation(spec, tokenizer, reporter).corpus()
+
+
+def prepare_validation(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> Samples:
+    """The validation samples of all tasks, as ``prepare`` gives them.
+
+    Training rows are read only for a task whose validation rows are a fraction of them.
+    """
+    preparation = _Preparation(spec, tokenizer, reporter)
+    parts = [preparation.validation(index, task) for index, task in enumerate(spec.tasks)]
+    return Samples(parts, spec.max_length)
 
 
 class _Preparation:
@@ -157,6 +167,15 @@ class _Preparation:
         self.check(task, train, valid, sources, self.warnings[earlier:])
         stops = tuple(str(stop) for _kind, stop, _answers in table.facts["stops"].values())
         return _Loaded(train, valid, self.report(reported, train, valid, cached), identity, stops)
+
+    def validation(self, index: int, task: TaskSpec) -> Part:
+        """Return a task's validation samples alone."""
+        if isinstance(task.valid, float | int):
+            return self.load(index, task).valid
+        sources = valid_sources(task, index, self.warn)
+        table, _fingerprint, _cached = self.table(task, sources, groups=False)
+        fits, _truncated = self.fitting(task, table, sources)
+        return self.part(index, table, fits, sources)
 
     def table(
         self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool, every_variant: bool = False

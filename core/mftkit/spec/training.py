@@ -6,7 +6,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mftkit.spec.intervals import Every, Intervals
 from mftkit.spec.on_resuming import OnResuming
-from mftkit.spec.problems import refuse_one
+from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.section import Section
 
 MICRO_BATCH = 4
@@ -45,8 +45,8 @@ class TrainingSpec(Section):
     task_mean: Literal["present", "all", "dataset"] = "present"
     """Tasks in the mean over tasks: "present": those in the batch; "all": all tasks; "dataset": all tasks, with the
     counts of the whole data set."""
-    learning_rate: float = Field(default=1e-4, gt=0)
-    """Peak learning rate, reached after the warmup."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Peak learning rate, reached after the warmup; null: the default of the tuning."""
     min_learning_rate: float = Field(default=0.0, ge=0)
     """Learning rate at the end of training."""
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
@@ -99,10 +99,16 @@ class TrainingSpec(Section):
     @field_validator("min_learning_rate")
     @classmethod
     def _below(cls, value: float, info: ValidationInfo) -> float:
-        highest = info.data.get("learning_rate", value)
-        if value > highest:
-            refuse_one(f"should be at most learning_rate, {highest}", value)
+        problem = below_learning_rate(value, info.data.get("learning_rate"))
+        if problem is not None:
+            refuse([problem])
         return value
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate after the warmup; a spec has filled in the default of its tuning."""
+        assert self.learning_rate is not None, "a spec fills in the default of its tuning"
+        return self.learning_rate
 
     @field_validator("warmup")
     @classmethod
@@ -110,3 +116,10 @@ class TrainingSpec(Section):
         if value >= 1 and not value.is_integer():
             refuse_one("should be less than 1 (a share of all steps) or an integer number of steps", value)
         return value
+
+
+def below_learning_rate(minimum: float, peak: float | None, source: str = "") -> Problem | None:
+    """Return what is wrong with ``min_learning_rate``; ``source`` says where the peak comes from."""
+    if peak is None or minimum <= peak:
+        return None
+    return Problem((), f"should be at most learning_rate, {peak:g}{source}", minimum)

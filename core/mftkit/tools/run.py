@@ -14,6 +14,7 @@ from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.directory import RunDirectory
+from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming import (
     check_end,
@@ -34,6 +35,7 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
+    from mftkit.reporting.plan import Plan
     from mftkit.runs.earlier_run import EarlierRun
     from mftkit.spec import Spec
     from mftkit.training.run_parts import Run
@@ -56,7 +58,8 @@ def run(
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
     if dry_run:
-        return _plan(spec, directory, reporter)
+        plan(spec, reporter)
+        return Outcome("planned", 0, None)
     directory.check_writable()
     earlier = None if fresh else directory.earlier_run(spec)
     if earlier is not None and earlier.is_finished and not earlier.changes_places:
@@ -77,7 +80,9 @@ def run(
         return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {})
 
 
-def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
+def plan(spec: Spec, reporter: Reporter) -> Plan:
+    """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
+    directory = RunDirectory(spec.output)
     earlier = None
     try:
         earlier = directory.earlier_run(spec)
@@ -92,8 +97,9 @@ def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
             reporter.note(describe_next(earlier, directory, checked.sampler))
         except MftError as error:
             reporter.warn(f"a run would be refused: {error}")
-    reporter.planned(plan_run(checked))
-    return Outcome("planned", 0, None)
+    planned = plan_run(checked)
+    reporter.planned(planned)
+    return planned
 
 
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
@@ -139,7 +145,7 @@ def _train(
     outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
     if processes.is_main:
         if outcome.is_complete:
-            outcome = write_results(built, directory, outcome, reporter)
+            outcome = write_results(built, directory, outcome, reporter, write_card)
         directory.metrics.write(EndLine.of(outcome))
         _write_report(directory, reporter)
     written = processes.from_main(outcome)  # the others stay until the result is written and read back

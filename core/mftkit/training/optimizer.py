@@ -37,4 +37,4 @@ def make_optimizer(model: nn.Module, training: TrainingSpec) -> torch.optim.Adam
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": training.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.learning_rate, fused=True)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.peak_learning_rate, fused=True)

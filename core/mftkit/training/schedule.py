@@ -37,7 +37,7 @@ class Schedule:
     def rate(self, step: int, training: TrainingSpec) -> float:
         """The learning rate of ``step`` (from 1); after the end that of the end."""
         step = min(step, self.end)
-        peak, minimum = training.learning_rate, training.min_learning_rate
+        peak, minimum = training.peak_learning_rate, training.min_learning_rate
         if step <= self.warmup:
             return peak * step / self.warmup
         if training.scheduler == "constant":

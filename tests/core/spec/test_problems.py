@@ -105,6 +105,7 @@ WRONG = [
     ({"training": {"batch_size": 1.5}}, "training.batch_size: should be a valid integer"),
     ({"training": {"batch_size": 2, "micro_batch_size": 4}}, "training.micro_batch_size: should be at most batch_size, 2 (given: 4)"),
     ({"training": {"learning_rate": 0}}, "training.learning_rate: should be greater than 0 (given: 0)"),
+    ({"tuning": "part", "training": {"min_learning_rate": 1e-2}}, "training.min_learning_rate: should be at most learning_rate, 0.002 (the default of part) (given: 0.01)"),
     ({"training": {"learning_rate": 1e-4, "min_learning_rate": 1e-3}}, "training.min_learning_rate: should be at most learning_rate, 0.0001 (given: 0.001)"),
     ({"training": {"warmup": 1.5}}, "training.warmup: should be less than 1"),
     ({"training": {"warmup": -1}}, "training.warmup: should be greater than or equal to 0"),

@@ -8,7 +8,7 @@ from mftkit.training.optimizer import make_optimizer
 
 def training(**changes: Any) -> Any:
     settings = {
-        "learning_rate": 1.0,
+        "peak_learning_rate": 1.0,
         "min_learning_rate": 0.1,
         "warmup": 0.1,
         "scheduler": "cosine",

@@ -14,6 +14,7 @@ from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.directory import RunDirectory
+from mftkit.runs.earlier_defaults import with_earlier_defaults
 from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming import (
@@ -61,6 +62,8 @@ def run(
         plan(spec, reporter)
         return Outcome("planned", 0, None)
     directory.check_writable()
+    if not fresh:
+        spec = _with_earlier_defaults(spec, directory, reporter)
     earlier = None if fresh else directory.earlier_run(spec)
     if earlier is not None and earlier.is_finished and not earlier.changes_places:
         return _finished_before(earlier, directory, reporter)
@@ -85,6 +88,7 @@ def plan(spec: Spec, reporter: Reporter) -> Plan:
     directory = RunDirectory(spec.output)
     earlier = None
     try:
+        spec = _with_earlier_defaults(spec, directory, reporter)
         earlier = directory.earlier_run(spec)
     except MftError as error:
         reporter.warn(f"a run would be refused: {error}")
@@ -100,6 +104,13 @@ def plan(spec: Spec, reporter: Reporter) -> Plan:
     planned = plan_run(checked)
     reporter.planned(planned)
     return planned
+
+
+def _with_earlier_defaults(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Spec:
+    spec, note = with_earlier_defaults(spec, directory.spec_before())
+    if note:
+        reporter.note(note)
+    return spec
 
 
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:

@@ -119,11 +119,13 @@ class RunDirectory(OutputDirectory):
         found = self.environment().get("resumed")
         return found if isinstance(found, list) else []
 
-    def recorded(self) -> Manifest:
-        """What the newest checkpoint belongs to, without a look at its files; without one, what the run began with."""
+    def recorded(self, earlier: EarlierRun) -> Manifest:
+        """What the newest checkpoint belongs to, without a look at its files; empty if there is nothing to resume."""
         for step in reversed(self.checkpoints.steps()):
             with suppress(OSError, ValueError):
                 return cast("Manifest", read_json_object(self.checkpoints.path(step) / MANIFEST))
+        if not earlier.is_complete:
+            return {}
         began = {
             key: value for key, value in self.environment().items() if key in ("data", "content", "model")
         }

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
+from mftkit.base.json_diff import differences
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
+from mftkit.runs.spec_changes import Change
 from mftkit.training.environment import describe_environment
 from mftkit.training.schedule import Schedule, extend
 from mftkit_registry import MftError
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from mftkit.training.run_parts import CheckedRun, Run
     from mftkit.training.schedule import Extension
     from mftkit.training.training_state import Progress
+
+
+ENVIRONMENT = ("packages", "device", "dtype", "components")
+"""Keys of environment.json that may affect numbers."""
 
 
 @dataclass(frozen=True)
@@ -146,16 +152,23 @@ def prepare_directory(
     if not fresh and (checkpoint := _newest_checkpoint(directory, earlier, reporter)) is not None:
         assert earlier is not None, "checkpoints without a spec are refused"
         check_inputs(checkpoint.manifest, earlier, directory, built.checked, Reporter())
-        _check_belongs(checkpoint.manifest, built, directory)
+        _check_own_base(checkpoint.manifest, built, directory)
         found = checkpoint, _continuation(checkpoint, built, directory, earlier)
     if found is None:
         if (kept := directory.keep_metrics()) is not None:
             reporter.note(f"the metrics of the earlier start are kept in {kept}")
         if fresh:
             directory.start_over()
-    resumed = [] if found is None else [*directory.resumptions(), _resumption(found[1], earlier)]
-    environment = {**describe_environment(built), "resumed": resumed}
-    directory.describe(built.checked.spec, environment, built.plan.dump())
+    environment = describe_environment(built)
+    resumed: list[JsonObject] = []
+    if found is not None:
+        other = _environment_changes(directory, environment)
+        if other:
+            reporter.note(
+                f"resuming in another environment, so the last digits may differ: {'; '.join(map(str, other))}"
+            )
+        resumed = [*directory.resumptions(), _resumption(found[1], earlier, other)]
+    directory.describe(built.checked.spec, {**environment, "resumed": resumed}, built.plan.dump())
     directory.settle_base(built.own_base is not None)
     if earlier is not None and earlier.moved_from is not None:
         directory.follow_move(earlier.moved_from)
@@ -169,7 +182,17 @@ def prepare_directory(
     return found
 
 
-def _resumption(continuation: Continuation, earlier: EarlierRun | None) -> JsonObject:
+def _environment_changes(directory: RunDirectory, now: JsonObject) -> list[Change]:
+    """What differs between the environments of the last session and of this one, as far as it may affect numbers."""
+    before = directory.environment()
+    one, other = ({key: each.get(key) for key in ENVIRONMENT} for each in (before, now))
+    found = (Change(each.path, each.one, each.other, None) for each in differences(one, other))
+    return sorted((change for change in found if change.before is not None), key=lambda change: change.key)
+
+
+def _resumption(
+    continuation: Continuation, earlier: EarlierRun | None, environment: list[Change]
+) -> JsonObject:
     """The entry of environment.json about this session."""
     changed = [] if earlier is None else [change.dump() for change in earlier.changes]
     if earlier is not None and earlier.moved_from is not None:
@@ -179,6 +202,7 @@ def _resumption(continuation: Continuation, earlier: EarlierRun | None) -> JsonO
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "step": continuation.manifest["step"],
         "changed": changed,
+        "environment": [change.dump() for change in environment],
         "extension": None if extension is None else extension.dump(),
     }
 
@@ -214,9 +238,10 @@ def _newest_checkpoint(
 def check_inputs(
     recorded: Manifest, earlier: EarlierRun, directory: RunDirectory, checked: CheckedRun, reporter: Reporter
 ) -> None:
-    """Refuse data and a base model other than those that the run began with, wherever they lie now.
+    """Refuse data, a base model and a number of processes other than those that the run began with.
 
-    ``recorded`` has what it began with; what an earlier version did not record is not compared.
+    Data and base model may lie elsewhere now. ``recorded`` has what the run began with; what an earlier version did not
+    record is not compared.
     """
     corpus, data = checked.corpus, recorded.get("data")
     if data not in (None, corpus.fingerprint) and recorded.get("content") != corpus.content:
@@ -224,6 +249,12 @@ def check_inputs(
             f"output: the training data changed since the run in {directory.path} started (or this version of mftkit "
             f"reads it differently), so it cannot be resumed{_changed(earlier, 'data')}. Restore the original data, or "
             "use --fresh to start over."
+        )
+    processes, now = recorded.get("processes"), checked.processes.count
+    if processes not in (None, now):
+        raise MftError(
+            f"output: {directory.path} was started with {processes} processes, not {now}. Use as many, or use --fresh "
+            "to start over."
         )
     before, changed = recorded.get("model"), _changed(earlier, "model")
     if before is None or checked.base_content is None:
@@ -240,17 +271,11 @@ def check_inputs(
         )
 
 
-def _check_belongs(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
+def _check_own_base(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
     if manifest.get("base") != built.own_base:
         raise MftError(
             f"output: the base weights in {directory.base} differ from those with which the run in {directory.path} "
             "started, so its adapter cannot be resumed. Restore them, or use --fresh to start over."
-        )
-    before, now = manifest["processes"], built.checked.processes.count
-    if before != now:
-        raise MftError(
-            f"output: {directory.path} was started with {before} processes, not {now}. Use as many, or use --fresh to "
-            "start over."
         )
 
 

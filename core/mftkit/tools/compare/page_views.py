@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, whole
+from mftkit.pages.colors import legend
 from mftkit.pages.figures import Curve, plot
 from mftkit.pages.tables import Cell, Table
-from mftkit.pages.views import Overlay, legend, mood
+from mftkit.pages.views import Overlay, mood
 from mftkit.runs.record import read_run
 from mftkit.runs.series import Series, losses_of_task, thinned
 from mftkit.tools.compare.result import NOT_STARTED, read_result

@@ -14,7 +14,7 @@ from mftkit.pages.views import Overlay, mood
 from mftkit.runs.record import read_run
 from mftkit.runs.series import Series, losses_of_task, thinned
 from mftkit.tools.compare.result import NOT_STARTED, read_result
-from mftkit.tools.compare.rows import budget_text, start_text, table_rows
+from mftkit.tools.compare.rows import budget_text, effect_texts, start_text, table_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +58,7 @@ def comparison_values(path: Path, beside: Path) -> dict[str, object]:
         "verdict": _verdict(result),
         "rule": result.noise.rule if result.noise.measured else "",
         "overlay": _overlay(result, path),
-        "method": [line for line in (budget_text(result), start_text(result)) if line],
+        "method": [line for line in (budget_text(result), start_text(result), *effect_texts(result)) if line],
         "facts": _facts(result),
         "runs": _links(result, path, beside),
         "spec": spec.read_text(encoding="utf-8") if spec.is_file() else "",

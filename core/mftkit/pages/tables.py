@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure; ``best`` where it is the best of its row."""
+    """A figure of a row."""
 
     text: str
     best: bool = False
+    """Whether it is the best of its row, beyond noise."""
+    lowest: bool = False
+    """Whether it is the lowest of its row, which noise may explain."""
 
 
 @dataclass(frozen=True)

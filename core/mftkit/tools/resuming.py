@@ -14,6 +14,7 @@ from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.spec_changes import Change
 from mftkit.training.environment import describe_environment
 from mftkit.training.schedule import Schedule, extend
+from mftkit.training.used_plugins import report_changed_plugins
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -167,6 +168,7 @@ def prepare_directory(
             reporter.note(
                 f"resuming in another environment, so the last digits may differ: {'; '.join(map(str, other))}"
             )
+        report_changed_plugins(directory.path, environment["plugins"], reporter)
         resumed = [*directory.resumptions(), _resumption(found[1], earlier, other)]
     directory.describe(built.checked.spec, {**environment, "resumed": resumed}, built.plan.dump())
     directory.settle_base(built.own_base is not None)
@@ -177,7 +179,8 @@ def prepare_directory(
     else:
         checkpoint, continuation = found
         meter = checkpoint.state["processes"][0]["meter"]
-        reopened = continuation.extension is not None and meter["steps"] > 0
+        stopped = earlier is not None and earlier.end is not None and earlier.end.stopped_by is not None
+        reopened = (continuation.extension is not None or stopped) and meter["steps"] > 0
         directory.metrics.cut(checkpoint.manifest["step"], reopened=reopened)
     return found
 

@@ -15,6 +15,7 @@ from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.directory import RunDirectory
 from mftkit.runs.earlier_defaults import with_earlier_defaults
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming import (
@@ -26,14 +27,20 @@ from mftkit.tools.resuming import (
     report_changes,
     report_earlier_run,
 )
+from mftkit.training.callbacks import CallbackListener, check_callbacks, make_callbacks
 from mftkit.training.events import HookCaller
 from mftkit.training.export import write_results
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
+from mftkit.training.stop_requests import StopRequests
 from mftkit.training.trackers import listening_trackers, make_trackers
+from mftkit.training.used_plugins import plugins_line, used_plugins
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mftkit.interfaces.callback import Callback
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
     from mftkit.reporting.plan import Plan
@@ -42,8 +49,14 @@ if TYPE_CHECKING:
     from mftkit.training.run_parts import Run
 
 
+@with_own_plugins
 def run(
-    spec: Spec, *, dry_run: bool = False, fresh: bool = False, reporter: Reporter | None = None
+    spec: Spec,
+    *,
+    dry_run: bool = False,
+    fresh: bool = False,
+    reporter: Reporter | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Outcome:
     """Train what the spec names, or resume an unfinished run of the same spec.
 
@@ -52,12 +65,16 @@ def run(
         dry_run: read, check, tokenize and plan; the output directory is not touched.
         fresh: start over, removing the files of the run before.
         reporter: receives messages and progress.
+        callbacks: called like those that the spec names, after them.
 
     Raises:
         MftError: something that the user can fix.
     """
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
+    if line := plugins_line(used_plugins(spec)):
+        reporter.note(line)
+    check_callbacks(spec, callbacks)
     if dry_run:
         plan(spec, reporter)
         return Outcome("planned", 0, None)
@@ -80,7 +97,8 @@ def run(
             raise MftError(f"output: {spec.output} was just finished by another process.")
         built = build_run(checked, directory.base_checkpoint(fresh))
         reporter.planned(built.plan)
-        return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {})
+        called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
+        return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
 
 
 def plan(spec: Spec, reporter: Reporter) -> Plan:
@@ -116,14 +134,15 @@ def _with_earlier_defaults(spec: Spec, directory: RunDirectory, reporter: Report
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
     end = earlier.end
     assert end is not None, "a finished run has an end line"
+    by = f", stopped by {end.stopped_by}" if end.stopped_by else ""
     follow_move(earlier, directory, reporter)
     if earlier.changes:
         reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}); raise training.epochs or "
-        "training.max_steps to extend it; --fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); raise training.epochs "
+        "or training.max_steps to extend it; --fresh starts over"
     )
-    return Outcome(end.reason, end.step, end.best_step)
+    return Outcome(end.reason, end.step, end.best_step, stopped_by=end.stopped_by)
 
 
 def _train(
@@ -133,14 +152,19 @@ def _train(
     fresh: bool,
     reporter: Reporter,
     trackers: dict[str, Tracker],
+    callbacks: Sequence[tuple[str, Callback]],
 ) -> Outcome:
     spec, processes = built.checked.spec, built.checked.processes
     tasks = tuple(task.name for task in spec.tasks)
     info = RunInfo(spec.name, spec.output, spec.dump(), tasks)
     failures = FailureReport(reporter.warn)
-    plugins = [*listening_trackers(trackers, info), HookCaller(info, failures)] if processes.is_main else []
+    stops = StopRequests()
+    plugins: list[Listener] = list(listening_trackers(trackers, info))
+    plugins += [CallbackListener(name, callback, info, stops) for name, callback in callbacks]
+    if processes.is_main:
+        plugins.append(HookCaller(info, failures, stops))
     listeners = Listeners(reporter, plugins, failures)
-    trainer = Trainer(built, directory, listeners)
+    trainer = Trainer(built, directory, listeners, stops)
     found = prepare_directory(built, directory, earlier, fresh, reporter) if processes.is_main else None
     continuation = processes.from_main(None if found is None else found[1])
     if continuation is not None:

@@ -37,11 +37,15 @@ Model = Annotated[
 Output = Annotated[
     Path | None,
     typer.Option(
-        "--output", metavar="SPEC", help="The file to write: .yaml with comments, or .json.", show_default=False
+        "--output",
+        metavar="SPEC",
+        help="The file to write: .yaml with comments, or .json.",
+        show_default=False,
     ),
 ]
 Name = Annotated[
-    str | None, typer.Option("--name", help="Name of the run. [default: that of the file]", show_default=False)
+    str | None,
+    typer.Option("--name", help="Name of the run. [default: that of the file]", show_default=False),
 ]
 Columns = Annotated[
     list[str] | None,
@@ -59,7 +63,10 @@ Tuning = Annotated[
 MaxLength = Annotated[
     int | None,
     typer.Option(
-        "--max-length", min=2, help="Maximum length of a row in tokens. [default: by the data]", show_default=False
+        "--max-length",
+        min=2,
+        help="Maximum length of a row in tokens. [default: by the data]",
+        show_default=False,
     ),
 ]
 Fraction = Annotated[

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import TYPE_CHECKING, TypedDict
 
-from mftkit.tools.data_stats.filters import CONTAMINATED, EXACT, NEAR
 from mftkit.data.rows.row_texts import format_name
+from mftkit.tools.data_stats.filters import CONTAMINATED, EXACT, NEAR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

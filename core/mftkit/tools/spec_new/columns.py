@@ -27,7 +27,17 @@ _ANSWERS = (
     "solution", "canonical_solution", "reference_solution", "target", "tgt", "reply", "assistant", "bot", "gpt",
     "assistant_message", "fixed", "fixed_code", "after", "code", "result", "label", "reference",
 )  # fmt: skip
-_TEXTS = ("content", "code", "body", "document", "source_code", "whole_func_string", "func", "function", "raw")
+_TEXTS = (
+    "content",
+    "code",
+    "body",
+    "document",
+    "source_code",
+    "whole_func_string",
+    "func",
+    "function",
+    "raw",
+)
 _SYSTEMS = ("system_prompt", "system_message")
 _TURN_KEYS = {key: frozenset(names) for key, names in CONVERSATIONS.items()}
 """For each key of a conversation, the keys of its turns."""

@@ -110,7 +110,10 @@ def _tuning(model: ModelFacts) -> str:
 def _tasks(made: _Draft) -> None:
     request, spec = made.request, made.spec
     spec.content["tasks"] = []
-    spec.above["tasks",] = ["", "Each task has its own rows and its own loss; the default weighs them equally."]
+    spec.above["tasks",] = [
+        "",
+        "Each task has its own rows and its own loss; the default weighs them equally.",
+    ]
     for index, task in enumerate(request.tasks):
         spec.content["tasks"].append(_task(made, index, task))
     bad = sum(task.survey.bad + (task.valid.bad if task.valid else 0) for task in request.tasks)
@@ -118,8 +121,8 @@ def _tasks(made: _Draft) -> None:
         spec.content["data"] = {"on_bad_row": "skip"}
         spec.above["data",] = [
             "",
-            f'{"One" if bad == 1 else f"{bad:,}"} of the rows above cannot be used. "skip" leaves them out and reports them; "error" stops at the '
-            "first one.",
+            f'{"One" if bad == 1 else f"{bad:,}"} of the rows above cannot be used. "skip" leaves such rows '
+            'out and reports them; "error" stops at the first one.',
         ]
 
 
@@ -213,7 +216,11 @@ def _size(model: ModelFacts) -> str:
     if model.parameters is None:
         return ""
     millions = model.parameters / 1e6
-    return f", about {millions / 1e3:.1f} billion parameters" if millions >= 1e3 else f", about {millions:.3g} million parameters"
+    return (
+        f", about {millions / 1e3:.1f} billion parameters"
+        if millions >= 1e3
+        else f", about {millions:.3g} million parameters"
+    )
 
 
 def relative(path: Path, target: Path) -> str:

@@ -106,9 +106,7 @@ def _tasks(name: str | None, path: Path) -> list[TaskFiles]:
     if path.exists():
         if path.is_file() and not _is_data(path):
             raise MftError(f"{path}: unknown file ending (supported: {', '.join(ENDINGS)})")
-        return [
-            TaskFiles(name or _task_name(path), (path,), _valid_beside(path) if path.is_file() else None)
-        ]
+        return [TaskFiles(name or _task_name(path), (path,), _valid_beside(path) if path.is_file() else None)]
     if glob.has_magic(str(path)):
         if not glob.glob(str(path), recursive=True):  # noqa: PTH207 - the pattern may be absolute
             raise MftError(f"{path}: no data files match the pattern")

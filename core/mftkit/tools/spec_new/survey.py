@@ -20,6 +20,7 @@ from mftkit.tools.spec_new.columns import CHAT, TEXT, Proposal, propose, text_co
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+
     from mftkit.base.json_types import JsonObject
     from mftkit.data.rows.source import Source
     from mftkit.interfaces.task_format import RowContent, TaskFormat

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from mftkit.base.json_types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,23 @@ class Plan:
     def dump(self) -> PlanJson:
         """The plan as plan.json has it."""
         return cast("PlanJson", {**asdict(self), "output": str(self.output)})
+
+    @classmethod
+    def from_json(cls, plan: JsonObject) -> Plan:
+        """Read a plan.json; keys of later versions are ignored. Raises KeyError or TypeError if it is damaged."""
+        values = known_fields(cls, plan)
+        values["output"] = Path(plan["output"])
+        values["tasks"] = tuple(PlannedTask(**known_fields(PlannedTask, task)) for task in plan["tasks"])
+        values["first_samples"] = tuple(
+            FirstSample(**known_fields(FirstSample, sample)) for sample in plan.get("first_samples", ())
+        )
+        return cls(**{**values, "notes": tuple(plan.get("notes", ()))})
+
+
+def known_fields(cls: type, values: JsonObject) -> JsonObject:
+    """The values that a dataclass has fields for."""
+    names = {each.name for each in fields(cls)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 class PlanJson(TypedDict, total=False):

@@ -20,6 +20,7 @@ from mftkit.spec.chat import ChatSpec
 from mftkit.spec.data import DataSpec
 from mftkit.spec.mixing import MixingSpec, mixing_problems
 from mftkit.spec.model import ModelSpec
+from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.paths import FilePath
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
 from mftkit.spec.references import Place, TuningRef, unnamed
@@ -34,9 +35,9 @@ class Spec(Section):
     # A check across sections belongs to the later section and sees the valid ones before it: pydantic still validates
     # the others then, so that all errors are reported at once.
 
-    name: Name
+    name: Annotated[Name, OnResuming("free")]
     """Name of the run; by default the spec file's name without its ending."""
-    output: FilePath
+    output: Annotated[FilePath, OnResuming("free")]
     """The run directory; by default runs/NAME."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Random seed for data order, dropout, initialization and generators."""
@@ -64,7 +65,9 @@ class Spec(Section):
     """The combiner of the tasks' gradients; null: their sum, which needs no separate gradient per task."""
     training: TrainingSpec = TrainingSpec()
     """Length, batch sizes, learning rate, validation and checkpoints."""
-    trackers: list[Annotated[ComponentRef, Place(kinds.TRACKER)]] = Field(default_factory=list)
+    trackers: Annotated[list[Annotated[ComponentRef, Place(kinds.TRACKER)]], OnResuming("free")] = Field(
+        default_factory=list
+    )
     """Trackers that receive metrics in addition to metrics.jsonl."""
 
     def dump(self) -> JsonObject:

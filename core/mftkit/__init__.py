@@ -98,7 +98,18 @@ if TYPE_CHECKING:
     from mftkit.spec.paths import SpecPathOrHubId as SpecPathOrHubId
     from mftkit.spec.references import ChatModelRef as ChatModelRef
     from mftkit.spec.references import ExecutorRef as ExecutorRef
-    from mftkit.tools.run import run as run
+    from mftkit.tools.api.compare import CompareResult as CompareResult
+    from mftkit.tools.api.compare import compare as compare
+    from mftkit.tools.api.evaluate import EvaluationResult as EvaluationResult
+    from mftkit.tools.api.evaluate import evaluate as evaluate
+    from mftkit.tools.api.merge import MergeResult as MergeResult
+    from mftkit.tools.api.merge import merge as merge
+    from mftkit.tools.api.report import report as report
+    from mftkit.tools.api.run import run as run
+    from mftkit.tools.api.run_result import BestLoss as BestLoss
+    from mftkit.tools.api.run_result import RunResult as RunResult
+    from mftkit.tools.api.run_result import open_run as open_run
+    from mftkit.tools.push.push import push as push
     from mftkit_registry import MftError as MftError
     from mftkit_registry import MftWarning as MftWarning
     from mftkit_registry import Register as Register
@@ -147,7 +158,13 @@ _NAMES = {
     "mftkit.spec": "load_spec",
     "mftkit.spec.paths": "SpecPathOrHubId",
     "mftkit.spec.references": "ChatModelRef ExecutorRef",
-    "mftkit.tools.run": "run",
+    "mftkit.tools.api.compare": "CompareResult compare",
+    "mftkit.tools.api.evaluate": "EvaluationResult evaluate",
+    "mftkit.tools.api.merge": "MergeResult merge",
+    "mftkit.tools.api.report": "report",
+    "mftkit.tools.api.run": "run",
+    "mftkit.tools.api.run_result": "BestLoss RunResult open_run",
+    "mftkit.tools.push.push": "push",
     "mftkit_registry": "Register MftError MftWarning hookimpl nearest",
 }
 """The public names, by the module that defines them."""

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from mftkit.spec import Spec
     from mftkit.tools.compare.arms import CompareOptions
     from mftkit.tools.compare.compare import Compared
 
@@ -37,12 +39,34 @@ Losses = Annotated[
         show_default=False,
     ),
 ]
+Vary = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--vary",
+        metavar="KEY=V,W",
+        help="Values of a key of the spec to try, such as training.learning_rate=1e-5,3e-5. Repeated: all "
+        "combinations. Values are as for --set; one that contains a comma must be JSON.",
+        show_default=False,
+    ),
+]
+Arms = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--arm",
+        metavar="[NAME:]KEY=V,...",
+        help="One more arm: SPEC with these keys changed, such as tuning=lora or wide:tuning.rank=64,tuning.alpha=64. "
+        "May be repeated.",
+        show_default=False,
+    ),
+]
 Baselines = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--baselines",
         metavar="LIST",
-        help='"single": a separate model for each task; "mixed": one model by plain cross-entropy; empty: none.',
+        help='"single": a separate model for each task; "mixed": one model by plain cross-entropy; empty: none. '
+        "[default: single,mixed; none with --vary or --arm]",
+        show_default=False,
     ),
 ]
 MixedLoss = Annotated[
@@ -92,7 +116,9 @@ def compare(
     spec: SpecFile,
     balancers: Balancers = None,
     losses: Losses = None,
-    baselines: Baselines = "single,mixed",
+    vary: Vary = None,
+    arms: Arms = None,
+    baselines: Baselines = None,
     mixed_loss: MixedLoss = None,
     budget: BudgetOfSingle = "epochs",
     seeds: Seeds = 1,
@@ -111,13 +137,24 @@ def compare(
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise MftError("mft compare runs in one process: start it without torchrun or accelerate launch")
     base = load_spec(spec, overrides or ())
-    options = _options(balancers or [], losses or [], baselines, mixed_loss, budget)
+    from mftkit.tools.compare.settings import parse_arms, parse_vary
+
+    options = replace(
+        _options(balancers or [], losses or [], baselines, mixed_loss, budget),
+        vary=tuple(parse_vary(vary or ())),
+        arms=tuple(parse_arms(arms or ())),
+    )
+
+    def load(changes: list[str]) -> "Spec":
+        return load_spec(spec, [*(overrides or ()), *changes])
 
     from mftkit.tools.compare.compare import compare as run_all
 
     hide_other_progress()
     with console_reporter() as reporter:
-        compared = run_all(base, options, seeds=seeds, output=output, fresh=fresh, reporter=reporter)
+        compared = run_all(
+            base, options, seeds=seeds, output=output, fresh=fresh, reporter=reporter, load=load
+        )
         if compared.signal is not None:
             reporter.note("stopped; finished runs are kept, and the same command resumes the comparison")
     _show(compared, as_json)
@@ -128,14 +165,14 @@ def compare(
 
 
 def _options(
-    balancers: list[str], losses: list[str], baselines: str, mixed_loss: str | None, budget: str
+    balancers: list[str], losses: list[str], baselines: str | None, mixed_loss: str | None, budget: str
 ) -> "CompareOptions":
     from mftkit.tools.compare.arms import BudgetUnit, CompareOptions, parse_baselines, parse_references
 
     if budget not in tuple(BudgetUnit):
         raise MftError(f"--budget {budget}: expected {' or '.join(BudgetUnit)}")
     return CompareOptions(
-        baselines=parse_baselines(baselines),
+        baselines=None if baselines is None else parse_baselines(baselines),
         balancers=parse_references(balancers, "--balancers"),
         losses=parse_references(losses, "--losses"),
         mixed_loss=mixed_loss,

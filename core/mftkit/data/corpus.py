@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mftkit.data.content import content_of
 from mftkit.data.mixing import Mixture, mixture
 from mftkit.data.rows.faults import RowError
 from mftkit.data.rows.reading import RowFindings
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec, TaskSpec
 
-__all__ = ["Corpus", "Samples", "TaskReport", "prepare"]
+__all__ = ["Corpus", "Samples", "TaskReport", "prepare", "prepare_validation"]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ class Corpus:
     tasks: tuple[TaskInfo, ...]
     reports: tuple[TaskReport, ...]
     fingerprint: str
-    """Equal for equal samples in the same order."""
+    """Equal for equal sources, read in the same way; it may depend on where a data set or a format's files lie."""
+    content: str
+    """Equal for equal samples in the same order, wherever the data lies."""
     warnings: tuple[str, ...]
     """All warnings that were reported."""
     stops: tuple[str, ...] = ()
@@ -93,6 +96,16 @@ def prepare(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) 
     return _Preparation(spec, tokenizer, reporter).corpus()
 
 
+def prepare_validation(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> Samples:
+    """The validation samples of all tasks, as ``prepare`` gives them.
+
+    Training rows are read only for a task whose validation rows are a fraction of them.
+    """
+    preparation = _Preparation(spec, tokenizer, reporter)
+    parts = [preparation.validation(index, task) for index, task in enumerate(spec.tasks)]
+    return Samples(parts, spec.max_length)
+
+
 class _Preparation:
     def __init__(self, spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
         self.spec = spec
@@ -116,6 +129,7 @@ class _Preparation:
             infos,
             tuple(task.report for task in loaded),
             fingerprint,
+            content_of(self.token_cache.rendering, (*train.parts, *valid.parts), self.spec.max_length),
             tuple(self.warnings),
             tuple(dict.fromkeys(stop for task in loaded for stop in task.stops)),
             mixed,
@@ -153,6 +167,15 @@ class _Preparation:
         self.check(task, train, valid, sources, self.warnings[earlier:])
         stops = tuple(str(stop) for _kind, stop, _answers in table.facts["stops"].values())
         return _Loaded(train, valid, self.report(reported, train, valid, cached), identity, stops)
+
+    def validation(self, index: int, task: TaskSpec) -> Part:
+        """Return a task's validation samples alone."""
+        if isinstance(task.valid, float | int):
+            return self.load(index, task).valid
+        sources = valid_sources(task, index, self.warn)
+        table, _fingerprint, _cached = self.table(task, sources, groups=False)
+        fits, _truncated = self.fitting(task, table, sources)
+        return self.part(index, table, fits, sources)
 
     def table(
         self, task: TaskSpec, sources: tuple[Source, ...], *, groups: bool, every_variant: bool = False

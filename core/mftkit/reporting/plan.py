@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, cast
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from mftkit.base.json_types import JsonObject
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,31 @@ class Plan:
     """A description of the mixing; empty if an epoch has every sample once."""
     first_samples: tuple[FirstSample, ...] = ()
     """One of each task."""
+    learning_rate: float | None = None
+    """The peak learning rate."""
+    learning_rate_note: str = ""
+    """Where it comes from, if it is a default."""
 
     def dump(self) -> PlanJson:
         """The plan as plan.json has it."""
         return cast("PlanJson", {**asdict(self), "output": str(self.output)})
+
+    @classmethod
+    def from_json(cls, plan: JsonObject) -> Plan:
+        """Read a plan.json; keys of later versions are ignored. Raises KeyError or TypeError if it is damaged."""
+        values = known_fields(cls, plan)
+        values["output"] = Path(plan["output"])
+        values["tasks"] = tuple(PlannedTask(**known_fields(PlannedTask, task)) for task in plan["tasks"])
+        values["first_samples"] = tuple(
+            FirstSample(**known_fields(FirstSample, sample)) for sample in plan.get("first_samples", ())
+        )
+        return cls(**{**values, "notes": tuple(plan.get("notes", ()))})
+
+
+def known_fields(cls: type, values: JsonObject) -> JsonObject:
+    """The values that a dataclass has fields for."""
+    names = {each.name for each in fields(cls)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 class PlanJson(TypedDict, total=False):
@@ -99,3 +121,5 @@ class PlanJson(TypedDict, total=False):
     notes: list[str]
     mixing: str
     first_samples: list[dict[str, str | int]]
+    learning_rate: float
+    learning_rate_note: str

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from mftkit.spec.overrides import apply_overrides, overridden
+from mftkit.spec.own_directory import at_home, spec_file
 from mftkit.spec.positions import Positions
 from mftkit.spec.problems import SpecError, problems_of
 from mftkit.spec.reading import read_spec_file
@@ -24,16 +25,17 @@ def load_spec(
     *,
     directory: str | Path | None = None,
 ) -> Spec:
-    """Load a spec from a file, or from a dict whose paths are relative to ``directory`` (default: the current one).
+    """Load a spec from a file, from a run directory, or from a dict.
 
-    A file is YAML if its name ends in .yaml or .yml, otherwise JSON. ``overrides`` are ``a.b=value``, as for ``--set``.
-    Raises MftError if the file cannot be read, and SpecError, which lists all errors with their lines, if its content
-    is not a valid spec.
+    Paths in a dict are relative to ``directory`` (default: the current one). A file is YAML if its name ends in .yaml
+    or .yml, otherwise JSON. ``overrides`` are ``a.b=value``, as for ``--set``. Raises MftError if the file cannot be
+    read, and SpecError, which lists all errors with their lines, if its content is not a valid spec.
     """
     context: dict[str, object] = {"directory": Path(directory or ".").absolute()}
     if isinstance(source, str | Path):
-        path = Path(source)
+        path = spec_file(Path(source))
         data, positions = read_spec_file(path)
+        data = at_home(data, path)
         context = {"directory": path.absolute().parent, "name": path.stem}
     else:
         data, positions = dict(source), Positions("spec")

@@ -13,13 +13,19 @@ from mftkit.reporting.lines import EndLine
 from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
-from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.directory import RunDirectory
+from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
-from mftkit.training.environment import describe_environment
+from mftkit.tools.resuming import (
+    check_end,
+    check_inputs,
+    follow_move,
+    prepare_directory,
+    report_changes,
+    report_earlier_run,
+)
 from mftkit.training.events import HookCaller
 from mftkit.training.export import write_results
-from mftkit.training.failures import describe_out_of_memory
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
 from mftkit.training.trackers import listening_trackers, make_trackers
@@ -28,7 +34,8 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
-    from mftkit.runs.checkpoint import Checkpoint, Manifest
+    from mftkit.reporting.plan import Plan
+    from mftkit.runs.earlier_run import EarlierRun
     from mftkit.spec import Spec
     from mftkit.training.run_parts import Run
 
@@ -50,36 +57,59 @@ def run(
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
     if dry_run:
-        return _plan(spec, directory, reporter)
+        plan(spec, reporter)
+        return Outcome("planned", 0, None)
     directory.check_writable()
-    if not fresh and directory.is_finished(spec):
-        return _finished_before(directory, reporter)
+    earlier = None if fresh else directory.earlier_run(spec)
+    if earlier is not None and earlier.is_finished and not earlier.changes_places:
+        return _finished_before(earlier, directory, reporter)
     trackers = make_trackers(spec)  # a missing package is reported before any work is done
+    report_earlier_run(earlier, directory, fresh, reporter)
     checked = check_run(spec, reporter)
+    if earlier is not None:
+        check_inputs(directory.recorded(), earlier, directory, checked, reporter)
+        if not check_end(earlier, directory, checked.sampler):
+            return _finished_before(earlier, directory, reporter)
     is_main = checked.processes.is_main
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
         built = build_run(checked, directory.base_checkpoint(fresh))
         reporter.planned(built.plan)
-        return _train(built, directory, fresh, reporter, trackers if is_main else {})
+        return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {})
 
 
-def _plan(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Outcome:
+def plan(spec: Spec, reporter: Reporter) -> Plan:
+    """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
+    directory = RunDirectory(spec.output)
+    earlier = None
     try:
-        directory.is_finished(spec)
+        earlier = directory.earlier_run(spec)
     except MftError as error:
         reporter.warn(f"a run would be refused: {error}")
     make_trackers(spec)
-    reporter.planned(plan_run(check_run(spec, reporter)))
-    return Outcome("planned", 0, None)
+    checked = check_run(spec, reporter)
+    if earlier is not None:
+        report_changes(earlier, reporter)
+        try:
+            check_inputs(directory.recorded(), earlier, directory, checked, reporter)
+            check_end(earlier, directory, checked.sampler)
+        except MftError as error:
+            reporter.warn(f"a run would be refused: {error}")
+    planned = plan_run(checked)
+    reporter.planned(planned)
+    return planned
 
 
-def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:
-    end = directory.end()
+def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
+    end = earlier.end
     assert end is not None, "a finished run has an end line"
+    follow_move(earlier, directory, reporter)
+    if earlier.changes:
+        reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}); --fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}); raise training.epochs or "
+        "training.max_steps to extend it; --fresh starts over"
     )
     return Outcome(end.reason, end.step, end.best_step)
 
@@ -87,6 +117,7 @@ def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:
 def _train(
     built: Run,
     directory: RunDirectory,
+    earlier: EarlierRun | None,
     fresh: bool,
     reporter: Reporter,
     trackers: dict[str, Tracker],
@@ -98,18 +129,22 @@ def _train(
     plugins = [*listening_trackers(trackers, info), HookCaller(info, failures)] if processes.is_main else []
     listeners = Listeners(reporter, plugins, failures)
     trainer = Trainer(built, directory, listeners)
-    checkpoint = _prepare_directory(built, directory, fresh, reporter) if processes.is_main else None
-    manifest = processes.from_main(None if checkpoint is None else checkpoint.manifest)
-    if manifest is not None:
+    found = prepare_directory(built, directory, earlier, fresh, reporter) if processes.is_main else None
+    continuation = processes.from_main(None if found is None else found[1])
+    if continuation is not None:
         # The main process has verified and read it; the others read it without verifying it again.
-        trainer.resume(checkpoint or directory.checkpoints.read(manifest["step"], manifest=manifest))
+        manifest = continuation.manifest
+        checkpoint = found[0] if found else directory.checkpoints.read(manifest["step"], manifest=manifest)
+        del found
+        trainer.resume(checkpoint, continuation.schedule, continuation.extension)
         del checkpoint
-        reporter.note(f"resuming from step {trainer.step} of {built.checked.sampler.total}")
+        for message in continuation.messages(built.checked.sampler.total):
+            reporter.note(message)
     listeners.started(trainer.step)
     outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
     if processes.is_main:
         if outcome.is_complete:
-            outcome = write_results(built, directory, outcome, reporter)
+            outcome = write_results(built, directory, outcome, reporter, write_card)
         directory.metrics.write(EndLine.of(outcome))
         _write_report(directory, reporter)
     written = processes.from_main(outcome)  # the others stay until the result is written and read back
@@ -117,59 +152,6 @@ def _train(
     listeners.ended(outcome)
     reporter.show_result(directory.path, outcome)
     return outcome
-
-
-def _prepare_directory(
-    built: Run, directory: RunDirectory, fresh: bool, reporter: Reporter
-) -> Checkpoint | None:
-    """Make the directory this spec's; returns the checkpoint to resume from, None to start at the beginning."""
-    if fresh:
-        directory.start_over()
-    checkpoint = _newest_checkpoint(directory, reporter)
-    if checkpoint is not None:
-        _check_belongs(checkpoint.manifest, built, directory)
-    directory.describe(built.checked.spec, describe_environment(built), built.plan.dump())
-    directory.settle_base(built.own_base is not None)
-    directory.metrics.cut(-1 if checkpoint is None else checkpoint.manifest["step"])
-    return checkpoint
-
-
-def _newest_checkpoint(directory: RunDirectory, reporter: Reporter) -> Checkpoint | None:
-    """The newest checkpoint that is not damaged; damaged ones are reported and removed."""
-    store = directory.checkpoints
-    store.clear_partial()
-    steps = store.steps()
-    for number, step in enumerate(reversed(steps), start=1):
-        try:
-            return store.read(step)
-        except CheckpointError as error:
-            left = (
-                "resuming from the one before it"
-                if number < len(steps)
-                else "there is no other, so the run starts over"
-            )
-            reporter.warn(f"{error}; {left}")
-            store.discard(step)
-    return None
-
-
-def _check_belongs(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
-    if manifest["data"] != built.checked.corpus.fingerprint:
-        raise MftError(
-            f"output: the training data changed since the run in {directory.path} started (or this version of mftkit "
-            "reads it differently), so it cannot be resumed. Restore the original data, or use --fresh to start over."
-        )
-    if manifest.get("base") != built.own_base:
-        raise MftError(
-            f"output: the base weights in {directory.base} differ from those with which the run in {directory.path} "
-            "started, so its adapter cannot be resumed. Restore them, or use --fresh to start over."
-        )
-    before, now = manifest["processes"], built.checked.processes.count
-    if before != now:
-        raise MftError(
-            f"output: {directory.path} was started with {before} processes, not {now}. Use as many, or use --fresh to "
-            "start over."
-        )
 
 
 def _train_guarded(
@@ -182,7 +164,7 @@ def _train_guarded(
     try:
         return trainer.train()
     except (torch.OutOfMemoryError, MemoryError) as error:
-        message = describe_out_of_memory(error, trainer.step + 1)
+        message = trainer.describe_out_of_memory(error)
         return Outcome("failed", trainer.step, trainer.history.best_step, error=message)
     except Exception as error:
         message = describe_error(error)

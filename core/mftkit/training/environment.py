@@ -55,4 +55,6 @@ def describe_environment(run: Run) -> dict[str, Any]:
         "dtype": checked.precision.name,
         "components": used_components(checked.spec, checked.adapter_name),
         "data": checked.corpus.fingerprint,
+        "content": checked.corpus.content,
+        "model": checked.base_content,
     }

@@ -24,13 +24,14 @@ import torch
 
 from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import Checkpoint, random_state, set_random_state
+from mftkit.training.checkpoint_timing import CheckpointTiming
 from mftkit.training.coefficients import Coefficients
-from mftkit.training.failures import describe_nonfinite
+from mftkit.training.failures import describe_nonfinite, describe_out_of_memory
 from mftkit.training.gradients import Gradients
 from mftkit.training.meter import Meter, StepClock
 from mftkit.training.metrics_lines import train_line, valid_line
 from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteGuard, NonFiniteLossError
-from mftkit.training.optimizer import learning_rate
+from mftkit.training.schedule import Schedule
 from mftkit.training.signals import StopRequest
 from mftkit.training.step_result import StepResult
 
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     from mftkit.training.balancing import Balancing
     from mftkit.training.objective import Objective
     from mftkit.training.run_parts import Run
-    from mftkit.training.training_state import ProcessState, TrainingState
+    from mftkit.training.schedule import Extension
+    from mftkit.training.training_state import ProcessState, Progress, TrainingState
 
 
 class TrainStep:
@@ -149,6 +151,10 @@ class TrainStep:
         return norm
 
 
+SAVE, STOP = 1, 2
+"""What a process asks all of them for after a step; a stop saves, too."""
+
+
 class Trainer:
     """Trains a run, and writes its metrics and checkpoints to a run directory."""
 
@@ -168,6 +174,10 @@ class Trainer:
         self._clock = StepClock()
         self._last: StepResult | None = None
         self._saved = -1
+        self._timing = CheckpointTiming(self._training.checkpoint_every)
+        self._schedule = Schedule.of(self._training, self._sampler.total)
+        self._lacks_last_validation = False
+        """Whether the run was made to end at the step from which it resumes, which was not the last one then."""
         self.step = 0
         """Optimizer steps done."""
 
@@ -178,18 +188,23 @@ class Trainer:
             try:
                 if not self.history.steps:
                     self._validate()
+                self._timing.restart()
+                if self._lacks_last_validation:
+                    self._validate_last_step()
                 while self.step < self._sampler.total and not self.history.is_over:
                     batch = self._sampler[self.step + 1]
                     final = batch.number == self._sampler.total
                     self._train_on(batch)
-                    line = self._log() if final or batch.is_due(self._training.log_every) else None
+                    window_ends = batch.is_due(self._training.log_every)
+                    line = self._log(window_ends=window_ends) if final or window_ends else None
                     self._listener.step_ended(batch.number, line)
                     improved = (final or batch.is_due(self._training.evaluate_every)) and self._validate()
                     over = final or self.history.is_over
-                    if over or improved or batch.is_due(self._training.checkpoint_every):
+                    asked = STOP if stop.received is not None else SAVE if self._timing.is_time() else 0
+                    asked = self._processes.highest(asked)  # one message per step, whatever it is about
+                    if over or improved or asked or self._timing.is_due_after(batch):
                         self.save()
-                    if self._processes.any(stop.received is not None) and not final:
-                        self.save()
+                    if asked == STOP and not final:
                         return Outcome("interrupted", self.step, self.history.best_step, signal=stop.received)
             except NonFiniteLossError as error:
                 saved = self._directory.checkpoints.steps()
@@ -204,7 +219,7 @@ class Trainer:
         self._clock.start()
         balancing = self._run.balancing
         balancing.before_step(batch.number)
-        rate = learning_rate(batch.number, self._sampler.total, self._training)
+        rate = self._schedule.rate(batch.number, self._training)
         self._last = result = self._train_step(batch, rate, self._meter)
         self.step = batch.number
         balancing.after_step(batch.number, result.task_losses, result.losses_after_update)
@@ -216,8 +231,18 @@ class Trainer:
         """Raise NonFiniteLossError if a step since the last check was not finite."""
         self._train_step.guard.check(lambda step: torch.from_numpy(self._sampler[step].tokens > 0))
 
-    def _log(self) -> TrainLine:
-        """Write the train line of the steps since the last one."""
+    def _validate_last_step(self) -> None:
+        """Validate and save as after the last step of a run: the step was made before it became the last one."""
+        self._validate()
+        self._saved = -1
+        self.save()
+
+    def _log(self, *, window_ends: bool) -> TrainLine:
+        """Write the train line of the steps since the last one.
+
+        The last line of a run may come before its window of ``log_every`` steps ends: if the run is made longer, the
+        window continues, and its line is written over all of its steps.
+        """
         self._clock.start()
         self._check_finite()  # waits for the device: the time of the steps' work is theirs
         self._clock.stop()
@@ -228,13 +253,20 @@ class Trainer:
             self._task_names,
             step=self.step,
             epoch=self._sampler.epochs_done(self.step),
-            learning_rate=learning_rate(self.step, self._sampler.total, self._training),
-            seconds=self._clock.take(),
+            learning_rate=self._schedule.rate(self.step, self._training),
+            seconds=self._clock.spent,
             result=self._last,
         )
-        self._meter.reset()
+        if window_ends:
+            self._meter.reset()
+            self._clock.take()
         self._write(line)
         return line
+
+    def describe_out_of_memory(self, error: BaseException) -> str:
+        """The message for a step that needs more memory than there is."""
+        saved = self._directory.checkpoints.steps()
+        return describe_out_of_memory(error, self.step + 1, self._training, saved)
 
     def _write(self, line: Line) -> None:
         if self._processes.is_main:
@@ -283,8 +315,14 @@ class Trainer:
         own: ProcessState = {"random": random_state(), "meter": self._meter.state_dict()}
         of_processes = processes.gather(own)
         if processes.is_main:
+            progress: Progress = {
+                "step": self.step,
+                "standing": self.history.state_dict(),
+                "total": self._sampler.total,
+                "schedule": {"warmup": self._schedule.warmup, "end": self._schedule.end},
+            }
             state: TrainingState = {
-                "progress": {"step": self.step, "standing": self.history.state_dict()},
+                "progress": progress,
                 "optimizer": run.optimizer.state_dict(),
                 "balancing": run.balancing.state_dict(),
                 "gradients": run.gradients.state_dict(),
@@ -293,17 +331,26 @@ class Trainer:
             }
             manifest: Manifest = {
                 "data": self._corpus.fingerprint,
+                "content": self._corpus.content,
                 "processes": processes.count,
                 "base": run.own_base,
+                "model": run.checked.base_content,
             }
             weights = run.checked.tuning.state_dict(run.model)
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
             self._listener.saved(self.step, path)
         processes.barrier()  # no process runs ahead of a checkpoint that is not there yet
+        self._timing.restart()
 
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Restore the state of a checkpoint, so that the run continues as if it had not been interrupted."""
+    def resume(self, checkpoint: Checkpoint, schedule: Schedule, extension: Extension | None) -> None:
+        """Restore the state of a checkpoint, so that the run continues as if it had not been interrupted.
+
+        Args:
+            checkpoint: of this run.
+            schedule: the learning rate's from now on.
+            extension: how the run's end has moved since the checkpoint; None if it has not.
+        """
         run, state = self._run, cast("TrainingState", checkpoint.state)
         run.checked.tuning.load_state_dict(run.model, checkpoint.model)
         run.optimizer.load_state_dict(state["optimizer"])
@@ -313,5 +360,12 @@ class Trainer:
         self._meter.load_state_dict(own["meter"])
         self.history.load_state_dict(state["progress"]["standing"])
         self.step = self._saved = state["progress"]["step"]
+        self._schedule = schedule
+        self._lacks_last_validation = (
+            extension is not None and self.step == extension.end and self.history.steps[-1:] != [self.step]
+        )
+        if extension is not None or self.history.steps[-1:] < [self.step]:
+            # Training went on, or goes on now, after early stopping had ended it: the next validation decides again.
+            self.history.reopen()
         self._clock.spent = state["seconds"]
         set_random_state(own["random"])

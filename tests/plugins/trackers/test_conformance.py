@@ -19,6 +19,6 @@ def test_conformance(name: Any, tmp_path: Path) -> None:
     tracker: Any = installed.component_class(kinds.TRACKER, name)
     for module in tracker.packages:
         pytest.importorskip(module)
-    places = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
+    places: Any = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
     done = mft_forked("plugins", "check", name, cwd=tmp_path, **places)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-2000:]}"

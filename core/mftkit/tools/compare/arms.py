@@ -6,25 +6,33 @@ Core names no component: a baseline's loss and balancer are found by the attribu
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from mftkit.plugins import installed, kinds
+from mftkit.spec import load_spec
 from mftkit.spec.reading import parse_json
 from mftkit.spec.references import plain
+from mftkit.tools.compare.settings import labels
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.component import Component
     from mftkit.spec import Spec
+    from mftkit.tools.compare.settings import Setting, Variant
     from mftkit_registry import Kind
+
+
+_COMPARED_APART = ("name", "output", "loss", "balancer")
+"""Keys of the spec that do not make two arms different, or are compared in their resolved form."""
 
 
 class Baseline(StrEnum):
@@ -54,10 +62,16 @@ class Arm:
     key: str
     """The name of its directory."""
     kind: str
-    """"single", "mixed", "balancer" or "loss"."""
+    """"single", "mixed", "balancer", "loss", "vary" or "arm"."""
     loss: JsonObject
     balancer: JsonObject
     """Both as in a spec: {"name": ..., "options": {...}}."""
+    settings: tuple[Setting, ...] = ()
+    """The keys that it changes, if it changes keys of the spec."""
+    spec: Spec | None = field(default=None, repr=False)
+    """The spec with its settings; None for the compared spec."""
+    also: tuple[str, ...] = ()
+    """Labels of arms that would train the very same, and are left out."""
 
     @property
     def is_single(self) -> bool:
@@ -74,34 +88,96 @@ class Arm:
 class CompareOptions:
     """The user's choice of arms and budget."""
 
-    baselines: tuple[Baseline, ...] = tuple(Baseline)
+    baselines: tuple[Baseline, ...] | None = None
+    """None: both, or none if the arms vary keys of the spec."""
     balancers: tuple[JsonObject, ...] = ()
     losses: tuple[JsonObject, ...] = ()
     mixed_loss: str | None = None
     """The baseline's loss; None to find it."""
     budget: BudgetUnit = BudgetUnit.EPOCHS
+    vary: tuple[Variant, ...] = ()
+    """Arms of a grid of values."""
+    arms: tuple[Variant, ...] = ()
+    """Arms that change other keys of the spec, compared with the spec unchanged."""
+
+    @property
+    def chosen_baselines(self) -> tuple[Baseline, ...]:
+        """The baselines, each once."""
+        if self.baselines is None:
+            return () if self.vary or self.arms else tuple(Baseline)
+        return tuple(dict.fromkeys(self.baselines))
 
 
-def make_arms(base: Spec, options: CompareOptions) -> list[Arm]:
+def make_arms(
+    base: Spec, options: CompareOptions, load: Callable[[list[str]], Spec] | None = None
+) -> list[Arm]:
     """The arms, baselines first; of arms that would train the very same, the first is kept.
 
-    A balancer is tried with the spec's loss, a loss with the spec's balancer. Without either, the spec is tried
-    unchanged.
+    A balancer is tried with the spec's loss, a loss with the spec's balancer. The spec is tried unchanged if there are
+    arms that change keys, and if nothing else is tried.
 
-    Raises MftError for an unknown component, and if a baseline's component cannot be found.
+    Args:
+        base: the compared spec.
+        options: the user's choice.
+        load: the compared spec with overrides, as from ``load_spec``; None: ``base`` with its defaults filled in.
+
+    Raises MftError for an unknown component, if a baseline's component cannot be found, and for settings that make no
+    valid spec: all of these at once.
     """
     own_loss, own_balancer = base.loss.model_dump(), base.balancer.model_dump()
-    arms = [_baseline(which, base, options) for which in dict.fromkeys(options.baselines)]
-    balancers = options.balancers or (() if options.losses else (own_balancer,))
+    arms = [_baseline(which, base, options) for which in options.chosen_baselines]
+    varied = changed_arms(base, options, load or (lambda changes: load_spec(base.dump(), changes)))
+    unchanged = not (options.losses or options.vary) or bool(options.arms)
+    balancers = options.balancers or ((own_balancer,) if unchanged else ())
     for given in balancers:
         ref, label, key = _reference(kinds.BALANCER, given, own_balancer)
+        label = "unchanged" if options.arms and not options.balancers else label
         arms.append(Arm(label, f"balancer-{key}", "balancer", own_loss, ref))
     for given in options.losses:
         ref, label, key = _reference(kinds.LOSS, given, own_loss)
         arms.append(Arm(label, f"loss-{key}", "loss", ref, own_balancer))
+    arms += varied
     if not arms:
-        raise MftError("nothing to compare: give --balancers, --losses or --baselines")
-    return _distinct(arms)
+        raise MftError("nothing to compare: give --balancers, --losses, --vary, --arm or --baselines")
+    return _distinct(arms, base)
+
+
+def changed_arms(base: Spec, options: CompareOptions, load: Callable[[list[str]], Spec]) -> list[Arm]:
+    """The arms that change keys of the spec, each with its spec. Raises MftError, which lists all invalid ones."""
+    variants = [*options.vary, *options.arms]
+    arms, problems = list[Arm](), list[str]()
+    names = [variant.name for variant in variants if variant.name]
+    problems += [f"--arm: two arms have the name {name}" for name in names if names.count(name) > 1][:1]
+    for number, (variant, label) in enumerate(zip(variants, labels(variants), strict=True)):
+        kind = "vary" if number < len(options.vary) else "arm"
+        try:
+            spec = load([setting.override for setting in variant.settings])
+            _check_comparable(spec, base)
+        except MftError as error:
+            problems.append(f"arm {label}: {str(error).replace('--set ', '')}")
+            continue
+        arms.append(
+            Arm(
+                label,
+                f"{kind}-{variant.directory}",
+                kind,
+                spec.loss.model_dump(),
+                spec.balancer.model_dump(),
+                variant.settings,
+                spec,
+            )
+        )
+    if problems:
+        raise MftError("\n".join(problems))
+    return arms
+
+
+def _check_comparable(spec: Spec, base: Spec) -> None:
+    """Refuse an arm whose losses would be those of other tasks or other tokens."""
+    if [task.name for task in spec.tasks] != [task.name for task in base.tasks]:
+        raise MftError("tasks: the arms of a comparison have the same tasks, and this one has others")
+    if spec.model.tokenizer != base.model.tokenizer:
+        raise MftError("model.tokenizer: losses per token of different tokenizers cannot be compared")
 
 
 def parse_references(values: Iterable[str], option: str) -> tuple[JsonObject, ...]:
@@ -200,16 +276,25 @@ def _resolved(kind: Kind[Component], ref: JsonObject) -> list[object]:
         return [ref["name"], options]
 
 
-def _distinct(arms: Sequence[Arm]) -> list[Arm]:
+def _distinct(arms: Sequence[Arm], base: Spec) -> list[Arm]:
     """Leave out arms that train the very same, and make all labels different."""
     kept: dict[str, Arm] = {}
+    # A baseline is without the combiner and the grouping of the spec, so it is another arm where the spec has them.
+    is_balanced = base.gradients is not None or base.training.grouping != "none"
     for arm in arms:
         parts = [_resolved(kinds.LOSS, arm.loss), _resolved(kinds.BALANCER, arm.balancer)]
-        kept.setdefault(json.dumps([arm.is_single, parts], sort_keys=True), arm)
-    labels = [arm.label for arm in kept.values()]
-    return [
-        arm
-        if labels.count(arm.label) == 1
-        else Arm(f"{arm.kind} {arm.label}", arm.key, arm.kind, arm.loss, arm.balancer)
-        for arm in kept.values()
-    ]
+        rest = {key: value for key, value in (arm.spec or base).dump().items() if key not in _COMPARED_APART}
+        identity = json.dumps([arm.is_single, arm.is_baseline and is_balanced, parts, rest], sort_keys=True)
+        first = kept.setdefault(identity, arm)
+        if first is not arm and arm.label != first.label:
+            kept[identity] = replace(first, also=tuple(dict.fromkeys((*first.also, arm.label))))
+    names = [arm.label for arm in kept.values()]
+    found: list[Arm] = []
+    for arm in kept.values():
+        label = arm.label if names.count(arm.label) == 1 else f"{arm.kind} {arm.label}"
+        taken = {other.label for other in found}
+        numbered = (f"{label} ({number})" for number in itertools.count(2))
+        found.append(
+            replace(arm, label=label if label not in taken else next(n for n in numbered if n not in taken))
+        )
+    return found

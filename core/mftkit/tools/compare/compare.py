@@ -15,6 +15,7 @@ from mftkit.tools.compare.result import write_result
 from mftkit.tools.compare.runner import train_all
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
     from signal import Signals
 
@@ -40,6 +41,7 @@ def compare(
     output: Path | None = None,
     fresh: bool = False,
     reporter: Reporter | None = None,
+    load: Callable[[list[str]], Spec] | None = None,
 ) -> Compared:
     """Train ``base`` in every way that ``options`` name, or resume that.
 
@@ -50,14 +52,18 @@ def compare(
         output: the directory; by default beside the spec's output, with "-compare" after its name.
         fresh: start over, removing the files of the comparison before.
         reporter: receives messages and progress.
+        load: the spec with overrides, for arms that change its keys; None: ``base`` with its defaults filled in.
 
     Raises:
         MftError: something the user can fix; what is finished is kept.
     """
     reporter = reporter or Reporter()
-    path = output or base.output.with_name(f"{base.output.name}-compare")
-    directory = ComparisonDirectory(path.absolute())
-    arms = make_arms(base, options)
+    directory = ComparisonDirectory(comparison_path(base, output))
+    arms = make_arms(base, options, load)
+    for arm in arms:
+        if arm.also:
+            same = ", ".join(arm.also)
+            reporter.note(f"{arm.label} stands for {same} too, which would train the very same")
     directory.check(base, fresh=fresh)
     with directory:
         directory.begin(base, fresh=fresh)
@@ -75,6 +81,11 @@ def compare(
             result = record()
             _write_page(directory.path, reporter)
     return Compared(directory.path, result, signal)
+
+
+def comparison_path(base: Spec, output: Path | None) -> Path:
+    """The directory of a comparison: ``output``, or the default beside the output of the spec."""
+    return (output or base.output.with_name(f"{base.output.name}-compare")).absolute()
 
 
 def _write_page(path: Path, reporter: Reporter) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mftkit.runs.record import read_run
 from mftkit.runs.series import losses_of_task
+from mftkit.tools.compare.effects import twins, weights_moved
 from mftkit.tools.compare.noise import LEVEL, RULE, describe_differences, differences
 from mftkit.tools.compare.result import NOT_STARTED, ArmResult, ComparisonResult, Noise, RunResult
 
@@ -46,7 +47,8 @@ def collect_result(comparison: Comparison, directory: ComparisonDirectory) -> Co
     outcomes = {run.key: task_outcomes(records[run.key]) for run in comparison.runs if run.key in records}
     unranked = [_arm(arm, comparison, directory, tasks, records, outcomes) for arm in comparison.arms]
     ranks = mean_ranks({arm.label: _known_losses(arm) for arm in unranked if arm.is_complete})
-    arms = [replace(arm, mean_rank=ranks.get(arm.label)) for arm in unranked]
+    alike = twins(comparison.arms, comparison.runs, records)
+    arms = [replace(arm, mean_rank=ranks.get(arm.label), same_as=alike.get(arm.label)) for arm in unranked]
     return ComparisonResult(
         name=comparison.base.name,
         complete=len(ranks) == len(arms),
@@ -151,6 +153,9 @@ def _arm(
         seconds_by_seed=seconds,
         seconds=_mean(seconds),
         runs=[_run(run, directory, records.get(run.key)) for run in runs],
+        settings={setting.key: setting.value for setting in arm.settings},
+        steps=None if arm.is_single else runs[0].steps,
+        weights_moved=weights_moved(arm, comparison.runs, records),
     )
 
 
@@ -170,6 +175,8 @@ def _same_start(comparison: Comparison, outcomes: dict[str, dict[str, TaskOutcom
     """True if all arms of a seed began with the same losses; None where there are not two to compare."""
     starts: dict[tuple[int, str], list[float]] = {}
     for run in comparison.runs:
+        if any(setting.key.split(".")[0] == "model" for setting in run.arm.settings):
+            continue  # it begins with other weights by intention
         for task, outcome in outcomes.get(run.key, {}).items():
             if outcome.first is not None:
                 starts.setdefault((run.seed, task), []).append(outcome.first)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -90,16 +92,18 @@ def plan_runs(
 ) -> Comparison:
     """The specs of all runs; each arm is built once without weights, so that an error in it is reported now.
 
-    Raises MftError, with the arm named, for an arm that cannot be run.
+    Raises MftError, with the arm named, for arms that cannot be run: for all of them at once.
     """
     tokenizer = shared_tokenizer(base, directory, reporter)
     planner = _Planner(base, directory, tokenizer, seeds, reporter)
-    runs = {
-        arm.key: planner.runs_by_task(arm, options.budget)
-        if arm.is_single
-        else planner.runs_of_all_tasks(arm)
-        for arm in arms
-    }
+    runs, problems = dict[str, list[PlannedRun]](), list[str]()
+    for arm in arms:
+        try:
+            runs[arm.key] = planner.runs_of(arm, options.budget)
+        except MftError as error:
+            problems.append(str(error))
+    if problems:
+        raise MftError("\n".join(problems))
     ordered = [run for seed in seeds for arm in arms for run in runs[arm.key] if run.seed == seed]
     return Comparison(base, options, arms, seeds, ordered, planner.steps, planner.budgets)
 
@@ -136,14 +140,51 @@ class _Planner:
     def steps(self) -> int:
         return self.reference.sampler.total
 
-    def runs_of_all_tasks(self, arm: Arm) -> list[PlannedRun]:
+    def runs_of(self, arm: Arm, budget: BudgetUnit) -> list[PlannedRun]:
+        """The runs of an arm, checked. Raises MftError, with the arm named."""
+        if arm.is_single:
+            return self.runs_by_task(arm, budget)
+        made = self.runs_of_all_tasks(arm)
+        checked = _checked(made[0])
+        if not arm.settings:
+            return made
+        self._check_validation(arm, checked)
+        steps = checked.sampler.total
+        if steps == self.steps:
+            return made
+        return self.runs_of_all_tasks(arm, steps, self._unset_intervals(arm, steps))
+
+    def runs_of_all_tasks(
+        self, arm: Arm, steps: int | None = None, training: JsonObject | None = None
+    ) -> list[PlannedRun]:
+        """A run per seed; ``steps`` and ``training`` are given if they are not those of the spec."""
         made = []
         for seed in self.seeds:
             key = f"{arm.key}/seed-{seed}"
-            spec = run_spec(self.base, arm, seed, self.directory.runs / key, self.tokenizer)
-            made.append(PlannedRun(key, arm, seed, None, spec, self.steps))
-        _checked(made[0])
+            spec = run_spec(self.base, arm, seed, self.directory.runs / key, self.tokenizer, training)
+            made.append(PlannedRun(key, arm, seed, None, spec, steps or self.steps))
         return made
+
+    def _check_validation(self, arm: Arm, checked: CheckedRun) -> None:
+        if self.validation_digest != _digest(checked):
+            raise MftError(
+                f"arm {arm.label}: its settings change the validation samples (their rows, their text or their "
+                "length), so its losses cannot be compared with those of the other arms. Set them for all arms, "
+                "with --set."
+            )
+
+    @cached_property
+    def validation_digest(self) -> str:
+        """The identity of the validation samples that all arms have."""
+        return _digest(self.reference)
+
+    def _unset_intervals(self, arm: Arm, steps: int) -> JsonObject:
+        """Intervals for an arm with another number of steps, without those that it sets itself."""
+        own = {setting.key for setting in arm.settings}
+        found = self._intervals(steps, BudgetUnit.EPOCHS)
+        return {
+            key: value for key, value in found.items() if key in INTERVALS and f"training.{key}" not in own
+        }
 
     def runs_by_task(self, arm: Arm, budget: BudgetUnit) -> list[PlannedRun]:
         made = []
@@ -182,14 +223,32 @@ class _Planner:
         training, found = self.base.training, JsonObject()
         for name in INTERVALS:
             every = getattr(training, name)
-            if every == "epoch":
-                if budget is BudgetUnit.EPOCHS:
-                    continue
-                every = self.reference.sampler.steps_per_epoch
-            found[name] = max(1, round(every * steps / self.steps))
+            scaled = [
+                self._scaled(each, steps, budget) for each in (every if isinstance(every, list) else [every])
+            ]
+            found[name] = scaled if isinstance(every, list) else scaled[0]
         if training.warmup >= 1:  # a number of steps, not a share
             found["warmup"] = max(1, round(training.warmup * steps / self.steps))
         return found
+
+    def _scaled(self, every: int | str, steps: int, budget: BudgetUnit) -> int | str:
+        """An interval of a run over all tasks as one of a run of ``steps`` steps; a time stays as it is."""
+        if isinstance(every, str) and (every != "epoch" or budget is BudgetUnit.EPOCHS):
+            return every
+        in_steps = self.reference.sampler.steps_per_epoch if isinstance(every, str) else every
+        return max(1, round(in_steps * steps / self.steps))
+
+
+def _digest(checked: CheckedRun) -> str:
+    """The identity of a run's validation samples: their tokens, and which of these are in the loss."""
+    digest = hashlib.sha256()
+    samples = checked.corpus.valid
+    for index in range(len(samples)):
+        sample = samples[index]
+        digest.update(b"%d %d " % (sample.task, len(sample.tokens)))
+        digest.update(sample.tokens.tobytes())
+        digest.update(sample.loss_mask.tobytes())
+    return digest.hexdigest()
 
 
 def _checked(run: PlannedRun) -> CheckedRun:

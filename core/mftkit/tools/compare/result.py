@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, TypeVar
 
 from mftkit.base.atomic_files import write_json
@@ -68,6 +68,14 @@ class ArmResult:
     seconds_by_seed: list[float]
     seconds: float | None
     runs: list[RunResult]
+    settings: JsonObject = field(default_factory=dict)
+    """The keys of the spec that it changes, with their values."""
+    steps: int | None = None
+    """Planned steps of a run over all tasks; None for single tasks."""
+    same_as: str | None = None
+    """The earlier arm that trained exactly as this one did, to the last digit of every validation loss."""
+    weights_moved: bool | None = None
+    """Whether a task weight ever was another than 1; None if the arm's balancer has equal weights by design."""
 
     @property
     def is_complete(self) -> bool:

@@ -40,7 +40,7 @@ def table_rows(result: ComparisonResult) -> list[TableRow]:
 def budget_text(result: ComparisonResult) -> str:
     """The budget of a model of one task, in a sentence or two."""
     if not result.single:
-        return f"Every arm trains {whole(result.steps)} steps over all tasks."
+        return f"Every arm trains {whole(result.steps)} steps over all tasks{_other_steps(result)}."
     rule = (
         "as many epochs over its own samples as the models of all tasks make"
         if result.budget == "epochs"
@@ -50,10 +50,8 @@ def budget_text(result: ComparisonResult) -> str:
         f"{task} {whole(budget.steps)} steps ({budget.epochs:.3g} epochs)"
         for task, budget in result.single.items()
     )
-    return (
-        f"Budget: {result.budget}. Models of all tasks train {whole(result.steps)} steps; a model of one task gets "
-        f"{rule}: {each}."
-    )
+    models = f"Models of all tasks train {whole(result.steps)} steps{_other_steps(result)}"
+    return f"Budget: {result.budget}. {models}; a model of one task gets {rule}: {each}."
 
 
 def start_text(result: ComparisonResult) -> str:
@@ -65,6 +63,31 @@ def start_text(result: ComparisonResult) -> str:
             "All arms of a seed began with the same validation losses: same weights, tokenizer and samples."
         )
     return "WARNING: the arms did not begin with the same validation losses, so their results are not comparable."
+
+
+def effect_texts(result: ComparisonResult) -> list[str]:
+    """A sentence on each arm that never acted."""
+    texts = []
+    for arm in result.arms:
+        if arm.same_as is not None:
+            texts.append(
+                f"{arm.label} trained exactly as {arm.same_as} did, to the last digit of every validation loss: what "
+                "it changes had no effect in runs of this length."
+            )
+        elif arm.weights_moved is False:
+            texts.append(
+                f"{arm.label} never acted: all task weights of its balancer stayed 1 to the end (a window or warm-up "
+                "may be longer than the run)."
+            )
+    return texts
+
+
+def _other_steps(result: ComparisonResult) -> str:
+    """The steps of arms that do not train as many as the compared spec."""
+    others = [
+        f"{arm.label} {whole(arm.steps)}" for arm in result.arms if arm.steps not in (None, result.steps)
+    ]
+    return f" (except: {', '.join(others)})" if others else ""
 
 
 def _losses(name: str, by_arm: Sequence[Sequence[float | None]], *, of_task: bool = True) -> TableRow:

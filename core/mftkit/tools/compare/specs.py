@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mftkit.tools.compare.arms import Arm
 
 
-def run_spec(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None) -> Spec:
+def run_spec(
+    base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None, training: JsonObject | None = None
+) -> Spec:
     """The spec of an arm's run over all tasks.
 
     Args:
@@ -26,10 +28,13 @@ def run_spec(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | No
         seed: the run's; generated rows stay those of ``base``.
         output: the run directory.
         tokenizer: the one trained for the comparison; None if the spec names one.
+        training: keys of the training section that are not those of the arm's spec.
 
     Raises MftError, with the arm named, for a spec that cannot be run.
     """
-    return _load(_changed(base, arm, seed, output, tokenizer), arm)
+    data = _changed(base, arm, seed, output, tokenizer)
+    data["training"] |= training or {}
+    return _load(data, arm)
 
 
 def single_spec(
@@ -61,9 +66,11 @@ def narrowed(value: object, task: str, names: list[str]) -> object:
 
 
 def _changed(base: Spec, arm: Arm, seed: int, output: Path, tokenizer: Path | None) -> JsonObject:
-    data = base.dump()
+    data = (arm.spec or base).dump()
     data |= {"loss": arm.loss, "balancer": arm.balancer, "seed": seed, "output": str(output)}
-    data["name"] = f"{base.name} {arm.label} {seed}"[:LONGEST_NAME].strip().replace("/", "-")
+    # Labels of settings depend on the other arms, and a run's name must not: it is a part of its spec.
+    title = arm.key if arm.settings else arm.label
+    data["name"] = f"{base.name} {title} {seed}"[:LONGEST_NAME].strip().replace("/", "-")
     if arm.is_baseline:  # without anything that balances tasks
         data["gradients"] = None
         data["training"]["grouping"] = "none"

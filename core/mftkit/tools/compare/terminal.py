@@ -11,7 +11,7 @@ from rich.text import Text
 from mftkit.base.formatting import one_line, place
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
-from mftkit.tools.compare.rows import budget_text, start_text, table_rows
+from mftkit.tools.compare.rows import budget_text, effect_texts, start_text, table_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,7 @@ def comparison_view(result: ComparisonResult, path: Path) -> RenderableType:
         "* lowest of its row; time is for one seed's runs, in hours:minutes:seconds",
         budget_text(result),
         start_text(result),
+        *effect_texts(result),
         result.noise.summary,
         result.noise.rule if result.noise.measured else "",
         f"runs, compare.json and compare.html: {place(path)}",

@@ -56,7 +56,7 @@ def test_the_keys_are_those_that_other_programs_read() -> None:
     ]  # fmt: skip
     assert list(written["arms"][0]) == [
         "label", "kind", "loss", "balancer", "losses", "at_step", "model_losses", "mean_by_seed", "mean_loss",
-        "mean_rank", "seconds_by_seed", "seconds", "runs",
+        "mean_rank", "seconds_by_seed", "seconds", "runs", "settings", "steps", "same_as", "weights_moved",
     ]  # fmt: skip
     assert written["arms"][0]["runs"] == [
         {

@@ -1,0 +1,73 @@
+"""``mftkit.run``: train from Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mftkit.tools import run as engine
+from mftkit.tools.api.given_data import given_files, load_given, override_texts
+from mftkit.tools.api.progress import shown
+from mftkit.tools.api.run_result import RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from mftkit.reporting.reporter import Reporter
+    from mftkit.spec import Spec
+    from mftkit.tools.api.given_data import Overrides, SpecSource, TaskData
+
+
+def run(
+    spec: SpecSource,
+    *,
+    data: Mapping[str, TaskData] | None = None,
+    overrides: Overrides = (),
+    dry_run: bool = False,
+    fresh: bool = False,
+    progress: bool = True,
+    reporter: Reporter | None = None,
+) -> RunResult:
+    """Train what the spec describes, or resume an unfinished run of the same spec.
+
+    Rows given as ``data`` are saved as files in the run directory (``data/``), named after their content, so that its
+    spec.json can be run by itself. Called again with the same rows, an unfinished run is resumed; with other rows it is
+    refused, as if a data file had changed.
+
+    The first Ctrl-C, or "interrupt the kernel" in a notebook, ends the run after the current step: a checkpoint is
+    saved, and the result's reason is "interrupted".
+
+    Args:
+        spec: from ``mftkit.load_spec``, the path of a spec, or a spec as a dict (paths relative to the current
+            directory).
+        data: by task, its training rows: a ``datasets.Dataset``, a DataFrame, or an iterable of mappings; or
+            ``{"train": rows, "valid": rows or a fraction}``. They replace ``train`` and ``valid`` of the spec's task.
+            If the spec has no tasks, these are its tasks.
+        overrides: changes of the spec: ``{"training.epochs": 3}``, or ``["training.epochs=3"]``.
+        dry_run: read, check, tokenize and plan; the run directory is not touched.
+        fresh: start over, removing the files of the run before.
+        progress: show messages and progress: in the cell of a notebook, on a terminal, or as lines on standard error.
+            False: warnings only.
+        reporter: receives messages and progress instead.
+
+    Returns:
+        How the run ended, its directory, metrics, plan and model. A run that failed in training (a loss that is not
+        finite, no memory) has the reason "failed" and the error.
+
+    Raises:
+        MftError: something that the user can fix.
+    """
+    changes = override_texts(overrides)
+    place = None if dry_run else _output
+    with given_files(spec, data, changes, place) as files, shown(progress, reporter) as display:
+        prepared = load_given(spec, changes, files)
+        if dry_run:
+            return RunResult("planned", 0, None, path=prepared.output, planned=engine.plan(prepared, display))
+        outcome = engine.run(prepared, fresh=fresh, reporter=display)
+    return RunResult(
+        outcome.reason, outcome.step, outcome.best_step, outcome.error, outcome.signal, path=prepared.output
+    )
+
+
+def _output(spec: Spec) -> Path:
+    return spec.output

@@ -1,0 +1,139 @@
+"""The result of a run, as Python has it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mftkit.base.json_files import read_json_object
+from mftkit.models.result import load_model
+from mftkit.reporting.outcome import Outcome
+from mftkit.reporting.plan import Plan
+from mftkit.runs.record import read_run
+from mftkit.runs.series import MEAN, validation_losses
+from mftkit.tools.api.frames import metrics_frame, task_metrics_frame
+from mftkit.tools.api.html import losses_table
+from mftkit.tools.report.writing import RUN_REPORT, report_run
+from mftkit_registry import MftError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from mftkit.runs.record import RunRecord
+
+
+class BestLoss(NamedTuple):
+    """The lowest validation loss of a task after a step."""
+
+    step: int
+    loss: float
+    """Nats per token."""
+
+
+@dataclass(frozen=True)
+class RunResult(Outcome):
+    """How a run ended, and what it left in its directory."""
+
+    path: Path = Path()
+    """The run directory."""
+    planned: Plan | None = field(default=None, repr=False, compare=False)
+    """The plan of a dry run; None for a run, which has it on disk."""
+
+    @cached_property
+    def record(self) -> RunRecord:
+        """The files of the run directory. Raises MftError after a dry run, which writes none."""
+        if self.reason == "planned":
+            raise MftError("a dry run has no metrics, no model and no report; run without dry_run=True")
+        return read_run(self.path)
+
+    @property
+    def plan(self) -> Plan:
+        """The plan that was made before the first step. Raises MftError if the directory has none."""
+        if self.planned is not None:
+            return self.planned
+        file = self.path / "plan.json"
+        try:
+            return Plan.from_json(read_json_object(file))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise MftError(f"{file} cannot be read: {type(error).__name__}: {error}") from error
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        """One row per line of metrics.jsonl: event, step, epoch, loss, ..., and ``tasks.NAME.loss`` for each task."""
+        return metrics_frame(self.record)
+
+    @cached_property
+    def task_metrics(self) -> pd.DataFrame:
+        """The same numbers in long form: one row per line and task."""
+        return task_metrics_frame(self.record)
+
+    @cached_property
+    def best(self) -> dict[str, BestLoss]:
+        """Each task's lowest validation loss and its step; without tasks that have no validation."""
+        found = validation_losses(self.record.valid, self.record.tasks)
+        return {each.name: BestLoss(each.step, each.best) for each in found if each.name != MEAN}
+
+    def model(self, which: str = "best") -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
+        """Load a model of the run, in evaluation mode, and its tokenizer.
+
+        Args:
+            which: "best": the run's ``model/``, best by the mean over tasks; "best:TASK": the best of a task, if the
+                run keeps it (``training.best_per_task``); "best:mean_rank".
+
+        Raises:
+            MftError: the run has no such model.
+        """
+        if not self.is_complete:
+            raise MftError(
+                f"the run in {self.path} has no model: it {_state(self.reason)} at step {self.step}"
+                f"{f' ({self.error})' if self.error else ''}"
+            )
+        return load_model(self.path / self._directory(which))
+
+    def report(self) -> Path:
+        """Write report.html from what the run directory holds now, and return its path."""
+        return report_run(self.record.path)
+
+    def _directory(self, which: str) -> str:
+        if which == "best":
+            return "model"
+        kind, _, name = which.partition(":")
+        file = self.path / "best" / "best.json"
+        if kind != "best" or not name:
+            raise MftError(f'model({which!r}): expected "best" or "best:TASK"')
+        if not file.is_file():
+            raise MftError(
+                f"model({which!r}): {self.path} keeps no best model of each task; set training.best_per_task to true"
+            )
+        kept = read_json_object(file)
+        places = {**kept["tasks"], **{key: kept[key] for key in ("mean", "mean_rank") if kept.get(key)}}
+        if name not in places:
+            near = nearest(name, places)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise MftError(f"model({which!r}): no best of {name!r}; there are {', '.join(places)}{hint}")
+        return str(places[name]["path"])
+
+    def _repr_html_(self) -> str:
+        if self.reason == "planned":
+            return f"<p>planned: {self.plan.steps} steps, to be written to <code>{self.path}</code></p>"
+        found = validation_losses(self.record.valid, self.record.tasks)
+        page = self.path / RUN_REPORT
+        return losses_table(self.record.name, self, found, page if page.is_file() else self.path)
+
+
+def _state(reason: str) -> str:
+    return {"failed": "failed", "interrupted": "was interrupted"}.get(reason, f"is {reason}")
+
+
+def open_run(path: str | Path) -> RunResult:
+    """The result of a run that is on disk, finished or not.
+
+    The reason of a run that has not ended is "not ended". Raises MftError if the directory holds no run.
+    """
+    run = read_run(Path(path).expanduser().absolute())
+    if run.end is None:
+        return RunResult(run.state, run.last_step, None, path=run.path)
+    return RunResult(run.end.reason, run.end.step, run.end.best_step, run.end.error, path=run.path)

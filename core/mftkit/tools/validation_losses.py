@@ -1,0 +1,96 @@
+"""The validation losses of a model that is on disk, as a run measures them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+
+from mftkit.batches.batcher import Batcher
+from mftkit.data.corpus import prepare_validation
+from mftkit.interfaces.tuning import Tuning
+from mftkit.models.pad_token import choose_pad
+from mftkit.models.result import load_result
+from mftkit.models.rotary import fix_rotary
+from mftkit.processes import Processes
+from mftkit.training.logprob_model import LogprobModel
+from mftkit.training.objective import accumulation_dtype
+from mftkit.training.precision import choose_precision
+from mftkit.training.validation import Validator
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from peft import PeftModel
+    from torch import nn
+    from transformers import PreTrainedModel
+
+    from mftkit.reporting.reporter import Reporter
+    from mftkit.spec import Spec
+
+
+@dataclass(frozen=True)
+class TaskLoss:
+    """A task's validation loss."""
+
+    loss: float
+    """Exact mean over the loss tokens, nats per token."""
+    tokens: int
+    """Loss tokens."""
+    samples: int
+
+
+def validation_losses(model_path: Path, spec: Spec, reporter: Reporter) -> dict[str, TaskLoss]:
+    """Measure the losses of each task's validation samples.
+
+    The samples are made with the model's own tokenizer and the spec's chat format and ``max_length``; each is isolated
+    from the others. The numbers are those of a run's valid lines, up to the rounding with which the model was saved.
+
+    Args:
+        model_path: a run, or a directory of weights.
+        spec: names the tasks, the data and the dtype of the arithmetic.
+        reporter: receives progress and warnings.
+
+    Raises:
+        MftError: the model cannot be loaded, or a task has no validation samples.
+    """
+    processes = Processes()
+    precision = choose_precision(spec.model.dtype, processes.device, reporter)
+    adapter, model, tokenizer = load_result(model_path, reporter)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = adapter.chat_template(tokenizer)
+    samples = prepare_validation(spec, tokenizer, reporter)
+    empty = [task.name for i, task in enumerate(spec.tasks) if not (samples.task == i).any()]
+    if empty:
+        raise MftError(
+            f"tasks[].valid: {', '.join(empty)} has no validation samples; set valid, or leave it out."
+        )
+    if tokenizer.pad_token_id is None:
+        choose_pad(tokenizer, model, may_grow=False, known=adapter.pad_tokens)
+    tuning = _AsLoaded(None, ())
+    fix_rotary(tuning.base_model(model), spec.max_length)
+    module = cast("nn.Module", model).to(processes.device, precision.weights)
+    logprob_model = LogprobModel(module, adapter, tuning, precision.autocast)
+    batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, int(tokenizer.pad_token_id))
+    dtype = accumulation_dtype(processes.device)
+    validator = Validator(samples, len(spec.tasks), batcher, dtype)
+    with reporter.progress("validation", None):
+        nll, tokens = validator.losses(logprob_model)
+    counts = [int((samples.task == i).sum()) for i in range(len(spec.tasks))]
+    return {
+        task.name: TaskLoss(float(nll[i] / tokens[i]), int(tokens[i]), counts[i])
+        for i, task in enumerate(spec.tasks)
+    }
+
+
+class _AsLoaded(Tuning):
+    """Nothing is trained: the model, or the model inside a PEFT adapter's, whose layers are the adapted ones."""
+
+    def base_model(self, model: nn.Module) -> PreTrainedModel:
+        """The model whose layers compute the hidden states."""
+        if not hasattr(model, "peft_config"):
+            return cast("PreTrainedModel", model)
+        tuned = cast("PeftModel", model)
+        if tuned.active_peft_config.is_prompt_learning:
+            raise MftError("RUN: an adapter that adds tokens to the prompt cannot be evaluated here")
+        return cast("PreTrainedModel", tuned.get_base_model())

@@ -13,6 +13,7 @@ from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.spec_changes import Change
 from mftkit.training.environment import describe_environment
+from mftkit.training.export import trained_tokenizer
 from mftkit.training.schedule import Schedule, extend
 from mftkit.training.used_plugins import report_changed_plugins
 from mftkit_registry import MftError
@@ -156,6 +157,7 @@ def prepare_directory(
         _check_own_base(checkpoint.manifest, built, directory)
         found = checkpoint, _continuation(checkpoint, built, directory, earlier)
     if found is None:
+        _check_start(built)
         if (kept := directory.keep_metrics()) is not None:
             reporter.note(f"the metrics of the earlier start are kept in {kept}")
         if fresh:
@@ -172,6 +174,7 @@ def prepare_directory(
         resumed = [*directory.resumptions(), _resumption(found[1], earlier, other)]
     directory.describe(built.checked.spec, {**environment, "resumed": resumed}, built.plan.dump())
     directory.settle_base(built.own_base is not None)
+    directory.write_tokenizer(trained_tokenizer(built.checked))
     if earlier is not None and earlier.moved_from is not None:
         directory.follow_move(earlier.moved_from)
     if found is None:
@@ -191,6 +194,16 @@ def _environment_changes(directory: RunDirectory, now: JsonObject) -> list[Chang
     one, other = ({key: each.get(key) for key in ENVIRONMENT} for each in (before, now))
     found = (Change(each.path, each.one, each.other, None) for each in differences(one, other))
     return sorted((change for change in found if change.before is not None), key=lambda change: change.key)
+
+
+def _check_start(built: Run) -> None:
+    """Refuse to begin at step 0 without the weights to start from."""
+    start = built.checked.start
+    if start is not None and start.source is None:
+        raise MftError(
+            f"model.start_from: {start.weights} is not there any more, and the run has no checkpoint that can be read; "
+            "set model.start_from to where the weights are now, and use --fresh to start over"
+        )
 
 
 def _resumption(
@@ -246,6 +259,11 @@ def check_inputs(
     Data and base model may lie elsewhere now. ``recorded`` has what the run began with; what an earlier version did not
     record is not compared.
     """
+    if (earlier.spec["model"].get("start_from") is None) != (checked.start is None):
+        raise MftError(
+            f"output: {directory.path} holds a run that did {'not ' if checked.start else ''}start from other weights "
+            "(model.start_from, --from), so this is another run. Choose another output, or use --fresh to start over."
+        )
     corpus, data = checked.corpus, recorded.get("data")
     if data not in (None, corpus.fingerprint) and recorded.get("content") != corpus.content:
         raise MftError(
@@ -267,8 +285,9 @@ def check_inputs(
                 f"started, so it is not compared{changed}"
             )
     elif before != checked.base_content:
+        where = checked.model.path if checked.start is None else checked.start.weights
         raise MftError(
-            f"model.path: the model in {checked.spec.model.path} differs from the one with which the run in "
+            f"model.path: the model in {where} differs from the one with which the run in "
             f"{directory.path} started, so it cannot be resumed{changed}. Set the original model, or use --fresh to "
             "start over."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
@@ -40,7 +40,7 @@ class CompareResult:
 
     path: Path
     """Its directory."""
-    comparison: ComparisonResult
+    comparison: ComparisonResult = field(repr=False)
     """The content of compare.json."""
     signal: Signals | None = None
     """The signal that stopped it; None if every run has ended."""

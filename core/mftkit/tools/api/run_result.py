@@ -15,6 +15,7 @@ from mftkit.runs.record import read_run
 from mftkit.runs.series import MEAN, validation_losses
 from mftkit.tools.api.frames import metrics_frame, task_metrics_frame
 from mftkit.tools.api.html import losses_table
+from mftkit.tools.api.progress import without_other_progress
 from mftkit.tools.report.writing import RUN_REPORT, report_run
 from mftkit_registry import MftError, nearest
 
@@ -91,7 +92,8 @@ class RunResult(Outcome):
                 f"the run in {self.path} has no model: it {_state(self.reason)} at step {self.step}"
                 f"{f' ({self.error})' if self.error else ''}"
             )
-        return load_model(self.path / self._directory(which))
+        with without_other_progress():
+            return load_model(self.path / self._directory(which))
 
     def report(self) -> Path:
         """Write report.html from what the run directory holds now, and return its path."""

@@ -54,7 +54,7 @@ Arms = Annotated[
     typer.Option(
         "--arm",
         metavar="[NAME:]KEY=V,...",
-        help="One more arm: SPEC with these keys changed, such as tuning=lora or wide:tuning.rank=64,tuning.alpha=64. "
+        help="One more arm: SPEC with these keys changed, such as loss=NAME or long:training.epochs=3,training.warmup=0.1. "
         "May be repeated.",
         show_default=False,
     ),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
-    from mftkit.tools.api.given_data import Overrides, SpecSource, TaskData
+    from mftkit.tools.api.given_data import Files, Overrides, SpecSource, TaskData
     from mftkit.tools.compare.result import ComparisonResult
 
 
@@ -139,14 +139,12 @@ def compare(
     progress: bool = True,
     reporter: Reporter | None = None,
 ) -> CompareResult:
-    """Train a spec in several ways, everything else being equal; see docs/compare.md.
-
-    Called again, a comparison that was stopped is resumed, and finished runs are not trained again.
+    """Train a spec in several ways, everything else being equal, or resume that.
 
     Args:
         spec: as for ``mftkit.run``.
         vary: values of keys to try: ``{"training.learning_rate": [1e-5, 3e-5]}``; several keys give all combinations.
-        arms: more arms by name, each with the keys that it changes: ``{"lora": {"tuning": "lora"}}``.
+        arms: more arms by name, each with the keys that it changes: ``{"long": {"training.epochs": 3}}``.
         balancers: balancers to try with the spec's loss: names, or ``{"name": ..., "options": {...}}``.
         losses: losses to try with the spec's balancer.
         baselines: "single" and "mixed"; None: both, or none with ``vary`` or ``arms``.
@@ -163,7 +161,6 @@ def compare(
     Raises:
         MftError: something that the user can fix; what is finished is kept.
     """
-    changes = override_texts(overrides)
     options = CompareOptions(
         baselines=None if baselines is None else parse_baselines(",".join(baselines)),
         balancers=_references(balancers),
@@ -176,18 +173,22 @@ def compare(
     if seeds < 1:
         raise MftError(f"seeds: should be at least 1 (given: {seeds})")
     target = None if output is None else Path(output)
+    changes = override_texts(overrides)
     with (
         given_files(spec, data, changes, lambda base: comparison_path(base, target)) as files,
         shown(progress, reporter) as display,
     ):
-
-        def load(more: list[str]) -> Spec:
-            return load_given(spec, [*changes, *more], files)
-
-        compared = compare_arms(
-            load([]), options, seeds=seeds, output=target, fresh=fresh, reporter=display, load=load
+        load = partial(_load, spec, changes, files)
+        base = load([])
+        done = compare_arms(
+            base, options, seeds=seeds, output=target, fresh=fresh, reporter=display, load=load
         )
-    return CompareResult(compared.path, compared.result, compared.signal)
+    return CompareResult(done.path, done.result, done.signal)
+
+
+def _load(source: SpecSource, changes: list[str], files: Files | None, more: list[str]) -> Spec:
+    """The spec with the changes of all arms and then those of one."""
+    return load_given(source, [*changes, *more], files)
 
 
 def _references(given: Iterable[str | JsonObject]) -> tuple[JsonObject, ...]:

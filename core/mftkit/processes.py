@@ -88,11 +88,15 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Return True, in every process, if the flag is set in any of them."""
+        return bool(self.highest(int(flag)))
+
+    def highest(self, number: int) -> int:
+        """Return the highest number of any process, in every process."""
         if self.count == 1:
-            return flag
-        highest = torch.tensor([int(flag)])
+            return number
+        highest = torch.tensor([number])
         dist.all_reduce(highest, op=dist.ReduceOp.MAX, group=self._group)
-        return bool(highest.item())
+        return int(highest.item())
 
     def gather(self, value: T) -> list[T]:
         """Each process's value, in every process."""

@@ -15,6 +15,7 @@ from mftkit.models.config import ADAPTER_CONFIG, dtype_of, read_config
 from mftkit.models.selection import select_adapter
 from mftkit.models.stray_adapter import is_adapter, warn_stray_adapter
 from mftkit.models.vocabulary import guard_vocabulary
+from mftkit.spec.local_plugins import select_plugins_of
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -62,7 +63,10 @@ def find_result(given: Path) -> Result:
         raise MftError(f"RUN: there is no directory {given}")
     run = _run_of(given)
     path = given / "model" if run == given else given
-    section = read_json(run / "spec.json").get("model", {}) if run else {}
+    spec = read_json(run / "spec.json") if run else {}
+    if run is not None:
+        select_plugins_of(spec, run)
+    section = spec.get("model", {})
     if is_adapter(path):
         return Result(path, run, read_json(path / ADAPTER_CONFIG), section)
     if (path / "config.json").is_file():

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.callback import Callback
     from mftkit.interfaces.gradients import GradientCombiner
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -135,7 +136,7 @@ class CheckpointStore:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-def check_state(key: str, name: str, component: Balancer | GradientCombiner) -> None:
+def check_state(key: str, name: str, component: Balancer | Callback | GradientCombiner) -> None:
     """Refuse a component of the spec's ``key`` whose state a checkpoint cannot restore."""
     buffer = BytesIO()
     try:

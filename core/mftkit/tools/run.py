@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mftkit.base.json_files import read_json_object
 from mftkit.interfaces.run_info import RunInfo
 from mftkit.plugins.ownership import plugin_of_error
 from mftkit.reporting.lines import EndLine
@@ -15,27 +16,41 @@ from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.directory import RunDirectory
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.report.writing import report_run
+from mftkit.training.callbacks import CallbackListener, check_callbacks, make_callbacks
 from mftkit.training.environment import describe_environment
 from mftkit.training.events import HookCaller
 from mftkit.training.export import write_results
 from mftkit.training.failures import describe_out_of_memory
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
+from mftkit.training.stop_requests import StopRequests
 from mftkit.training.trackers import listening_trackers, make_trackers
+from mftkit.training.used_plugins import changed_plugins, plugins_line, used_plugins
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mftkit.interfaces.callback import Callback
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
     from mftkit.reporting.plan import Plan
     from mftkit.runs.checkpoint import Checkpoint, Manifest
     from mftkit.spec import Spec
     from mftkit.training.run_parts import Run
+    from mftkit.training.used_plugins import UsedPlugin
 
 
+@with_own_plugins
 def run(
-    spec: Spec, *, dry_run: bool = False, fresh: bool = False, reporter: Reporter | None = None
+    spec: Spec,
+    *,
+    dry_run: bool = False,
+    fresh: bool = False,
+    reporter: Reporter | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Outcome:
     """Train what the spec names, or resume an unfinished run of the same spec.
 
@@ -44,12 +59,16 @@ def run(
         dry_run: read, check, tokenize and plan; the output directory is not touched.
         fresh: start over, removing the files of the run before.
         reporter: receives messages and progress.
+        callbacks: called like those that the spec names, after them.
 
     Raises:
         MftError: something that the user can fix.
     """
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
+    if line := plugins_line(used_plugins(spec)):
+        reporter.note(line)
+    check_callbacks(spec, callbacks)
     if dry_run:
         plan(spec, reporter)
         return Outcome("planned", 0, None)
@@ -64,7 +83,8 @@ def run(
             raise MftError(f"output: {spec.output} was just finished by another process.")
         built = build_run(checked, directory.base_checkpoint(fresh))
         reporter.planned(built.plan)
-        return _train(built, directory, fresh, reporter, trackers if is_main else {})
+        called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
+        return _train(built, directory, fresh, reporter, trackers if is_main else {}, called)
 
 
 def plan(spec: Spec, reporter: Reporter) -> Plan:
@@ -82,10 +102,11 @@ def plan(spec: Spec, reporter: Reporter) -> Plan:
 def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:
     end = directory.end()
     assert end is not None, "a finished run has an end line"
+    by = f", stopped by {end.stopped_by}" if end.stopped_by else ""
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}); --fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); --fresh starts over"
     )
-    return Outcome(end.reason, end.step, end.best_step)
+    return Outcome(end.reason, end.step, end.best_step, stopped_by=end.stopped_by)
 
 
 def _train(
@@ -94,14 +115,19 @@ def _train(
     fresh: bool,
     reporter: Reporter,
     trackers: dict[str, Tracker],
+    callbacks: Sequence[tuple[str, Callback]],
 ) -> Outcome:
     spec, processes = built.checked.spec, built.checked.processes
     tasks = tuple(task.name for task in spec.tasks)
     info = RunInfo(spec.name, spec.output, spec.dump(), tasks)
     failures = FailureReport(reporter.warn)
-    plugins = [*listening_trackers(trackers, info), HookCaller(info, failures)] if processes.is_main else []
+    stops = StopRequests()
+    plugins: list[Listener] = list(listening_trackers(trackers, info))
+    plugins += [CallbackListener(name, callback, info, stops) for name, callback in callbacks]
+    if processes.is_main:
+        plugins.append(HookCaller(info, failures, stops))
     listeners = Listeners(reporter, plugins, failures)
-    trainer = Trainer(built, directory, listeners)
+    trainer = Trainer(built, directory, listeners, stops)
     checkpoint = _prepare_directory(built, directory, fresh, reporter) if processes.is_main else None
     manifest = processes.from_main(None if checkpoint is None else checkpoint.manifest)
     if manifest is not None:
@@ -130,12 +156,30 @@ def _prepare_directory(
     if fresh:
         directory.start_over()
     checkpoint = _newest_checkpoint(directory, reporter)
+    environment = describe_environment(built)
     if checkpoint is not None:
         _check_belongs(checkpoint.manifest, built, directory)
-    directory.describe(built.checked.spec, describe_environment(built), built.plan.dump())
+        _report_changed_plugins(directory, environment["plugins"], reporter)
+    directory.describe(built.checked.spec, environment, built.plan.dump())
     directory.settle_base(built.own_base is not None)
     directory.metrics.cut(-1 if checkpoint is None else checkpoint.manifest["step"])
     return checkpoint
+
+
+def _report_changed_plugins(directory: RunDirectory, now: list[UsedPlugin], reporter: Reporter) -> None:
+    """Warn of plugins that are not those with which the run started: its steps are then made by other code."""
+    try:
+        before = read_json_object(directory.path / "environment.json").get("plugins")
+    except (OSError, ValueError):
+        return
+    if before is None:  # written by an earlier version
+        return
+    changes = changed_plugins(before, now)
+    if changes:
+        reporter.warn(
+            f"plugins changed since the run in {directory.path} started: {'; '.join(changes)}. The steps so far were "
+            "made with the old ones; --fresh starts over."
+        )
 
 
 def _newest_checkpoint(directory: RunDirectory, reporter: Reporter) -> Checkpoint | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mftkit.training.used_components import used_components
+from mftkit.training.used_plugins import used_plugins
 
 if TYPE_CHECKING:
     from mftkit.training.run_parts import Run
@@ -54,5 +55,6 @@ def describe_environment(run: Run) -> dict[str, Any]:
         else processes.accelerator.distributed_type.value.lower(),
         "dtype": checked.precision.name,
         "components": used_components(checked.spec, checked.adapter_name),
+        "plugins": used_plugins(checked.spec, checked.adapter_name),
         "data": checked.corpus.fingerprint,
     }

@@ -32,6 +32,7 @@ from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteGuard, NonFiniteLoss
 from mftkit.training.optimizer import learning_rate
 from mftkit.training.signals import StopRequest
 from mftkit.training.step_result import StepResult
+from mftkit.training.stop_requests import Stop, StopRequests
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -151,8 +152,12 @@ class TrainStep:
 class Trainer:
     """Trains a run, and writes its metrics and checkpoints to a run directory."""
 
-    def __init__(self, run: Run, directory: RunDirectory, listener: Listener) -> None:
+    def __init__(
+        self, run: Run, directory: RunDirectory, listener: Listener, stops: StopRequests | None = None
+    ) -> None:
+        """``stops`` are requests to end the run, which ``listener`` may make in the main process."""
         checked = run.checked
+        self._stops = stops or StopRequests()
         self._run = run
         self._directory = directory
         self._listener = listener
@@ -187,7 +192,10 @@ class Trainer:
                     over = final or self.history.is_over
                     if over or improved or batch.is_due(self._training.checkpoint_every):
                         self.save()
-                    if self._processes.any(stop.received is not None) and not final:
+                    request = self._processes.highest(self._requested(stop))
+                    if request == Stop.BY_CALLBACK and not over:
+                        return self._stop_early(logged=line is not None)
+                    if request == Stop.BY_SIGNAL and not final:
                         self.save()
                         return Outcome("interrupted", self.step, self.history.best_step, signal=stop.received)
             except NonFiniteLossError as error:
@@ -197,6 +205,22 @@ class Trainer:
         return Outcome(
             "early-stopped" if self.history.is_over else "finished", self.step, self.history.best_step
         )
+
+    def _requested(self, signal: StopRequest) -> Stop:
+        if signal.received is not None:
+            return Stop.BY_SIGNAL
+        return Stop.NONE if self._stops.stopped_by is None else Stop.BY_CALLBACK
+
+    def _stop_early(self, *, logged: bool) -> Outcome:
+        """End the run after this step at a callback's request, as at its end: with a train line and a validation."""
+        line = None if logged else self._log()
+        stopped_by = self._processes.from_main(self._stops.stopped_by)
+        self._listener.stopping(self.step, str(stopped_by), line)
+        if self.step not in self.history.steps:
+            self._validate()
+            self._saved = -1  # a checkpoint of this step lacks the validation
+        self.save()
+        return Outcome("finished", self.step, self.history.best_step, stopped_by=stopped_by)
 
     def _train_on(self, batch: GlobalBatch) -> None:
         """One optimizer step, with what comes before and after it."""
@@ -230,6 +254,7 @@ class Trainer:
             learning_rate=learning_rate(self.step, self._sampler.total, self._training),
             seconds=self._clock.take(),
             result=self._last,
+            balancer=self._run.balancing.metrics(),
         )
         self._meter.reset()
         self._write(line)
@@ -286,6 +311,8 @@ class Trainer:
                 "processes": processes.count,
                 "base": run.own_base,
             }
+            if callbacks := self._listener.state_dict():
+                state["callbacks"] = callbacks
             weights = run.checked.tuning.state_dict(run.model)
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
@@ -304,4 +331,5 @@ class Trainer:
         self.history.load_state_dict(state["progress"]["standing"])
         self.step = self._saved = state["progress"]["step"]
         self._clock.spent = state["seconds"]
+        self._listener.load_state_dict(state.get("callbacks", {}))
         set_random_state(own["random"])

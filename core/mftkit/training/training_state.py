@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 if TYPE_CHECKING:
     from mftkit.training.balancing import BalancingState
@@ -41,3 +41,5 @@ class TrainingState(TypedDict):
     """By rank."""
     seconds: float
     """Spent in steps since the last train line."""
+    callbacks: NotRequired[dict[str, Any]]
+    """The states of the callbacks that have one, by the callback's key."""

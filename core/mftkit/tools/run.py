@@ -66,12 +66,10 @@ def run(
     """
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
-    if line := plugins_line(used_plugins(spec)):
-        reporter.note(line)
-    check_callbacks(spec, callbacks)
     if dry_run:
-        plan(spec, reporter)
+        plan(spec, reporter, callbacks)
         return Outcome("planned", 0, None)
+    _check_plugins(spec, reporter, callbacks)
     directory.check_writable()
     if not fresh and directory.is_finished(spec):
         return _finished_before(directory, reporter)
@@ -87,8 +85,10 @@ def run(
         return _train(built, directory, fresh, reporter, trackers if is_main else {}, called)
 
 
-def plan(spec: Spec, reporter: Reporter) -> Plan:
+@with_own_plugins
+def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> Plan:
     """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
+    _check_plugins(spec, reporter, callbacks)
     try:
         RunDirectory(spec.output).is_finished(spec)
     except MftError as error:
@@ -97,6 +97,13 @@ def plan(spec: Spec, reporter: Reporter) -> Plan:
     planned = plan_run(check_run(spec, reporter))
     reporter.planned(planned)
     return planned
+
+
+def _check_plugins(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback]) -> None:
+    """Name the plugins of other packages. Raises MftError for a callback that cannot be used."""
+    if line := plugins_line(used_plugins(spec)):
+        reporter.note(line)
+    check_callbacks(spec, callbacks)
 
 
 def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:

@@ -135,6 +135,7 @@ def compare(
     output: str | Path | None = None,
     data: Mapping[str, TaskData] | None = None,
     overrides: Overrides = (),
+    plugins: Sequence[object] = (),
     fresh: bool = False,
     progress: bool = True,
     reporter: Reporter | None = None,
@@ -154,6 +155,7 @@ def compare(
         output: the directory; by default beside the spec's output, with "-compare" after its name.
         data: rows by task, as for ``mftkit.run``; they are saved in ``output``.
         overrides: changes of the spec for all arms, as for ``mftkit.run``.
+        plugins: as for ``mftkit.run``.
         fresh: start over.
         progress: as for ``mftkit.run``.
         reporter: receives messages and progress instead.
@@ -161,24 +163,15 @@ def compare(
     Raises:
         MftError: something that the user can fix; what is finished is kept.
     """
-    options = CompareOptions(
-        baselines=None if baselines is None else parse_baselines(",".join(baselines)),
-        balancers=_references(balancers),
-        losses=_references(losses),
-        mixed_loss=mixed_loss,
-        budget=_budget(budget),
-        vary=tuple(grid(vary or {}, "vary")),
-        arms=tuple(variant(settings, name, f"arms[{name!r}]") for name, settings in (arms or {}).items()),
-    )
+    options = _options(baselines, balancers, losses, mixed_loss, budget, vary or {}, arms or {})
     if seeds < 1:
         raise MftError(f"seeds: should be at least 1 (given: {seeds})")
-    target = None if output is None else Path(output)
-    changes = override_texts(overrides)
+    changes, target = override_texts(overrides), None if output is None else Path(output)
     with (
-        given_files(spec, data, changes, lambda base: comparison_path(base, target)) as files,
+        given_files(spec, data, changes, plugins, lambda base: comparison_path(base, target)) as files,
         shown(progress, reporter) as display,
     ):
-        load = partial(_load, spec, changes, files)
+        load = partial(_load, spec, changes, files, plugins)
         base = load([])
         done = compare_arms(
             base, options, seeds=seeds, output=target, fresh=fresh, reporter=display, load=load
@@ -186,9 +179,31 @@ def compare(
     return CompareResult(done.path, done.result, done.signal)
 
 
-def _load(source: SpecSource, changes: list[str], files: Files | None, more: list[str]) -> Spec:
+def _load(
+    source: SpecSource, changes: list[str], files: Files | None, plugins: Sequence[object], more: list[str]
+) -> Spec:
     """The spec with the changes of all arms and then those of one."""
-    return load_given(source, [*changes, *more], files)
+    return load_given(source, [*changes, *more], files, plugins)
+
+
+def _options(
+    baselines: Iterable[str] | None,
+    balancers: Iterable[str | JsonObject],
+    losses: Iterable[str | JsonObject],
+    mixed_loss: str | None,
+    budget: str,
+    vary: Mapping[str, Sequence[object]],
+    arms: Mapping[str, Mapping[str, object]],
+) -> CompareOptions:
+    return CompareOptions(
+        baselines=None if baselines is None else parse_baselines(",".join(baselines)),
+        balancers=_references(balancers),
+        losses=_references(losses),
+        mixed_loss=mixed_loss,
+        budget=_budget(budget),
+        vary=tuple(grid(vary, "vary")),
+        arms=tuple(variant(settings, name, f"arms[{name!r}]") for name, settings in arms.items()),
+    )
 
 
 def _references(given: Iterable[str | JsonObject]) -> tuple[JsonObject, ...]:

@@ -138,4 +138,5 @@ def open_run(path: str | Path) -> RunResult:
     run = read_run(Path(path).expanduser().absolute())
     if run.end is None:
         return RunResult(run.state, run.last_step, None, path=run.path)
-    return RunResult(run.end.reason, run.end.step, run.end.best_step, run.end.error, path=run.path)
+    end = run.end
+    return RunResult(end.reason, end.step, end.best_step, end.error, stopped_by=end.stopped_by, path=run.path)

@@ -110,6 +110,7 @@ if TYPE_CHECKING:
     from mftkit.tools.api.run_result import BestLoss as BestLoss
     from mftkit.tools.api.run_result import RunResult as RunResult
     from mftkit.tools.api.run_result import open_run as open_run
+    from mftkit.tools.push.push import push as push
     from mftkit_registry import MftError as MftError
     from mftkit_registry import MftWarning as MftWarning
     from mftkit_registry import Register as Register
@@ -165,6 +166,7 @@ _NAMES = {
     "mftkit.tools.api.report": "report",
     "mftkit.tools.api.run": "run",
     "mftkit.tools.api.run_result": "BestLoss RunResult open_run",
+    "mftkit.tools.push.push": "push",
     "mftkit_registry": "Register MftError MftWarning hookimpl nearest",
 }
 """The public names, by the module that defines them."""

@@ -91,7 +91,7 @@ class Processes:
         return bool(self.highest(int(flag)))
 
     def highest(self, number: int) -> int:
-        """Return the highest number of any process, in every process."""
+        """The highest number of any process, in every process."""
         if self.count == 1:
             return number
         highest = torch.tensor([number])

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 import mftkit
 from mftkit import spec
 from mftkit.plugins import installed, kinds
+from mftkit.spec.on_resuming import marked_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,26 @@ def test_every_key_of_the_spec_is_documented_with_its_default(title: str) -> Non
             default = installed.registry().default(kinds.TASK_FORMAT)
         documented = json.loads(rows[key][2].strip("`"))
         assert documented == ({} if isinstance(default, BaseModel) else default), key
+
+
+def test_the_keys_that_may_change_on_resuming_are_those_that_are_marked() -> None:
+    schema = spec.Spec.model_json_schema()
+    sections: dict[str, Any] = {
+        "": schema,
+        "model.": "ModelSpec",
+        "tasks[].": "TaskSpec",
+        "data.": "DataSpec",
+        "training.": "TrainingSpec",
+    }
+    marked = {
+        f"{prefix}{key}": meaning
+        for prefix, section in sections.items()
+        for key, meaning in marked_keys(schema["$defs"][section] if isinstance(section, str) else section)
+    }
+    text = (ROOT / "docs" / "runs.md").read_text(encoding="utf-8")
+    table = text.split("| key | on resuming |")[1].split("\n\n")[0]
+    documented = dict(re.findall(r"^\| `(.+?)` \| (.+?) \|$", table, re.MULTILINE))
+    assert documented == marked
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

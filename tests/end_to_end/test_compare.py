@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,8 @@ import torch
 from scipy.stats import rankdata
 
 import mftkit
-from commands import environment, mft
+from commands import mft
+from forked import Forked, start_mft
 from mftkit.cli import main
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import CompareOptions
@@ -223,11 +222,8 @@ def test_an_arm_that_fails_is_reported_and_the_others_continue(
     assert "not finite" in html
 
 
-def start(project: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mftkit.cli", "compare", "spec.json", *WISH],
-        cwd=project, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+def start(project: Path) -> Forked:
+    return start_mft("compare", "spec.json", *WISH, cwd=project)
 
 
 def wait_for(path: Path, step: int) -> None:

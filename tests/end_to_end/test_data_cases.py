@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mftkit
-from commands import mft_process
 from data_path import Listener, chat_row, tokenizer, write_lines
+from forked import mft_forked
 from mftkit.cli import main
 from mftkit.plugins import installed, kinds
 from small_runs import small_spec
@@ -130,7 +130,7 @@ def test_the_command_lines_exit_code(
 def test_a_process_of_its_own_says_the_same(write_spec: Any, tmp_path: Path) -> None:
     path = MESSY / "empty_answer_on_line_2.jsonl"
     spec = write_spec(train=[str(path)])
-    done = mft_process("run", spec, cwd=tmp_path)
+    done = mft_forked("run", spec, cwd=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1].startswith(f"error: {path}:2: ")
     assert "Traceback" not in done.stderr

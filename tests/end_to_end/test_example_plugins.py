@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-import os
-import subprocess
-import sys
 import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from commands import environment, mft, mft_process
+from commands import mft
+from forked import mft_forked, pytest_forked
 
 PACKAGES = Path(__file__).parents[2] / "examples" / "plugins"
 
@@ -115,12 +113,9 @@ def check_run(run: Path, *packages: str) -> list[dict[str, Any]]:
 @pytest.mark.long
 def test_their_own_tests_pass(site: Path, tmp_path: Path) -> None:
     tests = [str(PACKAGES / package / "tests") for package in COMPONENTS]
-    command = [sys.executable, "-m", "pytest", "-v", "-n", "0", "--import-mode=importlib"]
-    command += ["-p", "no:cacheprovider", "--rootdir", str(PACKAGES), *tests]
-    path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).strip(os.pathsep)
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(PYTHONPATH=path), cwd=tmp_path, check=False
-    )
+    arguments = ["-v", "-n", "0", "--import-mode=importlib", "-p", "no:cacheprovider"]
+    arguments += ["--rootdir", str(PACKAGES), *tests]
+    done = pytest_forked(arguments, cwd=tmp_path, sites=(site,))
     assert done.returncode == 0, done.stdout[-8000:]
     for package in COMPONENTS:
         assert f"{package}/tests/" in done.stdout
@@ -147,7 +142,7 @@ def test_a_process_trains_with_them_and_a_server_that_refuses_events_hurts_nothi
     server.received = []  # type: ignore[attr-defined]
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/hook"
-    done = mft_process(
+    done = mft_forked(
         "run", write_spec(tmp_path, dict(WHOLE)), cwd=tmp_path, sites=(site,),
         MFT_WEBHOOK_URL=url, NO_PROXY="127.0.0.1", no_proxy="127.0.0.1",
     )  # fmt: skip

@@ -8,7 +8,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chat_server import MODEL, Answer, ChatServer, good, serving
-from commands import environment, mft_process
+from forked import Forked, mft_forked, start_mft
 from mftkit.cli import main
 from small_runs import metrics
 
@@ -78,11 +77,8 @@ def generate(
     return generated
 
 
-def started(project: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "mftkit.cli", "generate", "spec.json"]
-    return subprocess.Popen(
-        command, cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def started(project: Path) -> Forked:
+    return start_mft("generate", "spec.json", cwd=project)
 
 
 def recorded(project: Path) -> int:
@@ -95,7 +91,7 @@ def rows_of(done: subprocess.CompletedProcess[str]) -> bytes:
     return Path(done.stdout.split(": ", 1)[1].strip()).read_bytes()
 
 
-def reach(server: ChatServer, number: int, process: subprocess.Popen[str]) -> None:
+def reach(server: ChatServer, number: int, process: Forked) -> None:
     """Wait until the server has had so many requests, or the process has ended."""
     while server.requests < number and process.poll() is None:
         time.sleep(0.002)
@@ -221,7 +217,7 @@ def test_what_the_user_got_wrong_is_reported_in_one_message(
     assert done.returncode == 2
     assert "rejects the key in OPENAI_API_KEY" in done.stderr
     assert SECRET not in done.stdout + done.stderr
-    debug = mft_process(
+    debug = mft_forked(
         "--debug", "generate", "spec.json", cwd=project, OPENAI_API_KEY=SECRET, OPENAI_LOG="debug"
     )
     assert "Traceback" in debug.stderr

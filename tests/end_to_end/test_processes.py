@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from commands import environment, mft, mft_process
+from commands import environment, mft
 from fixture_types import Install
-from forked import run_forked
+from forked import mft_forked, run_forked
 from small_runs import comparable, metrics, small_spec
 
 LOSSES = ["token-balanced", "sample-balanced", "sample-focal", "task-focal", "mixed"]
@@ -91,16 +91,18 @@ def test_a_signal_to_the_launcher_saves_and_the_run_goes_on_bit_for_bit(project:
     assert json.loads((project / "whole" / "environment.json").read_text())["processes"] == 2
     launcher = subprocess.Popen(
         [sys.executable, "-m", "mftkit.cli", "run", "spec.json", "--processes", "2"],
-        cwd=project, env=environment(), stderr=subprocess.DEVNULL,
+        cwd=project, env=environment(), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     path = project / "run" / "metrics.jsonl"
     while not (path.exists() and '"step": 5' in path.read_text()):
         assert launcher.poll() is None
         time.sleep(0.02)
     launcher.send_signal(signal.SIGTERM)
-    assert launcher.wait(timeout=60) == 143
+    _, printed = launcher.communicate(timeout=60)
+    assert launcher.returncode == 143
+    assert "Warning" not in printed
     assert metrics(project / "run")[-1]["reason"] == "interrupted"
-    done = mft_process("run", "spec.json", "--processes", "2", cwd=project)
+    done = mft_forked("run", "spec.json", "--processes", "2", cwd=project)
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     assert comparable(metrics(project / "run")) == comparable(metrics(project / "whole"))
@@ -132,7 +134,7 @@ class Fails(mftkit.Loss):
 @pytest.mark.long
 def test_one_process_that_fails_ends_the_others_with_its_message(project: Path, install: Install) -> None:
     site = install("mft-fails", {"fails": "mft_fails"}, {"mft_fails": FAILS})
-    done = mft_process("run", "spec.json", "--processes", "2", cwd=two(project, loss="fails"), sites=(site,))
+    done = mft_forked("run", "spec.json", "--processes", "2", cwd=two(project, loss="fails"), sites=(site,))
     assert done.returncode == 1
     assert "only here" in done.stderr
     assert metrics(project / "run")[-1]["reason"] == "failed"
@@ -158,7 +160,7 @@ def test_another_number_of_processes_is_not_resumed_and_is_reported_once(project
     run = project / spec["output"]
     lines = [line for line in metrics(run) if line["event"] != "end"]
     (run / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    done = mft_process("run", "spec.json", "--processes", "2", cwd=project)
+    done = mft_forked("run", "spec.json", "--processes", "2", cwd=project)
     assert done.returncode == 2
     assert done.stderr.count("1 processes, not 2") == 1
     assert "Traceback" not in done.stderr

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from commands import environment, mft
+from commands import mft
+from forked import Forked, start_code, start_mft
 from small_runs import comparable, metrics, rows, small_spec, train, write_rows
 
 SPEC = small_spec(training={"epochs": 2, "evaluate_every": 4, "checkpoint_every": 3, "log_every": 2})
@@ -54,11 +53,8 @@ def project(data: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(project: Path) -> Any:
-    return subprocess.Popen(
-        [sys.executable, "-m", "mftkit.cli", "run", "spec.json"],
-        cwd=project, env=environment(), stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+def start(project: Path) -> Forked:
+    return start_mft("run", "spec.json", cwd=project)
 
 
 def wait_for_step(project: Path, step: int) -> None:
@@ -102,14 +98,8 @@ def test_killed_after_an_epoch(project: Path, reference: Path) -> None:
 
 @pytest.mark.long
 def test_killed_while_a_checkpoint_is_written(project: Path, reference: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILL_WHILE_WRITING],
-        cwd=project,
-        env=environment(),
-        capture_output=True,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+    process = start_code(KILL_WHILE_WRITING, cwd=project)
+    assert process.wait() == -signal.SIGKILL, process.communicate()
     left = sorted(names(project / "run"))
     assert left[0].endswith(".partial")
     assert all(not name.endswith(".partial") for name in left[1:])

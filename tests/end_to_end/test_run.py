@@ -38,6 +38,7 @@ def test_the_metrics_are_those_of_the_contract(finished: Path) -> None:
     for line in trained:
         assert set(line) == {
             "event", "step", "epoch", "loss", "tasks", "learning_rate", "grad_norm", "tokens_per_second", "padding",
+            "time", "seconds", "peak_memory_bytes",
         }  # fmt: skip
         for task in line["tasks"].values():
             assert set(task) == {"loss", "weight", "tokens", "samples"}

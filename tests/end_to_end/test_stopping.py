@@ -140,8 +140,12 @@ def test_all_damaged_is_reported_and_starts_at_the_beginning(project: Path, loss
     listener = Listener()
     losses((9, 9), (5, 5))
     assert mftkit.run(made, reporter=listener).reason == "finished"
-    told = [line.rsplit("; ")[-1] for line in listener.warnings if "damaged" in line]
-    assert told == ["resuming from the one before it", "there is no other, so the run starts over"]
+    consequences = [line.rsplit("; ")[-1] for line in listener.warnings if "damaged" in line]
+    assert consequences == [
+        "resuming from the one before it",
+        "there is no other, so the run starts again from step 0, and 2 steps are lost",
+    ]
+    assert (project / "run/metrics-1.jsonl").is_file()
     assert not [line for line in listener.notes if "resuming from step" in line]
 
 

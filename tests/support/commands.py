@@ -1,7 +1,8 @@
 """The command line: in the tests' own process, or in one that is started for it.
 
 A new process costs seconds before it does anything, because it imports torch and transformers again. Only what needs
-one (signals, a closed pipe, several processes, variables that are read on import) uses ``mft_process``.
+a process (signals, several processes) uses ``forked``, and only what needs a new interpreter (a closed pipe, variables
+that are read on import) uses ``mft_process``.
 """
 
 from __future__ import annotations

@@ -8,6 +8,8 @@ from typing import Any
 
 from commands import mft
 
+MEASURED = ("time", "seconds", "tokens_per_second", "peak_memory_bytes")
+"""Keys of metrics.jsonl that differ between two equal runs."""
 NOUNS = ("list", "string", "queue", "matrix", "tree", "graph", "file", "table", "number", "date")
 VERBS = ("sort", "reverse", "count", "merge", "filter", "parse", "copy", "split", "join", "check")
 
@@ -79,5 +81,5 @@ def metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def comparable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Without the one figure that is the clock's."""
-    return [{key: value for key, value in line.items() if key != "tokens_per_second"} for line in lines]
+    """Without the figures of the clock and of the machine's memory."""
+    return [{key: value for key, value in line.items() if key not in MEASURED} for line in lines]

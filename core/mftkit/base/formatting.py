@@ -65,6 +65,16 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{left:02}"
 
 
+def size(number_of_bytes: float) -> str:
+    """An amount of memory.
+
+    >>> size(3_500_000_000), size(250_000_000), size(0)
+    ('3.3 GiB', '238 MiB', '0 MiB')
+    """
+    mebibytes = number_of_bytes / 2**20
+    return f"{mebibytes / 1024:.1f} GiB" if mebibytes >= 1000 else f"{mebibytes:.0f} MiB"
+
+
 def place(path: Path) -> str:
     """A normalized path, relative if it is below the current directory.
 

@@ -101,13 +101,16 @@ class BatchSampler:
         self._group_by_task = group_by_task
         self._layouts: dict[int, Layout] = {}
         self._ends: list[int] = []  # the step after which each epoch ends
-        self.total = max_steps if max_steps is not None else self._steps_of(epochs)
+        self.total = self.steps_of(epochs, max_steps)
         first = self.layout(0)
         self.rows_per_epoch = len(first.offsets) - 1
         self.tokens_per_epoch = int(samples.lengths[first.samples].sum())
         """Tokens of the first epoch, in the loss or not."""
 
-    def _steps_of(self, epochs: float) -> int:
+    def steps_of(self, epochs: float, max_steps: int | None) -> int:
+        """The steps of a run of that length; ``max_steps`` overrides ``epochs``."""
+        if max_steps is not None:
+            return max_steps
         whole, part = int(epochs), epochs - int(epochs)
         if not part:
             return self._end(whole - 1)

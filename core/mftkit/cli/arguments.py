@@ -11,7 +11,9 @@ import typer
 SIGNALLED = 128
 """A command that a signal stopped exits with this plus the signal's number."""
 
-SpecFile = Annotated[Path, typer.Argument(metavar="SPEC", help="The spec, a JSON file.", show_default=False)]
+SpecFile = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="The spec, a JSON or YAML file.", show_default=False)
+]
 AllowWeakIsolation = Annotated[
     bool,
     typer.Option(

@@ -153,7 +153,8 @@ def _show_spec(
 
 
 def _show_files(paths: "Sequence[Path]", sample: int, seed: int, *, skip_bad: bool, as_json: bool) -> None:
-    from mftkit.tools.data_stats.rows import data_sources, format_name, iter_located_rows, sampled
+    from mftkit.data.rows.row_texts import format_name
+    from mftkit.tools.data_stats.rows import data_sources, iter_located_rows, sampled
 
     bad: list[str] = []
     rows = iter_located_rows(

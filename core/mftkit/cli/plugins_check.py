@@ -116,13 +116,14 @@ def _options(model: "type[BaseModel]", settings: "Sequence[str]") -> "JsonObject
     from pydantic import ValidationError
 
     from mftkit.spec.overrides import apply_overrides
+    from mftkit.spec.positions import Positions
     from mftkit.spec.problems import SpecError, problems_of
 
     given = apply_overrides({}, settings)
     try:
         model.model_validate(given, context={"directory": Path.cwd()})
     except ValidationError as error:
-        raise SpecError("options", problems_of(error, given, model)) from error
+        raise SpecError(Positions("options"), problems_of(error, given, model)) from error
     return given
 
 

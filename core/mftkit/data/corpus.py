@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mftkit.data.content import content_of
 from mftkit.data.mixing import Mixture, mixture
 from mftkit.data.rows.faults import RowError
 from mftkit.data.rows.reading import RowFindings
@@ -64,7 +65,9 @@ class Corpus:
     tasks: tuple[TaskInfo, ...]
     reports: tuple[TaskReport, ...]
     fingerprint: str
-    """Equal for equal samples in the same order."""
+    """Equal for equal sources, read in the same way; it may depend on where a data set or a format's files lie."""
+    content: str
+    """Equal for equal samples in the same order, wherever the data lies."""
     warnings: tuple[str, ...]
     """All warnings that were reported."""
     stops: tuple[str, ...] = ()
@@ -126,6 +129,7 @@ class _Preparation:
             infos,
             tuple(task.report for task in loaded),
             fingerprint,
+            content_of(self.token_cache.rendering, (*train.parts, *valid.parts), self.spec.max_length),
             tuple(self.warnings),
             tuple(dict.fromkeys(stop for task in loaded for stop in task.stops)),
             mixed,

@@ -107,6 +107,9 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
         yield "mixing", plan.mixing
     yield "steps", f"{whole(plan.steps)} in total, {whole(plan.steps_per_epoch)} per epoch"
     yield "batch size", f"{whole(plan.batch_size)} rows per step"
+    if plan.learning_rate is not None:
+        source = f" ({plan.learning_rate_note})" if plan.learning_rate_note else ""
+        yield "learning rate", f"{plan.learning_rate:g}{source}"
     trained = plan.trainable / plan.parameters if plan.parameters else 0.0
     yield (
         "parameters",

@@ -9,6 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from mftkit.base.formatting import nats, one_line, perplexity, place, whole
+from mftkit.display.next_steps import next_steps
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
 from mftkit.runs.metrics_file import MetricsFile
@@ -34,10 +35,12 @@ def result_view(directory: Path, outcome: Outcome) -> RenderableType:
     if losses is not None:
         parts += [Padding(losses, INDENT, expand=False), Text()]
     if outcome.is_complete:
-        parts.append(_model(directory / "model", outcome.best_step))
+        parts.append(_model(directory / "model", outcome.best_step, metrics.valid))
         if (directory / "best" / "best.json").exists():
             best = one_line(place(directory / "best"))
             parts.append(Text(f"best of each task, and best by mean rank: {best}", overflow="fold"))
+    if steps := next_steps(directory, outcome):
+        parts += [Text(), Text("next:"), *(Text(f"  {what}: {how}", overflow="fold") for what, how in steps)]
     return Group(*parts)
 
 
@@ -83,12 +86,12 @@ def _training_table(lines: list[TrainLine]) -> NumericTable | None:
     return NumericTable(["training loss", "first", "last"], rows) if rows else None
 
 
-def _model(path: Path, best_step: int | None) -> RenderableType:
-    which = (
-        "from the last step"
-        if best_step is None
-        else f"from step {whole(best_step)}, best by mean validation loss"
-    )
+def _model(path: Path, best_step: int | None, valid: list[ValidLine]) -> RenderableType:
+    which = "from the last step"
+    if best_step is not None:
+        loss = next((line.loss for line in valid if line.step == best_step), None)
+        lowest = "" if loss is None else f" ({nats(loss)})"
+        which = f"from step {whole(best_step)}, best by mean validation loss{lowest}"
     shown = one_line(place(path))
     return Group(
         Text(f"model, {which}: {shown}", overflow="fold"),

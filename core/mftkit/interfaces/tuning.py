@@ -30,6 +30,8 @@ class Tuning(Component[OptionsT]):
     freezes_base: ClassVar[bool] = False
     """Whether the loaded weights stay unchanged: they are then loaded in the dtype of the arithmetic
     (``model.dtype``); trained ones are at least float32."""
+    default_learning_rate: ClassVar[float] = 1e-4
+    """The peak learning rate of a spec that sets none."""
 
     def load_options(self, dtype: torch.dtype) -> dict[str, Any]:  # noqa: ARG002
         """Keyword arguments for ``from_pretrained`` (quantization); an empty dict for none.

@@ -9,7 +9,8 @@ PALETTE = (
     "#1c9fa8", "#b06f45", "#d466a6", "#8f9326", "#7d8794",
 )  # fmt: skip
 """Medium lightness: a contrast of at least 3:1 against white and against the dark page."""
-DASHES = ("solid", "dash", "dot", "dashdot")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+"""plotly's names; with the palette, 60 curves can be distinguished."""
 
 
 @dataclass(frozen=True)

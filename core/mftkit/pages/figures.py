@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import partial
 from html import escape
@@ -9,7 +10,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mftkit.pages.colors import pen
-from mftkit.runs.series import Series, curve, losses_of_task, summed, thinned, weights_of_task
+from mftkit.runs.series import MEAN, Series, curve, losses_of_task, summed, thinned, weights_of_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from mftkit.reporting.lines import TaskTraining, TrainLine
     from mftkit.runs.record import RunRecord
 
+MANY = 12
+"""A plot of more curves shows the one that is pointed at, not all of them in one box."""
 FEW = 60
 """A curve of at most so many points shows each of them."""
 
@@ -35,6 +38,8 @@ class Plot:
     """plotly's data and layout, safe inside a script element."""
     height: int | None = None
     """In pixels; None: as high as the page's plots are."""
+    width: int | None = None
+    """The least in pixels: a narrower page scrolls it; None: as wide as the page allows."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,12 @@ class Curve:
     series: Series
     name: str = ""
     group: int | None = None
-    """Index of its entry in the page's legend; None: it has none, and is drawn in the color of text."""
+    """Index of its entry in the page's legend; None: the plot's title names it, and it has the color of text."""
     shape: str = "linear"
     first: bool = True
     """False: a further curve of the same entry, drawn thin."""
+    is_mean: bool = False
+    """Whether it is the mean of the others: dashed, in the color of text."""
 
 
 def plots(run: RunRecord) -> list[Plot]:
@@ -61,7 +68,7 @@ def plots(run: RunRecord) -> list[Plot]:
 def _of_tasks(run: RunRecord, train: list[TrainLine], every: str) -> list[Plot | None]:
     valid, valid_stride = thinned(run.valid)
     every_valid = f" Every {valid_stride}th validation is drawn." if valid_stride > 1 else ""
-    mean = Curve(curve(valid, lambda line: line.loss), "mean of tasks")
+    mean = Curve(curve(valid, lambda line: line.loss), MEAN, len(run.tasks), is_mean=True)
     losses = [*_each(run.tasks, partial(losses_of_task, valid)), *([mean] if len(run.tasks) > 1 else [])]
     return [
         plot("valid-loss", "Validation loss", f"Nats per token, by task.{every_valid}", losses),
@@ -71,12 +78,7 @@ def _of_tasks(run: RunRecord, train: list[TrainLine], every: str) -> list[Plot |
             f"Exact token mean since the previous line, nats per token, by task.{every}",
             _each(run.tasks, partial(losses_of_task, train)),
         ),
-        plot(
-            "weight",
-            "Weights",
-            f"The balancer's weight of each task; 1 is the mean over tasks.{every}",
-            _each(run.tasks, partial(weights_of_task, train), shape="hv"),
-        ),
+        _weights(run, train, every),
         *(
             plot(key, f"{title} trained", f"{title} of each task, added up.{every}", _sums(run, number))
             for key, title, number in (
@@ -87,9 +89,33 @@ def _of_tasks(run: RunRecord, train: list[TrainLine], every: str) -> list[Plot |
     ]
 
 
+def _weights(run: RunRecord, train: list[TrainLine], every: str) -> Plot | None:
+    """The tasks' weights; None where none of them moves."""
+    if constant_weights(run) is not None:
+        return None
+    return plot(
+        "weight",
+        "Weights of tasks",
+        f"The balancer's weight of each task; 1 is the mean over tasks.{every}",
+        _each(run.tasks, partial(weights_of_task, train), shape="hv"),
+    )
+
+
+def constant_weights(run: RunRecord) -> dict[str, float] | None:
+    """Each task's weight if no weight moves during the run, else None; a task without a number is left out."""
+    weights: dict[str, float] = {}
+    for line in run.train:
+        for task, numbers in line.tasks.items():
+            if numbers.weight is not None and not math.isclose(
+                weights.setdefault(task, numbers.weight), numbers.weight, rel_tol=1e-6, abs_tol=1e-9
+            ):
+                return None
+    return weights
+
+
 def _of_the_run(train: list[TrainLine], every: str) -> list[Plot | None]:
     described = [
-        ("loss", "Objective", "Mean of the steps' objective since the previous line."),
+        ("loss", "Objective", "What training minimizes: the mean over the steps since the previous line."),
         ("tokens_per_second", "Throughput", "Tokens per second of training steps, without padding."),
         ("learning_rate", "Learning rate", "Learning rate of the step."),
         ("grad_norm", "Gradient norm", "Norm before clipping."),
@@ -141,7 +167,7 @@ def plot(
     figure.update_layout(
         template="none",
         showlegend=False,
-        hovermode="x unified" if len(drawn) > 1 else "x",
+        hovermode="x" if len(drawn) == 1 else "x unified" if len(drawn) <= MANY else "closest",
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
         xaxis={"title": {"text": x_title}, "automargin": True, "zeroline": False},
         yaxis={"automargin": True, "zeroline": False},
@@ -154,7 +180,7 @@ def plot(
 
 
 def _trace(one: Curve) -> JsonObject:
-    drawn = pen(one.group) if one.group is not None else None
+    drawn = pen(one.group) if one.group is not None and not one.is_mean else None
     few = len(one.series.x) <= FEW
     return {
         "x": one.series.x,
@@ -164,7 +190,7 @@ def _trace(one: Curve) -> JsonObject:
         "connectgaps": True,  # a step without samples of a task has no number of it
         "line": {
             **({"color": drawn.color} if drawn else {}),  # else the color of the page's text
-            "dash": drawn.dash if drawn else ("dash" if one.name else "solid"),
+            "dash": drawn.dash if drawn else "dash" if one.is_mean else "solid",
             "width": 2 if one.first else 1,
             "shape": one.shape,
             "simplify": False,

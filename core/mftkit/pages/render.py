@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import version
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 """The page's frame, its parts and its style, which the tools' own templates use."""
@@ -37,14 +39,32 @@ def _plotly_js() -> str:
     return source
 
 
+_SEPARATED = re.compile(r"(?<=\w_)(?=\w)|(?<=[^\W\d][/.:@=])(?=\w)")
+"""After a separator within a name; browsers break after hyphens by themselves, and a number has none."""
+
+
 @cache
 def _templates(directory: Path) -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader([directory, TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = breakable
+    return environment
+
+
+def breakable(text: str) -> Markup:
+    """Text whose names may be broken after their separators, and nowhere else.
+
+    >>> breakable("a<b code-repair/of_x 2.31")
+    Markup('a&lt;b code-repair/<wbr>of_<wbr>x 2.31')
+    """
+    from markupsafe import Markup, escape
+
+    parts = _SEPARATED.split(text)
+    return Markup("<wbr>").join(escape(part) for part in parts)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, perplexity, share, whole
+from mftkit.pages.verdict import limits, noise_of_mean
+from mftkit.pages.words import in_words
 from mftkit.runs.series import MEAN, validation_losses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from mftkit.base.json_types import JsonObject
+    from mftkit.pages.findings import Finding
     from mftkit.reporting.plan import PlanJson
     from mftkit.runs.record import RunRecord
+    from mftkit.runs.series import Losses
 
 
 @dataclass(frozen=True)
@@ -37,42 +42,58 @@ class Table:
     """Number of last rows that summarize the others."""
 
 
-def results(run: RunRecord) -> Table | None:
-    """The validation losses of one run by task."""
+def results(run: RunRecord, found: Sequence[Finding]) -> Table | None:
+    """The validation losses of one run by task, with the findings on them."""
     losses = validation_losses(run.valid, run.tasks)
     if not losses:
         return None
-    rows = [
-        (
-            one.name,
-            [
-                Cell(nats(one.first)),
-                Cell(nats(one.best)),
-                Cell(whole(one.step)),
-                Cell(nats(one.last)),
-                Cell(perplexity(one.best) if one.name in run.tasks else "-"),
-            ],
-        )
-        for one in losses
+    by_task = {one.task: one for one in found}
+    rows = [(one.name, _loss_cells(one, by_task.get(one.name))) for one in losses]
+    if rows[-1][0] == MEAN:
+        known = [one for one in found if math.isfinite(one.noise)]
+        rows[-1][1][5] = Cell(f"{noise_of_mean(known):.4f}" if known else "-")
+    headings = ["task", "first", "best", "at step", "last", "perplexity of best", "noise", "finding"]
+    caption = "Validation loss, nats per token. Differences up to the noise are no differences."
+    return Table(caption, headings, rows, footer=int(len(losses) > 1))
+
+
+def _loss_cells(losses: Losses, found: Finding | None) -> list[Cell]:
+    noise = "-" if found is None or not math.isfinite(found.noise) else f"{found.noise:.4f}"
+    return [
+        Cell(nats(losses.first)),
+        Cell(nats(losses.best)),
+        Cell(whole(losses.step)),
+        Cell(nats(losses.last)),
+        Cell("-" if found is None else perplexity(losses.best)),
+        Cell(noise),
+        Cell("" if found is None else found.short),
     ]
-    headings = ["task", "first", "best", "at step", "last", "perplexity of best"]
-    return Table("Validation loss, nats per token", headings, rows, footer=int(len(losses) > 1))
 
 
 def side_by_side(runs: Sequence[RunRecord], titles: Sequence[str]) -> Table | None:
-    """The best loss of each task, one column per run; the lowest of a row is marked."""
+    """The best loss of each task, one column per run; the lowest of a row and those within its noise are marked.
+
+    A row in which noise could explain all differences has no mark.
+    """
+    noise = limits(runs)
     found = [{one.name: one.best for one in validation_losses(run.valid, run.tasks)} for run in runs]
     names = sorted(dict.fromkeys(name for each in found for name in each), key=lambda n: n == MEAN)
     if not names:
         return None
     rows = []
     for name in names:
-        lowest = min(each[name] for each in found if name in each)
-        cells = [Cell(nats(each.get(name)), each.get(name) == lowest and len(runs) > 1) for each in found]
+        known = [each[name] for each in found if name in each]
+        limit = min(known) + noise.get(name, 0.0)
+        differ = max(known) > limit
+        cells = [Cell(nats(each.get(name)), differ and each.get(name, math.inf) <= limit) for each in found]
         rows.append((name, cells))
     headings = ["task", *titles]
     footer = int(names[-1] == MEAN)
-    return Table("Best validation loss of each task, nats per token; lower is better", headings, rows, footer)
+    caption = (
+        "Best validation loss of each task, nats per token; lower is better. Marked: the lowest, and those within its "
+        "noise"
+    )
+    return Table(caption, headings, rows, footer)
 
 
 def planned_tasks(plan: PlanJson) -> Table | None:
@@ -82,7 +103,7 @@ def planned_tasks(plan: PlanJson) -> Table | None:
         return None
     keys = [key for key in tasks[0] if key != "name" and any(task.get(key) for task in tasks)]
     rows = [(str(task["name"]), [Cell(_figure(key, task.get(key))) for key in keys]) for task in tasks]
-    return Table("Tasks as planned", ["task", *(key.replace("_", " ") for key in keys)], rows)
+    return Table("Tasks as planned", ["task", *map(in_words, keys)], rows)
 
 
 def planned_facts(plan: PlanJson) -> list[tuple[str, str]]:
@@ -106,7 +127,7 @@ def environment_facts(environment: JsonObject) -> list[tuple[str, str]]:
 
 def _facts(values: JsonObject, prefix: str = "") -> Iterable[tuple[str, str]]:
     for key, value in values.items():
-        label = f"{prefix}{key.replace('_', ' ')}"
+        label = f"{prefix}{in_words(key)}"
         if isinstance(value, dict):
             yield from _facts(value, f"{label} ")
         elif isinstance(value, list):

@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import whole
+from mftkit.base.formatting import nats, whole
 from mftkit.pages import tables
 from mftkit.pages.colors import Pen, pen
-from mftkit.pages.figures import Curve, Plot, plot, plots
+from mftkit.pages.figures import Curve, Plot, constant_weights, plot, plots
+from mftkit.pages.measures import measures
+from mftkit.pages.verdict import findings, verdict
 from mftkit.reporting.outcome import COMPLETED
-from mftkit.runs.series import losses_of_task, thinned
+from mftkit.runs.series import MEAN, best_of_mean, losses_of_task, thinned
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +28,8 @@ class Entry:
     """One line of a page's legend."""
 
     name: str
-    pen: Pen
+    pen: Pen | None
+    """None: the color of text, dashed."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class RunView:
     mood: str
     """"good", "bad" or "open": the color of the state."""
     headline: list[tuple[str, str]]
+    verdict: list[str]
+    """Sentences that the numbers support."""
     error: str | None
     faults: list[str]
     results: Table | None
@@ -65,6 +70,8 @@ class Overlay:
 
 def run_view(run: RunRecord, key: str) -> RunView:
     """A run, ready to be shown."""
+    found = findings(run)
+    entries = legend(run.tasks)
     return RunView(
         key=key,
         name=run.name,
@@ -73,9 +80,10 @@ def run_view(run: RunRecord, key: str) -> RunView:
         headline=_headline(run),
         error=run.end.error if run.end else None,
         faults=[*run.faults, *_open_run(run)],
-        results=tables.results(run),
+        verdict=verdict(run, found),
+        results=tables.results(run, found),
         plots=plots(run),
-        legend=legend(run.tasks),
+        legend=[*entries, Entry(MEAN, None)] if len(entries) > 1 and run.valid else entries,
         plan=tables.planned_tasks(run.plan),
         plan_facts=tables.planned_facts(run.plan),
         environment=tables.environment_facts(run.environment),
@@ -119,15 +127,22 @@ def _headline(run: RunRecord) -> list[tuple[str, str]]:
     facts = [("step", f"{whole(run.last_step)}{of}")]
     if run.train:
         facts.append(("epochs", f"{run.train[-1].epoch or 0:.2f}"))
-    if run.end and run.end.best_step is not None:
-        facts.append(("best step", whole(run.end.best_step)))
+    if best := best_of_mean(run.valid):
+        facts.append(("best step", f"{whole(best.step)}, loss {nats(best.loss)}"))
     facts += [(key, name) for key in ("loss", "balancer") if (name := _named(run.spec, key))]
-    speeds = sorted(line.tokens_per_second for line in run.train if line.tokens_per_second is not None)
-    if speeds:
-        facts.append(("tokens per second, median", whole(speeds[len(speeds) // 2])))
+    facts += measures(run)
     if isinstance(run.plan.get("parameters"), int):
         facts.append(("parameters", whole(run.plan["parameters"])))
+    if (weights := constant_weights(run)) and len(run.tasks) > 1:
+        facts.append(("weights of tasks, constant", _weights(weights)))
     return facts
+
+
+def _weights(weights: dict[str, float]) -> str:
+    """Weights that do not move, in words."""
+    if len({f"{weight:.6g}" for weight in weights.values()}) == 1:
+        return f"{next(iter(weights.values())):.4g} each"
+    return ", ".join(f"{task} {weight:.4g}" for task, weight in weights.items())
 
 
 def _open_run(run: RunRecord) -> list[str]:

@@ -40,6 +40,11 @@ def file_digests(options: BaseModel) -> dict[str, str]:
     return {".".join(place): content_digest(path) for place, path in _paths(options, ())}
 
 
+def input_places(options: BaseModel) -> set[tuple[str, ...]]:
+    """Return the places of the options whose content ``file_digests`` has, each as its keys and indices."""
+    return {place for place, _path in _paths(options, ())}
+
+
 def files_of_component(kind: Kind[Component], ref: ComponentRef) -> dict[str, str]:
     """Return ``file_digests`` of the options of a component that an option names."""
     return {".".join(place): content_digest(path) for place, path in _paths_of_component(kind, ref, ())}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from mftkit.plugins.option_bounds import bounds
 from mftkit_registry import Kind
 
 if TYPE_CHECKING:
@@ -18,15 +19,15 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
-BOUNDS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "multiple_of": "multiple of"}
-
 
 def describe_options(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str, str]]:
     """(option, type, default, help) of each option; those of a nested model follow it as ``option.inner``."""
     rows = []
     for name, field in model.model_fields.items():
         key = prefix + (field.alias or name)
-        rows.append((key, _type(field), _default(field), " ".join((field.description or "").split())))
+        rows.append(
+            (key, type_name(_whole(field)), _default(field), " ".join((field.description or "").split()))
+        )
         for inner in _models(_whole(field)):
             rows += describe_options(inner, f"{key}.")
     return rows
@@ -35,16 +36,6 @@ def describe_options(model: type[BaseModel], prefix: str = "") -> list[tuple[str
 def _whole(field: FieldInfo) -> Any:
     """The type as it was written: pydantic takes an outermost ``Annotated`` apart."""
     return Annotated[field.annotation, *field.metadata] if field.metadata else field.annotation
-
-
-def _type(field: FieldInfo) -> str:
-    bounds = [
-        f"{sign} {value:g}" if isinstance(value, int | float) else f"{sign} {value}"
-        for found in field.metadata
-        for attribute, sign in BOUNDS.items()
-        if (value := getattr(found, attribute, None)) is not None
-    ]
-    return ", ".join([type_name(_whole(field)), *bounds])
 
 
 def _default(field: FieldInfo) -> str:
@@ -58,10 +49,12 @@ def _default(field: FieldInfo) -> str:
 
 
 def type_name(annotation: Any) -> str:
-    """A type as a person writes it.
+    """A type as a person writes it, with its bounds.
 
     >>> type_name(dict[str, float] | None)
     'object of text to number, or null'
+    >>> type_name(list[Annotated[int, Field(ge=1)]])
+    'list of (whole number, at least 1)'
     >>> type_name(Literal["a", "b"])
     '"a" or "b"'
     """
@@ -70,7 +63,7 @@ def type_name(annotation: Any) -> str:
     if origin is Annotated:
         if component := _component(arguments[1:]):
             return f'{component}: its name, or {{"name": ..., "options": ...}}'
-        return type_name(arguments[0])
+        return _bounded(arguments[0], bounds(arguments[1:], arguments[0]))
     if annotation in names:
         return names[annotation]
     if origin is Literal:
@@ -78,10 +71,26 @@ def type_name(annotation: Any) -> str:
     if origin in (Union, types.UnionType):
         return ", or ".join(type_name(argument) for argument in arguments)
     if origin in (list, tuple, set, frozenset):
-        return f"list of {type_name(arguments[0])}"
+        return f"list of {_inner_name(arguments[0])}"
     if origin is dict:
-        return f"object of {type_name(arguments[0])} to {type_name(arguments[1])}"
+        return f"object of {_inner_name(arguments[0])} to {_inner_name(arguments[1])}"
     return _class_name(annotation)
+
+
+def _bounded(annotation: Any, limits: list[str]) -> str:
+    """The name of a type with its bounds, which stand before "or null"."""
+    members = get_args(annotation)
+    if limits and get_origin(annotation) in (Union, types.UnionType) and type(None) in members:
+        names = [type_name(member) for member in members if member is not type(None)]
+        return f"{', '.join([', or '.join(names), *limits])}, or null"
+    return ", ".join([type_name(annotation), *limits])
+
+
+def _inner_name(annotation: Any) -> str:
+    """The name of a type inside another; in parentheses if it has bounds, which would seem to be the outer one's."""
+    name = type_name(annotation)
+    bounded = get_origin(annotation) is Annotated and bounds(get_args(annotation)[1:], annotation)
+    return f"({name})" if bounded else name
 
 
 def _class_name(annotation: Any) -> str:

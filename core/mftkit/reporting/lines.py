@@ -7,7 +7,7 @@ ignored, so that the files of later versions can be read; keys that older versio
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from mftkit.reporting.outcome import COMPLETED, Outcome
@@ -52,17 +52,18 @@ class TrainLine:
     """Share of the batches' positions that hold padding, 0..1."""
     auxiliary_loss: float | None = None
     """The model's own loss, such as a router's; None where it has none."""
-    balancer: dict[str, float | None] = field(default_factory=dict)
-    """The balancer's own metrics after the step, by name; empty where it has none."""
+    balancer: dict[str, float | None] | None = None
+    """The balancer's own metrics after the step, by name; None where it has none."""
+    time: str | None = None
+    """When the line was written, in ISO 8601 with the offset of UTC."""
+    seconds: float | None = None
+    """Training time of the line's steps, without validations and checkpoints."""
+    peak_memory_bytes: int | None = None
+    """The most memory in use since the process started: of the GPU if there is one, else of the process."""
 
     def to_json(self) -> JsonObject:
         """The line as metrics.jsonl has it."""
-        line = {"event": "train", **asdict(self)}
-        if self.auxiliary_loss is None:
-            del line["auxiliary_loss"]
-        if not self.balancer:
-            del line["balancer"]
-        return line
+        return _without_absent({"event": "train", **asdict(self)})
 
     @classmethod
     def from_json(cls, line: Mapping[str, object]) -> TrainLine:
@@ -86,6 +87,9 @@ class TrainLine:
             padding=_number(line.get("padding")),
             auxiliary_loss=_number(line.get("auxiliary_loss")),
             balancer=_numbers(line.get("balancer")),
+            time=_text(line.get("time")),
+            seconds=_number(line.get("seconds")),
+            peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
         )
 
 
@@ -106,10 +110,16 @@ class ValidLine:
     loss: float | None
     """Mean over tasks."""
     tasks: dict[str, TaskValidation]
+    time: str | None = None
+    """When the line was written, in ISO 8601 with the offset of UTC."""
+    seconds: float | None = None
+    """Time of the validation."""
+    peak_memory_bytes: int | None = None
+    """As in a train line."""
 
     def to_json(self) -> JsonObject:
         """The line as metrics.jsonl has it."""
-        return {"event": "valid", **asdict(self)}
+        return _without_absent({"event": "valid", **asdict(self)})
 
     @classmethod
     def from_json(cls, line: Mapping[str, object]) -> ValidLine:
@@ -121,6 +131,9 @@ class ValidLine:
                 name: TaskValidation(_number(task["loss"]), _count(task.get("tokens")))
                 for name, task in _tasks(line, ("loss",)).items()
             },
+            time=_text(line.get("time")),
+            seconds=_number(line.get("seconds")),
+            peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
         )
 
 
@@ -187,6 +200,14 @@ def line_from_json(line: object) -> Line | None:
     return None if kind is None else kind.from_json(line)
 
 
+OPTIONAL = ("auxiliary_loss", "time", "seconds", "peak_memory_bytes")
+"""Keys that a line lacks where they have no value: not every model has one, and not every version wrote one."""
+
+
+def _without_absent(line: JsonObject) -> JsonObject:
+    return {key: value for key, value in line.items() if value is not None or key not in OPTIONAL}
+
+
 def _step(line: Mapping[str, object]) -> int:
     step = line.get("step")
     if not isinstance(step, int):
@@ -215,10 +236,18 @@ def _number(value: object) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _numbers(values: object) -> dict[str, float | None]:
+def _numbers(values: object) -> dict[str, float | None] | None:
     if not isinstance(values, dict):
-        return {}
+        return None
     return {str(name): _number(value) for name, value in values.items()}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _bytes(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _count(value: object) -> int:

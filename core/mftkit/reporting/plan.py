@@ -73,6 +73,10 @@ class Plan:
     """A description of the mixing; empty if an epoch has every sample once."""
     first_samples: tuple[FirstSample, ...] = ()
     """One of each task."""
+    learning_rate: float | None = None
+    """The peak learning rate."""
+    learning_rate_note: str = ""
+    """Where it comes from, if it is a default."""
 
     def dump(self) -> PlanJson:
         """The plan as plan.json has it."""
@@ -117,3 +121,5 @@ class PlanJson(TypedDict, total=False):
     notes: list[str]
     mixing: str
     first_samples: list[dict[str, str | int]]
+    learning_rate: float
+    learning_rate_note: str

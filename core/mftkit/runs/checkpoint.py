@@ -38,9 +38,13 @@ class Manifest(TypedDict, total=False):
     step: int
     data: str
     """Fingerprint of the run's data."""
+    content: str
+    """Fingerprint of its samples, wherever it lies; not in checkpoints of the first versions, like ``model``."""
     processes: int
     base: dict[str, list[int]] | None
     """Fingerprints of the base that the run keeps; None if it keeps none."""
+    model: str | None
+    """Fingerprint of the content of ``model.path``; None for a random start."""
     files: dict[str, list[int]]
     """Fingerprints of the checkpoint's own files."""
 

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
+from mftkit.base.json_files import read_json_object
+from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.runs.base_checkpoint import BaseCheckpoint
-from mftkit.runs.checkpoint import CheckpointStore
+from mftkit.runs.checkpoint import MANIFEST, CheckpointStore
+from mftkit.runs.earlier_run import EarlierRun
 from mftkit.runs.metrics_file import MetricsFile
 from mftkit.runs.output_directory import OutputDirectory
+from mftkit.spec.on_resuming import MEANINGS
+from mftkit.spec.own_directory import followed
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import EndLine
     from mftkit.reporting.plan import PlanJson
+    from mftkit.runs.checkpoint import Manifest
     from mftkit.spec import Spec
+
+
+BASE_KEY = "base_model_name_or_path"
+"""Where PEFT's config of an adapter names its base."""
+KEPT_METRICS = "metrics-[0-9]*.jsonl"
+"""Metrics of earlier starts from step 0, numbered from 1. ``--fresh`` leaves them, so they are not among ``files``."""
 
 
 class RunDirectory(OutputDirectory):
@@ -38,6 +50,7 @@ class RunDirectory(OutputDirectory):
     )
     content = "run"
     key = "output"
+    allowed = frozenset(MEANINGS)
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -57,18 +70,71 @@ class RunDirectory(OutputDirectory):
         Raises:
             MftError: the directory holds another spec's run, or something else altogether.
         """
-        self.check_spec(spec)
-        end = self.end()
-        return end is not None and end.is_complete
+        earlier = self.earlier_run(spec)
+        return earlier is not None and earlier.is_finished
 
-    def check_spec(self, spec: Spec) -> None:
-        """Refuse another spec's run, and files of a run whose spec is missing."""
-        super().check_spec(spec)
-        if (self.path / "spec.json").exists():
-            return
-        # spec.json is written first: a kill before that leaves nothing worth keeping.
-        if any((self.path / name).exists() for name in ("metrics.jsonl", "checkpoints", "model")):
-            raise MftError(f"output: {self.path} holds files of a run but no spec.json; {self.hint}.")
+    def earlier_run(self, spec: Spec) -> EarlierRun | None:
+        """The run that is here, of the same spec except for what may change; None if there is none.
+
+        Raises:
+            MftError: the directory holds another spec's run, or files of a run whose spec is missing.
+        """
+        before = self.spec_before()
+        if before is None:
+            # spec.json is written first: a kill before that leaves nothing worth keeping.
+            if any((self.path / name).exists() for name in ("metrics.jsonl", "checkpoints", "model")):
+                raise MftError(f"output: {self.path} holds files of a run but no spec.json; {self.hint}.")
+            return None
+        output, here = str(before.get("output", self.path)), str(self.path)
+        before = before if output == here else followed(before, output, here)
+        metrics = self.metrics.read()
+        return EarlierRun(
+            path=self.path,
+            spec=before,
+            changes=self.changes(before, spec),
+            moved_from=None if output == here else output,
+            end=metrics.end,
+            last_step=metrics.last_step,
+        )
+
+    def follow_move(self, before: str) -> None:
+        """Make adapters name the base that moved with the run; ``before`` is where the run lay."""
+        for file in [self.model / ADAPTER_CONFIG, *self.best.glob(f"*/{ADAPTER_CONFIG}")]:
+            if file.is_file():
+                config = read_json_object(file)
+                if config.get(BASE_KEY) == str(Path(before) / self.base.name):
+                    write_json(file, {**config, BASE_KEY: str(self.base)})
+
+    def environment(self) -> JsonObject:
+        """The content of environment.json; empty if it cannot be read."""
+        try:
+            return read_json_object(self.path / "environment.json")
+        except (OSError, ValueError):
+            return {}
+
+    def resumptions(self) -> list[JsonObject]:
+        """What environment.json has about each time that the run was resumed."""
+        found = self.environment().get("resumed")
+        return found if isinstance(found, list) else []
+
+    def recorded(self) -> Manifest:
+        """What the newest checkpoint belongs to, without a look at its files; without one, what the run began with."""
+        for step in reversed(self.checkpoints.steps()):
+            with suppress(OSError, ValueError):
+                return cast("Manifest", read_json_object(self.checkpoints.path(step) / MANIFEST))
+        began = {
+            key: value for key, value in self.environment().items() if key in ("data", "content", "model")
+        }
+        return cast("Manifest", began)
+
+    def keep_metrics(self) -> Path | None:
+        """Move the metrics of a run that is to start again out of the way; None if it has made no step."""
+        if not self.metrics.read().last_step:
+            return None
+        taken = [0, *(int(path.stem.rpartition("-")[2]) for path in self.path.glob(KEPT_METRICS))]
+        kept = self.path / f"metrics-{max(taken) + 1}.jsonl"
+        self.metrics.path.rename(kept)
+        return kept
 
     def base_checkpoint(self, fresh: bool) -> BaseCheckpoint:
         """The place of the run's own base; with ``fresh``, the base that is there belongs to an earlier run."""
@@ -82,7 +148,7 @@ class RunDirectory(OutputDirectory):
             shutil.rmtree(self._staged)
 
     def describe(self, spec: Spec, environment: JsonObject, plan: PlanJson) -> None:
-        """Write spec.json, environment.json and plan.json."""
+        """Write spec.json, environment.json and plan.json, which name the output and what else may change."""
         write_json(self.path / "spec.json", spec.dump())
         write_json(self.path / "environment.json", environment)
         write_json(self.path / "plan.json", plan)

@@ -27,6 +27,12 @@ class Metrics:
     is_cut_off: bool = False
     """True if the last line is incomplete: it is being written, or the run was killed."""
 
+    @property
+    def last_step(self) -> int:
+        """The last step that is known; 0 if none was made."""
+        steps = [line.step for lines in (self.train, self.valid) for line in lines[-1:]]
+        return max([*steps, self.end.step if self.end and self.end.is_complete else 0])
+
 
 class MetricsFile:
     """metrics.jsonl: one JSON object per line, appended and flushed."""
@@ -63,9 +69,14 @@ class MetricsFile:
             metrics.is_cut_off = True
         return metrics
 
-    def cut(self, step: int) -> None:
-        """Drop lines past ``step``, and earlier ends: a resumed run writes them again."""
-        kept = [text + "\n" for text in self._texts() if _is_before(text, step)]
+    def cut(self, step: int, *, reopened: bool = False) -> None:
+        """Drop lines past ``step``, and earlier ends: a resumed run writes them again.
+
+        ``reopened``: the train line of ``step`` is written again, too, over more steps.
+        """
+        kept = [
+            text + "\n" for text in self._texts() if _is_before(text, step, step - 1 if reopened else step)
+        ]
         write_text(self.path, "".join(kept))
 
     def _texts(self) -> list[str]:
@@ -74,15 +85,19 @@ class MetricsFile:
         return self.path.read_text(encoding="utf-8", errors="replace").split("\n")
 
 
-def _is_before(text: str, step: int) -> bool:
-    """Return True for a line up to ``step`` that is not an end; lines of later versions with unknown events count."""
+def _is_before(text: str, step: int, trained: int) -> bool:
+    """Return True for a line up to ``step``, or a train line up to step ``trained``, that is not an end.
+
+    Lines of later versions with unknown events count.
+    """
     try:
         line = json.loads(text)
     except ValueError:
         return False
     if not isinstance(line, dict) or not isinstance(line.get("event"), str) or line["event"] == "end":
         return False
-    return isinstance(line.get("step"), int) and line["step"] <= step
+    last = trained if line["event"] == "train" else step
+    return isinstance(line.get("step"), int) and line["step"] <= last
 
 
 def _finite(value: object) -> object:

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from filelock import FileLock, Timeout
 
 from mftkit.base.atomic_files import disk_errors
-from mftkit.base.json_diff import differing_paths
 from mftkit.base.json_files import read_json_object
+from mftkit.runs.spec_changes import changes_between
 from mftkit.spec import load_spec
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
+    from mftkit.runs.spec_changes import Change
     from mftkit.spec import Spec
+    from mftkit.spec.on_resuming import Rule
 
 MOST_SHOWN = 6
 """Key paths that a message names; more are left out."""
@@ -33,8 +35,8 @@ class OutputDirectory:
     """The content of the directory, for messages: "run" or "comparison"."""
     key: ClassVar[str]
     """The key or option that names the directory, for messages."""
-    not_compared: ClassVar[tuple[str, ...]] = ()
-    """Keys of the spec that may differ from those that the directory was made for."""
+    allowed: ClassVar[frozenset[Rule]]
+    """Rules of the keys of the spec that may differ from those that the directory was made for."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -87,23 +89,42 @@ class OutputDirectory:
         Raises:
             MftError: the path is a file, the directory was made for another spec, or its spec.json is damaged.
         """
+        before = self.spec_before()
+        if before is not None:
+            self.changes(before, spec)
+
+    def spec_before(self) -> JsonObject | None:
+        """The spec that the directory was made for, with the defaults of this version; None if there is none.
+
+        Raises:
+            MftError: the path is a file, or spec.json is damaged.
+        """
         self._check_is_no_file()
         file = self.path / "spec.json"
         if not file.exists():
-            return
+            return None
         try:
-            before = read_json_object(file)
+            return _with_defaults(read_json_object(file))
         except (OSError, ValueError) as error:
             raise MftError(f"{self.key}: {file} is damaged ({error}); {self.hint}.") from error
-        differing = sorted(
-            differing_paths(self._compared(_with_defaults(before)), self._compared(spec.dump()))
-        )
-        if differing:
-            more = ", ..." if len(differing) > MOST_SHOWN else ""
+
+    def changes(self, before: JsonObject, spec: Spec) -> tuple[Change, ...]:
+        """The keys that differ between the spec ``before`` and ``spec``, without ``output``: all may differ.
+
+        Raises:
+            MftError: others differ, too.
+        """
+        found = changes_between(_without_output(before), _without_output(spec.dump()))
+        decisive = [change.key for change in found if change.rule not in self.allowed]
+        if decisive:
+            more = ", ..." if len(decisive) > MOST_SHOWN else ""
+            free = [change.key for change in found if change.rule in self.allowed]
+            may = f"; {', '.join(free[:MOST_SHOWN])} may differ" if free else ""
             raise MftError(
                 f"{self.key}: {self.path} holds the {self.content} of another spec (differs in "
-                f"{', '.join(differing[:MOST_SHOWN])}{more}); {self.hint}."
+                f"{', '.join(decisive[:MOST_SHOWN])}{more}{may}); {self.hint}."
             )
+        return tuple(found)
 
     def start_over(self) -> None:
         """Remove everything that was written."""
@@ -118,8 +139,10 @@ class OutputDirectory:
         if self.path.exists() and not self.path.is_dir():
             raise MftError(f"{self.key}: {self.path} is a file; choose another {self.key}.")
 
-    def _compared(self, spec: JsonObject) -> JsonObject:
-        return {key: value for key, value in spec.items() if key not in self.not_compared}
+
+def _without_output(spec: JsonObject) -> JsonObject:
+    """A directory that was moved is still the same."""
+    return {key: value for key, value in spec.items() if key != "output"}
 
 
 def _with_defaults(before: JsonObject) -> JsonObject:

@@ -41,6 +41,26 @@ class Losses:
     last: float
 
 
+@dataclass(frozen=True)
+class BestStep:
+    """The validation with the lowest mean over tasks."""
+
+    step: int
+    loss: float
+
+
+def best_of_mean(lines: Sequence[ValidLine]) -> BestStep | None:
+    """The step that ``model/`` is from: the lowest mean loss after a step, the earlier of equal ones.
+
+    None if no trained model was validated.
+    """
+    trained = [(line.loss, line.step) for line in lines if line.step > 0 and line.loss is not None]
+    if not trained:
+        return None
+    loss, step = min(trained)
+    return BestStep(step, loss)
+
+
 def thinned(lines: Sequence[T]) -> tuple[list[T], int]:
     """At most MOST_POINTS lines, the first and the last among them, and the stride: every how-many-th it is."""
     stride = max(1, math.ceil(len(lines) / MOST_POINTS))

@@ -1,4 +1,4 @@
-"""The spec: a JSON file that describes a run."""
+"""The spec: a JSON or YAML file that describes a run."""
 
 from mftkit.interfaces.references import ComponentRef
 from mftkit.spec.chat import ChatMarkers, ChatSpec

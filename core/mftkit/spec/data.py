@@ -1,9 +1,10 @@
 """The part of a spec about data: how rows become samples."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.paths import FilePath
 from mftkit.spec.section import Section
 
@@ -21,7 +22,7 @@ class DataSpec(Section):
     """What the text of a special token in a content means. "auto": in chats, that of a control token of the chat format
     is text, and other special tokens are tokens, as in all other formats; each is reported. "text": text always.
     "token": a token always."""
-    cache: FilePath | None = None
+    cache: Annotated[FilePath | None, OnResuming("free")] = None
     """Directory of prepared data; null: $MFT_CACHE, otherwise the user's cache directory."""
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     """Random seed for generated rows and for the random choices of task formats; null: the run's seed. Set it to keep

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, get_args, get_origin
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from pydantic.fields import FieldInfo
 
 
 def allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
@@ -15,22 +17,26 @@ def allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> lis
     models = [model]
     for part in location:
         if isinstance(part, str):
-            fields = [annotation for found in models for key, annotation in _fields(found) if key == part]
-            models = [inner for annotation in fields for inner in _models(annotation)]
+            models = [inner for field in fields_at(models, part) for inner in models_in(field.annotation)]
     return list(dict.fromkeys(key for found in models for key, _ in _fields(found)))
 
 
-def _fields(model: type[BaseModel]) -> Iterator[tuple[str, object]]:
+def fields_at(models: Iterable[type[BaseModel]], key: str) -> list[FieldInfo]:
+    """Return the fields that are written as ``key`` in objects of any of these models."""
+    return [field for model in models for name, field in _fields(model) if name == key]
+
+
+def _fields(model: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
     for name, field in model.model_fields.items():
-        yield field.alias or name, field.annotation
+        yield field.alias or name, field
 
 
-def _models(annotation: object) -> Iterator[type[BaseModel]]:
+def models_in(annotation: object) -> Iterator[type[BaseModel]]:
     """Yield the models in a type: the type itself, or those inside a list, a union, or an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     elif get_origin(annotation) is Annotated:
-        yield from _models(get_args(annotation)[0])
+        yield from models_in(get_args(annotation)[0])
     else:
         for argument in get_args(annotation):
-            yield from _models(argument)
+            yield from models_in(argument)

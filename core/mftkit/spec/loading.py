@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,9 +10,11 @@ from pydantic import ValidationError
 
 from mftkit.plugins import installed
 from mftkit.spec.local_plugins import own_plugins
-from mftkit.spec.overrides import apply_overrides
+from mftkit.spec.overrides import apply_overrides, overridden
+from mftkit.spec.own_directory import at_home, spec_file
+from mftkit.spec.positions import Positions
 from mftkit.spec.problems import SpecError, problems_of
-from mftkit.spec.reading import read_json
+from mftkit.spec.reading import read_spec_file
 from mftkit.spec.spec import Spec
 
 if TYPE_CHECKING:
@@ -25,32 +28,34 @@ def load_spec(
     directory: str | Path | None = None,
     plugins: Sequence[object] = (),
 ) -> Spec:
-    """Load a spec from a file, or from a dict whose paths are relative to ``directory`` (default: the current one).
+    """Load a spec from a file, from a run directory, or from a dict.
 
     Args:
-        source: the file, or the dict.
+        source: the file, YAML if its name ends in .yaml or .yml, otherwise JSON; the run directory; or the dict.
         overrides: ``a.b=value``, as for ``--set``.
-        directory: where relative paths of a dict begin.
+        directory: where relative paths of a dict begin; None: the current one.
         plugins: added to those that the spec names: files, modules, classes of components, functions and objects with
             hooks; see ``mftkit.plugins.local.load_plugins``.
 
     Raises:
-        SpecError: its content is not a valid spec; the message lists all errors.
+        SpecError: its content is not a valid spec; the message lists all errors with their lines.
         MftError: the file cannot be read.
     """
     context: dict[str, object] = {"directory": Path(directory or ".").absolute()}
     if isinstance(source, str | Path):
-        path = Path(source)
-        data = read_json(path)
+        path = spec_file(Path(source))
+        data, positions = read_spec_file(path)
+        data = at_home(data, path)
         context = {"directory": path.absolute().parent, "name": path.stem}
-        where = str(path)
     else:
-        data, where = dict(source), "spec"
+        data, positions = dict(source), Positions("spec")
+    overrides = tuple(overrides)
     data = apply_overrides(data, overrides)
-    with own_plugins(data, context, plugins) as data:
+    positions = replace(positions, overridden=overridden(overrides))
+    with own_plugins(data, context, plugins) as complete:
         try:
-            spec = Spec.model_validate(data, context=context)
+            spec = Spec.model_validate(complete, context=context)
         except ValidationError as error:
-            raise SpecError(where, problems_of(error, data, Spec)) from None
+            raise SpecError(positions, problems_of(error, complete, Spec)) from None
     installed.select_plugins(spec.plugins)
     return spec

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, WrapValidator, field
 from mftkit.base.json_types import JsonObject
 from mftkit.interfaces.references import AUTO, ComponentRef
 from mftkit.plugins import kinds
+from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.paths import SpecPathOrHubId, absolute_if_local
 from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.references import Place
@@ -51,14 +52,14 @@ class ModelSpec(Section):
 
     adapter: Annotated[ComponentRef, Place(kinds.MODEL_ADAPTER)] = ComponentRef(name=AUTO)
     """The adapter for the model's family; "auto" chooses it by the checkpoint's config."""
-    path: SpecPathOrHubId | None = None
+    path: Annotated[SpecPathOrHubId | None, OnResuming("model")] = None
     """The checkpoint: a directory or a hub id."""
     init: Literal["pretrained", "random"] = "pretrained"
     """"pretrained" starts from the checkpoint at ``path``; "random" starts from random weights and needs ``config`` and
     ``tokenizer`` instead."""
     config: JsonObject | None = None
     """For random weights: the contents of config.json, including ``model_type``."""
-    tokenizer: Tokenizer = None
+    tokenizer: Annotated[Tokenizer, OnResuming("data")] = None
     """The tokenizer's path or hub id; null: the checkpoint's. For random weights it can also be
     {"train_bpe": vocabulary size}, which trains one on the tasks' text."""
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING, Any
 
-from mftkit.spec.reading import parse_json
+from mftkit.spec.json_text import parse_json
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mftkit.base.json_types import JsonObject
+    from mftkit.spec.positions import Location
 
 
 def apply_overrides(data: JsonObject, overrides: Iterable[str]) -> JsonObject:
@@ -38,6 +39,16 @@ def apply_overrides(data: JsonObject, overrides: Iterable[str]) -> JsonObject:
     if errors:
         raise MftError("\n  ".join(errors))
     return data
+
+
+def overridden(overrides: Iterable[str]) -> tuple[Location, ...]:
+    """Return what ``apply_overrides`` has changed.
+
+    >>> overridden(["tasks.0.weight=2"])
+    (('tasks', 0, 'weight'),)
+    """
+    keys = (override.partition("=")[0].strip().split(".") for override in overrides)
+    return tuple(tuple(int(key) if key.isdecimal() else key for key in path) for path in keys)
 
 
 class _CannotError(Exception):

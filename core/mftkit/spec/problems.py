@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-Location = tuple[int | str, ...]
+    from mftkit.spec.positions import Location, Positions
+
 LONGEST = 80
 """Characters of a given value that are shown."""
+YAML_BOOLEANS = ("yes", "no", "on", "off", "y", "n")
+"""Booleans of YAML 1.1, which are text in YAML 1.2."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +44,17 @@ class Problem:
 
 
 class SpecError(MftError):
-    """An invalid spec; ``problems`` lists all errors."""
+    """An invalid spec; ``problems`` lists all errors, and ``positions`` says where their keys were given."""
 
-    def __init__(self, source: str, problems: Iterable[Problem]) -> None:
+    def __init__(self, positions: Positions, problems: Iterable[Problem]) -> None:
+        self.positions = positions
         self.problems = tuple(problems)
-        lines = [str(problem) for problem in self.problems]
-        count = f"{source}: {len(lines)} errors:\n  "
-        super().__init__(f"{source}: {lines[0]}" if len(lines) == 1 else count + "\n  ".join(lines))
+        places = [positions.place(problem.location) for problem in self.problems]
+        lines = [f"{place}: {problem}" for place, problem in zip(places, self.problems, strict=True)]
+        if len(lines) > 1:
+            without = f"{positions.source}: "  # a spec without lines is named once
+            lines = [f"{without}{len(lines)} errors:", *(line.removeprefix(without) for line in lines)]
+        super().__init__("\n  ".join(lines))
 
 
 def refuse(problems: Iterable[Problem]) -> NoReturn:
@@ -131,6 +138,10 @@ def _problem(details: ErrorDetails, data: object, model: type[BaseModel]) -> Pro
     if details["type"] in ("literal_error", "enum"):
         allowed = re.findall(r"'([^']*)'", str(context.get("expected", "")))
         return Problem(location, "is not an allowed value", given, hint=one_of(allowed, given))
+    if details["type"] == "model_type":
+        return Problem(location, "should be an object", given)
+    if details["type"] in ("bool_type", "bool_parsing") and str(given).lower() in YAML_BOOLEANS:
+        return Problem(location, "should be true or false", given)
     what = re.sub(r"^(Input|Value error,|Assertion failed,)\s*", "", details["msg"])
     return Problem(location, what[:1].lower() + what[1:], given)
 

@@ -1,5 +1,6 @@
 """The spec as a whole, and checks across its sections."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import (
@@ -20,12 +21,13 @@ from mftkit.spec.data import DataSpec
 from mftkit.spec.local_plugins import PluginFiles
 from mftkit.spec.mixing import MixingSpec, mixing_problems
 from mftkit.spec.model import ModelSpec
+from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.paths import FilePath
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
 from mftkit.spec.references import Place, TuningRef, unnamed
 from mftkit.spec.section import Section
 from mftkit.spec.tasks import Name, TaskSpec, repeated_names
-from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
+from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec, below_learning_rate
 
 
 class Spec(Section):
@@ -34,9 +36,9 @@ class Spec(Section):
     # A check across sections belongs to the later section and sees the valid ones before it: pydantic still validates
     # the others then, so that all errors are reported at once.
 
-    name: Name
+    name: Annotated[Name, OnResuming("free")]
     """Name of the run; by default the spec file's name without its ending."""
-    output: FilePath
+    output: Annotated[FilePath, OnResuming("free")]
     """The run directory; by default runs/NAME."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Random seed for data order, dropout, initialization and generators."""
@@ -64,11 +66,15 @@ class Spec(Section):
     """The combiner of the tasks' gradients; null: their sum, which needs no separate gradient per task."""
     training: TrainingSpec = TrainingSpec()
     """Length, batch sizes, learning rate, validation and checkpoints."""
-    trackers: list[Annotated[ComponentRef, Place(kinds.TRACKER)]] = Field(default_factory=list)
+    trackers: Annotated[list[Annotated[ComponentRef, Place(kinds.TRACKER)]], OnResuming("free")] = Field(
+        default_factory=list
+    )
     """Trackers that receive metrics in addition to metrics.jsonl."""
-    plugins: PluginFiles = ()
+    plugins: Annotated[PluginFiles, OnResuming("free")] = ()
     """Plugins in no installed package: paths of Python files, or of directories with __init__.py."""
-    callbacks: list[Annotated[ComponentRef, Place(kinds.CALLBACK)]] = Field(default_factory=list)
+    callbacks: Annotated[list[Annotated[ComponentRef, Place(kinds.CALLBACK)]], OnResuming("free")] = Field(
+        default_factory=list
+    )
     """Callbacks, which are called as the run proceeds and may end it."""
 
     def dump(self) -> JsonObject:
@@ -144,6 +150,8 @@ class Spec(Section):
                 f'should be "task", because gradients ({combiner.name}) needs forward passes of a single task'
             )
             problems.append(Problem(("grouping",), what, training.grouping, hint="; or leave it out"))
+        training, problem = _with_learning_rate(training, info.data.get("tuning"))
+        problems += [problem] if problem else []
         if problems:
             refuse(problems)
         return training.model_copy(update={"grouping": "task"}) if combiner else training
@@ -164,6 +172,18 @@ class Spec(Section):
             if name in names[:index]:
                 refuse_one("is named twice", name, at=(index, "name"))
         return trackers
+
+
+def _with_learning_rate(
+    training: TrainingSpec, tuning: TuningRef | None
+) -> tuple[TrainingSpec, Problem | None]:
+    """Fill in the tuning's default; return the problem of a minimum above it."""
+    if training.learning_rate is not None or tuning is None:
+        return training, None
+    rate = installed.component_class(kinds.TUNING, tuning.method).default_learning_rate
+    above = below_learning_rate(training.min_learning_rate, rate, f" (the default of {tuning.method})")
+    problem = None if above is None else replace(above, location=("min_learning_rate",))
+    return training.model_copy(update={"learning_rate": rate}), problem
 
 
 def _early_stopping(stopping: EarlyStoppingSpec, tasks: list[TaskSpec]) -> list[Problem]:

@@ -20,6 +20,7 @@ from pydantic import (
 from mftkit.base.json_types import JsonObject
 from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import kinds
+from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.paths import absolute
 from mftkit.spec.problems import Problem, problems_of, refuse, refuse_one, shown
 from mftkit.spec.references import Place, unnamed, without_defaults
@@ -244,7 +245,7 @@ class TaskSpec(Section):
     """How rows become samples: "chat": the answers are in the loss; "text": every token is; or another task format."""
     weight: float = Field(default=1.0, ge=0)
     """Weight of the task, for balancers that read it."""
-    train: Train = None
+    train: Annotated[Train, OnResuming("data")] = None
     """Training rows: paths, glob patterns, directories, data sets on the hub, or a list of these."""
     columns: Columns = Field(default_factory=dict)
     """Columns of ``train`` and ``valid`` that have another name than the key by which they are read: column to key."""
@@ -252,7 +253,7 @@ class TaskSpec(Section):
     """The generator that makes the training rows, instead of ``train``."""
     filters: list[Annotated[ComponentRef, Place(kinds.DATA_FILTER)]] = Field(default_factory=list)
     """Filters that are applied to the training rows, in this order, before rows are held out for validation."""
-    valid: Valid = 0.05
+    valid: Annotated[Valid, OnResuming("data")] = 0.05
     """Validation rows: as ``train``, or the fraction of the training rows that is held out; 0: no validation."""
 
     @field_serializer("format")

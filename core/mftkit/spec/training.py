@@ -2,28 +2,17 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mftkit.spec.problems import refuse_one
+from mftkit.spec.intervals import Every, Intervals
+from mftkit.spec.on_resuming import OnResuming
+from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.section import Section
 
 MICRO_BATCH = 4
 """Default number of packed rows per forward pass."""
-
-
-def _every(value: object) -> int | Literal["epoch"]:
-    if value == "epoch":
-        return "epoch"
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        refuse_one('should be an integer number of steps, at least 1, or "epoch"', value)
-    return value
-
-
-Every = Annotated[
-    int | Literal["epoch"],
-    PlainValidator(_every),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"const": "epoch"}]}),
-]
+CHECKPOINT_EVERY: int | str | list[int | str] = ["epoch", "20 min"]
+"""So that a run that stops loses little, whatever its size."""
 
 
 class EarlyStoppingSpec(Section):
@@ -42,13 +31,13 @@ class EarlyStoppingSpec(Section):
 class TrainingSpec(Section):
     """Length, batch sizes, learning rate, validation and checkpoints."""
 
-    epochs: float = Field(default=1.0, gt=0)
+    epochs: Annotated[float, OnResuming("end")] = Field(default=1.0, gt=0)
     """Number of passes over the training data; fractions are allowed."""
-    max_steps: int | None = Field(default=None, ge=1)
+    max_steps: Annotated[int | None, OnResuming("end")] = Field(default=None, ge=1)
     """Number of optimizer steps, overriding ``epochs``; null: as given by ``epochs``."""
     batch_size: int = Field(default=16, ge=1)
     """Packed rows per optimizer step, over all processes and micro-batches."""
-    micro_batch_size: int = Field(default=MICRO_BATCH, ge=1)
+    micro_batch_size: Annotated[int, OnResuming("free")] = Field(default=MICRO_BATCH, ge=1)
     """Packed rows per forward pass in one process; by default 4, or ``batch_size`` if that is smaller."""
     grouping: Literal["none", "task"] = "none"
     """Which packed rows share a forward pass: "none": any; "task": rows of one task. With ``gradients`` it is "task" by
@@ -56,8 +45,8 @@ class TrainingSpec(Section):
     task_mean: Literal["present", "all", "dataset"] = "present"
     """Tasks in the mean over tasks: "present": those in the batch; "all": all tasks; "dataset": all tasks, with the
     counts of the whole data set."""
-    learning_rate: float = Field(default=1e-4, gt=0)
-    """Peak learning rate, reached after the warmup."""
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Peak learning rate, reached after the warmup; null: the default of the tuning."""
     min_learning_rate: float = Field(default=0.0, ge=0)
     """Learning rate at the end of training."""
     scheduler: Literal["cosine", "linear", "constant"] = "cosine"
@@ -68,21 +57,25 @@ class TrainingSpec(Section):
     """Weight decay of AdamW, applied to weight matrices."""
     max_grad_norm: float | None = Field(default=1.0, gt=0)
     """Gradients with a larger norm are scaled down to this norm; null: never."""
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: Annotated[bool, OnResuming("free")] = False
     """Whether activations are recomputed, which takes about a third more time and much less memory."""
-    log_every: int = Field(default=10, ge=1)
+    log_every: Annotated[int, OnResuming("free")] = Field(default=10, ge=1)
     """Optimizer steps between two lines of metrics."""
-    evaluate_every: Every = "epoch"
+    evaluate_every: Annotated[Every, OnResuming("validation")] = "epoch"
     """Optimizer steps between two validations, or "epoch"."""
-    checkpoint_every: Every = "epoch"
-    """Optimizer steps between two checkpoints, or "epoch"."""
-    keep_checkpoints: int = Field(default=2, ge=1)
+    checkpoint_every: Annotated[Intervals, OnResuming("free")] = Field(default=CHECKPOINT_EVERY)
+    """When a checkpoint is saved: every so many optimizer steps, after each "epoch", or a time such as "20 min" after
+    the last one; of several intervals the one that ends first."""
+    keep_checkpoints: Annotated[int, OnResuming("free")] = Field(default=2, ge=1)
     """Number of recent checkpoints that are kept."""
-    best_per_task: bool | None = None
+    best_per_task: Annotated[bool | None, OnResuming("free")] = None
     """Whether best/ keeps each task's best model and the best by mean rank, in addition to model/, the best by mean
     loss; null: only if the result is an adapter, which is small."""
-    early_stopping: EarlyStoppingSpec | None = None
+    early_stopping: Annotated[EarlyStoppingSpec | None, OnResuming("end")] = None
     """When to stop because validation no longer improves; null: never."""
+    extension: Annotated[Literal["stretch", "hold"], OnResuming("free")] = "stretch"
+    """What becomes of the learning rate if a resumed run is made longer or shorter. "stretch": its schedule is
+    stretched to the new end; "hold": it stays as it was, and after its end the learning rate keeps its last value."""
 
     @model_validator(mode="before")
     @classmethod
@@ -106,10 +99,16 @@ class TrainingSpec(Section):
     @field_validator("min_learning_rate")
     @classmethod
     def _below(cls, value: float, info: ValidationInfo) -> float:
-        highest = info.data.get("learning_rate", value)
-        if value > highest:
-            refuse_one(f"should be at most learning_rate, {highest}", value)
+        problem = below_learning_rate(value, info.data.get("learning_rate"))
+        if problem is not None:
+            refuse([problem])
         return value
+
+    @property
+    def peak_learning_rate(self) -> float:
+        """The learning rate after the warmup; a spec has filled in the default of its tuning."""
+        assert self.learning_rate is not None, "a spec fills in the default of its tuning"
+        return self.learning_rate
 
     @field_validator("warmup")
     @classmethod
@@ -117,3 +116,10 @@ class TrainingSpec(Section):
         if value >= 1 and not value.is_integer():
             refuse_one("should be less than 1 (a share of all steps) or an integer number of steps", value)
         return value
+
+
+def below_learning_rate(minimum: float, peak: float | None, source: str = "") -> Problem | None:
+    """Return what is wrong with ``min_learning_rate``; ``source`` says where the peak comes from."""
+    if peak is None or minimum <= peak:
+        return None
+    return Problem((), f"should be at most learning_rate, {peak:g}{source}", minimum)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,12 @@ class TuningConformance(Conformance):
             torch.manual_seed(1)
             model = from_disk(adapter, base, load_options=tuning.load_options(torch.float32))
             return tuning, stop_training(tuning.apply(model, adapter))
+
+    def test_default_learning_rate(self) -> None:
+        """``default_learning_rate`` is a number above 0."""
+        rate = self.make().default_learning_rate
+        valid = isinstance(rate, int | float) and 0 < rate < math.inf
+        require(valid, f"default_learning_rate must be a number above 0, not {rate!r}")
 
     def test_some_parameters_train(self) -> None:
         """Gradients reach trainable parameters only, and training steps change the logits."""

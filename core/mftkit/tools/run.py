@@ -7,27 +7,32 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mftkit.base.json_files import read_json_object
 from mftkit.interfaces.run_info import RunInfo
 from mftkit.plugins.ownership import plugin_of_error
 from mftkit.reporting.lines import EndLine
 from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
-from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.directory import RunDirectory
 from mftkit.spec.local_plugins import with_own_plugins
+from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
+from mftkit.tools.resuming import (
+    check_end,
+    check_inputs,
+    follow_move,
+    prepare_directory,
+    report_changes,
+    report_earlier_run,
+)
 from mftkit.training.callbacks import CallbackListener, check_callbacks, make_callbacks
-from mftkit.training.environment import describe_environment
 from mftkit.training.events import HookCaller
 from mftkit.training.export import write_results
-from mftkit.training.failures import describe_out_of_memory
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
 from mftkit.training.stop_requests import StopRequests
 from mftkit.training.trackers import listening_trackers, make_trackers
-from mftkit.training.used_plugins import changed_plugins, plugins_line, used_plugins
+from mftkit.training.used_plugins import plugins_line, used_plugins
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -37,10 +42,9 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
     from mftkit.reporting.plan import Plan
-    from mftkit.runs.checkpoint import Checkpoint, Manifest
+    from mftkit.runs.earlier_run import EarlierRun
     from mftkit.spec import Spec
     from mftkit.training.run_parts import Run
-    from mftkit.training.used_plugins import UsedPlugin
 
 
 @with_own_plugins
@@ -71,10 +75,16 @@ def run(
         return Outcome("planned", 0, None)
     _check_plugins(spec, reporter, callbacks)
     directory.check_writable()
-    if not fresh and directory.is_finished(spec):
-        return _finished_before(directory, reporter)
+    earlier = None if fresh else directory.earlier_run(spec)
+    if earlier is not None and earlier.is_finished and not earlier.changes_places:
+        return _finished_before(earlier, directory, reporter)
     trackers = make_trackers(spec)  # a missing package is reported before any work is done
+    report_earlier_run(earlier, directory, fresh, reporter)
     checked = check_run(spec, reporter)
+    if earlier is not None:
+        check_inputs(directory.recorded(), earlier, directory, checked, reporter)
+        if not check_end(earlier, directory, checked.sampler):
+            return _finished_before(earlier, directory, reporter)
     is_main = checked.processes.is_main
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
@@ -82,19 +92,29 @@ def run(
         built = build_run(checked, directory.base_checkpoint(fresh))
         reporter.planned(built.plan)
         called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
-        return _train(built, directory, fresh, reporter, trackers if is_main else {}, called)
+        return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
 
 
 @with_own_plugins
 def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> Plan:
     """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
     _check_plugins(spec, reporter, callbacks)
+    directory = RunDirectory(spec.output)
+    earlier = None
     try:
-        RunDirectory(spec.output).is_finished(spec)
+        earlier = directory.earlier_run(spec)
     except MftError as error:
         reporter.warn(f"a run would be refused: {error}")
     make_trackers(spec)
-    planned = plan_run(check_run(spec, reporter))
+    checked = check_run(spec, reporter)
+    if earlier is not None:
+        report_changes(earlier, reporter)
+        try:
+            check_inputs(directory.recorded(), earlier, directory, checked, reporter)
+            check_end(earlier, directory, checked.sampler)
+        except MftError as error:
+            reporter.warn(f"a run would be refused: {error}")
+    planned = plan_run(checked)
     reporter.planned(planned)
     return planned
 
@@ -106,12 +126,16 @@ def _check_plugins(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback]
     check_callbacks(spec, callbacks)
 
 
-def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:
-    end = directory.end()
+def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
+    end = earlier.end
     assert end is not None, "a finished run has an end line"
     by = f", stopped by {end.stopped_by}" if end.stopped_by else ""
+    follow_move(earlier, directory, reporter)
+    if earlier.changes:
+        reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); --fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); raise training.epochs "
+        "or training.max_steps to extend it; --fresh starts over"
     )
     return Outcome(end.reason, end.step, end.best_step, stopped_by=end.stopped_by)
 
@@ -119,6 +143,7 @@ def _finished_before(directory: RunDirectory, reporter: Reporter) -> Outcome:
 def _train(
     built: Run,
     directory: RunDirectory,
+    earlier: EarlierRun | None,
     fresh: bool,
     reporter: Reporter,
     trackers: dict[str, Tracker],
@@ -135,18 +160,22 @@ def _train(
         plugins.append(HookCaller(info, failures, stops))
     listeners = Listeners(reporter, plugins, failures)
     trainer = Trainer(built, directory, listeners, stops)
-    checkpoint = _prepare_directory(built, directory, fresh, reporter) if processes.is_main else None
-    manifest = processes.from_main(None if checkpoint is None else checkpoint.manifest)
-    if manifest is not None:
+    found = prepare_directory(built, directory, earlier, fresh, reporter) if processes.is_main else None
+    continuation = processes.from_main(None if found is None else found[1])
+    if continuation is not None:
         # The main process has verified and read it; the others read it without verifying it again.
-        trainer.resume(checkpoint or directory.checkpoints.read(manifest["step"], manifest=manifest))
+        manifest = continuation.manifest
+        checkpoint = found[0] if found else directory.checkpoints.read(manifest["step"], manifest=manifest)
+        del found
+        trainer.resume(checkpoint, continuation.schedule, continuation.extension)
         del checkpoint
-        reporter.note(f"resuming from step {trainer.step} of {built.checked.sampler.total}")
+        for message in continuation.messages(built.checked.sampler.total):
+            reporter.note(message)
     listeners.started(trainer.step)
     outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
     if processes.is_main:
         if outcome.is_complete:
-            outcome = write_results(built, directory, outcome, reporter)
+            outcome = write_results(built, directory, outcome, reporter, write_card)
         directory.metrics.write(EndLine.of(outcome))
         _write_report(directory, reporter)
     written = processes.from_main(outcome)  # the others stay until the result is written and read back
@@ -154,77 +183,6 @@ def _train(
     listeners.ended(outcome)
     reporter.show_result(directory.path, outcome)
     return outcome
-
-
-def _prepare_directory(
-    built: Run, directory: RunDirectory, fresh: bool, reporter: Reporter
-) -> Checkpoint | None:
-    """Make the directory this spec's; returns the checkpoint to resume from, None to start at the beginning."""
-    if fresh:
-        directory.start_over()
-    checkpoint = _newest_checkpoint(directory, reporter)
-    environment = describe_environment(built)
-    if checkpoint is not None:
-        _check_belongs(checkpoint.manifest, built, directory)
-        _report_changed_plugins(directory, environment["plugins"], reporter)
-    directory.describe(built.checked.spec, environment, built.plan.dump())
-    directory.settle_base(built.own_base is not None)
-    directory.metrics.cut(-1 if checkpoint is None else checkpoint.manifest["step"])
-    return checkpoint
-
-
-def _report_changed_plugins(directory: RunDirectory, now: list[UsedPlugin], reporter: Reporter) -> None:
-    """Warn of plugins that are not those with which the run started: its steps are then made by other code."""
-    try:
-        before = read_json_object(directory.path / "environment.json").get("plugins")
-    except (OSError, ValueError):
-        return
-    if before is None:  # written by an earlier version
-        return
-    changes = changed_plugins(before, now)
-    if changes:
-        reporter.warn(
-            f"plugins changed since the run in {directory.path} started: {'; '.join(changes)}. The steps so far were "
-            "made with the old ones; --fresh starts over."
-        )
-
-
-def _newest_checkpoint(directory: RunDirectory, reporter: Reporter) -> Checkpoint | None:
-    """The newest checkpoint that is not damaged; damaged ones are reported and removed."""
-    store = directory.checkpoints
-    store.clear_partial()
-    steps = store.steps()
-    for number, step in enumerate(reversed(steps), start=1):
-        try:
-            return store.read(step)
-        except CheckpointError as error:
-            left = (
-                "resuming from the one before it"
-                if number < len(steps)
-                else "there is no other, so the run starts over"
-            )
-            reporter.warn(f"{error}; {left}")
-            store.discard(step)
-    return None
-
-
-def _check_belongs(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
-    if manifest["data"] != built.checked.corpus.fingerprint:
-        raise MftError(
-            f"output: the training data changed since the run in {directory.path} started (or this version of mftkit "
-            "reads it differently), so it cannot be resumed. Restore the original data, or use --fresh to start over."
-        )
-    if manifest.get("base") != built.own_base:
-        raise MftError(
-            f"output: the base weights in {directory.base} differ from those with which the run in {directory.path} "
-            "started, so its adapter cannot be resumed. Restore them, or use --fresh to start over."
-        )
-    before, now = manifest["processes"], built.checked.processes.count
-    if before != now:
-        raise MftError(
-            f"output: {directory.path} was started with {before} processes, not {now}. Use as many, or use --fresh to "
-            "start over."
-        )
 
 
 def _train_guarded(
@@ -237,7 +195,7 @@ def _train_guarded(
     try:
         return trainer.train()
     except (torch.OutOfMemoryError, MemoryError) as error:
-        message = describe_out_of_memory(error, trainer.step + 1)
+        message = trainer.describe_out_of_memory(error)
         return Outcome("failed", trainer.step, trainer.history.best_step, error=message)
     except Exception as error:
         message = describe_error(error)

@@ -57,4 +57,6 @@ def describe_environment(run: Run) -> dict[str, Any]:
         "components": used_components(checked.spec, checked.adapter_name),
         "plugins": used_plugins(checked.spec, checked.adapter_name),
         "data": checked.corpus.fingerprint,
+        "content": checked.corpus.content,
+        "model": checked.base_content,
     }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from mftkit.base.atomic_files import new_directory, write_json
+from mftkit.models.example_prompt import example_prompt
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import CheckpointError
@@ -14,7 +16,7 @@ from mftkit.training.read_back import ReadBack, ReadBackError
 from mftkit.training.result_dtype import cast_parameters, result_dtype
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.directory import RunDirectory
@@ -22,11 +24,24 @@ if TYPE_CHECKING:
     from mftkit.training.validation_history import ValidationHistory
 
 
-def write_results(run: Run, directory: RunDirectory, outcome: Outcome, reporter: Reporter) -> Outcome:
+WriteCard: TypeAlias = "Callable[[Path, Path, int, str | None], None]"
+"""Writes a model card, given run directory, result, step and an example prompt."""
+
+
+def write_results(
+    run: Run, directory: RunDirectory, outcome: Outcome, reporter: Reporter, write_card: WriteCard
+) -> Outcome:
     """Write ``model/`` and, if the run keeps each task's best, ``best/``; read them back; return the run's outcome.
 
     Nothing is left of results that are not what was trained: the outcome is then a failure. The run's model cannot be
     used afterwards.
+
+    Args:
+        run: that has reached its end.
+        directory: its directory.
+        outcome: of its training.
+        reporter: receives messages and progress.
+        write_card: writes the model card of each result.
     """
     read_back = ReadBack(run, directory)
     try:
@@ -34,10 +49,15 @@ def write_results(run: Run, directory: RunDirectory, outcome: Outcome, reporter:
             partial = stack.enter_context(new_directory(directory.model))
             if not _export(run, directory, partial, outcome.best_step, reporter, read_back):
                 outcome = replace(outcome, best_step=None)
+            step = outcome.step if outcome.best_step is None else outcome.best_step
+            results = [(partial, step)]
             if run.best_per_task:
                 partial = stack.enter_context(new_directory(directory.best))
-                _export_best(run, directory, partial, outcome.best_step, reporter, read_back)
+                results += _export_best(run, directory, partial, outcome.best_step, reporter, read_back)
+            prompt = example_prompt(run.checked.tokenizer)
             read_back.verify(reporter)
+            for place, step in results:
+                write_card(directory.path, place, step, prompt)
     except ReadBackError as error:
         return Outcome("failed", outcome.step, outcome.best_step, error=str(error))
     return outcome
@@ -78,11 +98,11 @@ def _export_best(
     step_of_model: int | None,
     reporter: Reporter,
     read_back: ReadBack,
-) -> None:
+) -> list[tuple[Path, int]]:
     """Write each step that is the best of a task or by mean rank, once, and an index, best.json.
 
-    ``step_of_model`` is the step whose weights ``model/`` holds. A step whose checkpoint is lost is reported and left
-    out.
+    Returns the directory and the step of each. ``step_of_model`` is the step whose weights ``model/`` holds. A step
+    whose checkpoint is lost is reported and left out.
     """
     history, tasks = run.history, run.checked.corpus.tasks
     by_rank = history.best_by_rank(directory.checkpoints.steps())
@@ -100,6 +120,7 @@ def _export_best(
         "mean_rank": entry(by_rank) if by_rank is not None else None,
     }
     write_json(partial / "best.json", index)
+    return [(partial / Path(path).name, step) for step, path in paths.items() if path != directory.model.name]
 
 
 def _write_steps(

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from mftkit.batches.sampler import BatchSampler
     from mftkit.data.corpus import Corpus
     from mftkit.processes import Processes
+    from mftkit.spec import TrainingSpec
     from mftkit.training.nonfinite import NonFiniteLossError
 
 SAMPLES_SHOWN = 8
@@ -66,10 +67,24 @@ def _hint(saved_steps: list[int]) -> str:
     return f"Lower training.learning_rate or fix the data, then rerun with --fresh or another output.{kept}"
 
 
-def describe_out_of_memory(error: BaseException, step: int) -> str:
+def describe_out_of_memory(
+    error: BaseException, step: int, training: TrainingSpec, saved_steps: list[int]
+) -> str:
     """The message for a step that needs more memory than there is."""
     details = str(error).splitlines()[0] if str(error) else "no details"
+    ways = []
+    if training.micro_batch_size > 1:
+        half = training.micro_batch_size // 2
+        ways.append(f"lower training.micro_batch_size (--set training.micro_batch_size={half})")
+    if not training.gradient_checkpointing:
+        ways.append("set training.gradient_checkpointing to true")
+    if not ways:
+        return (
+            f"out of memory in step {step} ({details}). One row per forward pass is too much, so lower max_length, "
+            "which needs --fresh, or use a device with more memory."
+        )
+    where = f"from step {saved_steps[-1]}" if saved_steps else "from step 0, because no checkpoint was saved"
     return (
-        f"out of memory in step {step}: lower training.micro_batch_size or max_length, or set "
-        f"training.gradient_checkpointing ({details})"
+        f"out of memory in step {step} ({details}). Run the same command again with one change: {', or '.join(ways)}. "
+        f"The run resumes {where}, with the same batches and, up to rounding and dropout, the same numbers."
     )

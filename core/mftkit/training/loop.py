@@ -17,22 +17,24 @@ What a step does, and where (N tasks, k statistics per task, several micro-batch
 from __future__ import annotations
 
 import math
+import time
 from typing import TYPE_CHECKING, cast
 
 import torch
 
 from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import Checkpoint, random_state, set_random_state
+from mftkit.training.checkpoint_timing import CheckpointTiming
 from mftkit.training.coefficients import Coefficients
-from mftkit.training.failures import describe_nonfinite
+from mftkit.training.failures import describe_nonfinite, describe_out_of_memory
 from mftkit.training.gradients import Gradients
 from mftkit.training.meter import Meter, StepClock
 from mftkit.training.metrics_lines import train_line, valid_line
 from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteGuard, NonFiniteLossError
-from mftkit.training.optimizer import learning_rate
+from mftkit.training.schedule import Schedule
 from mftkit.training.signals import StopRequest
 from mftkit.training.step_result import StepResult
-from mftkit.training.stop_requests import Stop, StopRequests
+from mftkit.training.stop_requests import Request, StopRequests
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,7 +50,8 @@ if TYPE_CHECKING:
     from mftkit.training.balancing import Balancing
     from mftkit.training.objective import Objective
     from mftkit.training.run_parts import Run
-    from mftkit.training.training_state import ProcessState, TrainingState
+    from mftkit.training.schedule import Extension
+    from mftkit.training.training_state import ProcessState, Progress, TrainingState
 
 
 class TrainStep:
@@ -172,6 +175,10 @@ class Trainer:
         self._clock = StepClock()
         self._last: StepResult | None = None
         self._saved = -1
+        self._timing = CheckpointTiming(self._training.checkpoint_every)
+        self._schedule = Schedule.of(self._training, self._sampler.total)
+        self._lacks_last_validation = False
+        """Whether the run was made to end at the step from which it resumes, which was not the last one then."""
         self.step = 0
         """Optimizer steps done."""
 
@@ -182,21 +189,26 @@ class Trainer:
             try:
                 if not self.history.steps:
                     self._validate()
+                self._timing.restart()
+                if self._lacks_last_validation:
+                    self._validate_last_step()
                 while self.step < self._sampler.total and not self.history.is_over:
                     batch = self._sampler[self.step + 1]
                     final = batch.number == self._sampler.total
                     self._train_on(batch)
-                    line = self._log() if final or batch.is_due(self._training.log_every) else None
+                    window_ends = batch.is_due(self._training.log_every)
+                    line = self._log(window_ends=window_ends) if final or window_ends else None
                     self._listener.step_ended(batch.number, line)
                     improved = (final or batch.is_due(self._training.evaluate_every)) and self._validate()
                     over = final or self.history.is_over
-                    if over or improved or batch.is_due(self._training.checkpoint_every):
-                        self.save()
-                    request = self._processes.highest(self._requested(stop))
-                    if request == Stop.BY_CALLBACK and not over:
+                    asked = self._processes.highest(
+                        self._request(stop)
+                    )  # one message per step, whatever it is about
+                    if asked == Request.STOP_BY_CALLBACK and not over:
                         return self._stop_early(logged=line is not None)
-                    if request == Stop.BY_SIGNAL and not final:
+                    if over or improved or asked or self._timing.is_due_after(batch):
                         self.save()
+                    if asked == Request.STOP_BY_SIGNAL and not final:
                         return Outcome("interrupted", self.step, self.history.best_step, signal=stop.received)
             except NonFiniteLossError as error:
                 saved = self._directory.checkpoints.steps()
@@ -206,19 +218,21 @@ class Trainer:
             "early-stopped" if self.history.is_over else "finished", self.step, self.history.best_step
         )
 
-    def _requested(self, signal: StopRequest) -> Stop:
+    def _request(self, signal: StopRequest) -> Request:
+        """What this process asks all of them for after a step."""
         if signal.received is not None:
-            return Stop.BY_SIGNAL
-        return Stop.NONE if self._stops.stopped_by is None else Stop.BY_CALLBACK
+            return Request.STOP_BY_SIGNAL
+        if self._stops.stopped_by is not None:
+            return Request.STOP_BY_CALLBACK
+        return Request.SAVE if self._timing.is_time() else Request.NOTHING
 
     def _stop_early(self, *, logged: bool) -> Outcome:
         """End the run after this step at a callback's request, as at its end: with a train line and a validation."""
-        line = None if logged else self._log()
+        line = None if logged else self._log(window_ends=False)
         stopped_by = self._processes.from_main(self._stops.stopped_by)
         self._listener.stopping(self.step, str(stopped_by), line)
         if self.step not in self.history.steps:
             self._validate()
-            self._saved = -1  # a checkpoint of this step lacks the validation
         self.save()
         return Outcome("finished", self.step, self.history.best_step, stopped_by=stopped_by)
 
@@ -227,7 +241,7 @@ class Trainer:
         self._clock.start()
         balancing = self._run.balancing
         balancing.before_step(batch.number)
-        rate = learning_rate(batch.number, self._sampler.total, self._training)
+        rate = self._schedule.rate(batch.number, self._training)
         self._last = result = self._train_step(batch, rate, self._meter)
         self.step = batch.number
         balancing.after_step(batch.number, result.task_losses, result.losses_after_update)
@@ -239,8 +253,18 @@ class Trainer:
         """Raise NonFiniteLossError if a step since the last check was not finite."""
         self._train_step.guard.check(lambda step: torch.from_numpy(self._sampler[step].tokens > 0))
 
-    def _log(self) -> TrainLine:
-        """Write the train line of the steps since the last one."""
+    def _validate_last_step(self) -> None:
+        """Validate and save as after the last step of a run: the step was made before it became the last one."""
+        self._validate()
+        self._saved = -1
+        self.save()
+
+    def _log(self, *, window_ends: bool) -> TrainLine:
+        """Write the train line of the steps since the last one.
+
+        The last line of a run may come before its window of ``log_every`` steps ends: if the run is made longer, the
+        window continues, and its line is written over all of its steps.
+        """
         self._clock.start()
         self._check_finite()  # waits for the device: the time of the steps' work is theirs
         self._clock.stop()
@@ -251,14 +275,21 @@ class Trainer:
             self._task_names,
             step=self.step,
             epoch=self._sampler.epochs_done(self.step),
-            learning_rate=learning_rate(self.step, self._sampler.total, self._training),
-            seconds=self._clock.take(),
+            learning_rate=self._schedule.rate(self.step, self._training),
+            seconds=self._clock.spent,
             result=self._last,
             balancer=self._run.balancing.metrics(),
         )
-        self._meter.reset()
+        if window_ends:
+            self._meter.reset()
+            self._clock.take()
         self._write(line)
         return line
+
+    def describe_out_of_memory(self, error: BaseException) -> str:
+        """The message for a step that needs more memory than there is."""
+        saved = self._directory.checkpoints.steps()
+        return describe_out_of_memory(error, self.step + 1, self._training, saved)
 
     def _write(self, line: Line) -> None:
         if self._processes.is_main:
@@ -269,9 +300,18 @@ class Trainer:
         self._check_finite()
         if not len(self._corpus.valid):
             return False
+        started = time.perf_counter()
         nll, tokens = self._run.validator.losses(self._run.logprob_model)
+        seconds = time.perf_counter() - started
         losses = [n / t if t else math.nan for n, t in zip(nll, tokens, strict=True)]
-        line = valid_line(self.step, self._task_names, losses, tokens)
+        line = valid_line(
+            self._processes,
+            self._task_names,
+            step=self.step,
+            losses=losses,
+            tokens=tokens,
+            seconds=seconds,
+        )
         self._write(line)
         self._listener.validated(line)
         bad = [i for i, loss in enumerate(losses) if tokens[i] and not math.isfinite(loss)]
@@ -298,8 +338,14 @@ class Trainer:
         own: ProcessState = {"random": random_state(), "meter": self._meter.state_dict()}
         of_processes = processes.gather(own)
         if processes.is_main:
+            progress: Progress = {
+                "step": self.step,
+                "standing": self.history.state_dict(),
+                "total": self._sampler.total,
+                "schedule": {"warmup": self._schedule.warmup, "end": self._schedule.end},
+            }
             state: TrainingState = {
-                "progress": {"step": self.step, "standing": self.history.state_dict()},
+                "progress": progress,
                 "optimizer": run.optimizer.state_dict(),
                 "balancing": run.balancing.state_dict(),
                 "gradients": run.gradients.state_dict(),
@@ -308,8 +354,10 @@ class Trainer:
             }
             manifest: Manifest = {
                 "data": self._corpus.fingerprint,
+                "content": self._corpus.content,
                 "processes": processes.count,
                 "base": run.own_base,
+                "model": run.checked.base_content,
             }
             if callbacks := self._listener.state_dict():
                 state["callbacks"] = callbacks
@@ -318,9 +366,16 @@ class Trainer:
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
             self._listener.saved(self.step, path)
         processes.barrier()  # no process runs ahead of a checkpoint that is not there yet
+        self._timing.restart()
 
-    def resume(self, checkpoint: Checkpoint) -> None:
-        """Restore the state of a checkpoint, so that the run continues as if it had not been interrupted."""
+    def resume(self, checkpoint: Checkpoint, schedule: Schedule, extension: Extension | None) -> None:
+        """Restore the state of a checkpoint, so that the run continues as if it had not been interrupted.
+
+        Args:
+            checkpoint: of this run.
+            schedule: the learning rate's from now on.
+            extension: how the run's end has moved since the checkpoint; None if it has not.
+        """
         run, state = self._run, cast("TrainingState", checkpoint.state)
         run.checked.tuning.load_state_dict(run.model, checkpoint.model)
         run.optimizer.load_state_dict(state["optimizer"])
@@ -330,6 +385,13 @@ class Trainer:
         self._meter.load_state_dict(own["meter"])
         self.history.load_state_dict(state["progress"]["standing"])
         self.step = self._saved = state["progress"]["step"]
+        self._schedule = schedule
+        self._lacks_last_validation = (
+            extension is not None and self.step == extension.end and self.history.steps[-1:] != [self.step]
+        )
+        if extension is not None or self.history.steps[-1:] < [self.step]:
+            # Training went on, or goes on now, after early stopping had ended it: the next validation decides again.
+            self.history.reopen()
         self._clock.spent = state["seconds"]
         self._listener.load_state_dict(state.get("callbacks", {}))
         set_random_state(own["random"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import numpy as np
 import torch
 
 from mftkit.reporting.lines import TaskTraining, TaskValidation, TrainLine, ValidLine
+from mftkit.training.memory import peak_memory_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +43,7 @@ def train_line(
         step: the last of these steps.
         epoch: epochs done, with the started one's share.
         learning_rate: of the last step.
-        seconds: spent in these steps.
+        seconds: spent in these steps by this process; the line has the longest of all processes.
         result: of the last step.
         balancer: its own metrics, after the last step.
     """
@@ -51,6 +53,7 @@ def train_line(
     nll = processes.sum(meter.nll).cpu().double()
     positions, real_tokens = processes.sum(positions_and_tokens).tolist()
     weights = result.weights.tolist()
+    seconds, peak = _time_and_memory(processes, seconds)
     return TrainLine(
         step=step,
         epoch=round(epoch, 6),
@@ -69,18 +72,53 @@ def train_line(
         tokens_per_second=round(real_tokens / max(seconds, 1e-9), 1),
         padding=1 - real_tokens / positions,
         auxiliary_loss=None if result.router_loss is None else float(processes.sum(result.router_loss)),
-        balancer=dict(balancer),
+        balancer=dict(balancer) or None,
+        time=_now(),
+        seconds=seconds,
+        peak_memory_bytes=peak,
     )
 
 
 def valid_line(
-    step: int, task_names: Sequence[str], losses: Sequence[float], tokens: NDArray[np.float64]
+    processes: Processes,
+    task_names: Sequence[str],
+    *,
+    step: int,
+    losses: Sequence[float],
+    tokens: NDArray[np.float64],
+    seconds: float,
 ) -> ValidLine:
-    """The valid line of a step, from each task's mean loss and its number of loss tokens (0: it is left out)."""
+    """The valid line of a step; every process must call it.
+
+    Args:
+        processes: whose memory is compared.
+        task_names: in the order of the tasks' indices.
+        step: optimizer steps done.
+        losses: of each task, nats per token.
+        tokens: number of loss tokens of each task; a task with 0 is left out.
+        seconds: spent in the validation by this process; the line has the longest of all processes.
+    """
+    seconds, peak = _time_and_memory(processes, seconds)
     tasks = {
         name: TaskValidation(loss=float(loss), tokens=int(count))
         for name, loss, count in zip(task_names, losses, tokens, strict=True)
         if count
     }
     mean = float(np.mean([loss for loss, count in zip(losses, tokens, strict=True) if count]))
-    return ValidLine(step=step, loss=mean, tasks=tasks)
+    return ValidLine(step, mean, tasks, time=_now(), seconds=seconds, peak_memory_bytes=peak)
+
+
+def _time_and_memory(processes: Processes, seconds: float) -> tuple[float, int]:
+    """The seconds of the slowest process, and the peak memory of the one that used most."""
+    own = (round(seconds, 6), peak_memory_bytes(processes.device))
+    each = processes.gather(own)
+    return max(spent for spent, _ in each), max(peak for _, peak in each)
+
+
+def _now() -> str:
+    """The time in UTC.
+
+    >>> len(_now()), _now()[-6:]
+    (29, '+00:00')
+    """
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

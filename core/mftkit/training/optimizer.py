@@ -1,39 +1,18 @@
-"""The optimizer, and the learning rate as a function of the step."""
+"""The optimizer, and what to report about its learning rate."""
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import torch
+
+from mftkit.training.schedule import warmup_steps
 
 if TYPE_CHECKING:
     from torch import nn
 
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import TrainingSpec
-
-
-def warmup_steps(warmup: float, total: int) -> int:
-    """The steps of the warm-up: a ``warmup`` below 1 is a share of all steps, any other a number of steps.
-
-    >>> warmup_steps(0.05, 200), warmup_steps(30, 200)
-    (10, 30)
-    """
-    return math.ceil(round(warmup * total, 6)) if warmup < 1 else int(warmup)
-
-
-def learning_rate(step: int, total: int, training: TrainingSpec) -> float:
-    """The learning rate of ``step`` (from 1): linear warm-up to the peak, then down to the minimum at ``total``."""
-    peak, minimum = training.learning_rate, training.min_learning_rate
-    warm = warmup_steps(training.warmup, total)
-    if step <= warm:
-        return peak * step / warm
-    if training.scheduler == "constant":
-        return peak
-    done = (step - warm) / max(1, total - warm)
-    left = 1 - done if training.scheduler == "linear" else (1 + math.cos(math.pi * done)) / 2
-    return minimum + (peak - minimum) * left
 
 
 def warn_schedule(training: TrainingSpec, total: int, reporter: Reporter) -> None:
@@ -58,4 +37,4 @@ def make_optimizer(model: nn.Module, training: TrainingSpec) -> torch.optim.Adam
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": training.weight_decay},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.learning_rate, fused=True)
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=training.peak_learning_rate, fused=True)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mftkit.data.corpus import Corpus
+    from mftkit.interfaces.tuning import Tuning
     from mftkit.spec import Spec
     from mftkit.training.run_parts import CheckedRun
 
@@ -51,7 +52,15 @@ def make_plan(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...
         notes=_notes(checked, model, model_notes),
         mixing="" if spec.mixing is None else describe_mixing(spec.mixing, corpus),
         first_samples=first_samples(corpus, checked.tokenizer),
+        learning_rate=spec.training.peak_learning_rate,
+        learning_rate_note=_describe_learning_rate(spec, checked.tuning),
     )
+
+
+def _describe_learning_rate(spec: Spec, tuning: Tuning) -> str:
+    """Where the learning rate comes from if the spec could have left it out; "" otherwise."""
+    is_default = spec.training.peak_learning_rate == tuning.default_learning_rate
+    return f"default for {spec.tuning.method}" if is_default else ""
 
 
 def _planned_tasks(spec: Spec, corpus: Corpus) -> tuple[PlannedTask, ...]:

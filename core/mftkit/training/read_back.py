@@ -253,6 +253,8 @@ def _changed_tensors(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) 
 
 def _adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the tensors of a PEFT adapter on the CPU, by their names in its file; empty for another model."""
+    if not hasattr(model, "peft_config"):
+        return {}  # without importing peft, and with it bitsandbytes and the compiler of torch: seconds of each run
     with without_peft_noise():
         from peft import PeftModel, get_peft_model_state_dict
 

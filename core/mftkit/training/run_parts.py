@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from mftkit.training.base_content import base_content
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +56,11 @@ class CheckedRun:
     tuning: Tuning
     sampler: BatchSampler
     objective: Objective
+
+    @cached_property
+    def base_content(self) -> str | None:
+        """Fingerprint of the content of ``model.path``; None for a random start."""
+        return base_content(self.spec.model.path)
 
     @property
     def needs_own_base(self) -> bool:

@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from mftkit.interfaces.run_info import RunInfo
 
 
-class Stop(IntEnum):
-    """What ends a run early, in the order of precedence: all processes take the highest."""
+class Request(IntEnum):
+    """What a process asks all of them for after a step; all take the highest. A stop saves, too."""
 
-    NONE = 0
-    BY_CALLBACK = 1
-    BY_SIGNAL = 2
+    NOTHING = 0
+    SAVE = 1
+    STOP_BY_CALLBACK = 2
+    STOP_BY_SIGNAL = 3
 
 
 class StopRequests:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 if TYPE_CHECKING:
     from mftkit.training.balancing import BalancingState
     from mftkit.training.meter import MeterState
+    from mftkit.training.schedule import ScheduleState
     from mftkit.training.validation_history import ValidationHistoryState
 
 
@@ -16,6 +17,9 @@ class Progress(TypedDict):
     step: int
     """Optimizer steps done."""
     standing: ValidationHistoryState
+    total: NotRequired[int]
+    """The step at which the run ends; not in checkpoints of the first versions, like ``schedule``."""
+    schedule: NotRequired[ScheduleState]
 
 
 class ProcessState(TypedDict):

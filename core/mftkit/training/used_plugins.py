@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from mftkit.base.formatting import place
+from mftkit.base.json_files import read_json_object
 from mftkit.plugins import installed
 from mftkit.training.used_components import used_registrations
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
 
 OWN = "mftkit"
@@ -98,3 +100,19 @@ def changed_plugins(before: Iterable[UsedPlugin], now: Iterable[UsedPlugin]) -> 
             changes.append(f"{_shown(plugin)} was version {was['version']}")
     changes += [f"{_shown(plugin)} is gone" for name, plugin in old.items() if name not in new]
     return changes
+
+
+def report_changed_plugins(run: Path, now: Iterable[UsedPlugin], reporter: Reporter) -> None:
+    """Warn of plugins that are not those of the run's environment.json: the steps so far were made by other code."""
+    try:
+        before = read_json_object(run / "environment.json").get("plugins")
+    except (OSError, ValueError):
+        return
+    if before is None:  # written by an earlier version
+        return
+    changes = changed_plugins(before, now)
+    if changes:
+        reporter.warn(
+            f"plugins changed since the run in {run} was last started: {'; '.join(changes)}. The steps so far were "
+            "made with the old ones; --fresh starts over."
+        )

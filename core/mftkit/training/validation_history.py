@@ -48,6 +48,10 @@ class ValidationHistory:
         self._apply_early_stopping()
         return [task for task in self.stopped_tasks if task not in before]
 
+    def reopen(self) -> None:
+        """Let training continue after early stopping has ended it, until the next validation decides again."""
+        self.is_over = False
+
     @property
     def best_step(self) -> int | None:
         """The step of the lowest mean over tasks; None before a validation of a trained model."""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class Full(mftkit.Tuning):
     """Trains every parameter."""
 
+    default_learning_rate = 1e-5
+
     def apply(self, model: PreTrainedModel, adapter: mftkit.ModelAdapter) -> nn.Module:  # noqa: ARG002
         """Return the model with a gradient for every parameter."""
         return model.requires_grad_(True)

@@ -65,6 +65,7 @@ class Lora(mftkit.Tuning):
     options: LoraOptions
     saves_adapter = True
     freezes_base = True
+    default_learning_rate = 2e-4
 
     def __init__(self, options: LoraOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)

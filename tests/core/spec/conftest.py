@@ -68,6 +68,8 @@ class Whole(mftkit.Tuning):
 
 @complete
 class Part(mftkit.Tuning):
+    default_learning_rate = 2e-3
+
     class Options(mftkit.Options):
         rank: int = 8
 

@@ -164,6 +164,22 @@ def test_a_small_batch_is_one_micro_batch(stand_ins: Registry, spec_dict: SpecDi
     assert (micro({"batch_size": 2}), micro({"batch_size": 64}), micro({})) == (2, 4, 4)
 
 
+@pytest.mark.parametrize(
+    ("tuning", "given", "rate"),
+    [("whole", None, 1e-4), ("part", None, 2e-3), ("part", 5.0, 5.0)],
+)
+def test_the_default_learning_rate_is_the_tunings(
+    stand_ins: Registry, spec_dict: SpecDict, tmp_path: Path, tuning: str, given: float | None, rate: float
+) -> None:
+    spec = load_spec(
+        spec_dict(tuning=tuning, training={"learning_rate": given, "min_learning_rate": rate}),
+        directory=tmp_path,
+    )
+    assert spec.training.peak_learning_rate == rate
+    assert spec.dump()["training"]["learning_rate"] == rate
+    assert load_spec(spec_dict(tuning=tuning), directory=tmp_path).training.learning_rate in (1e-4, 2e-3)
+
+
 def test_frozen(stand_ins: Registry, spec_dict: SpecDict, tmp_path: Path) -> None:
     spec = load_spec(spec_dict(), directory=tmp_path)
     with pytest.raises(ValueError, match="frozen"):

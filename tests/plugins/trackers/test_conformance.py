@@ -1,13 +1,11 @@
 """In processes of their own: these tools leave threads, files and settings behind."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from forked import mft_forked
 from mftkit.plugins import installed, kinds
 
 TRACKERS = [
@@ -21,14 +19,6 @@ def test_conformance(name: Any, tmp_path: Path) -> None:
     tracker: Any = installed.component_class(kinds.TRACKER, name)
     for module in tracker.packages:
         pytest.importorskip(module)
-    places = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
-    code = f"import sys; from mftkit.cli import main; sys.exit(main(['plugins', 'check', {name!r}]))"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, **places},
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
+    places: Any = {f"WANDB_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CACHE", "CONFIG")}
+    done = mft_forked("plugins", "check", name, cwd=tmp_path, **places)
     assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-2000:]}"

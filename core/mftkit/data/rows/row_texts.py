@@ -55,6 +55,18 @@ def row_texts(row: JsonObject) -> RowTexts:
     )
 
 
+def format_name(row: JsonObject) -> str:
+    """Return the keys by which a good row is read.
+
+    >>> format_name({"id": 1, "prompt": "Why?", "answer": "So."})
+    'prompt/answer'
+    """
+    for key in CONVERSATIONS:
+        if key in row:
+            return key
+    return next(("/".join(pair) for pair in PAIRS if pair[0] in row and pair[1] in row), "text")
+
+
 def with_answer(row: JsonObject, answer: str) -> JsonObject:
     """Return a copy of a row with another last answer (or another raw text)."""
     for key, (_, content) in CONVERSATIONS.items():

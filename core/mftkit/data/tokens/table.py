@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -115,6 +115,15 @@ def _lists(values: array[int], lengths: NDArray[np.int32]) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.frombuffer(values, dtype=np.int32)))
 
 
+def _as_numpy(column: pa.Array) -> NDArray[Any]:
+    """Return a column of numbers without nulls as it lies in memory; pyarrow's own conversion imports pandas."""
+    dtype = np.dtype(str(column.type).replace("double", "float64"))
+    buffer = column.buffers()[1]
+    if buffer is None:  # a column without rows
+        return np.empty(0, dtype=dtype)
+    return np.frombuffer(buffer, dtype=dtype, count=len(column), offset=dtype.itemsize * column.offset)
+
+
 class Damaged(Exception):  # noqa: N818 - never leaves the data path: the table is rebuilt
     """A table that does not match its manifest."""
 
@@ -123,8 +132,8 @@ class _Lists:
     """A column of lists: one view of the memory map per record batch."""
 
     def __init__(self, columns: list[pa.ListArray]) -> None:
-        self.offsets = [np.asarray(column.offsets) for column in columns]
-        self.values = [np.asarray(column.values) for column in columns]
+        self.offsets = [_as_numpy(column.offsets) for column in columns]
+        self.values = [_as_numpy(column.values) for column in columns]
 
     def row(self, batch: int, row: int) -> NDArray[np.int32]:
         offsets = self.offsets[batch]
@@ -219,7 +228,7 @@ class TokenTable:
         )[self._variant].astype(np.int64)
 
     def _column(self, name: str) -> NDArray[np.generic]:
-        return joined([np.asarray(batch.column(name)) for batch in self._batches])[self._variant]
+        return joined([_as_numpy(batch.column(name)) for batch in self._batches])[self._variant]
 
     def _place(self, row: int) -> tuple[int, int]:
         row = row * self.variants + self._variant.start

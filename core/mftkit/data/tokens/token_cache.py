@@ -13,7 +13,7 @@ from mftkit.chat_client.cache_key import options_identity
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.reading import RowFindings, read_rows
-from mftkit.data.task_formats import reading_context
+from mftkit.data.task_formats import reading_context, uses_chat
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.text.control_tokens import ControlTokens, added_tokens, tokens_in
 from mftkit.data.text.encoder import VERSION, Encoder, fast_backend
@@ -105,6 +105,12 @@ class TokenCache:
         """Identity of the tokenizer: everything that the tokens of a text depend on."""
         ends = [self._tokenizer.bos_token_id, self._tokenizer.eos_token_id]
         return hashlib.sha256(f"{fast_backend(self._tokenizer).to_str()}{ends}".encode()).hexdigest()
+
+    @property
+    def rendering(self) -> str:
+        """Identity of what makes tokens of a row: the tokenizer and, if a task needs one, the chat format."""
+        has_chat = any(uses_chat(task) for task in self._spec.tasks)
+        return json.dumps([self._identity, self.chat.describe() if has_chat else None])
 
     def _fingerprint(self, source: TableSource, digests: Sequence[Digest]) -> str:
         task_format = source.task_format

@@ -11,9 +11,9 @@
     const ink = colour("--ink");
     return figure.data.map((trace) => {
       if (!trace.line) return trace;  // a heat map has colors of its own
-      const own = trace.meta.group === null;
+      const own = !trace.line.color;
       const line = own ? { ...trace.line, color: ink } : trace.line;
-      const seen = own || !hidden.has(`${node.dataset.legend} ${trace.meta.group}`);
+      const seen = trace.meta.group === null || !hidden.has(`${node.dataset.legend} ${trace.meta.group}`);
       return { ...trace, line, marker: { ...trace.marker, color: line.color }, visible: seen };
     });
   }

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
 from mftkit.base.atomic_files import disk_errors
 from mftkit.spec import Spec, load_spec
 from mftkit.spec.overrides import apply_overrides
-from mftkit.spec.reading import read_json
+from mftkit.spec.own_directory import spec_file
+from mftkit.spec.reading import read_spec_file
 from mftkit.tools.api.json_rows import Rows, json_rows
 from mftkit_registry import MftError, nearest
 
@@ -220,7 +221,8 @@ def _parts(task: str, given: TaskData, alone: str) -> dict[str, Rows | float]:
 
 def _raw(given: str | Path | Mapping[str, object], changes: list[str]) -> JsonObject:
     """The spec before it is checked."""
-    return apply_overrides(dict(given) if isinstance(given, Mapping) else read_json(Path(given)), changes)
+    raw = dict(given) if isinstance(given, Mapping) else read_spec_file(spec_file(Path(given)))[0]
+    return apply_overrides(raw, changes)
 
 
 def _list_of(raw: JsonObject, key: str) -> list[object]:

@@ -22,7 +22,7 @@ class ComparisonDirectory(OutputDirectory):
     files = ("spec.json", "state.json", "compare.json", "compare.html", "tokenizer", "runs")
     content = "comparison"
     key = "--output"
-    not_compared = ("output",)
+    allowed = frozenset({"free", "data"})
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import whole
+from mftkit.base.formatting import nats, whole
 from mftkit.pages.figures import Curve, plot
 from mftkit.pages.tables import Cell, Table
 from mftkit.pages.views import Overlay, legend, mood
@@ -54,7 +54,7 @@ def comparison_values(path: Path, beside: Path) -> dict[str, object]:
         "seeds": len(result.seeds),
         "notices": [] if result.same_start in (None, True) else [start_text(result)],
         "results": table,
-        "verdict": result.noise.summary,
+        "verdict": _verdict(result),
         "rule": result.noise.rule if result.noise.measured else "",
         "overlay": _overlay(result, path),
         "method": [line for line in (budget_text(result), start_text(result), *effect_texts(result)) if line],
@@ -62,6 +62,30 @@ def comparison_values(path: Path, beside: Path) -> dict[str, object]:
         "runs": _links(result, path, beside),
         "spec": spec.read_text(encoding="utf-8") if spec.is_file() else "",
     }
+
+
+def _verdict(result: ComparisonResult) -> list[str]:
+    """The verdict of the noise rule, the size of each difference, and what is missing."""
+    missing = [arm.label for arm in result.arms if not arm.is_complete]
+    sizes = [
+        f"{one.arm} minus {result.noise.best}: {one.mean:+.4f} nats per token (interval {one.low:+.4f} to "
+        f"{one.high:+.4f}): {one.verdict}."
+        for one in result.noise.differences
+    ]
+    lowest = [] if result.noise.measured else _lowest_means(result)
+    incomplete = [f"Without a result yet, and so not compared: {', '.join(missing)}."] if missing else []
+    return [result.noise.summary, *lowest, *sizes, *incomplete]
+
+
+def _lowest_means(result: ComparisonResult) -> list[str]:
+    """A sentence with the lowest mean loss, which noise may explain."""
+    known = [(arm.mean_loss, arm.label) for arm in result.arms if arm.mean_loss is not None]
+    if len(known) < 2:
+        return []
+    (lowest, label), (second, other) = sorted(known)[:2]
+    return [
+        f"{label} has the lowest mean loss, {nats(lowest)} nats per token; the next is {other} with {nats(second)}."
+    ]
 
 
 def _overlay(result: ComparisonResult, path: Path) -> Overlay:

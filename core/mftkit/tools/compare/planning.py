@@ -223,15 +223,20 @@ class _Planner:
         training, found = self.base.training, JsonObject()
         for name in INTERVALS:
             every = getattr(training, name)
-            if every == "epoch":
-                if budget is BudgetUnit.EPOCHS:
-                    continue
-                every = self.reference.sampler.steps_per_epoch
-            if isinstance(every, int):  # others are times
-                found[name] = max(1, round(every * steps / self.steps))
+            scaled = [
+                self._scaled(each, steps, budget) for each in (every if isinstance(every, list) else [every])
+            ]
+            found[name] = scaled if isinstance(every, list) else scaled[0]
         if training.warmup >= 1:  # a number of steps, not a share
             found["warmup"] = max(1, round(training.warmup * steps / self.steps))
         return found
+
+    def _scaled(self, every: int | str, steps: int, budget: BudgetUnit) -> int | str:
+        """An interval of a run over all tasks as one of a run of ``steps`` steps; a time stays as it is."""
+        if isinstance(every, str) and (every != "epoch" or budget is BudgetUnit.EPOCHS):
+            return every
+        in_steps = self.reference.sampler.steps_per_epoch if isinstance(every, str) else every
+        return max(1, round(in_steps * steps / self.steps))
 
 
 def _digest(checked: CheckedRun) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mftkit.data.rows.conversations import CONVERSATIONS
 from mftkit.data.rows.faults import BadRow, RowError
-from mftkit.data.rows.formats import PAIRS
 from mftkit.data.rows.row_texts import row_texts
 from mftkit.data.rows.sources import expand
 
@@ -74,18 +72,6 @@ def iter_located_rows(
                 on_bad_row(error)
                 continue
             yield LocatedRow(source.name, numbered.line, numbered.value, texts)
-
-
-def format_name(row: JsonObject) -> str:
-    """Return the keys by which a good row is read.
-
-    >>> format_name({"id": 1, "prompt": "Why?", "answer": "So."})
-    'prompt/answer'
-    """
-    for key in CONVERSATIONS:
-        if key in row:
-            return key
-    return next(("/".join(pair) for pair in PAIRS if pair[0] in row and pair[1] in row), "text")
 
 
 def sampled(rows: Iterable[LocatedRow], number: int, seed: int) -> list[LocatedRow]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from statistics import mean, median
 from typing import TYPE_CHECKING, TypedDict
 
+from mftkit.data.rows.row_texts import format_name
 from mftkit.tools.data_stats.filters import CONTAMINATED, EXACT, NEAR
-from mftkit.tools.data_stats.rows import format_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

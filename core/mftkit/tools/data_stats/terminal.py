@@ -8,10 +8,9 @@ from rich.console import Group
 from rich.text import Text
 
 from mftkit.base.formatting import one_line, whole
-from mftkit.data.rows.row_texts import content_of
+from mftkit.data.rows.row_texts import content_of, format_name
 from mftkit.display.tables import NumericTable, facts
 from mftkit.interfaces.conversation import Conversation
-from mftkit.tools.data_stats.rows import format_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mftkit.base.atomic_files import write_text
 from mftkit.pages.render import render
 from mftkit.pages.tables import side_by_side
+from mftkit.pages.verdict import verdict_on_several
 from mftkit.pages.views import by_task, run_view
 from mftkit.runs.record import read_run
 
@@ -40,6 +41,7 @@ def report_runs(paths: Sequence[Path], output: Path) -> Path:
         "several.html.jinja",
         title=", ".join(names) if len(names) < 4 else f"{names[0]} and {len(names) - 1} more",
         runs=views,
+        verdict=verdict_on_several(runs, names),
         results=side_by_side(runs, names),
         overlay=by_task(runs, names),
     )

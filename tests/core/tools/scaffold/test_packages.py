@@ -1,14 +1,12 @@
 """``mft plugins new``."""
 
-import os
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import mftkit
+from forked import pytest_forked
 from mftkit import MftError
 from mftkit.plugins import kinds
 from mftkit.plugins.component_kind import ComponentKind
@@ -22,12 +20,9 @@ def test_the_package_of_every_kind_passes_its_own_tests(tmp_path: Path) -> None:
         for kind in (known.name for known in kinds.KINDS)
     ]
     tests = [str(directory / "tests") for directory in written]
-    path = os.pathsep.join([*map(str, written), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--import-mode=importlib"]
-    command += ["-W", "error::mftkit.testing.ConformanceWarning", "--rootdir", str(tmp_path), *tests]
-    done = subprocess.run(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True
-    )
+    arguments = ["-q", "-p", "no:cacheprovider", "--import-mode=importlib", "--rootdir", str(tmp_path)]
+    arguments += ["-W", "error::mftkit.testing.ConformanceWarning", *tests]
+    done = pytest_forked(arguments, cwd=tmp_path, sites=written)
     assert done.returncode == 0, done.stdout[-4000:]
     for directory in written:
         assert f"test_my_{directory.name.replace('-', '_')}.py" in "".join(

@@ -1,0 +1,1 @@
+"""``mft spec import``: configs of other toolkits become specs."""

@@ -170,11 +170,22 @@ def load_given(
     if isinstance(source, Spec) and not (changes or files or plugins or callbacks):
         return source
     given: str | Path | Mapping[str, object] = source.dump() if isinstance(source, Spec) else source
-    if files or callbacks:
-        raw = _raw(given, changes)
-        changes += [] if files is None else _task_changes(_list_of(raw, "tasks"), files)
-        changes += [f"callbacks={json.dumps([*_list_of(raw, 'callbacks'), *callbacks])}"] if callbacks else []
-    return load_spec(given, changes, plugins=plugins)
+    try:
+        if files or callbacks:
+            raw = _raw(given, changes)
+            changes += _task_changes(_list_of(raw, "tasks"), files) if files else []
+            named = [*_list_of(raw, "callbacks"), *callbacks]
+            changes += [f"callbacks={json.dumps(named)}"] if callbacks else []
+        return load_spec(given, changes, plugins=plugins)
+    except MftError as error:
+        error.args = (_in_python(str(error), has_data=bool(files)),)
+        raise
+
+
+def _in_python(message: str, *, has_data: bool) -> str:
+    """A message with the names of arguments instead of ``--set``."""
+    message = message.replace("--set: tasks.", "data: tasks.") if has_data else message
+    return message.replace("--set", "overrides")
 
 
 def placeholders(given: GivenData) -> Files:

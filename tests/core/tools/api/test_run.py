@@ -106,6 +106,17 @@ def test_equal_rows_resume_and_other_rows_are_refused(
     assert sorted((project / "run/data").iterdir()) == before
 
 
+def test_errors_name_the_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        MftError, match=r"data: tasks\.0\.name: is used in file names.*\n.*overrides: training\.epochz"
+    ) as caught:
+        mftkit.run(spec(), data={"a/b": TASKS["big"]}, overrides={"training.epochz": 3})
+    assert "--set" not in str(caught.value)
+    with pytest.raises(MftError, match="^overrides a..b=3: expected"):
+        mftkit.run(spec(), data=TASKS, overrides=["a..b=3"])
+
+
 def test_a_dry_run_writes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     planned = mftkit.run(

@@ -72,12 +72,10 @@ def run(
     """
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
-    if line := plugins_line(used_plugins(spec)):
-        reporter.note(line)
-    check_callbacks(spec, callbacks)
     if dry_run:
-        plan(spec, reporter)
+        plan(spec, reporter, callbacks)
         return Outcome("planned", 0, None)
+    _check_plugins(spec, reporter, callbacks)
     directory.check_writable()
     if not fresh:
         spec = _with_earlier_defaults(spec, directory, reporter)
@@ -101,8 +99,10 @@ def run(
         return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
 
 
-def plan(spec: Spec, reporter: Reporter) -> Plan:
+@with_own_plugins
+def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> Plan:
     """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
+    _check_plugins(spec, reporter, callbacks)
     directory = RunDirectory(spec.output)
     earlier = None
     try:
@@ -129,6 +129,13 @@ def _with_earlier_defaults(spec: Spec, directory: RunDirectory, reporter: Report
     if note:
         reporter.note(note)
     return spec
+
+
+def _check_plugins(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback]) -> None:
+    """Name the plugins of other packages. Raises MftError for a callback that cannot be used."""
+    if line := plugins_line(used_plugins(spec)):
+        reporter.note(line)
+    check_callbacks(spec, callbacks)
 
 
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:

@@ -20,7 +20,6 @@ from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming import (
     check_end,
     check_inputs,
-    follow_move,
     prepare_directory,
     report_changes,
     report_earlier_run,
@@ -70,12 +69,11 @@ def run(
     """
     reporter = reporter or Reporter()
     directory = RunDirectory(spec.output)
-    if line := plugins_line(used_plugins(spec)):
-        reporter.note(line)
-    check_callbacks(spec, callbacks)
     if dry_run:
-        plan(spec, reporter)
+        plan(spec, reporter, callbacks)
         return Outcome("planned", 0, None)
+    _report_plugins(spec, reporter)
+    check_callbacks(spec, callbacks)
     directory.check_writable()
     earlier = None if fresh else directory.earlier_run(spec)
     if earlier is not None and earlier.is_finished and not earlier.changes_places:
@@ -88,17 +86,20 @@ def run(
         if not check_end(earlier, directory, checked.sampler):
             return _finished_before(earlier, directory, reporter)
     is_main = checked.processes.is_main
+    called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
         built = build_run(checked, directory.base_checkpoint(fresh))
         reporter.planned(built.plan)
-        called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
         return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
 
 
-def plan(spec: Spec, reporter: Reporter) -> Plan:
+@with_own_plugins
+def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> Plan:
     """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
+    _report_plugins(spec, reporter)
+    check_callbacks(spec, callbacks)
     directory = RunDirectory(spec.output)
     earlier = None
     try:
@@ -107,6 +108,7 @@ def plan(spec: Spec, reporter: Reporter) -> Plan:
         reporter.warn(f"a run would be refused: {error}")
     make_trackers(spec)
     checked = check_run(spec, reporter)
+    make_callbacks(spec, callbacks, checked.corpus.tasks)
     if earlier is not None:
         report_changes(earlier, reporter)
         try:
@@ -119,16 +121,20 @@ def plan(spec: Spec, reporter: Reporter) -> Plan:
     return planned
 
 
+def _report_plugins(spec: Spec, reporter: Reporter) -> None:
+    """Name the plugins of other packages, and the spec's own, that take part."""
+    if line := plugins_line(used_plugins(spec)):
+        reporter.note(line)
+
+
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
     end = earlier.end
     assert end is not None, "a finished run has an end line"
-    by = f", stopped by {end.stopped_by}" if end.stopped_by else ""
-    follow_move(earlier, directory, reporter)
-    if earlier.changes:
-        reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
+    by = "" if end.stopped_by is None else f", stopped by {end.stopped_by}"
+    hint = "" if end.stopped_by is None else "change its callbacks to continue it; "
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); raise training.epochs "
-        "or training.max_steps to extend it; --fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); {hint}raise "
+        "training.epochs or training.max_steps to extend it; --fresh starts over"
     )
     return Outcome(end.reason, end.step, end.best_step, stopped_by=end.stopped_by)
 

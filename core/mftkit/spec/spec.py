@@ -70,7 +70,7 @@ class Spec(Section):
         default_factory=list
     )
     """Trackers that receive metrics in addition to metrics.jsonl."""
-    plugins: Annotated[PluginFiles, OnResuming("free")] = ()
+    plugins: Annotated[PluginFiles, OnResuming("free")] = Field(default_factory=list)
     """Plugins in no installed package: paths of Python files, or of directories with __init__.py."""
     callbacks: Annotated[list[Annotated[ComponentRef, Place(kinds.CALLBACK)]], OnResuming("free")] = Field(
         default_factory=list

@@ -90,12 +90,12 @@ def run(
         if not check_end(earlier, directory, checked.sampler):
             return _finished_before(earlier, directory, reporter)
     is_main = checked.processes.is_main
+    called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
         built = build_run(checked, directory.base_checkpoint(fresh), reporter)
         reporter.planned(built.plan)
-        called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
         return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
 
 
@@ -112,6 +112,7 @@ def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> 
         reporter.warn(f"a run would be refused: {error}")
     make_trackers(spec)
     checked = check_run(spec, reporter)
+    make_callbacks(spec, callbacks, checked.corpus.tasks)
     if earlier is not None:
         report_changes(earlier, reporter)
         try:
@@ -141,13 +142,14 @@ def _check_plugins(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback]
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
     end = earlier.end
     assert end is not None, "a finished run has an end line"
-    by = f", stopped by {end.stopped_by}" if end.stopped_by else ""
     follow_move(earlier, directory, reporter)
     if earlier.changes:
         reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
+    by = "" if end.stopped_by is None else f", stopped by {end.stopped_by}"
+    hint = "" if end.stopped_by is None else "change its callbacks to continue it; "
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); raise training.epochs "
-        "or training.max_steps to extend it; --fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); {hint}raise "
+        "training.epochs or training.max_steps to extend it; --fresh starts over"
     )
     return Outcome(end.reason, end.step, end.best_step, stopped_by=end.stopped_by)
 

@@ -61,6 +61,11 @@ def check_inputs(
     Data and base model may lie elsewhere now. ``recorded`` has what the run began with; what an earlier version did not
     record is not compared.
     """
+    if (earlier.spec["model"].get("start_from") is None) != (checked.start is None):
+        raise MftError(
+            f"output: {directory.path} holds a run that did {'not ' if checked.start else ''}start from other weights "
+            "(model.start_from, --from), so this is another run. Choose another output, or use --fresh to start over."
+        )
     corpus, data = checked.corpus, recorded.get("data")
     if data not in (None, corpus.fingerprint) and recorded.get("content") != corpus.content:
         raise MftError(
@@ -82,8 +87,9 @@ def check_inputs(
                 f"started, so it is not compared{changed}"
             )
     elif before != checked.base_content:
+        where = checked.model.path if checked.start is None else checked.start.weights
         raise MftError(
-            f"model.path: the model in {checked.spec.model.path} differs from the one with which the run in "
+            f"model.path: the model in {where} differs from the one with which the run in "
             f"{directory.path} started, so it cannot be resumed{changed}. Set the original model, or use --fresh to "
             "start over."
         )

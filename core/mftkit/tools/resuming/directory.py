@@ -15,7 +15,9 @@ from mftkit.runs.spec_changes import Change
 from mftkit.tools.resuming.checks import check_inputs
 from mftkit.tools.resuming.messages import describe_move
 from mftkit.training.environment import describe_environment
+from mftkit.training.export import trained_tokenizer
 from mftkit.training.schedule import Schedule, extend
+from mftkit.training.used_plugins import report_changed_plugins
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -84,6 +86,7 @@ def prepare_directory(
         _check_own_base(checkpoint.manifest, built, directory)
         found = checkpoint, _continuation(checkpoint, built, directory, earlier)
     if found is None:
+        _check_start(built)
         if (kept := directory.keep_metrics()) is not None:
             reporter.note(f"the metrics of the earlier start are kept in {kept}")
         if fresh:
@@ -96,9 +99,11 @@ def prepare_directory(
             reporter.note(
                 f"resuming in another environment, so the last digits may differ: {'; '.join(map(str, other))}"
             )
+        report_changed_plugins(directory.path, environment["plugins"], reporter)
         resumed = [*directory.resumptions(), _resumption(found[1], earlier, other)]
     directory.describe(built.checked.spec, {**environment, "resumed": resumed}, built.plan.dump())
     directory.settle_base(built.own_base is not None)
+    directory.write_tokenizer(trained_tokenizer(built.checked))
     if earlier is not None and earlier.moved_from is not None:
         directory.follow_move(earlier.moved_from)
     if found is None:
@@ -106,7 +111,8 @@ def prepare_directory(
     else:
         checkpoint, continuation = found
         meter = checkpoint.state["processes"][0]["meter"]
-        reopened = continuation.extension is not None and meter["steps"] > 0
+        stopped = earlier is not None and earlier.end is not None and earlier.end.stopped_by is not None
+        reopened = (continuation.extension is not None or stopped) and meter["steps"] > 0
         directory.metrics.cut(checkpoint.manifest["step"], reopened=reopened)
     return found
 
@@ -117,6 +123,16 @@ def _environment_changes(directory: RunDirectory, now: JsonObject) -> list[Chang
     one, other = ({key: each.get(key) for key in ENVIRONMENT} for each in (before, now))
     found = (Change(each.path, each.one, each.other, None) for each in differences(one, other))
     return sorted((change for change in found if change.before is not None), key=lambda change: change.key)
+
+
+def _check_start(built: Run) -> None:
+    """Refuse to begin at step 0 without the weights to start from."""
+    start = built.checked.start
+    if start is not None and start.source is None:
+        raise MftError(
+            f"model.start_from: {start.weights} is not there any more, and the run has no checkpoint that can be read; "
+            "set model.start_from to where the weights are now, and use --fresh to start over"
+        )
 
 
 def _resumption(

@@ -130,7 +130,9 @@ def environment_facts(environment: JsonObject) -> list[tuple[str, str]]:
 
 def _facts(values: JsonObject, prefix: str = "") -> Iterable[tuple[str, str]]:
     for key, value in values.items():
-        label = f"{prefix}{in_words(key)}"
+        label = f"{prefix}{in_words(key)}".strip()
+        if value == "":
+            continue
         if isinstance(value, dict):
             yield from _facts(value, f"{label} ")
         elif isinstance(value, list):

@@ -54,8 +54,8 @@ Arms = Annotated[
     typer.Option(
         "--arm",
         metavar="[NAME:]KEY=V,...",
-        help="One more arm: SPEC with these keys changed, such as tuning=lora or wide:tuning.rank=64,tuning.alpha=64. "
-        "May be repeated.",
+        help="One more arm: SPEC with these keys changed, such as loss=NAME or "
+        "long:training.epochs=3,training.warmup=0.1. May be repeated.",
         show_default=False,
     ),
 ]

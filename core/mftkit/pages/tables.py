@@ -125,6 +125,12 @@ def environment_facts(environment: JsonObject) -> list[tuple[str, str]]:
         for one in components
         if isinstance(one, dict)
     ]
+    plugins = facts.pop("plugins", [])
+    names += [
+        ("plugin", f"{one.get('distribution')} {one.get('version')}")
+        for one in plugins
+        if isinstance(one, dict)
+    ]
     return [*_facts(facts), *names]
 
 

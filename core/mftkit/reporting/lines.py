@@ -146,11 +146,13 @@ class EndLine:
     step: int
     best_step: int | None = None
     error: str | None = None
+    stopped_by: str | None = None
+    """The callback that ended the run, with its reason; None if the run came to its end."""
 
     @classmethod
     def of(cls, outcome: Outcome) -> EndLine:
         """The line that records an outcome."""
-        return cls(outcome.reason, outcome.step, outcome.best_step, outcome.error)
+        return cls(outcome.reason, outcome.step, outcome.best_step, outcome.error, outcome.stopped_by)
 
     @property
     def is_complete(self) -> bool:
@@ -159,17 +161,21 @@ class EndLine:
 
     def to_json(self) -> JsonObject:
         """The line as metrics.jsonl has it."""
-        return {"event": "end", **asdict(self)}
+        line = {"event": "end", **asdict(self)}
+        if self.stopped_by is None:
+            del line["stopped_by"]
+        return line
 
     @classmethod
     def from_json(cls, line: Mapping[str, object]) -> EndLine:
         """Read a line. Raises DamagedLineError where something is missing that it needs."""
-        best_step, error = line.get("best_step"), line.get("error")
+        best_step, error, stopped_by = line.get("best_step"), line.get("error"), line.get("stopped_by")
         return cls(
             reason=str(line.get("reason")),
             step=_step(line),
             best_step=best_step if isinstance(best_step, int) else None,
             error=None if error is None else str(error),
+            stopped_by=None if stopped_by is None else str(stopped_by),
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, perplexity, whole
 from mftkit.models.result import find_result
-from mftkit.tools.api.given_data import GivenData, load_given, override_texts, written_temporarily
+from mftkit.tools.api.given_data import GivenData, load_given, written_temporarily
 from mftkit.tools.api.html import table
 from mftkit.tools.api.progress import shown
 from mftkit.tools.api.run_result import RunResult
@@ -73,6 +73,7 @@ def evaluate(
     data: Mapping[str, TaskData] | None = None,
     tasks: Sequence[str] | None = None,
     overrides: Overrides = (),
+    plugins: Sequence[object] = (),
     progress: bool = True,
     reporter: Reporter | None = None,
 ) -> EvaluationResult:
@@ -84,6 +85,7 @@ def evaluate(
         data: validation rows by task, in place of the spec's, as for ``mftkit.run``; only these tasks are evaluated.
         tasks: names of the tasks to evaluate; None: all, or those of ``data``.
         overrides: changes of the spec, as for ``mftkit.run``.
+        plugins: as for ``mftkit.run``.
         progress: as for ``mftkit.run``.
         reporter: receives messages and progress instead.
 
@@ -94,9 +96,9 @@ def evaluate(
     source = _own_spec(path) if spec is None else spec
     given = None if not data else _validation_rows(data)
     with written_temporarily(given) as files, shown(progress, reporter) as display:
-        loaded = load_given(source, override_texts(overrides), files)
+        loaded = load_given(source, overrides, files, plugins)
         chosen = _of_tasks(loaded, tasks if tasks is not None else list(data) if data else None)
-        return EvaluationResult(path, validation_losses(path, chosen, display))
+        return EvaluationResult(path, validation_losses(chosen, path, display))
 
 
 def _own_spec(path: Path) -> Path:

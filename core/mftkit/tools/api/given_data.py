@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
 from mftkit.base.atomic_files import disk_errors
 from mftkit.spec import Spec, load_spec
 from mftkit.spec.overrides import apply_overrides
+from mftkit.spec.own_directory import spec_file
 from mftkit.spec.reading import read_spec_file
 from mftkit.tools.api.json_rows import Rows, json_rows
 from mftkit_registry import MftError, nearest
@@ -108,6 +109,7 @@ def given_files(
     source: SpecSource,
     data: Mapping[str, TaskData] | None,
     overrides: Overrides,
+    plugins: Sequence[object],
     place: Callable[[Spec], Path] | None,
 ) -> Iterator[Files | None]:
     """The files of rows given in Python, for ``load_given``; None without rows.
@@ -123,7 +125,7 @@ def given_files(
         with tempfile.TemporaryDirectory() as directory:
             yield given.write(Path(directory))
         return
-    output = place(load_given(source, overrides, placeholders(given)))
+    output = place(load_given(source, overrides, placeholders(given), plugins))
     try:
         yield given.write(output / FOLDER)
     except BaseException:
@@ -145,19 +147,45 @@ def written_temporarily(given: GivenData | None) -> Iterator[Files | None]:
         yield {task: {"train": parts["valid"], **parts} for task, parts in files.items()}
 
 
-def load_given(source: SpecSource, overrides: Overrides, files: Files | None = None) -> Spec:
-    """Load the spec, with the files of rows given in Python in place of its tasks' own.
+def load_given(
+    source: SpecSource,
+    overrides: Overrides,
+    files: Files | None = None,
+    plugins: Sequence[object] = (),
+    callbacks: Sequence[object] = (),
+) -> Spec:
+    """Load the spec, with what was given in Python.
+
+    Args:
+        source: the spec.
+        overrides: changes of its keys.
+        files: files of rows, in place of the tasks' own.
+        plugins: added to those of the spec, as for ``load_spec``.
+        callbacks: names and references of components, added to those of the spec.
 
     Raises:
         MftError: a task of ``files`` is not in the spec; SpecError for a spec that is not valid.
     """
     changes = override_texts(overrides)
-    if isinstance(source, Spec) and not changes and not files:
+    if isinstance(source, Spec) and not (changes or files or plugins or callbacks):
         return source
     given: str | Path | Mapping[str, object] = source.dump() if isinstance(source, Spec) else source
-    if files:
-        changes = [*changes, *_task_changes(_raw_tasks(given, changes), files)]
-    return load_spec(given, changes)
+    try:
+        if files or callbacks:
+            raw = _raw(given, changes)
+            changes += _task_changes(_list_of(raw, "tasks"), files) if files else []
+            named = [*_list_of(raw, "callbacks"), *callbacks]
+            changes += [f"callbacks={json.dumps(named)}"] if callbacks else []
+        return load_spec(given, changes, plugins=plugins)
+    except MftError as error:
+        error.args = (_in_python(str(error), has_data=bool(files)),)
+        raise
+
+
+def _in_python(message: str, *, has_data: bool) -> str:
+    """A message with the names of arguments instead of ``--set``."""
+    message = message.replace("--set: tasks.", "data: tasks.") if has_data else message
+    return message.replace("--set", "overrides")
 
 
 def placeholders(given: GivenData) -> Files:
@@ -202,11 +230,15 @@ def _parts(task: str, given: TaskData, alone: str) -> dict[str, Rows | float]:
     return named
 
 
-def _raw_tasks(given: str | Path | Mapping[str, object], changes: list[str]) -> list[object]:
-    """The tasks as the spec has them before it is checked."""
-    raw: JsonObject = dict(given) if isinstance(given, Mapping) else read_spec_file(Path(given))[0]
-    tasks = apply_overrides(raw, changes).get("tasks")
-    return tasks if isinstance(tasks, list) else []
+def _raw(given: str | Path | Mapping[str, object], changes: list[str]) -> JsonObject:
+    """The spec before it is checked."""
+    raw = dict(given) if isinstance(given, Mapping) else read_spec_file(spec_file(Path(given)))[0]
+    return apply_overrides(raw, changes)
+
+
+def _list_of(raw: JsonObject, key: str) -> list[object]:
+    found = raw.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _task_changes(tasks: list[object], files: Files) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.models.result import load_model
-from mftkit.tools.api.progress import shown
+from mftkit.tools.api.progress import shown, without_other_progress
 from mftkit.tools.api.run_result import RunResult
 from mftkit.tools.merge import Merged
 from mftkit.tools.merge import merge as merge_into
@@ -24,7 +24,8 @@ class MergeResult(Merged):
 
     def model(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """Load the merged model, in evaluation mode, and its tokenizer."""
-        return load_model(self.path)
+        with without_other_progress():
+            return load_model(self.path)
 
 
 def merge(

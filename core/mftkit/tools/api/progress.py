@@ -37,7 +37,7 @@ def shown(progress: bool, reporter: Reporter | None) -> Iterator[Reporter]:
     if reporter is not None:
         yield reporter
         return
-    with _own(progress) as own, _without_other_progress():
+    with _own(progress) as own, without_other_progress():
         yield own
 
 
@@ -50,7 +50,7 @@ def _own(progress: bool) -> Reporter:
 
 
 @contextmanager
-def _without_other_progress() -> Iterator[None]:
+def without_other_progress() -> Iterator[None]:
     """Turn off the progress bars of transformers, which would disturb ours."""
     before = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ from mftkit.runs.record import read_run
 from mftkit.runs.series import MEAN, validation_losses
 from mftkit.tools.api.frames import metrics_frame, task_metrics_frame
 from mftkit.tools.api.html import losses_table
+from mftkit.tools.api.progress import without_other_progress
 from mftkit.tools.report.writing import RUN_REPORT, report_run
 from mftkit_registry import MftError, nearest
 
@@ -91,7 +92,8 @@ class RunResult(Outcome):
                 f"the run in {self.path} has no model: it {_state(self.reason)} at step {self.step}"
                 f"{f' ({self.error})' if self.error else ''}"
             )
-        return load_model(self.path / self._directory(which))
+        with without_other_progress():
+            return load_model(self.path / self._directory(which))
 
     def report(self) -> Path:
         """Write report.html from what the run directory holds now, and return its path."""
@@ -136,4 +138,5 @@ def open_run(path: str | Path) -> RunResult:
     run = read_run(Path(path).expanduser().absolute())
     if run.end is None:
         return RunResult(run.state, run.last_step, None, path=run.path)
-    return RunResult(run.end.reason, run.end.step, run.end.best_step, run.end.error, path=run.path)
+    end = run.end
+    return RunResult(end.reason, end.step, end.best_step, end.error, stopped_by=end.stopped_by, path=run.path)

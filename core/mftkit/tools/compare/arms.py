@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 _COMPARED_APART = ("name", "output", "loss", "balancer")
 """Keys of the spec that do not make two arms different, or are compared in their resolved form."""
+
+
+_SOURCE = re.compile("(--set|overrides):? ")
+"""Where a problem of an arm's settings is by the loader; here it is the arm."""
 
 
 class Baseline(StrEnum):
@@ -154,7 +159,7 @@ def changed_arms(base: Spec, options: CompareOptions, load: Callable[[list[str]]
             spec = load([setting.override for setting in variant.settings])
             _check_comparable(spec, base)
         except MftError as error:
-            problems.append(f"arm {label}: {str(error).replace('--set ', '')}")
+            problems.append(f"arm {label}: {_SOURCE.sub('', str(error))}")
             continue
         arms.append(
             Arm(

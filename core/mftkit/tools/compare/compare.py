@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mftkit.reporting.reporter import Reporter
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.compare.arms import CompareOptions, make_arms
 from mftkit.tools.compare.directory import ComparisonDirectory
 from mftkit.tools.compare.outcomes import collect_result
@@ -33,6 +34,7 @@ class Compared:
     """The signal that stopped it; None if every run has ended."""
 
 
+@with_own_plugins
 def compare(
     base: Spec,
     options: CompareOptions,

@@ -105,7 +105,7 @@ def parse_arms(values: Iterable[str]) -> list[Variant]:
                 raise MftError(f"--arm {text}: {key.strip()} is given twice")
             pairs[key.strip()] = _value(value)
         if not pairs or (colon and not name.strip() and "=" not in text.partition(":")[0]):
-            raise MftError(f"--arm {text}: expected [NAME:]KEY=VALUE, for example lora:tuning=lora")
+            raise MftError(f"--arm {text}: expected [NAME:]KEY=VALUE, for example long:training.epochs=3")
         found.append(variant(pairs, name.strip() or None, f"--arm {text}"))
     return found
 

@@ -106,6 +106,17 @@ def test_equal_rows_resume_and_other_rows_are_refused(
     assert sorted((project / "run/data").iterdir()) == before
 
 
+def test_errors_name_the_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        MftError, match=r"data: tasks\.0\.name: is used in file names.*\n.*overrides: training\.epochz"
+    ) as caught:
+        mftkit.run(spec(), data={"a/b": TASKS["big"]}, overrides={"training.epochz": 3})
+    assert "--set" not in str(caught.value)
+    with pytest.raises(MftError, match="^overrides a..b=3: expected"):
+        mftkit.run(spec(), data=TASKS, overrides=["a..b=3"])
+
+
 def test_a_dry_run_writes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     planned = mftkit.run(
@@ -199,3 +210,47 @@ def test_values_of_tables_become_json(tmp_path: Path) -> None:
     table = datasets.Dataset.from_list([{"a": 1, "b": {"c": None, "d": "x"}}, {"a": None, "b": None}])
     assert list(json_rows(table, "rows")) == [{"a": 1, "b": {"d": "x"}}, {}]
     assert list(json_rows(table.with_format("arrow")[:], "rows")) == [{"a": 1, "b": {"d": "x"}}, {}]
+
+
+def test_plugins_and_callbacks_given_in_python(
+    project: Path, monkeypatch: pytest.MonkeyPatch, result: mftkit.RunResult
+) -> None:
+    monkeypatch.chdir(project)
+
+    class SquareLoss(mftkit.Loss):
+        """A loss of this test."""
+
+        linear = True
+
+        def statistics(self, tokens: mftkit.Tokens) -> Any:
+            sums = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
+            return sums.index_add(0, tokens.task, tokens.logprobs.square().unsqueeze(1))
+
+        def task_losses(self, totals: mftkit.Totals) -> Any:
+            return totals.statistics[:, 0] / totals.tokens.clamp(min=1)
+
+    class StopAt(mftkit.Callback):
+        steps: list[int] = []
+
+        def on_step_end(self, run: mftkit.RunInfo, step: int, metrics: dict[str, Any]) -> None:
+            self.steps.append(step)
+            if step == 2:
+                run.stop("enough")
+
+    for callback in (StopAt, StopAt()):
+        stopped = mftkit.run(
+            spec(output=f"stopped-{len(StopAt.steps)}", loss="square-loss"),
+            data=TASKS,
+            plugins=[SquareLoss],
+            callbacks=[callback],
+            progress=False,
+        )
+        assert (stopped.reason, stopped.step, stopped.is_complete) == ("finished", 2, True)
+        assert stopped.stopped_by is not None
+        assert "enough" in stopped.stopped_by
+        assert mftkit.open_run(stopped.path).stopped_by == stopped.stopped_by
+    assert StopAt.steps == [1, 2, 1, 2]
+    with pytest.raises(MftError, match=r"callbacks.*(unknown|stopp)"):
+        mftkit.run(spec(output="other"), data=TASKS, callbacks=["stopp"], dry_run=True, progress=False)
+    with pytest.raises(MftError, match="object is not a mftkit.Callback"):
+        mftkit.run(spec(output="other"), data=TASKS, callbacks=[object()], dry_run=True, progress=False)  # type: ignore[list-item]

@@ -102,7 +102,7 @@ def test_all_invalid_arms_are_reported_at_once(tmp_path: Path) -> None:
         make_arms(base, given)
     lines = str(caught.value).splitlines()
     assert len(lines) == 6
-    assert lines[0].startswith("arm lerning_rate=1: spec: training.lerning_rate: unknown key")
+    assert lines[0].startswith("arm lerning_rate=1: training.lerning_rate: unknown key")
     assert 'did you mean "learning_rate"?' in lines[0]
     assert lines[2].startswith("arm weight=2: tasks.7.weight=2: tasks is a list")
     assert 'did you mean "mixed"' in lines[3]

@@ -1,7 +1,6 @@
 """``mft push``: a result to the Hugging Face Hub."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,10 +10,10 @@ from mftkit.cli.console import result
 from mftkit.display import console_reporter
 
 Result = Annotated[
-    Path,
+    str,
     typer.Argument(
         metavar="RUN",
-        help="A run directory, or a directory with a model or a PEFT adapter.",
+        help="A run directory, RUN@best:TASK, or a directory with a model or a PEFT adapter.",
         show_default=False,
     ),
 ]

@@ -73,7 +73,7 @@ def write_card(run: Path, place: Path, step: int, prompt: str | None) -> None:
 
 def model_card(source: CardSource) -> ModelCard:
     """The card; the same files give the same card."""
-    base = describe_base(source.run.spec, source.place)
+    base = describe_base(source.run.spec, source.run.environment, source.place)
     metadata = _metadata(source, base)
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{_body(source, base)}")
 

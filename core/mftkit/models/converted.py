@@ -119,9 +119,9 @@ class ConvertedAdapter(NativeAdapter):
         if request.path is None:
             return None
         if not self.converts(request.config):
-            return load_tokenizer(request.path, request.trust_remote_code)
+            return load_tokenizer(request.path, request.trust_remote_code, request.revision)
         try:
-            return self.original_tokenizer(request.path, request.config)
+            return self.original_tokenizer(_at_revision(request), request.config)
         except MftError:
             raise
         except Exception as error:  # protobuf, tokenizers and base64 each raise their own on a broken file
@@ -147,6 +147,17 @@ def checkpoint_file(path: str, name: str) -> Path | None:
         _raise_exceptions_for_connection_errors=False,
     )
     return None if file is None else Path(file)
+
+
+def _at_revision(request: LoadRequest) -> str:
+    """Return the path of a request; for a revision of a hub id, that of a copy of the repository's small files."""
+    assert request.path is not None, "a tokenizer is loaded from somewhere"
+    if request.revision is None:
+        return request.path
+    from huggingface_hub import snapshot_download
+
+    weights = ["*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack"]
+    return snapshot_download(request.path, revision=request.revision, ignore_patterns=weights)
 
 
 def _load_converted(request: LoadRequest, conversion: Conversion) -> PreTrainedModel:

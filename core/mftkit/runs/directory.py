@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mftkit.base.atomic_files import write_json
+from mftkit.base.atomic_files import new_directory, write_json
 from mftkit.base.json_files import read_json_object
 from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.runs.base_checkpoint import BaseCheckpoint
@@ -20,6 +20,8 @@ from mftkit.spec.own_directory import followed
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import EndLine
     from mftkit.reporting.plan import PlanJson
@@ -43,6 +45,7 @@ class RunDirectory(OutputDirectory):
         "metrics.jsonl",
         "report.html",
         "checkpoints",
+        "tokenizer",
         "base",
         "best",
         "model",
@@ -58,6 +61,7 @@ class RunDirectory(OutputDirectory):
         self.metrics = MetricsFile(path / "metrics.jsonl")
         self.model = path / "model"
         self.best = path / "best"
+        self.tokenizer = path / "tokenizer"
         self.base, self._staged = path / "base", path / ".base"
 
     def end(self) -> EndLine | None:
@@ -146,6 +150,12 @@ class RunDirectory(OutputDirectory):
             self._staged.rename(self.base)
         elif self._staged.is_dir():
             shutil.rmtree(self._staged)
+
+    def write_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Write the run's tokenizer, unless it is there: checkpoints can then be used before there is a result."""
+        if not self.tokenizer.is_dir():
+            with new_directory(self.tokenizer) as partial:
+                tokenizer.save_pretrained(partial)
 
     def describe(self, spec: Spec, environment: JsonObject, plan: PlanJson) -> None:
         """Write spec.json, environment.json and plan.json, which name the output and what else may change."""

@@ -11,6 +11,7 @@ from mftkit.base.atomic_files import write_json
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.training.environment import describe_environment
+from mftkit.training.export import trained_tokenizer
 from mftkit.training.schedule import Schedule, extend
 from mftkit.training.used_plugins import report_changed_plugins
 from mftkit_registry import MftError
@@ -140,6 +141,7 @@ def prepare_directory(
         _check_belongs(checkpoint.manifest, built, directory)
         found = checkpoint, _continuation(checkpoint, built, directory, earlier)
     if found is None:
+        _check_start(built)
         if (kept := directory.keep_metrics()) is not None:
             reporter.note(f"the metrics of the earlier start are kept in {kept}")
         if fresh:
@@ -150,6 +152,7 @@ def prepare_directory(
         report_changed_plugins(directory.path, environment["plugins"], reporter)
     directory.describe(built.checked.spec, environment, built.plan.dump())
     directory.settle_base(built.own_base is not None)
+    directory.write_tokenizer(trained_tokenizer(built.checked))
     if earlier is not None and earlier.moved_from is not None:
         directory.follow_move(earlier.moved_from)
     if found is None:
@@ -161,6 +164,16 @@ def prepare_directory(
         reopened = (continuation.extension is not None or stopped) and meter["steps"] > 0
         directory.metrics.cut(checkpoint.manifest["step"], reopened=reopened)
     return found
+
+
+def _check_start(built: Run) -> None:
+    """Refuse to begin at step 0 without the weights to start from."""
+    start = built.checked.start
+    if start is not None and start.source is None:
+        raise MftError(
+            f"model.start_from: {start.weights} is not there any more, and the run has no checkpoint that can be read; "
+            "set model.start_from to where the weights are now, and use --fresh to start over"
+        )
 
 
 def _resumption(continuation: Continuation, earlier: EarlierRun | None) -> JsonObject:
@@ -212,6 +225,11 @@ def check_inputs(
 
     ``recorded`` has what it began with; what an earlier version did not record is not compared.
     """
+    if (earlier.spec["model"].get("start_from") is None) != (checked.start is None):
+        raise MftError(
+            f"output: {directory.path} holds a run that did {'not ' if checked.start else ''}start from other weights "
+            "(model.start_from, --from), so this is another run. Choose another output, or use --fresh to start over."
+        )
     corpus, data = checked.corpus, recorded.get("data")
     if data not in (None, corpus.fingerprint) and recorded.get("content") != corpus.content:
         raise MftError(
@@ -227,8 +245,9 @@ def check_inputs(
                 f"started, so it is not compared{changed}"
             )
     elif before != checked.base_content:
+        where = checked.model.path if checked.start is None else checked.start.weights
         raise MftError(
-            f"model.path: the model in {checked.spec.model.path} differs from the one with which the run in "
+            f"model.path: the model in {where} differs from the one with which the run in "
             f"{directory.path} started, so it cannot be resumed{changed}. Set the original model, or use --fresh to "
             "start over."
         )

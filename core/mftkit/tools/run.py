@@ -80,7 +80,7 @@ def run(
         return _finished_before(earlier, directory, reporter)
     trackers = make_trackers(spec)  # a missing package is reported before any work is done
     report_earlier_run(earlier, directory, fresh, reporter)
-    checked = check_run(spec, reporter)
+    checked = check_run(spec, reporter, fresh=fresh)
     if earlier is not None:
         check_inputs(directory.recorded(), earlier, directory, checked, reporter)
         if not check_end(earlier, directory, checked.sampler):
@@ -89,7 +89,7 @@ def run(
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
-        built = build_run(checked, directory.base_checkpoint(fresh))
+        built = build_run(checked, directory.base_checkpoint(fresh), reporter)
         reporter.planned(built.plan)
         called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
         return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)

@@ -9,9 +9,9 @@ from mftkit.batches.batcher import Batcher
 from mftkit.data.corpus import prepare_validation
 from mftkit.interfaces.tuning import Tuning
 from mftkit.models.pad_token import choose_pad
-from mftkit.models.result import load_result
 from mftkit.models.rotary import fix_rotary
 from mftkit.processes import Processes
+from mftkit.runs.reference_loading import load_reference
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.objective import accumulation_dtype
@@ -42,7 +42,7 @@ class TaskLoss:
 
 
 @with_own_plugins
-def validation_losses(spec: Spec, model_path: Path, reporter: Reporter) -> dict[str, TaskLoss]:
+def validation_losses(spec: Spec, reference: str | Path, reporter: Reporter) -> dict[str, TaskLoss]:
     """Measure the losses of each task's validation samples.
 
     The samples are made with the model's own tokenizer and the spec's chat format and ``max_length``; each is isolated
@@ -50,7 +50,7 @@ def validation_losses(spec: Spec, model_path: Path, reporter: Reporter) -> dict[
 
     Args:
         spec: names the tasks, the data and the dtype of the arithmetic.
-        model_path: a run, or a directory of weights.
+        reference: to the weights: a run, RUN@STEP, a directory of weights and so on.
         reporter: receives progress and warnings.
 
     Raises:
@@ -58,7 +58,7 @@ def validation_losses(spec: Spec, model_path: Path, reporter: Reporter) -> dict[
     """
     processes = Processes()
     precision = choose_precision(spec.model.dtype, processes.device, reporter)
-    adapter, model, tokenizer = load_result(model_path, reporter)
+    adapter, model, tokenizer, _place = load_reference(reference, reporter)
     if not tokenizer.chat_template:
         tokenizer.chat_template = adapter.chat_template(tokenizer)
     samples = prepare_validation(spec, tokenizer, reporter)

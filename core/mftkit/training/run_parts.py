@@ -26,11 +26,13 @@ if TYPE_CHECKING:
     from mftkit.processes import Processes
     from mftkit.reporting.plan import Plan
     from mftkit.spec import Spec
+    from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
     from mftkit.training.gradients import Gradients
     from mftkit.training.logprob_model import LogprobModel
     from mftkit.training.objective import Objective
     from mftkit.training.precision import Precision
+    from mftkit.training.start import Start
     from mftkit.training.validation import Validator
     from mftkit.training.validation_history import ValidationHistory
 
@@ -40,6 +42,10 @@ class CheckedRun:
     """A run whose spec and data are known to be good, before any weights are read and anything is written."""
 
     spec: Spec
+    model: ModelSpec
+    """The spec's ``model``; with ``model.start_from``, the model below the tuning that the reference gives."""
+    start: Start | None
+    """Where the run starts, if not at the weights of ``model``."""
     processes: Processes
     precision: Precision
     adapter_name: str
@@ -59,14 +65,14 @@ class CheckedRun:
 
     @cached_property
     def base_content(self) -> str | None:
-        """Fingerprint of the content of ``model.path``; None for a random start."""
-        return base_content(self.spec.model.path)
+        """Fingerprint of the weights that the run starts from; None for a random start."""
+        return base_content(self.model.path) if self.start is None else self.start.content
 
     @property
     def needs_own_base(self) -> bool:
         """Whether the result is an adapter whose base exists as a checkpoint nowhere else."""
-        made_here = self.spec.model.init == "random" or self.adapter.converts(self.model_config)
-        return self.tuning.saves_adapter and made_here
+        made_here = self.model.init == "random" or self.adapter.converts(self.model_config)
+        return self.tuning.saves_adapter and (made_here or (self.start is not None and self.start.makes_base))
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def test_a_dry_run_writes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch
     assert "3 steps" in planned._repr_html_()
     with pytest.raises(MftError, match="dry run"):
         planned.metrics  # noqa: B018
-    with pytest.raises(MftError, match="is planned at step 0"):
+    with pytest.raises(MftError, match="a dry run has no model"):
         planned.model()
 
 

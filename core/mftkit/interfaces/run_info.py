@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+NO_REASON = "no reason was given"
+
+
 def _no_run(reason: str) -> None:
     raise RuntimeError(f"only a run in progress can be stopped (reason: {reason})")
 
@@ -37,4 +40,4 @@ class RunInfo:
         Args:
             reason: in a few words, for the terminal and for the last line of metrics.jsonl. The first request counts.
         """
-        self.request_stop(" ".join(str(reason).split()) or "no reason was given")
+        self.request_stop(" ".join(str(reason).split()) or NO_REASON)

@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure; ``best`` where it is the best of its row."""
+    """A figure of a row."""
 
     text: str
     best: bool = False
+    """Whether it is the best of its row, beyond noise."""
+    lowest: bool = False
+    """Whether it is the lowest of its row, which noise may explain."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,12 @@ def environment_facts(environment: JsonObject) -> list[tuple[str, str]]:
     names = [
         (str(one.get("kind")), f"{one.get('name')} ({one.get('distribution')} {one.get('version')})")
         for one in components
+        if isinstance(one, dict)
+    ]
+    plugins = facts.pop("plugins", [])
+    names += [
+        ("plugin", f"{one.get('distribution')} {one.get('version')}")
+        for one in plugins
         if isinstance(one, dict)
     ]
     return [*_facts(facts), *names]

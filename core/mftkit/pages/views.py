@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, whole
 from mftkit.pages import tables
-from mftkit.pages.colors import Pen, pen
+from mftkit.pages.colors import Entry, legend
 from mftkit.pages.figures import Curve, Plot, constant_weights, plot, plots
 from mftkit.pages.measures import measures
 from mftkit.pages.verdict import findings, verdict
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.pages.tables import Table
     from mftkit.runs.record import RunRecord
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a page's legend."""
-
-    name: str
-    pen: Pen | None
-    """None: the color of text, dashed."""
 
 
 @dataclass(frozen=True)
@@ -96,11 +87,6 @@ def run_view(run: RunRecord, key: str) -> RunView:
 def mood(state: str) -> str:
     """The color of a run's state: "good", "bad" or "open"."""
     return "good" if state in COMPLETED else "bad" if state == "failed" else "open"
-
-
-def legend(names: Sequence[str]) -> list[Entry]:
-    """Names with their pens, in order."""
-    return [Entry(name, pen(index)) for index, name in enumerate(names)]
 
 
 def by_task(runs: Sequence[RunRecord], names: Sequence[str]) -> Overlay:

@@ -33,9 +33,11 @@ class LoadedPlugins:
     """Those that a registry can be made with, broken ones included: their errors are in ``problems``."""
     problems: tuple[tuple[int, str], ...]
     """Index in the spec's list, and what is wrong."""
+    missing: tuple[str, ...] = ()
+    """What is wrong with those that are not among ``plugins``."""
 
 
-def load_plugins(given: Iterable[object], directory: Path) -> LoadedPlugins:
+def load_plugins(given: Iterable[object], directory: Path, in_python: Iterable[object] = ()) -> LoadedPlugins:
     """Load local plugins, without raising what is wrong with them.
 
     Args:
@@ -44,11 +46,19 @@ def load_plugins(given: Iterable[object], directory: Path) -> LoadedPlugins:
             "token-square"); functions marked with ``@mftkit.hookimpl``; objects that have such functions; and what
             this function returned before.
         directory: where relative paths begin.
+        in_python: more of them; one that is among ``given`` by name is not loaded twice.
     """
+    listed = list(given)
+    more: list[tuple[int, LocalPlugin]] = []
     found: list[LocalPlugin] = []
     problems: list[tuple[int, str]] = []
     places: list[int] = []
-    for index, each in enumerate(given):
+    for index, each in enumerate(in_python, start=len(listed)):
+        try:
+            more.append((index, _plugin(each, directory)))
+        except MftError as error:
+            problems.append((index, str(error)))
+    for index, each in enumerate(listed):
         try:
             plugin = _plugin(each, directory)
         except MftError as error:
@@ -59,10 +69,15 @@ def load_plugins(given: Iterable[object], directory: Path) -> LoadedPlugins:
             continue
         found.append(plugin)
         places.append(index)
+    for index, plugin in more:
+        if all(plugin.name != other.name for other in found):
+            found.append(plugin)
+            places.append(index)
+    missing = tuple(what for _, what in problems)
     registry = installed.registry_of(tuple(found))
     for index, plugin in zip(places, found, strict=True):
         problems += [(index, error) for error in registry.local_errors(plugin.name)]
-    return LoadedPlugins(tuple(found), tuple(sorted(problems)))
+    return LoadedPlugins(tuple(found), tuple(sorted(problems)), missing)
 
 
 def _plugin(given: object, directory: Path) -> LocalPlugin:

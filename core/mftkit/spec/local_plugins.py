@@ -13,6 +13,7 @@ from mftkit.interfaces.references import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit.plugins.local import LoadedPlugins, load_plugins
 from mftkit.spec.problems import Problem, refuse, refuse_one
+from mftkit.spec.reading import read_spec_file
 from mftkit_registry import LocalPlugin, MftError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _LOADED = "loaded plugins"
 """Key of the validation context."""
 
 
-def _read(value: object, info: ValidationInfo) -> tuple[LocalPlugin, ...]:
+def _read(value: object, info: ValidationInfo) -> list[LocalPlugin]:
     if not isinstance(value, list | tuple):
         refuse_one("should be a list of paths of Python files", value)
     context = info.context or {}
@@ -37,7 +38,7 @@ def _read(value: object, info: ValidationInfo) -> tuple[LocalPlugin, ...]:
         refuse(
             Problem((index,), what, _text(value[index]), shows_given=False) for index, what in loaded.problems
         )
-    return loaded.plugins
+    return list(loaded.plugins)
 
 
 def _text(given: object) -> str:
@@ -45,7 +46,7 @@ def _text(given: object) -> str:
 
 
 PluginFiles = Annotated[
-    tuple[LocalPlugin, ...],
+    list[LocalPlugin],
     PlainValidator(_read),
     PlainSerializer(lambda plugins: [plugin.name for plugin in plugins]),
     WithJsonSchema({"type": "array", "items": {"type": "string", "minLength": 1}}),
@@ -66,7 +67,7 @@ def own_plugins(
     plugins: tuple[LocalPlugin, ...] = ()
     if isinstance(listed, list | tuple):
         directory = Path(str(context.get("directory") or Path.cwd()))
-        loaded = load_plugins([*listed, *more], directory)
+        loaded = load_plugins(listed, directory, more)
         context[_LOADED] = loaded
         plugins = loaded.plugins
         if listed or more:
@@ -103,3 +104,19 @@ def select_plugins_of(spec: Mapping[str, Any], run: Path) -> None:
         if name not in (None, AUTO) and name not in installed.registry().names(kind):
             problems = "; ".join(what for _, what in loaded.problems)
             raise MftError(f'{run / "spec.json"}: {KEY}: the {kind.name} "{name}" needs a plugin: {problems}')
+
+
+def select_plugins_of_file(path: Path) -> None:
+    """Use the plugins that a spec file names from now on; the rest of the spec is not read.
+
+    One that cannot be loaded is a row in the list of plugins.
+
+    Raises:
+        MftError: the file cannot be read, or a plugin that it names is missing.
+    """
+    data, _ = read_spec_file(path)
+    given = data.get(KEY) or []
+    loaded = load_plugins(given if isinstance(given, list) else [given], path.absolute().parent)
+    if loaded.missing:
+        raise MftError(f"{path}: {KEY}: {'; '.join(loaded.missing)}")
+    installed.select_plugins(loaded.plugins)

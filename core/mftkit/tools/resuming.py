@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
+from mftkit.base.json_diff import differences
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
+from mftkit.runs.spec_changes import Change
 from mftkit.training.environment import describe_environment
 from mftkit.training.export import trained_tokenizer
 from mftkit.training.schedule import Schedule, extend
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from mftkit.training.run_parts import CheckedRun, Run
     from mftkit.training.schedule import Extension
     from mftkit.training.training_state import Progress
+
+
+ENVIRONMENT = ("packages", "device", "dtype", "components")
+"""Keys of environment.json that may affect numbers."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,16 @@ def check_end(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSample
     return True
 
 
+def describe_next(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSampler) -> str:
+    """What a run would do, for a dry run. Raises MftError if it would be refused for its end."""
+    if not check_end(earlier, directory, sampler):
+        return f"{directory.path} holds this spec's finished run: nothing would be trained"
+    steps = directory.checkpoints.steps()
+    if not steps:
+        return f"a run would start at step 0: {directory.path} has no checkpoint"
+    return f"a run would resume from step {steps[-1]} and end at step {sampler.total}"
+
+
 def follow_move(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> None:
     """Report and record the new place of a moved run that has nothing left to train."""
     if earlier.moved_from is None:
@@ -138,7 +154,7 @@ def prepare_directory(
     if not fresh and (checkpoint := _newest_checkpoint(directory, earlier, reporter)) is not None:
         assert earlier is not None, "checkpoints without a spec are refused"
         check_inputs(checkpoint.manifest, earlier, directory, built.checked, Reporter())
-        _check_belongs(checkpoint.manifest, built, directory)
+        _check_own_base(checkpoint.manifest, built, directory)
         found = checkpoint, _continuation(checkpoint, built, directory, earlier)
     if found is None:
         _check_start(built)
@@ -146,11 +162,17 @@ def prepare_directory(
             reporter.note(f"the metrics of the earlier start are kept in {kept}")
         if fresh:
             directory.start_over()
-    resumed = [] if found is None else [*directory.resumptions(), _resumption(found[1], earlier)]
-    environment = {**describe_environment(built), "resumed": resumed}
+    environment = describe_environment(built)
+    resumed: list[JsonObject] = []
     if found is not None:
+        other = _environment_changes(directory, environment)
+        if other:
+            reporter.note(
+                f"resuming in another environment, so the last digits may differ: {'; '.join(map(str, other))}"
+            )
         report_changed_plugins(directory.path, environment["plugins"], reporter)
-    directory.describe(built.checked.spec, environment, built.plan.dump())
+        resumed = [*directory.resumptions(), _resumption(found[1], earlier, other)]
+    directory.describe(built.checked.spec, {**environment, "resumed": resumed}, built.plan.dump())
     directory.settle_base(built.own_base is not None)
     directory.write_tokenizer(trained_tokenizer(built.checked))
     if earlier is not None and earlier.moved_from is not None:
@@ -166,6 +188,14 @@ def prepare_directory(
     return found
 
 
+def _environment_changes(directory: RunDirectory, now: JsonObject) -> list[Change]:
+    """What differs between the environments of the last session and of this one, as far as it may affect numbers."""
+    before = directory.environment()
+    one, other = ({key: each.get(key) for key in ENVIRONMENT} for each in (before, now))
+    found = (Change(each.path, each.one, each.other, None) for each in differences(one, other))
+    return sorted((change for change in found if change.before is not None), key=lambda change: change.key)
+
+
 def _check_start(built: Run) -> None:
     """Refuse to begin at step 0 without the weights to start from."""
     start = built.checked.start
@@ -176,7 +206,9 @@ def _check_start(built: Run) -> None:
         )
 
 
-def _resumption(continuation: Continuation, earlier: EarlierRun | None) -> JsonObject:
+def _resumption(
+    continuation: Continuation, earlier: EarlierRun | None, environment: list[Change]
+) -> JsonObject:
     """The entry of environment.json about this session."""
     changed = [] if earlier is None else [change.dump() for change in earlier.changes]
     if earlier is not None and earlier.moved_from is not None:
@@ -186,6 +218,7 @@ def _resumption(continuation: Continuation, earlier: EarlierRun | None) -> JsonO
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "step": continuation.manifest["step"],
         "changed": changed,
+        "environment": [change.dump() for change in environment],
         "extension": None if extension is None else extension.dump(),
     }
 
@@ -221,9 +254,10 @@ def _newest_checkpoint(
 def check_inputs(
     recorded: Manifest, earlier: EarlierRun, directory: RunDirectory, checked: CheckedRun, reporter: Reporter
 ) -> None:
-    """Refuse data and a base model other than those that the run began with, wherever they lie now.
+    """Refuse data, a base model and a number of processes other than those that the run began with.
 
-    ``recorded`` has what it began with; what an earlier version did not record is not compared.
+    Data and base model may lie elsewhere now. ``recorded`` has what the run began with; what an earlier version did not
+    record is not compared.
     """
     if (earlier.spec["model"].get("start_from") is None) != (checked.start is None):
         raise MftError(
@@ -236,6 +270,12 @@ def check_inputs(
             f"output: the training data changed since the run in {directory.path} started (or this version of mftkit "
             f"reads it differently), so it cannot be resumed{_changed(earlier, 'data')}. Restore the original data, or "
             "use --fresh to start over."
+        )
+    processes, now = recorded.get("processes"), checked.processes.count
+    if processes not in (None, now):
+        raise MftError(
+            f"output: {directory.path} was started with {processes} processes, not {now}. Use as many, or use --fresh "
+            "to start over."
         )
     before, changed = recorded.get("model"), _changed(earlier, "model")
     if before is None or checked.base_content is None:
@@ -253,17 +293,11 @@ def check_inputs(
         )
 
 
-def _check_belongs(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
+def _check_own_base(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
     if manifest.get("base") != built.own_base:
         raise MftError(
             f"output: the base weights in {directory.base} differ from those with which the run in {directory.path} "
             "started, so its adapter cannot be resumed. Restore them, or use --fresh to start over."
-        )
-    before, now = manifest["processes"], built.checked.processes.count
-    if before != now:
-        raise MftError(
-            f"output: {directory.path} was started with {before} processes, not {now}. Use as many, or use --fresh to "
-            "start over."
         )
 
 

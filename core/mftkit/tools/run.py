@@ -14,12 +14,14 @@ from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.directory import RunDirectory
+from mftkit.runs.earlier_defaults import with_earlier_defaults
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming import (
     check_end,
     check_inputs,
+    describe_next,
     follow_move,
     prepare_directory,
     report_changes,
@@ -75,6 +77,8 @@ def run(
         return Outcome("planned", 0, None)
     _check_plugins(spec, reporter, callbacks)
     directory.check_writable()
+    if not fresh:
+        spec = _with_earlier_defaults(spec, directory, reporter)
     earlier = None if fresh else directory.earlier_run(spec)
     if earlier is not None and earlier.is_finished and not earlier.changes_places:
         return _finished_before(earlier, directory, reporter)
@@ -82,16 +86,16 @@ def run(
     report_earlier_run(earlier, directory, fresh, reporter)
     checked = check_run(spec, reporter, fresh=fresh)
     if earlier is not None:
-        check_inputs(directory.recorded(), earlier, directory, checked, reporter)
+        check_inputs(directory.recorded(earlier), earlier, directory, checked, reporter)
         if not check_end(earlier, directory, checked.sampler):
             return _finished_before(earlier, directory, reporter)
     is_main = checked.processes.is_main
+    called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
         built = build_run(checked, directory.base_checkpoint(fresh), reporter)
         reporter.planned(built.plan)
-        called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
         return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
 
 
@@ -102,21 +106,30 @@ def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> 
     directory = RunDirectory(spec.output)
     earlier = None
     try:
+        spec = _with_earlier_defaults(spec, directory, reporter)
         earlier = directory.earlier_run(spec)
     except MftError as error:
         reporter.warn(f"a run would be refused: {error}")
     make_trackers(spec)
     checked = check_run(spec, reporter)
+    make_callbacks(spec, callbacks, checked.corpus.tasks)
     if earlier is not None:
         report_changes(earlier, reporter)
         try:
-            check_inputs(directory.recorded(), earlier, directory, checked, reporter)
-            check_end(earlier, directory, checked.sampler)
+            check_inputs(directory.recorded(earlier), earlier, directory, checked, reporter)
+            reporter.note(describe_next(earlier, directory, checked.sampler))
         except MftError as error:
             reporter.warn(f"a run would be refused: {error}")
     planned = plan_run(checked)
     reporter.planned(planned)
     return planned
+
+
+def _with_earlier_defaults(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Spec:
+    spec, note = with_earlier_defaults(spec, directory.spec_before())
+    if note:
+        reporter.note(note)
+    return spec
 
 
 def _check_plugins(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback]) -> None:
@@ -129,13 +142,14 @@ def _check_plugins(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback]
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
     end = earlier.end
     assert end is not None, "a finished run has an end line"
-    by = f", stopped by {end.stopped_by}" if end.stopped_by else ""
     follow_move(earlier, directory, reporter)
     if earlier.changes:
         reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
+    by = "" if end.stopped_by is None else f", stopped by {end.stopped_by}"
+    hint = "" if end.stopped_by is None else "change its callbacks to continue it; "
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); raise training.epochs "
-        "or training.max_steps to extend it; --fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); {hint}raise "
+        "training.epochs or training.max_steps to extend it; --fresh starts over"
     )
     return Outcome(end.reason, end.step, end.best_step, stopped_by=end.stopped_by)
 

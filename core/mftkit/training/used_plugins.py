@@ -90,6 +90,11 @@ def changed_plugins(before: Iterable[UsedPlugin], now: Iterable[UsedPlugin]) -> 
     """In words, the differences between the plugins of an unfinished run and those with which it resumes."""
     old, new = ({plugin["name"]: plugin for plugin in plugins} for plugins in (before, now))
     changes = []
+    unchanged = {_content(plugin) for plugin in old.values()} & {_content(plugin) for plugin in new.values()}
+    old, new = (
+        {name: plugin for name, plugin in plugins.items() if _content(plugin) not in unchanged}
+        for plugins in (old, new)
+    )
     for name, plugin in new.items():
         was = old.get(name)
         if was is None:
@@ -100,6 +105,13 @@ def changed_plugins(before: Iterable[UsedPlugin], now: Iterable[UsedPlugin]) -> 
             changes.append(f"{_shown(plugin)} was version {was['version']}")
     changes += [f"{_shown(plugin)} is gone" for name, plugin in old.items() if name not in new]
     return changes
+
+
+def _content(plugin: UsedPlugin) -> tuple[str, ...]:
+    """What makes a plugin the same one: for a file its name and content, wherever it lies."""
+    if "path" in plugin:
+        return Path(plugin["name"]).name, str(plugin.get("sha256"))
+    return plugin["name"], plugin["distribution"], plugin["version"]
 
 
 def report_changed_plugins(run: Path, now: Iterable[UsedPlugin], reporter: Reporter) -> None:

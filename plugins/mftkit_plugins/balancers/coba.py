@@ -97,6 +97,15 @@ class Coba(StatefulBalancer):
             floor = self.options.floor
             state["weights"] = (1 - floor) * formula + floor / len(self.tasks)
 
+    def metrics(self) -> dict[str, float]:
+        """Return the divergence factor DF, and each task's slope of relative losses per step, after the warm-up."""
+        state = self.state
+        if not len(state["worst"]):
+            return {}
+        found = {"divergence_factor": float(divergence_factor(state["worst"], self.options.temperature))}
+        latest = state["slopes"][-1].tolist()
+        return found | {f"slope/{task.name}": slope for task, slope in zip(self.tasks, latest, strict=True)}
+
     def state_dict(self) -> dict[str, object]:
         """Return the tensors, and the number of evaluations (under the name of earlier checkpoints)."""
         return {**self.state, "looks": self._evaluations}
@@ -131,10 +140,15 @@ def convergence_weights(history: Tensor, worst: Tensor, temperature: float) -> T
     latest = history[-1]
     relative = torch.softmax(len(latest) * _over(latest, latest.abs().sum()), dim=0)
     absolute = torch.softmax(-len(history) * _over(latest, history.abs().sum(0)), dim=0)
+    factor = divergence_factor(worst, temperature)
+    return factor * relative + (1 - factor) * absolute
+
+
+def divergence_factor(worst: Tensor, temperature: float) -> Tensor:
+    """Return DF, from 0 to 1: the share of RCS; ``worst`` and ``temperature`` as in ``convergence_weights``."""
     sharpness = temperature * len(worst)
     divergence = torch.softmax(-sharpness * _over(worst, worst.abs().sum()), dim=0)[-1]
-    factor = (len(worst) * divergence).clamp(max=1.0)
-    return factor * relative + (1 - factor) * absolute
+    return (len(worst) * divergence).clamp(max=1.0)
 
 
 def _over(numbers: Tensor, total: Tensor) -> Tensor:

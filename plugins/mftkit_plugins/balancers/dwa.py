@@ -51,6 +51,15 @@ class Dwa(StatefulBalancer):
         rate = torch.where(torch.isfinite(rate), rate, 1.0)
         return torch.softmax(rate / self.options.temperature, dim=0)
 
+    def metrics(self) -> dict[str, float]:
+        """Return each task's rate r_i, once two windows are over."""
+        rates = (self.state["newer"] / self.state["older"]).tolist()
+        return {
+            f"rate/{task.name}": rate
+            for task, rate in zip(self.tasks, rates, strict=True)
+            if math.isfinite(rate)
+        }
+
     def observe(self, step: int, train: Tensor, valid: Tensor | None) -> None:  # noqa: ARG002
         """Add the step's own losses, and close the window at its end."""
         self.move_to(train)

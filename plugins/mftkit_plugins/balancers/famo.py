@@ -122,6 +122,11 @@ class Famo(StatefulBalancer):
         if options.losses == "validation":
             state["distances"] = torch.where(present, new, state["distances"])
 
+    def metrics(self) -> dict[str, float]:
+        """Return each task's logit."""
+        logits = self.state["logits"].tolist()
+        return {f"logit/{task.name}": logit for task, logit in zip(self.tasks, logits, strict=True)}
+
     def _distances(self, losses: Tensor) -> Tensor:
         """Return L - b [tasks], NaN if the loss is not finite; keep the lowest losses for ``_check_bounds``."""
         if self._bounds.device != losses.device or self._bounds.dtype != losses.dtype:

@@ -43,6 +43,11 @@ class Uncertainty(StatefulBalancer):
         """Return [tasks], which sum to 1."""
         return torch.softmax(-self.state["log_variance"], dim=0)
 
+    def metrics(self) -> dict[str, float]:
+        """Return each task's s_i."""
+        values = self.state["log_variance"].tolist()
+        return {f"log_variance/{task.name}": value for task, value in zip(self.tasks, values, strict=True)}
+
     def observe(self, step: int, train: Tensor, valid: Tensor | None) -> None:  # noqa: ARG002
         """Update the log-variances by the step's own losses."""
         self.move_to(train)

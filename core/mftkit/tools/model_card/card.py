@@ -49,6 +49,11 @@ class CardSource:
         return (self.place / ADAPTER_CONFIG).is_file()
 
     @property
+    def is_merged(self) -> bool:
+        """Whether the result is the run's adapter, merged into its base."""
+        return (self.run.path / "model" / ADAPTER_CONFIG).is_file() and not self.is_adapter
+
+    @property
     def validation(self) -> ValidLine | None:
         """The validation of the result's step."""
         return next((line for line in self.run.valid if line.step == self.step), None)
@@ -116,12 +121,13 @@ def _body(source: CardSource, base: Base) -> str:
 def _introduction(source: CardSource, base: Base) -> Iterable[str]:
     run = source.run
     what = "A PEFT adapter" if source.is_adapter else "A model"
+    merged = " (as an adapter, which was then merged into it)" if source.is_merged else ""
     tasks = "one task" if len(run.tasks) == 1 else f"{len(run.tasks)} tasks at once"
     origin = f"[{base.hub_id}](https://huggingface.co/{base.hub_id})" if base.hub_id else base.description
     yield f"# {markdown_text(run.name)}\n"
     yield (
-        f"{what} trained from {origin} on {tasks} with mftkit {run_version(run)}; the weights are those of step "
-        f"{whole(source.step)}.\n"
+        f"{what} trained from {origin}{merged} on {tasks} with mftkit {run_version(run)}; the weights are those of "
+        f"step {whole(source.step)}.\n"
     )
     yield "## Tasks\n"
     headings = ["task", "training samples", "loss tokens per epoch", "validation samples", "data"]

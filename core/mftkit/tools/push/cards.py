@@ -9,9 +9,10 @@ from huggingface_hub import CardData, ModelCard, ModelCardData
 from mftkit.base.tokenizer_files import load_tokenizer
 from mftkit.models.example_prompt import example_prompt
 from mftkit.runs.record import read_run
+from mftkit.runs.result_files import has_chat_template
 from mftkit.tools.model_card.base import UNKNOWN
-from mftkit.tools.model_card.card import FILE, LICENSE_HINT, CardSource, model_card
-from mftkit.tools.model_card.snippets import with_place
+from mftkit.tools.model_card.card import FILE, LICENSE_HINT, CardSource, fenced, model_card
+from mftkit.tools.model_card.snippets import loading_code, with_place
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -61,13 +62,16 @@ def _card(source: Result, place: Path) -> ModelCard:
         run = read_run(source.run)
         prompt = example_prompt(load_tokenizer(str(place)))
         return model_card(CardSource(run, place, _step(source, run), prompt))
+    is_adapter = place == source.path and source.config is not None
     metadata = ModelCardData(
         license=UNKNOWN,
-        library_name="transformers" if place != source.path or source.config is None else "peft",
+        library_name="peft" if is_adapter else "transformers",
         pipeline_tag="text-generation",
         tags=["mftkit"],
     )
-    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n# {place.name}\n\n## License\n\n{LICENSE_HINT}\n")
+    code = loading_code(is_adapter=is_adapter, chats=has_chat_template(place), trust_remote_code=False)
+    parts = (f"# {place.name}", f"## Use\n\n{fenced(code, 'python')}", f"## License\n\n{LICENSE_HINT}\n")
+    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join(parts))
 
 
 def _step(source: Result, run: RunRecord) -> int:

@@ -121,8 +121,8 @@ def _tasks(made: _Draft) -> None:
         spec.content["data"] = {"on_bad_row": "skip"}
         spec.above["data",] = [
             "",
-            f'{"One" if bad == 1 else f"{bad:,}"} of the rows above cannot be used. "skip" leaves them out and reports them; "error" stops at the '
-            "first one.",
+            f'{"One" if bad == 1 else f"{bad:,}"} of the rows above cannot be used. "skip" leaves such rows '
+            'out and reports them; "error" stops at the first one.',
         ]
 
 

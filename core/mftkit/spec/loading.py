@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,25 @@ from mftkit.spec.spec import Spec
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mftkit.base.json_types import JsonObject
+
+
+@dataclass(frozen=True)
+class SpecSource:
+    """A spec as it was written, with its overrides."""
+
+    data: JsonObject
+    positions: Positions
+    context: Mapping[str, object]
+    """The directory to which paths are relative, and the name of a spec that has none."""
+
+    def validated(self) -> Spec:
+        """The spec. Raises SpecError, which lists all errors with their lines."""
+        try:
+            return Spec.model_validate(self.data, context=dict(self.context))
+        except ValidationError as error:
+            raise SpecError(self.positions, problems_of(error, self.data, Spec)) from None
+
 
 def load_spec(
     source: str | Path | Mapping[str, object],
@@ -31,6 +50,16 @@ def load_spec(
     or .yml, otherwise JSON. ``overrides`` are ``a.b=value``, as for ``--set``. Raises MftError if the file cannot be
     read, and SpecError, which lists all errors with their lines, if its content is not a valid spec.
     """
+    return read_source(source, overrides, directory=directory).validated()
+
+
+def read_source(
+    source: str | Path | Mapping[str, object],
+    overrides: Iterable[str] = (),
+    *,
+    directory: str | Path | None = None,
+) -> SpecSource:
+    """Read a spec without checking its content; arguments and errors as those of ``load_spec``."""
     context: dict[str, object] = {"directory": Path(directory or ".").absolute()}
     if isinstance(source, str | Path):
         path = spec_file(Path(source))
@@ -41,8 +70,4 @@ def load_spec(
         data, positions = dict(source), Positions("spec")
     overrides = tuple(overrides)
     data = apply_overrides(data, overrides)
-    positions = replace(positions, overridden=overridden(overrides))
-    try:
-        return Spec.model_validate(data, context=context)
-    except ValidationError as error:
-        raise SpecError(positions, problems_of(error, data, Spec)) from None
+    return SpecSource(data, replace(positions, overridden=overridden(overrides)), context)

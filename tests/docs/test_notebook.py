@@ -20,6 +20,12 @@ import os, signal, threading
 threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()  # what "interrupt the kernel" does
 mftkit.run(spec, data=data, overrides={"output": "runs/long", "training.max_steps": 100000})
 """
+REFUSED = """
+try:
+    mftkit.run(spec, data={})
+except mftkit.MftError:
+    get_ipython().showtraceback()
+"""
 RESUMED = """
 stopped = mftkit.open_run("runs/long")
 again = mftkit.run(stopped.path / "spec.json", dry_run=True, progress=False)
@@ -31,7 +37,7 @@ print(stopped.reason, stopped.step > 0, (stopped.path / "checkpoints").is_dir())
 def executed(tmp_path_factory: pytest.TempPathFactory) -> NotebookNode:
     place = tmp_path_factory.mktemp("notebook")
     notebook: NotebookNode = nbformat.read(NOTEBOOK, as_version=4)
-    for number, source in enumerate((INTERRUPTED, RESUMED)):
+    for number, source in enumerate((INTERRUPTED, RESUMED, REFUSED)):
         notebook.cells.append(nbformat.v4.new_code_cell(source, id=f"added-{number}"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -76,6 +82,12 @@ def test_interrupting_the_kernel_saves_a_checkpoint(executed: NotebookNode) -> N
     assert "SIGINT received: finishing this step, then saving" in shown["text/plain"]
     assert "a checkpoint was saved, and the same call resumes the run" in shown["text/html"]
     assert cell_with(executed, "stopped = ")["stdout"] == "interrupted True True\n"
+
+
+def test_a_mistake_is_shown_as_its_message(executed: NotebookNode) -> None:
+    [cell] = [cell for cell in executed.cells if "showtraceback" in cell.source]
+    [shown] = cell.outputs
+    assert shown.traceback == ["SpecError: spec: tasks: is missing"]
 
 
 def test_the_committed_outputs_are_those_of_a_user() -> None:

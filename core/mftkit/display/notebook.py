@@ -196,10 +196,10 @@ class NotebookReporter(Reporter):
     def _draw(self, *, now: bool = False) -> None:
         if not now and self._clock() - self._drawn < BETWEEN:
             return
-        if not (self._messages or self._works or self._name):
-            return
-        self._drawn = self._clock()
-        self._show(self._html(), self._text())
+        html = self._html()
+        if html:
+            self._drawn = self._clock()
+            self._show(html, self._text())
 
     def _state(self) -> str:
         if self._end or not self._name:
@@ -233,17 +233,17 @@ class NotebookReporter(Reporter):
         if self._messages:
             parts.append(f"<div style='{_MESSAGES}'>{escape(chr(10).join(self._messages))}</div>")
         parts += [f"<div>{_bar(work.done, work.total)} {escape(work.text)}</div>" for work in self._works]
-        if self._name:
+        if self._name or self._end:
             bar = "" if self._end else f"{_bar(self._step, self._total)} "
-            parts.append(f"<div>{bar}<b>{escape(self._name)}</b>: {escape(self._state())}</div>")
+            parts.append(f"<div>{bar}<b>{escape(self._name or 'run')}</b>: {escape(self._state())}</div>")
         if self._tasks:
             parts.append(_table(HEADINGS, self._rows()))
         return "".join(parts)
 
     def _text(self) -> str:
         lines = [*self._messages, *(work.text for work in self._works)]
-        if self._name:
-            lines.append(f"{self._name}: {self._state()}")
+        if self._name or self._end:
+            lines.append(f"{self._name or 'run'}: {self._state()}")
         lines += [
             ", ".join(f"{heading} {cell}" for heading, cell in zip(HEADINGS, row, strict=True))
             for row in self._rows()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -149,7 +150,15 @@ def _facts(result: ComparisonResult) -> list[tuple[str, str]]:
         ("steps of a model of all tasks", whole(result.steps)),
     ]
     facts += [
-        (f"arm {arm.label}", f"loss {arm.loss['name']}, balancer {arm.balancer['name']}")
+        (
+            f"arm {arm.label}",
+            ", ".join(
+                [
+                    f"loss {arm.loss['name']}, balancer {arm.balancer['name']}",
+                    *(f"{key}: {json.dumps(value)}" for key, value in arm.settings.items()),
+                ]
+            ),
+        )
         for arm in result.arms
     ]
     return facts

@@ -109,3 +109,24 @@ def test_arms_of_other_validation_samples_are_refused_before_any_runs(project: P
     assert "arm max_length=40: its settings change the validation samples" in done.stderr
     assert "arm max_length=32: its settings change the validation samples" in done.stderr
     assert not (project / "other/runs").exists()
+
+
+def test_a_dry_run_lists_the_arms_and_trains_nothing(project: Path) -> None:
+    given = (
+        "--vary",
+        "training.max_steps=2,6",
+        "--arm",
+        "loss=mixed",
+        "--seeds",
+        "2",
+        "--output",
+        "dry",
+        "--dry-run",
+    )
+    done = mft("compare", "spec.json", *given, cwd=project)
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "max_steps=6 2 12 training.max_steps=6" in lines
+    assert "unchanged 2 8 loss token-balanced, balancer equal" in lines
+    assert "all arms 8 32" in lines
+    assert not (project / "dry").exists()

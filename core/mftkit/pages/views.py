@@ -115,6 +115,8 @@ def _headline(run: RunRecord) -> list[tuple[str, str]]:
         facts.append(("epochs", f"{run.train[-1].epoch or 0:.2f}"))
     if best := best_of_mean(run.valid):
         facts.append(("best step", f"{whole(best.step)}, loss {nats(best.loss)}"))
+        if run.end and run.end.is_complete and run.end.best_step != best.step:  # its checkpoint was lost
+            facts.append(("model/ is of step", whole(run.last_step)))
     facts += [(key, name) for key in ("loss", "balancer") if (name := _named(run.spec, key))]
     facts += measures(run)
     if isinstance(run.plan.get("parameters"), int):

@@ -223,6 +223,11 @@ def test_page_and_terminal_name_the_same_best(run: Path) -> None:
     assert "<dd>100, loss 3.0100</dd>" in page(report_run(run))
 
 
+def test_a_model_that_is_not_of_the_best_step_is_named(tmp_path: Path) -> None:
+    html = page(report_run(write_run(tmp_path / "run", lines(), end={**END, "best_step": None})))
+    assert "<dt>model/ is of step</dt><dd>100</dd>" in html
+
+
 def test_weights_that_do_not_move_are_a_fact_and_no_plot(tmp_path: Path) -> None:
     metrics = lines()
     for line in metrics:

@@ -204,14 +204,14 @@ def test_an_unfinished_run_is_resumed(project: Path, tmp_path: Path) -> None:
     place = tmp_path / "a run"
     place.mkdir()
     (place / "spec.json").write_text("{}")
-    assert next_steps(place, Outcome("interrupted", 2, None)) == [
-        ("resume", f"mft run '{place / 'spec.json'}'")
-    ]
+    assert next_steps(place, Outcome("interrupted", 2, None)) == [("resume", f"mft run '{place}'")]
     [(what, _)] = next_steps(place, Outcome("failed", 2, None, error="x"))
     assert what == "once the cause is fixed, continue from the start"
     (place / "checkpoints" / "step-00000001").mkdir(parents=True)
-    [(what, _)] = next_steps(place, Outcome("failed", 2, None, error="x"))
+    (place / "environment.json").write_text('{"processes": 2}')
+    [(what, how)] = next_steps(place, Outcome("failed", 2, None, error="x"))
     assert "from the last checkpoint" in what
+    assert how.endswith("--processes 2")
 
 
 def test_a_model_of_plain_texts_completes(tmp_path: Path) -> None:

@@ -18,15 +18,9 @@ from mftkit.runs.earlier_defaults import with_earlier_defaults
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
-from mftkit.tools.resuming import (
-    check_end,
-    check_inputs,
-    describe_next,
-    follow_move,
-    prepare_directory,
-    report_changes,
-    report_earlier_run,
-)
+from mftkit.tools.resuming.checks import check_end, check_inputs, describe_next
+from mftkit.tools.resuming.directory import follow_move, prepare_directory
+from mftkit.tools.resuming.messages import report_changes, report_earlier_run
 from mftkit.training.callbacks import CallbackListener, check_callbacks, make_callbacks
 from mftkit.training.events import HookCaller
 from mftkit.training.export import write_results

@@ -73,7 +73,7 @@ def write_card(run: Path, place: Path, step: int, prompt: str | None) -> None:
 
 def model_card(source: CardSource) -> ModelCard:
     """The card; the same files give the same card."""
-    base = describe_base(source.run.spec, source.place)
+    base = describe_base(source.run.spec, source.run.environment, source.place)
     metadata = _metadata(source, base)
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{_body(source, base)}")
 
@@ -123,7 +123,7 @@ def _introduction(source: CardSource, base: Base) -> Iterable[str]:
     what = "A PEFT adapter" if source.is_adapter else "A model"
     merged = " (as an adapter, which was then merged into it)" if source.is_merged else ""
     tasks = "one task" if len(run.tasks) == 1 else f"{len(run.tasks)} tasks at once"
-    origin = f"[{base.hub_id}](https://huggingface.co/{base.hub_id})" if base.hub_id else base.description
+    origin = f"`{base.hub_id}`" if base.hub_id else base.description
     yield f"# {markdown_text(run.name)}\n"
     yield (
         f"{what} trained from {origin}{merged} on {tasks} with mftkit {run_version(run)}; the weights are those of "

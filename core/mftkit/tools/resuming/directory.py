@@ -1,4 +1,4 @@
-"""What a run finds in its output directory: whether it resumes, from which checkpoint, and to which end."""
+"""Makes a directory a run's, and decides from which checkpoint it continues, and to which end."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from mftkit.base.json_diff import differences
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.spec_changes import Change
+from mftkit.tools.resuming.checks import check_inputs
+from mftkit.tools.resuming.messages import describe_move
 from mftkit.training.environment import describe_environment
 from mftkit.training.export import trained_tokenizer
 from mftkit.training.schedule import Schedule, extend
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from mftkit.runs.checkpoint import Checkpoint, Manifest
     from mftkit.runs.directory import RunDirectory
     from mftkit.runs.earlier_run import EarlierRun
-    from mftkit.training.run_parts import CheckedRun, Run
+    from mftkit.training.run_parts import Run
     from mftkit.training.schedule import Extension
     from mftkit.training.training_state import Progress
 
@@ -59,84 +61,11 @@ class Continuation:
             )
 
 
-def report_earlier_run(
-    earlier: EarlierRun | None, directory: RunDirectory, fresh: bool, reporter: Reporter
-) -> None:
-    """Say, before any work is done, what differs from the run that is there, or why it starts again from step 0."""
-    if fresh:
-        metrics = directory.metrics.read()
-        if metrics.last_step:
-            state = f"{metrics.end.reason}, " if metrics.end else "not ended, "
-            reporter.warn(
-                f"--fresh: the run in {directory.path} ({state}{metrics.last_step} steps) is removed and starts again "
-                "from step 0; its metrics are kept beside the new ones"
-            )
-        return
-    if earlier is None:
-        return
-    report_changes(earlier, reporter)
-    if earlier.last_step and not earlier.is_complete and not directory.checkpoints.steps():
-        reporter.warn(
-            f"no checkpoint was saved before step {earlier.last_step}, so the run in {directory.path} starts again "
-            "from step 0; its metrics are kept beside the new ones"
-        )
-
-
-def report_changes(earlier: EarlierRun, reporter: Reporter) -> None:
-    """Report where the run lay, and each key that has another value now."""
-    if earlier.moved_from is not None:
-        reporter.note(_move(earlier))
-    if earlier.changes:
-        reporter.note(f"changed since the run was started: {'; '.join(map(str, earlier.changes))}")
-
-
-def _move(earlier: EarlierRun) -> str:
-    return f"the run was moved: output: {earlier.moved_from} -> {earlier.path}"
-
-
-def check_end(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSampler) -> bool:
-    """Return False if the run that is there has reached its end already.
-
-    Raises:
-        MftError: it is past the end, or it cannot be extended.
-    """
-    if earlier.is_finished:
-        return False
-    steps = directory.checkpoints.steps()
-    done = earlier.end.step if earlier.is_complete and earlier.end else max(steps, default=0)
-    if sampler.total < done:
-        keys = [change.key for change in earlier.changes if change.rule == "end"] or ["training.epochs"]
-        raise MftError(
-            f"{' and '.join(keys)}: the run in {directory.path} would end at step {sampler.total}, but it has made "
-            f"{done} steps. Let it end at step {done} or later, or use --fresh to start over."
-        )
-    if not earlier.is_complete:
-        return True
-    if earlier.end is not None and earlier.end.reason == "finished" and sampler.total == done:
-        return False
-    if not steps:
-        raise MftError(
-            f"output: the run in {directory.path} has no checkpoint, so it cannot be extended. Start a new run from "
-            "its result, or use --fresh to start over."
-        )
-    return True
-
-
-def describe_next(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSampler) -> str:
-    """What a run would do, for a dry run. Raises MftError if it would be refused for its end."""
-    if not check_end(earlier, directory, sampler):
-        return f"{directory.path} holds this spec's finished run: nothing would be trained"
-    steps = directory.checkpoints.steps()
-    if not steps:
-        return f"a run would start at step 0: {directory.path} has no checkpoint"
-    return f"a run would resume from step {steps[-1]} and end at step {sampler.total}"
-
-
 def follow_move(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> None:
     """Report and record the new place of a moved run that has nothing left to train."""
     if earlier.moved_from is None:
         return
-    reporter.note(_move(earlier))
+    reporter.note(describe_move(earlier))
     if os.environ.get("RANK", "0") == "0":
         with directory:
             directory.follow_move(earlier.moved_from)
@@ -251,60 +180,12 @@ def _newest_checkpoint(
     return None
 
 
-def check_inputs(
-    recorded: Manifest, earlier: EarlierRun, directory: RunDirectory, checked: CheckedRun, reporter: Reporter
-) -> None:
-    """Refuse data, a base model and a number of processes other than those that the run began with.
-
-    Data and base model may lie elsewhere now. ``recorded`` has what the run began with; what an earlier version did not
-    record is not compared.
-    """
-    if (earlier.spec["model"].get("start_from") is None) != (checked.start is None):
-        raise MftError(
-            f"output: {directory.path} holds a run that did {'not ' if checked.start else ''}start from other weights "
-            "(model.start_from, --from), so this is another run. Choose another output, or use --fresh to start over."
-        )
-    corpus, data = checked.corpus, recorded.get("data")
-    if data not in (None, corpus.fingerprint) and recorded.get("content") != corpus.content:
-        raise MftError(
-            f"output: the training data changed since the run in {directory.path} started (or this version of mftkit "
-            f"reads it differently), so it cannot be resumed{_changed(earlier, 'data')}. Restore the original data, or "
-            "use --fresh to start over."
-        )
-    processes, now = recorded.get("processes"), checked.processes.count
-    if processes not in (None, now):
-        raise MftError(
-            f"output: {directory.path} was started with {processes} processes, not {now}. Use as many, or use --fresh "
-            "to start over."
-        )
-    before, changed = recorded.get("model"), _changed(earlier, "model")
-    if before is None or checked.base_content is None:
-        if changed:
-            reporter.warn(
-                f"model.path: the run in {directory.path} has not recorded the content of the model with which it "
-                f"started, so it is not compared{changed}"
-            )
-    elif before != checked.base_content:
-        where = checked.model.path if checked.start is None else checked.start.weights
-        raise MftError(
-            f"model.path: the model in {where} differs from the one with which the run in "
-            f"{directory.path} started, so it cannot be resumed{changed}. Set the original model, or use --fresh to "
-            "start over."
-        )
-
-
 def _check_own_base(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
     if manifest.get("base") != built.own_base:
         raise MftError(
             f"output: the base weights in {directory.base} differ from those with which the run in {directory.path} "
             "started, so its adapter cannot be resumed. Restore them, or use --fresh to start over."
         )
-
-
-def _changed(earlier: EarlierRun, rule: str) -> str:
-    """The changed keys of a rule, for a message."""
-    changes = [str(change) for change in earlier.changes if change.rule == rule]
-    return f" (changed: {'; '.join(changes)})" if changes else ""
 
 
 def _continuation(

@@ -198,10 +198,15 @@ def load_given(
             changes += _task_changes(_list_of(raw, "tasks"), files) if files else []
             named = [*_list_of(raw, "callbacks"), *callbacks]
             changes += [f"callbacks={json.dumps(named)}"] if callbacks else []
-        return load_spec(given, changes, plugins=plugins)
+        return load_spec(given, changes, plugins=[_from_here(plugin) for plugin in plugins])
     except MftError as error:
         error.args = (_in_python(str(error), has_data=bool(files)),)
         raise
+
+
+def _from_here(plugin: object) -> object:
+    """A path given in Python as an absolute one: it is relative to the current directory."""
+    return Path(plugin).expanduser().absolute() if isinstance(plugin, str | Path) else plugin
 
 
 def _in_python(message: str, *, has_data: bool) -> str:

@@ -129,6 +129,18 @@ def test_equal_rows_resume_and_other_rows_are_refused(
     assert sorted((project / "run/data").iterdir()) == before
 
 
+def test_starting_over_leaves_no_earlier_rows(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    short = spec(output="again")
+    short["training"] = {**short["training"], "max_steps": 1}
+    (project / "again/data").mkdir(parents=True)
+    (project / "again/data/own-notes.jsonl").write_text("{}")
+    for rows_given in (TASKS, {"big": TASKS["big"][5:]}):
+        assert mftkit.run(short, data=rows_given, fresh=True, progress=False).step == 1
+    names = sorted(path.name.rpartition("-")[0] for path in (project / "again/data").iterdir())
+    assert names == ["big-train", "own"]
+
+
 def test_errors_name_the_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(

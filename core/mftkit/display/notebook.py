@@ -35,8 +35,11 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def notebook_reporter() -> NotebookReporter:
-    """A reporter that draws into the output of the cell that is running."""
+def notebook_reporter(*, dry_run: bool = False) -> NotebookReporter:
+    """A reporter that draws into the output of the cell that is running.
+
+    ``dry_run``: no training follows the plan.
+    """
     from IPython.display import display
 
     handle = None
@@ -49,7 +52,7 @@ def notebook_reporter() -> NotebookReporter:
         else:
             handle.update(content, raw=True)
 
-    return NotebookReporter(show)
+    return NotebookReporter(show, dry_run=dry_run)
 
 
 @dataclass
@@ -87,7 +90,14 @@ class NotebookReporter(Reporter):
     ``show(html, text)`` puts it in place of what was shown before.
     """
 
-    def __init__(self, show: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        show: Callable[[str, str], None],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        dry_run: bool = False,
+    ) -> None:
+        self._dry_run = dry_run
         self._show = show
         self._clock = clock
         self._drawn = float("-inf")
@@ -147,10 +157,12 @@ class NotebookReporter(Reporter):
 
     def planned(self, plan: Plan) -> None:
         """The plan in a line, and its notes."""
-        self._name, self._total = one_line(plan.name), plan.steps
+        name = one_line(plan.name)
+        if not self._dry_run:
+            self._name, self._total = name, plan.steps
         tasks = ", ".join(f"{one_line(task.name)} {whole(task.samples)}" for task in plan.tasks)
         self._messages += [
-            f"{self._name}: {whole(plan.steps)} steps; samples: {tasks}; {whole(plan.trainable)} of "
+            f"{name}: {whole(plan.steps)} steps; samples: {tasks}; {whole(plan.trainable)} of "
             f"{whole(plan.parameters)} parameters trained on {plan.device}",
             *(one_line(note) for note in plan.notes),
         ]

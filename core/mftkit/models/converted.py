@@ -136,13 +136,14 @@ class ConvertedAdapter(NativeAdapter):
             raise MftError(f"model.path: config.json: {reason(error)}") from error
 
 
-def checkpoint_file(path: str, name: str) -> Path | None:
+def checkpoint_file(path: str, name: str, revision: str | None = None) -> Path | None:
     """Return a file of a checkpoint in a directory or on the hub, None if it has none of that name."""
     from transformers.utils.hub import cached_file
 
     file = cached_file(
         str(Path(path).expanduser()) if Path(path).expanduser().is_dir() else path,
         name,
+        revision=revision,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )

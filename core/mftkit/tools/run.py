@@ -80,7 +80,7 @@ def run(
     report_earlier_run(earlier, directory, fresh, reporter)
     checked = check_run(spec, reporter, fresh=fresh)
     if earlier is not None:
-        check_inputs(directory.recorded(earlier), earlier, directory, checked, reporter)
+        check_inputs(directory.recorded(earlier), earlier, directory, checked)
         if not check_end(earlier, directory, checked.sampler):
             return _finished_before(earlier, directory, reporter)
     is_main = checked.processes.is_main
@@ -110,7 +110,7 @@ def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> 
     if earlier is not None:
         report_changes(earlier, reporter)
         try:
-            check_inputs(directory.recorded(earlier), earlier, directory, checked, reporter)
+            check_inputs(directory.recorded(earlier), earlier, directory, checked)
             reporter.note(describe_next(earlier, directory, checked.sampler))
         except MftError as error:
             reporter.warn(f"a run would be refused: {error}")

@@ -153,6 +153,8 @@ def convergence_weights(history: Tensor, worst: Tensor, temperature: float) -> T
 
 def divergence_factor(worst: Tensor, temperature: float) -> Tensor:
     """Return DF, from 0 to 1: the share of RCS; ``worst`` and ``temperature`` as in ``convergence_weights``."""
+    import torch
+
     sharpness = temperature * len(worst)
     divergence = torch.softmax(-sharpness * _over(worst, worst.abs().sum()), dim=0)[-1]
     return (len(worst) * divergence).clamp(max=1.0)

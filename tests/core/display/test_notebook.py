@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -10,6 +11,9 @@ from mftkit.display.notebook import BETWEEN, NotebookReporter, in_notebook
 from mftkit.reporting.generation_progress import GenerationProgress
 from mftkit.reporting.lines import TaskTraining, TaskValidation, TrainLine, ValidLine
 from mftkit.reporting.outcome import Outcome
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 class Area:
@@ -87,5 +91,26 @@ def test_losses_by_task_and_the_end(area: Area) -> None:
     assert "task none, training loss -" in area.text
 
 
+def test_a_dry_run_shows_the_plan_without_a_bar(area: Area, scripted: ModuleType) -> None:
+    area.reporter = NotebookReporter(lambda html, text: area.shown.append((html, text)), dry_run=True)
+    area.reporter.planned(scripted.plan(Path("run")))
+    area.reporter.close()
+    assert "<progress" not in area.html
+    assert "four-tasks: 300 steps; samples: code-completion 400, code-comment 120" in area.text
+
+
 def test_a_test_is_no_notebook() -> None:
     assert not in_notebook()
+
+
+def test_a_whole_run(area: Area, scripted: ModuleType, tmp_path: Path) -> None:
+    """The plan in a line, the bar while it trains, and the end in its place."""
+    area.reporter.planned(scripted.plan(tmp_path))
+    assert "<progress value='0' max='300'>" in area.html
+    area.now += BETWEEN
+    area.reporter.step_ended(60, TrainLine.from_json(scripted.train_line(60)))
+    assert "<progress value='60' max='300'> </progress>" in area.html.replace("></", "> </")
+    assert "step 60 of 300" in area.text
+    area.reporter.show_result(tmp_path, scripted.ended("interrupted"))
+    assert "<progress" not in area.html
+    assert "interrupted at step 300; a checkpoint was saved" in area.html

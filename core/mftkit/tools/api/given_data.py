@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -46,6 +47,8 @@ class GivenData:
     tasks: dict[str, dict[str, Rows | float]]
     written: list[Path] = field(default_factory=list)
     """Files that were not there before."""
+    names: dict[Path, str] = field(default_factory=dict)
+    """What each file holds, for messages."""
     directories: list[Path] = field(default_factory=list)
     """Directories that were not there before, the innermost first."""
 
@@ -87,6 +90,7 @@ class GivenData:
                     file.flush()
                     os.fsync(file.fileno())
                 target = directory / f"{stem}-{digest.hexdigest()[:16]}.jsonl"
+                self.names[target] = what
                 if not target.exists():
                     partial.chmod(0o644)
                     partial.replace(target)
@@ -94,6 +98,13 @@ class GivenData:
             finally:
                 partial.unlink(missing_ok=True)
         return target
+
+    def in_python(self, message: str) -> str:
+        """A message with the rows that were given in place of the files that hold them."""
+        for path, what in self.names.items():
+            message = re.sub(rf"{re.escape(str(path))}:(\d+)", rf"{what}, row \1", message)
+            message = message.replace(str(path), what)
+        return message
 
     def discard(self) -> None:
         """Remove what ``write`` made, except directories that hold something else."""
@@ -122,12 +133,13 @@ def given_files(
         return
     given = GivenData.of(data)
     if place is None:
-        with tempfile.TemporaryDirectory() as directory:
+        with tempfile.TemporaryDirectory() as directory, _rows_in_messages(given):
             yield given.write(Path(directory))
         return
     output = place(load_given(source, overrides, placeholders(given), plugins))
     try:
-        yield given.write(output / FOLDER)
+        with _rows_in_messages(given):
+            yield given.write(output / FOLDER)
     except BaseException:
         file = output / "spec.json"
         text = file.read_text("utf-8") if file.is_file() else ""
@@ -137,12 +149,22 @@ def given_files(
 
 
 @contextmanager
+def _rows_in_messages(given: GivenData) -> Iterator[None]:
+    """Errors name the rows that were given, not the files that hold them."""
+    try:
+        yield
+    except MftError as error:
+        error.args = (given.in_python(str(error)),)
+        raise
+
+
+@contextmanager
 def written_temporarily(given: GivenData | None) -> Iterator[Files | None]:
     """Validation rows in files that last as long as the block; a task that has no other rows gets them for training."""
     if given is None:
         yield None
         return
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, _rows_in_messages(given):
         files = given.write(Path(directory))
         yield {task: {"train": parts["valid"], **parts} for task, parts in files.items()}
 

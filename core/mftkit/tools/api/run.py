@@ -68,7 +68,10 @@ def run(
     ready, named = _sorted_out(callbacks)
     changes = override_texts(overrides)
     place = None if dry_run else _output
-    with given_files(spec, data, changes, plugins, place) as files, shown(progress, reporter) as display:
+    with (
+        given_files(spec, data, changes, plugins, place) as files,
+        shown(progress, reporter, dry_run=dry_run) as display,
+    ):
         prepared = load_given(spec, changes, files, plugins, named)
         if dry_run:
             plan = engine.plan(prepared, display, ready)

@@ -132,11 +132,11 @@ def make_arms(
     own_loss, own_balancer = base.loss.model_dump(), base.balancer.model_dump()
     arms = [_baseline(which, base, options) for which in options.chosen_baselines]
     varied = changed_arms(base, options, load or (lambda changes: load_spec(base.dump(), changes)))
-    unchanged = not (options.losses or options.vary) or bool(options.arms)
-    balancers = options.balancers or ((own_balancer,) if unchanged else ())
-    for given in balancers:
+    if options.arms or not (options.balancers or options.losses or options.vary):
+        label = "unchanged" if options.arms else base.balancer.name
+        arms.append(Arm(label, f"balancer-{base.balancer.name}", "balancer", own_loss, own_balancer))
+    for given in options.balancers:
         ref, label, key = _reference(kinds.BALANCER, given, own_balancer)
-        label = "unchanged" if options.arms and not options.balancers else label
         arms.append(Arm(label, f"balancer-{key}", "balancer", own_loss, ref))
     for given in options.losses:
         ref, label, key = _reference(kinds.LOSS, given, own_loss)
@@ -164,7 +164,7 @@ def changed_arms(base: Spec, options: CompareOptions, load: Callable[[list[str]]
         arms.append(
             Arm(
                 label,
-                f"{kind}-{variant.directory}",
+                f"setting-{variant.directory}",
                 kind,
                 spec.loss.model_dump(),
                 spec.balancer.model_dump(),
@@ -173,8 +173,15 @@ def changed_arms(base: Spec, options: CompareOptions, load: Callable[[list[str]]
             )
         )
     if problems:
-        raise MftError("\n".join(problems))
+        raise MftError(all_problems(problems))
     return arms
+
+
+def all_problems(problems: Sequence[str]) -> str:
+    """The problems of arms as one message, each of which names its arm."""
+    if len(problems) == 1:
+        return problems[0]
+    return "\n  ".join([f"{len(problems)} arms cannot be run:", *problems])
 
 
 def _check_comparable(spec: Spec, base: Spec) -> None:

@@ -191,10 +191,13 @@ def _shortest(key: str, keys: set[str]) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, dict) and isinstance(value.get("name"), str):  # a component
-        options = value.get("options")
-        inner = ", ".join(f"{key}={json.dumps(each)}" for key, each in options.items()) if options else ""
-        return f"{value['name']} ({inner})" if inner else str(value["name"])
+    if isinstance(value, dict):
+        for key in ("name", "method"):  # a component
+            rest = {name: each for name, each in value.items() if name != key}
+            if isinstance(value.get(key), str):
+                options = rest.pop("options", rest) if key == "name" else rest
+                inner = ", ".join(f"{name}={json.dumps(each)}" for name, each in options.items())
+                return f"{value[key]} ({inner})" if inner else str(value[key])
     return json.dumps(value)
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mftkit.batches.sampler import BatchSampler
-    from mftkit.reporting.reporter import Reporter
     from mftkit.runs.checkpoint import Manifest
     from mftkit.runs.directory import RunDirectory
     from mftkit.runs.earlier_run import EarlierRun
@@ -54,12 +56,12 @@ def describe_next(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSa
 
 
 def check_inputs(
-    recorded: Manifest, earlier: EarlierRun, directory: RunDirectory, checked: CheckedRun, reporter: Reporter
+    recorded: Manifest, earlier: EarlierRun, directory: RunDirectory, checked: CheckedRun
 ) -> None:
     """Refuse data, a base model and a number of processes other than those that the run began with.
 
     Data and base model may lie elsewhere now. ``recorded`` has what the run began with; what an earlier version did not
-    record is not compared.
+    record is not compared, nor are weights on the hub, which may not have been loaded yet.
     """
     if (earlier.spec["model"].get("start_from") is None) != (checked.start is None):
         raise MftError(
@@ -79,10 +81,22 @@ def check_inputs(
             f"output: {directory.path} was started with {processes} processes, not {now}. Use as many, or use --fresh "
             "to start over."
         )
+    if checked.model.path is not None and Path(checked.model.path).is_dir():
+        check_base_model(recorded, earlier, directory, checked)
+
+
+def check_base_model(
+    recorded: Manifest,
+    earlier: EarlierRun,
+    directory: RunDirectory,
+    checked: CheckedRun,
+    warn: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Refuse another base model than the one that the run began with; ``warn`` of one that cannot be compared."""
     before, changed = recorded.get("model"), _changed(earlier, "model")
     if before is None or checked.base_content is None:
         if changed:
-            reporter.warn(
+            warn(
                 f"model.path: the run in {directory.path} has not recorded the content of the model with which it "
                 f"started, so it is not compared{changed}"
             )

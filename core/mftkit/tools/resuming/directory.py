@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
 from mftkit.base.json_diff import differences
-from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.spec_changes import Change
-from mftkit.tools.resuming.checks import check_inputs
+from mftkit.tools.resuming.checks import check_base_model, check_inputs
 from mftkit.tools.resuming.messages import describe_move
 from mftkit.training.environment import describe_environment
 from mftkit.training.export import trained_tokenizer
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.batches.sampler import BatchSampler
+    from mftkit.reporting.reporter import Reporter
     from mftkit.runs.checkpoint import Checkpoint, Manifest
     from mftkit.runs.directory import RunDirectory
     from mftkit.runs.earlier_run import EarlierRun
@@ -82,7 +82,8 @@ def prepare_directory(
     found = None
     if not fresh and (checkpoint := _newest_checkpoint(directory, earlier, reporter)) is not None:
         assert earlier is not None, "checkpoints without a spec are refused"
-        check_inputs(checkpoint.manifest, earlier, directory, built.checked, Reporter())
+        check_inputs(checkpoint.manifest, earlier, directory, built.checked)
+        check_base_model(checkpoint.manifest, earlier, directory, built.checked, reporter.warn)
         _check_own_base(checkpoint.manifest, built, directory)
         found = checkpoint, _continuation(checkpoint, built, directory, earlier)
     if found is None:

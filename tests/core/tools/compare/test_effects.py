@@ -74,20 +74,10 @@ def test_arms_that_never_acted_are_reported(compared: tuple[str, dict[str, Any]]
 def test_a_balancer_that_never_left_its_start_is_reported_without_a_twin(
     project: Path, compared: tuple[str, dict[str, Any]]
 ) -> None:
-    done = mft(
-        "compare",
-        "spec.json",
-        "--arm",
-        "balancer=coba",
-        "--balancers",
-        "famo",
-        "--baselines",
-        "",
-        cwd=project,
-    )
+    done = mft("compare", "spec.json", "--vary", "balancer=coba,famo", cwd=project)
     assert done.returncode == 0, done.stderr
-    assert "famo never acted: all task weights of its balancer stayed 1 to the end" in done.stdout
-    assert "balancer=coba trained exactly as famo did" in done.stdout
+    assert "balancer=coba never acted: all task weights of its balancer stayed 1 to the end" in done.stdout
+    assert "balancer=famo trained exactly as balancer=coba did" in done.stdout
     assert "1 of 2 runs are finished already" in done.stderr
 
 

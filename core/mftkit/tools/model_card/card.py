@@ -42,6 +42,8 @@ class CardSource:
     """The step whose weights it holds."""
     prompt: str | None
     """A rendered conversation up to the model's answer; None without a chat template."""
+    is_merged: bool = False
+    """Whether it is an adapter of the run, merged into its base."""
 
     @property
     def is_adapter(self) -> bool:
@@ -49,17 +51,12 @@ class CardSource:
         return (self.place / ADAPTER_CONFIG).is_file()
 
     @property
-    def is_merged(self) -> bool:
-        """Whether the result is the run's adapter, merged into its base."""
-        return (self.run.path / "model" / ADAPTER_CONFIG).is_file() and not self.is_adapter
-
-    @property
     def validation(self) -> ValidLine | None:
         """The validation of the result's step."""
         return next((line for line in self.run.valid if line.step == self.step), None)
 
 
-def write_card(run: Path, place: Path, step: int, prompt: str | None) -> None:
+def write_card(run: Path, place: Path, step: int, prompt: str | None, *, is_merged: bool = False) -> None:
     """Write the card of the result in ``place``, over any that a library has written there.
 
     Args:
@@ -67,8 +64,17 @@ def write_card(run: Path, place: Path, step: int, prompt: str | None) -> None:
         place: the directory of the result.
         step: whose weights it holds.
         prompt: a rendered conversation up to the model's answer; None without a chat template.
+        is_merged: it is an adapter of the run, merged into its base.
     """
-    write_text(place / FILE, str(model_card(CardSource(read_run(run), place, step, prompt))))
+    write_text(place / FILE, str(model_card(CardSource(read_run(run), place, step, prompt, is_merged))))
+
+
+def step_of(result: Path, run: RunRecord) -> int:
+    """The step whose weights a directory of results of a run holds, by its name and by the run's end."""
+    _, _, number = result.name.partition("step-")
+    if number.isdigit():
+        return int(number)
+    return run.last_step if run.end is None or run.end.best_step is None else run.end.best_step
 
 
 def model_card(source: CardSource) -> ModelCard:

@@ -11,7 +11,7 @@ from mftkit.models.example_prompt import example_prompt
 from mftkit.runs.record import read_run
 from mftkit.runs.result_files import has_chat_template
 from mftkit.tools.model_card.base import UNKNOWN
-from mftkit.tools.model_card.card import FILE, LICENSE_HINT, CardSource, fenced, model_card
+from mftkit.tools.model_card.card import FILE, LICENSE_HINT, CardSource, fenced, model_card, step_of
 from mftkit.tools.model_card.snippets import loading_code, with_place
 from mftkit_registry import MftError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from mftkit.models.result import Result
     from mftkit.reporting.reporter import Reporter
-    from mftkit.runs.record import RunRecord
 
 
 def card_to_push(
@@ -52,7 +51,7 @@ def card_to_push(
 
 def _card(source: Result, place: Path) -> ModelCard:
     own = place / FILE
-    if place == source.path and own.is_file():
+    if own.is_file():
         try:
             return ModelCard(own.read_text(encoding="utf-8"), ignore_metadata_errors=True)
         except ValueError as error:
@@ -61,7 +60,7 @@ def _card(source: Result, place: Path) -> ModelCard:
     if source.run is not None:
         run = read_run(source.run)
         prompt = example_prompt(load_tokenizer(str(place)))
-        return model_card(CardSource(run, place, _step(source, run), prompt))
+        return model_card(CardSource(run, place, step_of(place, run), prompt))
     is_adapter = place == source.path and source.config is not None
     metadata = ModelCardData(
         license=UNKNOWN,
@@ -72,12 +71,3 @@ def _card(source: Result, place: Path) -> ModelCard:
     code = loading_code(is_adapter=is_adapter, chats=has_chat_template(place), trust_remote_code=False)
     parts = (f"# {place.name}", f"## Use\n\n{fenced(code, 'python')}", f"## License\n\n{LICENSE_HINT}\n")
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join(parts))
-
-
-def _step(source: Result, run: RunRecord) -> int:
-    """The step whose weights the result holds."""
-    _, _, number = source.path.name.partition("step-")
-    if number.isdigit():
-        return int(number)
-    end = run.end
-    return run.last_step if end is None or end.best_step is None else end.best_step

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mftkit.data.text.chat_format import chat_format as chat_format
     from mftkit.interfaces import API_VERSION as API_VERSION
     from mftkit.interfaces.balancer import Balancer as Balancer
+    from mftkit.interfaces.callback import Callback as Callback
     from mftkit.interfaces.chat import BudgetSpent as BudgetSpent
     from mftkit.interfaces.chat import Chat as Chat
     from mftkit.interfaces.chat import ChatError as ChatError
@@ -133,6 +134,7 @@ _NAMES = {
     "mftkit.data.text.chat_format": "chat_format",
     "mftkit.interfaces": "API_VERSION",
     "mftkit.interfaces.balancer": "Balancer",
+    "mftkit.interfaces.callback": "Callback",
     "mftkit.interfaces.chat": "BudgetSpent Chat ChatError ChatModel ChatOptions ChatRequest Reply",
     "mftkit.interfaces.component": "Component Options SpecLocation SpecPath TaskInfo",
     "mftkit.interfaces.conversation": "Conversation ToolCall Turn",

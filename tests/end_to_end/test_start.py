@@ -226,7 +226,9 @@ def test_checkpoints_are_models_like_results(runs: Path, tmp_path: Path) -> None
         for reference in (runs / name, f"{runs / name}@best", f"{runs / name}@{best}"):
             model, again = mftkit.load_model(reference)
             assert torch.equal(logits(model), logits(result))
-            assert tokenizer and again and again.chat_template == tokenizer.chat_template
+            assert tokenizer is not None
+            assert again is not None
+            assert again.chat_template == tokenizer.chat_template
         copy = unfinished(runs / name, 2, tmp_path / name)
         model, _ = mftkit.load_model(copy)
         assert torch.equal(logits(model), logits(mftkit.load_model(f"{runs / name}@2")[0]))

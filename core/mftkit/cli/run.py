@@ -30,7 +30,10 @@ def run(
         bool, typer.Option("--dry-run", help="Check, tokenize and print the plan, without training.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over, removing the run in the output directory.")
+        bool,
+        typer.Option(
+            "--fresh", help="Start over, removing the run in the output directory but for its metrics."
+        ),
     ] = False,
     processes: Annotated[
         int, typer.Option("--processes", min=1, metavar="N", help="Train with N processes on this machine.")
@@ -47,7 +50,7 @@ def run(
         ),
     ] = None,
 ) -> None:
-    """Train what SPEC describes, or resume its unfinished run."""
+    """Train what SPEC describes; resume its unfinished run, or extend it. SPEC may be a run directory, too."""
     from mftkit.spec import load_spec
 
     allow_weak_isolation(weak)

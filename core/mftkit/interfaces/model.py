@@ -75,6 +75,8 @@ class ModelAdapter(Component[OptionsT]):
     """The families it supports: rows of a table, and the models of its conformance tests."""
     instruct_formats: ClassVar[tuple[InstructFormat, ...]] = ()
     """Chat formats of the families' instruct models, for vocabularies that hold their control tokens."""
+    is_fallback: ClassVar[bool] = False
+    """States that ``matches`` returns at most 1: it is asked only for checkpoints that no other adapter knows."""
     pad_tokens: ClassVar[tuple[str, ...]] = ()
     """Padding tokens of the families' vocabularies, in order of preference."""
 

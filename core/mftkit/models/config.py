@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields, is_dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,7 +138,10 @@ def _check_directory(directory: Path) -> None:
 
 def known_keys(config_class: type[PreTrainedConfig]) -> set[str]:
     """Return the keys that a family's config reads."""
-    names = {field.name for field in fields(config_class)} if is_dataclass(config_class) else set()
+    if is_dataclass(config_class):
+        names = {field.name for field in fields(config_class)}
+    else:  # transformers before 5.4
+        names = {name for cls in config_class.__mro__ for name in signature(cls.__init__).parameters}
     return names | set(config_class.attribute_map) | ALWAYS_KNOWN
 
 

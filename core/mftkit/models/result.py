@@ -17,6 +17,7 @@ from mftkit.models.config import ADAPTER_CONFIG, dtype_of, read_config
 from mftkit.models.selection import select_adapter
 from mftkit.models.stray_adapter import is_adapter, warn_stray_adapter
 from mftkit.models.vocabulary import guard_vocabulary
+from mftkit.spec.local_plugins import select_plugins_of
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def find_result(given: Path) -> Result:
     run = _run_of(given)
     path = given / "model" if run == given else given
     spec = read_json(run / "spec.json") if run else {}
+    if run is not None:
+        select_plugins_of(spec, run)
     section, written_at = spec.get("model", {}), spec.get("output")
     if is_adapter(path):
         return Result(path, run, read_json(path / ADAPTER_CONFIG), section, written_at)

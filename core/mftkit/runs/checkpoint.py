@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.callback import Callback
     from mftkit.interfaces.gradients import GradientCombiner
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -162,7 +163,7 @@ class CheckpointStore:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-def check_state(key: str, name: str, component: Balancer | GradientCombiner) -> None:
+def check_state(key: str, name: str, component: Balancer | Callback | GradientCombiner) -> None:
     """Refuse a component of the spec's ``key`` whose state a checkpoint cannot restore."""
     buffer = BytesIO()
     try:
@@ -210,5 +211,6 @@ def set_random_state(state: dict[str, Any]) -> None:
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    # The machine may have fewer devices than the one on which the state was saved, or none.
+    for device, of_device in enumerate(state["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(of_device, device)

@@ -16,7 +16,7 @@ from mftkit.runs.earlier_run import EarlierRun
 from mftkit.runs.metrics_file import MetricsFile
 from mftkit.runs.output_directory import OutputDirectory
 from mftkit.spec.on_resuming import MEANINGS
-from mftkit.spec.own_directory import followed
+from mftkit.spec.own_directory import followed, is_same_place
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -90,13 +90,15 @@ class RunDirectory(OutputDirectory):
                 raise MftError(f"output: {self.path} holds files of a run but no spec.json; {self.hint}.")
             return None
         output, here = str(before.get("output", self.path)), str(self.path)
-        before = before if output == here else followed(before, output, here)
+        moved = not is_same_place(output, here)
+        if moved:
+            before = followed(before, output, here)
         metrics = self.metrics.read()
         return EarlierRun(
             path=self.path,
             spec=before,
             changes=self.changes(before, spec),
-            moved_from=None if output == here else output,
+            moved_from=output if moved else None,
             end=metrics.end,
             last_step=metrics.last_step,
         )
@@ -121,11 +123,13 @@ class RunDirectory(OutputDirectory):
         found = self.environment().get("resumed")
         return found if isinstance(found, list) else []
 
-    def recorded(self) -> Manifest:
-        """What the newest checkpoint belongs to, without a look at its files; without one, what the run began with."""
+    def recorded(self, earlier: EarlierRun) -> Manifest:
+        """What the newest checkpoint belongs to, without a look at its files; empty if there is nothing to resume."""
         for step in reversed(self.checkpoints.steps()):
             with suppress(OSError, ValueError):
                 return cast("Manifest", read_json_object(self.checkpoints.path(step) / MANIFEST))
+        if not earlier.is_complete:
+            return {}
         began = {
             key: value for key, value in self.environment().items() if key in ("data", "content", "model")
         }

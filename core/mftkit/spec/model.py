@@ -55,7 +55,7 @@ class ModelSpec(Section):
     """The adapter for the model's family; "auto" chooses it by the checkpoint's config."""
     path: Annotated[SpecPathOrHubId | None, OnResuming("model")] = None
     """The checkpoint: a directory or a hub id."""
-    revision: Annotated[str, Field(min_length=1)] | None = None
+    revision: Annotated[Annotated[str, Field(min_length=1)] | None, OnResuming("model")] = None
     """For a hub id as ``path``: its branch, tag or commit; null: its main branch."""
     start_from: Annotated[WeightsReference | None, OnResuming("model")] = None
     """Weights to start from instead of those of ``path``, with a fresh optimizer, as ``mft run SPEC --from REF`` sets

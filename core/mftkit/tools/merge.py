@@ -12,14 +12,17 @@ from mftkit.base.atomic_files import new_directory, temporary
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models.checkpoint_output import check_output
 from mftkit.models.config import ADAPTER_CONFIG, read_config
+from mftkit.models.example_prompt import example_prompt
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.logits_check import compare_logits, sample_logits
 from mftkit.models.merging import merge_adapter
 from mftkit.models.stray_adapter import has_stray_adapter, how_to_use
 from mftkit.models.vocabulary import guard_vocabulary
 from mftkit.reporting.reporter import Reporter
+from mftkit.runs.record import read_run
 from mftkit.runs.reference import find_weights
 from mftkit.runs.reference_loading import open_reference
+from mftkit.tools.model_card.card import step_of, write_card
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -99,10 +102,22 @@ def merge(
             )
             after = sample_logits(source.adapter.load(written)[0])
             difference, largest = compare_logits(before, after, request.dtype, _LOSSY)
+            _write_card(weights, partial, tokenizer)
     except BaseException:
         shutil.rmtree(temporary(output), ignore_errors=True)
         raise
     return Merged(output, str(request.path), difference, largest)
+
+
+def _write_card(weights: Weights, place: Path, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    """Write the model card, if the adapter is of a run."""
+    if weights.run is None:
+        return
+    step = weights.step if weights.step is not None else weights.in_checkpoint
+    if step is None and weights.result is not None:
+        step = step_of(weights.result.path, read_run(weights.run))
+    if step is not None:
+        write_card(weights.run, place, step, example_prompt(tokenizer), is_merged=True)
 
 
 def _check_whole_model(weights: Weights) -> None:

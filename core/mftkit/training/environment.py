@@ -12,6 +12,7 @@ import torch
 
 from mftkit.models.converted import checkpoint_file
 from mftkit.training.used_components import used_components
+from mftkit.training.used_plugins import used_plugins
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
@@ -69,6 +70,7 @@ def describe_environment(run: Run) -> dict[str, Any]:
         else processes.accelerator.distributed_type.value.lower(),
         "dtype": checked.precision.name,
         "components": used_components(checked.spec, checked.adapter_name),
+        "plugins": used_plugins(checked.spec, checked.adapter_name),
         "data": checked.corpus.fingerprint,
         "content": checked.corpus.content,
         "model": checked.base_content,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mftkit.training.base_content import base_content
@@ -63,12 +62,15 @@ class CheckedRun:
     sampler: BatchSampler
     objective: Objective
 
-    @cached_property
+    @property
     def base_content(self) -> str | None:
-        """Fingerprint of the weights that the run starts from; None for a random start."""
-        return (
-            base_content(self.model.path, self.model.revision) if self.start is None else self.start.content
-        )
+        """Fingerprint of the weights that the run starts from; None for a random start.
+
+        Read anew each time: the weights of a hub id are there only once the model has been loaded.
+        """
+        if self.start is not None:
+            return self.start.content
+        return base_content(self.model.path, self.model.revision)
 
     @property
     def needs_own_base(self) -> bool:

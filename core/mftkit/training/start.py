@@ -152,7 +152,7 @@ def find_start(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Start 
         source.model_section(),
         source.tokenizer_place(),
         source.pinned,
-        base_content(None if source.weights.is_checkpoint else source.place) or source.fingerprint(),
+        source.fingerprint() or base_content(source.request.path, source.request.revision),
     )
 
 

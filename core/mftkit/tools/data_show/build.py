@@ -13,6 +13,7 @@ from mftkit.data.task_rows import task_rows
 from mftkit.data.tokens.token_cache import TableSource, TokenCache
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.data_show.choice import chosen_rows, number_of_rows
 from mftkit.tools.data_show.packed import packed_row
 from mftkit.tools.data_show.samples import SampleViews
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from mftkit.tools.data_show.view import SampleView
 
 
+@with_own_plugins
 def data_view(spec: Spec, path: Path, request: Request, reports: CollectedReports) -> DataView:
     """Return what the model reads of a spec's data.
 

@@ -253,3 +253,20 @@ def test_the_commands_take_checkpoints(
         states.append(json.loads((tmp_path / "out" / "affinity.json").read_text())["state"])
     assert states[0].endswith("step-00000002")
     assert states[1] == str(runs / "full" / "model")
+
+
+def test_the_reference_gives_the_model_where_the_spec_names_none(
+    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = json.loads((runs / "lora.json").read_text())
+    for reference, code, message in (("full@2", 0, "no errors found"), ("full@3", 2, "no weights of step 3")):
+        (runs / "short.json").write_text(
+            json.dumps(given | {"model": {"start_from": reference}, "output": "short"})
+        )
+        assert main(["spec", "check", str(runs / "short.json")]) == code
+        printed = capsys.readouterr()
+        assert message in printed.out + printed.err
+    assert main(["run", str(runs / "short.json"), "--set", "model.start_from=full@2", "--dry-run"]) == 0
+    assert f"the run starts from {runs / 'full'}@2, with a fresh optimizer" in capsys.readouterr().out
+    assert main(["data", "show", str(runs / "short.json"), "--set", "model.start_from=full@2"]) == 0
+    assert not (runs / "short").exists()

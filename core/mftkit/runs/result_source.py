@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.reference import Weights
@@ -45,6 +46,12 @@ class ResultSource(Source):
         """Return the size and checksum of the files of an adapter."""
         files = base_fingerprint(self.result.path) if self.is_adapter else {}
         return "-".join(str(number) for numbers in files.values() for number in numbers) or None
+
+    def model_section(self) -> JsonObject:
+        """Return the model that ``request`` loads, as the ``model`` section of a spec names it."""
+        path = str(self.request.path)
+        place = Path(path).absolute() if Path(path).is_dir() else path
+        return {"path": str(place), "revision": self.request.revision}
 
     def tokenizer_place(self) -> str | None:
         """Return the adapter's directory if the tokenizer is there."""

@@ -174,11 +174,11 @@ def _describe_start(checked: CheckedRun) -> str:
     if start is None:
         return ""
     how = {
-        "model": "with the model",
-        "continue": "with the adapter, which is trained further,",
-        "merge": "with the adapter, merged into its base,",
+        "model": "",
+        "continue": ", whose adapter is trained further",
+        "merge": ", whose adapter is merged into its base",
     }[start.use]
-    return f"the run starts {how} of {start.weights}, and with a fresh optimizer"
+    return f"the run starts from {start.weights}{how}, with a fresh optimizer"
 
 
 def _check_against_data(checked: CheckedRun, model: PreTrainedModel, request: LoadRequest) -> list[str]:

@@ -70,7 +70,9 @@ class Start:
             "revision": self.model.get("revision"),
             "config": self.model.get("config") if self.model.get("path") is None else None,
             "init": "random" if self.model.get("path") is None else "pretrained",
-            "tokenizer": given if isinstance(given, str) else self.tokenizer,
+            "tokenizer": given
+            if isinstance(given, str) and spec.model.init == "pretrained"
+            else self.tokenizer,
         }
         return spec.model_copy(update={"model": spec.model.model_copy(update=changes)})
 

@@ -13,6 +13,7 @@ from mftkit.models.config import ADAPTER_CONFIG, is_hub_id
 from mftkit.models.loading import check_code
 from mftkit.models.selection import FALLBACK, select_adapter
 from mftkit.models.stray_adapter import is_adapter
+from mftkit.runs.reference import find_weights
 from mftkit.tools.spec_check.weight_files import missing_weights
 from mftkit_registry import MftError
 
@@ -31,6 +32,9 @@ TOKENIZER: Location = ("model", "tokenizer")
 
 def check_model(spec: Spec, findings: Findings) -> None:
     """Check ``model`` and, where conversations need it, the chat template."""
+    if spec.model.start_from is not None:
+        _check_start(spec.model.start_from, findings)
+        return
     adapter: ModelAdapter | None
     config, directory = _config(spec, findings)
     adapter = None if config is None else _adapter(spec, config, findings)
@@ -43,6 +47,17 @@ def check_model(spec: Spec, findings: Findings) -> None:
     if source is not None:
         own_format = given is None and (adapter is None or (config is not None and adapter.converts(config)))
         _check_tokenizer(spec, source, adapter, findings, own_format=own_format)
+
+
+def _check_start(reference: str, findings: Findings) -> None:
+    """Check that there are weights to start from; the model and the tokenizer are theirs."""
+    at: Location = ("model", "start_from")
+    try:
+        weights = find_weights(reference, "model.start_from")
+    except MftError as error:
+        findings.error(at, str(error).removeprefix("model.start_from: "))
+        return
+    findings.unchecked(at, f"whether {weights} fits the tuning and the rest of model")
 
 
 def _config(spec: Spec, findings: Findings) -> tuple[JsonObject | None, Path | None]:

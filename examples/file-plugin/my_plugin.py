@@ -8,11 +8,13 @@ import mftkit
 
 @mftkit.hookimpl
 def register_losses(register):
+    """Called by mftkit when it reads the spec."""
     register("margin", Margin, summary="costs only the part of a token's loss above a margin")
 
 
 @mftkit.hookimpl
 def register_callbacks(register):
+    """The same, for callbacks."""
     register("stop-when-flat", StopWhenFlat, summary="ends the run once its validation loss no longer falls")
 
 

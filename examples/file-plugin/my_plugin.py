@@ -8,13 +8,13 @@ import mftkit
 
 @mftkit.hookimpl
 def register_losses(register):
-    """Called by mftkit when it reads the spec."""
+    """Name the loss."""
     register("margin", Margin, summary="costs only the part of a token's loss above a margin")
 
 
 @mftkit.hookimpl
 def register_callbacks(register):
-    """The same, for callbacks."""
+    """Name the callback."""
     register("stop-when-flat", StopWhenFlat, summary="ends the run once its validation loss no longer falls")
 
 
@@ -53,7 +53,7 @@ class StopWhenFlat(mftkit.Callback):
         super().__init__(options, tasks)
         self.last = None
 
-    def on_validation_end(self, run, step, metrics):
+    def on_validation_end(self, run, metrics):
         """Compare the loss with the last one."""
         if self.last is not None and self.last - metrics["loss"] < self.options.least:
             run.stop(f"the validation loss fell by less than {self.options.least}")

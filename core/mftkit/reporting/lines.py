@@ -7,7 +7,7 @@ ignored, so that the files of later versions can be read; keys that older versio
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from mftkit.reporting.outcome import COMPLETED, Outcome
@@ -52,8 +52,8 @@ class TrainLine:
     """Share of the batches' positions that hold padding, 0..1."""
     auxiliary_loss: float | None = None
     """The model's own loss, such as a router's; None where it has none."""
-    balancer: dict[str, float | None] | None = None
-    """The balancer's own metrics after the step, by name; None where it has none."""
+    balancer: dict[str, float | None] = field(default_factory=dict)
+    """The balancer's own metrics after the step, by name; empty where it has none."""
     time: str | None = None
     """When the line was written, in ISO 8601 with the offset of UTC."""
     seconds: float | None = None
@@ -200,12 +200,12 @@ def line_from_json(line: object) -> Line | None:
     return None if kind is None else kind.from_json(line)
 
 
-OPTIONAL = ("auxiliary_loss", "time", "seconds", "peak_memory_bytes")
+OPTIONAL = ("auxiliary_loss", "balancer", "time", "seconds", "peak_memory_bytes")
 """Keys that a line lacks where they have no value: not every model has one, and not every version wrote one."""
 
 
 def _without_absent(line: JsonObject) -> JsonObject:
-    return {key: value for key, value in line.items() if value is not None or key not in OPTIONAL}
+    return {key: value for key, value in line.items() if value not in (None, {}) or key not in OPTIONAL}
 
 
 def _step(line: Mapping[str, object]) -> int:
@@ -236,10 +236,8 @@ def _number(value: object) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _numbers(values: object) -> dict[str, float | None] | None:
-    if not isinstance(values, dict):
-        return None
-    return {str(name): _number(value) for name, value in values.items()}
+def _numbers(value: object) -> dict[str, float | None]:
+    return {str(name): _number(each) for name, each in value.items()} if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str | None:

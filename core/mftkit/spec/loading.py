@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,32 @@ from mftkit.spec.spec import Spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from mftkit.base.json_types import JsonObject
+
+
+@dataclass(frozen=True)
+class SpecSource:
+    """A spec as it was written, with its overrides."""
+
+    data: JsonObject
+    positions: Positions
+    context: Mapping[str, object]
+    """The directory to which paths are relative, and the name of a spec that has none."""
+
+    def validated(self, plugins: Sequence[object] = ()) -> Spec:
+        """The spec, with ``plugins`` added to those that it names, and in use from now on.
+
+        Raises SpecError, which lists all errors with their lines.
+        """
+        context = dict(self.context)
+        with own_plugins(self.data, context, plugins) as complete:
+            try:
+                spec = Spec.model_validate(complete, context=context)
+            except ValidationError as error:
+                raise SpecError(self.positions, problems_of(error, complete, Spec)) from None
+        installed.select_plugins(spec.plugins)
+        return spec
 
 
 def load_spec(
@@ -41,6 +67,16 @@ def load_spec(
         SpecError: its content is not a valid spec; the message lists all errors with their lines.
         MftError: the file cannot be read.
     """
+    return read_source(source, overrides, directory=directory).validated(plugins)
+
+
+def read_source(
+    source: str | Path | Mapping[str, object],
+    overrides: Iterable[str] = (),
+    *,
+    directory: str | Path | None = None,
+) -> SpecSource:
+    """Read a spec without checking its content; arguments and errors as those of ``load_spec``."""
     context: dict[str, object] = {"directory": Path(directory or ".").absolute()}
     if isinstance(source, str | Path):
         path = spec_file(Path(source))
@@ -51,11 +87,4 @@ def load_spec(
         data, positions = dict(source), Positions("spec")
     overrides = tuple(overrides)
     data = apply_overrides(data, overrides)
-    positions = replace(positions, overridden=overridden(overrides))
-    with own_plugins(data, context, plugins) as complete:
-        try:
-            spec = Spec.model_validate(complete, context=context)
-        except ValidationError as error:
-            raise SpecError(positions, problems_of(error, complete, Spec)) from None
-    installed.select_plugins(spec.plugins)
-    return spec
+    return SpecSource(data, replace(positions, overridden=overridden(overrides)), context)

@@ -183,7 +183,9 @@ def _with_learning_rate(
     rate = installed.component_class(kinds.TUNING, tuning.method).default_learning_rate
     above = below_learning_rate(training.min_learning_rate, rate, f" (the default of {tuning.method})")
     problem = None if above is None else replace(above, location=("min_learning_rate",))
-    return training.model_copy(update={"learning_rate": rate}), problem
+    filled = training.model_copy(update={"learning_rate": rate})
+    filled.__pydantic_fields_set__.discard("learning_rate")  # so that it is known to be a default
+    return filled, problem
 
 
 def _early_stopping(stopping: EarlyStoppingSpec, tasks: list[TaskSpec]) -> list[Problem]:

@@ -58,8 +58,8 @@ class CallbackConformance(Conformance):
             task.name: {"loss": 10.0 / step, "weight": 1.0, "tokens": 20, "samples": 2} for task in self.tasks
         }
         return {
-            "event": "train", "step": step, "epoch": step / 10, "loss": 10.0 / step, "tasks": tasks, "learning_rate": 1e-3,
-            "grad_norm": 1.0, "tokens_per_second": 100.0, "padding": 0.1,
+            "event": "train", "step": step, "epoch": step / 10, "loss": 10.0 / step, "tasks": tasks,
+            "learning_rate": 1e-3, "grad_norm": 1.0, "tokens_per_second": 100.0, "padding": 0.1,
         }  # fmt: skip
 
     def valid_line(self, step: int) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class CallbackConformance(Conformance):
             )
 
     def test_state_through_a_checkpoint(self) -> None:
-        """What ``state_dict`` returns is read back by ``torch.load(weights_only=True)``, and a new callback loads it."""
+        """``torch.load(weights_only=True)`` reads what ``state_dict`` returns, and a new callback loads it."""
         import torch
 
         with self.run() as run:

@@ -14,16 +14,13 @@ from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.directory import RunDirectory
+from mftkit.runs.earlier_defaults import with_earlier_defaults
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
-from mftkit.tools.resuming import (
-    check_end,
-    check_inputs,
-    prepare_directory,
-    report_changes,
-    report_earlier_run,
-)
+from mftkit.tools.resuming.checks import check_end, check_inputs, describe_next
+from mftkit.tools.resuming.directory import follow_move, prepare_directory
+from mftkit.tools.resuming.messages import report_changes, report_earlier_run
 from mftkit.training.callbacks import CallbackListener, check_callbacks, make_callbacks
 from mftkit.training.events import HookCaller
 from mftkit.training.export import write_results
@@ -72,17 +69,18 @@ def run(
     if dry_run:
         plan(spec, reporter, callbacks)
         return Outcome("planned", 0, None)
-    _report_plugins(spec, reporter)
-    check_callbacks(spec, callbacks)
+    _check_plugins(spec, reporter, callbacks)
     directory.check_writable()
+    if not fresh:
+        spec = _with_earlier_defaults(spec, directory, reporter)
     earlier = None if fresh else directory.earlier_run(spec)
     if earlier is not None and earlier.is_finished and not earlier.changes_places:
         return _finished_before(earlier, directory, reporter)
     trackers = make_trackers(spec)  # a missing package is reported before any work is done
     report_earlier_run(earlier, directory, fresh, reporter)
-    checked = check_run(spec, reporter)
+    checked = check_run(spec, reporter, fresh=fresh)
     if earlier is not None:
-        check_inputs(directory.recorded(), earlier, directory, checked, reporter)
+        check_inputs(directory.recorded(earlier), earlier, directory, checked)
         if not check_end(earlier, directory, checked.sampler):
             return _finished_before(earlier, directory, reporter)
     is_main = checked.processes.is_main
@@ -90,7 +88,7 @@ def run(
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
-        built = build_run(checked, directory.base_checkpoint(fresh))
+        built = build_run(checked, directory.base_checkpoint(fresh), reporter)
         reporter.planned(built.plan)
         return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
 
@@ -98,11 +96,11 @@ def run(
 @with_own_plugins
 def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> Plan:
     """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
-    _report_plugins(spec, reporter)
-    check_callbacks(spec, callbacks)
+    _check_plugins(spec, reporter, callbacks)
     directory = RunDirectory(spec.output)
     earlier = None
     try:
+        spec = _with_earlier_defaults(spec, directory, reporter)
         earlier = directory.earlier_run(spec)
     except MftError as error:
         reporter.warn(f"a run would be refused: {error}")
@@ -112,8 +110,8 @@ def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> 
     if earlier is not None:
         report_changes(earlier, reporter)
         try:
-            check_inputs(directory.recorded(), earlier, directory, checked, reporter)
-            check_end(earlier, directory, checked.sampler)
+            check_inputs(directory.recorded(earlier), earlier, directory, checked)
+            reporter.note(describe_next(earlier, directory, checked.sampler))
         except MftError as error:
             reporter.warn(f"a run would be refused: {error}")
     planned = plan_run(checked)
@@ -121,15 +119,26 @@ def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> 
     return planned
 
 
-def _report_plugins(spec: Spec, reporter: Reporter) -> None:
-    """Name the plugins of other packages, and the spec's own, that take part."""
+def _with_earlier_defaults(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Spec:
+    spec, note = with_earlier_defaults(spec, directory.spec_before())
+    if note:
+        reporter.note(note)
+    return spec
+
+
+def _check_plugins(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback]) -> None:
+    """Name the plugins of other packages. Raises MftError for a callback that cannot be used."""
     if line := plugins_line(used_plugins(spec)):
         reporter.note(line)
+    check_callbacks(spec, callbacks)
 
 
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
     end = earlier.end
     assert end is not None, "a finished run has an end line"
+    follow_move(earlier, directory, reporter)
+    if earlier.changes:
+        reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
     by = "" if end.stopped_by is None else f", stopped by {end.stopped_by}"
     hint = "" if end.stopped_by is None else "change its callbacks to continue it; "
     reporter.note(

@@ -174,6 +174,7 @@ class Trainer:
         self._meter = Meter(len(self._task_names), run.device, checked.objective.dtype)
         self._clock = StepClock()
         self._last: StepResult | None = None
+        self._base_content = checked.base_content if checked.processes.is_main else None
         self._saved = -1
         self._timing = CheckpointTiming(self._training.checkpoint_every)
         self._schedule = Schedule.of(self._training, self._sampler.total)
@@ -357,7 +358,7 @@ class Trainer:
                 "content": self._corpus.content,
                 "processes": processes.count,
                 "base": run.own_base,
-                "model": run.checked.base_content,
+                "model": self._base_content,
             }
             if callbacks := self._listener.state_dict():
                 state["callbacks"] = callbacks

@@ -72,7 +72,7 @@ def train_line(
         tokens_per_second=round(real_tokens / max(seconds, 1e-9), 1),
         padding=1 - real_tokens / positions,
         auxiliary_loss=None if result.router_loss is None else float(processes.sum(result.router_loss)),
-        balancer=dict(balancer) or None,
+        balancer=dict(balancer),
         time=_now(),
         seconds=seconds,
         peak_memory_bytes=peak,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ class TestStopAtTime(mftkit.testing.CallbackConformance):
 
     def test_time_of_all_sessions_counts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         now = 100.0
-        monkeypatch.setattr(stop_at_time.time, "monotonic", lambda: now)
+        monkeypatch.setattr(stop_at_time, "time", SimpleNamespace(monotonic=lambda: now))
         first = self.make()
         with self.run() as run:
             first.on_run_start(run, 0)

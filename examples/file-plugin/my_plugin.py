@@ -53,7 +53,7 @@ class StopWhenFlat(mftkit.Callback):
         super().__init__(options, tasks)
         self.last = None
 
-    def on_validation_end(self, run, metrics):
+    def on_validation_end(self, run, step, metrics):
         """Compare the loss with the last one."""
         if self.last is not None and self.last - metrics["loss"] < self.options.least:
             run.stop(f"the validation loss fell by less than {self.options.least}")

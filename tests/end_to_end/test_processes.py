@@ -164,3 +164,28 @@ def test_another_number_of_processes_is_not_resumed_and_is_reported_once(project
     assert done.returncode == 2
     assert done.stderr.count("1 processes, not 2") == 1
     assert "Traceback" not in done.stderr
+
+
+HALT = """
+import mftkit
+
+@mftkit.hookimpl
+def register_callbacks(register):
+    register("halt", Halt, summary="ends the run at step 3")
+
+class Halt(mftkit.Callback):
+    def on_step_end(self, run, step, metrics):
+        if step == 3:
+            run.stop("seen enough")
+"""
+
+
+def test_a_callback_in_a_file_ends_all_processes_after_the_same_step(project: Path) -> None:
+    (project / "halt.py").write_text(HALT)
+    spec = small_spec(plugins=["halt.py"], callbacks=["halt"], training={"evaluate_every": 50})
+    (project / "spec.json").write_text(json.dumps(spec))
+    done = mft_forked("run", "spec.json", "--processes", "2", cwd=project)
+    assert done.returncode == 0, done.stderr
+    lines = metrics(project / "run")
+    assert [(line["event"], line["step"]) for line in lines[-3:]] == [("train", 3), ("valid", 3), ("end", 3)]
+    assert lines[-1]["stopped_by"] == "callback halt: seen enough"

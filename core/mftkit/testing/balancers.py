@@ -109,6 +109,19 @@ class BalancerConformance(Conformance):
             'compares is "validation", but needs_validation is 0: the balancer would never get any losses',
         )
 
+    def test_metrics(self) -> None:
+        """``metrics`` returns numbers by name, before and after steps, and does not change the weights."""
+        balancer = self.make()
+        history = self.history(balancer)
+        rehearsal, undisturbed = Rehearsal(balancer, history), Rehearsal(self.make(), history)
+        for moment in history[1:]:
+            values = dict(balancer.metrics())
+            for name, value in values.items():
+                is_number = isinstance(name, str) and isinstance(float(value), float)
+                require(is_number, f"metrics() returns {name!r}: {value!r}")
+            same = torch.equal(rehearsal.play(moment.step), undisturbed.play(moment.step))
+            require(same, f"metrics() changes the weights of step {moment.step}")
+
     def test_it_changes_nothing_it_is_given(self) -> None:
         """The balancer does not modify the losses it is given."""
         balancer = self.make()

@@ -59,7 +59,7 @@ class CallbackConformance(Conformance):
         }
         return {
             "event": "train", "step": step, "epoch": step / 10, "loss": 10.0 / step, "tasks": tasks,
-            "learning_rate": 1e-3, "grad_norm": 1.0, "tokens_per_second": 100.0, "padding": 0.1,
+            "learning_rate": 1e-3, "grad_norm": 1.0, "tokens_per_second": 100.0,
         }  # fmt: skip
 
     def valid_line(self, step: int) -> dict[str, Any]:

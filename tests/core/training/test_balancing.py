@@ -244,3 +244,17 @@ def test_validation_losses_before_and_after_are_those_of_the_valid_lines_moments
     assert prepared[2] is None
     assert observed[2] == compared[2][1]
     assert compared[2][1] < compared[2][0]
+
+
+@pytest.mark.parametrize("given", [None, [1.0], {"a": "high"}, {"a": torch.ones(2)}])
+def test_metrics_that_are_no_numbers_are_refused(given: Any) -> None:
+    class Odd(mftkit.Balancer):
+        def weights(self) -> Any:
+            return torch.ones(1)
+
+        def metrics(self) -> Any:
+            return given
+
+    balancing = Balancing(Odd(mftkit.Options()), 1, lambda *_: torch.ones(1))
+    with pytest.raises(mftkit.MftError, match=r"Odd\.metrics\(\) must return a dict of names to numbers"):
+        balancing.metrics()

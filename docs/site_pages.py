@@ -30,7 +30,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 API_GROUPS = {
-    "Specs, runs and results": ("mftkit.spec", "mftkit.tools", "mftkit.reporting", "mftkit.plugins", "mftkit.models.result"),
+    "Specs, runs and results": (
+        "mftkit.spec",
+        "mftkit.tools",
+        "mftkit.reporting",
+        "mftkit.plugins",
+        "mftkit.models.result",
+    ),
     "Interfaces of components": ("mftkit.interfaces",),
     "Models": ("mftkit.models",),
     "Rows, texts and batches": ("mftkit.data", "mftkit.batches", "mftkit.base", "mftkit.chat_client"),
@@ -74,8 +80,8 @@ def catalogue() -> str:
     lines = [
         "# Plugin catalogue",
         "",
-        "The components that come with mftkit. `mft plugins list` shows what is installed, third-party packages included;",
-        "`mft plugins show KIND NAME` shows the options of one, as on this page.",
+        "The components that come with mftkit. `mft plugins list` shows what is installed, third-party packages",
+        "included; `mft plugins show KIND NAME` shows the options of one, as on this page.",
     ]
     for kind in registry.kinds:
         rows = [row for row in registry.plugins if row.kind == kind.name and row.distribution == "mftkit"]
@@ -100,7 +106,11 @@ def _options_table(options: list[tuple[str, str, str, str]]) -> list[str]:
         return ["It has no options."]
     cells = ((f"`{key}`", kind, f"`{default}`", text) for key, kind, default, text in options)
     rows = [" | ".join(cell.replace("|", "\\|").replace("<", "&lt;") for cell in row) for row in cells]
-    return ["| option | type | default | meaning |", "| --- | --- | --- | --- |", *(f"| {row} |" for row in rows)]
+    return [
+        "| option | type | default | meaning |",
+        "| --- | --- | --- | --- |",
+        *(f"| {row} |" for row in rows),
+    ]
 
 
 def api() -> str:

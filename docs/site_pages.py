@@ -80,8 +80,8 @@ def catalogue() -> str:
     lines = [
         "# Plugin catalogue",
         "",
-        "The components that come with mftkit. `mft plugins list` shows what is installed, third-party packages",
-        "included; `mft plugins show KIND NAME` shows the options of one, as on this page.",
+        "The components that come with mftkit. `mft plugins list` shows what is installed, with third-party packages;",
+        "`mft plugins show KIND NAME` shows the options of one, as on this page.",
     ]
     for kind in registry.kinds:
         rows = [row for row in registry.plugins if row.kind == kind.name and row.distribution == "mftkit"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import write_text
@@ -12,7 +11,6 @@ from mftkit.base.formatting import place
 from mftkit.spec import load_spec
 from mftkit.spec.commented import check_ending
 from mftkit.spec.tasks import name_for_files
-from mftkit.tools.spec_new.columns import Proposal
 from mftkit.tools.spec_new.draft import FRACTION, DraftRequest, DraftTask, draft
 from mftkit.tools.spec_new.grouping import group
 from mftkit.tools.spec_new.model_facts import measure, model_facts
@@ -21,8 +19,10 @@ from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mftkit.spec.commented import CommentedSpec
+    from mftkit.tools.spec_new.columns import Proposal
     from mftkit.tools.spec_new.grouping import TaskFiles
     from mftkit.tools.spec_new.survey import Survey
 
@@ -143,8 +143,8 @@ def _nothing(files: TaskFiles, found: Survey) -> str:
     if found.is_unclear and found.columns:
         names = ", ".join(map(repr, found.columns[:_SHOWN]))
         return (
-            f"task {files.name}: no format fits the rows of {paths}, and it is not clear which column is the question and "
-            f"which the answer (columns with text: {names}); name them with --columns {files.name}:COLUMN=prompt "
+            f"task {files.name}: no format fits the rows of {paths}, and it is not clear which column is the question "
+            f"and which the answer (columns with text: {names}); name them with --columns {files.name}:COLUMN=prompt "
             f"--columns {files.name}:COLUMN=answer, or the text with --columns {files.name}:COLUMN=text"
         )
     first = f"; the first: {found.first_bad}" if found.first_bad else ""

@@ -27,7 +27,6 @@ _COVERED = 0.99
 """Share of the rows that max_length is chosen to hold."""
 _SURROUNDING = 64
 """Tokens that a chat template adds to a conversation, roughly."""
-_FULL_RATE, _ADAPTER_RATE = 1e-5, 2e-4
 
 
 @dataclass(frozen=True)
@@ -121,8 +120,8 @@ def _tasks(made: _Draft) -> None:
         spec.content["data"] = {"on_bad_row": "skip"}
         spec.above["data",] = [
             "",
-            f'{"One" if bad == 1 else f"{bad:,}"} of the rows above cannot be used. "skip" leaves them out and reports them; "error" stops at the '
-            "first one.",
+            f'{"One" if bad == 1 else f"{bad:,}"} of the rows above cannot be used. "skip" leaves such rows '
+            'out and reports them; "error" stops at the first one.',
         ]
 
 
@@ -189,8 +188,7 @@ def _training(made: _Draft) -> None:
         "evaluate_every": "epoch",
     }
     spec.content["training"] = training
-    saves_adapter = installed.component_class(kinds.TUNING, spec.content["tuning"]).saves_adapter
-    rate = _ADAPTER_RATE if saves_adapter else _FULL_RATE
+    rate = installed.component_class(kinds.TUNING, spec.content["tuning"]).default_learning_rate
     at = ("training",)
     spec.above[at] = [""]
     spec.beside[*at, "epochs"] = "passes over the rows; max_steps sets a number of optimizer steps instead"
@@ -198,7 +196,7 @@ def _training(made: _Draft) -> None:
     spec.beside[*at, "micro_batch_size"] = "packed rows per forward pass; lower it if memory runs out"
     spec.beside[*at, "gradient_checkpointing"] = "recomputes activations: less memory, more time"
     spec.above[*at, "evaluate_every"] = [
-        f"learning_rate: {rate:g}  (usual with this tuning; without this key, the default that the plan shows)",
+        f"learning_rate: {rate:g}  (the default of this tuning)",
         "checkpoint_every: 200  (optimizer steps between two checkpoints)",
     ]
     spec.beside[*at, "evaluate_every"] = "or a number of optimizer steps"

@@ -1,0 +1,250 @@
+"""Translations that several toolkits share: batch, schedule, warmup, tuning, trackers, precision."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mftkit.tools.spec_import.components import component, meaning_of, peft_fields
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from mftkit.base.json_types import JsonObject
+    from mftkit.tools.spec_import.config import Config
+
+_SCHEDULES = {
+    "cosine": "cosine",
+    "linear": "linear",
+    "constant": "constant",
+    "constant_with_warmup": "constant",
+}
+_WITH_MINIMUM = ("cosine_with_min_lr", "cosine_warmup_with_min_lr")
+
+
+def check_supervised(config: Config, key: str, accepted: tuple[str, ...]) -> None:
+    """Raise MftError for a config of another kind of training, such as preferences."""
+    value = config.text(key)
+    if value is not None and value not in accepted:
+        raise MftError(
+            f"{config.path}: {key}: {value}: only supervised fine-tuning can be imported "
+            f"(accepted: {', '.join(accepted)}); a run here has no preferences, rewards or other objectives"
+        )
+    config.translated(key, to="the format of the tasks")
+
+
+def translate_batch(config: Config, per_device: str, accumulation: str, devices: int) -> None:
+    """Translate the batch: rows per step over all devices."""
+    rows, steps = config.count(per_device) or 1, config.count(accumulation) or 1
+    total = rows * steps * devices
+    config.put(
+        "training.batch_size", total, f"{rows} per device x {steps} accumulation steps x {devices} devices"
+    )
+    config.put("training.micro_batch_size", rows)
+    config.approximated(
+        per_device,
+        accumulation,
+        to="training.batch_size, training.micro_batch_size",
+        why=f"the effective batch is {rows} x {steps} x {devices} devices = {total} rows per optimizer step, whatever "
+        "the number of devices here",
+    )
+
+
+def translate_length(config: Config, epochs: str, steps: str) -> None:
+    """Translate the length of the training."""
+    if (count := config.count(steps)) is not None:
+        config.put("training.max_steps", count)
+        config.translated(steps, to="training.max_steps")
+        config.translated(epochs, to=f"nothing: {steps} overrides it, as in {config.toolkit}")
+        return
+    config.translated(steps, to="not set: the number of epochs decides")
+    if (number := config.number(epochs)) is not None and number > 0:
+        config.put("training.epochs", int(number) if number == int(number) else number)
+        config.translated(epochs, to="training.epochs")
+
+
+def translate_rate(config: Config, rate: str, minimum: str | None = None) -> float | None:
+    """Translate the peak learning rate, and the lowest one; returns the peak."""
+    value = config.number(rate)
+    if value:
+        config.put("training.learning_rate", value)
+        config.translated(rate, to="training.learning_rate")
+    lowest = config.number(minimum) if minimum else None
+    if minimum and lowest is not None and value and lowest <= value:
+        config.put("training.min_learning_rate", lowest)
+        config.translated(minimum, to="training.min_learning_rate")
+    return value
+
+
+def translate_schedule(
+    config: Config, key: str, arguments: str | None = None, rate: float | None = None
+) -> None:
+    """Translate the schedule of the learning rate; one that does not exist here becomes "cosine"."""
+    name = config.text(key)
+    if name is None:
+        return
+    settings = config.value(arguments) if arguments else None
+    least = settings.get("min_lr") if isinstance(settings, dict) else None
+    share = settings.get("min_lr_rate") if isinstance(settings, dict) else None
+    if name in _WITH_MINIMUM and rate:
+        lowest = float(least) if least is not None else rate * float(share or 0)
+        config.put("training.scheduler", "cosine")
+        config.put("training.min_learning_rate", lowest)
+        config.translated(
+            key, *([arguments] if arguments else []), to="training.scheduler, min_learning_rate"
+        )
+    elif name in _SCHEDULES:
+        config.put("training.scheduler", _SCHEDULES[name])
+        config.translated(key, to="training.scheduler")
+    else:
+        config.put("training.scheduler", "cosine")
+        config.approximated(key, to='training.scheduler "cosine"', why=f"there is no schedule {name!r} here")
+
+
+def translate_warmup(config: Config, steps: str, ratio: str | None = None) -> None:
+    """Translate the warmup: a number of steps, or a share of all steps if below 1."""
+    number, share = config.number(steps), config.number(ratio) if ratio else None
+    if number:
+        config.put("training.warmup", int(number) if number >= 1 else number)
+        config.translated(steps, to="training.warmup")
+        if ratio:
+            config.translated(ratio, to=f"nothing: {steps} overrides it")
+        return
+    config.put("training.warmup", share or 0)
+    config.translated(steps, *([ratio] if ratio else []), to="training.warmup")
+
+
+def translate_every(
+    config: Config, key: str, steps: str, strategy: str | None, per_epoch: str | None = None
+) -> None:
+    """Translate how often something happens: ``training.evaluate_every`` and ``checkpoint_every``."""
+    path = f"training.{key}"
+    how = config.text(strategy) if strategy else None
+    times = config.number(per_epoch) if per_epoch else None
+    count, number = config.count(steps), config.number(steps)
+    extra = [name for name in (strategy, per_epoch) if name]
+    if how == "no":
+        config.approximated(*extra, steps, to=path, why="it cannot be turned off; the default is used")
+    elif times:
+        config.put(path, "epoch")
+        why = "once per epoch, not more often" if times > 1 else "once per epoch"
+        config.approximated(
+            *extra, steps, to=f'{path} "epoch"', why=f"{times:g} times per epoch became {why}"
+        )
+    elif how == "epoch" or (count is None and number is None):
+        config.put(path, "epoch")
+        config.translated(*extra, steps, to=path)
+    elif count is not None:
+        config.put(path, count)
+        config.translated(*extra, steps, to=path)
+    else:
+        config.put(path, "epoch")
+        config.approximated(
+            *extra, steps, to=f'{path} "epoch"', why="a share of all steps cannot be given here"
+        )
+
+
+@dataclass(frozen=True)
+class AdapterKeys:
+    """The keys of a toolkit for adapters."""
+
+    rank: str
+    alpha: str
+    dropout: str
+    targets: str
+    peft: dict[str, str]
+    """Key to the field of peft's config that it is."""
+
+
+def translate_tuning(
+    config: Config, meaning: str, keys: AdapterKeys, all_linear: tuple[str, ...] = ()
+) -> None:
+    """Translate what is trained.
+
+    Args:
+        config: the config.
+        meaning: what the tuning does, see ``components``.
+        keys: the toolkit's keys for adapters.
+        all_linear: its words for all linear modules.
+    """
+    names = (keys.rank, keys.alpha, keys.dropout, keys.targets, *keys.peft)
+    if meaning == "all parameters":
+        config.put("tuning", component(meaning))
+        config.without_meaning(*names, why="there is no adapter: every parameter is trained")
+        return
+    tuning: JsonObject = {"method": component(meaning)}
+    rank, alpha, dropout = config.count(keys.rank), config.number(keys.alpha), config.number(keys.dropout)
+    for option, value, key in (
+        ("rank", rank, keys.rank),
+        ("alpha", alpha, keys.alpha),
+        ("dropout", dropout, keys.dropout),
+    ):
+        if value is not None:
+            tuning[option] = int(value) if value == int(value) else value
+            config.translated(key, to=f"tuning.{option}")
+    targets = _words(config.value(keys.targets))
+    if targets:
+        linear = len(targets) == 1 and targets[0] in all_linear
+        tuning["targets"] = "all-linear" if linear else targets
+        config.translated(keys.targets, to="tuning.targets")
+    fields = {}
+    for key, name in keys.peft.items():
+        field = config.value(key)
+        if field is None or field is False or field == []:
+            config.translated(key, to="not set")
+            continue
+        fields[name] = _words(field) if name == "modules_to_save" else field
+        config.translated(key, to=f"tuning.{peft_fields()}.{name}")
+    if fields:
+        tuning[peft_fields()] = fields
+    config.spec.content["tuning"] = tuning
+
+
+def translate_trackers(config: Config, key: str) -> None:
+    """Translate a list of trackers' names."""
+    value = config.value(key)
+    names = _words(value)
+    known = [(name, meaning_of("report_to", name)) for name in names]
+    found = [component(meaning) for _name, meaning in known if meaning]
+    other = [name for name, meaning in known if meaning is None and name not in ("none", "all")]
+    if found:
+        config.spec.content["trackers"] = [*config.spec.content.get("trackers", []), *found]
+    if other:
+        config.approximated(key, to="trackers", why=f"no tracker here stands for {', '.join(other)}")
+    elif "all" in names:
+        config.approximated(key, to="trackers", why='"all" depends on what is installed; name the trackers')
+    else:
+        config.translated(key, to="trackers" if found else "no trackers")
+
+
+def translate_precision(config: Config, bf16: str, fp16: str) -> None:
+    """Translate the precision of the arithmetic; weights that are trained are always in float32 here."""
+    if config.flag(fp16):
+        config.put("model.dtype", "auto")
+        config.approximated(
+            fp16, to='model.dtype "auto"', why="there is no float16; bfloat16 where the device has it"
+        )
+    elif config.value(bf16) is not None and config.text(bf16) != "auto":
+        config.put("model.dtype", "bfloat16" if config.flag(bf16) else "auto")
+    config.translated(bf16, fp16, to="model.dtype")
+
+
+def translate_attention(config: Config, key: str, names: dict[str, str]) -> None:
+    """Translate the implementation of attention."""
+    name = config.text(key)
+    if name is None:
+        return
+    if name in names:
+        config.put("model.attention", names[name])
+        config.translated(key, to="model.attention")
+    else:
+        config.approximated(
+            key, to='model.attention "auto"', why=f"{name!r} is chosen automatically or not available"
+        )
+
+
+def _words(value: object) -> list[str]:
+    """Return the elements of a list, which may also be a text with commas."""
+    if value is None or value is False:
+        return []
+    parts = value if isinstance(value, list) else str(value).split(",")
+    return [str(part).strip() for part in parts if str(part).strip()]

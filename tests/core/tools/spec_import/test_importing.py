@@ -1,0 +1,171 @@
+"""Configs of other toolkits become specs that validate; every key is accounted for exactly once."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from commands import mft
+from mftkit.spec import load_spec
+from mftkit.tools.spec_import.importing import TOOLKITS, import_config, read
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from mftkit.tools.spec_import.importing import ImportedSpec
+
+CONFIGS = Path(__file__).parent / "configs"
+FILES = sorted(path for toolkit in TOOLKITS for path in (CONFIGS / toolkit).iterdir() if path.is_file())
+
+
+def imported(name: str, tmp_path: Path, devices: int = 1) -> ImportedSpec:
+    path = CONFIGS / name
+    return import_config(path.parent.name, path, tmp_path / "spec.yaml", devices)
+
+
+def content(name: str, tmp_path: Path, devices: int = 1) -> dict[str, Any]:
+    return imported(name, tmp_path, devices).spec.content
+
+
+def test_there_are_three_configs_of_each_toolkit() -> None:
+    assert len(FILES) == 3 * len(TOOLKITS)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_key_is_accounted_for_once_and_the_spec_validates(path: Path, tmp_path: Path) -> None:
+    made = import_config(path.parent.name, path, tmp_path / "spec.yaml")
+    groups = [made.translated, made.approximated, made.without_meaning]
+    accounted = [key for group in groups for key in group if "[" not in key]
+    assert sorted(accounted) == sorted(read(path))
+    assert len(accounted) == len(set(accounted))
+    (tmp_path / "spec.yaml").write_text(made.spec.as_yaml(), encoding="utf-8")
+    (tmp_path / "spec.json").write_text(made.spec.as_json(), encoding="utf-8")
+    if not any(what.startswith("model.path") for what in made.missing):
+        assert load_spec(tmp_path / "spec.yaml").dump() == load_spec(tmp_path / "spec.json").dump()
+    header = made.spec.as_yaml()
+    assert all(key in header for key in [*made.approximated, *made.without_meaning])
+
+
+def test_mftcoder(tmp_path: Path) -> None:
+    made = imported("mftcoder/convergence.json", tmp_path)
+    spec = made.spec.content
+    assert spec["balancer"] == {
+        "name": "coba",
+        "options": {"warmup": 100, "window": 200, "temperature": 5, "every": 1, "samples": 8},
+    }
+    assert (spec["loss"], spec["tokenization"], spec["chat"]) == (
+        "token-balanced", "dynamic-padding", {"format": "markers"},
+    )  # fmt: skip
+    assert [task["valid"] for task in spec["tasks"]] == [0.05, 0.05]
+    assert spec["training"]["checkpoint_every"] == [100, "epoch"]
+    assert made.without_meaning["my_key"] == "unknown to this importer"
+    assert any("$MODEL" in what for what in made.missing)
+
+    spec = content("mftcoder/full_weights.json", tmp_path)
+    assert spec["tuning"] == "full"
+    assert [task["weight"] for task in spec["tasks"]] == [2, 1]
+    assert (spec["balancer"], spec["loss"]) == ("fixed", "sample-balanced")
+    assert spec["tokenization"]["options"] == {"attention": "shared", "scope": "task"}
+    assert (spec["training"]["batch_size"], spec["training"]["micro_batch_size"]) == (64, 2)
+    assert spec["chat"]["markers"]["user"] == "### Instruction:\n"
+    assert "early_stopping" not in spec["training"]
+
+    made = imported("mftcoder/self_paced_texts.json", tmp_path)
+    assert made.spec.content["tasks"][0]["format"] == "text"
+    assert made.spec.content["tuning"]["targets"] == ["q_proj", "v_proj"]
+    assert {"weighted_loss_mode", "quantization", "lr_scheduler_type"} <= made.approximated.keys()
+
+
+def test_llamafactory(tmp_path: Path) -> None:
+    made = imported("llamafactory/adapter.yaml", tmp_path, devices=4)
+    spec = made.spec.content
+    assert spec["training"]["batch_size"] == 32
+    assert "1 x 8 x 4 devices = 32" in made.approximated["gradient_accumulation_steps"]
+    assert spec["tuning"] == {"method": "lora", "rank": 8, "alpha": 16, "dropout": 0, "targets": "all-linear"}
+    assert spec["tasks"][1] == {
+        "name": "alpaca_en_demo",
+        "train": {"dataset": "organization/alpaca"},
+        "columns": {"talk": "messages"},
+        "valid": 0.1,
+    }
+    assert "dataset_info[alpaca_en_demo].folder" in made.without_meaning
+    assert any("identity.json" in what for what in made.missing)
+
+    spec = content("llamafactory/full_packed.yaml", tmp_path)
+    assert spec["mixing"] == {"proportions": {"code": 0.7, "identity": 0.3}}
+    assert spec["tasks"][0]["columns"] == {"task": "instruction", "solution": "output", "setting": "system"}
+    assert spec["tasks"][0]["format"] == {"name": "chat", "options": {"train": "last"}}
+    assert spec["tokenization"]["options"] == {"attention": "isolated"}
+    assert (spec["training"]["max_steps"], spec["training"]["min_learning_rate"]) == (300, 1e-6)
+
+    spec = content("llamafactory/texts_4bit.yaml", tmp_path)
+    assert spec["tuning"]["method"] == "qlora"
+    assert spec["tuning"]["lora"] == {"use_rslora": True, "modules_to_save": ["embed_tokens", "lm_head"]}
+    assert (spec["tasks"][0]["format"], spec["tasks"][0]["columns"]) == ("text", {"article": "text"})
+
+
+def test_axolotl(tmp_path: Path) -> None:
+    made = imported("axolotl/adapter.yml", tmp_path)
+    spec = made.spec.content
+    assert (spec["tokenization"], spec["loss"], spec["max_length"]) == ("pack", "mixed", 2048)
+    assert spec["trackers"] == [{"name": "wandb", "options": {"project": "x"}}]
+    assert {"optimizer", "evals_per_epoch"} <= made.approximated.keys()
+    assert made.without_meaning["datasets[1].shards"] == "use a part of the data"
+
+    spec = content("axolotl/full_texts.yaml", tmp_path)
+    assert spec["tasks"][0]["columns"] == {"content": "text"}
+    assert spec["tasks"][1]["columns"] == {"question": "instruction", "solution": "output"}
+    assert spec["training"]["batch_size"] == 64
+    assert (spec["training"]["scheduler"], spec["training"]["warmup"]) == ("constant", 0.1)
+
+    made = imported("axolotl/conversations_4bit.yaml", tmp_path)
+    spec = made.spec.content
+    assert spec["tuning"]["targets"] == "all-linear"
+    assert spec["chat"]["format"] == "template"
+    assert spec["training"]["min_learning_rate"] == pytest.approx(2e-5)
+    assert "datasets[0].roles_to_train" in made.approximated
+
+
+def test_trl(tmp_path: Path) -> None:
+    spec = content("trl/adapter.yaml", tmp_path)
+    assert spec["tasks"][0]["valid"] == {"dataset": "trl-lib/Capybara", "split": "test"}
+    assert (spec["tuning"]["rank"], spec["max_length"], spec["training"]["scheduler"]) == (32, 1024, "linear")
+
+    made = imported("trl/mixture_full.yaml", tmp_path)
+    assert [task["name"] for task in made.spec.content["tasks"]] == ["talks", "json"]
+    assert {"loss_type", "packing_strategy", "torch_dtype"} <= made.approximated.keys()
+    assert {"env", "my_key", "dataset_name", "datasets[1].data_dir"} <= made.without_meaning.keys()
+
+    spec = content("trl/texts_4bit.yaml", tmp_path)
+    assert spec["tasks"][0]["format"] == "text"
+    assert spec["tuning"]["lora"] == {"modules_to_save": ["lm_head"], "use_rslora": True}
+    assert (spec["max_length"], spec["training"]["epochs"]) == (512, 0.5)
+
+
+def test_what_cannot_be_imported_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("stage: dpo\nmodel_name_or_path: organization/base\n")
+    with pytest.raises(MftError, match="only supervised fine-tuning can be imported"):
+        import_config("llamafactory", path, tmp_path / "spec.yaml")
+    path.write_text("a: [1\n")
+    with pytest.raises(MftError, match=r"config\.yaml:\d+: not valid YAML"):
+        import_config("trl", path, tmp_path / "spec.yaml")
+    path.write_text("- 1\n")
+    with pytest.raises(MftError, match="expected an object"):
+        import_config("trl", path, tmp_path / "spec.yaml")
+    with pytest.raises(MftError, match="unknown toolkit 'axolotle'.*did you mean axolotl"):
+        import_config("axolotle", path, tmp_path / "spec.yaml")
+
+
+def test_the_command_lists_what_it_did_and_overwrites_nothing(tmp_path: Path) -> None:
+    shutil.copy(CONFIGS / "trl/adapter.yaml", tmp_path / "sft.yaml")
+    done = mft("spec", "import", "trl", "sft.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "sft-spec.yaml: written" in done.stdout
+    assert "without meaning here (1):\n  push_to_hub: use mft push after the run" in done.stderr
+    assert "translated with another meaning" in (tmp_path / "sft-spec.yaml").read_text().lower()
+    again = mft("spec", "import", "trl", "sft.yaml", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "--force" in again.stderr

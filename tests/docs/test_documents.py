@@ -117,7 +117,7 @@ def test_every_spec_and_part_of_one_in_a_document_can_be_read(
             path = tmp_path / f"{number}.{language}"
             path.write_text(block, "utf-8")
             assert mftkit.load_spec(path).tasks
-        elif keys and keys <= set(spec.Spec.model_fields):
+        elif keys and keys <= set(spec.Spec.model_fields) - {"plugins"}:  # files that the page describes
             assert mftkit.load_spec({**SMALLEST, **found}, directory=tmp_path).tasks
 
 

@@ -17,6 +17,7 @@ from mftkit.models import check_head, choose_pad, read_config, select_adapter
 from mftkit.models.converted import checkpoint_file
 from mftkit.models.loading import check_code
 from mftkit.models.pad_token import restore_pad
+from mftkit.models.recomputation import recompute_activations
 from mftkit.models.rotary import fix_rotary
 from mftkit.models.stray_adapter import warn_stray_adapter
 from mftkit.reporting.reporter import Reporter
@@ -214,7 +215,7 @@ def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequ
     trained_ids = turn_end_ids(checked.chat, tokenizer)
     pad_note = choose_pad(tokenizer, model, trained_ids, may_grow=may_grow, known=adapter.pad_tokens)
     if checked.spec.training.gradient_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        recompute_activations(model)
     torch.manual_seed(checked.spec.seed)  # what a tuning draws does not depend on how the model was loaded
     tuned = tuning.apply(model, adapter)
     adapter.head(tuning.base_model(tuned))  # called for what it refuses: a head that the tuning has changed

@@ -41,6 +41,7 @@ class RunDirectory(OutputDirectory):
         "environment.json",
         "plan.json",
         "metrics.jsonl",
+        "log.txt",
         "report.html",
         "checkpoints",
         "base",
@@ -56,6 +57,7 @@ class RunDirectory(OutputDirectory):
         super().__init__(path)
         self.checkpoints = CheckpointStore(path / "checkpoints")
         self.metrics = MetricsFile(path / "metrics.jsonl")
+        self.log = path / "log.txt"
         self.model = path / "model"
         self.best = path / "best"
         self.base, self._staged = path / "base", path / ".base"

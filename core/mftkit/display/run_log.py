@@ -6,7 +6,7 @@ import io
 import time
 import traceback
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from mftkit.base.formatting import one_line
 from mftkit.display.plain import PlainReporter
@@ -71,7 +71,8 @@ class LoggedReporter(Reporter):
     def __init__(self, shown: Reporter) -> None:
         self._shown = shown
         self.file = LogFile(shown.warn)
-        self._log = PlainReporter(self.file, self.file)
+        stream = cast("TextIO", self.file)
+        self._log = PlainReporter(stream, stream)
 
     def failed(self, error: BaseException) -> None:
         """Write an error to the log, with its traceback unless it is a mistake of the user's."""

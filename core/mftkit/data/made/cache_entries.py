@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 KINDS = ("tokens", "generated", "filtered")
 """Directories of the cache; each directory in them is an entry."""
+_FACTS = ("manifest.json",)
 _REPLIES = "replies"
 """Replies of chat models to filters: paid for, and shared by all entries beside them."""
 
@@ -78,8 +79,10 @@ def remove(entry: CacheEntry) -> bool:
 def _entry(kind: str, path: Path) -> CacheEntry:
     files = [file for file in path.rglob("*") if file.is_file()]
     stats = [file.stat() for file in files] or [path.stat()]
-    facts = [_facts(file) for file in files if file.name in ("manifest.json", "facts.json")]
-    counts = [fact["rows"] for fact in facts if isinstance(fact.get("rows"), int)]
+    # Listing reads the manifests, which is no use of the entry.
+    used = [file.stat() for file in files if file.name not in _FACTS] or stats
+    facts = [_facts(file) for file in files if file.name in _FACTS]
+    counts = [rows for fact in facts if isinstance(rows := fact.get("rows"), int)]
     task = next((str(fact["task"]) for fact in facts if fact.get("task")), "")
     return CacheEntry(
         kind,
@@ -87,7 +90,7 @@ def _entry(kind: str, path: Path) -> CacheEntry:
         task,
         sum(counts) if counts else None,
         sum(stat.st_size for stat in stats),
-        max(max(stat.st_atime, stat.st_mtime) for stat in stats),
+        max(max(stat.st_atime, stat.st_mtime) for stat in used),
     )
 
 

@@ -31,6 +31,9 @@ TOKENIZER: Location = ("model", "tokenizer")
 
 def check_model(spec: Spec, findings: Findings) -> None:
     """Check ``model`` and, where conversations need it, the chat template."""
+    if spec.model.start_from is not None:
+        _check_start(spec.model.start_from, findings)
+        return
     adapter: ModelAdapter | None
     config, directory = _config(spec, findings)
     adapter = None if config is None else _adapter(spec, config, findings)
@@ -43,6 +46,16 @@ def check_model(spec: Spec, findings: Findings) -> None:
     if source is not None:
         own_format = given is None and (adapter is None or (config is not None and adapter.converts(config)))
         _check_tokenizer(spec, source, adapter, findings, own_format=own_format)
+
+
+def _check_start(reference: str, findings: Findings) -> None:
+    """Check that the run or directory of ``start_from`` is there; what it holds is read with its weights."""
+    at: Location = ("model", "start_from")
+    places = (Path(reference), Path(reference.rpartition("@")[0] or reference))
+    if Path(reference).is_absolute() and not any(place.exists() for place in places):
+        findings.error(at, f"there is no run, model or adapter {reference}")
+    else:
+        findings.unchecked(at, f"the model of {reference}, which is read with its weights")
 
 
 def _config(spec: Spec, findings: Findings) -> tuple[JsonObject | None, Path | None]:

@@ -168,7 +168,9 @@ def compare(
         raise MftError(f"seeds: should be at least 1 (given: {seeds})")
     changes, target = override_texts(overrides), None if output is None else Path(output)
     with (
-        given_files(spec, data, changes, plugins, lambda base: comparison_path(base, target)) as files,
+        given_files(
+            spec, data, changes, plugins, partial(comparison_path, output=target), fresh=fresh
+        ) as files,
         shown(progress, reporter) as display,
     ):
         load = partial(_load, spec, changes, files, plugins)

@@ -37,6 +37,8 @@ Files: TypeAlias = dict[str, dict[str, Path | float]]
 FOLDER = "data"
 """Directory of the rows within the run directory."""
 PARTS = ("train", "valid")
+_WRITTEN = re.compile(r".+-(train|valid)-[0-9a-f]{16}\.jsonl")
+"""Names of files of rows."""
 _NOT_YET = "rows-given-in-python.jsonl"
 
 
@@ -99,6 +101,12 @@ class GivenData:
                 partial.unlink(missing_ok=True)
         return target
 
+    def discard_others(self, directory: Path) -> None:
+        """Remove files of other rows that ``write`` has made in ``directory``."""
+        for path in directory.glob("*.jsonl"):
+            if _WRITTEN.fullmatch(path.name) and path not in self.names:
+                path.unlink(missing_ok=True)
+
     def in_python(self, message: str) -> str:
         """A message with the rows that were given in place of the files that hold them."""
         for path, what in self.names.items():
@@ -122,11 +130,14 @@ def given_files(
     overrides: Overrides,
     plugins: Sequence[object],
     place: Callable[[Spec], Path] | None,
+    *,
+    fresh: bool = False,
 ) -> Iterator[Files | None]:
     """The files of rows given in Python, for ``load_given``; None without rows.
 
     They are written into ``data/`` of the directory that ``place`` gives for the spec, or into a temporary one if it is
-    None. If the block raises before anything there names the files, they are removed again.
+    None. If the block raises before anything there names the files, they are removed again. If what is there was
+    started over (``fresh``), the files of the rows before are removed.
     """
     if not data:
         yield None
@@ -146,6 +157,8 @@ def given_files(
         if not any(path.name in text for path in given.written):  # refused, or stopped before it began
             given.discard()
         raise
+    if fresh:
+        given.discard_others(output / FOLDER)
 
 
 @contextmanager
@@ -198,10 +211,15 @@ def load_given(
             changes += _task_changes(_list_of(raw, "tasks"), files) if files else []
             named = [*_list_of(raw, "callbacks"), *callbacks]
             changes += [f"callbacks={json.dumps(named)}"] if callbacks else []
-        return load_spec(given, changes, plugins=plugins)
+        return load_spec(given, changes, plugins=[_from_here(plugin) for plugin in plugins])
     except MftError as error:
         error.args = (_in_python(str(error), has_data=bool(files)),)
         raise
+
+
+def _from_here(plugin: object) -> object:
+    """A path given in Python as an absolute one: it is relative to the current directory."""
+    return Path(plugin).expanduser().absolute() if isinstance(plugin, str | Path) else plugin
 
 
 def _in_python(message: str, *, has_data: bool) -> str:

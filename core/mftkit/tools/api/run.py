@@ -69,7 +69,7 @@ def run(
     changes = override_texts(overrides)
     place = None if dry_run else _output
     with (
-        given_files(spec, data, changes, plugins, place) as files,
+        given_files(spec, data, changes, plugins, place, fresh=fresh) as files,
         shown(progress, reporter, dry_run=dry_run) as display,
     ):
         prepared = load_given(spec, changes, files, plugins, named)

@@ -56,7 +56,10 @@ def comparison_values(path: Path, beside: Path) -> dict[str, object]:
         "complete": result.complete,
         "arms": labels,
         "seeds": len(result.seeds),
-        "notices": [] if result.same_start in (None, True) else [start_text(result)],
+        "notices": [
+            *([] if result.same_start in (None, True) else [start_text(result)]),
+            *effect_texts(result),
+        ],
         "results": table,
         "verdict": _verdict(result),
         "rule": result.noise.rule if result.noise.measured else "",

@@ -21,6 +21,27 @@ TASKS = {"big": rows("big", 40), "small": rows("small", 20)}
 QUICK = {"max_steps": 4, "evaluate_every": 2, "log_every": 1, "batch_size": 4, "micro_batch_size": 4}
 
 
+SQUARED = """
+import mftkit
+
+
+@mftkit.hookimpl
+def register_losses(register):
+    register("squared", Squared, summary="of a test")
+
+
+class Squared(mftkit.Loss):
+    linear = True
+
+    def statistics(self, tokens):
+        sums = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
+        return sums.index_add(0, tokens.task, tokens.logprobs.square().unsqueeze(1))
+
+    def task_losses(self, totals):
+        return totals.statistics[:, 0] / totals.tokens.clamp(min=1)
+"""
+
+
 def spec(**changes: Any) -> dict[str, Any]:
     """A spec without tasks: those are given."""
     made = small_spec(training=QUICK, max_length=64, **changes)
@@ -106,6 +127,18 @@ def test_equal_rows_resume_and_other_rows_are_refused(
     with pytest.raises(MftError, match=r"another spec \(differs in tasks\.0\.train|training data changed"):
         mftkit.run(spec(), data={"big": TASKS["big"][1:], "small": small})
     assert sorted((project / "run/data").iterdir()) == before
+
+
+def test_starting_over_leaves_no_earlier_rows(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    short = spec(output="again")
+    short["training"] = {**short["training"], "max_steps": 1}
+    (project / "again/data").mkdir(parents=True)
+    (project / "again/data/own-notes.jsonl").write_text("{}")
+    for rows_given in (TASKS, {"big": TASKS["big"][5:]}):
+        assert mftkit.run(short, data=rows_given, fresh=True, progress=False).step == 1
+    names = sorted(path.name.rpartition("-")[0] for path in (project / "again/data").iterdir())
+    assert names == ["big-train", "own"]
 
 
 def test_errors_name_the_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,6 +286,13 @@ def test_plugins_and_callbacks_given_in_python(
         assert "enough" in stopped.stopped_by
         assert mftkit.open_run(stopped.path).stopped_by == stopped.stopped_by
     assert StopAt.steps == [1, 2, 1, 2]
+    (project / "elsewhere").mkdir()
+    (project / "elsewhere" / "spec.json").write_text(json.dumps(spec(output="file", loss="squared")))
+    (project / "squared.py").write_text(SQUARED)
+    planned = mftkit.run(
+        "elsewhere/spec.json", data=TASKS, plugins=["squared.py"], dry_run=True, progress=False
+    )
+    assert planned.plan.components["loss"].startswith("squared")
     with pytest.raises(MftError, match=r"callbacks.*(unknown|stopp)"):
         mftkit.run(spec(output="other"), data=TASKS, callbacks=["stopp"], dry_run=True, progress=False)
     with pytest.raises(MftError, match="object is not a mftkit.Callback"):

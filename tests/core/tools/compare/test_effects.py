@@ -55,7 +55,7 @@ def test_each_arm_trains_with_its_settings(project: Path, compared: tuple[str, d
     assert found["same_start"] is True
 
 
-def test_arms_that_never_acted_are_reported(compared: tuple[str, dict[str, Any]]) -> None:
+def test_arms_that_never_acted_are_reported(project: Path, compared: tuple[str, dict[str, Any]]) -> None:
     table, found = compared
     arms = {arm["label"]: arm for arm in found["arms"]}
     assert {label: arm["same_as"] for label, arm in arms.items()} == {
@@ -69,6 +69,9 @@ def test_arms_that_never_acted_are_reported(compared: tuple[str, dict[str, Any]]
     assert arms["unchanged"]["weights_moved"] is None
     assert "patience=9 trained exactly as unchanged did, to the last digit" in table
     assert "(except: half 8)" in table
+    page = (project / "run-compare/compare.html").read_text("utf-8").replace("<wbr>", "")
+    assert '<p class="notice">patience=9 trained exactly as unchanged did' in page
+    assert "training.batch_size: 2" in page
 
 
 def test_a_balancer_that_never_left_its_start_is_reported_without_a_twin(

@@ -89,7 +89,7 @@ def test_columns_that_are_unclear_are_listed(tmp_path: Path, model: Path) -> Non
 def test_the_written_spec_validates_and_says_why(tmp_path: Path, model: Path) -> None:
     write_rows(tmp_path / "a.jsonl", [*rows("a", 30), {"chat_rounds": []}])
     write_rows(tmp_path / "t.jsonl", [{"text": "x = 1"}] * 4)
-    arguments = ["--data", "a.jsonl", "--data", "t.jsonl", "--model", model, "--output", "spec.yaml"]
+    arguments = ["--data", "a.jsonl", "--data", "t.jsonl", "--model", str(model), "--output", "spec.yaml"]
     done = mft("spec", "new", *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "mft run spec.yaml --dry-run" in done.stdout

@@ -13,7 +13,7 @@ from commands import environment, mft
 from mftkit.reporting.reporter import Reporter
 from small_runs import metrics, rows, small_spec, train, write_rows
 
-TOLD = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "report.html"}
+TOLD = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "log.txt", "report.html"}
 
 
 @pytest.fixture(scope="module")

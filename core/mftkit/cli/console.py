@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from mftkit.base.formatting import one_line
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -12,8 +14,9 @@ if TYPE_CHECKING:
 
 
 def show_message(message: str) -> None:
-    """Print a message for the user."""
-    sys.stderr.write(f"{message}\n")
+    """Print a message for the user; control characters, which could change the terminal, are escaped."""
+    lines = "\n".join(one_line(line) for line in message.split("\n"))
+    sys.stderr.write(f"{lines}\n")
     sys.stderr.flush()
 
 
@@ -37,7 +40,7 @@ def show_view(view: RenderableType) -> None:
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table as a result: drawn in a terminal, plain lines with uncut cells elsewhere."""
     if not sys.stdout.isatty():
-        _plain([headings, *rows])
+        _plain([headings, *([one_line(cell) for cell in row] for row in rows)])
         return
     from rich.console import Console
     from rich.table import Table
@@ -47,7 +50,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for column in drawn.columns:
         column.overflow = "fold"
     for row in rows:
-        drawn.add_row(*(Text(cell) for cell in row))
+        drawn.add_row(*(Text(one_line(cell)) for cell in row))
     Console(file=sys.stdout).print(drawn)
 
 

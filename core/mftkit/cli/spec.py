@@ -1,6 +1,7 @@
 """``mft spec``: checks a spec, and prints the schema of specs."""
 
 import json
+from typing import Annotated
 
 import typer
 
@@ -14,12 +15,16 @@ commands.command()(check)
 
 
 @commands.command()
-def schema() -> None:
+def schema(
+    built_in: Annotated[
+        bool, typer.Option("--built-in", help="Leave out the components of other packages.")
+    ] = False,
+) -> None:
     """Print the JSON Schema of specs.
 
     It includes the options of every installed component.
     """
     from mftkit.spec.schema import json_schema
 
-    schema = json_schema(lambda message: show_message(f"warning: {message}"))
+    schema = json_schema(lambda message: show_message(f"warning: {message}"), built_in=built_in)
     result(json.dumps(schema, indent=2, ensure_ascii=False))

@@ -1,13 +1,16 @@
 """``mft spec import``: a spec from a config of another toolkit."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mftkit.cli.console import result, show_message
 from mftkit.cli.spec import commands
 from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from mftkit.tools.spec_import.importing import ImportedSpec
 
 
 @commands.command("import")
@@ -44,7 +47,7 @@ def import_(
     Lists every key that has no meaning here, that was translated with another meaning, and what to fill in.
     """
     from mftkit.base.atomic_files import write_text
-    from mftkit.base.formatting import one_line, place
+    from mftkit.base.formatting import place
     from mftkit.tools.spec_import.importing import import_config
 
     target = output or Path(f"{file.stem}-spec.yaml")
@@ -54,6 +57,17 @@ def import_(
         raise MftError(f"--output: there is no directory {target.parent}; create it first")
     imported = import_config(toolkit, file, target, devices)
     write_text(target, imported.spec.text(target))
+    _show(imported)
+    shown = place(target)
+    result(f"{shown}: written")
+    result(f"  mft spec check {shown}")
+    result(f"  mft run {shown} --dry-run")
+
+
+def _show(imported: "ImportedSpec") -> None:
+    """Print what became of each key."""
+    from mftkit.base.formatting import one_line
+
     groups = (
         ("translated", [f"{key} -> {where}" for key, where in imported.translated.items()]),
         (
@@ -68,7 +82,3 @@ def import_(
             show_message(f"{title} ({len(lines)}):")
         for line in lines:
             show_message(one_line(f"  {line}"))
-    shown = place(target)
-    result(f"{shown}: written")
-    result(f"  mft spec check {shown}")
-    result(f"  mft run {shown} --dry-run")

@@ -137,7 +137,7 @@ class ConvertedAdapter(NativeAdapter):
 
 
 def checkpoint_file(path: str, name: str, revision: str | None = None) -> Path | None:
-    """Return a file of a checkpoint in a directory or on the hub, None if it has none of that name."""
+    """Return a file of a checkpoint in a directory or on the hub, at a ``revision``; None if there is none."""
     from transformers.utils.hub import cached_file
 
     file = cached_file(

@@ -180,7 +180,7 @@ def _as_model(tuned: PeftModel) -> PreTrainedModel:
 
 
 def load_model(
-    path: str | Path, adapter: str = "auto", revision: str | None = None
+    path: str | Path, adapter: str = "auto"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
     """Load the model in a directory or under a hub id, in its own dtype and in evaluation mode, and its tokenizer.
 
@@ -191,7 +191,6 @@ def load_model(
         path: a checkpoint, a run's ``model/``, or a hub id.
         adapter: the model adapter to load it with. "auto": the best match; for the PEFT adapter of a run, the one
             that the run's spec names.
-        revision: branch, tag or commit of a hub id.
 
     Raises:
         MftError: it cannot be loaded completely.
@@ -204,13 +203,11 @@ def load_model(
         base, tokenizer = load_base(result, *adapter_and_request(result, model_adapter=named))
         model = _as_model(with_peft_adapter(result, base))
     else:
-        config = read_config(str(path), revision=revision)
+        config = read_config(str(path))
         warn_stray_adapter(path)
         _, chosen = select_adapter(config, adapter)
         source = str(directory) if directory.is_dir() else str(path)
-        request = LoadRequest(
-            path=source, config=config, dtype=dtype_of(config), attention="auto", revision=revision
-        )
+        request = LoadRequest(path=source, config=config, dtype=dtype_of(config), attention="auto")
         model, tokenizer = chosen.load(request)
         if tokenizer is not None:
             guard_vocabulary(tokenizer, model)

@@ -43,6 +43,7 @@ class RunDirectory(OutputDirectory):
         "environment.json",
         "plan.json",
         "metrics.jsonl",
+        "log.txt",
         "report.html",
         "checkpoints",
         "tokenizer",
@@ -59,6 +60,7 @@ class RunDirectory(OutputDirectory):
         super().__init__(path)
         self.checkpoints = CheckpointStore(path / "checkpoints")
         self.metrics = MetricsFile(path / "metrics.jsonl")
+        self.log = path / "log.txt"
         self.model = path / "model"
         self.best = path / "best"
         self.tokenizer = path / "tokenizer"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from mftkit.base.json_files import read_json_object
 from mftkit.models.config import ADAPTER_CONFIG, is_hub_id
 from mftkit.models.result import Result, find_result
-from mftkit.runs.directory import RunDirectory
+from mftkit.runs.metrics_file import MetricsFile
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Weights:
         """The directory of the checkpoint."""
         assert self.run is not None, "a checkpoint belongs to a run"
         assert self.step is not None, "only for a checkpoint"
-        return RunDirectory(self.run).checkpoints.path(self.step)
+        return self.run / "checkpoints" / f"step-{self.step:08d}"
 
     def __str__(self) -> str:
         """Return where the weights are."""
@@ -150,14 +150,21 @@ def _in_directory(text: str, path: Path, key: str) -> Weights:
     return Weights(text, result.run, result=result)
 
 
+def _saved_steps(checkpoints: Path) -> list[int]:
+    """Return the steps with a checkpoint, as ``CheckpointStore`` does, without loading what reads checkpoints."""
+    entries = checkpoints.iterdir() if checkpoints.is_dir() else ()
+    found = (_STEP_DIRECTORY.fullmatch(entry.name) for entry in entries if entry.is_dir())
+    return sorted(int(match[1]) for match in found if match)
+
+
 class _Run:
     """A run directory that a reference names."""
 
     def __init__(self, path: Path, text: str, key: str) -> None:
         self._path, self._text, self._key = path, text, key
-        self._directory = RunDirectory(path)
-        self._saved = self._directory.checkpoints.steps()
-        metrics = self._directory.metrics.read()
+        self._model, self._best_directory = path / "model", path / "best"
+        self._saved = _saved_steps(path / "checkpoints")
+        metrics = MetricsFile(path / "metrics.jsonl").read()
         self._end = metrics.end
         self._valid = [line for line in metrics.valid if line.step > 0]
         self._has_lines = bool(metrics.train or metrics.valid)
@@ -183,7 +190,7 @@ class _Run:
     def _whole(self) -> Weights:
         complete = not self._is_continued if self._end is None else self._end.is_complete
         if self._has_result and complete:
-            return self._result(self._directory.model)
+            return self._result(self._model)
         if not self._saved:
             raise self._error(
                 "the run has neither model/ nor a checkpoint yet; let it train first (mft run "
@@ -195,8 +202,7 @@ class _Run:
 
     @property
     def _has_result(self) -> bool:
-        model = self._path / "model"
-        return (model / ADAPTER_CONFIG).is_file() or (model / "config.json").is_file()
+        return any((self._model / name).is_file() for name in (ADAPTER_CONFIG, "config.json"))
 
     @property
     def _is_continued(self) -> bool:
@@ -219,7 +225,7 @@ class _Run:
 
     def _best(self) -> Weights:
         if self._end is not None and self._end.is_complete and self._has_result:
-            return self._result(self._directory.model)
+            return self._result(self._model)
         if not self._valid:
             raise self._error(f"the run has no validation of a trained model yet; {self._kept()}")
         return self._kept_best(self._lowest(self._mean), "the best by mean validation loss")
@@ -261,7 +267,7 @@ class _Run:
 
     def _best_index(self) -> JsonObject:
         try:
-            return read_json_object(self._directory.best / "best.json")
+            return read_json_object(self._best_directory / "best.json")
         except (OSError, ValueError):
             return {}
 
@@ -276,7 +282,7 @@ class _Run:
         }
         if self._end is not None and self._end.is_complete and self._has_result:
             best = self._end.best_step
-            found[self._end.step if best is None else best] = self._directory.model
+            found[self._end.step if best is None else best] = self._model
         return found
 
     def _kept(self) -> str:

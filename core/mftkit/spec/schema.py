@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mftkit.interfaces.component import Options
@@ -19,23 +20,34 @@ if TYPE_CHECKING:
     from mftkit_registry import Kind, Registration, Registry
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+IDENTITY = "urn:mftkit:schema:spec"
+"""The ``$id`` of the schema."""
+SHIPPED = Path(__file__).with_name("schema.json")
+"""The schema with the built-in components, as ``mft spec schema --built-in`` prints it."""
+DISTRIBUTION = "mftkit"
 
 
-def json_schema(warn: Callable[[str], None]) -> JsonObject:
-    """Return the schema of a spec file; installed components that cannot be loaded are left out with a warning."""
+def json_schema(warn: Callable[[str], None], *, built_in: bool = False) -> JsonObject:
+    """Return the schema of a spec file, with the components that are installed.
+
+    Args:
+        warn: is called for each component that is left out because it cannot be loaded.
+        built_in: leave out the components of other packages.
+    """
     schema = Spec.model_json_schema()
     definitions = schema.pop("$defs")
-    places = _Places(installed.registry(), warn)
+    places = _Places(installed.registry(), warn, built_in=built_in)
     schema = places.filled(schema)
     definitions = places.filled(definitions)
     schema["required"] = [key for key in schema["required"] if key not in ("name", "output")]
-    return {"$schema": DIALECT, **schema, "$defs": {**definitions, **places.definitions}}
+    return {"$schema": DIALECT, "$id": IDENTITY, **schema, "$defs": {**definitions, **places.definitions}}
 
 
 class _Places:
     """Fills the places of components, and collects the definitions that their options need."""
 
-    def __init__(self, registry: Registry, warn: Callable[[str], None]) -> None:
+    def __init__(self, registry: Registry, warn: Callable[[str], None], *, built_in: bool) -> None:
+        self.built_in = built_in
         self.registry = registry
         self.warn = warn
         self.definitions: JsonObject = {}
@@ -65,10 +77,13 @@ class _Places:
 
     def _choices(self, kind: Kind[Component]) -> list[JsonObject]:
         """Return the names, and an object for each component."""
-        names = list(self.registry.names(kind))
+        names = [name for name in self.registry.names(kind) if self._is_shown(kind, name)]
         objects = [self._object(self.registry.get(kind, name)) for name in names]
         bare = [AUTO, *names] if self._chosen(kind) else names
         return [{"enum": bare}, *(found for found in objects if found is not None)]
+
+    def _is_shown(self, kind: Kind[Component], name: str) -> bool:
+        return not self.built_in or self.registry.get(kind, name).distribution == DISTRIBUTION
 
     def _object(self, registration: Registration[Component]) -> JsonObject | None:
         prefix = f"{registration.kind}.{registration.name}."

@@ -76,6 +76,8 @@ class Spec(Section):
         default_factory=list
     )
     """Callbacks, which are called as the run proceeds and may end it."""
+    schema_address: str | None = Field(default=None, alias="$schema", exclude=True)
+    """Address of the JSON Schema of specs, for editors; it has no effect on the run."""
 
     def dump(self) -> JsonObject:
         """Return the spec as JSON, with all defaults and absolute paths; ``load_spec`` reads it again."""

@@ -16,6 +16,7 @@ from mftkit.batches.collate import collate
 from mftkit.interfaces.component import Component, TaskInfo
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation, stop_training
+from mftkit.models.recomputation import recompute_activations
 from mftkit.models.vocabulary import embedding
 from mftkit.plugins import installed
 from mftkit.plugins.kinds import TOKENIZATION_MODE, TUNING
@@ -209,7 +210,7 @@ def _train(
     """Return the loss before and after two steps in each mode, with router loss and activation checkpointing."""
     base = tuning.base_model(tuned)
     batches = [batch_of(mode, samples(base))[0] for _, mode in installed_components(TOKENIZATION_MODE, modes)]
-    base.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    recompute_activations(base)
     model = LogprobModel(tuned, adapter, tuning)
     optimizer = torch.optim.AdamW([p for p in tuned.parameters() if p.requires_grad], lr=3e-3)
     first = _loss(model, batches[0])

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.runs.reference import Weights
-    from mftkit.runs.reference_loading import Source
+    from mftkit.runs.source import Source
 
 
 _LOSSY = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mftkit.display.run_log import LoggedReporter
 from mftkit.interfaces.run_info import RunInfo
 from mftkit.plugins.ownership import plugin_of_error
 from mftkit.reporting.lines import EndLine
@@ -65,10 +66,19 @@ def run(
         MftError: something that the user can fix.
     """
     reporter = reporter or Reporter()
-    directory = RunDirectory(spec.output)
     if dry_run:
         plan(spec, reporter, callbacks)
         return Outcome("planned", 0, None)
+    logged = LoggedReporter(reporter)
+    try:
+        return _run(spec, fresh, logged, callbacks)
+    except Exception as error:
+        logged.failed(error)
+        raise
+
+
+def _run(spec: Spec, fresh: bool, reporter: LoggedReporter, callbacks: Sequence[Callback]) -> Outcome:
+    directory = RunDirectory(spec.output)
     _check_plugins(spec, reporter, callbacks)
     directory.check_writable()
     if not fresh:
@@ -153,7 +163,7 @@ def _train(
     directory: RunDirectory,
     earlier: EarlierRun | None,
     fresh: bool,
-    reporter: Reporter,
+    reporter: LoggedReporter,
     trackers: dict[str, Tracker],
     callbacks: Sequence[tuple[str, Callback]],
 ) -> Outcome:
@@ -169,6 +179,8 @@ def _train(
     listeners = Listeners(reporter, plugins, failures)
     trainer = Trainer(built, directory, listeners, stops)
     found = prepare_directory(built, directory, earlier, fresh, reporter) if processes.is_main else None
+    if processes.is_main:
+        reporter.file.open_at(directory.log)
     continuation = processes.from_main(None if found is None else found[1])
     if continuation is not None:
         # The main process has verified and read it; the others read it without verifying it again.

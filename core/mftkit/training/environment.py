@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import platform
+import re
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mftkit.models.converted import checkpoint_file
 from mftkit.training.used_components import used_components
 from mftkit.training.used_plugins import used_plugins
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
+    from mftkit.spec.model import ModelSpec
     from mftkit.training.run_parts import Run
 
+_COMMIT = re.compile(r"/snapshots/([0-9a-f]{40})/")
 PACKAGES = (
     "mftkit",
     "torch",
@@ -37,13 +42,13 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
-def describe_revision(run: Run) -> JsonObject | None:
-    """What ``model.revision`` asked for, and the commit that it meant; None for a model that is not on the hub."""
-    config = run.checked.tuning.base_model(run.model).config
-    commit, model = getattr(config, "_commit_hash", None), run.checked.model
-    if model.revision is None and commit is None:
+def describe_revision(model: ModelSpec) -> JsonObject | None:
+    """What ``model.revision`` asks for, and the commit that it means now; None for a model that is not on the hub."""
+    if model.path is None or Path(model.path).is_dir():
         return None
-    return {"path": model.path, "revision": model.revision, "commit": commit}
+    file = checkpoint_file(model.path, "config.json", model.revision)
+    commit = None if file is None else _COMMIT.search(file.as_posix())
+    return {"path": model.path, "revision": model.revision, "commit": commit[1] if commit else None}
 
 
 def describe_environment(run: Run) -> dict[str, Any]:
@@ -69,6 +74,6 @@ def describe_environment(run: Run) -> dict[str, Any]:
         "data": checked.corpus.fingerprint,
         "content": checked.corpus.content,
         "model": checked.base_content,
-        "revision": describe_revision(run),
+        "revision": describe_revision(checked.model),
         "start": None if checked.start is None else checked.start.dump(),
     }

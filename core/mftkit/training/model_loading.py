@@ -17,6 +17,7 @@ from mftkit.models import check_head, choose_pad, read_config, select_adapter
 from mftkit.models.converted import checkpoint_file
 from mftkit.models.loading import check_code
 from mftkit.models.pad_token import restore_pad
+from mftkit.models.recomputation import recompute_activations
 from mftkit.models.rotary import fix_rotary
 from mftkit.models.stray_adapter import warn_stray_adapter
 from mftkit.reporting.reporter import Reporter
@@ -174,11 +175,11 @@ def _describe_start(checked: CheckedRun) -> str:
     if start is None:
         return ""
     how = {
-        "model": "with the model",
-        "continue": "with the adapter, which is trained further,",
-        "merge": "with the adapter, merged into its base,",
+        "model": "",
+        "continue": ", whose adapter is trained further",
+        "merge": ", whose adapter is merged into its base",
     }[start.use]
-    return f"the run starts {how} of {start.weights}, and with a fresh optimizer"
+    return f"the run starts from {start.weights}{how}, with a fresh optimizer"
 
 
 def _check_against_data(checked: CheckedRun, model: PreTrainedModel, request: LoadRequest) -> list[str]:
@@ -214,7 +215,7 @@ def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequ
     trained_ids = turn_end_ids(checked.chat, tokenizer)
     pad_note = choose_pad(tokenizer, model, trained_ids, may_grow=may_grow, known=adapter.pad_tokens)
     if checked.spec.training.gradient_checkpointing:
-        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+        recompute_activations(model)
     torch.manual_seed(checked.spec.seed)  # what a tuning draws does not depend on how the model was loaded
     tuned = tuning.apply(model, adapter)
     adapter.head(tuning.base_model(tuned))  # called for what it refuses: a head that the tuning has changed

@@ -87,14 +87,7 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
     if corpus.mixture is not None:
         isolates = partial(isolates_samples, mode, corpus, sampler, spec.max_length)
         warn_repeated_samples(sampler.layout(0), isolates, reporter)
-    check_loss(loss, len(tasks))
-    objective = Objective(
-        loss,
-        len(tasks),
-        spec.training.task_mean,
-        device=processes.device,
-        steps_per_epoch=sampler.steps_per_epoch,
-    )
+    objective = _objective(spec, loss, sampler, processes)
     return CheckedRun(
         spec=spec,
         model=with_model.model,
@@ -114,6 +107,17 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
         tuning=tuning,
         sampler=sampler,
         objective=objective,
+    )
+
+
+def _objective(spec: Spec, loss: Loss, sampler: BatchSampler, processes: Processes) -> Objective:
+    check_loss(loss, len(spec.tasks))
+    return Objective(
+        loss,
+        len(spec.tasks),
+        spec.training.task_mean,
+        device=processes.device,
+        steps_per_epoch=sampler.steps_per_epoch,
     )
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
-    from mftkit.runs.reference_loading import Source
+    from mftkit.runs.source import Source
     from mftkit.spec import Spec
 
 KEY = "model.start_from"
@@ -70,7 +70,9 @@ class Start:
             "revision": self.model.get("revision"),
             "config": self.model.get("config") if self.model.get("path") is None else None,
             "init": "random" if self.model.get("path") is None else "pretrained",
-            "tokenizer": given if isinstance(given, str) else self.tokenizer,
+            "tokenizer": given
+            if isinstance(given, str) and spec.model.init == "pretrained"
+            else self.tokenizer,
         }
         return spec.model_copy(update={"model": spec.model.model_copy(update=changes)})
 
@@ -152,7 +154,7 @@ def find_start(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Start 
         source.model_section(),
         source.tokenizer_place(),
         source.pinned,
-        base_content(None if source.weights.is_checkpoint else source.place) or source.fingerprint(),
+        source.fingerprint() or base_content(source.request.path, source.request.revision),
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from mftkit.base.quiet import without_peft_noise
 from mftkit.base.reasons import reason
-from mftkit.runs.reference_loading import CheckpointSource, ResultSource
+from mftkit.runs.checkpoint_source import CheckpointSource
+from mftkit.runs.result_source import ResultSource
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.tuning import Tuning
-    from mftkit.runs.reference_loading import Source
+    from mftkit.runs.source import Source
 
+_FACTOR = re.compile(
+    r"\.(?:\w+_(?:A|B|embedding_A|embedding_B|magnitude_vector)|modules_to_save|weight|bias)\b"
+)
+"""Where the name of a module ends in that of a tensor of an adapter: ``q_proj.some_A.weight``."""
 NOT_COMPARED = frozenset(
     {
         "auto_mapping", "base_model_name_or_path", "corda_config", "eva_config", "inference_mode",
@@ -126,9 +132,7 @@ def _tensor_faults(given: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> li
 
 def _module(name: str) -> str:
     """Return the last name of the module that has a tensor of an adapter."""
-    parts = [part for part in name.split(".") if part not in ("weight", "bias", "default")]
-    kept = [part for part in parts if not part.startswith(("lora_", "base_layer", "modules_to_save"))]
-    return kept[-1] if kept else name
+    return _FACTOR.split(name)[0].rpartition(".")[2]
 
 
 def _different(source: Source, faults: list[str]) -> MftError:

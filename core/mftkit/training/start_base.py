@@ -9,7 +9,7 @@ from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
-    from mftkit.runs.reference_loading import Source
+    from mftkit.runs.source import Source
     from mftkit.spec.model import ModelSpec
 
 NO_ARCHITECTURE = frozenset(

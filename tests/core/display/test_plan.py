@@ -134,3 +134,11 @@ def test_foreign_text_cannot_steer_the_terminal(scripted: ModuleType) -> None:
 def test_the_display_is_light() -> None:
     code = "import sys, mftkit.display; sys.exit(bool({'torch', 'transformers', 'rich'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_default_learning_rate_is_named_as_one() -> None:
+    plan = scripted.plan(Path("runs/x"), learning_rate=2e-4, learning_rate_note="default for lora")
+    assert "0.0002 (default for lora)" in plan_text(plan)
+    given = plan_text(scripted.plan(Path("runs/x"), learning_rate=3e-4))
+    assert "0.0003" in given
+    assert "default for" not in given

@@ -259,4 +259,4 @@ def test_what_is_dumped_is_read_as_the_same_spec(stand_ins: Registry, tmp_path: 
     dumped = json.loads(json.dumps(spec.dump(), allow_nan=False))
     assert load_spec(dumped, directory="/somewhere/else") == spec
     assert load_spec(write(tmp_path / "other.json", dumped)) == spec
-    assert set(dumped) == set(Spec.model_fields)
+    assert set(dumped) == set(Spec.model_fields) - {"schema_address"}

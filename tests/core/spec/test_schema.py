@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mftkit.spec.schema import json_schema
+from mftkit.spec import SpecError, load_spec
+from mftkit.spec.schema import IDENTITY, SHIPPED, json_schema
 
 if TYPE_CHECKING:
+    from fixture_types import SpecDict
     from mftkit_registry import Registry
 
 
@@ -94,3 +99,25 @@ def test_a_data_set_is_described_alone_and_in_a_list(schema: dict[str, Any], key
     assert list(alone["properties"]) == ["dataset", "split", "name", "revision", "data_files"]
     assert all(value["description"] for value in alone["properties"].values())
     assert (alone["required"], alone["additionalProperties"]) == (["dataset"], False)
+
+
+PINNED = f"pydantic=={version('pydantic')}\n" in (Path(__file__).parents[3] / "constraints.txt").read_text()
+
+
+@pytest.mark.skipif(not PINNED, reason="other versions of pydantic write the same schema in other words")
+def test_the_shipped_schema_has_the_built_in_components() -> None:
+    """If this fails, write it again: mft spec schema --built-in > core/mftkit/spec/schema.json."""
+    warnings: list[str] = []
+    assert json.loads(SHIPPED.read_text("utf-8")) == json_schema(warnings.append, built_in=True)
+    assert warnings == []
+
+
+def test_a_spec_may_name_its_schema(
+    stand_ins: Registry, spec_dict: SpecDict, schema: dict[str, Any], tmp_path: Path
+) -> None:
+    assert schema["$id"] == IDENTITY
+    assert schema["properties"]["$schema"]["anyOf"][0] == {"type": "string"}
+    with_schema = load_spec({"$schema": "https://example.org/spec.json", **spec_dict()}, directory=tmp_path)
+    assert with_schema.dump() == load_spec(spec_dict(), directory=tmp_path).dump()
+    with pytest.raises(SpecError, match=r"\$schema: should be a valid string"):
+        load_spec({"$schema": 1, **spec_dict()}, directory=tmp_path)

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 import mftkit
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
+from mftkit.models.recomputation import recompute_activations
 from mftkit.plugins import installed, kinds
 from mftkit.testing.adapter_training import samples
 from mftkit.testing.tiny import from_random
@@ -108,7 +109,7 @@ def test_the_loss_and_its_gradient_are_the_same_with_recomputed_activations() ->
     results = []
     for recomputed in (False, True):
         if recomputed:
-            model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+            recompute_activations(model)
         model.train()
         model.zero_grad()
         scorer = LogprobModel(model, adapter, installed.build(kinds.TUNING, "full", {}))

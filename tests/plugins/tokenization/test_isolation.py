@@ -13,6 +13,7 @@ import mftkit
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.model_checks import full_logits
+from mftkit.models.recomputation import recompute_activations
 from mftkit_plugins.models.huggingface import HuggingFace
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.models.qwen import Qwen
@@ -86,7 +87,7 @@ def largest_difference(
 def prepared(model: PreTrainedModel, how: str) -> PreTrainedModel:
     model.train(how != "evaluation")
     if how == "checkpointing":
-        model.activation_checkpointing_enable()
+        recompute_activations(model)
     return model
 
 

@@ -79,7 +79,7 @@ def measure(
     settings = Settings(
         name=spec.name,
         loss=spec.loss.name,
-        state="as the spec starts it" if checkpoint is None else str(checkpoint.path),
+        state=_state(run, checkpoint),
         parameters=parameters,
         numbers=cosines.numbers,
         batches=batches,
@@ -88,6 +88,13 @@ def measure(
     )
     names = tuple(task.name for task in checked.corpus.tasks)
     return summarize(names, np.stack([found.numpy() for found in cosines.found]), seed, settings)
+
+
+def _state(run: Run, checkpoint: RunCheckpoint | None) -> str:
+    """Where the weights come from."""
+    if checkpoint is not None:
+        return str(checkpoint.path)
+    return "as the spec starts it" if run.checked.start is None else run.checked.start.weights
 
 
 def _restore(run: Run, checkpoint: RunCheckpoint) -> None:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, cast
 from mftkit.base.json_files import read_json_object
 from mftkit.base.tokenizer_files import VOCABULARY_FILES
 from mftkit.data.task_formats import uses_chat
+from mftkit.interfaces.model import ModelAdapter
 from mftkit.models.config import ADAPTER_CONFIG, is_hub_id
 from mftkit.models.loading import check_code
 from mftkit.models.selection import FALLBACK, select_adapter
 from mftkit.models.stray_adapter import is_adapter
+from mftkit.runs.reference import find_weights
 from mftkit.tools.spec_check.weight_files import missing_weights
 from mftkit_registry import MftError
 
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.interfaces.model import ModelAdapter
     from mftkit.spec import Spec
     from mftkit.spec.positions import Location
     from mftkit.tools.spec_check.findings import Findings
@@ -31,6 +32,9 @@ TOKENIZER: Location = ("model", "tokenizer")
 
 def check_model(spec: Spec, findings: Findings) -> None:
     """Check ``model`` and, where conversations need it, the chat template."""
+    if spec.model.start_from is not None:
+        _check_start(spec.model.start_from, findings)
+        return
     adapter: ModelAdapter | None
     config, directory = _config(spec, findings)
     adapter = None if config is None else _adapter(spec, config, findings)
@@ -41,8 +45,36 @@ def check_model(spec: Spec, findings: Findings) -> None:
         return  # a tokenizer is trained
     source = _local(given, TOKENIZER, "tokenizer", findings) if given is not None else directory
     if source is not None:
-        own_format = given is None and (adapter is None or (config is not None and adapter.converts(config)))
+        own_format = _reads_its_own(adapter, config) if given is None else _is_converted(source)
         _check_tokenizer(spec, source, adapter, findings, own_format=own_format)
+
+
+def _reads_its_own(adapter: ModelAdapter | None, config: JsonObject | None) -> bool:
+    """Whether the files of a tokenizer may be others than those of transformers."""
+    if adapter is None or type(adapter).load_tokenizer is not ModelAdapter.load_tokenizer:
+        return True
+    return config is not None and adapter.converts(config)
+
+
+def _is_converted(directory: Path) -> bool:
+    """Whether a tokenizer lies beside a checkpoint whose adapter converts it."""
+    try:
+        config = read_json_object(directory / "config.json")
+        _, adapter = select_adapter(config) if config.get("model_type") else ("", None)
+    except (OSError, ValueError, MftError):
+        return False
+    return adapter is not None and _reads_its_own(adapter, config)
+
+
+def _check_start(reference: str, findings: Findings) -> None:
+    """Check that there are weights to start from; the model and the tokenizer are theirs."""
+    at: Location = ("model", "start_from")
+    try:
+        weights = find_weights(reference, "model.start_from")
+    except MftError as error:
+        findings.error(at, str(error).removeprefix("model.start_from: "))
+        return
+    findings.unchecked(at, f"whether {weights} fits the tuning and the rest of model")
 
 
 def _config(spec: Spec, findings: Findings) -> tuple[JsonObject | None, Path | None]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WHOLE = ("model.safetensors", "pytorch_model.bin")
-INDEXES = tuple(f"{name}.index.json" for name in WHOLE)
+"""In the order in which transformers looks for them; after each its index of several files."""
 OTHER = ("*.safetensors", "*.bin", "*.pt", "*.pth")
 """Files that some adapters read under names of their own."""
 _SHOWN = 5
@@ -21,12 +21,11 @@ _LENGTH = 8
 
 def missing_weights(directory: Path) -> str | None:
     """What is wrong with the weight files of a directory, in a sentence; None if nothing is."""
-    for index in INDEXES:
-        if (directory / index).is_file():
-            return _missing_shards(directory, index)
-    whole = next((directory / name for name in WHOLE if (directory / name).is_file()), None)
-    if whole is not None:
-        return _incomplete(whole)
+    for name in WHOLE:
+        if (directory / name).is_file():
+            return _incomplete(directory / name)
+        if (directory / f"{name}.index.json").is_file():
+            return _missing_shards(directory, f"{name}.index.json")
     if any(next(directory.glob(pattern), None) is not None for pattern in OTHER):
         return None
     return f"{directory} has no weights ({' or '.join(WHOLE)}, or an index of several files)"

@@ -88,7 +88,7 @@ def _model(config: Config) -> None:
 
 def _tuning(config: Config) -> None:
     adapter = config.text("adapter")
-    meaning = meaning_of("tuning", adapter or "full")
+    meaning = meaning_of("tuning", adapter)
     if meaning is None:
         config.approximated(
             "adapter", to="tuning", why=f"there is no tuning {adapter!r}; all parameters train"
@@ -210,7 +210,7 @@ def _trackers(config: Config) -> None:
         options = {"tracking_uri": uri}
         if experiment := config.text("mlflow_experiment_name"):
             options["experiment"] = experiment
-        trackers.append({"name": component("mlflow server"), "options": options})
+        trackers.append({"name": component("experiment server"), "options": options})
         config.translated("mlflow_tracking_uri", "mlflow_experiment_name", to="trackers")
     if trackers:
         config.spec.content["trackers"] = trackers

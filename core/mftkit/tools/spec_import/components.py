@@ -23,7 +23,12 @@ def component(meaning: str) -> str:
 
 
 def meaning_of(setting: str, value: object) -> str | None:
-    """Return what a value of a toolkit's setting means; None for a value that has no counterpart."""
+    """Return what a value of a toolkit's setting means; None for a value that has no counterpart.
+
+    A tuning that is not set trains all parameters.
+    """
+    if setting == "tuning" and value is None:
+        return "all parameters"
     found = _table()["values"][setting].get(str(value).lower())
     return None if found is None else str(found)
 

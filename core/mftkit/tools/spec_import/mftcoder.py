@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NAME = "MFTCoder"
 DEFAULTS: dict[str, object] = {
-    "data_split": "98,2,0", "padding_mode": "padding", "tokenize_mode": "sft", "weighted_loss_mode": "case3",
+    "data_split": "98,2,0", "tokenize_mode": "sft", "weighted_loss_mode": "case3",
     "peft_type": None, "lora_rank": 96, "lora_alpha": 32, "lora_dropout": 0.05, "per_device_train_batch_size": 8,
     "learning_rate": 5e-5, "min_lr": 5e-6, "weight_decay": 0.01, "gradient_accumulation_steps": 1,
     "lr_scheduler_type": "cosine", "num_warmup_steps": 0.05, "num_train_epochs": 4, "seed": 1234, "seq_length": 4096,
@@ -98,7 +98,7 @@ def _model(config: Config) -> None:
     elif directory:
         config.spec.content["trackers"] = [component("event files")]
         config.approximated("tb_dir", to="trackers", why="a placeholder; the files are in the run directory")
-    meaning = meaning_of("tuning", config.text("peft_type") or "full")
+    meaning = meaning_of("tuning", config.text("peft_type"))
     if meaning is None:
         raise MftError(f"{config.path}: peft_type: {config.text('peft_type')}: there is no such tuning here")
     bits = config.text("quantization")
@@ -187,7 +187,7 @@ def _loss(config: Config) -> None:
 
 def _rows(config: Config) -> None:
     mode = config.text("padding_mode")
-    if mode == "padding":
+    if mode is None or meaning_of("padding_mode", mode) is not None:
         dynamic = config.flag("use_dynamic_padding")
         config.put("tokenization", component("padded to the longest" if dynamic else "padded"))
         config.translated("padding_mode", "use_dynamic_padding", to="tokenization")

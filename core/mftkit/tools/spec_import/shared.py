@@ -88,7 +88,7 @@ def translate_schedule(
     if name in _WITH_MINIMUM and rate:
         lowest = float(least) if least is not None else rate * float(share or 0)
         config.put("training.scheduler", "cosine")
-        config.put("training.min_learning_rate", lowest)
+        config.put("training.min_learning_rate", float(f"{lowest:.10g}"))
         config.translated(
             key, *([arguments] if arguments else []), to="training.scheduler, min_learning_rate"
         )

@@ -25,7 +25,7 @@ _QUESTIONS = (
 _ANSWERS = (
     *dict.fromkeys(answer for _question, answer in PAIRS),
     "solution", "canonical_solution", "reference_solution", "target", "tgt", "reply", "assistant", "bot", "gpt",
-    "assistant_message", "fixed", "fixed_code", "after", "code", "result", "label", "reference",
+    "assistant_message", "fixed_code", "after", "code", "result", "label", "reference",
 )  # fmt: skip
 _TEXTS = (
     "content",

@@ -86,7 +86,7 @@ def _estimate(text: str) -> int:
 def _size_in(name: str) -> float | None:
     """Return the number of parameters that a name gives.
 
-    >>> _size_in("Qwen/Qwen2.5-Coder-0.5B"), _size_in("org/model-135M-it"), _size_in("gpt2")
+    >>> _size_in("org/coder-0.5B"), _size_in("org/model-135M-it"), _size_in("gpt2")
     (500000000.0, 135000000.0, None)
     """
     found = _SIZE_IN_NAME.search(name)

@@ -1,0 +1,69 @@
+"""The documents' fenced blocks and commands, for the tests that hold them against the program."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SHELLS = ("sh", "bash", "console")
+_FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_FILE = re.compile(r"into `([^`]+)`:[^`]*$")
+_NOTE = re.compile(r"<!-- ([^>]*) -->\s*$")
+_INLINE = re.compile(r"`(mft [^`\n]+)`")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    language: str
+    text: str
+    file: str | None
+    """The file that the block is, if "into `FILE`:" stands before it."""
+    note: str
+    """An HTML comment right before it, which readers do not see: how a test runs it."""
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    """Yield the fenced blocks of a page."""
+    text, end = page.read_text("utf-8"), 0
+    for found in _FENCE.finditer(text):
+        before = text[end : found.start()]
+        note, file = _NOTE.search(before), _FILE.search(before)
+        yield Block(found[2], found[3], file[1] if file else None, note[1] if note else "")
+        end = found.end()
+
+
+def commands(block: Block) -> list[list[str]]:
+    """The commands of a shell block, each as words; redirections and comments are left out."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    found = []
+    for line in lines:
+        words = shlex.split(line.removeprefix("$ "), comments=True)
+        command: list[str] = []
+        for word in [*words, "&&"]:
+            if word in ("&&", "|", ";", "&"):
+                found.append(command)
+                command = []
+            else:
+                command.append(word)
+    return [command for command in found if command]
+
+
+def mft_commands(page: Path) -> Iterator[list[str]]:
+    """Yield each ``mft`` command of a page without its first word: in shell blocks, and in the text as code."""
+    for block in blocks(page):
+        if block.language in SHELLS:
+            for words in commands(block):
+                while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                    words = words[1:]
+                if words and words[0] == "mft":
+                    yield words[1:]
+    prose = _FENCE.sub("", page.read_text("utf-8"))
+    for span in _INLINE.findall(prose):
+        yield shlex.split(re.sub(r"[\[\]]", "", span))[1:]  # brackets: what may be left out

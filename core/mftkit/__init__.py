@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mftkit.data.text.chat_format import chat_format as chat_format
     from mftkit.interfaces import API_VERSION as API_VERSION
     from mftkit.interfaces.balancer import Balancer as Balancer
+    from mftkit.interfaces.callback import Callback as Callback
     from mftkit.interfaces.chat import BudgetSpent as BudgetSpent
     from mftkit.interfaces.chat import Chat as Chat
     from mftkit.interfaces.chat import ChatError as ChatError
@@ -91,9 +92,9 @@ if TYPE_CHECKING:
     from mftkit.models.moe import RouterOutputs as RouterOutputs
     from mftkit.models.native import DecoderOutputs as DecoderOutputs
     from mftkit.models.native import NativeAdapter as NativeAdapter
-    from mftkit.models.result import load_model as load_model
     from mftkit.plugins.installed import build_component as build_component
     from mftkit.reporting.reporter import Reporter as Reporter
+    from mftkit.runs.reference_loading import load_model as load_model
     from mftkit.spec import load_spec as load_spec
     from mftkit.spec.paths import SpecPathOrHubId as SpecPathOrHubId
     from mftkit.spec.references import ChatModelRef as ChatModelRef
@@ -133,6 +134,7 @@ _NAMES = {
     "mftkit.data.text.chat_format": "chat_format",
     "mftkit.interfaces": "API_VERSION",
     "mftkit.interfaces.balancer": "Balancer",
+    "mftkit.interfaces.callback": "Callback",
     "mftkit.interfaces.chat": "BudgetSpent Chat ChatError ChatModel ChatOptions ChatRequest Reply",
     "mftkit.interfaces.component": "Component Options SpecLocation SpecPath TaskInfo",
     "mftkit.interfaces.conversation": "Conversation ToolCall Turn",
@@ -152,9 +154,9 @@ _NAMES = {
     "mftkit.models.legacy_config": "LegacyConfig",
     "mftkit.models.moe": "MoEAdapter RouterOutputs",
     "mftkit.models.native": "DecoderOutputs NativeAdapter",
-    "mftkit.models.result": "load_model",
     "mftkit.plugins.installed": "build_component",
     "mftkit.reporting.reporter": "Reporter",
+    "mftkit.runs.reference_loading": "load_model",
     "mftkit.spec": "load_spec",
     "mftkit.spec.paths": "SpecPathOrHubId",
     "mftkit.spec.references": "ChatModelRef ExecutorRef",

@@ -18,6 +18,9 @@ TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 class RejectedError(Exception):
     """A plugin cannot be loaded; the message becomes the error of its row in the list."""
 
+    function: object = None
+    """The hook that is at fault, if it is no error of a call."""
+
 
 class Collector:
     """Collects the components of one kind that one plugin registers; they take effect when all of it is loaded."""
@@ -29,6 +32,9 @@ class Collector:
 
     def register(self, name: str, target: str | type, *, summary: str, default: bool = False) -> None:
         """Register a component; see ``Register``. Raises RejectedError."""
+        local = self.found.local
+        if local is not None:
+            target = local.own_target(target)  # type: ignore[assignment]  # checked below
         self._check(name, target, summary, default)
         self.registrations[name] = Registration(
             self.kind.name,
@@ -40,6 +46,7 @@ class Collector:
             self.found.version,
             self.found.name,
             default,
+            is_local=local is not None,
         )
 
     def _check(self, name: object, target: object, summary: object, default: object) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distributions
+from typing import TYPE_CHECKING
 
 from mftkit_registry.records import describe
 from mftkit_registry.requirements import unmet_requirement
+
+if TYPE_CHECKING:
+    from mftkit_registry.local import LocalPlugin
 
 UNKNOWN = "unknown"
 """Stands for a name or version that is missing in the metadata."""
@@ -22,11 +26,24 @@ class Found:
     version: str
     entry_point: EntryPoint | None = field(compare=False)
     error: str | None = None
+    local: LocalPlugin | None = None
+    """The plugin itself, where no distribution has it."""
+
+    @classmethod
+    def of_local(cls, plugin: LocalPlugin) -> Found:
+        """A plugin that no distribution has; its path stands for the distribution's name."""
+        return cls(plugin.name, plugin.name, plugin.version, None, local=plugin)
 
     @property
     def owner(self) -> str:
-        """Distribution and version, for messages."""
-        return f"{self.distribution} {self.version}".strip()
+        """Distribution and version, or the path, for messages."""
+        return self.name if self.local else f"{self.distribution} {self.version}".strip()
+
+    def load(self) -> object:
+        """The object that has the hooks. Raises whatever its import raises."""
+        if self.local is not None:
+            return self.local.load()
+        return self.entry_point.load() if self.entry_point else None
 
 
 def discover(group: str, first: str) -> list[Found]:

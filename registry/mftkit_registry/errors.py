@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+
 
 class MftError(Exception):
     """An error that the user can fix: the message says what is wrong, where, and how to fix it.
 
-    The command line prints it without a traceback and exits with ``exit_code``. Any other exception is a
-    fault of the program.
+    The command line prints it without a traceback and exits with ``exit_code``; a notebook shows the message alone.
+    MFT_DEBUG=1 shows the traceback. Any other exception is a fault of the program.
     """
 
     exit_code = 2
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of the traceback."""
+        if os.environ.get("MFT_DEBUG", "") in ("", "0"):
+            return [f"{type(self).__name__}: {self}"]
+        return traceback.format_exception(self)
 
 
 class MftWarning(UserWarning):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, Literal
 
 from mftkit_registry.errors import BrokenComponentError, MftError
@@ -29,6 +30,8 @@ class PluginRecord:
     """The reason if ``status`` is not "ok"."""
     default: bool = False
     """True for the component that a spec gets if it names none of its kind."""
+    sha256: str | None = None
+    """Of a plugin that a spec names by its file; its ``distribution`` is the path."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,25 @@ class Registration(Generic[C_co]):
     version: str
     entry_point: str
     default: bool = False
+    is_local: bool = False
+    """True for a plugin in no package: ``distribution`` is its path, ``version`` the beginning of its hash."""
 
     @property
     def origin(self) -> str:
-        """Distribution, version and entry point, for messages."""
+        """Distribution, version and entry point, or the path, for messages."""
+        if self.is_local:
+            return self.distribution
         return f'{self.distribution} {self.version} (entry point "{self.entry_point}")'
+
+    @property
+    def source(self) -> tuple[str, str]:
+        """Distribution and version; of a local plugin the file's name, wherever it lies, and its content's hash."""
+        return (Path(self.distribution).name if self.is_local else self.distribution, self.version)
+
+    @property
+    def fix(self) -> str:
+        """What to do about a component that cannot be used."""
+        return f"fix {self.distribution}" if self.is_local else f"fix or reinstall {self.distribution}"
 
     def resolve(self) -> type[C_co]:
         """The component's class. Raises BrokenComponentError if it cannot be loaded or is not of its kind."""
@@ -70,7 +87,7 @@ class Registration(Generic[C_co]):
         except (Exception, SystemExit) as error:
             raise BrokenComponentError(
                 f'{self.kind} "{self.name}" of {self.origin} cannot be loaded from '
-                f'"{self.target}": {describe(error)}; fix or reinstall {self.distribution}'
+                f'"{self.target}": {describe(error)}; {self.fix}'
             ) from error
 
 

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 from mftkit_registry.collecting import RejectedError
 from mftkit_registry.discovery import Found, discover
 from mftkit_registry.errors import ConflictError, UnknownComponentError
-from mftkit_registry.host import Host, call
+from mftkit_registry.host import Host
 from mftkit_registry.kinds import C_co, Kind, find_kind
 from mftkit_registry.markers import PROJECT
 from mftkit_registry.nearest import nearest
 from mftkit_registry.records import PluginRecord, Registration
+from mftkit_registry.tracing import Trace, call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import ModuleType
+
+    import pluggy
+
+    from mftkit_registry.local import LocalPlugin
 
 HINT = "block one of them with MFT_BLOCK_PLUGINS={names}, or uninstall it"
 
@@ -24,13 +29,13 @@ HINT = "block one of them with MFT_BLOCK_PLUGINS={names}, or uninstall it"
 class Registry:
     """All components of all kinds, by name; made by ``Registry.load``."""
 
-    def __init__(self, kinds: Iterable[Kind[object]], hookspecs: Iterable[ModuleType], first: str) -> None:
+    def __init__(self, kinds: Iterable[Kind[object]], host: Host, first: str) -> None:
         self.kinds = tuple(kinds)
         self.first = first
         """The distribution whose plugins come first, and whose defaults win."""
         self.warnings: list[str] = []
         """Warnings for the user about the plugins and how they were selected."""
-        self._host = Host(self.kinds, hookspecs)
+        self._host = host
         self._components: dict[tuple[str, str], list[Registration[object]]] = {}
         self._order: list[Registration[object] | PluginRecord] = []
         self._listeners: dict[str, PluginRecord] = {}
@@ -46,14 +51,16 @@ class Registry:
         group: str = PROJECT,
         blocked: Iterable[str] = (),
         first: str = "mftkit",
+        trace: Trace | None = None,
     ) -> Registry:
         """Load every entry point of ``group``, each on its own, those of distribution ``first`` first.
 
         ``hookspecs`` are modules that declare events, and the hooks of kinds unless they are to be generated.
-        ``blocked`` are names of entry points that are not imported. A plugin that fails is a row of
-        ``plugins``; nothing is raised.
+        ``blocked`` are names of entry points that are not imported, ``trace`` receives a line per call of a hook. A
+        plugin that fails is a row of ``plugins``; nothing is raised.
         """
-        registry = cls(kinds, hookspecs, first)
+        kinds = tuple(kinds)
+        registry = cls(kinds, Host(kinds, hookspecs, trace), first)
         everything = discover(group, first)
         registry.found = tuple(everything)
         registry._block(blocked, everything)
@@ -64,6 +71,40 @@ class Registry:
         for kind in registry.kinds:
             registry.warnings += registry._overruled_defaults(kind)
         return registry
+
+    def extended(self, plugins: Iterable[LocalPlugin]) -> Registry:
+        """A registry of the same plugins and these, each loaded as an installed one is; this one stays as it is.
+
+        One that fails is a row of ``plugins`` and in ``local_errors``; nothing is raised.
+        """
+        more = Registry(self.kinds, self._host.copy(), self.first)
+        more._components = {key: list(owners) for key, owners in self._components.items()}
+        more._order, more._listeners = list(self._order), dict(self._listeners)
+        before = set(self.warnings)
+        added = [Found.of_local(plugin) for plugin in plugins]
+        more.found = (*self.found, *added)
+        for found in added:
+            more._add(found, None)
+        for kind in more.kinds:
+            more.warnings += [text for text in more._overruled_defaults(kind) if text not in before]
+        return more
+
+    def local_errors(self, name: str) -> list[str]:
+        """Why the local plugin ``name`` cannot be used: it failed, or another one has a name that it claims."""
+        errors = [
+            str(row.error)
+            for row in self._order
+            if isinstance(row, PluginRecord) and row.entry_point == name and row.status != "ok"
+        ]
+        for owners in self._components.values():
+            others = [owner.origin for owner in owners if owner.entry_point != name]
+            if others and len(owners) > len(others):
+                mine = owners[0]
+                errors.append(
+                    f'the {mine.kind} "{mine.name}" of {name} is also registered by {" and ".join(others)}; choose '
+                    "another name"
+                )
+        return errors
 
     @property
     def plugins(self) -> list[PluginRecord]:
@@ -116,12 +157,29 @@ class Registry:
         Each gets the arguments that it names. If one raises, the others are still called; all failures are returned.
         """
         failures: list[tuple[PluginRecord, Exception | SystemExit]] = []
-        for implementation in self._host.implementations(event):
+        for plugin, listener in self.listeners(event):
             try:
-                call(implementation, arguments)
+                listener(arguments)
             except (Exception, SystemExit) as error:
-                failures.append((self._listeners[implementation.plugin_name], error))
+                failures.append((plugin, error))
         return failures
+
+    def listeners(self, event: str) -> Iterator[tuple[PluginRecord, Listener]]:
+        """Each plugin that listens to an event, with what calls it: with those of the arguments that it names."""
+        for implementation in self._host.implementations(event):
+            yield (
+                self._listeners[implementation.plugin_name],
+                Listener(implementation, event, self._host.trace),
+            )
+
+    @property
+    def trace(self) -> Trace | None:
+        """Receives a line per call of a hook; None: nothing does."""
+        return self._host.trace
+
+    def listening(self) -> list[PluginRecord]:
+        """The rows of the plugins that listen to events."""
+        return list(self._listeners.values())
 
     def _block(self, blocked: Iterable[str], everything: list[Found]) -> None:
         known = {found.name for found in everything}
@@ -133,7 +191,10 @@ class Registry:
                 self.warnings.append(f'MFT_BLOCK_PLUGINS: no entry point is named "{name}"; {hint}')
 
     def _add(self, found: Found, earlier: Found | None) -> None:
-        row = PluginRecord("plugin", found.name, "", found.distribution, found.version, found.name)
+        digest = found.local.sha256 if found.local is not None else None
+        row = PluginRecord(
+            "plugin", found.name, "", found.distribution, found.version, found.name, sha256=digest
+        )
         if self._host.manager.is_blocked(found.name):
             self._order.append(replace(row, status="blocked", error="blocked by MFT_BLOCK_PLUGINS"))
             return
@@ -178,7 +239,14 @@ class Registry:
             "conflict" if error else "ok",
             error,
             registration in claims,
+            self._digest_of(registration),
         )
+
+    def _digest_of(self, registration: Registration[object]) -> str | None:
+        if not registration.is_local:
+            return None
+        found = next(found for found in self.found if found.name == registration.entry_point and found.local)
+        return found.local.sha256 if found.local is not None else None
 
     def _defaults(self, kind: str) -> list[Registration[object]]:
         """The claims to be the default of a kind among which it is chosen: those of ``first``, or else all."""
@@ -205,6 +273,19 @@ class Registry:
     def _name_conflict(self, owners: Sequence[Registration[object]]) -> str:
         first = owners[0]
         return f'two plugins claim the {first.kind} "{first.name}": {_both(owners)}'
+
+
+class Listener:
+    """Calls one plugin's implementation of an event."""
+
+    def __init__(self, implementation: pluggy.HookImpl, event: str, trace: Trace | None) -> None:
+        self._implementation = implementation
+        self._event = event
+        self._trace = trace
+
+    def __call__(self, arguments: Mapping[str, object]) -> None:
+        """Raise whatever the plugin raises."""
+        call(self._implementation, self._event, arguments, self._trace)
 
 
 def _default_conflict(claims: Sequence[Registration[object]]) -> str:

@@ -68,8 +68,10 @@ def cut_short(run: Path, *, checkpoints: bool = True) -> None:
 
 def test_an_extension_of_a_copy_equals_the_longer_run(project: Path, copied: Path) -> None:
     longer = mftkit_run(spec(project, "longer", {"max_steps": 6}))
-    before = mftkit.load_spec(copied)
-    assert before.output == copied
+    environment = json.loads((copied / "environment.json").read_text())
+    environment["packages"]["torch"] = "0.1"
+    (copied / "environment.json").write_text(json.dumps(environment))
+    assert mftkit.load_spec(copied).output == copied
     heard = Listener()
     extended = mftkit.load_spec(copied, ["training.max_steps=6", "name=renamed", "trackers=[]"])
     assert mftkit.run(extended, reporter=heard).step == 6
@@ -88,6 +90,8 @@ def test_an_extension_of_a_copy_equals_the_longer_run(project: Path, copied: Pat
     resumed = json.loads((copied / "environment.json").read_text())["resumed"]
     assert [entry["step"] for entry in resumed] == [3]
     assert [change["key"] for change in resumed[0]["changed"]] == ["name", "training.max_steps", "output"]
+    assert [change["key"] for change in resumed[0]["environment"]] == ["packages.torch"]
+    assert any("another environment" in note and 'packages.torch: "0.1" -> ' in note for note in heard.notes)
     assert (resumed[0]["extension"]["end_before"], resumed[0]["extension"]["end"]) == (3, 6)
 
     assert mftkit.run(mftkit.load_spec(copied), reporter=heard).step == 6  # and is finished as it is now
@@ -178,7 +182,10 @@ def test_a_start_from_step_0_says_so_and_keeps_the_metrics(copied: Path, fresh: 
     cut_short(copied, checkpoints=fresh)
     first = (copied / "metrics.jsonl").read_text()
     heard = Listener()
-    again = mftkit.load_spec(copied, ["training.max_steps=1"])
+    rows_now = write_rows(
+        copied.parent / "fewer.jsonl", rows("big", 30)
+    )  # nothing is resumed, so they may differ
+    again = mftkit.load_spec(copied, ["training.max_steps=1", f"tasks.0.train={rows_now}"])
     assert mftkit.run(again, fresh=fresh, reporter=heard).step == 1
     why = "--fresh: the run in" if fresh else "no checkpoint was saved before step 3, so the run in"
     assert any(

@@ -106,6 +106,7 @@ def test_each_tasks_best_and_the_best_by_rank(project: Path, losses: Any) -> Non
         assert all(torch.equal(result[name], kept[name]) for name in result)
     assert not (project / "run/best/step-00000004").exists(), "model/ holds it"
     mftkit.load_model(project / "run/best/step-00000001")
+    assert "those of step 1." in (project / "run/best/step-00000001/README.md").read_text("utf-8")
 
 
 def test_only_adapters_are_kept_for_each_task_unless_asked(project: Path) -> None:

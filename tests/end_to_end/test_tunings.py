@@ -77,7 +77,7 @@ def test_it_learns_and_keeps_only_what_it_trained(finished: Path) -> None:
     assert falls(finished)
     names = {entry.name for entry in finished.iterdir() if not entry.name.startswith(".")}
     told = {"spec.json", "environment.json", "plan.json", "metrics.jsonl", "log.txt", "report.html"}
-    assert names == {*told, "checkpoints", "base", "best", "model"}
+    assert names == {*told, "checkpoints", "tokenizer", "base", "best", "model"}
     config = json.loads((finished / "model" / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(finished / "base")
     held = load_file(finished / "checkpoints" / "step-00000006" / "model.safetensors")

@@ -99,7 +99,13 @@ def hub() -> Iterator[Hub]:
 
         def do_GET(self) -> None:
             stub.requests.append((self.command, self.path))
-            self.reply(404, {"error": "the stub has no such repository"})
+            name = self.path.removeprefix("/api/models/").partition("?")[0].partition("/revision/")[0]
+            if name.rpartition("/")[2] in [asked["name"] for asked in stub.created]:
+                self.reply(
+                    200, {"id": name, "modelId": name, "private": False, "tags": [], "xetEnabled": False}
+                )
+            else:
+                self.reply(404, {"error": "the stub has no such repository"})
 
         def reply(self, status: int, answer: dict[str, Any]) -> None:
             content = json.dumps(answer).encode()
@@ -114,7 +120,7 @@ def hub() -> Iterator[Hub]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     stub.endpoint = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield stub

@@ -22,18 +22,21 @@ VOCABULARY_FILES = (
 """Without one of them transformers silently builds an empty tokenizer from tokenizer_config.json or the model type."""
 
 
-def load_tokenizer(path: str, trust_remote_code: bool = False) -> PreTrainedTokenizerBase | None:
-    """The tokenizer of a directory or a hub id; None if there is no vocabulary.
+def load_tokenizer(
+    path: str, trust_remote_code: bool = False, revision: str | None = None
+) -> PreTrainedTokenizerBase | None:
+    """The tokenizer of a directory or a hub id, at a ``revision``; None if there is no vocabulary.
 
     Raises MftError for one that cannot be read.
     """
     from transformers import AutoTokenizer
 
-    if not _has_vocabulary(path):
+    if not has_vocabulary(path, revision):
         return None
+    at = {} if revision is None else {"revision": revision}
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            path, trust_remote_code=trust_remote_code
+            path, trust_remote_code=trust_remote_code, **at
         )
     except Exception as error:  # the tokenizers library raises bare Exceptions on a broken file
         if "trust_remote_code" in str(error):
@@ -46,13 +49,15 @@ def load_tokenizer(path: str, trust_remote_code: bool = False) -> PreTrainedToke
     return tokenizer
 
 
-def _has_vocabulary(path: str) -> bool:
+def has_vocabulary(path: str, revision: str | None = None) -> bool:
+    """Return True if a directory or a hub id has the files of a tokenizer."""
     directory = Path(path).expanduser()
     if directory.is_dir():
         return any((directory / name).is_file() for name in VOCABULARY_FILES)
     from transformers.utils.hub import cached_file
 
     options = {
+        "revision": revision,
         "_raise_exceptions_for_missing_entries": False,
         "_raise_exceptions_for_connection_errors": False,
     }

@@ -35,11 +35,12 @@ Layers = Annotated[
     ),
 ]
 Run = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         "--run",
         metavar="RUN",
-        help="Use the weights of this run's best checkpoint instead of those that SPEC starts from.",
+        help="Use these weights instead of those that SPEC starts from: a run directory (its best checkpoint), "
+        "RUN@STEP, RUN@last, RUN@best, RUN@best:TASK, a directory with a model or a PEFT adapter, or a hub id.",
         show_default=False,
     ),
 ]
@@ -86,13 +87,15 @@ def affinity(
     from mftkit.base.atomic_files import disk_errors, write_json, write_text
     from mftkit.tools.affinity.measure import measure
     from mftkit.tools.affinity.page import page
-    from mftkit.tools.affinity.run_checkpoint import find_checkpoint
+    from mftkit.tools.affinity.run_checkpoint import weights_to_measure
 
     hide_other_progress()
     target = output or read.output.with_name(f"{read.output.name}-affinity")
     with disk_errors(target):
         target.mkdir(parents=True, exist_ok=True)
-    checkpoint = None if run is None and step is None else find_checkpoint(read, run or read.output, step)
+    checkpoint = None
+    if run is not None or step is not None:
+        read, checkpoint = weights_to_measure(read, run or str(read.output), step)
     with console_reporter() as reporter:
         found = measure(
             read,

@@ -14,6 +14,15 @@ SIGNALLED = 128
 SpecFile = Annotated[
     Path, typer.Argument(metavar="SPEC", help="The spec, a JSON or YAML file.", show_default=False)
 ]
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run directory, RUN@STEP, RUN@last, RUN@best, RUN@best:TASK, a directory with a model or a PEFT "
+        "adapter, or a hub id. RUN alone is the result, or the newest checkpoint of an unfinished run.",
+        show_default=False,
+    ),
+]
 AllowWeakIsolation = Annotated[
     bool,
     typer.Option(

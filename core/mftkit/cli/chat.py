@@ -6,12 +6,13 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path  # noqa: TC003  # typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mftkit.cli.app import app
+from mftkit.cli.arguments import Reference  # noqa: TC001
 from mftkit.cli.console import show_message
 from mftkit.display import console_reporter
 from mftkit_registry import MftError
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 COMMANDS_HINT = (
     "each line is a turn; /reset forgets the conversation, /exit or Ctrl-D quits, Ctrl-C stops an answer"
 )
-Result = Annotated[
-    Path,
-    typer.Argument(
-        metavar="RUN",
-        help="A run directory, or a directory with a model or a PEFT adapter.",
-        show_default=False,
-    ),
-]
 MaxNewTokens = Annotated[
     int, typer.Option("--max-new-tokens", min=1, metavar="N", help="Maximum number of tokens in an answer.")
 ]
@@ -46,7 +39,7 @@ Temperature = Annotated[
 
 @app.command()
 def chat(
-    run: Result,
+    run: Reference,
     system: Annotated[
         str | None, typer.Option("--system", metavar="TEXT", help="System message of the conversation.")
     ] = None,
@@ -88,7 +81,7 @@ def chat(
 
 @app.command()
 def complete(
-    run: Result,
+    run: Reference,
     prompt: Annotated[
         str, typer.Argument(metavar="[PROMPT]", help='The text to continue; "-": standard input.')
     ] = "-",
@@ -136,7 +129,7 @@ def complete(
     _write("\n")
 
 
-def _infill(run: Path, prefix: str, suffix: str, max_new_tokens: int, temperature: float) -> None:
+def _infill(run: str, prefix: str, suffix: str, max_new_tokens: int, temperature: float) -> None:
     from mftkit.tools.infill_formats import infill_formats
 
     formats = infill_formats(run)
@@ -159,7 +152,7 @@ def _read_side(path: Path | None, option: str) -> str:
         raise MftError(f"{option}: {path} is not UTF-8 text: {error}") from error
 
 
-def _load(run: Path, max_new_tokens: int, temperature: float) -> TextGenerator:
+def _load(run: str, max_new_tokens: int, temperature: float) -> TextGenerator:
     from transformers.utils import logging
 
     from mftkit.tools.chat import TextGenerator

@@ -11,11 +11,13 @@ import typer
 
 from mftkit.cli.app import app
 from mftkit.cli.arguments import SIGNALLED, Overrides, SpecFile, hide_other_progress
-from mftkit.cli.console import result
+from mftkit.cli.console import result, show_view
 from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mftkit.spec import Spec
     from mftkit.tools.compare.arms import CompareOptions
     from mftkit.tools.compare.compare import Compared
@@ -54,8 +56,8 @@ Arms = Annotated[
     typer.Option(
         "--arm",
         metavar="[NAME:]KEY=V,...",
-        help="One more arm: SPEC with these keys changed, such as tuning=lora or wide:tuning.rank=64,tuning.alpha=64. "
-        "May be repeated.",
+        help="One more arm: SPEC with these keys changed, such as loss=NAME or "
+        "long:training.epochs=3,training.warmup=0.1. May be repeated.",
         show_default=False,
     ),
 ]
@@ -108,6 +110,9 @@ Fresh = Annotated[
     bool,
     typer.Option("--fresh", help="Start over, removing the comparison in the output directory."),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Check all arms and print them with their runs, without training.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print compare.json instead of the table.")]
 
 
@@ -124,6 +129,7 @@ def compare(
     seeds: Seeds = 1,
     output: Output = None,
     overrides: Overrides = None,
+    dry_run: DryRun = False,
     fresh: Fresh = False,
     as_json: AsJson = False,
 ) -> None:
@@ -151,6 +157,9 @@ def compare(
     from mftkit.tools.compare.compare import compare as run_all
 
     hide_other_progress()
+    if dry_run:
+        _plan(base, options, seeds, load)
+        return
     with console_reporter() as reporter:
         compared = run_all(
             base, options, seeds=seeds, output=output, fresh=fresh, reporter=reporter, load=load
@@ -162,6 +171,15 @@ def compare(
         raise typer.Exit(SIGNALLED + compared.signal)
     if compared.result.has_failed_run:
         raise typer.Exit(1)
+
+
+def _plan(base: "Spec", options: "CompareOptions", seeds: int, load: "Callable[[list[str]], Spec]") -> None:
+    from mftkit.tools.compare.compare import plan_comparison
+    from mftkit.tools.compare.terminal import planned_view
+
+    with console_reporter(dry_run=True) as reporter:
+        comparison = plan_comparison(base, options, seeds=seeds, reporter=reporter, load=load)
+    show_view(planned_view(comparison))
 
 
 def _options(

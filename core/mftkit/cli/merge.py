@@ -6,18 +6,14 @@ from typing import Annotated
 import typer
 
 from mftkit.cli.app import app
+from mftkit.cli.arguments import Reference
 from mftkit.cli.console import result
 from mftkit.display import console_reporter
 
 
 @app.command()
 def merge(
-    run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN", help="A run directory, or a directory with a PEFT adapter.", show_default=False
-        ),
-    ],
+    run: Reference,
     output: Annotated[
         Path, typer.Option("--output", metavar="DIR", help="The directory to write.", show_default=False)
     ],

@@ -3,6 +3,7 @@
 import inspect
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,6 +18,10 @@ from mftkit_registry import find_kind
 if TYPE_CHECKING:
     from mftkit_registry import PluginRecord
 
+OfSpec = Annotated[
+    Path | None,
+    typer.Option("--spec", metavar="SPEC", help='With the plugins in "plugins" of SPEC.', show_default=False),
+]
 commands = typer.Typer(help="List, describe, check and write plugins.", no_args_is_help=True)
 app.add_typer(commands, name="plugins")
 commands.command()(new)
@@ -36,6 +41,7 @@ def list_(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    spec: OfSpec = None,
 ) -> None:
     """List components and plugins, with their state.
 
@@ -45,6 +51,7 @@ def list_(
     """
     from mftkit.plugins.installed import registry
 
+    _select_plugins_of(spec)
     rows = registry().plugins
     if kind is not None:
         kind_name = registry().kind(kind).name
@@ -53,7 +60,7 @@ def list_(
             show_message(
                 f"note: not loaded, so their kind is unknown: {', '.join(hidden)}; see mft plugins list"
             )
-        rows = [row for row in rows if row.kind == kind_name]
+        rows = [row for row in rows if row.kind == kind_name or _listens(row.kind, kind_name)]
     order = {known.name: number for number, known in enumerate(registry().kinds)}
     rows = sorted(rows, key=lambda row: order.get(row.kind, len(order)))
     if as_json:
@@ -63,6 +70,19 @@ def list_(
             ("kind", "name", "summary", "distribution", "version", "status", "error"),
             [_cells(row) for row in rows],
         )
+
+
+def _select_plugins_of(spec: Path | None) -> None:
+    """Use the plugins that a spec names by their files."""
+    from mftkit.spec.local_plugins import select_plugins_of_file
+
+    if spec is not None:
+        select_plugins_of_file(spec)
+
+
+def _listens(row_kind: str, kind: str) -> bool:
+    """Whether the row is that of a plugin with hooks for the events of a run, which callbacks are called for, too."""
+    return row_kind == "callbacks" and kind == "callback"
 
 
 def _cells(row: "PluginRecord") -> tuple[str, ...]:
@@ -87,11 +107,13 @@ def show(
             autocompletion=completion.components,
         ),
     ],
+    spec: OfSpec = None,
 ) -> None:
     """Show the options of a component: types, defaults and help."""
     from mftkit.plugins import installed, kinds
     from mftkit.plugins.options import describe_options
 
+    _select_plugins_of(spec)
     registration = installed.registry().get(find_kind(kinds.KINDS, kind), name)
     found = installed.class_of(registration)
     result(f"{registration.kind} {registration.name}: {registration.summary}")

@@ -23,7 +23,12 @@ FAILED = 1
 
 
 def check(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the component.", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME", help="Name of the component, or path of a file plugin.", show_default=False
+        ),
+    ],
     kind: Annotated[
         str | None,
         typer.Option(
@@ -52,15 +57,32 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Run the conformance suite on a component.
+    """Run the conformance suite on a component, or on all components of a Python file.
 
     The exit code is 1 if a check fails. The checks are those of mftkit.testing, which a plugin's own tests inherit.
     """
+    chosen = [find(name, kind)] if not _is_file(name) else components_of_file(Path(name), kind)
+    if settings and len(chosen) > 1:
+        names = ", ".join(f"{known.name} {registration.name}" for known, registration in chosen)
+        raise MftError(
+            f"--set: {name} has several components ({names}): choose a kind that has one with --kind"
+        )
+    failed = [_check_one(known, registration, settings or [], config) for known, registration in chosen]
+    if any(failed):
+        raise typer.Exit(FAILED)
+
+
+def _check_one(
+    known_kind: "ComponentKind[Component]",
+    registration: "Registration[Component]",
+    settings: "Sequence[str]",
+    config: Path | None,
+) -> int:
+    """Check one component, and return how many checks failed."""
     from mftkit.plugins import installed
 
-    known_kind, registration = find(name, kind)
     component = installed.class_of(registration)
-    chosen: dict[str, object] = {"options": _options(component.Options, settings or [])}
+    chosen: dict[str, object] = {"options": _options(component.Options, settings)}
     if config is not None:
         chosen["config"] = _config(config)
     show_message(f"checking {registration.kind} {registration.name} of {registration.origin}")
@@ -78,8 +100,40 @@ def check(
     result(
         f"{len(rows)} checks: {len(rows) - failed} passed, {warned} of them with a warning; {failed} failed"
     )
-    if failed:
-        raise typer.Exit(FAILED)
+    return failed
+
+
+def _is_file(name: str) -> bool:
+    """Whether a name is that of a file plugin: no component's name looks like one."""
+    return name.endswith(".py") or "/" in name
+
+
+def components_of_file(
+    path: Path, kind: str | None
+) -> "list[tuple[ComponentKind[Component], Registration[Component]]]":
+    """The components of a file plugin, of all kinds unless one is given.
+
+    Raises MftError if it cannot be loaded, or has none.
+    """
+    from mftkit.plugins import installed
+    from mftkit.plugins.kinds import KINDS
+    from mftkit.plugins.local import load_plugins
+
+    loaded = load_plugins([path], Path.cwd())
+    if loaded.problems:
+        raise MftError("; ".join(what for _, what in loaded.problems))
+    installed.select_plugins(loaded.plugins)
+    searched = KINDS if kind is None else (find_kind(KINDS, kind),)
+    names = {plugin.name for plugin in loaded.plugins}
+    found = [
+        (known, installed.registry().get(known, row.name))
+        for known in searched
+        for row in installed.registry().registrations
+        if row.kind == known.name and row.entry_point in names
+    ]
+    if not found:
+        raise MftError(f"{path}: registers no {'component' if kind is None else searched[0].name}")
+    return found
 
 
 def find(name: str, kind: str | None) -> "tuple[ComponentKind[Component], Registration[Component]]":

@@ -1,7 +1,6 @@
 """``mft push``: a result to the Hugging Face Hub."""
 
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,43 +9,49 @@ from mftkit.cli.app import app
 from mftkit.cli.console import result
 from mftkit.display import console_reporter
 
+Result = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run directory, RUN@best:TASK, or a directory with a model or a PEFT adapter.",
+        show_default=False,
+    ),
+]
+Repository = Annotated[
+    str,
+    typer.Argument(
+        metavar="REPO", help="The repository: USER/NAME or ORGANIZATION/NAME.", show_default=False
+    ),
+]
+License = Annotated[
+    str | None,
+    typer.Option(
+        "--license",
+        metavar="NAME",
+        help="The license for the model card, such as apache-2.0. [default: as in the card]",
+        show_default=False,
+    ),
+]
+Revision = Annotated[
+    str | None,
+    typer.Option(
+        "--revision", metavar="BRANCH", help="The branch to push to. [default: main]", show_default=False
+    ),
+]
+Message = Annotated[
+    str | None,
+    typer.Option("--message", metavar="TEXT", help="The message of the commit.", show_default=False),
+]
+
 
 @app.command()
 def push(
-    run: Annotated[
-        Path,
-        typer.Argument(
-            metavar="RUN",
-            help="A run directory, or a directory with a model or a PEFT adapter.",
-            show_default=False,
-        ),
-    ],
-    repo: Annotated[
-        str,
-        typer.Argument(
-            metavar="REPO", help="The repository: USER/NAME or ORGANIZATION/NAME.", show_default=False
-        ),
-    ],
+    run: Result,
+    repo: Repository,
     private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
-    license_name: Annotated[
-        str | None,
-        typer.Option(
-            "--license",
-            metavar="NAME",
-            help="The license for the model card, such as apache-2.0. [default: as in the card]",
-            show_default=False,
-        ),
-    ] = None,
-    revision: Annotated[
-        str | None,
-        typer.Option(
-            "--revision", metavar="BRANCH", help="The branch to push to. [default: main]", show_default=False
-        ),
-    ] = None,
-    message: Annotated[
-        str | None,
-        typer.Option("--message", metavar="TEXT", help="The message of the commit.", show_default=False),
-    ] = None,
+    license_name: License = None,
+    revision: Revision = None,
+    message: Message = None,
     merged: Annotated[
         bool, typer.Option("--merged", help="Merge an adapter into its base, and push the whole model.")
     ] = False,

@@ -1,5 +1,6 @@
 """``mft run``: trains the model of a spec."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -29,17 +30,32 @@ def run(
         bool, typer.Option("--dry-run", help="Check, tokenize and print the plan, without training.")
     ] = False,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start over, removing the run in the output directory.")
+        bool,
+        typer.Option(
+            "--fresh", help="Start over, removing the run in the output directory but for its metrics."
+        ),
     ] = False,
     processes: Annotated[
         int, typer.Option("--processes", min=1, metavar="N", help="Train with N processes on this machine.")
     ] = 1,
     weak: AllowWeakIsolation = False,
+    start_from: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="REF",
+            help="Start a new run from other weights, with a fresh optimizer: a run directory, RUN@STEP, RUN@last, "
+            "RUN@best, RUN@best:TASK, a directory with a model or a PEFT adapter, or a hub id. Sets model.start_from.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Train what SPEC describes, or resume its unfinished run."""
+    """Train what SPEC describes; resume its unfinished run, or extend it. SPEC may be a run directory, too."""
     from mftkit.spec import load_spec
 
     allow_weak_isolation(weak)
+    if start_from is not None:
+        overrides = [*(overrides or []), _start_override(start_from)]
     read = load_spec(spec, overrides or ())
     if processes > 1 and not dry_run:
         raise typer.Exit(_launch(spec, overrides or [], fresh, processes))
@@ -54,6 +70,13 @@ def run(
         raise typer.Exit(1)
     if outcome.reason == "interrupted":
         raise typer.Exit(SIGNALLED + (outcome.signal or signal.SIGTERM))
+
+
+def _start_override(reference: str) -> str:
+    """Return the override for ``--from``, whose paths are relative to the current directory, as others on the line."""
+    from mftkit.spec.paths import reference_in
+
+    return f"model.start_from={json.dumps(reference_in(reference, Path.cwd()))}"
 
 
 def _launch(spec: Path, overrides: list[str], fresh: bool, processes: int) -> int:

@@ -5,21 +5,12 @@ import json
 import typer
 
 from mftkit.cli.app import app
-from mftkit.cli.arguments import Overrides, SpecFile
 from mftkit.cli.console import result, show_message
+from mftkit.cli.spec_check import check
 
 commands = typer.Typer(help="Check specs.", no_args_is_help=True)
 app.add_typer(commands, name="spec")
-
-
-@commands.command()
-def check(spec: SpecFile, overrides: Overrides = None) -> None:
-    """Check SPEC without running anything."""
-    from mftkit.spec import load_spec
-
-    read = load_spec(spec, overrides or ())
-    tasks = ", ".join(task.name for task in read.tasks)
-    result(f"{spec}: no errors found: run {read.name}, tasks {tasks}, output {read.output}")
+commands.command()(check)
 
 
 @commands.command()

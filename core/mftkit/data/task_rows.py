@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mftkit.data.made.filtered import FilteredRows
 from mftkit.data.made.generated import GeneratedRows
 from mftkit.data.rows.sources import train_sources
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def task_rows(
     return (FilteredRows(spec, task, sources, reporter).source(),) if task.filters else sources
 
 
+@with_own_plugins
 def generate_tasks(spec: Spec, task: str | None, reporter: Reporter) -> dict[str, Path]:
     """Make the rows of every task with a generator, or of ``task`` alone: task name to file of rows.
 

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import one_line, place
+from mftkit.base.json_files import read_json_object
 from mftkit.models.stray_adapter import is_adapter
 from mftkit.runs.result_files import has_chat_template
 
@@ -36,14 +37,23 @@ def next_steps(directory: Path, outcome: Outcome) -> list[tuple[str, str]]:
 
 
 def _to_continue(directory: Path, outcome: Outcome) -> list[tuple[str, str]]:
-    spec = directory / "spec.json"
-    if not spec.is_file() or outcome.reason not in ("interrupted", "failed"):
+    if not (directory / "spec.json").is_file() or outcome.reason not in ("interrupted", "failed"):
         return []
-    command = f"mft run {_argument(spec)}"
+    command = f"mft run {_argument(directory)}{_processes(directory)}"
     if outcome.reason == "interrupted":
         return [("resume", command)]
     where = "last checkpoint" if any((directory / "checkpoints").glob("step-*")) else "start"
     return [(f"once the cause is fixed, continue from the {where}", command)]
+
+
+def _processes(directory: Path) -> str:
+    """The option for as many processes as the run had."""
+    environment = directory / "environment.json"
+    try:
+        count = read_json_object(environment).get("processes") if environment.is_file() else 1
+    except (OSError, ValueError):
+        count = 1
+    return f" --processes {count}" if isinstance(count, int) and count > 1 else ""
 
 
 def _argument(path: Path) -> str:

@@ -35,8 +35,11 @@ def in_notebook() -> bool:
     return getattr(shell, "kernel", None) is not None
 
 
-def notebook_reporter() -> NotebookReporter:
-    """A reporter that draws into the output of the cell that is running."""
+def notebook_reporter(*, dry_run: bool = False) -> NotebookReporter:
+    """A reporter that draws into the output of the cell that is running.
+
+    ``dry_run``: no training follows the plan.
+    """
     from IPython.display import display
 
     handle = None
@@ -49,7 +52,7 @@ def notebook_reporter() -> NotebookReporter:
         else:
             handle.update(content, raw=True)
 
-    return NotebookReporter(show)
+    return NotebookReporter(show, dry_run=dry_run)
 
 
 @dataclass
@@ -87,7 +90,14 @@ class NotebookReporter(Reporter):
     ``show(html, text)`` puts it in place of what was shown before.
     """
 
-    def __init__(self, show: Callable[[str, str], None], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        show: Callable[[str, str], None],
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        dry_run: bool = False,
+    ) -> None:
+        self._dry_run = dry_run
         self._show = show
         self._clock = clock
         self._drawn = float("-inf")
@@ -147,10 +157,12 @@ class NotebookReporter(Reporter):
 
     def planned(self, plan: Plan) -> None:
         """The plan in a line, and its notes."""
-        self._name, self._total = one_line(plan.name), plan.steps
+        name = one_line(plan.name)
+        if not self._dry_run:
+            self._name, self._total = name, plan.steps
         tasks = ", ".join(f"{one_line(task.name)} {whole(task.samples)}" for task in plan.tasks)
         self._messages += [
-            f"{self._name}: {whole(plan.steps)} steps; samples: {tasks}; {whole(plan.trainable)} of "
+            f"{name}: {whole(plan.steps)} steps; samples: {tasks}; {whole(plan.trainable)} of "
             f"{whole(plan.parameters)} parameters trained on {plan.device}",
             *(one_line(note) for note in plan.notes),
         ]
@@ -196,10 +208,10 @@ class NotebookReporter(Reporter):
     def _draw(self, *, now: bool = False) -> None:
         if not now and self._clock() - self._drawn < BETWEEN:
             return
-        if not (self._messages or self._works or self._name):
-            return
-        self._drawn = self._clock()
-        self._show(self._html(), self._text())
+        html = self._html()
+        if html:
+            self._drawn = self._clock()
+            self._show(html, self._text())
 
     def _state(self) -> str:
         if self._end or not self._name:
@@ -233,17 +245,17 @@ class NotebookReporter(Reporter):
         if self._messages:
             parts.append(f"<div style='{_MESSAGES}'>{escape(chr(10).join(self._messages))}</div>")
         parts += [f"<div>{_bar(work.done, work.total)} {escape(work.text)}</div>" for work in self._works]
-        if self._name:
+        if self._name or self._end:
             bar = "" if self._end else f"{_bar(self._step, self._total)} "
-            parts.append(f"<div>{bar}<b>{escape(self._name)}</b>: {escape(self._state())}</div>")
+            parts.append(f"<div>{bar}<b>{escape(self._name or 'run')}</b>: {escape(self._state())}</div>")
         if self._tasks:
             parts.append(_table(HEADINGS, self._rows()))
         return "".join(parts)
 
     def _text(self) -> str:
         lines = [*self._messages, *(work.text for work in self._works)]
-        if self._name:
-            lines.append(f"{self._name}: {self._state()}")
+        if self._name or self._end:
+            lines.append(f"{self._name or 'run'}: {self._state()}")
         lines += [
             ", ".join(f"{heading} {cell}" for heading, cell in zip(HEADINGS, row, strict=True))
             for row in self._rows()

@@ -28,6 +28,8 @@ def result_view(directory: Path, outcome: Outcome) -> RenderableType:
     """A table of losses, the model's path, and how to load it."""
     metrics = MetricsFile(directory / "metrics.jsonl").read()
     title = f"{outcome.reason} after step {whole(outcome.step)}"
+    if outcome.stopped_by is not None:
+        title += f", stopped by {one_line(outcome.stopped_by)}"
     parts: list[RenderableType] = [Text(title, style="bold"), Text()]
     losses = _validation_table(metrics.valid) if metrics.valid else _training_table(metrics.train)
     if losses is not None:

@@ -9,6 +9,8 @@ from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit.interfaces.deprecation import RenamedAttribute
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
 
@@ -62,6 +64,14 @@ class Balancer(Component[OptionsT]):
 
         With ``compares`` "validation" it is called at each evaluation, and ``before`` is from the one before.
         """
+
+    def metrics(self) -> Mapping[str, float]:
+        """What it wants to be seen of its state, as numbers by name; called after a step that writes a train line.
+
+        They are in the line under "balancer", in trackers as "train/balancer/NAME" and on the run's page. A number that
+        is not finite is null there. It must not change the balancer.
+        """
+        return {}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a resumed run needs, in types that ``torch.load(weights_only=True)`` reads."""

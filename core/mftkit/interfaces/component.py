@@ -122,6 +122,15 @@ class Component(Generic[OptionsT]):
     """Base of every component: ``self.options`` and ``self.tasks`` (the order is the tasks' index)."""
 
     Options: ClassVar[type[BaseModel]] = Options
+    packages: ClassVar[dict[str, str]] = {}
+    """Modules that it needs, each with the name by which pip installs it: ``mft spec check`` reports missing ones."""
+
+    def preflight(self) -> list[str]:
+        """What ``mft spec check`` can find out without doing any of the work: why a run would fail, and how to fix it.
+
+        One full sentence for each problem. It should take milliseconds, and import neither torch nor transformers.
+        """
+        return []
 
     def __init_subclass__(cls, **more: object) -> None:
         super().__init_subclass__(**more)

@@ -36,7 +36,16 @@ class LoadRequest:
     init: Literal["pretrained", "random"] = "pretrained"
     trust_remote_code: bool = False
     load_options: dict[str, Any] = field(default_factory=dict)
-    """Passed to ``from_pretrained``, as the tuning requires (quantization, device map)."""
+    """Passed to ``from_pretrained``: what the tuning requires (quantization, device map), and the ``revision``."""
+    revision: str | None = None
+    """Branch, tag or commit of a hub id; None: its main branch."""
+
+    def __post_init__(self) -> None:
+        # Adapters that know nothing of revisions pass load_options on.
+        options = {key: value for key, value in self.load_options.items() if key != "revision"}
+        if self.revision is not None and self.init == "pretrained":
+            options["revision"] = self.revision
+        object.__setattr__(self, "load_options", options)
 
 
 @documented
@@ -66,6 +75,8 @@ class ModelAdapter(Component[OptionsT]):
     """The families it supports: rows of a table, and the models of its conformance tests."""
     instruct_formats: ClassVar[tuple[InstructFormat, ...]] = ()
     """Chat formats of the families' instruct models, for vocabularies that hold their control tokens."""
+    is_fallback: ClassVar[bool] = False
+    """States that ``matches`` returns at most 1: it is asked only for checkpoints that no other adapter knows."""
     pad_tokens: ClassVar[tuple[str, ...]] = ()
     """Padding tokens of the families' vocabularies, in order of preference."""
 
@@ -96,7 +107,11 @@ class ModelAdapter(Component[OptionsT]):
 
     def load_tokenizer(self, request: LoadRequest) -> PreTrainedTokenizerBase | None:
         """The tokenizer alone; data is prepared with it before the weights are read."""
-        return load_tokenizer(request.path, request.trust_remote_code) if request.path else None
+        return (
+            load_tokenizer(request.path, request.trust_remote_code, request.revision)
+            if request.path
+            else None
+        )
 
     def lora_targets(self, model: PreTrainedModel) -> list[str]:
         """Names of the linear modules that low-rank tuning adapts by default."""

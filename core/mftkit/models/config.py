@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import fields, is_dataclass
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,8 @@ ALWAYS_KNOWN = {"bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "r
 """Keys that transformers reads for every family, or under an older name, and that no config class declares."""
 
 
-def read_config(path: str, trust_remote_code: bool = False) -> JsonObject:
-    """Return ``config.json`` of a directory or a hub id, unchanged.
+def read_config(path: str, trust_remote_code: bool = False, *, revision: str | None = None) -> JsonObject:
+    """Return ``config.json`` of a directory or a hub id, at a ``revision``, unchanged.
 
     Raises MftError for a directory that is missing or has no config, and for an id that the hub does not serve.
     """
@@ -36,10 +37,12 @@ def read_config(path: str, trust_remote_code: bool = False) -> JsonObject:
     elif not is_hub_id(path):
         raise MftError(f"model.path: there is no directory {path}")
     source = str(directory) if directory.is_dir() else path
+    at = {} if revision is None else {"revision": revision}
     try:
-        config, _ = PreTrainedConfig.get_config_dict(source, trust_remote_code=trust_remote_code)
+        config, _ = PreTrainedConfig.get_config_dict(source, trust_remote_code=trust_remote_code, **at)
     except (OSError, TypeError, ValueError) as error:  # the last two where it is JSON, but not an object
-        raise MftError(f"model.path: {path} has no readable config: {reason(error)}") from error
+        where = f" at revision {revision}" if revision else ""
+        raise MftError(f"model.path: {path}{where} has no readable config: {reason(error)}") from error
     if not config:
         raise MftError(f"model.path: config.json of {path} is empty")
     return dict(config)
@@ -135,7 +138,10 @@ def _check_directory(directory: Path) -> None:
 
 def known_keys(config_class: type[PreTrainedConfig]) -> set[str]:
     """Return the keys that a family's config reads."""
-    names = {field.name for field in fields(config_class)} if is_dataclass(config_class) else set()
+    if is_dataclass(config_class):
+        names = {field.name for field in fields(config_class)}
+    else:  # transformers before 5.4
+        names = {name for cls in config_class.__mro__ for name in signature(cls.__init__).parameters}
     return names | set(config_class.attribute_map) | ALWAYS_KNOWN
 
 

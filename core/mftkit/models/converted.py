@@ -119,9 +119,9 @@ class ConvertedAdapter(NativeAdapter):
         if request.path is None:
             return None
         if not self.converts(request.config):
-            return load_tokenizer(request.path, request.trust_remote_code)
+            return load_tokenizer(request.path, request.trust_remote_code, request.revision)
         try:
-            return self.original_tokenizer(request.path, request.config)
+            return self.original_tokenizer(_at_revision(request), request.config)
         except MftError:
             raise
         except Exception as error:  # protobuf, tokenizers and base64 each raise their own on a broken file
@@ -136,17 +136,29 @@ class ConvertedAdapter(NativeAdapter):
             raise MftError(f"model.path: config.json: {reason(error)}") from error
 
 
-def checkpoint_file(path: str, name: str) -> Path | None:
+def checkpoint_file(path: str, name: str, revision: str | None = None) -> Path | None:
     """Return a file of a checkpoint in a directory or on the hub, None if it has none of that name."""
     from transformers.utils.hub import cached_file
 
     file = cached_file(
         str(Path(path).expanduser()) if Path(path).expanduser().is_dir() else path,
         name,
+        revision=revision,
         _raise_exceptions_for_missing_entries=False,
         _raise_exceptions_for_connection_errors=False,
     )
     return None if file is None else Path(file)
+
+
+def _at_revision(request: LoadRequest) -> str:
+    """Return the path of a request; for a revision of a hub id, that of a copy of the repository's small files."""
+    assert request.path is not None, "a tokenizer is loaded from somewhere"
+    if request.revision is None:
+        return request.path
+    from huggingface_hub import snapshot_download
+
+    weights = ["*.safetensors", "*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack"]
+    return snapshot_download(request.path, revision=request.revision, ignore_patterns=weights)
 
 
 def _load_converted(request: LoadRequest, conversion: Conversion) -> PreTrainedModel:

@@ -67,6 +67,20 @@ def choose_pad(
     return sentence
 
 
+def restore_pad(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> None:
+    """Give a newly loaded model the pad token that was chosen for it before, and a row for it if it has none.
+
+    ``tokenizer`` is the one that was saved after the choice.
+    """
+    if tokenizer.pad_token_id is None:
+        choose_pad(tokenizer, model)
+        return
+    pad = int(tokenizer.pad_token_id)
+    if pad >= embedding_rows(model):
+        model.resize_token_embeddings(pad + 1, mean_resizing=False)
+    _configure(model, pad)
+
+
 def _busy(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> set[int]:
     """Return the ids of tokens that a sample may have to learn: those that end or begin a text or a turn."""
     ends = getattr(model.generation_config, "eos_token_id", None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -15,6 +17,7 @@ from mftkit.models.config import ADAPTER_CONFIG, dtype_of, read_config
 from mftkit.models.selection import select_adapter
 from mftkit.models.stray_adapter import is_adapter, warn_stray_adapter
 from mftkit.models.vocabulary import guard_vocabulary
+from mftkit.spec.local_plugins import select_plugins_of
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -37,6 +40,8 @@ class Result:
     """The PEFT adapter's config; None for a full model."""
     model: JsonObject
     """The ``model`` section of the run's spec; empty without a run."""
+    written_at: str | None = None
+    """Where the run was when it was trained, by its spec; None without a run."""
 
     @property
     def base(self) -> str:
@@ -49,7 +54,20 @@ class Result:
                 f"{self.path / ADAPTER_CONFIG} names no base model: set base_model_name_or_path to its "
                 "directory or hub id"
             )
-        return str(named)
+        return self._moved_with_the_run(str(named))
+
+    @property
+    def base_revision(self) -> str | None:
+        """The revision of an adapter's base on the hub, by the adapter's config; None: its main branch."""
+        revision = (self.config or {}).get("revision")
+        return None if revision is None or Path(self.base).is_dir() else str(revision)
+
+    def _moved_with_the_run(self, base: str) -> str:
+        """Return the place of a base that was moved together with the run; else the place that is named."""
+        if self.run is None or self.written_at is None or not Path(base).is_absolute() or Path(base).exists():
+            return base
+        moved = os.path.normpath(self.run / os.path.relpath(base, self.written_at))
+        return moved if Path(moved).is_dir() else base
 
 
 def find_result(given: Path) -> Result:
@@ -62,11 +80,14 @@ def find_result(given: Path) -> Result:
         raise MftError(f"RUN: there is no directory {given}")
     run = _run_of(given)
     path = given / "model" if run == given else given
-    section = read_json(run / "spec.json").get("model", {}) if run else {}
+    spec = read_json(run / "spec.json") if run else {}
+    if run is not None:
+        select_plugins_of(spec, run)
+    section, written_at = spec.get("model", {}), spec.get("output")
     if is_adapter(path):
-        return Result(path, run, read_json(path / ADAPTER_CONFIG), section)
+        return Result(path, run, read_json(path / ADAPTER_CONFIG), section, written_at)
     if (path / "config.json").is_file():
-        return Result(path, run, None, section)
+        return Result(path, run, None, section, written_at)
     if run == given:
         raise MftError(
             f"RUN: {run} has no model/ yet: let the run finish first (mft run {run / 'spec.json'})"
@@ -91,9 +112,10 @@ def adapter_and_request(
     """
     trust = bool(result.model.get("trust_remote_code", False))
     source = str(result.path) if result.config is None else result.base
+    revision = None if result.config is None else result.base_revision
     warn_stray_adapter(source, reporter)
     try:
-        config = read_config(source, trust)
+        config = read_config(source, trust, revision=revision)
     except MftError as error:
         raise _about_base(result, error) from error
     if model_adapter is None:
@@ -101,9 +123,22 @@ def adapter_and_request(
         name, options = (named, {}) if isinstance(named, str) else (named["name"], named.get("options", {}))
         model_adapter = _select(result, config, name, options, reporter)
     request = LoadRequest(
-        path=source, config=config, dtype=dtype_of(config), attention="auto", trust_remote_code=trust
+        path=source,
+        config=config,
+        dtype=dtype_of(config),
+        attention="auto",
+        trust_remote_code=trust,
+        revision=revision,
     )
     return model_adapter, request
+
+
+def load_weights(result: Result, model_adapter: ModelAdapter, request: LoadRequest) -> PreTrainedModel:
+    """Load the model of ``request``; an error names the PEFT adapter whose base it is."""
+    try:
+        return model_adapter.load(request)[0]
+    except MftError as error:
+        raise _about_base(result, error) from error
 
 
 def load_base(
@@ -145,7 +180,7 @@ def _as_model(tuned: PeftModel) -> PreTrainedModel:
 
 
 def load_model(
-    path: str | Path, adapter: str = "auto"
+    path: str | Path, adapter: str = "auto", revision: str | None = None
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
     """Load the model in a directory or under a hub id, in its own dtype and in evaluation mode, and its tokenizer.
 
@@ -156,6 +191,7 @@ def load_model(
         path: a checkpoint, a run's ``model/``, or a hub id.
         adapter: the model adapter to load it with. "auto": the best match; for the PEFT adapter of a run, the one
             that the run's spec names.
+        revision: branch, tag or commit of a hub id.
 
     Raises:
         MftError: it cannot be loaded completely.
@@ -163,41 +199,23 @@ def load_model(
     directory = Path(path).expanduser()
     if is_adapter(directory):
         result = find_result(directory)
-        named = None if adapter == "auto" else select_adapter(read_config(result.base), adapter)[1]
+        base_config = partial(read_config, result.base, revision=result.base_revision)
+        named = None if adapter == "auto" else select_adapter(base_config(), adapter)[1]
         base, tokenizer = load_base(result, *adapter_and_request(result, model_adapter=named))
         model = _as_model(with_peft_adapter(result, base))
     else:
-        config = read_config(str(path))
+        config = read_config(str(path), revision=revision)
         warn_stray_adapter(path)
         _, chosen = select_adapter(config, adapter)
         source = str(directory) if directory.is_dir() else str(path)
-        request = LoadRequest(path=source, config=config, dtype=dtype_of(config), attention="auto")
+        request = LoadRequest(
+            path=source, config=config, dtype=dtype_of(config), attention="auto", revision=revision
+        )
         model, tokenizer = chosen.load(request)
         if tokenizer is not None:
             guard_vocabulary(tokenizer, model)
     model.train(False)
     return model, tokenizer
-
-
-def load_result(
-    given: Path, reporter: Reporter | None = None
-) -> tuple[ModelAdapter, PreTrainedModel, PreTrainedTokenizerBase]:
-    """Load the model adapter, model and tokenizer of a result; the model is in evaluation mode.
-
-    A PEFT adapter is in place on its base (peft's ``PeftModel``). Raises MftError for a result that cannot be loaded
-    completely, and for one without a tokenizer.
-    """
-    result = find_result(given)
-    model_adapter, request = adapter_and_request(result, reporter)
-    model, tokenizer = load_base(result, model_adapter, request)
-    if tokenizer is None:
-        raise MftError(
-            f"RUN: {result.path} has no tokenizer files, so it cannot read text; add its tokenizer"
-        )
-    if result.config is not None:
-        model = _as_model(with_peft_adapter(result, model))
-    model.train(False)
-    return model_adapter, model, tokenizer
 
 
 def read_json(path: Path) -> JsonObject:
@@ -221,12 +239,21 @@ def _run_of(given: Path) -> Path | None:
 def _select(
     result: Result, config: JsonObject, name: str, options: JsonObject, reporter: Reporter | None
 ) -> ModelAdapter:
-    """Return the run's model adapter.
+    """Return the run's model adapter."""
+    if result.config is None:
+        return select_for_run(config, name, options, reporter)
+    return select_adapter(config, name, options, reporter)[1]
 
-    A full model that the run has converted may no longer match the adapter that the spec names for the original: then
-    the best match is taken.
+
+def select_for_run(
+    config: JsonObject, name: str, options: JsonObject, reporter: Reporter | None
+) -> ModelAdapter:
+    """Return the model adapter that a run's spec names, for a model that the run has made.
+
+    A model that the run has converted may no longer match the adapter that the spec names for the original: then the
+    best match is taken.
     """
-    if result.config is None and name != "auto":
+    if name != "auto":
         try:
             return select_adapter(config, name, options, reporter)[1]
         except MftError:

@@ -73,10 +73,13 @@ def _rank(entry: tuple[int, str, ModelAdapter]) -> int:
 
 
 def _ranked(config: JsonObject, reporter: Reporter) -> list[tuple[int, str, ModelAdapter]]:
-    ranked = []
+    ranked, fallbacks = [], []
     for name in installed.registry().names(MODEL_ADAPTER):
         try:
             adapter = _build(name, {})
+            if adapter.is_fallback:
+                fallbacks.append((name, adapter))
+                continue
             rank = adapter.matches(config)
         except (
             Exception
@@ -85,6 +88,10 @@ def _ranked(config: JsonObject, reporter: Reporter) -> list[tuple[int, str, Mode
             continue
         if rank > 0:
             ranked.append((rank, name, adapter))
+    if max((rank for rank, _, _ in ranked), default=0) <= FALLBACK:
+        ranked += [
+            (rank, name, adapter) for name, adapter in fallbacks if (rank := adapter.matches(config)) > 0
+        ]
     return ranked
 
 

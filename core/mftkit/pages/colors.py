@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 PALETTE = (
     "#3b82c4", "#e07b24", "#2f9e5b", "#d6475b", "#8e67c9",
@@ -29,3 +33,17 @@ def pen(index: int) -> Pen:
     """
     repeat = index // len(PALETTE)
     return Pen(PALETTE[index % len(PALETTE)], DASHES[repeat % len(DASHES)])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a legend."""
+
+    name: str
+    pen: Pen | None
+    """None: the color of text, dashed."""
+
+
+def legend(names: Sequence[str]) -> list[Entry]:
+    """Names with their pens, in order."""
+    return [Entry(name, pen(index)) for index, name in enumerate(names)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
-from mftkit.pages.colors import pen
+from mftkit.pages.colors import Entry, legend, pen
 from mftkit.runs.series import MEAN, Series, curve, losses_of_task, summed, thinned, weights_of_task
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Plot:
     """In pixels; None: as high as the page's plots are."""
     width: int | None = None
     """The least in pixels: a narrower page scrolls it; None: as wide as the page allows."""
+    legend: tuple[Entry, ...] = ()
+    """Entries of its own; empty: it uses the page's legend."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def _of_tasks(run: RunRecord, train: list[TrainLine], every: str) -> list[Plot |
             _each(run.tasks, partial(losses_of_task, train)),
         ),
         _weights(run, train, every),
+        _balancer(train, every),
         *(
             plot(key, f"{title} trained", f"{title} of each task, added up.{every}", _sums(run, number))
             for key, title, number in (
@@ -111,6 +114,21 @@ def constant_weights(run: RunRecord) -> dict[str, float] | None:
             ):
                 return None
     return weights
+
+
+def _balancer(train: list[TrainLine], every: str) -> Plot | None:
+    """What the balancer reports of itself; None where it reports nothing."""
+    names = list(dict.fromkeys(name for line in train for name in line.balancer))
+    curves = [
+        Curve(curve(train, partial(_balancer_metric, name)), name, index) for index, name in enumerate(names)
+    ]
+    caption = f"What the balancer reports of itself, in its own units.{every}"
+    drawn = plot("balancer", "Metrics of the balancer", caption, curves)
+    return None if drawn is None else replace(drawn, legend=tuple(legend(names)))
+
+
+def _balancer_metric(name: str, line: TrainLine) -> float | None:
+    return line.balancer.get(name)
 
 
 def _of_the_run(train: list[TrainLine], every: str) -> list[Plot | None]:

@@ -74,7 +74,7 @@ def finding(task: str, train: Sequence[TrainLine], valid: Sequence[ValidLine]) -
     course = trend([point.loss for point in points])
     best = min(trained, key=lambda point: (point.loss, point.step))
     tokens = next((each.tokens for _, each in reversed(found) if each.tokens), 0)
-    limit = noise(course.scatter, best.loss, tokens)
+    limit = noise(course.scatter, len(points), best.loss, tokens)
 
     def made(state: State, since: _Point, training: tuple[float, float] | None = None) -> Finding:
         last = points[-1].loss

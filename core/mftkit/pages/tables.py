@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """A figure; ``best`` where it is the best of its row."""
+    """A figure of a row."""
 
     text: str
     best: bool = False
+    """Whether it is the best of its row, beyond noise."""
+    lowest: bool = False
+    """Whether it is the lowest of its row, which noise may explain."""
 
 
 @dataclass(frozen=True)
@@ -113,21 +116,48 @@ def planned_facts(plan: PlanJson) -> list[tuple[str, str]]:
     )
 
 
+INTERNAL = ("content", "data", "model", "start")
+"""Keys of environment.json by which a run recognizes its inputs; they say nothing to readers."""
+
+
 def environment_facts(environment: JsonObject) -> list[tuple[str, str]]:
     """environment.json, one fact per line."""
-    facts = dict(environment)
-    components = facts.pop("components", [])
-    names = [
+    facts = {key: value for key, value in environment.items() if key not in INTERNAL and value is not None}
+    components, plugins, resumed = (facts.pop(key, []) for key in ("components", "plugins", "resumed"))
+    named = [
         (str(one.get("kind")), f"{one.get('name')} ({one.get('distribution')} {one.get('version')})")
         for one in components
         if isinstance(one, dict)
     ]
-    return [*_facts(facts), *names]
+    used = [("plugin", _plugin(one)) for one in plugins if isinstance(one, dict)]
+    start = environment.get("start")
+    started = [("started from", str(start.get("weights")))] if isinstance(start, dict) else []
+    sessions = [("resumed", _resumption(one)) for one in resumed if isinstance(one, dict)]
+    return [*started, *sessions, *_facts(facts), *named, *used]
+
+
+def _plugin(plugin: JsonObject) -> str:
+    parts = [*plugin.get("components", []), *(["listens to the run"] if plugin.get("listens") else [])]
+    name = plugin.get("path") or f"{plugin.get('distribution')} {plugin.get('version')}"
+    return f"{name}: {', '.join(map(str, parts))}" if parts else str(name)
+
+
+def _resumption(session: JsonObject) -> str:
+    """One time that a run was resumed, with what had changed."""
+    changed = [
+        f"{one.get('key')}: {_text(one.get('before'))} -> {_text(one.get('now'))}"
+        for one in (*session.get("changed", []), *session.get("environment", []))
+        if isinstance(one, dict)
+    ]
+    text = f"from step {_figure('step', session.get('step'))} at {session.get('time')}"
+    return f"{text}; {'; '.join(changed)}" if changed else text
 
 
 def _facts(values: JsonObject, prefix: str = "") -> Iterable[tuple[str, str]]:
     for key, value in values.items():
-        label = f"{prefix}{in_words(key)}"
+        label = f"{prefix}{in_words(key)}".strip()
+        if value == "":
+            continue
         if isinstance(value, dict):
             yield from _facts(value, f"{label} ")
         elif isinstance(value, list):

@@ -42,16 +42,18 @@ def trend(losses: Sequence[float]) -> Trend:
     return Trend(fit, math.sqrt(max(0.0, errors[split]) / freedom) if freedom else 0.0)
 
 
-def noise(scatter: float, loss: float, tokens: int) -> float:
+def noise(scatter: float, validations: int, loss: float, tokens: int) -> float:
     """The largest difference between two validations on the same tokens that may be noise, in nats per token.
 
     Args:
         scatter: of the validations about their trend.
+        validations: number of them; the lowest of many is low by chance, by about sqrt(2 ln n) scatters.
         loss: the lowest of them.
         tokens: loss tokens of the validation set; 0: not known, only the scatter counts.
     """
     sampling = min(TOKEN_VARIANCE, max(loss, 0.0)) / tokens if tokens else 0.0
-    return DEVIATIONS * math.sqrt(sampling + 2 * scatter**2)
+    chance = math.sqrt(2 * math.log(max(2, validations)))
+    return math.hypot(DEVIATIONS * math.sqrt(sampling), (DEVIATIONS + chance) * scatter)
 
 
 def _errors(losses: Sequence[float]) -> list[float]:

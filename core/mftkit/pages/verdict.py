@@ -110,6 +110,8 @@ def _end(run: RunRecord) -> Iterable[str]:
         yield f"The run was interrupted at {at}: the numbers are those up to there."
     elif run.end.reason == "early-stopped":
         yield f"Early stopping ended the run at {at}."
+    elif run.end.stopped_by:
+        yield f"The run was ended at {at} by {run.end.stopped_by}."
 
 
 def _best(valid: Sequence[ValidLine], found: Sequence[Finding], run: RunRecord) -> Iterable[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, whole
 from mftkit.pages import tables
-from mftkit.pages.colors import Pen, pen
+from mftkit.pages.colors import Entry, legend
 from mftkit.pages.figures import Curve, Plot, constant_weights, plot, plots
 from mftkit.pages.measures import measures
 from mftkit.pages.verdict import findings, verdict
@@ -21,15 +21,6 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.pages.tables import Table
     from mftkit.runs.record import RunRecord
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One line of a page's legend."""
-
-    name: str
-    pen: Pen | None
-    """None: the color of text, dashed."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +89,6 @@ def mood(state: str) -> str:
     return "good" if state in COMPLETED else "bad" if state == "failed" else "open"
 
 
-def legend(names: Sequence[str]) -> list[Entry]:
-    """Names with their pens, in order."""
-    return [Entry(name, pen(index)) for index, name in enumerate(names)]
-
-
 def by_task(runs: Sequence[RunRecord], names: Sequence[str]) -> Overlay:
     """Validation losses of several runs, one plot per task and one curve per run."""
     tasks = list(dict.fromkeys(task for run in runs for task in run.tasks))
@@ -129,6 +115,8 @@ def _headline(run: RunRecord) -> list[tuple[str, str]]:
         facts.append(("epochs", f"{run.train[-1].epoch or 0:.2f}"))
     if best := best_of_mean(run.valid):
         facts.append(("best step", f"{whole(best.step)}, loss {nats(best.loss)}"))
+        if run.end and run.end.is_complete and run.end.best_step != best.step:  # its checkpoint was lost
+            facts.append(("model/ is of step", whole(run.last_step)))
     facts += [(key, name) for key in ("loss", "balancer") if (name := _named(run.spec, key))]
     facts += measures(run)
     if isinstance(run.plan.get("parameters"), int):

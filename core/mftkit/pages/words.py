@@ -5,7 +5,7 @@ from __future__ import annotations
 _WORDS = {
     "batch_size": "packed rows per optimizer step",
     "balancer": "balancer",
-    "components": "component",
+    "components": "",
     "data": "fingerprint of the data",
     "dropped": "dropped samples",
     "drawn": "samples drawn per epoch",

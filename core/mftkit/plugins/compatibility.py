@@ -23,10 +23,17 @@ def check_interface(component: type[Component], registration: Registration[Compo
     if differences:
         raise BrokenComponentError(
             f'{registration.kind} "{registration.name}" of {registration.origin} does not fit the plugin interface of '
-            f"mftkit {version('mftkit')} (API {API_VERSION}): {'; '.join(differences)}. Update the package "
-            f"(pip install --upgrade {registration.distribution}), "
-            f"or fix {component.__module__}.{component.__qualname__}."
+            f"mftkit {version('mftkit')} (API {API_VERSION}): {'; '.join(differences)}. {_fix(component, registration)}"
         )
+
+
+def _fix(component: type[Component], registration: Registration[Component]) -> str:
+    if registration.is_local:
+        return f"Fix {component.__qualname__}."
+    return (
+        f"Update the package (pip install --upgrade {registration.distribution}), "
+        f"or fix {component.__module__}.{component.__qualname__}."
+    )
 
 
 def interface_differences(component: type[Component], interface: type[Component]) -> tuple[str, ...]:

@@ -6,7 +6,8 @@ A plugin marks its functions with ``@mftkit.hookimpl``, and may leave out argume
     def on_validation_end(run: mftkit.RunInfo, step: int, metrics: dict[str, Any]) -> None: ...
 
 Events are fired in the process that writes the run's files, in the thread that trains: slow callbacks delay the run. A
-callback that raises is reported once, as a warning, and the run continues. There is one ``register_...`` hook for
+callback that raises is reported once, as a warning, and the run continues. ``run.stop(reason)`` ends the run as
+finished once the current step is done. There is one ``register_...`` hook for
 each kind, generated from ``mftkit.plugins.kinds``.
 """
 
@@ -28,8 +29,8 @@ globals().update({kind.hook: registration_hook(kind, __name__) for kind in KINDS
 
 
 @hookspec
-def on_run_start(run: RunInfo) -> None:
-    """Before the first step, also of a run that resumes from a checkpoint."""
+def on_run_start(run: RunInfo, step: int) -> None:
+    """Before the first step after ``step``: 0 for a new run, else the step from which it resumes."""
 
 
 @hookspec

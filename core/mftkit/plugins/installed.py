@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import warnings
-from functools import cache
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel
 
 from mftkit.interfaces.component import Component
-from mftkit.plugins import hookspecs, kinds
+from mftkit.plugins import kinds
 from mftkit.plugins.compatibility import check_interface
-from mftkit_registry import BrokenComponentError, MftError, MftWarning, Registration, Registry
+from mftkit.plugins.process_registry import ProcessRegistry
+from mftkit_registry import BrokenComponentError, MftError, Registration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,15 +22,9 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Component)
 
 
-@cache
-def registry() -> Registry:
-    """All installed plugins except those that MFT_BLOCK_PLUGINS names; loaded once per process."""
-    names = os.environ.get("MFT_BLOCK_PLUGINS", "").split(",")
-    blocked = [name.strip() for name in names if name.strip()]
-    loaded = Registry.load(kinds.KINDS, [hookspecs], blocked=blocked)
-    for message in loaded.warnings:
-        warnings.warn(message, MftWarning, stacklevel=2)
-    return loaded
+registry = ProcessRegistry()
+"""Returns the registry in use; loaded once per process."""
+registry_of, using_plugins, select_plugins = registry.of, registry.using, registry.select
 
 
 def class_of(registration: Registration[C]) -> type[C]:
@@ -106,3 +98,9 @@ def build_component(interface: type[C], name: str, options: Mapping[str, object]
     """
     kind: Kind[C] = next(kind for kind in kinds.KINDS if kind.interface is interface)
     return build(kind, name, options or {})
+
+
+def content_of_local(kind: Kind[Component], name: str) -> list[str]:
+    """What the samples of a local component depend on beside its own version: the content of its file; else nothing."""
+    registration = registry().get(kind, name)
+    return [registration.version] if registration.is_local else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mftkit.interfaces.balancer import Balancer
+from mftkit.interfaces.callback import Callback
 from mftkit.interfaces.chat import ChatModel
 from mftkit.interfaces.data_filter import DataFilter
 from mftkit.interfaces.executor import Executor
@@ -37,6 +38,7 @@ CHAT_MODEL = ComponentKind("chat-model", ChatModel, place="tasks[].generator.opt
 GRADIENT_COMBINER = ComponentKind(
     "gradient-combiner", GradientCombiner, place="gradients", aliases=("combiner", "gradients")
 )
+CALLBACK = ComponentKind("callback", Callback, place="callbacks[]")
 
 KINDS = tuple(kind for kind in list(globals().values()) if isinstance(kind, ComponentKind))
 """All kinds, in the order in which they are listed."""

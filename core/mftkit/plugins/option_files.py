@@ -50,6 +50,28 @@ def files_of_component(kind: Kind[Component], ref: ComponentRef) -> dict[str, st
     return {".".join(place): content_digest(path) for place, path in _paths_of_component(kind, ref, ())}
 
 
+def option_components(options: BaseModel) -> Iterator[tuple[_Place, Kind[Component], ComponentRef]]:
+    """Yield the components that options name at any depth: the place of the option, the kind, and the reference."""
+    yield from _components(options, (), None)
+
+
+def _components(
+    value: object, place: _Place, kind: Kind[Component] | None
+) -> Iterator[tuple[_Place, Kind[Component], ComponentRef]]:
+    match value:
+        case ChatRef():
+            yield place, kinds.CHAT_MODEL, value
+        case ComponentRef():
+            if kind is not None:
+                yield place, kind, value
+        case BaseModel():
+            for name, field in type(value).model_fields.items():
+                yield from _components(getattr(value, name, None), (*place, name), _kind_of(field))
+        case _:
+            for name, part in _parts(value):
+                yield from _components(part, (*place, name), kind)
+
+
 def content_digest(path: Path) -> str:
     """Return the SHA-256 of a file, or of the names and contents of all files in a directory.
 

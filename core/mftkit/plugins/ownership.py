@@ -23,10 +23,10 @@ def plugin_of_error(error: BaseException) -> str | None:
     """
     owners = _owners()
     for one in _chain(error):
-        for frame, _ in reversed(list(traceback.walk_tb(one.__traceback__))):
+        for frame, line in reversed(list(traceback.walk_tb(one.__traceback__))):
             found = owners.get(str(frame.f_globals.get("__name__", "")).partition(".")[0])
             if found is not None:
-                return _shown(found)
+                return _shown(found) if found.local is None else f"{found.name}:{line}"
     return None
 
 
@@ -51,8 +51,11 @@ def _owners() -> dict[str, Found]:
         for found in strangers.values()
         if found.entry_point is not None
     }
+    for found in strangers.values():
+        if found.local is not None and found.local.is_file and found.local.module_name is not None:
+            owners[found.local.module_name.partition(".")[0]] = found
     for registration in registry.registrations:  # components may lie in a package beside the entry point's
-        if registration.entry_point in strangers:
+        if registration.entry_point in strangers and not registration.is_local:
             module = (
                 registration.target
                 if isinstance(registration.target, str)
@@ -75,4 +78,4 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _shown(found: Found) -> str:
-    return f'"{found.name}" ({found.owner})'
+    return found.name if found.local else f'"{found.name}" ({found.owner})'

@@ -7,7 +7,7 @@ ignored, so that the files of later versions can be read; keys that older versio
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from mftkit.reporting.outcome import COMPLETED, Outcome
@@ -52,6 +52,8 @@ class TrainLine:
     """Share of the batches' positions that hold padding, 0..1."""
     auxiliary_loss: float | None = None
     """The model's own loss, such as a router's; None where it has none."""
+    balancer: dict[str, float | None] = field(default_factory=dict)
+    """The balancer's own metrics after the step, by name; empty where it has none."""
     time: str | None = None
     """When the line was written, in ISO 8601 with the offset of UTC."""
     seconds: float | None = None
@@ -84,6 +86,7 @@ class TrainLine:
             tokens_per_second=_number(line.get("tokens_per_second")),
             padding=_number(line.get("padding")),
             auxiliary_loss=_number(line.get("auxiliary_loss")),
+            balancer=_numbers(line.get("balancer")),
             time=_text(line.get("time")),
             seconds=_number(line.get("seconds")),
             peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
@@ -143,11 +146,13 @@ class EndLine:
     step: int
     best_step: int | None = None
     error: str | None = None
+    stopped_by: str | None = None
+    """The callback that ended the run, with its reason; None if the run came to its end."""
 
     @classmethod
     def of(cls, outcome: Outcome) -> EndLine:
         """The line that records an outcome."""
-        return cls(outcome.reason, outcome.step, outcome.best_step, outcome.error)
+        return cls(outcome.reason, outcome.step, outcome.best_step, outcome.error, outcome.stopped_by)
 
     @property
     def is_complete(self) -> bool:
@@ -156,17 +161,21 @@ class EndLine:
 
     def to_json(self) -> JsonObject:
         """The line as metrics.jsonl has it."""
-        return {"event": "end", **asdict(self)}
+        line = {"event": "end", **asdict(self)}
+        if self.stopped_by is None:
+            del line["stopped_by"]
+        return line
 
     @classmethod
     def from_json(cls, line: Mapping[str, object]) -> EndLine:
         """Read a line. Raises DamagedLineError where something is missing that it needs."""
-        best_step, error = line.get("best_step"), line.get("error")
+        best_step, error, stopped_by = line.get("best_step"), line.get("error"), line.get("stopped_by")
         return cls(
             reason=str(line.get("reason")),
             step=_step(line),
             best_step=best_step if isinstance(best_step, int) else None,
             error=None if error is None else str(error),
+            stopped_by=None if stopped_by is None else str(stopped_by),
         )
 
 
@@ -191,12 +200,12 @@ def line_from_json(line: object) -> Line | None:
     return None if kind is None else kind.from_json(line)
 
 
-OPTIONAL = ("auxiliary_loss", "time", "seconds", "peak_memory_bytes")
+OPTIONAL = ("auxiliary_loss", "balancer", "time", "seconds", "peak_memory_bytes")
 """Keys that a line lacks where they have no value: not every model has one, and not every version wrote one."""
 
 
 def _without_absent(line: JsonObject) -> JsonObject:
-    return {key: value for key, value in line.items() if value is not None or key not in OPTIONAL}
+    return {key: value for key, value in line.items() if value not in (None, {}) or key not in OPTIONAL}
 
 
 def _step(line: Mapping[str, object]) -> int:
@@ -225,6 +234,10 @@ def _number(value: object) -> float | None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         return None
     return value if math.isfinite(value) else None
+
+
+def _numbers(value: object) -> dict[str, float | None]:
+    return {str(name): _number(each) for name, each in value.items()} if isinstance(value, dict) else {}
 
 
 def _text(value: object) -> str | None:

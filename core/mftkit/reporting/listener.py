@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
 
@@ -19,6 +20,8 @@ class Listener:
 
     name: str = "a listener"
     """Its name in messages about failures; with the package, if a plugin provides it."""
+    key: str = ""
+    """Its name in the state of a checkpoint."""
 
     def started(self, step: int) -> None:
         """The first step after ``step`` is about to be made."""
@@ -38,8 +41,18 @@ class Listener:
     def saved(self, step: int, path: Path) -> None:
         """A checkpoint is complete, at ``path``."""
 
+    def stopping(self, step: int, stopped_by: str, line: TrainLine | None) -> None:
+        """A callback ends the run after ``step``; ``line`` has the steps since the last train line, if any."""
+
     def ended(self, outcome: Outcome) -> None:
         """The last line of metrics.jsonl was written."""
+
+    def state_dict(self) -> JsonObject:
+        """What a checkpoint keeps of it; empty if it keeps nothing."""
+        return {}
+
+    def load_state_dict(self, state: JsonObject) -> None:
+        """Restore what ``state_dict`` returned."""
 
 
 class FailureReport:
@@ -106,9 +119,35 @@ class Listeners(Listener):
         """Pass it on."""
         self._each(lambda listener: listener.saved(step, path))
 
+    def stopping(self, step: int, stopped_by: str, line: TrainLine | None) -> None:
+        """Pass it on."""
+        self._each(lambda listener: listener.stopping(step, stopped_by, line))
+
     def ended(self, outcome: Outcome) -> None:
         """Pass it on."""
         self._each(lambda listener: listener.ended(outcome))
+
+    def state_dict(self) -> JsonObject:
+        """The states of those that have one, by name; one that fails is reported."""
+        states: JsonObject = {}
+        for listener in self._listeners:
+            try:
+                state = listener.state_dict()
+            except (Exception, SystemExit) as error:
+                self._failures(listener.name, error, where="state_dict")
+                continue
+            if state:
+                states[listener.key] = state
+        return states
+
+    def load_state_dict(self, state: JsonObject) -> None:
+        """Restore the states that a checkpoint has; one that fails is reported."""
+        for listener in self._listeners:
+            if listener.key in state:
+                try:
+                    listener.load_state_dict(state[listener.key])
+                except (Exception, SystemExit) as error:
+                    self._failures(listener.name, error, where="load_state_dict")
 
     def _each(self, call: Callable[[Listener], None]) -> None:
         call(self._reporter)

@@ -22,6 +22,8 @@ class Outcome:
     best_step: int | None
     error: str | None = None
     signal: Signals | None = None
+    stopped_by: str | None = None
+    """The callback that ended the run, with its reason; None if the run came to its end."""
 
     @property
     def is_complete(self) -> bool:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.reporting.generation_progress import GenerationProgress
+    from mftkit.reporting.lines import TrainLine
     from mftkit.reporting.outcome import Outcome
     from mftkit.reporting.plan import Plan
 
@@ -59,6 +60,10 @@ class Reporter(Listener):
     def task_stopped(self, task: str, step: int) -> None:
         """Show which task stopped."""
         self.note(f"early stopping for task {task}: no improvement; its weight is 0 after step {step}")
+
+    def stopping(self, step: int, stopped_by: str, line: TrainLine | None) -> None:  # noqa: ARG002
+        """Show which callback ends the run, and why."""
+        self.note(f"the run ends after step {step}, stopped by {stopped_by}")
 
     def show_result(self, directory: Path, outcome: Outcome) -> None:
         """Show what the run achieved; its metrics and its model lie in ``directory``."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mftkit.runs.checkpoint import fingerprint
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,3 +26,8 @@ class BaseCheckpoint:
     def current(self) -> Path:
         """Its path now."""
         return self.path if self.kept else self.staged
+
+
+def base_fingerprint(directory: Path) -> dict[str, list[int]]:
+    """Size and checksum of each file of weights: an adapter fits these weights and no others."""
+    return {file.name: fingerprint(file) for file in sorted(directory.glob("*.safetensors"))}

@@ -10,13 +10,14 @@ import shutil
 import zlib
 from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
 from mftkit.base.atomic_files import new_directory, temporary, write_json
+from mftkit.base.json_files import read_json_object
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.callback import Callback
     from mftkit.interfaces.gradients import GradientCombiner
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
@@ -120,6 +122,28 @@ class CheckpointStore:
             raise CheckpointError(f"{path} is damaged: {error}") from error
         return Checkpoint(load_file(path / MODEL), state, manifest)
 
+    def read_weights(self, step: int) -> tuple[dict[str, Tensor], Manifest]:
+        """The weights of a step's checkpoint, and its manifest, without what only training needs.
+
+        Raises:
+            CheckpointError: a file is missing, cut short or altered.
+        """
+        path, manifest = self.path(step), self.manifest(step)
+        try:
+            if fingerprint(path / MODEL) != manifest["files"][MODEL]:
+                raise CheckpointError(f"{path / MODEL} is damaged")
+        except (OSError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+        return load_file(path / MODEL), manifest
+
+    def manifest(self, step: int) -> Manifest:
+        """The manifest of a step's checkpoint, whose files are not verified. Raises CheckpointError without one."""
+        path = self.path(step)
+        try:
+            return cast("Manifest", read_json_object(path / MANIFEST))
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"{path} is damaged: {error}") from error
+
     def prune(self, keep: int, protected: set[int]) -> None:
         """Remove all checkpoints except the ``keep`` newest and those of the ``protected`` steps."""
         for step in self.steps()[:-keep]:
@@ -139,7 +163,7 @@ class CheckpointStore:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-def check_state(key: str, name: str, component: Balancer | GradientCombiner) -> None:
+def check_state(key: str, name: str, component: Balancer | Callback | GradientCombiner) -> None:
     """Refuse a component of the spec's ``key`` whose state a checkpoint cannot restore."""
     buffer = BytesIO()
     try:
@@ -187,5 +211,6 @@ def set_random_state(state: dict[str, Any]) -> None:
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
     torch.set_rng_state(state["torch"])
-    if state["cuda"]:
-        torch.cuda.set_rng_state_all(state["cuda"])
+    # The machine may have fewer devices than the one on which the state was saved, or none.
+    for device, of_device in enumerate(state["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(of_device, device)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from mftkit.base.atomic_files import write_json
+from mftkit.base.atomic_files import new_directory, write_json
 from mftkit.base.json_files import read_json_object
 from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.runs.base_checkpoint import BaseCheckpoint
@@ -16,10 +16,12 @@ from mftkit.runs.earlier_run import EarlierRun
 from mftkit.runs.metrics_file import MetricsFile
 from mftkit.runs.output_directory import OutputDirectory
 from mftkit.spec.on_resuming import MEANINGS
-from mftkit.spec.own_directory import followed
+from mftkit.spec.own_directory import followed, is_same_place
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import EndLine
     from mftkit.reporting.plan import PlanJson
@@ -44,6 +46,7 @@ class RunDirectory(OutputDirectory):
         "log.txt",
         "report.html",
         "checkpoints",
+        "tokenizer",
         "base",
         "best",
         "model",
@@ -60,6 +63,7 @@ class RunDirectory(OutputDirectory):
         self.log = path / "log.txt"
         self.model = path / "model"
         self.best = path / "best"
+        self.tokenizer = path / "tokenizer"
         self.base, self._staged = path / "base", path / ".base"
 
     def end(self) -> EndLine | None:
@@ -88,13 +92,15 @@ class RunDirectory(OutputDirectory):
                 raise MftError(f"output: {self.path} holds files of a run but no spec.json; {self.hint}.")
             return None
         output, here = str(before.get("output", self.path)), str(self.path)
-        before = before if output == here else followed(before, output, here)
+        moved = not is_same_place(output, here)
+        if moved:
+            before = followed(before, output, here)
         metrics = self.metrics.read()
         return EarlierRun(
             path=self.path,
             spec=before,
             changes=self.changes(before, spec),
-            moved_from=None if output == here else output,
+            moved_from=output if moved else None,
             end=metrics.end,
             last_step=metrics.last_step,
         )
@@ -119,11 +125,13 @@ class RunDirectory(OutputDirectory):
         found = self.environment().get("resumed")
         return found if isinstance(found, list) else []
 
-    def recorded(self) -> Manifest:
-        """What the newest checkpoint belongs to, without a look at its files; without one, what the run began with."""
+    def recorded(self, earlier: EarlierRun) -> Manifest:
+        """What the newest checkpoint belongs to, without a look at its files; empty if there is nothing to resume."""
         for step in reversed(self.checkpoints.steps()):
             with suppress(OSError, ValueError):
                 return cast("Manifest", read_json_object(self.checkpoints.path(step) / MANIFEST))
+        if not earlier.is_complete:
+            return {}
         began = {
             key: value for key, value in self.environment().items() if key in ("data", "content", "model")
         }
@@ -148,6 +156,12 @@ class RunDirectory(OutputDirectory):
             self._staged.rename(self.base)
         elif self._staged.is_dir():
             shutil.rmtree(self._staged)
+
+    def write_tokenizer(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Write the run's tokenizer, unless it is there: checkpoints can then be used before there is a result."""
+        if not self.tokenizer.is_dir():
+            with new_directory(self.tokenizer) as partial:
+                tokenizer.save_pretrained(partial)
 
     def describe(self, spec: Spec, environment: JsonObject, plan: PlanJson) -> None:
         """Write spec.json, environment.json and plan.json, which name the output and what else may change."""

@@ -41,7 +41,9 @@ class EarlierRun:
         keys = {change.key for change in self.changes if change.rule == "end"}
         if self.end is not None and self.end.reason == "finished":  # early stopping did not end it
             keys = {key for key in keys if not key.startswith("training.early_stopping")}
-        return bool(keys)
+        # A callback has ended the run, and may not do so any more.
+        stopped = self.end is not None and self.end.stopped_by is not None
+        return bool(keys) or (stopped and any(change.key.startswith("callbacks") for change in self.changes))
 
     @property
     def changes_places(self) -> bool:

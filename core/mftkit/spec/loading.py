@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from mftkit.plugins import installed
+from mftkit.spec.local_plugins import own_plugins
 from mftkit.spec.overrides import apply_overrides, overridden
 from mftkit.spec.own_directory import at_home, spec_file
 from mftkit.spec.positions import Positions
@@ -16,7 +18,33 @@ from mftkit.spec.reading import read_spec_file
 from mftkit.spec.spec import Spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from mftkit.base.json_types import JsonObject
+
+
+@dataclass(frozen=True)
+class SpecSource:
+    """A spec as it was written, with its overrides."""
+
+    data: JsonObject
+    positions: Positions
+    context: Mapping[str, object]
+    """The directory to which paths are relative, and the name of a spec that has none."""
+
+    def validated(self, plugins: Sequence[object] = ()) -> Spec:
+        """The spec, with ``plugins`` added to those that it names, and in use from now on.
+
+        Raises SpecError, which lists all errors with their lines.
+        """
+        context = dict(self.context)
+        with own_plugins(self.data, context, plugins) as complete:
+            try:
+                spec = Spec.model_validate(complete, context=context)
+            except ValidationError as error:
+                raise SpecError(self.positions, problems_of(error, complete, Spec)) from None
+        installed.select_plugins(spec.plugins)
+        return spec
 
 
 def load_spec(
@@ -24,13 +52,31 @@ def load_spec(
     overrides: Iterable[str] = (),
     *,
     directory: str | Path | None = None,
+    plugins: Sequence[object] = (),
 ) -> Spec:
     """Load a spec from a file, from a run directory, or from a dict.
 
-    Paths in a dict are relative to ``directory`` (default: the current one). A file is YAML if its name ends in .yaml
-    or .yml, otherwise JSON. ``overrides`` are ``a.b=value``, as for ``--set``. Raises MftError if the file cannot be
-    read, and SpecError, which lists all errors with their lines, if its content is not a valid spec.
+    Args:
+        source: the file, YAML if its name ends in .yaml or .yml, otherwise JSON; the run directory; or the dict.
+        overrides: ``a.b=value``, as for ``--set``.
+        directory: where relative paths of a dict begin; None: the current one.
+        plugins: added to those that the spec names: files, modules, classes of components, functions and objects with
+            hooks; see ``mftkit.plugins.local.load_plugins``.
+
+    Raises:
+        SpecError: its content is not a valid spec; the message lists all errors with their lines.
+        MftError: the file cannot be read.
     """
+    return read_source(source, overrides, directory=directory).validated(plugins)
+
+
+def read_source(
+    source: str | Path | Mapping[str, object],
+    overrides: Iterable[str] = (),
+    *,
+    directory: str | Path | None = None,
+) -> SpecSource:
+    """Read a spec without checking its content; arguments and errors as those of ``load_spec``."""
     context: dict[str, object] = {"directory": Path(directory or ".").absolute()}
     if isinstance(source, str | Path):
         path = spec_file(Path(source))
@@ -41,8 +87,4 @@ def load_spec(
         data, positions = dict(source), Positions("spec")
     overrides = tuple(overrides)
     data = apply_overrides(data, overrides)
-    positions = replace(positions, overridden=overridden(overrides))
-    try:
-        return Spec.model_validate(data, context=context)
-    except ValidationError as error:
-        raise SpecError(positions, problems_of(error, data, Spec)) from None
+    return SpecSource(data, replace(positions, overridden=overridden(overrides)), context)

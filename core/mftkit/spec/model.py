@@ -5,10 +5,11 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, WithJsonSchema, WrapValidator, field_serializer, model_validator
 
 from mftkit.base.json_types import JsonObject
+from mftkit.interfaces.component import InputName
 from mftkit.interfaces.references import AUTO, ComponentRef
 from mftkit.plugins import kinds
 from mftkit.spec.on_resuming import OnResuming
-from mftkit.spec.paths import SpecPathOrHubId, absolute_if_local
+from mftkit.spec.paths import SpecPathOrHubId, WeightsReference, absolute_if_local
 from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.references import Place
 from mftkit.spec.section import Section
@@ -54,6 +55,16 @@ class ModelSpec(Section):
     """The adapter for the model's family; "auto" chooses it by the checkpoint's config."""
     path: Annotated[SpecPathOrHubId | None, OnResuming("model")] = None
     """The checkpoint: a directory or a hub id."""
+    revision: Annotated[Annotated[str, Field(min_length=1)] | None, OnResuming("model")] = None
+    """For a hub id as ``path``: its branch, tag or commit; null: its main branch."""
+    start_from: Annotated[WeightsReference | None, OnResuming("model")] = None
+    """Weights to start from instead of those of ``path``, with a fresh optimizer, as ``mft run SPEC --from REF`` sets
+    it: a run directory, optionally with @STEP, @last, @best or @best:TASK, a directory with a model or a PEFT adapter,
+    or a hub id."""
+    start_adapter: Literal["auto", "continue", "merge"] = "auto"
+    """If ``start_from`` is an adapter and ``tuning`` makes one: "continue" trains that adapter further, "merge" merges
+    it into its base and trains a new one on the result; "auto" continues if the adapters are alike, and otherwise
+    refuses."""
     init: Literal["pretrained", "random"] = "pretrained"
     """"pretrained" starts from the checkpoint at ``path``; "random" starts from random weights and needs ``config`` and
     ``tokenizer`` instead."""
@@ -76,6 +87,12 @@ class ModelSpec(Section):
     @model_validator(mode="after")
     def _start(self) -> "ModelSpec":
         problems = self._random_start() if self.init == "random" else self._pretrained_start()
+        if self.revision is not None and (self.path is None or isinstance(self.path, InputName)):
+            what = "is only for a hub id as model.path: a local checkpoint has no revisions"
+            problems.append(Problem(("revision",), what, self.revision))
+        if self.start_adapter != "auto" and self.start_from is None:
+            what = "is only for a run with start_from"
+            problems.append(Problem(("start_adapter",), what, self.start_adapter))
         if problems:
             refuse(problems)
         return self
@@ -94,7 +111,7 @@ class ModelSpec(Section):
 
     def _pretrained_start(self) -> list[Problem]:
         problems = []
-        if self.path is None:
+        if self.path is None and self.start_from is None:
             hint = '; for random weights set "init": "random" with "config" and "tokenizer"'
             problems.append(Problem(("path",), "is missing: the checkpoint to start from", None, False, hint))
         if self.config is not None:

@@ -39,9 +39,15 @@ def at_home(data: JsonObject, file: Path) -> JsonObject:
     before = data.get("output")
     if file.name != SPEC_FILE or not (here / MARK).is_file() or not isinstance(before, str):
         return data
-    if not Path(before).is_absolute() or Path(before) == here:
+    if not Path(before).is_absolute() or is_same_place(before, here):
         return data
     return followed(data, before, str(here))
+
+
+def is_same_place(one: str | Path, other: str | Path) -> bool:
+    """Return True for two paths of one directory, also if one of them leads through a symbolic link."""
+    one, other = Path(one), Path(other)
+    return one == other or (one.exists() and other.exists() and one.samefile(other))
 
 
 def followed(data: JsonObject, before: str, now: str) -> JsonObject:

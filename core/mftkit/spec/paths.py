@@ -49,11 +49,41 @@ def absolute_if_local(value: object, info: ValidationInfo) -> str:
     return text
 
 
+def absolute_reference(value: object, info: ValidationInfo) -> str:
+    """Return a reference to weights with an absolute path; refuse values that are no text."""
+    absolute(value, info)
+    base = (info.context or {}).get("directory")
+    return reference_in(str(value), None if base is None else Path(base))
+
+
+def reference_in(text: str, directory: Path | None) -> str:
+    """Return a reference to weights, such as RUN@STEP, with an absolute path; a hub id unchanged.
+
+    A path that exists is taken as it is, even if its name contains an "@".
+
+    Args:
+        text: the reference.
+        directory: what a relative path is relative to; None: the path stays as it is.
+    """
+    path = Path(text).expanduser()
+    full = str(path if directory is None else directory / path)
+    for end in [len(full), *(match.start() for match in reversed(list(re.finditer("@", full))))]:
+        if Path(full[:end]).exists():
+            return _without_dots(full[:end]) + full[end:]
+    is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+(@[^@]+)?", text)
+    # "runs/typo" is no organization on the hub if there is a directory "runs".
+    if is_hub_id and not text.startswith(".") and not Path(full).parent.is_dir():
+        return text
+    return _without_dots(full)
+
+
 def _path(value: object, info: ValidationInfo) -> Path:
     return Path(absolute(value, info))
 
 
 FilePath = Annotated[Path, PlainValidator(_path), PlainSerializer(str), TEXT_SCHEMA]
 """An absolute path, as ``pathlib.Path``."""
+WeightsReference = Annotated[str, PlainValidator(absolute_reference), TEXT_SCHEMA]
+"""A reference to weights: a run directory, optionally with @STEP and the like, a directory of weights, or a hub id."""
 SpecPathOrHubId = Annotated[str, PlainValidator(absolute_if_local), TEXT_SCHEMA]
 """A path, or the id of a repository of the hub; in the spec and in the options of components."""

@@ -37,10 +37,15 @@ class Problem:
     hint: str = ""
     """What is allowed or was probably meant; starts with a semicolon unless it is empty."""
 
+    @property
+    def text(self) -> str:
+        """What is wrong, without the key."""
+        given = f" (given: {shown(self.given)})" if self.shows_given else ""
+        return f"{self.what}{given}{self.hint}"
+
     def __str__(self) -> str:
         where = ".".join(map(str, self.location)) or "the spec"
-        given = f" (given: {shown(self.given)})" if self.shows_given else ""
-        return f"{where}: {self.what}{given}{self.hint}"
+        return f"{where}: {self.text}"
 
 
 class SpecError(MftError):

@@ -16,6 +16,7 @@ from mftkit.interfaces.component import Component
 from mftkit.interfaces.references import AUTO, ChatRef, ComponentRef
 from mftkit.plugins import installed, kinds
 from mftkit.plugins.option_strictness import loosely_typed
+from mftkit.spec.positions import Location
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
 from mftkit_registry import Kind, MftError, UnknownComponentError
 
@@ -191,6 +192,28 @@ def named_components(spec: BaseModel) -> Iterator[tuple[Kind[Component], Compone
             for ref in _at([spec], kind.place.split(".")):
                 if isinstance(ref, ComponentRef):
                     yield kind, ref
+
+
+def located_components(spec: BaseModel) -> Iterator[tuple[Location, Kind[Component], ComponentRef]]:
+    """As ``named_components``, each with its place in the spec: keys and indices."""
+    for kind in kinds.KINDS:
+        if not kind.is_option:
+            for location, ref in _located((), spec, kind.place.split(".")):
+                if isinstance(ref, ComponentRef):
+                    yield location, kind, ref
+
+
+def _located(at: Location, value: object, keys: Sequence[str]) -> Iterator[tuple[Location, object]]:
+    if not keys:
+        yield at, value
+        return
+    key = keys[0].removesuffix("[]")
+    inner, at = getattr(value, key, None), (*at, key)
+    if keys[0].endswith("[]"):
+        for index, item in enumerate(inner if isinstance(inner, list) else []):
+            yield from _located((*at, index), item, keys[1:])
+    else:
+        yield from _located(at, inner, keys[1:])
 
 
 def _at(values: Iterable[object], keys: Sequence[str]) -> Iterable[object]:

@@ -18,6 +18,7 @@ from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import installed, kinds
 from mftkit.spec.chat import ChatSpec
 from mftkit.spec.data import DataSpec
+from mftkit.spec.local_plugins import PluginFiles
 from mftkit.spec.mixing import MixingSpec, mixing_problems
 from mftkit.spec.model import ModelSpec
 from mftkit.spec.on_resuming import OnResuming
@@ -69,6 +70,12 @@ class Spec(Section):
         default_factory=list
     )
     """Trackers that receive metrics in addition to metrics.jsonl."""
+    plugins: Annotated[PluginFiles, OnResuming("free")] = Field(default_factory=list)
+    """Plugins in no installed package: paths of Python files, or of directories with __init__.py."""
+    callbacks: Annotated[list[Annotated[ComponentRef, Place(kinds.CALLBACK)]], OnResuming("free")] = Field(
+        default_factory=list
+    )
+    """Callbacks, which are called as the run proceeds and may end it."""
 
     def dump(self) -> JsonObject:
         """Return the spec as JSON, with all defaults and absolute paths; ``load_spec`` reads it again."""
@@ -149,6 +156,14 @@ class Spec(Section):
             refuse(problems)
         return training.model_copy(update={"grouping": "task"}) if combiner else training
 
+    @field_validator("callbacks")
+    @classmethod
+    def _with_different_options(cls, callbacks: list[ComponentRef]) -> list[ComponentRef]:
+        for index, callback in enumerate(callbacks):
+            if callback in callbacks[:index]:
+                refuse_one("is named twice with the same options", callback.name, at=(index, "name"))
+        return callbacks
+
     @field_validator("trackers")
     @classmethod
     def _each_once(cls, trackers: list[ComponentRef]) -> list[ComponentRef]:
@@ -168,7 +183,9 @@ def _with_learning_rate(
     rate = installed.component_class(kinds.TUNING, tuning.method).default_learning_rate
     above = below_learning_rate(training.min_learning_rate, rate, f" (the default of {tuning.method})")
     problem = None if above is None else replace(above, location=("min_learning_rate",))
-    return training.model_copy(update={"learning_rate": rate}), problem
+    filled = training.model_copy(update={"learning_rate": rate})
+    filled.__pydantic_fields_set__.discard("learning_rate")  # so that it is known to be a default
+    return filled, problem
 
 
 def _early_stopping(stopping: EarlyStoppingSpec, tasks: list[TaskSpec]) -> list[Problem]:

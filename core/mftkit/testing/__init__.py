@@ -14,6 +14,7 @@ In a plugin's tests, collected by pytest::
 from mftkit.testing.adapters import ModelAdapterConformance
 from mftkit.testing.assertions import ConformanceError, ConformanceWarning
 from mftkit.testing.balancers import BalancerConformance
+from mftkit.testing.callbacks import CallbackConformance
 from mftkit.testing.chat_models import ChatModelConformance
 from mftkit.testing.combiners import GradientCombinerConformance
 from mftkit.testing.conformance import Conformance
@@ -28,6 +29,7 @@ from mftkit.testing.tunings import TuningConformance
 
 __all__ = [
     "BalancerConformance",
+    "CallbackConformance",
     "ChatModelConformance",
     "Conformance",
     "ConformanceError",

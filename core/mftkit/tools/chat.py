@@ -14,7 +14,7 @@ from mftkit.data.text.control_tokens import ControlTokens, added_tokens
 from mftkit.data.text.encoder import Encoder
 from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.interfaces.task_format import FormatContext, FormattedSample, Piece, Segment, no_note
-from mftkit.models.result import load_result
+from mftkit.runs.reference_loading import load_reference
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ class TextGenerator:
 
     @staticmethod
     def load(
-        path: Path,
+        reference: str | Path,
         reporter: Reporter | None = None,
         *,
         max_new_tokens: int = 512,
         temperature: float = 0.0,
     ) -> TextGenerator:
-        """Load the result of a run, or a directory of weights, onto the GPU if there is one."""
-        adapter, model, tokenizer = load_result(path, reporter)
+        """Load what a reference stands for, such as a run's result, onto the GPU if there is one."""
+        adapter, model, tokenizer, _place = load_reference(reference, reporter)
         if torch.cuda.is_available():
             cast("torch.nn.Module", model).to("cuda")  # transformers' own ``to`` has no usable type
         return TextGenerator(

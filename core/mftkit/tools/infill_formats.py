@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit.interfaces.references import ComponentRef
-from mftkit.models.result import find_result, read_json
+from mftkit.models.result import read_json
 from mftkit.plugins import installed, kinds
+from mftkit.runs.reference import find_weights
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -26,9 +27,9 @@ class InfillFormat(NamedTuple):
     """The run's ``data.special_tokens``."""
 
 
-def infill_formats(given: Path) -> list[InfillFormat]:
-    """Return the formats of the run that made a result, with their options there, and then all installed ones."""
-    run = find_result(given).run
+def infill_formats(reference: str | Path) -> list[InfillFormat]:
+    """Return the formats of the run that made some weights, with their options there, and then all installed ones."""
+    run = find_weights(reference).run
     found: list[InfillFormat] = []
     if run is not None:
         spec = read_json(run / "spec.json")

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 import gc
 import shutil
-import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory, temporary
-from mftkit.base.quiet import without_peft_noise
-from mftkit.base.reasons import reason
+from mftkit.interfaces.model import LoadRequest
 from mftkit.models.checkpoint_output import check_output
-from mftkit.models.config import ADAPTER_CONFIG
+from mftkit.models.config import ADAPTER_CONFIG, read_config
+from mftkit.models.example_prompt import example_prompt
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.logits_check import compare_logits, sample_logits
-from mftkit.models.result import Result, adapter_and_request, find_result, load_base, with_peft_adapter
+from mftkit.models.merging import merge_adapter
 from mftkit.models.stray_adapter import has_stray_adapter, how_to_use
+from mftkit.models.vocabulary import guard_vocabulary
 from mftkit.reporting.reporter import Reporter
+from mftkit.runs.record import read_run
+from mftkit.runs.reference import find_weights
+from mftkit.runs.reference_loading import open_reference
+from mftkit.tools.model_card.card import step_of, write_card
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from mftkit.interfaces.model import LoadRequest, ModelAdapter
+    from mftkit.interfaces.model import ModelAdapter
+    from mftkit.runs.reference import Weights
+    from mftkit.runs.reference_loading import Source
 
 
 _LOSSY = (
@@ -47,14 +52,15 @@ class Merged:
 
 
 def merge(
-    run: Path, output: Path, reporter: Reporter | None = None, adapter: ModelAdapter | None = None
+    run: str | Path, output: Path, reporter: Reporter | None = None, adapter: ModelAdapter | None = None
 ) -> Merged:
-    """Merge the adapter of a run into its base, on the CPU and in the base's own dtype.
+    """Merge an adapter into its base, on the CPU and in the base's own dtype.
 
     The result is read back, and its logits are compared with those of base and adapter.
 
     Args:
-        run: a run directory, or a directory with a PEFT adapter.
+        run: a reference to an adapter: a run directory (its result, or the newest checkpoint if it has not finished),
+            RUN@STEP, RUN@last, RUN@best, RUN@best:TASK, or a directory with a PEFT adapter.
         output: the directory to write; it must not exist, or be empty.
         reporter: receives progress notes and warnings.
         adapter: the model adapter that loads the base; None: the one that the run's spec names, or else the best match.
@@ -63,17 +69,23 @@ def merge(
         MftError: there is nothing to merge, or it cannot be merged, or ``output`` cannot be written.
     """
     reporter = reporter or Reporter()
-    source = _find(run)
+    weights = find_weights(run)
+    _check_whole_model(weights)
     output = output.expanduser().resolve()
-    check_output(output, _read_only(source))
-    chosen, request = _base(source, reporter, adapter)
-    reporter.note(f"merging {source.path} into {request.path} ({str(request.dtype).removeprefix('torch.')})")
-    model, tokenizer = load_base(source, chosen, request)
-    merged, before = _merge_adapter(source, model, reporter)
+    check_output(output, _read_only(weights))
+    source = open_reference(run, reporter, adapter)
+    _check_source(source)
+    request = source.request
+    reporter.note(f"merging {source.place} into {request.path} ({str(request.dtype).removeprefix('torch.')})")
+    tokenizer = source.tokenizer()
+    base = source.load_base(tokenizer)
+    if tokenizer is not None:
+        guard_vocabulary(tokenizer, base)
+    merged, before = merge_adapter(source.attach(base), reporter)
     if contradiction := fix_generation_config(merged):
         reporter.warn(contradiction)
     _set_pad_token(merged, tokenizer)
-    del model
+    del base
     try:
         with new_directory(output) as partial:
             merged.save_pretrained(partial)
@@ -81,68 +93,63 @@ def merge(
                 tokenizer.save_pretrained(partial)
             del merged  # so that two models are never in memory at once
             gc.collect()
-            after = sample_logits(chosen.load(replace(request, path=str(partial)))[0])
+            written = LoadRequest(
+                str(partial),
+                read_config(str(partial)),
+                request.dtype,
+                "auto",
+                trust_remote_code=request.trust_remote_code,
+            )
+            after = sample_logits(source.adapter.load(written)[0])
             difference, largest = compare_logits(before, after, request.dtype, _LOSSY)
+            _write_card(weights, partial, tokenizer)
     except BaseException:
         shutil.rmtree(temporary(output), ignore_errors=True)
         raise
-    return Merged(output, source.base, difference, largest)
+    return Merged(output, str(request.path), difference, largest)
 
 
-def _find(given: Path) -> Result:
-    found = find_result(given)
-    if found.config is None and has_stray_adapter(found.path):
+def _write_card(weights: Weights, place: Path, tokenizer: PreTrainedTokenizerBase | None) -> None:
+    """Write the model card, if the adapter is of a run."""
+    if weights.run is None:
+        return
+    step = weights.step if weights.step is not None else weights.in_checkpoint
+    if step is None and weights.result is not None:
+        step = step_of(weights.result.path, read_run(weights.run))
+    if step is not None:
+        write_card(weights.run, place, step, example_prompt(tokenizer), is_merged=True)
+
+
+def _check_whole_model(weights: Weights) -> None:
+    """Refuse weights that are a whole model, without loading anything."""
+    found = weights.result
+    if found is None or found.config is not None:
+        return
+    if has_stray_adapter(found.path):
         raise MftError(
             f"RUN: nothing to merge: {found.path} is a whole model, and the {ADAPTER_CONFIG} beside it is not part of "
             f"it. {how_to_use(found.path)}"
         )
-    if found.config is None:
-        raise MftError(f"RUN: nothing to merge: {found.path} is already a full model, without an adapter")
-    return found
+    raise MftError(f"RUN: nothing to merge: {found.path} is already a full model, without an adapter")
 
 
-def _read_only(source: Result) -> list[Path]:
-    """Return the directories that merging reads; a base may also be a hub id, which is no path."""
-    directories = [source.path, Path(source.base)]
-    if source.run is not None:
-        directories += [source.run / name for name in ("model", "base", "checkpoints")]
-    return [directory for directory in directories if directory.is_absolute()]
-
-
-def _base(
-    source: Result, reporter: Reporter, adapter: ModelAdapter | None
-) -> tuple[ModelAdapter, LoadRequest]:
-    """Return the model adapter for the base, and its request; raise MftError for a missing or quantized base."""
-    chosen, request = adapter_and_request(source, reporter, adapter)
-    if request.config.get("quantization_config"):
+def _check_source(source: Source) -> None:
+    """Refuse what has no adapter, and an adapter whose base is quantized."""
+    if not source.is_adapter:
+        raise MftError(f"RUN: nothing to merge: {source.place} holds a full model, without an adapter")
+    if source.request.config.get("quantization_config"):
         raise MftError(
-            f"RUN: the base {source.base} is itself quantized: merging needs its full-precision weights; "
-            f"name them in {source.path / ADAPTER_CONFIG} (base_model_name_or_path)"
+            f"RUN: the base {source.request.path} is itself quantized: merging needs its full-precision weights; "
+            f"name them in {source.place}/{ADAPTER_CONFIG} (base_model_name_or_path)"
         )
-    return chosen, request
 
 
-def _merge_adapter(
-    source: Result, base: PreTrainedModel, reporter: Reporter
-) -> tuple[PreTrainedModel, Tensor]:
-    """Return the merged model, which takes the base's memory layer by layer, and the logits before merging."""
-    kind = (source.config or {}).get("peft_type")
-    tuned = with_peft_adapter(source, base)
-    with without_peft_noise():
-        if not hasattr(tuned.base_model, "merge_and_unload"):
-            raise MftError(
-                f"RUN: an adapter of type {kind} cannot be merged: it changes no weights of the base"
-            )
-        try:
-            before = sample_logits(cast("PreTrainedModel", tuned))  # peft passes calls on
-            with warnings.catch_warnings(record=True) as caught:  # a head that is no longer tied, for one
-                warnings.simplefilter("always", UserWarning)
-                merged: PreTrainedModel = tuned.merge_and_unload(safe_merge=True)
-        except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
-            raise MftError(f"RUN: this adapter of type {kind} cannot be merged: {reason(error)}") from error
-    for warning in caught:
-        reporter.note(str(warning.message))
-    return merged, before
+def _read_only(weights: Weights) -> list[Path]:
+    """Return the directories that merging reads; a base may also be a hub id, which is no path."""
+    directories = [] if weights.result is None else [weights.result.path, Path(weights.result.base)]
+    if weights.run is not None:
+        directories += [weights.run / name for name in ("model", "base", "best", "checkpoints", "tokenizer")]
+    return [directory for directory in directories if directory.is_absolute()]
 
 
 def _set_pad_token(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None) -> None:

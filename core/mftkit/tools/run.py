@@ -15,24 +15,27 @@ from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.directory import RunDirectory
+from mftkit.runs.earlier_defaults import with_earlier_defaults
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.model_card.card import write_card
 from mftkit.tools.report.writing import report_run
-from mftkit.tools.resuming import (
-    check_end,
-    check_inputs,
-    follow_move,
-    prepare_directory,
-    report_changes,
-    report_earlier_run,
-)
+from mftkit.tools.resuming.checks import check_end, check_inputs, describe_next
+from mftkit.tools.resuming.directory import follow_move, prepare_directory
+from mftkit.tools.resuming.messages import report_changes, report_earlier_run
+from mftkit.training.callbacks import CallbackListener, check_callbacks, make_callbacks
 from mftkit.training.events import HookCaller
 from mftkit.training.export import write_results
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
+from mftkit.training.stop_requests import StopRequests
 from mftkit.training.trackers import listening_trackers, make_trackers
+from mftkit.training.used_plugins import plugins_line, used_plugins
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mftkit.interfaces.callback import Callback
     from mftkit.interfaces.tracker import Tracker
     from mftkit.reporting.listener import Listener
     from mftkit.reporting.plan import Plan
@@ -41,8 +44,14 @@ if TYPE_CHECKING:
     from mftkit.training.run_parts import Run
 
 
+@with_own_plugins
 def run(
-    spec: Spec, *, dry_run: bool = False, fresh: bool = False, reporter: Reporter | None = None
+    spec: Spec,
+    *,
+    dry_run: bool = False,
+    fresh: bool = False,
+    reporter: Reporter | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> Outcome:
     """Train what the spec names, or resume an unfinished run of the same spec.
 
@@ -51,64 +60,87 @@ def run(
         dry_run: read, check, tokenize and plan; the output directory is not touched.
         fresh: start over, removing the files of the run before.
         reporter: receives messages and progress.
+        callbacks: called like those that the spec names, after them.
 
     Raises:
         MftError: something that the user can fix.
     """
     reporter = reporter or Reporter()
     if dry_run:
-        plan(spec, reporter)
+        plan(spec, reporter, callbacks)
         return Outcome("planned", 0, None)
     logged = LoggedReporter(reporter)
     try:
-        return _run(spec, fresh, logged)
+        return _run(spec, fresh, logged, callbacks)
     except Exception as error:
         logged.failed(error)
         raise
 
 
-def _run(spec: Spec, fresh: bool, reporter: LoggedReporter) -> Outcome:
+def _run(spec: Spec, fresh: bool, reporter: LoggedReporter, callbacks: Sequence[Callback]) -> Outcome:
     directory = RunDirectory(spec.output)
+    _check_plugins(spec, reporter, callbacks)
     directory.check_writable()
+    if not fresh:
+        spec = _with_earlier_defaults(spec, directory, reporter)
     earlier = None if fresh else directory.earlier_run(spec)
     if earlier is not None and earlier.is_finished and not earlier.changes_places:
         return _finished_before(earlier, directory, reporter)
     trackers = make_trackers(spec)  # a missing package is reported before any work is done
     report_earlier_run(earlier, directory, fresh, reporter)
-    checked = check_run(spec, reporter)
+    checked = check_run(spec, reporter, fresh=fresh)
     if earlier is not None:
-        check_inputs(directory.recorded(), earlier, directory, checked, reporter)
+        check_inputs(directory.recorded(earlier), earlier, directory, checked)
         if not check_end(earlier, directory, checked.sampler):
             return _finished_before(earlier, directory, reporter)
     is_main = checked.processes.is_main
+    called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
-        built = build_run(checked, directory.base_checkpoint(fresh))
+        built = build_run(checked, directory.base_checkpoint(fresh), reporter)
         reporter.planned(built.plan)
-        return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {})
+        return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
 
 
-def plan(spec: Spec, reporter: Reporter) -> Plan:
+@with_own_plugins
+def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> Plan:
     """Read, check, tokenize and plan; the output directory is not touched. Raises MftError as ``run`` does."""
+    _check_plugins(spec, reporter, callbacks)
     directory = RunDirectory(spec.output)
     earlier = None
     try:
+        spec = _with_earlier_defaults(spec, directory, reporter)
         earlier = directory.earlier_run(spec)
     except MftError as error:
         reporter.warn(f"a run would be refused: {error}")
     make_trackers(spec)
     checked = check_run(spec, reporter)
+    make_callbacks(spec, callbacks, checked.corpus.tasks)
     if earlier is not None:
         report_changes(earlier, reporter)
         try:
-            check_inputs(directory.recorded(), earlier, directory, checked, reporter)
-            check_end(earlier, directory, checked.sampler)
+            check_inputs(directory.recorded(earlier), earlier, directory, checked)
+            reporter.note(describe_next(earlier, directory, checked.sampler))
         except MftError as error:
             reporter.warn(f"a run would be refused: {error}")
     planned = plan_run(checked)
     reporter.planned(planned)
     return planned
+
+
+def _with_earlier_defaults(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Spec:
+    spec, note = with_earlier_defaults(spec, directory.spec_before())
+    if note:
+        reporter.note(note)
+    return spec
+
+
+def _check_plugins(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback]) -> None:
+    """Name the plugins of other packages. Raises MftError for a callback that cannot be used."""
+    if line := plugins_line(used_plugins(spec)):
+        reporter.note(line)
+    check_callbacks(spec, callbacks)
 
 
 def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> Outcome:
@@ -117,11 +149,13 @@ def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Rep
     follow_move(earlier, directory, reporter)
     if earlier.changes:
         reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
+    by = "" if end.stopped_by is None else f", stopped by {end.stopped_by}"
+    hint = "" if end.stopped_by is None else "change its callbacks to continue it; "
     reporter.note(
-        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}); raise training.epochs or "
-        "training.max_steps to extend it; --fresh starts over"
+        f"{directory.path} holds this spec's finished run ({end.reason} at step {end.step}{by}); {hint}raise "
+        "training.epochs or training.max_steps to extend it; --fresh starts over"
     )
-    return Outcome(end.reason, end.step, end.best_step)
+    return Outcome(end.reason, end.step, end.best_step, stopped_by=end.stopped_by)
 
 
 def _train(
@@ -131,14 +165,19 @@ def _train(
     fresh: bool,
     reporter: LoggedReporter,
     trackers: dict[str, Tracker],
+    callbacks: Sequence[tuple[str, Callback]],
 ) -> Outcome:
     spec, processes = built.checked.spec, built.checked.processes
     tasks = tuple(task.name for task in spec.tasks)
     info = RunInfo(spec.name, spec.output, spec.dump(), tasks)
     failures = FailureReport(reporter.warn)
-    plugins = [*listening_trackers(trackers, info), HookCaller(info, failures)] if processes.is_main else []
+    stops = StopRequests()
+    plugins: list[Listener] = list(listening_trackers(trackers, info))
+    plugins += [CallbackListener(name, callback, info, stops) for name, callback in callbacks]
+    if processes.is_main:
+        plugins.append(HookCaller(info, failures, stops))
     listeners = Listeners(reporter, plugins, failures)
-    trainer = Trainer(built, directory, listeners)
+    trainer = Trainer(built, directory, listeners, stops)
     found = prepare_directory(built, directory, earlier, fresh, reporter) if processes.is_main else None
     if processes.is_main:
         reporter.file.open_at(directory.log)

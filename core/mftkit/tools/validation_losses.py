@@ -9,9 +9,10 @@ from mftkit.batches.batcher import Batcher
 from mftkit.data.corpus import prepare_validation
 from mftkit.interfaces.tuning import Tuning
 from mftkit.models.pad_token import choose_pad
-from mftkit.models.result import load_result
 from mftkit.models.rotary import fix_rotary
 from mftkit.processes import Processes
+from mftkit.runs.reference_loading import load_reference
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.objective import accumulation_dtype
 from mftkit.training.precision import choose_precision
@@ -21,12 +22,14 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import torch
     from peft import PeftModel
     from torch import nn
     from transformers import PreTrainedModel
 
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
+    from mftkit.training.precision import Precision
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,16 @@ class TaskLoss:
     samples: int
 
 
-def validation_losses(model_path: Path, spec: Spec, reporter: Reporter) -> dict[str, TaskLoss]:
+@with_own_plugins
+def validation_losses(spec: Spec, reference: str | Path, reporter: Reporter) -> dict[str, TaskLoss]:
     """Measure the losses of each task's validation samples.
 
     The samples are made with the model's own tokenizer and the spec's chat format and ``max_length``; each is isolated
     from the others. The numbers are those of a run's valid lines, up to the rounding with which the model was saved.
 
     Args:
-        model_path: a run, or a directory of weights.
         spec: names the tasks, the data and the dtype of the arithmetic.
+        reference: to the weights: a run, RUN@STEP, a directory of weights and so on.
         reporter: receives progress and warnings.
 
     Raises:
@@ -56,7 +60,7 @@ def validation_losses(model_path: Path, spec: Spec, reporter: Reporter) -> dict[
     """
     processes = Processes()
     precision = choose_precision(spec.model.dtype, processes.device, reporter)
-    adapter, model, tokenizer = load_result(model_path, reporter)
+    adapter, model, tokenizer, _place = load_reference(reference, reporter)
     if not tokenizer.chat_template:
         tokenizer.chat_template = adapter.chat_template(tokenizer)
     samples = prepare_validation(spec, tokenizer, reporter)
@@ -69,7 +73,7 @@ def validation_losses(model_path: Path, spec: Spec, reporter: Reporter) -> dict[
         choose_pad(tokenizer, model, may_grow=False, known=adapter.pad_tokens)
     tuning = _AsLoaded(None, ())
     fix_rotary(tuning.base_model(model), spec.max_length)
-    module = cast("nn.Module", model).to(processes.device, precision.weights)
+    module = _placed(model, processes.device, precision)
     logprob_model = LogprobModel(module, adapter, tuning, precision.autocast)
     batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, int(tokenizer.pad_token_id))
     dtype = accumulation_dtype(processes.device)
@@ -81,6 +85,18 @@ def validation_losses(model_path: Path, spec: Spec, reporter: Reporter) -> dict[
         task.name: TaskLoss(float(nll[i] / tokens[i]), int(tokens[i]), counts[i])
         for i, task in enumerate(spec.tasks)
     }
+
+
+def _placed(model: PreTrainedModel, device: torch.device, precision: Precision) -> nn.Module:
+    """The model where and in the dtype in which a run would validate it.
+
+    The base of an adapter keeps its own dtype if products are in a narrower one, and quantized weights keep theirs.
+    """
+    module = cast("nn.Module", model)
+    if getattr(model, "is_quantized", False):
+        return module
+    keeps_dtype = hasattr(model, "peft_config") and precision.autocast is not None
+    return module.to(device) if keeps_dtype else module.to(device, precision.weights)
 
 
 class _AsLoaded(Tuning):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -151,6 +152,23 @@ class Balancing:
             self.balancer.compare(step, train, train_after)
         elif requests.compares == "validation" and valid is not None and before is not None:
             self.balancer.compare(step, before, valid)
+
+    def metrics(self) -> dict[str, float | None]:
+        """The balancer's own metrics, by name; None for a number that is not finite.
+
+        Raises:
+            MftError: ``metrics()`` did not return numbers by name.
+        """
+        values = self.balancer.metrics()
+        try:
+            numbers = {str(name): float(value) for name, value in values.items()}
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+            owner = f"{type(self.balancer).__module__}.{type(self.balancer).__name__}"
+            raise MftError(
+                f"balancer: {owner}.metrics() must return a dict of names to numbers, but returned "
+                f"{type(values).__name__} ({error}). Fix the plugin{plugin_suffix(self.balancer)}."
+            ) from error
+        return {name: value if math.isfinite(value) else None for name, value in numbers.items()}
 
     def _end_interval(self, interval: int, requests: LossRequests) -> Tensor:
         """The validation losses [tasks] at the end of an interval."""

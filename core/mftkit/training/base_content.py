@@ -21,19 +21,21 @@ BLOCK, BLOCKS = 1 << 16, 65
 """Bytes of a sample of a file of weights, and samples per file."""
 
 
-def base_content(path: str | None) -> str | None:
+def base_content(path: str | None, revision: str | None = None) -> str | None:
     """A fingerprint of a checkpoint in a directory or on the hub: of its config, and of samples of its weights.
 
-    It takes a fraction of a second for any size. None without a path, or if the files cannot be read.
+    It takes a fraction of a second for any size. None without a path, or if there are no weights to read; those of a
+    hub id are there only once the model has been loaded.
     """
-    config = None if path is None else checkpoint_file(path, CONFIG)
-    if config is None:
+    config = None if path is None else checkpoint_file(path, CONFIG, revision)
+    weights = [] if config is None else _weights(config.parent)
+    if config is None or not weights:
         return None
     total = hashlib.sha256()
     try:
         content = {key: value for key, value in read_json_object(config).items() if key not in NOT_CONTENT}
         total.update(json.dumps(content, sort_keys=True).encode())
-        for file in _weights(config.parent):
+        for file in weights:
             total.update(f"\0{file.name}\0{file.stat().st_size}\0".encode())
             _add_samples(file, total)
     except (OSError, ValueError):

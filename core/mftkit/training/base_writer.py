@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 from mftkit.base.atomic_files import new_directory
 from mftkit.models import check_head, choose_pad, read_config
 from mftkit.models.generation_config import fix_generation_config
-from mftkit.runs.checkpoint import fingerprint
 from mftkit_registry import MftWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -31,6 +29,7 @@ def ensure_base(
     trained_ids: set[int],
     processes: Processes,
     check: Callable[[PreTrainedModel], str],
+    make: Callable[[], PreTrainedModel],
 ) -> tuple[LoadRequest, list[str]]:
     """The request that loads the run's own base, and notes for the plan from writing it (none if it was kept).
 
@@ -38,7 +37,7 @@ def ensure_base(
 
     Args:
         own_base: where it is kept.
-        request: makes the base.
+        request: the request of the run for its model.
         adapter: loads it.
         tokenizer: the run's, which is saved with the base. It gets its pad token here, while the embedding may still
             grow.
@@ -46,10 +45,11 @@ def ensure_base(
         processes: the main one writes, the others wait.
         check: raises MftError if the model cannot read the run's data, and returns a note ("" if there is none). It is
             called before the embedding grows.
+        make: makes the base.
     """
     notes: list[str] = []
     if not own_base.kept and processes.is_main:
-        model, _ = adapter.load(request)
+        model = make()
         surplus = check(model)
         check_head(adapter, model)
         notes = [choose_pad(tokenizer, model, trained_ids, known=adapter.pad_tokens), surplus]
@@ -61,8 +61,3 @@ def ensure_base(
     notes = processes.from_main(notes)  # the others wait here until the base is written
     path = str(own_base.current)
     return replace(request, path=path, config=read_config(path), init="pretrained"), notes
-
-
-def base_fingerprint(directory: Path) -> dict[str, list[int]]:
-    """Size and checksum of each file of weights: an adapter fits these weights and no others."""
-    return {file.name: fingerprint(file) for file in sorted(directory.glob("*.safetensors"))}

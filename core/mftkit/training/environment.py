@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mftkit.training.used_components import used_components
+from mftkit.training.used_plugins import used_plugins
 
 if TYPE_CHECKING:
+    from mftkit.base.json_types import JsonObject
     from mftkit.training.run_parts import Run
 
 PACKAGES = (
@@ -35,6 +37,15 @@ def device_name(device: torch.device) -> str:
     return platform.processor() or platform.machine()
 
 
+def describe_revision(run: Run) -> JsonObject | None:
+    """What ``model.revision`` asked for, and the commit that it meant; None for a model that is not on the hub."""
+    config = run.checked.tuning.base_model(run.model).config
+    commit, model = getattr(config, "_commit_hash", None), run.checked.model
+    if model.revision is None and commit is None:
+        return None
+    return {"path": model.path, "revision": model.revision, "commit": commit}
+
+
 def describe_environment(run: Run) -> dict[str, Any]:
     """The content of environment.json."""
     checked = run.checked
@@ -54,7 +65,10 @@ def describe_environment(run: Run) -> dict[str, Any]:
         else processes.accelerator.distributed_type.value.lower(),
         "dtype": checked.precision.name,
         "components": used_components(checked.spec, checked.adapter_name),
+        "plugins": used_plugins(checked.spec, checked.adapter_name),
         "data": checked.corpus.fingerprint,
         "content": checked.corpus.content,
         "model": checked.base_content,
+        "revision": describe_revision(run),
+        "start": None if checked.start is None else checked.start.dump(),
     }

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.plugins import installed
 from mftkit.reporting.listener import Listener
+from mftkit.training.stop_requests import StopRequests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +22,14 @@ class HookCaller(Listener):
 
     name = "run hooks"
 
-    def __init__(self, run: RunInfo, failures: FailureReport) -> None:
+    def __init__(self, run: RunInfo, failures: FailureReport, stops: StopRequests | None = None) -> None:
         self._run = run
         self._failures = failures
+        self._stops = stops or StopRequests()
 
-    def started(self, step: int) -> None:  # noqa: ARG002
+    def started(self, step: int) -> None:
         """Call ``on_run_start``."""
-        self._fire("on_run_start")
+        self._fire("on_run_start", step=step)
 
     def step_ended(self, step: int, line: TrainLine | None) -> None:
         """Call ``on_step_end``; its metrics are empty where the step does not log."""
@@ -46,6 +48,10 @@ class HookCaller(Listener):
         self._fire("on_run_end", reason=outcome.reason, error=outcome.error)
 
     def _fire(self, hook: str, **facts: object) -> None:
-        for plugin, error in installed.registry().fire(hook, run=self._run, **facts):
-            owner = f'plugin "{plugin.entry_point}" ({plugin.distribution} {plugin.version})'
-            self._failures(owner, error, where=hook)
+        for plugin, listener in installed.registry().listeners(hook):
+            run = self._stops.info_for(f"plugin {plugin.entry_point}", self._run)
+            try:
+                listener({"run": run, **facts})
+            except (Exception, SystemExit) as error:
+                package = "" if plugin.sha256 else f" ({plugin.distribution} {plugin.version})"
+                self._failures(f'plugin "{plugin.entry_point}"{package}', error, where=hook)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from mftkit.base.atomic_files import new_directory, write_json
+from mftkit.base.json_files import read_json_object
+from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.models.example_prompt import example_prompt
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.reporting.outcome import Outcome
@@ -17,6 +20,8 @@ from mftkit.training.result_dtype import cast_parameters, result_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from transformers import PreTrainedTokenizerBase
 
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.directory import RunDirectory
@@ -156,6 +161,14 @@ def _losses_at(history: ValidationHistory, checked: CheckedRun, step: int) -> di
     return {task.name: row[i] for i, task in enumerate(checked.corpus.tasks) if task.valid_samples}
 
 
+def trained_tokenizer(checked: CheckedRun) -> PreTrainedTokenizerBase:
+    """A copy of the run's tokenizer with the template of training, as results have it."""
+    tokenizer = copy.deepcopy(checked.tokenizer)
+    if checked.chat is not None:
+        tokenizer.chat_template = checked.chat.jinja
+    return tokenizer
+
+
 def _prepare_tokenizer_and_generation(run: Run, reporter: Reporter) -> None:
     """Give tokenizer and model what is saved with any weights: the template of training, and where answers stop."""
     checked = run.checked
@@ -168,7 +181,7 @@ def _prepare_tokenizer_and_generation(run: Run, reporter: Reporter) -> None:
 def _write(run: Run, directory: RunDirectory, place: Path, name: str, read_back: ReadBack) -> None:
     """Write the present weights to ``place``, in the dtype of the result; ``name`` is its path in the run directory."""
     checked = run.checked
-    base = checked.spec.model.path if run.own_base is None else str(directory.base)
+    base = checked.model.path if run.own_base is None else str(directory.base)
     trained, written = checked.precision.weights, result_dtype(checked)
     model = checked.tuning.base_model(run.model)
     logits = read_back.logits()
@@ -180,10 +193,19 @@ def _write(run: Run, directory: RunDirectory, place: Path, name: str, read_back:
         read_back.check_rounding(exact, logits, written)
         cast_parameters(model, written)
     checked.tuning.export(run.model, place, base)
+    if run.own_base is None and checked.model.revision is not None:
+        _name_revision(place, checked.model.revision)
     if written != trained:
         cast_parameters(model, trained)
     checked.tokenizer.save_pretrained(place)
     read_back.add(name, place, logits)
+
+
+def _name_revision(place: Path, revision: str) -> None:
+    """Name the revision of an adapter's base, beside the base that the tuning has named."""
+    file = place / ADAPTER_CONFIG
+    if file.is_file():
+        write_json(file, {**read_json_object(file), "revision": revision})
 
 
 def _set_generation_config(run: Run, reporter: Reporter) -> None:

@@ -34,6 +34,7 @@ from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteGuard, NonFiniteLoss
 from mftkit.training.schedule import Schedule
 from mftkit.training.signals import StopRequest
 from mftkit.training.step_result import StepResult
+from mftkit.training.stop_requests import Request, StopRequests
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -151,15 +152,15 @@ class TrainStep:
         return norm
 
 
-SAVE, STOP = 1, 2
-"""What a process asks all of them for after a step; a stop saves, too."""
-
-
 class Trainer:
     """Trains a run, and writes its metrics and checkpoints to a run directory."""
 
-    def __init__(self, run: Run, directory: RunDirectory, listener: Listener) -> None:
+    def __init__(
+        self, run: Run, directory: RunDirectory, listener: Listener, stops: StopRequests | None = None
+    ) -> None:
+        """``stops`` are requests to end the run, which ``listener`` may make in the main process."""
         checked = run.checked
+        self._stops = stops or StopRequests()
         self._run = run
         self._directory = directory
         self._listener = listener
@@ -173,6 +174,7 @@ class Trainer:
         self._meter = Meter(len(self._task_names), run.device, checked.objective.dtype)
         self._clock = StepClock()
         self._last: StepResult | None = None
+        self._base_content = checked.base_content if checked.processes.is_main else None
         self._saved = -1
         self._timing = CheckpointTiming(self._training.checkpoint_every)
         self._schedule = Schedule.of(self._training, self._sampler.total)
@@ -200,11 +202,14 @@ class Trainer:
                     self._listener.step_ended(batch.number, line)
                     improved = (final or batch.is_due(self._training.evaluate_every)) and self._validate()
                     over = final or self.history.is_over
-                    asked = STOP if stop.received is not None else SAVE if self._timing.is_time() else 0
-                    asked = self._processes.highest(asked)  # one message per step, whatever it is about
+                    asked = self._processes.highest(
+                        self._request(stop)
+                    )  # one message per step, whatever it is about
+                    if asked == Request.STOP_BY_CALLBACK and not over:
+                        return self._stop_early(logged=line is not None)
                     if over or improved or asked or self._timing.is_due_after(batch):
                         self.save()
-                    if asked == STOP and not final:
+                    if asked == Request.STOP_BY_SIGNAL and not final:
                         return Outcome("interrupted", self.step, self.history.best_step, signal=stop.received)
             except NonFiniteLossError as error:
                 saved = self._directory.checkpoints.steps()
@@ -213,6 +218,24 @@ class Trainer:
         return Outcome(
             "early-stopped" if self.history.is_over else "finished", self.step, self.history.best_step
         )
+
+    def _request(self, signal: StopRequest) -> Request:
+        """What this process asks all of them for after a step."""
+        if signal.received is not None:
+            return Request.STOP_BY_SIGNAL
+        if self._stops.stopped_by is not None:
+            return Request.STOP_BY_CALLBACK
+        return Request.SAVE if self._timing.is_time() else Request.NOTHING
+
+    def _stop_early(self, *, logged: bool) -> Outcome:
+        """End the run after this step at a callback's request, as at its end: with a train line and a validation."""
+        line = None if logged else self._log(window_ends=False)
+        stopped_by = self._processes.from_main(self._stops.stopped_by)
+        self._listener.stopping(self.step, str(stopped_by), line)
+        if self.step not in self.history.steps:
+            self._validate()
+        self.save()
+        return Outcome("finished", self.step, self.history.best_step, stopped_by=stopped_by)
 
     def _train_on(self, batch: GlobalBatch) -> None:
         """One optimizer step, with what comes before and after it."""
@@ -256,6 +279,7 @@ class Trainer:
             learning_rate=self._schedule.rate(self.step, self._training),
             seconds=self._clock.spent,
             result=self._last,
+            balancer=self._run.balancing.metrics(),
         )
         if window_ends:
             self._meter.reset()
@@ -334,8 +358,10 @@ class Trainer:
                 "content": self._corpus.content,
                 "processes": processes.count,
                 "base": run.own_base,
-                "model": run.checked.base_content,
+                "model": self._base_content,
             }
+            if callbacks := self._listener.state_dict():
+                state["callbacks"] = callbacks
             weights = run.checked.tuning.state_dict(run.model)
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
@@ -368,4 +394,5 @@ class Trainer:
             # Training went on, or goes on now, after early stopping had ended it: the next validation decides again.
             self.history.reopen()
         self._clock.spent = state["seconds"]
+        self._listener.load_state_dict(state.get("callbacks", {}))
         set_random_state(own["random"])

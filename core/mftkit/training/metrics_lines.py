@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from mftkit.reporting.lines import TaskTraining, TaskValidation, TrainLine, Vali
 from mftkit.training.memory import peak_memory_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,6 +32,7 @@ def train_line(
     learning_rate: float,
     seconds: float,
     result: StepResult,
+    balancer: Mapping[str, float | None] = MappingProxyType({}),
 ) -> TrainLine:
     """The train line of the steps since the last one; every process must call it.
 
@@ -43,6 +45,7 @@ def train_line(
         learning_rate: of the last step.
         seconds: spent in these steps by this process; the line has the longest of all processes.
         result: of the last step.
+        balancer: its own metrics, after the last step.
     """
     positions_and_tokens = torch.tensor(
         [meter.positions, meter.real_tokens], dtype=meter.nll.dtype, device=meter.nll.device
@@ -69,6 +72,7 @@ def train_line(
         tokens_per_second=round(real_tokens / max(seconds, 1e-9), 1),
         padding=1 - real_tokens / positions,
         auxiliary_loss=None if result.router_loss is None else float(processes.sum(result.router_loss)),
+        balancer=dict(balancer),
         time=_now(),
         seconds=seconds,
         peak_memory_bytes=peak,

@@ -16,10 +16,13 @@ from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, choose_pad, read_config, select_adapter
 from mftkit.models.converted import checkpoint_file
 from mftkit.models.loading import check_code
+from mftkit.models.pad_token import restore_pad
 from mftkit.models.rotary import fix_rotary
 from mftkit.models.stray_adapter import warn_stray_adapter
+from mftkit.reporting.reporter import Reporter
 from mftkit.training.base_writer import ensure_base
 from mftkit.training.position_checks import check_positions, describe_long_samples, longest_row
+from mftkit.training.start_adapter import continue_adapter
 from mftkit.training.token_checks import check_token_ids
 from mftkit_registry import MftError
 
@@ -30,9 +33,9 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.model import ModelAdapter
-    from mftkit.reporting.reporter import Reporter
     from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
+    from mftkit.spec.model import ModelSpec
     from mftkit.training.run_parts import CheckedRun
 
 
@@ -42,7 +45,7 @@ def choose_adapter(spec: Spec, reporter: Reporter) -> tuple[str, ModelAdapter, J
         config = dict(spec.model.config or {})
     else:
         assert spec.model.path is not None, "a spec of a pretrained model has a path"
-        config = read_config(spec.model.path, spec.model.trust_remote_code)
+        config = read_config(spec.model.path, spec.model.trust_remote_code, revision=spec.model.revision)
         warn_stray_adapter(spec.model.path, reporter)
     name, adapter = select_adapter(config, spec.model.adapter.name, spec.model.adapter.options, reporter)
     if spec.model.init == "pretrained" and adapter.matches(config) == 1:
@@ -63,7 +66,7 @@ def load_tokenizer(
     if source is not None and not isinstance(source, str):
         return tokenizer_of_tasks(spec, source.train_bpe, reporter)
     if source is None:
-        tokenizer = adapter.load_tokenizer(_load_request(spec, config, torch.float32))
+        tokenizer = adapter.load_tokenizer(_load_request(spec.model, config, torch.float32))
     else:
         tokenizer = _tokenizer_elsewhere(source, spec, reporter)
     if tokenizer is None:
@@ -100,12 +103,15 @@ def _tokenizer_elsewhere(path: str, spec: Spec, reporter: Reporter) -> PreTraine
     return tokenizer_files.load_tokenizer(path, trust)
 
 
-def load_model(checked: CheckedRun, own_base: BaseCheckpoint | None) -> tuple[nn.Module, tuple[str, ...]]:
+def load_model(
+    checked: CheckedRun, own_base: BaseCheckpoint | None, reporter: Reporter | None = None
+) -> tuple[nn.Module, tuple[str, ...]]:
     """What the tuning makes of the loaded model, and notes for the plan about how it was loaded.
 
     ``own_base`` is where a base that exists nowhere else is kept, for a tuning whose result names its base.
     """
     torch.manual_seed(checked.spec.seed)
+    reporter = reporter or Reporter()
     adapter, tokenizer, tuning = checked.adapter, checked.tokenizer, checked.tuning
     request = base_request(checked)
     base_notes: list[str] = []
@@ -119,13 +125,60 @@ def load_model(checked: CheckedRun, own_base: BaseCheckpoint | None) -> tuple[nn
             trained_ids,
             checked.processes,
             check=partial(check_token_ids, checked),
+            make=partial(_start_base, checked, request, reporter),
         )
     request = replace(request, load_options=tuning.load_options(checked.precision.arithmetic))
-    model, _ = adapter.load(request)
+    model = _model_to_tune(checked, request, own_base is not None, reporter)
     notes = _check_against_data(checked, model, request)
     check_head(adapter, model)
     tuned, pad_note = _pad_and_tune(checked, model, request)
-    return tuned, (*(base_notes or [pad_note]), *notes)
+    _continue(checked, tuned, fill=True)
+    return tuned, (_describe_start(checked), *(base_notes or [pad_note]), *notes)
+
+
+def _start_base(checked: CheckedRun, request: LoadRequest, reporter: Reporter) -> PreTrainedModel:
+    """The base that the run keeps as its own, as it is written."""
+    start = checked.start
+    if start is None or not start.makes_base:
+        return checked.adapter.load(request)[0]
+    return start.load(checked.tokenizer, reporter)
+
+
+def _model_to_tune(
+    checked: CheckedRun, request: LoadRequest, has_own_base: bool, reporter: Reporter
+) -> PreTrainedModel:
+    """The model that the tuning is applied to; its weights do not matter if the run resumes and those are gone."""
+    start = checked.start
+    if start is None or start.is_on_disk or has_own_base or start.source is None:
+        return _with_pad_row(checked, checked.adapter.load(request)[0])
+    return start.load(checked.tokenizer, reporter, request.dtype, request.attention)
+
+
+def _with_pad_row(checked: CheckedRun, model: PreTrainedModel) -> PreTrainedModel:
+    """The model with the row for the pad token that the run has given to the model that it starts from."""
+    if checked.start is not None and checked.start.in_checkpoint and not checked.start.makes_adapter:
+        restore_pad(checked.tokenizer, model)
+    return model
+
+
+def _continue(checked: CheckedRun, tuned: nn.Module, *, fill: bool) -> None:
+    """Give the new adapter the weights of the one that is trained further."""
+    start = checked.start
+    if start is not None and start.use == "continue" and start.source is not None:
+        continue_adapter(start.source, checked.tuning, tuned, checked.spec.tuning.options, fill)
+
+
+def _describe_start(checked: CheckedRun) -> str:
+    """A sentence for the plan about where the run starts; "" if at the weights of ``model``."""
+    start = checked.start
+    if start is None:
+        return ""
+    how = {
+        "model": "with the model",
+        "continue": "with the adapter, which is trained further,",
+        "merge": "with the adapter, merged into its base,",
+    }[start.use]
+    return f"the run starts {how} of {start.weights}, and with a fresh optimizer"
 
 
 def _check_against_data(checked: CheckedRun, model: PreTrainedModel, request: LoadRequest) -> list[str]:
@@ -146,11 +199,13 @@ def outline_model(checked: CheckedRun) -> tuple[nn.Module, tuple[str, ...]]:
     request = base_request(checked)
     with torch.device("meta"):
         model, _ = checked.adapter.load(replace(request, init="random"))
+        model = _with_pad_row(checked, model)
     notes = _check_against_data(checked, model, request)
     # Called for what it refuses: a dry run should refuse that, too.
     checked.tuning.load_options(checked.precision.arithmetic)
     tuned, pad_note = _pad_and_tune(checked, model, request)
-    return tuned, (pad_note, *notes)
+    _continue(checked, tuned, fill=False)
+    return tuned, (_describe_start(checked), pad_note, *notes)
 
 
 def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequest) -> tuple[nn.Module, str]:
@@ -181,21 +236,22 @@ def base_request(checked: CheckedRun) -> LoadRequest:
     """The model that a run starts from, as it asks the adapter to load it."""
     precision, tuning = checked.precision, checked.tuning
     dtype = precision.arithmetic if tuning.freezes_base else precision.weights
-    request = _load_request(checked.spec, checked.model_config, dtype)
+    request = _load_request(checked.model, checked.model_config, dtype)
     if request.init == "random":
         from_tokenizer = _config_from_tokenizer(checked.tokenizer)
         request = replace(request, config={**from_tokenizer, **checked.model_config})
     return request
 
 
-def _load_request(spec: Spec, config: JsonObject, dtype: torch.dtype) -> LoadRequest:
+def _load_request(model: ModelSpec, config: JsonObject, dtype: torch.dtype) -> LoadRequest:
     return LoadRequest(
-        path=spec.model.path,
+        path=model.path,
         config=config,
         dtype=dtype,
-        attention=spec.model.attention,
-        init=spec.model.init,
-        trust_remote_code=spec.model.trust_remote_code,
+        attention=model.attention,
+        init=model.init,
+        trust_remote_code=model.trust_remote_code,
+        revision=model.revision,
     )
 
 

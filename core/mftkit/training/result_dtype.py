@@ -25,7 +25,7 @@ def result_dtype(checked: CheckedRun) -> torch.dtype:
 
     A full model gets that of its base, or the one that ``model.dtype`` names; an adapter that in which it was trained.
     """
-    spec, trained = checked.spec.model, checked.precision.weights
+    spec, trained = checked.model, checked.precision.weights
     if checked.tuning.saves_adapter or spec.init == "random" or spec.path is None or spec.dtype in ASKED:
         return trained
     try:
@@ -37,7 +37,7 @@ def result_dtype(checked: CheckedRun) -> torch.dtype:
 
 def describe_result_dtype(checked: CheckedRun) -> str:
     """Return a sentence for the plan about the dtype of the result."""
-    name, spec = str(result_dtype(checked)).removeprefix("torch."), checked.spec.model
+    name, spec = str(result_dtype(checked)).removeprefix("torch."), checked.model
     if checked.tuning.saves_adapter:
         return f"the adapter is written in {name}"
     if spec.init == "random":

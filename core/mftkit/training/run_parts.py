@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mftkit.training.base_content import base_content
@@ -26,11 +25,13 @@ if TYPE_CHECKING:
     from mftkit.processes import Processes
     from mftkit.reporting.plan import Plan
     from mftkit.spec import Spec
+    from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
     from mftkit.training.gradients import Gradients
     from mftkit.training.logprob_model import LogprobModel
     from mftkit.training.objective import Objective
     from mftkit.training.precision import Precision
+    from mftkit.training.start import Start
     from mftkit.training.validation import Validator
     from mftkit.training.validation_history import ValidationHistory
 
@@ -40,6 +41,10 @@ class CheckedRun:
     """A run whose spec and data are known to be good, before any weights are read and anything is written."""
 
     spec: Spec
+    model: ModelSpec
+    """The spec's ``model``; with ``model.start_from``, the model below the tuning that the reference gives."""
+    start: Start | None
+    """Where the run starts, if not at the weights of ``model``."""
     processes: Processes
     precision: Precision
     adapter_name: str
@@ -57,16 +62,21 @@ class CheckedRun:
     sampler: BatchSampler
     objective: Objective
 
-    @cached_property
+    @property
     def base_content(self) -> str | None:
-        """Fingerprint of the content of ``model.path``; None for a random start."""
-        return base_content(self.spec.model.path)
+        """Fingerprint of the weights that the run starts from; None for a random start.
+
+        Read anew each time: the weights of a hub id are there only once the model has been loaded.
+        """
+        if self.start is not None:
+            return self.start.content
+        return base_content(self.model.path, self.model.revision)
 
     @property
     def needs_own_base(self) -> bool:
         """Whether the result is an adapter whose base exists as a checkpoint nowhere else."""
-        made_here = self.spec.model.init == "random" or self.adapter.converts(self.model_config)
-        return self.tuning.saves_adapter and made_here
+        made_here = self.model.init == "random" or self.adapter.converts(self.model_config)
+        return self.tuning.saves_adapter and (made_here or (self.start is not None and self.start.makes_base))
 
 
 @dataclass(frozen=True)

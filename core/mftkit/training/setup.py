@@ -15,8 +15,8 @@ from mftkit.data.text.chat_format import chat_format
 from mftkit.models import check_independence, check_isolation
 from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
+from mftkit.runs.base_checkpoint import base_fingerprint
 from mftkit.training.balancing import Balancing
-from mftkit.training.base_writer import base_fingerprint
 from mftkit.training.component_checks import (
     build_balancer,
     build_combiner,
@@ -35,6 +35,7 @@ from mftkit.training.position_checks import longest_row
 from mftkit.training.precision import choose_precision
 from mftkit.training.row_weights import check_row_weights
 from mftkit.training.run_parts import CheckedRun, Run
+from mftkit.training.start import find_start
 from mftkit.training.validation import Validator
 from mftkit.training.validation_history import ValidationHistory
 
@@ -51,21 +52,24 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
 
 
-def check_run(spec: Spec, reporter: Reporter) -> CheckedRun:
+def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> CheckedRun:
     """Read and check all that ``spec`` names except the model's weights.
 
     Args:
         spec: the run's spec.
         reporter: receives progress, and a warning about everything that is not as the spec says.
+        fresh: what the output directory holds is no run to resume.
 
     Raises:
         MftError: something that the user can fix.
     """
     processes = Processes()
     precision = choose_precision(spec.model.dtype, processes.device, reporter)
-    adapter_name, adapter, config = choose_adapter(spec, reporter)
+    start = find_start(spec, reporter, fresh=fresh)
+    with_model = spec if start is None else start.applied_to(spec)
+    adapter_name, adapter, config = choose_adapter(with_model, reporter)
     adapter.describe(config, spec.max_length, reporter)
-    tokenizer = load_tokenizer(spec, adapter, config, reporter)
+    tokenizer = load_tokenizer(with_model, adapter, config, reporter)
     chat = _chat_format(spec, tokenizer)
     corpus = prepare(spec, tokenizer, reporter)
     tasks = corpus.tasks
@@ -93,6 +97,8 @@ def check_run(spec: Spec, reporter: Reporter) -> CheckedRun:
     )
     return CheckedRun(
         spec=spec,
+        model=with_model.model,
+        start=start,
         processes=processes,
         precision=precision,
         adapter_name=adapter_name,
@@ -119,13 +125,16 @@ def plan_run(checked: CheckedRun) -> Plan:
     return make_plan(checked, model, notes)
 
 
-def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Run:
+def build_run(
+    checked: CheckedRun, own_base: BaseCheckpoint | None = None, reporter: Reporter | None = None
+) -> Run:
     """Load the model of a checked run, and build what trains it.
 
     Args:
         checked: from ``check_run``.
         own_base: where the run's own base is kept; written now if there is none yet. Required if
             ``checked.needs_own_base``, ignored otherwise.
+        reporter: receives what is noted while the model is loaded.
 
     Raises:
         MftError: something that the user can fix.
@@ -133,7 +142,7 @@ def build_run(checked: CheckedRun, own_base: BaseCheckpoint | None = None) -> Ru
     spec, processes, corpus, objective = checked.spec, checked.processes, checked.corpus, checked.objective
     if not checked.needs_own_base:
         own_base = None
-    model, notes = load_model(checked, own_base)
+    model, notes = load_model(checked, own_base, reporter)
     logprob_model = LogprobModel(model, checked.adapter, checked.tuning, checked.precision.autocast)
     logprob_model.to(processes.device)
     base, longest = checked.tuning.base_model(model), longest_row(checked).positions

@@ -72,6 +72,11 @@ class TrackerListener(Listener):
         """Log a valid line."""
         self._tracker.log(line.step, flatten(line.to_json()))
 
+    def stopping(self, step: int, stopped_by: str, line: TrainLine | None) -> None:  # noqa: ARG002
+        """Log the last train line."""
+        if line is not None:
+            self._tracker.log(step, flatten(line.to_json()))
+
     def ended(self, outcome: Outcome) -> None:
         """End the tracker."""
         self._tracker.end(outcome.reason)

@@ -45,3 +45,5 @@ class TrainingState(TypedDict):
     """By rank."""
     seconds: float
     """Spent in steps since the last train line."""
+    callbacks: NotRequired[dict[str, Any]]
+    """The states of the callbacks that have one, by the callback's key."""

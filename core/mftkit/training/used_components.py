@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from mftkit.chat_client.cache_key import chat_refs
+from mftkit.interfaces.references import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit.spec.references import named_components
 
 if TYPE_CHECKING:
+    from mftkit.interfaces.component import Component
     from mftkit.spec import Spec
+    from mftkit_registry import Registration
 
 
 class UsedComponent(TypedDict):
@@ -23,12 +26,6 @@ class UsedComponent(TypedDict):
 
 def used_components(spec: Spec, adapter: str) -> list[UsedComponent]:
     """Each component that the spec names, and the model adapter, each once."""
-    registry = installed.registry()
-    named = [
-        (kind, adapter if kind is kinds.MODEL_ADAPTER else ref.name) for kind, ref in named_components(spec)
-    ]
-    found = [registry.get(kind, name) for kind, name in named]
-    found += [registry.get(kinds.CHAT_MODEL, name) for name in _chat_models(spec)]
     return [
         {
             "kind": component.kind,
@@ -36,8 +33,20 @@ def used_components(spec: Spec, adapter: str) -> list[UsedComponent]:
             "distribution": component.distribution,
             "version": component.version,
         }
-        for component in dict.fromkeys(found)
+        for component in used_registrations(spec, adapter)
     ]
+
+
+def used_registrations(spec: Spec, adapter: str | None) -> list[Registration[Component]]:
+    """Each component that the spec names, and the model adapter if it is known, each once."""
+    registry = installed.registry()
+    named = [
+        (kind, adapter or ref.name if kind is kinds.MODEL_ADAPTER else ref.name)
+        for kind, ref in named_components(spec)
+    ]
+    found = [registry.get(kind, name) for kind, name in named if name != AUTO]
+    found += [registry.get(kinds.CHAT_MODEL, name) for name in _chat_models(spec)]
+    return list(dict.fromkeys(found))
 
 
 def _chat_models(spec: Spec) -> list[str]:

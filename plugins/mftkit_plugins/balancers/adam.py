@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -37,6 +35,8 @@ def adam_step(
         learning_rate: the step's learning rate.
         weight_decay: coupled: this times the number is added to the gradient.
     """
+    import torch
+
     gradient = gradient + weight_decay * state[name]
     updates = state["updates"] + 1
     first = BETAS[0] * state["first"] + (1 - BETAS[0]) * gradient

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 import mftkit
 from mftkit import nearest
 
@@ -31,6 +29,8 @@ def by_task(
     Raises:
         MftError: a name that is not a task, or a task without a number.
     """
+    import torch
+
     names = [task.name for task in tasks]
     if not isinstance(given, dict):
         return torch.full((len(names),), float(given), dtype=torch.float64)

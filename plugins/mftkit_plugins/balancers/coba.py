@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, cast
 
-import torch
 from pydantic import Field
 
 from mftkit_plugins.balancers.stateful import StatefulBalancer
@@ -59,6 +58,8 @@ class Coba(StatefulBalancer):
     options: CobaOptions
 
     def __init__(self, options: CobaOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+        import torch
+
         super().__init__(options, tasks)
         self.needs_validation = interval(options, tasks)
         self.validation_samples = options.samples
@@ -79,6 +80,8 @@ class Coba(StatefulBalancer):
 
     def observe(self, step: int, train: Tensor, valid: Tensor | None) -> None:  # noqa: ARG002
         """Add the validation losses, if there are any, and compute weights once the warm-up is over."""
+        import torch
+
         if valid is None:
             return
         self.move_to(valid)
@@ -97,6 +100,15 @@ class Coba(StatefulBalancer):
             floor = self.options.floor
             state["weights"] = (1 - floor) * formula + floor / len(self.tasks)
 
+    def metrics(self) -> dict[str, float]:
+        """Return the divergence factor DF, and each task's slope of relative losses per step, after the warm-up."""
+        state = self.state
+        if not len(state["worst"]):
+            return {}
+        found = {"divergence_factor": float(divergence_factor(state["worst"], self.options.temperature))}
+        latest = state["slopes"][-1].tolist()
+        return found | {f"slope/{task.name}": slope for task, slope in zip(self.tasks, latest, strict=True)}
+
     def state_dict(self) -> dict[str, object]:
         """Return the tensors, and the number of evaluations (under the name of earlier checkpoints)."""
         return {**self.state, "looks": self._evaluations}
@@ -112,6 +124,8 @@ def slopes(steps: Tensor, losses: Tensor) -> Tensor:
 
     NaN marks a missing loss, which is left out. The slope of a task with fewer than two losses is 0.
     """
+    import torch
+
     present = torch.isfinite(losses)
     count = present.sum(0)
     times = torch.where(present, steps.unsqueeze(1), 0.0)
@@ -128,19 +142,32 @@ def convergence_weights(history: Tensor, worst: Tensor, temperature: float) -> T
         worst: the largest slope at each evaluation [t], the latest last.
         temperature: tau.
     """
+    import torch
+
     latest = history[-1]
     relative = torch.softmax(len(latest) * _over(latest, latest.abs().sum()), dim=0)
     absolute = torch.softmax(-len(history) * _over(latest, history.abs().sum(0)), dim=0)
+    factor = divergence_factor(worst, temperature)
+    return factor * relative + (1 - factor) * absolute
+
+
+def divergence_factor(worst: Tensor, temperature: float) -> Tensor:
+    """Return DF, from 0 to 1: the share of RCS; ``worst`` and ``temperature`` as in ``convergence_weights``."""
+    import torch
+
     sharpness = temperature * len(worst)
     divergence = torch.softmax(-sharpness * _over(worst, worst.abs().sum()), dim=0)[-1]
-    factor = (len(worst) * divergence).clamp(max=1.0)
-    return factor * relative + (1 - factor) * absolute
+    return (len(worst) * divergence).clamp(max=1.0)
 
 
 def _over(numbers: Tensor, total: Tensor) -> Tensor:
     """Return ``numbers / total``; 0 if the total is 0, as when no loss has changed."""
+    import torch
+
     return numbers / total.clamp(min=torch.finfo(numbers.dtype).tiny)
 
 
 def _append(history: Tensor, latest: Tensor) -> Tensor:
+    import torch
+
     return torch.cat([history, latest.unsqueeze(0)])

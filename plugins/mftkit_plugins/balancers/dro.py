@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import torch
 from pydantic import Field
 
 import mftkit
@@ -56,6 +55,8 @@ class Dro(StatefulBalancer):
 
     def observe(self, step: int, train: Tensor, valid: Tensor | None) -> None:  # noqa: ARG002
         """Move weight to the tasks with the largest excess."""
+        import torch
+
         self.move_to(train)
         self._reference = self._reference.to(train)
         excess = torch.where(torch.isfinite(train), (train - self._reference).clamp(min=0.0), 0.0)

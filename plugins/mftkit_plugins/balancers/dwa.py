@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-import torch
 from pydantic import Field
 
 import mftkit
@@ -47,12 +46,25 @@ class Dwa(StatefulBalancer):
 
     def weights(self) -> Tensor:
         """Return [tasks], which sum to 1."""
+        import torch
+
         rate = self.state["newer"] / self.state["older"]
         rate = torch.where(torch.isfinite(rate), rate, 1.0)
         return torch.softmax(rate / self.options.temperature, dim=0)
 
+    def metrics(self) -> dict[str, float]:
+        """Return each task's rate r_i, once two windows are over."""
+        rates = (self.state["newer"] / self.state["older"]).tolist()
+        return {
+            f"rate/{task.name}": rate
+            for task, rate in zip(self.tasks, rates, strict=True)
+            if math.isfinite(rate)
+        }
+
     def observe(self, step: int, train: Tensor, valid: Tensor | None) -> None:  # noqa: ARG002
         """Add the step's own losses, and close the window at its end."""
+        import torch
+
         self.move_to(train)
         state, present = self.state, torch.isfinite(train)
         state["sum"] = state["sum"] + torch.where(present, train, 0.0)

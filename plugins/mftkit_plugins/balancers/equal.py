@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 import mftkit
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Equal(mftkit.Balancer):
@@ -16,4 +17,6 @@ class Equal(mftkit.Balancer):
 
     def weights(self) -> torch.Tensor:
         """Return [tasks] float64."""
+        import torch
+
         return torch.ones(len(self.tasks), dtype=torch.float64)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 
 import mftkit
@@ -96,6 +95,8 @@ class Famo(StatefulBalancer):
 
     def weights(self) -> Tensor:
         """Return [tasks]; their mean is 1, also over the tasks whose D is known."""
+        import torch
+
         distances = self.state["distances"]
         present = torch.isfinite(distances)
         shares = torch.where(present, torch.softmax(self.state["logits"], dim=0) / distances, 0.0)
@@ -108,6 +109,8 @@ class Famo(StatefulBalancer):
 
     def compare(self, step: int, before: Tensor, after: Tensor) -> None:  # noqa: ARG002
         """Update the logits by one step of Adam."""
+        import torch
+
         self.move_to(after)
         state, options = self.state, self.options
         old, new = self._distances(before), self._distances(after)
@@ -122,8 +125,15 @@ class Famo(StatefulBalancer):
         if options.losses == "validation":
             state["distances"] = torch.where(present, new, state["distances"])
 
+    def metrics(self) -> dict[str, float]:
+        """Return each task's logit."""
+        logits = self.state["logits"].tolist()
+        return {f"logit/{task.name}": logit for task, logit in zip(self.tasks, logits, strict=True)}
+
     def _distances(self, losses: Tensor) -> Tensor:
         """Return L - b [tasks], NaN if the loss is not finite; keep the lowest losses for ``_check_bounds``."""
+        import torch
+
         if self._bounds.device != losses.device or self._bounds.dtype != losses.dtype:
             self._bounds, self._lowest = self._bounds.to(losses), self._lowest.to(losses)
         self._lowest = torch.fmin(self._lowest, losses)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 import mftkit
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Fixed(mftkit.Balancer):
@@ -30,4 +31,6 @@ class Fixed(mftkit.Balancer):
 
     def weights(self) -> torch.Tensor:
         """Return [tasks] float64."""
+        import torch
+
         return torch.tensor([task.weight for task in self.tasks], dtype=torch.float64)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import torch
-
 import mftkit
 
 if TYPE_CHECKING:
@@ -26,6 +24,8 @@ class StatefulBalancer(mftkit.Balancer):
 
     def full(self, value: float) -> Tensor:
         """Return [tasks] float64 of one value."""
+        import torch
+
         return torch.full((len(self.tasks),), value, dtype=torch.float64)
 
     def move_to(self, losses: Tensor) -> None:

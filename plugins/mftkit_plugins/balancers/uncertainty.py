@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
 from pydantic import Field
 
 import mftkit
@@ -41,10 +40,19 @@ class Uncertainty(StatefulBalancer):
 
     def weights(self) -> Tensor:
         """Return [tasks], which sum to 1."""
+        import torch
+
         return torch.softmax(-self.state["log_variance"], dim=0)
+
+    def metrics(self) -> dict[str, float]:
+        """Return each task's s_i."""
+        values = self.state["log_variance"].tolist()
+        return {f"log_variance/{task.name}": value for task, value in zip(self.tasks, values, strict=True)}
 
     def observe(self, step: int, train: Tensor, valid: Tensor | None) -> None:  # noqa: ARG002
         """Update the log-variances by the step's own losses."""
+        import torch
+
         self.move_to(train)
         gradient = 1 - torch.exp(-self.state["log_variance"]) * train
         adam_step(self.state, "log_variance", gradient, torch.isfinite(train), self.options.learning_rate)

@@ -90,11 +90,9 @@ class Server(mftkit.ChatModel):
         import openai
 
         self._package = openai
-        self._key = os.environ.get(self.options.key_variable, "").strip()
-        if not self._key and self.options.base_url.rstrip("/") == OWN:
-            raise mftkit.ChatError(
-                f"{OWN} requires a key: set the environment variable {self.options.key_variable}"
-            )
+        self._key = self._key_of_environment()
+        if problems := self.preflight():
+            raise mftkit.ChatError(problems[0])
         self._client = openai.OpenAI(
             api_key=self._key or NO_KEY,
             base_url=self.options.base_url,
@@ -105,6 +103,15 @@ class Server(mftkit.ChatModel):
             self.options.base_url, self.options.retries, self.options.longest_wait, self._without_key(tell)
         )
         self._estimated = False
+
+    def preflight(self) -> list[str]:
+        """See ``mftkit.Component``; the key is looked for where it is required."""
+        if self._key_of_environment() or self.options.base_url.rstrip("/") != OWN:
+            return []
+        return [f"{OWN} requires a key: set the environment variable {self.options.key_variable}"]
+
+    def _key_of_environment(self) -> str:
+        return os.environ.get(self.options.key_variable, "").strip()
 
     def close(self) -> None:
         """See ``mftkit.ChatModel``."""

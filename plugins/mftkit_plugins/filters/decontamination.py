@@ -8,6 +8,7 @@ from pydantic import Field
 
 import mftkit
 from mftkit_plugins.filters.text.contamination import Contamination
+from mftkit_plugins.filters.text.optional_packages import is_installed, missing_text
 from mftkit_plugins.filters.text.references import read_references
 
 if TYPE_CHECKING:
@@ -45,6 +46,13 @@ class Decontamination(mftkit.DataFilter):
     options: Options
     version = "2"
     statistic = "contaminated"
+
+    def preflight(self) -> list[str]:
+        """See ``mftkit.Component``: the files of references, and the package that measures BLEU."""
+        missing = [f"{path} does not exist" for path in self.options.references if not path.exists()]
+        if self.options.bleu is not None and not is_installed("sacrebleu"):
+            missing.append(missing_text("sacrebleu", "comparing texts by BLEU"))
+        return missing
 
     def apply(
         self, rows: Iterator[mftkit.JsonObject], context: mftkit.FilterContext

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -37,6 +37,7 @@ class NearDuplicates(mftkit.DataFilter):
 
     options: Options
     statistic = "near_repeats"
+    packages: ClassVar[dict[str, str]] = {"datasketch": "mftkit[generate]"}
 
     def apply(
         self, rows: Iterator[mftkit.JsonObject], context: mftkit.FilterContext

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import torch
 from pydantic import Field
 
 import mftkit
@@ -32,6 +31,8 @@ class FocalLoss(mftkit.Loss):
 
     def __init__(self, options: FocalOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         """Raise MftError for the ``alpha`` of an unknown task."""
+        import torch
+
         super().__init__(options, tasks)
         names = [task.name for task in tasks]
         alpha = options.alpha
@@ -55,6 +56,8 @@ class FocalLoss(mftkit.Loss):
 
     def focus(self, missing: Tensor) -> Tensor:
         """Return (1 - P)^gamma for ``missing`` = 1 - P."""
+        import torch
+
         # At 0 the slope of x^gamma is infinite for gamma < 1, and a NaN would reach the weights.
         smallest = torch.finfo(missing.dtype).tiny
         return missing.clamp(min=smallest) ** self.options.gamma

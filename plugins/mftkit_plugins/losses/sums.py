@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -34,6 +32,8 @@ def _broadcast(weights: Tensor, values: Tensor) -> Tensor:
 
 def sample_means(tokens: Tokens, values: Tensor) -> Tensor:
     """Return means [S, ...] of ``values`` [V, ...] over each sample's loss tokens."""
+    import torch
+
     lengths = sums_by(tokens.sample, torch.ones_like(tokens.logprobs), tokens.num_samples)
     sums = sums_by(tokens.sample, values, tokens.num_samples)
     return sums / lengths.reshape(-1, *[1] * (sums.ndim - 1))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from mftkit_plugins.losses.focal import FocalLoss
 from mftkit_plugins.losses.sums import sample_means, sums_by, weighted_samples
 
@@ -28,6 +26,8 @@ class TaskFocal(FocalLoss):
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """Return [tasks, 2]."""
+        import torch
+
         # expm1: 1 - p keeps its digits for p near 1.
         both = torch.stack([-tokens.logprobs, -torch.expm1(tokens.logprobs)], dim=1)
         loss, missing = sample_means(tokens, both).unbind(1)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 class HuggingFace(mftkit.MoEAdapter):
     """Any family: its head and the isolation of packed samples are checked before training, as for every model."""
 
+    is_fallback = True
+
     def matches(self, config: JsonObject) -> int:
         """Return 1 for a causal language model that is part of transformers, or that comes with its own code."""
         from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES

@@ -152,9 +152,10 @@ def test_a_reader_that_leaves_is_no_error() -> None:
 
 
 def test_spec_check(spec_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (spec_file.parent / "a.jsonl").write_text('{"prompt": "p", "answer": "a"}')
     assert main(["spec", "check", str(spec_file), "--set", "seed=3"]) == 0
     captured = capsys.readouterr()
-    assert captured.err == ""
+    assert captured.err == "not checked: model.path: the checkpoint o/m on the hub\n"
     assert "no errors found" in captured.out
     assert main(["spec", "check", str(spec_file), "--set", "sed=3"]) == 2
     assert "sed: unknown key (given: 3)" in capsys.readouterr().err

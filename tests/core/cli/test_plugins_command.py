@@ -40,6 +40,7 @@ def test_a_strangers_plugin_is_listed_with_its_distribution(install: Install, ro
         "status": "ok",
         "error": None,
         "default": False,
+        "sha256": None,
     }
 
 

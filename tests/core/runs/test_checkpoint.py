@@ -95,3 +95,9 @@ def test_random_numbers_continue_where_they_were(store: CheckpointStore) -> None
     draw()
     set_random_state(store.read(1).state)
     assert (draw(), random.gauss(0, 1), float(np.random.normal())) == expected
+
+
+def test_random_state_of_more_devices_than_there_are_is_left_out() -> None:
+    state = random_state()
+    saved = [torch.get_rng_state()] * (torch.cuda.device_count() + 1)
+    set_random_state({**state, "cuda": [*state["cuda"], saved[-1]]})

@@ -62,6 +62,31 @@ def test_another_spec_is_refused_with_what_differs_and_the_way_past_it(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_keys_that_decide_no_number_may_change(kind: type[OutputDirectory], tmp_path: Path) -> None:
+    directory = kind(tmp_path / "out")
+    write_spec(directory.path, spec(tmp_path).dump())
+    free = {
+        "micro_batch_size": 2,
+        "log_every": 9,
+        "checkpoint_every": "20 min",
+        "gradient_checkpointing": True,
+    }
+    directory.check_spec(spec(tmp_path, name="other", training=free))
+    with pytest.raises(
+        mftkit.MftError, match=r"differs in seed; training\.micro_batch_size may differ\); pass"
+    ):
+        directory.check_spec(spec(tmp_path, seed=99, training={"micro_batch_size": 2}))
+
+
+def test_the_end_of_a_run_may_move_and_that_of_the_runs_of_a_comparison_may_not(tmp_path: Path) -> None:
+    write_spec(tmp_path / "out", spec(tmp_path).dump())
+    longer = spec(tmp_path, training={"epochs": 3})
+    RunDirectory(tmp_path / "out").check_spec(longer)
+    with pytest.raises(mftkit.MftError, match=r"differs in training\.epochs\)"):
+        ComparisonDirectory(tmp_path / "out").check_spec(longer)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_spec_of_an_earlier_version_is_completed_with_defaults(
     kind: type[OutputDirectory], tmp_path: Path
 ) -> None:

@@ -26,6 +26,8 @@ def test_a_run_lies_where_its_spec_lies_and_paths_within_it_follow(tmp_path: Pat
     spec = mftkit.load_spec(moved)
     assert spec.output == moved
     assert spec.tasks[0].train == [str(moved / "data" / "rows.jsonl"), f"{tmp_path}/old-else/rows.jsonl"]
+    (tmp_path / "link").symlink_to(moved)
+    assert mftkit.load_spec(tmp_path / "link").output == tmp_path / "link"
     assert mftkit.load_spec(moved, [f"output={tmp_path / 'new'}"]).output == tmp_path / "new"
     (moved / "spec.json").rename(moved / "other.json")
     assert mftkit.load_spec(moved / "other.json").output == tmp_path / "old"

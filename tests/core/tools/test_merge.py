@@ -174,7 +174,7 @@ def test_where_there_is_nothing_to_merge_it_says_why(tmp_path: Path) -> None:
     with pytest.raises(mftkit.MftError, match="neither a run directory nor a PEFT adapter"):
         merge(run, output)
     (run / "spec.json").write_text("{}")
-    with pytest.raises(mftkit.MftError, match="has no model/ yet: let the run finish first"):
+    with pytest.raises(mftkit.MftError, match="has neither model/ nor a checkpoint yet; let it train first"):
         merge(run, output)
     (run / "model").mkdir()
     (run / "model" / "config.json").write_text("{}")

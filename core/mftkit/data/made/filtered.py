@@ -138,10 +138,11 @@ def _identity(ref: ComponentRef, made: DataFilter) -> JsonObject:
     """Return what the rows kept by a filter depend on."""
     registration = installed.registry().get(kinds.DATA_FILTER, ref.name)
     files = file_digests(made.options)
+    distribution, version = registration.source
     return {
         "name": ref.name,
-        "distribution": registration.distribution,
-        "distribution_version": registration.version,
+        "distribution": distribution,
+        "distribution_version": version,
         "version": made.version,
         "options": ref.options,
         **({"files": files} if files else {}),

@@ -59,7 +59,7 @@ class GeneratedRows(CachedRows):
             kinds.DATA_GENERATOR, self.name, task.generator.options, tasks_before_data(spec.tasks)
         )
         registration = installed.registry().get(kinds.DATA_GENERATOR, self.name)
-        self.distribution = [registration.distribution, registration.version]
+        self.distribution = list(registration.source)
         generator_key = digest({"generator": self.name, "seed": self.seed, "task": task.name}, 16)
         self.root = cache_root(spec.data.cache) / "generated" / f"{self.name}-{generator_key}"
         options_directory = self.root / digest(options_identity(self.generator.options), 16)

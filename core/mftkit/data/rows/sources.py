@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     Entry = str | os.PathLike[str] | HubDataset | Mapping[str, object]
 
 
-def expand(entries: Sequence[Entry], where: str, warn: Callable[[str], None]) -> tuple[Source, ...]:
-    """Return the sources that ``entries`` name, in order; the files of a glob or a directory are sorted.
+def expand(named: Sequence[Entry], where: str, warn: Callable[[str], None]) -> tuple[Source, ...]:
+    """Return the sources that entries name, in order; the files of a glob or a directory are sorted.
 
     ``where`` is the key path in the spec, for messages. Raises MftError for an entry that names no file.
     """
     sources: dict[str, Source] = {}
-    for number, entry in enumerate(entries):
-        for source in _sources(entry, f"{where}.{number}", warn):
+    for number, entry in enumerate(named):
+        for source in entry_sources(entry, f"{where}.{number}", warn):
             if source.name in sources:
                 warn(f"{where}.{number}: {source.name} is named more than once; it is read once")
             sources.setdefault(source.name, source)
@@ -42,14 +42,14 @@ def expand(entries: Sequence[Entry], where: str, warn: Callable[[str], None]) ->
 def train_sources(task: TaskSpec, index: int, warn: Callable[[str], None]) -> tuple[Source, ...]:
     """Return the sources of a task's ``train``; ``index`` is the task's index in the spec."""
     assert task.train is not None, "a task without files has a generator"
-    sources = expand(_entries(task.train), f"tasks.{index}.train", warn)
-    return _mapped(sources, task, index, checks_use=True)
+    sources = expand(entries(task.train), f"tasks.{index}.train", warn)
+    return with_columns(sources, task, index, checks_use=True)
 
 
-def _mapped(
+def with_columns(
     sources: tuple[Source, ...], task: TaskSpec, index: int, *, checks_use: bool
 ) -> tuple[Source, ...]:
-    """Rename columns to keys that the task's format reads; a filter may read any other key."""
+    """Return a task's sources with their columns renamed to keys that its format reads; a filter may read any other."""
     known = READ_KEYS | installed.component_class(kinds.TASK_FORMAT, task.format.name).keys
     return mapped(
         sources,
@@ -63,15 +63,17 @@ def _mapped(
 def valid_sources(task: TaskSpec, index: int, warn: Callable[[str], None]) -> tuple[Source, ...]:
     """Return the sources of a task's ``valid``; its rows may have the keys themselves instead of ``columns``."""
     assert not isinstance(task.valid, float), "a fraction names no source"
-    sources = expand(_entries(task.valid), f"tasks.{index}.valid", warn)
-    return _mapped(sources, task, index, checks_use=False)
+    sources = expand(entries(task.valid), f"tasks.{index}.valid", warn)
+    return with_columns(sources, task, index, checks_use=False)
 
 
-def _entries(value: Sequence[str | HubDataset] | HubDataset) -> Sequence[Entry]:
+def entries(value: Sequence[str | HubDataset] | HubDataset) -> Sequence[str | HubDataset]:
+    """Return what ``train`` or ``valid`` names, as a list."""
     return [value] if isinstance(value, HubDataset) else value
 
 
-def _sources(entry: Entry, where: str, warn: Callable[[str], None]) -> Iterator[Source]:
+def entry_sources(entry: Entry, where: str, warn: Callable[[str], None]) -> Iterator[Source]:
+    """Yield the sources that one entry names; arguments and errors as those of ``expand``."""
     if not isinstance(entry, str | os.PathLike):
         yield _data_set(entry, where)
         return

@@ -19,6 +19,7 @@ from mftkit.data.text.control_tokens import ControlTokens, added_tokens, tokens_
 from mftkit.data.text.encoder import VERSION, Encoder, fast_backend
 from mftkit.data.tokens.stop_check import check_stops
 from mftkit.data.tokens.table import TableWriter, TokenTable, open_table
+from mftkit.plugins import installed, kinds
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class TokenCache:
             "tokenizer": self._identity,
             "chat": self.chat.describe() if task_format.uses_chat else None,
         }
+        if content := installed.content_of_local(kinds.TASK_FORMAT, source.format_name):
+            made_of["plugin"] = content
         if task_format.uses_length:
             made_of["max_length"] = self._context(source).max_length
         if source.variants > 1:

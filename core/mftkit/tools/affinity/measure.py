@@ -13,6 +13,7 @@ from mftkit.interfaces.balancer import Balancer
 from mftkit.interfaces.gradients import GradientCombiner
 from mftkit.interfaces.tokenization import TokenizationMode
 from mftkit.models.eval_contexts import evaluation
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.affinity.intervals import Affinity, Settings, summarize
 from mftkit.tools.affinity.parameters import LAST, choose
 from mftkit.tools.affinity.sampling import Halves, step_of
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from mftkit.training.run_parts import Run
 
 
+@with_own_plugins
 def measure(
     spec: Spec,
     *,

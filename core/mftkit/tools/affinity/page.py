@@ -126,7 +126,7 @@ def heat_map(affinity: Affinity) -> Plot:
         yaxis={**axis, "autorange": "reversed"},
         margin={"l": 8, "r": 8, "t": 8, "b": 8},
     )
-    caption = "Blue: the tasks help each other. Red: they fight. White: neither."
+    caption = "Blue: the tasks help each other. Red: they fight. White: neither. On a narrow page, scroll it sideways."
     cell, narrow = (60, 100) if len(names) <= READABLE else (22, 22)
     beside = 8 * max(map(len, names), default=0) + 100  # names and color bar
     return Plot(
@@ -140,8 +140,9 @@ def heat_map(affinity: Affinity) -> Plot:
 
 
 def _short(name: str) -> str:
-    """A name for an axis; the whole name is in the table and under the pointer."""
-    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
+    """A name for an axis, without its middle; the whole name is in the table and under the pointer."""
+    kept = LONGEST // 2
+    return name if len(name) <= LONGEST else f"{name[:kept]}…{name[1 - kept :]}"
 
 
 def _pair_names(tasks: Sequence[str]) -> list[list[str]]:

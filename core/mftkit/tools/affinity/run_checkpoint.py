@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.base.json_diff import differing_paths
 from mftkit.base.json_files import read_json_object
 from mftkit.runs.checkpoint import Checkpoint, CheckpointError
 from mftkit.runs.directory import RunDirectory
+from mftkit.runs.reference import find_weights
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
 
@@ -28,6 +28,25 @@ class RunCheckpoint:
     path: Path
     content: Checkpoint
     base: BaseCheckpoint
+
+
+def weights_to_measure(spec: Spec, reference: str, step: int | None) -> tuple[Spec, RunCheckpoint | None]:
+    """The spec and the checkpoint at which gradients are measured, for ``--run`` and ``--step``.
+
+    Weights that are in no checkpoint (a result, a directory of a model or an adapter, a hub id) become what the spec
+    starts from; then there is no checkpoint.
+
+    Raises:
+        MftError: there are no such weights, or they are of a run with another model or tuning than the spec.
+    """
+    directory = Path(reference).expanduser()
+    if step is not None or (directory / "checkpoints").is_dir():
+        return spec, find_checkpoint(spec, directory, step)
+    weights = find_weights(reference, "--run")
+    if weights.run is not None and weights.in_checkpoint is not None:
+        return spec, find_checkpoint(spec, weights.run, weights.in_checkpoint)
+    model = spec.model.model_copy(update={"start_from": reference})
+    return spec.model_copy(update={"model": model}), None
 
 
 def find_checkpoint(spec: Spec, run: Path, step: int | None) -> RunCheckpoint:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
-    from mftkit.tools.api.given_data import Overrides, SpecSource, TaskData
+    from mftkit.tools.api.given_data import Files, Overrides, SpecSource, TaskData
     from mftkit.tools.compare.result import ComparisonResult
 
 
@@ -40,7 +40,7 @@ class CompareResult:
 
     path: Path
     """Its directory."""
-    comparison: ComparisonResult
+    comparison: ComparisonResult = field(repr=False)
     """The content of compare.json."""
     signal: Signals | None = None
     """The signal that stopped it; None if every run has ended."""
@@ -135,18 +135,17 @@ def compare(
     output: str | Path | None = None,
     data: Mapping[str, TaskData] | None = None,
     overrides: Overrides = (),
+    plugins: Sequence[object] = (),
     fresh: bool = False,
     progress: bool = True,
     reporter: Reporter | None = None,
 ) -> CompareResult:
-    """Train a spec in several ways, everything else being equal; see docs/compare.md.
-
-    Called again, a comparison that was stopped is resumed, and finished runs are not trained again.
+    """Train a spec in several ways, everything else being equal, or resume that.
 
     Args:
         spec: as for ``mftkit.run``.
         vary: values of keys to try: ``{"training.learning_rate": [1e-5, 3e-5]}``; several keys give all combinations.
-        arms: more arms by name, each with the keys that it changes: ``{"lora": {"tuning": "lora"}}``.
+        arms: more arms by name, each with the keys that it changes: ``{"long": {"training.epochs": 3}}``.
         balancers: balancers to try with the spec's loss: names, or ``{"name": ..., "options": {...}}``.
         losses: losses to try with the spec's balancer.
         baselines: "single" and "mixed"; None: both, or none with ``vary`` or ``arms``.
@@ -156,6 +155,7 @@ def compare(
         output: the directory; by default beside the spec's output, with "-compare" after its name.
         data: rows by task, as for ``mftkit.run``; they are saved in ``output``.
         overrides: changes of the spec for all arms, as for ``mftkit.run``.
+        plugins: as for ``mftkit.run``.
         fresh: start over.
         progress: as for ``mftkit.run``.
         reporter: receives messages and progress instead.
@@ -163,31 +163,49 @@ def compare(
     Raises:
         MftError: something that the user can fix; what is finished is kept.
     """
-    changes = override_texts(overrides)
-    options = CompareOptions(
+    options = _options(baselines, balancers, losses, mixed_loss, budget, vary or {}, arms or {})
+    if seeds < 1:
+        raise MftError(f"seeds: should be at least 1 (given: {seeds})")
+    changes, target = override_texts(overrides), None if output is None else Path(output)
+    with (
+        given_files(
+            spec, data, changes, plugins, partial(comparison_path, output=target), fresh=fresh
+        ) as files,
+        shown(progress, reporter) as display,
+    ):
+        load = partial(_load, spec, changes, files, plugins)
+        base = load([])
+        done = compare_arms(
+            base, options, seeds=seeds, output=target, fresh=fresh, reporter=display, load=load
+        )
+    return CompareResult(done.path, done.result, done.signal)
+
+
+def _load(
+    source: SpecSource, changes: list[str], files: Files | None, plugins: Sequence[object], more: list[str]
+) -> Spec:
+    """The spec with the changes of all arms and then those of one."""
+    return load_given(source, [*changes, *more], files, plugins)
+
+
+def _options(
+    baselines: Iterable[str] | None,
+    balancers: Iterable[str | JsonObject],
+    losses: Iterable[str | JsonObject],
+    mixed_loss: str | None,
+    budget: str,
+    vary: Mapping[str, Sequence[object]],
+    arms: Mapping[str, Mapping[str, object]],
+) -> CompareOptions:
+    return CompareOptions(
         baselines=None if baselines is None else parse_baselines(",".join(baselines)),
         balancers=_references(balancers),
         losses=_references(losses),
         mixed_loss=mixed_loss,
         budget=_budget(budget),
-        vary=tuple(grid(vary or {}, "vary")),
-        arms=tuple(variant(settings, name, f"arms[{name!r}]") for name, settings in (arms or {}).items()),
+        vary=tuple(grid(vary, "vary")),
+        arms=tuple(variant(settings, name, f"arms[{name!r}]") for name, settings in arms.items()),
     )
-    if seeds < 1:
-        raise MftError(f"seeds: should be at least 1 (given: {seeds})")
-    target = None if output is None else Path(output)
-    with (
-        given_files(spec, data, changes, lambda base: comparison_path(base, target)) as files,
-        shown(progress, reporter) as display,
-    ):
-
-        def load(more: list[str]) -> Spec:
-            return load_given(spec, [*changes, *more], files)
-
-        compared = compare_arms(
-            load([]), options, seeds=seeds, output=target, fresh=fresh, reporter=display, load=load
-        )
-    return CompareResult(compared.path, compared.result, compared.signal)
 
 
 def _references(given: Iterable[str | JsonObject]) -> tuple[JsonObject, ...]:

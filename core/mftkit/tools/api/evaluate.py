@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, perplexity, whole
-from mftkit.models.result import find_result
-from mftkit.tools.api.given_data import GivenData, load_given, override_texts, written_temporarily
+from mftkit.runs.reference import find_weights
+from mftkit.tools.api.given_data import GivenData, load_given, written_temporarily
 from mftkit.tools.api.html import table
 from mftkit.tools.api.progress import shown
 from mftkit.tools.api.run_result import RunResult
@@ -19,6 +18,7 @@ from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 class EvaluationResult:
     """What a model achieves on validation rows."""
 
-    path: Path
-    """The model, or the run that made it."""
+    model: str
+    """The reference to the weights."""
     losses: dict[str, TaskLoss]
     """By task: the loss in nats per token, and the numbers of loss tokens and samples."""
 
@@ -73,36 +73,38 @@ def evaluate(
     data: Mapping[str, TaskData] | None = None,
     tasks: Sequence[str] | None = None,
     overrides: Overrides = (),
+    plugins: Sequence[object] = (),
     progress: bool = True,
     reporter: Reporter | None = None,
 ) -> EvaluationResult:
     """Measure a model's exact validation loss for each task.
 
     Args:
-        model: a run's result, its directory, or a directory of weights.
+        model: a run's result, its directory (RUN, RUN@STEP, RUN@best:TASK), a directory of weights, or a hub id.
         spec: names the tasks and their validation rows; None: the spec of the run that made the model.
         data: validation rows by task, in place of the spec's, as for ``mftkit.run``; only these tasks are evaluated.
         tasks: names of the tasks to evaluate; None: all, or those of ``data``.
         overrides: changes of the spec, as for ``mftkit.run``.
+        plugins: as for ``mftkit.run``.
         progress: as for ``mftkit.run``.
         reporter: receives messages and progress instead.
 
     Raises:
         MftError: the model or the rows cannot be used, or a task has no validation rows.
     """
-    path = model.path if isinstance(model, RunResult) else Path(model)
-    source = _own_spec(path) if spec is None else spec
+    reference = str(model.path if isinstance(model, RunResult) else model)
+    source = _own_spec(reference) if spec is None else spec
     given = None if not data else _validation_rows(data)
     with written_temporarily(given) as files, shown(progress, reporter) as display:
-        loaded = load_given(source, override_texts(overrides), files)
+        loaded = load_given(source, overrides, files, plugins)
         chosen = _of_tasks(loaded, tasks if tasks is not None else list(data) if data else None)
-        return EvaluationResult(path, validation_losses(path, chosen, display))
+        return EvaluationResult(reference, validation_losses(chosen, reference, display))
 
 
-def _own_spec(path: Path) -> Path:
-    run = find_result(path).run
+def _own_spec(reference: str) -> Path:
+    run = find_weights(reference, "evaluate").run
     if run is None:
-        raise MftError(f"evaluate: {path} belongs to no run, so it has no spec; give one")
+        raise MftError(f"evaluate: {reference} belongs to no run, so it has no spec; give one")
     return run / "spec.json"
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard, cast
 from mftkit.base.atomic_files import disk_errors
 from mftkit.spec import Spec, load_spec
 from mftkit.spec.overrides import apply_overrides
+from mftkit.spec.own_directory import spec_file
 from mftkit.spec.reading import read_spec_file
 from mftkit.tools.api.json_rows import Rows, json_rows
 from mftkit_registry import MftError, nearest
@@ -35,6 +37,8 @@ Files: TypeAlias = dict[str, dict[str, Path | float]]
 FOLDER = "data"
 """Directory of the rows within the run directory."""
 PARTS = ("train", "valid")
+_WRITTEN = re.compile(r".+-(train|valid)-[0-9a-f]{16}\.jsonl")
+"""Names of files of rows."""
 _NOT_YET = "rows-given-in-python.jsonl"
 
 
@@ -45,6 +49,8 @@ class GivenData:
     tasks: dict[str, dict[str, Rows | float]]
     written: list[Path] = field(default_factory=list)
     """Files that were not there before."""
+    names: dict[Path, str] = field(default_factory=dict)
+    """What each file holds, for messages."""
     directories: list[Path] = field(default_factory=list)
     """Directories that were not there before, the innermost first."""
 
@@ -86,6 +92,7 @@ class GivenData:
                     file.flush()
                     os.fsync(file.fileno())
                 target = directory / f"{stem}-{digest.hexdigest()[:16]}.jsonl"
+                self.names[target] = what
                 if not target.exists():
                     partial.chmod(0o644)
                     partial.replace(target)
@@ -93,6 +100,19 @@ class GivenData:
             finally:
                 partial.unlink(missing_ok=True)
         return target
+
+    def discard_others(self, directory: Path) -> None:
+        """Remove files of other rows that ``write`` has made in ``directory``."""
+        for path in directory.glob("*.jsonl"):
+            if _WRITTEN.fullmatch(path.name) and path not in self.names:
+                path.unlink(missing_ok=True)
+
+    def in_python(self, message: str) -> str:
+        """A message with the rows that were given in place of the files that hold them."""
+        for path, what in self.names.items():
+            message = re.sub(rf"{re.escape(str(path))}:(\d+)", rf"{what}, row \1", message)
+            message = message.replace(str(path), what)
+        return message
 
     def discard(self) -> None:
         """Remove what ``write`` made, except directories that hold something else."""
@@ -108,29 +128,46 @@ def given_files(
     source: SpecSource,
     data: Mapping[str, TaskData] | None,
     overrides: Overrides,
+    plugins: Sequence[object],
     place: Callable[[Spec], Path] | None,
+    *,
+    fresh: bool = False,
 ) -> Iterator[Files | None]:
     """The files of rows given in Python, for ``load_given``; None without rows.
 
     They are written into ``data/`` of the directory that ``place`` gives for the spec, or into a temporary one if it is
-    None. If the block raises before anything there names the files, they are removed again.
+    None. If the block raises before anything there names the files, they are removed again. If what is there was
+    started over (``fresh``), the files of the rows before are removed.
     """
     if not data:
         yield None
         return
     given = GivenData.of(data)
     if place is None:
-        with tempfile.TemporaryDirectory() as directory:
+        with tempfile.TemporaryDirectory() as directory, _rows_in_messages(given):
             yield given.write(Path(directory))
         return
-    output = place(load_given(source, overrides, placeholders(given)))
+    output = place(load_given(source, overrides, placeholders(given), plugins))
     try:
-        yield given.write(output / FOLDER)
+        with _rows_in_messages(given):
+            yield given.write(output / FOLDER)
     except BaseException:
         file = output / "spec.json"
         text = file.read_text("utf-8") if file.is_file() else ""
         if not any(path.name in text for path in given.written):  # refused, or stopped before it began
             given.discard()
+        raise
+    if fresh:
+        given.discard_others(output / FOLDER)
+
+
+@contextmanager
+def _rows_in_messages(given: GivenData) -> Iterator[None]:
+    """Errors name the rows that were given, not the files that hold them."""
+    try:
+        yield
+    except MftError as error:
+        error.args = (given.in_python(str(error)),)
         raise
 
 
@@ -140,24 +177,55 @@ def written_temporarily(given: GivenData | None) -> Iterator[Files | None]:
     if given is None:
         yield None
         return
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, _rows_in_messages(given):
         files = given.write(Path(directory))
         yield {task: {"train": parts["valid"], **parts} for task, parts in files.items()}
 
 
-def load_given(source: SpecSource, overrides: Overrides, files: Files | None = None) -> Spec:
-    """Load the spec, with the files of rows given in Python in place of its tasks' own.
+def load_given(
+    source: SpecSource,
+    overrides: Overrides,
+    files: Files | None = None,
+    plugins: Sequence[object] = (),
+    callbacks: Sequence[object] = (),
+) -> Spec:
+    """Load the spec, with what was given in Python.
+
+    Args:
+        source: the spec.
+        overrides: changes of its keys.
+        files: files of rows, in place of the tasks' own.
+        plugins: added to those of the spec, as for ``load_spec``.
+        callbacks: names and references of components, added to those of the spec.
 
     Raises:
         MftError: a task of ``files`` is not in the spec; SpecError for a spec that is not valid.
     """
     changes = override_texts(overrides)
-    if isinstance(source, Spec) and not changes and not files:
+    if isinstance(source, Spec) and not (changes or files or plugins or callbacks):
         return source
     given: str | Path | Mapping[str, object] = source.dump() if isinstance(source, Spec) else source
-    if files:
-        changes = [*changes, *_task_changes(_raw_tasks(given, changes), files)]
-    return load_spec(given, changes)
+    try:
+        if files or callbacks:
+            raw = _raw(given, changes)
+            changes += _task_changes(_list_of(raw, "tasks"), files) if files else []
+            named = [*_list_of(raw, "callbacks"), *callbacks]
+            changes += [f"callbacks={json.dumps(named)}"] if callbacks else []
+        return load_spec(given, changes, plugins=[_from_here(plugin) for plugin in plugins])
+    except MftError as error:
+        error.args = (_in_python(str(error), has_data=bool(files)),)
+        raise
+
+
+def _from_here(plugin: object) -> object:
+    """A path given in Python as an absolute one: it is relative to the current directory."""
+    return Path(plugin).expanduser().absolute() if isinstance(plugin, str | Path) else plugin
+
+
+def _in_python(message: str, *, has_data: bool) -> str:
+    """A message with the names of arguments instead of ``--set``."""
+    message = message.replace("--set: tasks.", "data: tasks.") if has_data else message
+    return message.replace("--set", "overrides")
 
 
 def placeholders(given: GivenData) -> Files:
@@ -202,11 +270,15 @@ def _parts(task: str, given: TaskData, alone: str) -> dict[str, Rows | float]:
     return named
 
 
-def _raw_tasks(given: str | Path | Mapping[str, object], changes: list[str]) -> list[object]:
-    """The tasks as the spec has them before it is checked."""
-    raw: JsonObject = dict(given) if isinstance(given, Mapping) else read_spec_file(Path(given))[0]
-    tasks = apply_overrides(raw, changes).get("tasks")
-    return tasks if isinstance(tasks, list) else []
+def _raw(given: str | Path | Mapping[str, object], changes: list[str]) -> JsonObject:
+    """The spec before it is checked."""
+    raw = dict(given) if isinstance(given, Mapping) else read_spec_file(spec_file(Path(given)))[0]
+    return apply_overrides(raw, changes)
+
+
+def _list_of(raw: JsonObject, key: str) -> list[object]:
+    found = raw.get(key)
+    return found if isinstance(found, list) else []
 
 
 def _task_changes(tasks: list[object], files: Files) -> list[str]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mftkit.models.result import load_model
-from mftkit.tools.api.progress import shown
+from mftkit.runs.reference_loading import load_model
+from mftkit.tools.api.progress import shown, without_other_progress
 from mftkit.tools.api.run_result import RunResult
 from mftkit.tools.merge import Merged
 from mftkit.tools.merge import merge as merge_into
@@ -24,7 +24,8 @@ class MergeResult(Merged):
 
     def model(self) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """Load the merged model, in evaluation mode, and its tokenizer."""
-        return load_model(self.path)
+        with without_other_progress():
+            return load_model(self.path)
 
 
 def merge(
@@ -37,7 +38,7 @@ def merge(
     """Merge the adapter of a run into its base, in full precision, as a plain transformers checkpoint.
 
     Args:
-        run: a run's result, its directory, or a directory with a PEFT adapter.
+        run: a run's result, its directory (RUN, RUN@STEP, RUN@best:TASK), or a directory with a PEFT adapter.
         output: the directory to write; it must not exist, or be empty.
         progress: as for ``mftkit.run``.
         reporter: receives messages instead.
@@ -45,7 +46,7 @@ def merge(
     Raises:
         MftError: there is nothing to merge, or it cannot be merged, or ``output`` cannot be written.
     """
-    source = run.path if isinstance(run, RunResult) else Path(run)
+    source = str(run.path if isinstance(run, RunResult) else run)
     with shown(progress, reporter) as display:
         merged = merge_into(source, Path(output), display)
     return MergeResult(merged.path, merged.base, merged.difference, merged.largest)

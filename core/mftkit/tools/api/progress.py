@@ -27,30 +27,32 @@ class WarningsOnly(Reporter):
 
 
 @contextmanager
-def shown(progress: bool, reporter: Reporter | None) -> Iterator[Reporter]:
+def shown(progress: bool, reporter: Reporter | None, *, dry_run: bool = False) -> Iterator[Reporter]:
     """The reporter of a call.
 
     ``reporter`` itself if there is one; else a display: in a notebook in the cell's output, on a terminal drawn in
     place, otherwise plain lines, all on standard error. Without ``progress``, warnings only. Of several processes, the
-    first one reports.
+    first one reports. After the plan of a ``dry_run`` no training is expected.
     """
     if reporter is not None:
         yield reporter
         return
-    with _own(progress) as own, _without_other_progress():
+    with _own(progress, dry_run) as own, without_other_progress():
         yield own
 
 
-def _own(progress: bool) -> Reporter:
+def _own(progress: bool, dry_run: bool) -> Reporter:
     if os.environ.get("RANK", "0") != "0":
         return Reporter()
     if not progress:
         return WarningsOnly()
-    return notebook_reporter() if in_notebook() else console_reporter(results=sys.stderr)
+    if in_notebook():
+        return notebook_reporter(dry_run=dry_run)
+    return console_reporter(results=sys.stderr, dry_run=dry_run)
 
 
 @contextmanager
-def _without_other_progress() -> Iterator[None]:
+def without_other_progress() -> Iterator[None]:
     """Turn off the progress bars of transformers, which would disturb ours."""
     before = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mftkit.interfaces.callback import Callback
 from mftkit.tools import run as engine
 from mftkit.tools.api.given_data import given_files, load_given, override_texts
 from mftkit.tools.api.progress import shown
 from mftkit.tools.api.run_result import RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
     from mftkit.tools.api.given_data import Overrides, SpecSource, TaskData
@@ -23,6 +25,8 @@ def run(
     *,
     data: Mapping[str, TaskData] | None = None,
     overrides: Overrides = (),
+    plugins: Sequence[object] = (),
+    callbacks: Iterable[Callback | type[Callback] | str | JsonObject] = (),
     dry_run: bool = False,
     fresh: bool = False,
     progress: bool = True,
@@ -44,6 +48,10 @@ def run(
             ``{"train": rows, "valid": rows or a fraction}``. They replace ``train`` and ``valid`` of the spec's task.
             If the spec has no tasks, these are its tasks.
         overrides: changes of the spec: ``{"training.epochs": 3}``, or ``["training.epochs=3"]``.
+        plugins: paths of files, modules, and classes of components that the spec can name, in addition to those of the
+            spec; a class is named by its attribute ``name``, or after itself ("TokenSquare" is "token-square").
+        callbacks: instances or classes of ``mftkit.Callback``, and names or ``{"name": ..., "options": {...}}`` of
+            registered ones. A callback ends the run by ``run.stop(reason)``.
         dry_run: read, check, tokenize and plan; the run directory is not touched.
         fresh: start over, removing the files of the run before.
         progress: show messages and progress: in the cell of a notebook, on a terminal, or as lines on standard error.
@@ -57,16 +65,33 @@ def run(
     Raises:
         MftError: something that the user can fix.
     """
+    ready, named = _sorted_out(callbacks)
     changes = override_texts(overrides)
     place = None if dry_run else _output
-    with given_files(spec, data, changes, place) as files, shown(progress, reporter) as display:
-        prepared = load_given(spec, changes, files)
+    with (
+        given_files(spec, data, changes, plugins, place, fresh=fresh) as files,
+        shown(progress, reporter, dry_run=dry_run) as display,
+    ):
+        prepared = load_given(spec, changes, files, plugins, named)
         if dry_run:
-            return RunResult("planned", 0, None, path=prepared.output, planned=engine.plan(prepared, display))
-        outcome = engine.run(prepared, fresh=fresh, reporter=display)
-    return RunResult(
-        outcome.reason, outcome.step, outcome.best_step, outcome.error, outcome.signal, path=prepared.output
-    )
+            plan = engine.plan(prepared, display, ready)
+            return RunResult("planned", 0, None, path=prepared.output, planned=plan)
+        outcome = engine.run(prepared, fresh=fresh, reporter=display, callbacks=ready)
+    return RunResult(**vars(outcome), path=prepared.output)
+
+
+def _sorted_out(
+    callbacks: Iterable[Callback | type[Callback] | str | JsonObject],
+) -> tuple[list[Callback], list[str | JsonObject]]:
+    """Callbacks that are ready, and those that the spec will name."""
+    ready: list[Callback] = []
+    named: list[str | JsonObject] = []
+    for one in callbacks:
+        if isinstance(one, str | dict):
+            named.append(one)
+        else:
+            ready.append(one() if isinstance(one, type) and issubclass(one, Callback) else one)
+    return ready, named
 
 
 def _output(spec: Spec) -> Path:

@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit.base.json_files import read_json_object
-from mftkit.models.result import load_model
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.plan import Plan
 from mftkit.runs.record import read_run
+from mftkit.runs.reference_loading import load_model
 from mftkit.runs.series import MEAN, validation_losses
 from mftkit.tools.api.frames import metrics_frame, task_metrics_frame
 from mftkit.tools.api.html import losses_table
+from mftkit.tools.api.progress import without_other_progress
 from mftkit.tools.report.writing import RUN_REPORT, report_run
-from mftkit_registry import MftError, nearest
+from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,45 +77,24 @@ class RunResult(Outcome):
         found = validation_losses(self.record.valid, self.record.tasks)
         return {each.name: BestLoss(each.step, each.best) for each in found if each.name != MEAN}
 
-    def model(self, which: str = "best") -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
+    def model(self, which: str | int | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """Load a model of the run, in evaluation mode, and its tokenizer.
 
         Args:
-            which: "best": the run's ``model/``, best by the mean over tasks; "best:TASK": the best of a task, if the
-                run keeps it (``training.best_per_task``); "best:mean_rank".
+            which: None: the run's ``model/``, best by the mean over tasks, or the newest checkpoint if the run has not
+                ended; a step, "last", "best" or "best:TASK": a checkpoint, or the best of a task, if it was kept.
 
         Raises:
             MftError: the run has no such model.
         """
-        if not self.is_complete:
-            raise MftError(
-                f"the run in {self.path} has no model: it {_state(self.reason)} at step {self.step}"
-                f"{f' ({self.error})' if self.error else ''}"
-            )
-        return load_model(self.path / self._directory(which))
+        if self.reason == "planned":
+            raise MftError("a dry run has no model; run without dry_run=True")
+        with without_other_progress():
+            return load_model(str(self.path) if which is None else f"{self.path}@{which}")
 
     def report(self) -> Path:
         """Write report.html from what the run directory holds now, and return its path."""
         return report_run(self.record.path)
-
-    def _directory(self, which: str) -> str:
-        if which == "best":
-            return "model"
-        kind, _, name = which.partition(":")
-        file = self.path / "best" / "best.json"
-        if kind != "best" or not name:
-            raise MftError(f'model({which!r}): expected "best" or "best:TASK"')
-        if not file.is_file():
-            raise MftError(
-                f"model({which!r}): {self.path} keeps no best model of each task; set training.best_per_task to true"
-            )
-        kept = read_json_object(file)
-        places = {**kept["tasks"], **{key: kept[key] for key in ("mean", "mean_rank") if kept.get(key)}}
-        if name not in places:
-            near = nearest(name, places)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise MftError(f"model({which!r}): no best of {name!r}; there are {', '.join(places)}{hint}")
-        return str(places[name]["path"])
 
     def _repr_html_(self) -> str:
         if self.reason == "planned":
@@ -122,10 +102,6 @@ class RunResult(Outcome):
         found = validation_losses(self.record.valid, self.record.tasks)
         page = self.path / RUN_REPORT
         return losses_table(self.record.name, self, found, page if page.is_file() else self.path)
-
-
-def _state(reason: str) -> str:
-    return {"failed": "failed", "interrupted": "was interrupted"}.get(reason, f"is {reason}")
 
 
 def open_run(path: str | Path) -> RunResult:
@@ -136,4 +112,5 @@ def open_run(path: str | Path) -> RunResult:
     run = read_run(Path(path).expanduser().absolute())
     if run.end is None:
         return RunResult(run.state, run.last_step, None, path=run.path)
-    return RunResult(run.end.reason, run.end.step, run.end.best_step, run.end.error, path=run.path)
+    end = run.end
+    return RunResult(end.reason, end.step, end.best_step, end.error, stopped_by=end.stopped_by, path=run.path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import re
 from dataclasses import dataclass, field, replace
 from enum import StrEnum, auto
 from typing import TYPE_CHECKING
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 _COMPARED_APART = ("name", "output", "loss", "balancer")
 """Keys of the spec that do not make two arms different, or are compared in their resolved form."""
+
+
+_SOURCE = re.compile("(--set|overrides):? ")
+"""Where a problem of an arm's settings is by the loader; here it is the arm."""
 
 
 class Baseline(StrEnum):
@@ -127,11 +132,11 @@ def make_arms(
     own_loss, own_balancer = base.loss.model_dump(), base.balancer.model_dump()
     arms = [_baseline(which, base, options) for which in options.chosen_baselines]
     varied = changed_arms(base, options, load or (lambda changes: load_spec(base.dump(), changes)))
-    unchanged = not (options.losses or options.vary) or bool(options.arms)
-    balancers = options.balancers or ((own_balancer,) if unchanged else ())
-    for given in balancers:
+    if options.arms or not (options.balancers or options.losses or options.vary):
+        label = "unchanged" if options.arms else base.balancer.name
+        arms.append(Arm(label, f"balancer-{base.balancer.name}", "balancer", own_loss, own_balancer))
+    for given in options.balancers:
         ref, label, key = _reference(kinds.BALANCER, given, own_balancer)
-        label = "unchanged" if options.arms and not options.balancers else label
         arms.append(Arm(label, f"balancer-{key}", "balancer", own_loss, ref))
     for given in options.losses:
         ref, label, key = _reference(kinds.LOSS, given, own_loss)
@@ -154,12 +159,12 @@ def changed_arms(base: Spec, options: CompareOptions, load: Callable[[list[str]]
             spec = load([setting.override for setting in variant.settings])
             _check_comparable(spec, base)
         except MftError as error:
-            problems.append(f"arm {label}: {str(error).replace('--set ', '')}")
+            problems.append(f"arm {label}: {_SOURCE.sub('', str(error))}")
             continue
         arms.append(
             Arm(
                 label,
-                f"{kind}-{variant.directory}",
+                f"setting-{variant.directory}",
                 kind,
                 spec.loss.model_dump(),
                 spec.balancer.model_dump(),
@@ -168,8 +173,15 @@ def changed_arms(base: Spec, options: CompareOptions, load: Callable[[list[str]]
             )
         )
     if problems:
-        raise MftError("\n".join(problems))
+        raise MftError(all_problems(problems))
     return arms
+
+
+def all_problems(problems: Sequence[str]) -> str:
+    """The problems of arms as one message, each of which names its arm."""
+    if len(problems) == 1:
+        return problems[0]
+    return "\n  ".join([f"{len(problems)} arms cannot be run:", *problems])
 
 
 def _check_comparable(spec: Spec, base: Spec) -> None:

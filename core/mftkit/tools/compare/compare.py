@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from mftkit.reporting.reporter import Reporter
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.compare.arms import CompareOptions, make_arms
 from mftkit.tools.compare.directory import ComparisonDirectory
 from mftkit.tools.compare.outcomes import collect_result
@@ -16,10 +19,10 @@ from mftkit.tools.compare.runner import train_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from signal import Signals
 
     from mftkit.spec import Spec
+    from mftkit.tools.compare.planning import Comparison
     from mftkit.tools.compare.result import ComparisonResult
 
 
@@ -33,6 +36,7 @@ class Compared:
     """The signal that stopped it; None if every run has ended."""
 
 
+@with_own_plugins
 def compare(
     base: Spec,
     options: CompareOptions,
@@ -81,6 +85,26 @@ def compare(
             result = record()
             _write_page(directory.path, reporter)
     return Compared(directory.path, result, signal)
+
+
+@with_own_plugins
+def plan_comparison(
+    base: Spec,
+    options: CompareOptions,
+    *,
+    seeds: int = 1,
+    reporter: Reporter | None = None,
+    load: Callable[[list[str]], Spec] | None = None,
+) -> Comparison:
+    """Check all arms, and plan their runs without training; nothing but the cache of the data is written.
+
+    Raises MftError as ``compare`` does.
+    """
+    arms = make_arms(base, options, load)
+    every = [base.seed + number for number in range(seeds)]
+    with TemporaryDirectory() as place, ComparisonDirectory(Path(place)) as directory:
+        directory.begin(base, fresh=False)
+        return plan_runs(base, options, arms, every, directory, reporter or Reporter())
 
 
 def comparison_path(base: Spec, output: Path | None) -> Path:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, whole
+from mftkit.pages.colors import legend
 from mftkit.pages.figures import Curve, plot
 from mftkit.pages.tables import Cell, Table
-from mftkit.pages.views import Overlay, legend, mood
+from mftkit.pages.views import Overlay, mood
 from mftkit.runs.record import read_run
 from mftkit.runs.series import Series, losses_of_task, thinned
 from mftkit.tools.compare.result import NOT_STARTED, read_result
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from mftkit.runs.record import RunRecord
     from mftkit.tools.compare.result import ComparisonResult
+    from mftkit.tools.compare.rows import TableRow
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,11 @@ def comparison_values(path: Path, beside: Path) -> dict[str, object]:
     result = read_result(path)
     labels = [arm.label for arm in result.arms]
     rows = table_rows(result)
+    differ = any(one.verdict != "no difference" for one in result.noise.differences)
     table = Table(
         "Best validation loss of each task, nats per token; lower is better",
         ["task", *labels],
-        [(row.name, [Cell(*pair) for pair in zip(row.cells, row.best, strict=True)]) for row in rows],
+        [(row.name, _cells(row, differ)) for row in rows],
         footer=sum(not row.of_task for row in rows),
     )
     spec = path / "spec.json"
@@ -52,16 +56,25 @@ def comparison_values(path: Path, beside: Path) -> dict[str, object]:
         "complete": result.complete,
         "arms": labels,
         "seeds": len(result.seeds),
-        "notices": [] if result.same_start in (None, True) else [start_text(result)],
+        "notices": [
+            *([] if result.same_start in (None, True) else [start_text(result)]),
+            *effect_texts(result),
+        ],
         "results": table,
         "verdict": _verdict(result),
         "rule": result.noise.rule if result.noise.measured else "",
         "overlay": _overlay(result, path),
-        "method": [line for line in (budget_text(result), start_text(result), *effect_texts(result)) if line],
+        "method": [line for line in (budget_text(result), start_text(result)) if line],
         "facts": _facts(result),
         "runs": _links(result, path, beside),
         "spec": spec.read_text(encoding="utf-8") if spec.is_file() else "",
     }
+
+
+def _cells(row: TableRow, differ: bool) -> list[Cell]:
+    """Figures of a row; the lowest is the best only if the noise rule finds any difference between arms."""
+    pairs = zip(row.cells, row.best, strict=True)
+    return [Cell(text, best=lowest and differ, lowest=lowest) for text, lowest in pairs]
 
 
 def _verdict(result: ComparisonResult) -> list[str]:
@@ -74,7 +87,7 @@ def _verdict(result: ComparisonResult) -> list[str]:
     ]
     lowest = [] if result.noise.measured else _lowest_means(result)
     incomplete = [f"Without a result yet, and so not compared: {', '.join(missing)}."] if missing else []
-    return [result.noise.summary, *lowest, *sizes, *incomplete]
+    return [result.noise.summary, *lowest, *sizes, *incomplete, *effect_texts(result)]
 
 
 def _lowest_means(result: ComparisonResult) -> list[str]:
@@ -140,7 +153,15 @@ def _facts(result: ComparisonResult) -> list[tuple[str, str]]:
         ("steps of a model of all tasks", whole(result.steps)),
     ]
     facts += [
-        (f"arm {arm.label}", f"loss {arm.loss['name']}, balancer {arm.balancer['name']}")
+        (
+            f"arm {arm.label}",
+            ", ".join(
+                [
+                    f"loss {arm.loss['name']}, balancer {arm.balancer['name']}",
+                    *(f"{key}: {json.dumps(value)}" for key, value in arm.settings.items()),
+                ]
+            ),
+        )
         for arm in result.arms
     ]
     return facts

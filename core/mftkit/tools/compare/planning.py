@@ -13,7 +13,7 @@ from mftkit.base.atomic_files import new_directory
 from mftkit.base.json_types import JsonObject
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.reporting.reporter import Reporter
-from mftkit.tools.compare.arms import BudgetUnit
+from mftkit.tools.compare.arms import BudgetUnit, all_problems
 from mftkit.tools.compare.result import TaskBudget
 from mftkit.tools.compare.specs import run_spec, single_spec
 from mftkit.training.setup import check_run
@@ -103,7 +103,7 @@ def plan_runs(
         except MftError as error:
             problems.append(str(error))
     if problems:
-        raise MftError("\n".join(problems))
+        raise MftError(all_problems(problems))
     ordered = [run for seed in seeds for arm in arms for run in runs[arm.key] if run.seed == seed]
     return Comparison(base, options, arms, seeds, ordered, planner.steps, planner.budgets)
 

@@ -105,7 +105,7 @@ def parse_arms(values: Iterable[str]) -> list[Variant]:
                 raise MftError(f"--arm {text}: {key.strip()} is given twice")
             pairs[key.strip()] = _value(value)
         if not pairs or (colon and not name.strip() and "=" not in text.partition(":")[0]):
-            raise MftError(f"--arm {text}: expected [NAME:]KEY=VALUE, for example lora:tuning=lora")
+            raise MftError(f"--arm {text}: expected [NAME:]KEY=VALUE, for example long:training.epochs=3")
         found.append(variant(pairs, name.strip() or None, f"--arm {text}"))
     return found
 
@@ -191,10 +191,13 @@ def _shortest(key: str, keys: set[str]) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, dict) and isinstance(value.get("name"), str):  # a component
-        options = value.get("options")
-        inner = ", ".join(f"{key}={json.dumps(each)}" for key, each in options.items()) if options else ""
-        return f"{value['name']} ({inner})" if inner else str(value["name"])
+    if isinstance(value, dict):
+        for key in ("name", "method"):  # a component
+            rest = {name: each for name, each in value.items() if name != key}
+            if isinstance(value.get(key), str):
+                options = rest.pop("options", rest) if key == "name" else rest
+                inner = ", ".join(f"{name}={json.dumps(each)}" for name, each in options.items())
+                return f"{value[key]} ({inner})" if inner else str(value[key])
     return json.dumps(value)
 
 

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from mftkit.base.formatting import one_line, place
+from mftkit.base.formatting import one_line, place, whole
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
 from mftkit.tools.compare.rows import budget_text, effect_texts, start_text, table_rows
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
+    from mftkit.tools.compare.arms import Arm
+    from mftkit.tools.compare.planning import Comparison
     from mftkit.tools.compare.result import ComparisonResult
     from mftkit.tools.compare.rows import TableRow
 
@@ -45,6 +47,23 @@ def comparison_view(result: ComparisonResult, path: Path) -> RenderableType:
         Text(),
         *(Text(one_line(line), overflow="fold") for line in lines if line),
     )
+
+
+def planned_view(comparison: Comparison) -> RenderableType:
+    """The arms of a comparison that was planned, with their runs and steps, and what each of them changes."""
+    rows = []
+    for arm in comparison.arms:
+        steps = [run.steps for run in comparison.runs if run.arm is arm]
+        rows.append([arm.label, whole(len(steps)), whole(sum(steps)), arm_text(arm)])
+    total = ["all arms", whole(len(comparison.runs)), whole(sum(run.steps for run in comparison.runs)), ""]
+    return NumericTable(["arm", "runs", "steps of all runs", "trains with"], rows, total)
+
+
+def arm_text(arm: Arm) -> str:
+    """The settings of an arm, or else its loss and balancer."""
+    if arm.settings:
+        return ", ".join(setting.override for setting in arm.settings)
+    return f"loss {arm.loss['name']}, balancer {arm.balancer['name']}"
 
 
 def _cells(row: TableRow) -> list[str]:

@@ -13,6 +13,7 @@ from mftkit.data.task_rows import task_rows
 from mftkit.data.tokens.token_cache import TableSource, TokenCache
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
+from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.data_show.choice import chosen_rows, number_of_rows
 from mftkit.tools.data_show.packed import packed_row
 from mftkit.tools.data_show.samples import SampleViews
@@ -20,6 +21,7 @@ from mftkit.tools.data_show.tokens import TokenReader
 from mftkit.tools.data_show.view import DataView, TaskView
 from mftkit.training.model_loading import choose_adapter, load_tokenizer
 from mftkit.training.setup import make_sampler
+from mftkit.training.start import find_start
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from mftkit.tools.data_show.view import SampleView
 
 
+@with_own_plugins
 def data_view(spec: Spec, path: Path, request: Request, reports: CollectedReports) -> DataView:
     """Return what the model reads of a spec's data.
 
@@ -49,8 +52,10 @@ def data_view(spec: Spec, path: Path, request: Request, reports: CollectedReport
     names = [task.name for task in spec.tasks]
     if request.task is not None and request.task not in names:
         raise MftError(f"--task {request.task}: the spec has no such task (its tasks: {', '.join(names)})")
-    _name, adapter, config = choose_adapter(spec, reports)
-    tokenizer = load_tokenizer(spec, adapter, config, reports)
+    start = find_start(spec, reports)
+    with_model = spec if start is None else start.applied_to(spec)
+    _name, adapter, config = choose_adapter(with_model, reports)
+    tokenizer = load_tokenizer(with_model, adapter, config, reports)
     corpus = prepare(spec, tokenizer, reports)
     mode: TokenizationMode = installed.build(
         kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, corpus.tasks
@@ -65,7 +70,7 @@ def data_view(spec: Spec, path: Path, request: Request, reports: CollectedReport
     return DataView(
         name=spec.name,
         spec=str(path),
-        tokenizer=_describe_tokenizer(spec, tokenizer),
+        tokenizer=_describe_tokenizer(with_model, tokenizer),
         tokenization=spec.tokenization.name,
         max_length=spec.max_length,
         reports=reports.others(names),

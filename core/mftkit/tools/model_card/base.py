@@ -32,11 +32,12 @@ class Base:
     license: str
 
 
-def describe_base(spec: JsonObject, place: Path) -> Base:
-    """The base of the result in ``place``, from the spec of its run; nothing is asked of a network."""
-    model = spec.get("model")
+def describe_base(spec: JsonObject, environment: JsonObject, place: Path) -> Base:
+    """The base of the result in ``place``, from the files of its run; nothing is asked of a network."""
+    start = environment.get("start")
+    model = spec.get("model") if not isinstance(start, dict) else start.get("model")
     model = model if isinstance(model, dict) else {}
-    if model.get("init") == "random":
+    if model.get("init") == "random" or (model.get("config") and not model.get("path")):
         config = model.get("config")
         kind = config.get("model_type") if isinstance(config, dict) else None
         what = f"a random start of a {kind} model" if kind else "a random start"

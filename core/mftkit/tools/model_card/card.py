@@ -42,6 +42,8 @@ class CardSource:
     """The step whose weights it holds."""
     prompt: str | None
     """A rendered conversation up to the model's answer; None without a chat template."""
+    is_merged: bool = False
+    """Whether it is an adapter of the run, merged into its base."""
 
     @property
     def is_adapter(self) -> bool:
@@ -54,7 +56,7 @@ class CardSource:
         return next((line for line in self.run.valid if line.step == self.step), None)
 
 
-def write_card(run: Path, place: Path, step: int, prompt: str | None) -> None:
+def write_card(run: Path, place: Path, step: int, prompt: str | None, *, is_merged: bool = False) -> None:
     """Write the card of the result in ``place``, over any that a library has written there.
 
     Args:
@@ -62,13 +64,22 @@ def write_card(run: Path, place: Path, step: int, prompt: str | None) -> None:
         place: the directory of the result.
         step: whose weights it holds.
         prompt: a rendered conversation up to the model's answer; None without a chat template.
+        is_merged: it is an adapter of the run, merged into its base.
     """
-    write_text(place / FILE, str(model_card(CardSource(read_run(run), place, step, prompt))))
+    write_text(place / FILE, str(model_card(CardSource(read_run(run), place, step, prompt, is_merged))))
+
+
+def step_of(result: Path, run: RunRecord) -> int:
+    """The step whose weights a directory of results of a run holds, by its name and by the run's end."""
+    _, _, number = result.name.partition("step-")
+    if number.isdigit():
+        return int(number)
+    return run.last_step if run.end is None or run.end.best_step is None else run.end.best_step
 
 
 def model_card(source: CardSource) -> ModelCard:
     """The card; the same files give the same card."""
-    base = describe_base(source.run.spec, source.place)
+    base = describe_base(source.run.spec, source.run.environment, source.place)
     metadata = _metadata(source, base)
     return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n{_body(source, base)}")
 
@@ -116,12 +127,13 @@ def _body(source: CardSource, base: Base) -> str:
 def _introduction(source: CardSource, base: Base) -> Iterable[str]:
     run = source.run
     what = "A PEFT adapter" if source.is_adapter else "A model"
+    merged = " (as an adapter, which was then merged into it)" if source.is_merged else ""
     tasks = "one task" if len(run.tasks) == 1 else f"{len(run.tasks)} tasks at once"
-    origin = f"[{base.hub_id}](https://huggingface.co/{base.hub_id})" if base.hub_id else base.description
+    origin = f"`{base.hub_id}`" if base.hub_id else base.description
     yield f"# {markdown_text(run.name)}\n"
     yield (
-        f"{what} trained from {origin} on {tasks} with mftkit {run_version(run)}; the weights are those of step "
-        f"{whole(source.step)}.\n"
+        f"{what} trained from {origin}{merged} on {tasks} with mftkit {run_version(run)}; the weights are those of "
+        f"step {whole(source.step)}.\n"
     )
     yield "## Tasks\n"
     headings = ["task", "training samples", "loss tokens per epoch", "validation samples", "data"]

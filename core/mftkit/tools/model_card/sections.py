@@ -113,16 +113,23 @@ def _settings(run: RunRecord) -> Iterable[tuple[str, str]]:
 
 def _machine(run: RunRecord) -> Iterable[tuple[str, str]]:
     environment = run.environment
-    packages, components = environment.get("packages"), environment.get("components")
+    packages = environment.get("packages")
     if isinstance(packages, dict):
         shown = ("mftkit", "torch", "transformers", "peft", "tokenizers")
         yield "versions", ", ".join(f"{name} {packages[name]}" for name in shown if name in packages)
     if "dtype" in environment:
         yield "dtype of the arithmetic", str(environment["dtype"])
-    others = [
-        f"{one.get('name')} ({one.get('kind')}, {one.get('distribution')} {one.get('version')})"
-        for one in (components if isinstance(components, list) else ())
-        if isinstance(one, dict) and one.get("distribution") != "mftkit"
-    ]
-    if others:
-        yield "plugins", ", ".join(dict.fromkeys(others))
+    if plugins := [_plugin(one) for one in environment.get("plugins") or () if isinstance(one, dict)]:
+        yield "plugins", ", ".join(plugins)
+
+
+def _plugin(plugin: JsonObject) -> str:
+    """A plugin with its version and what of it was used; a file by its name alone."""
+    components = plugin.get("components")
+    used = ", ".join(map(str, components)) if isinstance(components, list) else ""
+    if path := plugin.get("path"):
+        digest = plugin.get("sha256")
+        name = f"{Path(str(path)).name}" + (f" (SHA-256 {str(digest)[:12]})" if digest else "")
+    else:
+        name = f"{plugin.get('distribution')} {plugin.get('version')}"
+    return f"{name}: {used}" if used else name

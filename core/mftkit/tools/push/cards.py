@@ -9,9 +9,10 @@ from huggingface_hub import CardData, ModelCard, ModelCardData
 from mftkit.base.tokenizer_files import load_tokenizer
 from mftkit.models.example_prompt import example_prompt
 from mftkit.runs.record import read_run
+from mftkit.runs.result_files import has_chat_template
 from mftkit.tools.model_card.base import UNKNOWN
-from mftkit.tools.model_card.card import FILE, LICENSE_HINT, CardSource, model_card
-from mftkit.tools.model_card.snippets import with_place
+from mftkit.tools.model_card.card import FILE, LICENSE_HINT, CardSource, fenced, model_card, step_of
+from mftkit.tools.model_card.snippets import loading_code, with_place
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     from mftkit.models.result import Result
     from mftkit.reporting.reporter import Reporter
-    from mftkit.runs.record import RunRecord
 
 
 def card_to_push(
@@ -51,7 +51,7 @@ def card_to_push(
 
 def _card(source: Result, place: Path) -> ModelCard:
     own = place / FILE
-    if place == source.path and own.is_file():
+    if own.is_file():
         try:
             return ModelCard(own.read_text(encoding="utf-8"), ignore_metadata_errors=True)
         except ValueError as error:
@@ -60,20 +60,14 @@ def _card(source: Result, place: Path) -> ModelCard:
     if source.run is not None:
         run = read_run(source.run)
         prompt = example_prompt(load_tokenizer(str(place)))
-        return model_card(CardSource(run, place, _step(source, run), prompt))
+        return model_card(CardSource(run, place, step_of(place, run), prompt))
+    is_adapter = place == source.path and source.config is not None
     metadata = ModelCardData(
         license=UNKNOWN,
-        library_name="transformers" if place != source.path or source.config is None else "peft",
+        library_name="peft" if is_adapter else "transformers",
         pipeline_tag="text-generation",
         tags=["mftkit"],
     )
-    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n# {place.name}\n\n## License\n\n{LICENSE_HINT}\n")
-
-
-def _step(source: Result, run: RunRecord) -> int:
-    """The step whose weights the result holds."""
-    _, _, number = source.path.name.partition("step-")
-    if number.isdigit():
-        return int(number)
-    end = run.end
-    return run.last_step if end is None or end.best_step is None else end.best_step
+    code = loading_code(is_adapter=is_adapter, chats=has_chat_template(place), trust_remote_code=False)
+    parts = (f"# {place.name}", f"## Use\n\n{fenced(code, 'python')}", f"## License\n\n{LICENSE_HINT}\n")
+    return ModelCard(f"---\n{metadata.to_yaml()}\n---\n\n" + "\n\n".join(parts))

@@ -12,8 +12,8 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "requests", "urllib3")
-"""Those that the versions of huggingface_hub use."""
+_NETWORK = ("httpx", "httpx2", "httpcore", "requests", "urllib3", "hf_xet")
+"""The libraries that the versions of huggingface_hub use."""
 
 
 @contextmanager
@@ -32,12 +32,25 @@ def hub_errors(repo: str, endpoint: str) -> Iterator[None]:
     except ValueError as error:  # the metadata of the card, which the hub checks first
         raise MftError(f"push: the files cannot be pushed to {repo}: {_line(error)}") from error
     except Exception as error:
-        if not (isinstance(error, ConnectionError | TimeoutError) or _is_of_http(error)):
+        described = _describe_chain(error, repo, endpoint)
+        if described is None:
             raise
-        raise MftError(
-            f"push: {endpoint} cannot be reached ({type(error).__name__}: {_line(error)}). Check the network; the same "
-            "command pushes again."
-        ) from error
+        raise MftError(described) from error
+
+
+def _describe_chain(error: BaseException, repo: str, endpoint: str) -> str | None:
+    """The error of the network behind an error, such as that of an upload; None if it is about something else."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, HfHubHTTPError):
+            return _describe(cause, repo, endpoint)
+        if isinstance(cause, ConnectionError | TimeoutError) or _is_of_network(cause):
+            return (
+                f"push: {endpoint} cannot be reached ({type(cause).__name__}: {_line(cause)}). Check the network; the "
+                "same command pushes again."
+            )
+        cause = cause.__cause__
+    return None
 
 
 def _describe(error: HfHubHTTPError, repo: str, endpoint: str) -> str:
@@ -58,9 +71,9 @@ def _describe(error: HfHubHTTPError, repo: str, endpoint: str) -> str:
     return f"push: {endpoint} refused it ({status}: {answer})."
 
 
-def _is_of_http(error: Exception) -> bool:
-    return type(error).__module__.partition(".")[0] in _HTTP_LIBRARIES
+def _is_of_network(error: BaseException) -> bool:
+    return type(error).__module__.partition(".")[0] in _NETWORK
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(str(error).split())[:300]

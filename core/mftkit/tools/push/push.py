@@ -6,12 +6,13 @@ import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants, get_token
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # exported lazily
 
-from mftkit.models.result import Result, find_result
 from mftkit.reporting.reporter import Reporter
+from mftkit.runs.reference import find_weights
 from mftkit.tools.merge import merge
 from mftkit.tools.model_card.base import hub_id_of
 from mftkit.tools.model_card.card import FILE
@@ -19,6 +20,9 @@ from mftkit.tools.push.cards import card_to_push
 from mftkit.tools.push.errors import hub_errors
 from mftkit.tools.push.files import files_to_push, public_config
 from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from mftkit.models.result import Result
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ def push(
     The token comes from HF_TOKEN or from ``hf auth login``, the hub's address from HF_ENDPOINT.
 
     Args:
-        run: a run directory, or a directory with a model or a PEFT adapter.
+        run: a run directory, RUN@best:TASK, or a directory with a model or a PEFT adapter.
         repo: "user/name" or "organization/name"; it is created if it does not exist.
         private: whether a new repository is private.
         license: the license that the card names, as the hub knows it, such as "apache-2.0"; None: as in the card.
@@ -75,7 +79,7 @@ def push(
     endpoint = os.environ.get("HF_ENDPOINT") or constants.ENDPOINT
     with hub_errors(repo, endpoint):
         validate_repo_id(repo)
-    source = find_result(Path(run))
+    source = _result(run)
     if source.config is None and merged:
         raise MftError(f"--merged: {source.path} is already a whole model; leave the option out.")
     if source.config is not None and not merged:
@@ -92,6 +96,22 @@ def push(
     with tempfile.TemporaryDirectory() as directory:
         place = merge(source.path, Path(directory) / "merged", reporter).path
         return _push(api, source, place, request, reporter)
+
+
+def _result(run: str | Path) -> Result:
+    """The directory of the result that a reference stands for."""
+    weights = find_weights(run)
+    if weights.result is None:
+        where = (
+            "on the hub already"
+            if weights.hub_id
+            else "in a checkpoint, which is no model that others can load"
+        )
+        raise MftError(
+            f"RUN: {run} is {where}. Push a result: the directory of a finished run, RUN@best:TASK, or what "
+            "mft merge RUN@STEP --output DIR writes of an adapter."
+        )
+    return weights.result
 
 
 def _check_base(source: Result) -> None:

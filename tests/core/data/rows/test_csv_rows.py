@@ -141,9 +141,9 @@ def test_a_cell_that_should_hold_json(tmp_path: Path, key: str, cell: str, parts
         ("a.csv", b"pr\xffmpt,answer\na,b\n", ":1: ", ["the header is not UTF-8: byte 0xff"]),
         ("a.csv", b"p\0rompt,answer\na,b\n", ":1: ", ["the header is not text", "NUL"]),
         ("a.csv", "prompt,answer\n".encode("utf-16"), ":1: ", ["UTF-16", "save the file as UTF-8"]),
-        ("a.csv", gzip.compress(b"prompt,answer\n"), ":1: ", ["gzip", "add .gz"]),
+        ("a.csv", gzip.compress(b"prompt,answer\n", mtime=0), ":1: ", ["gzip", "add .gz"]),
         ("a.csv.gz", b"prompt,answer\n", ":1: ", ["damaged or not gzip"]),
-        ("a.tsv.gz", gzip.compress(b"prompt\tanswer\na\tb\n" * 2000)[:-4], ":", ["the gzip file is damaged"]),
+        ("a.tsv.gz", gzip.compress(b"prompt\tanswer\na\tb\n" * 2000, mtime=0)[:-4], ":", ["the gzip file is damaged"]),
     ],
 )  # fmt: skip
 def test_a_file_of_which_nothing_more_can_be_read(

@@ -108,7 +108,7 @@ def test_a_run_of_other_weights_is_refused(tmp_path: Path, capsys: pytest.Captur
     assert main(["affinity", where, "--step", "7"]) == 2
     assert "has no checkpoint of step 7; it has those of steps 6, 12" in capsys.readouterr().err
     assert main(["affinity", where, "--run", str(tmp_path / "nowhere")]) == 2
-    assert "has no checkpoint; give" in capsys.readouterr().err
+    assert "there is no directory" in capsys.readouterr().err
     assert main(["affinity", where, "--step", "12", "--set", "model.config.num_hidden_layers=1"]) == 2
     assert "has another model than the spec (differs in model" in capsys.readouterr().err
     assert main(["affinity", where, "--layers", "none"]) == 2

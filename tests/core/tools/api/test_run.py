@@ -21,6 +21,27 @@ TASKS = {"big": rows("big", 40), "small": rows("small", 20)}
 QUICK = {"max_steps": 4, "evaluate_every": 2, "log_every": 1, "batch_size": 4, "micro_batch_size": 4}
 
 
+SQUARED = """
+import mftkit
+
+
+@mftkit.hookimpl
+def register_losses(register):
+    register("squared", Squared, summary="of a test")
+
+
+class Squared(mftkit.Loss):
+    linear = True
+
+    def statistics(self, tokens):
+        sums = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
+        return sums.index_add(0, tokens.task, tokens.logprobs.square().unsqueeze(1))
+
+    def task_losses(self, totals):
+        return totals.statistics[:, 0] / totals.tokens.clamp(min=1)
+"""
+
+
 def spec(**changes: Any) -> dict[str, Any]:
     """A spec without tasks: those are given."""
     made = small_spec(training=QUICK, max_length=64, **changes)
@@ -99,11 +120,36 @@ def test_equal_rows_resume_and_other_rows_are_refused(
     small = {"train": TASKS["small"][:15], "valid": datasets.Dataset.from_list(TASKS["small"][15:])}
     again = mftkit.run(spec(), data={"big": (row for row in TASKS["big"]), "small": small})
     assert (again.reason, again.best) == ("finished", result.best)
-    assert "holds this spec's finished run" in capsys.readouterr().err
+    shown = capsys.readouterr()
+    assert "holds this spec's finished run" in shown.err
+    assert shown.out == "", "standard output belongs to the script"
     before = sorted((project / "run/data").iterdir())
     with pytest.raises(MftError, match=r"another spec \(differs in tasks\.0\.train|training data changed"):
         mftkit.run(spec(), data={"big": TASKS["big"][1:], "small": small})
     assert sorted((project / "run/data").iterdir()) == before
+
+
+def test_starting_over_leaves_no_earlier_rows(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    short = spec(output="again")
+    short["training"] = {**short["training"], "max_steps": 1}
+    (project / "again/data").mkdir(parents=True)
+    (project / "again/data/own-notes.jsonl").write_text("{}")
+    for rows_given in (TASKS, {"big": TASKS["big"][5:]}):
+        assert mftkit.run(short, data=rows_given, fresh=True, progress=False).step == 1
+    names = sorted(path.name.rpartition("-")[0] for path in (project / "again/data").iterdir())
+    assert names == ["big-train", "own"]
+
+
+def test_errors_name_the_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        MftError, match=r"data: tasks\.0\.name: is used in file names.*\n.*overrides: training\.epochz"
+    ) as caught:
+        mftkit.run(spec(), data={"a/b": TASKS["big"]}, overrides={"training.epochz": 3})
+    assert "--set" not in str(caught.value)
+    with pytest.raises(MftError, match="^overrides a..b=3: expected"):
+        mftkit.run(spec(), data=TASKS, overrides=["a..b=3"])
 
 
 def test_a_dry_run_writes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,7 +162,7 @@ def test_a_dry_run_writes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch
     assert "3 steps" in planned._repr_html_()
     with pytest.raises(MftError, match="dry run"):
         planned.metrics  # noqa: B018
-    with pytest.raises(MftError, match="is planned at step 0"):
+    with pytest.raises(MftError, match="a dry run has no model"):
         planned.model()
 
 
@@ -139,6 +185,7 @@ def test_tasks_are_those_of_the_spec(project: Path, monkeypatch: pytest.MonkeyPa
     ("data", "message"),
     [
         ([], r"data\['big'\], train rows: there are no rows"),
+        ([{"promt": "a"}], r"^data\['big'\], train rows, row 1: .*keys given: 'promt'"),
         ("rows.jsonl", "is a path; name files in the spec"),
         ([1], "row 1: expected a mapping .*, not int"),
         ([{"prompt": "a", "weight": float("nan")}], "row 1, key weight: nan is not a number"),
@@ -156,7 +203,7 @@ def test_rows_that_cannot_be_used(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MftError, match=message):
         mftkit.run(spec(), data={"big": data})
-    assert list(tmp_path.iterdir()) == []
+    assert not (tmp_path / "run").exists()
 
 
 def test_values_of_tables_become_json(tmp_path: Path) -> None:
@@ -199,3 +246,54 @@ def test_values_of_tables_become_json(tmp_path: Path) -> None:
     table = datasets.Dataset.from_list([{"a": 1, "b": {"c": None, "d": "x"}}, {"a": None, "b": None}])
     assert list(json_rows(table, "rows")) == [{"a": 1, "b": {"d": "x"}}, {}]
     assert list(json_rows(table.with_format("arrow")[:], "rows")) == [{"a": 1, "b": {"d": "x"}}, {}]
+
+
+def test_plugins_and_callbacks_given_in_python(
+    project: Path, monkeypatch: pytest.MonkeyPatch, result: mftkit.RunResult
+) -> None:
+    monkeypatch.chdir(project)
+
+    class SquareLoss(mftkit.Loss):
+        """A loss of this test."""
+
+        linear = True
+
+        def statistics(self, tokens: mftkit.Tokens) -> Any:
+            sums = tokens.logprobs.new_zeros(tokens.num_tasks, 1)
+            return sums.index_add(0, tokens.task, tokens.logprobs.square().unsqueeze(1))
+
+        def task_losses(self, totals: mftkit.Totals) -> Any:
+            return totals.statistics[:, 0] / totals.tokens.clamp(min=1)
+
+    class StopAt(mftkit.Callback):
+        steps: list[int] = []
+
+        def on_step_end(self, run: mftkit.RunInfo, step: int, metrics: dict[str, Any]) -> None:
+            self.steps.append(step)
+            if step == 2:
+                run.stop("enough")
+
+    for callback in (StopAt, StopAt()):
+        stopped = mftkit.run(
+            spec(output=f"stopped-{len(StopAt.steps)}", loss="square-loss"),
+            data=TASKS,
+            plugins=[SquareLoss],
+            callbacks=[callback],
+            progress=False,
+        )
+        assert (stopped.reason, stopped.step, stopped.is_complete) == ("finished", 2, True)
+        assert stopped.stopped_by is not None
+        assert "enough" in stopped.stopped_by
+        assert mftkit.open_run(stopped.path).stopped_by == stopped.stopped_by
+    assert StopAt.steps == [1, 2, 1, 2]
+    (project / "elsewhere").mkdir()
+    (project / "elsewhere" / "spec.json").write_text(json.dumps(spec(output="file", loss="squared")))
+    (project / "squared.py").write_text(SQUARED)
+    planned = mftkit.run(
+        "elsewhere/spec.json", data=TASKS, plugins=["squared.py"], dry_run=True, progress=False
+    )
+    assert planned.plan.components["loss"].startswith("squared")
+    with pytest.raises(MftError, match=r"callbacks.*(unknown|stopp)"):
+        mftkit.run(spec(output="other"), data=TASKS, callbacks=["stopp"], dry_run=True, progress=False)
+    with pytest.raises(MftError, match="object is not a mftkit.Callback"):
+        mftkit.run(spec(output="other"), data=TASKS, callbacks=[object()], dry_run=True, progress=False)  # type: ignore[list-item]

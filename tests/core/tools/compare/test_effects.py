@@ -55,7 +55,7 @@ def test_each_arm_trains_with_its_settings(project: Path, compared: tuple[str, d
     assert found["same_start"] is True
 
 
-def test_arms_that_never_acted_are_reported(compared: tuple[str, dict[str, Any]]) -> None:
+def test_arms_that_never_acted_are_reported(project: Path, compared: tuple[str, dict[str, Any]]) -> None:
     table, found = compared
     arms = {arm["label"]: arm for arm in found["arms"]}
     assert {label: arm["same_as"] for label, arm in arms.items()} == {
@@ -69,25 +69,18 @@ def test_arms_that_never_acted_are_reported(compared: tuple[str, dict[str, Any]]
     assert arms["unchanged"]["weights_moved"] is None
     assert "patience=9 trained exactly as unchanged did, to the last digit" in table
     assert "(except: half 8)" in table
+    page = (project / "run-compare/compare.html").read_text("utf-8").replace("<wbr>", "")
+    assert '<p class="notice">patience=9 trained exactly as unchanged did' in page
+    assert "training.batch_size: 2" in page
 
 
 def test_a_balancer_that_never_left_its_start_is_reported_without_a_twin(
     project: Path, compared: tuple[str, dict[str, Any]]
 ) -> None:
-    done = mft(
-        "compare",
-        "spec.json",
-        "--arm",
-        "balancer=coba",
-        "--balancers",
-        "famo",
-        "--baselines",
-        "",
-        cwd=project,
-    )
+    done = mft("compare", "spec.json", "--vary", "balancer=coba,famo", cwd=project)
     assert done.returncode == 0, done.stderr
-    assert "famo never acted: all task weights of its balancer stayed 1 to the end" in done.stdout
-    assert "balancer=coba trained exactly as famo did" in done.stdout
+    assert "balancer=coba never acted: all task weights of its balancer stayed 1 to the end" in done.stdout
+    assert "balancer=famo trained exactly as balancer=coba did" in done.stdout
     assert "1 of 2 runs are finished already" in done.stderr
 
 
@@ -109,3 +102,24 @@ def test_arms_of_other_validation_samples_are_refused_before_any_runs(project: P
     assert "arm max_length=40: its settings change the validation samples" in done.stderr
     assert "arm max_length=32: its settings change the validation samples" in done.stderr
     assert not (project / "other/runs").exists()
+
+
+def test_a_dry_run_lists_the_arms_and_trains_nothing(project: Path) -> None:
+    given = (
+        "--vary",
+        "training.max_steps=2,6",
+        "--arm",
+        "loss=mixed",
+        "--seeds",
+        "2",
+        "--output",
+        "dry",
+        "--dry-run",
+    )
+    done = mft("compare", "spec.json", *given, cwd=project)
+    assert done.returncode == 0, done.stderr
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "max_steps=6 2 12 training.max_steps=6" in lines
+    assert "unchanged 2 8 loss token-balanced, balancer equal" in lines
+    assert "all arms 8 32" in lines
+    assert not (project / "dry").exists()

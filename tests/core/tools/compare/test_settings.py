@@ -38,7 +38,7 @@ def test_arms_have_several_settings_and_may_have_names() -> None:
     )
     assert overrides(found)[0] == ["training.epochs=3", 'model.path="a:b"']
     assert [each.name for each in found] == ["long", None, "name-x"]
-    assert labels(found) == ["long", 'tuning={"method": "lora", "rank": 2}', "name-x"]
+    assert labels(found) == ["long", "tuning=lora (rank=2)", "name-x"]
     assert parse_arms(["model.path=a:b"])[0].settings == (Setting("model.path", "a:b"),)
 
 
@@ -100,9 +100,10 @@ def test_all_invalid_arms_are_reported_at_once(tmp_path: Path) -> None:
     )
     with pytest.raises(MftError) as caught:
         make_arms(base, given)
-    lines = str(caught.value).splitlines()
+    title, *lines = [line.strip() for line in str(caught.value).splitlines()]
+    assert title == "6 arms cannot be run:"
     assert len(lines) == 6
-    assert lines[0].startswith("arm lerning_rate=1: spec: training.lerning_rate: unknown key")
+    assert lines[0].startswith("arm lerning_rate=1: training.lerning_rate: unknown key")
     assert 'did you mean "learning_rate"?' in lines[0]
     assert lines[2].startswith("arm weight=2: tasks.7.weight=2: tasks is a list")
     assert 'did you mean "mixed"' in lines[3]
@@ -133,6 +134,8 @@ def test_the_arms_of_settings_stand_beside_the_others(tmp_path: Path) -> None:
     assert found[3].spec is not None
     assert found[3].spec.tuning.method == "lora"
     assert make_arms(base, CompareOptions())[2].label == "equal"
+    beside = make_arms(base, CompareOptions(balancers=({"name": "coba"},), arms=arms[1:2]))
+    assert [arm.label for arm in beside] == ["unchanged", "coba", "tuning=lora"]
     twice = tuple(parse_arms(["x:seed_of=1", "x:loss=mixed"]))
     with pytest.raises(MftError, match="two arms have the name x"):
         make_arms(base, CompareOptions(arms=twice))

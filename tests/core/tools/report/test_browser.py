@@ -44,6 +44,8 @@ return {
   ink: getComputedStyle(document.body).color,
   plotted: getComputedStyle(document.querySelector('.xtick text')).fill,
   alerts: document.querySelectorAll('main script:not([type])').length,
+  narrow: Math.max(...[...document.querySelectorAll('tbody th')].map((name) => box(name).width / innerWidth)),
+  scrolls: [...document.querySelectorAll('.scroll')].some((table) => table.scrollWidth > table.clientWidth),
   named: document.querySelectorAll('tbody tr')[1].querySelector('th').textContent,
 };
 """
@@ -108,6 +110,8 @@ def test_it_fits_a_phone_and_a_desk(page: Path, width: int, columns: int) -> Non
     assert seen["wide"] == 0
     assert seen["columns"] == columns
     assert seen["alerts"] == 0
+    assert seen["narrow"] < 0.45
+    assert seen["scrolls"] == (width < 600)
     assert seen["named"] == TASKS[1]
 
 

@@ -191,3 +191,55 @@ def test_a_report_that_fails_takes_nothing_from_the_run(
     assert listener.warnings == [
         "could not write report.html (the run itself is complete): ValueError: no page"
     ]
+
+
+def test_what_the_balancer_reports_is_drawn(tmp_path: Path) -> None:
+    metrics = lines()
+    for line in metrics:
+        if line["event"] == "train":
+            line["balancer"] = {"temperature": 1 / line["step"], "<b>": None}
+    html = page(report_run(write_run(tmp_path / "run", metrics)))
+    assert html.count('class="plot"') == 11
+    assert 'id="run-balancer" data-legend="run-balancer"' in html
+    assert 'data-legend="run-balancer" data-group="0"' in html
+    assert "<b>" not in html
+
+
+def test_the_verdict_stands_before_everything_else(run: Path) -> None:
+    html = page(report_run(run))
+    assert html.index("Verdict") < html.index("<dt>step</dt>") < html.index("Results")
+    assert "is lowest at step 99" not in html
+    assert "The mean over tasks is lowest at step 100: 3.0100 nats per token" in html
+    assert "still falls" in html
+
+
+def test_page_and_terminal_name_the_same_best(run: Path) -> None:
+    from mftkit.display.result import result_view
+    from mftkit.display.tables import as_text
+    from mftkit.reporting.outcome import Outcome
+
+    terminal = as_text(result_view(run, Outcome("finished", 100, 100)))
+    assert "from step 100, best by mean validation loss (3.0100)" in terminal
+    assert "<dd>100, loss 3.0100</dd>" in page(report_run(run))
+
+
+def test_a_model_that_is_not_of_the_best_step_is_named(tmp_path: Path) -> None:
+    html = page(report_run(write_run(tmp_path / "run", lines(), end={**END, "best_step": None})))
+    assert "<dt>model/ is of step</dt><dd>100</dd>" in html
+
+
+def test_weights_that_do_not_move_are_a_fact_and_no_plot(tmp_path: Path) -> None:
+    metrics = lines()
+    for line in metrics:
+        for task in line["tasks"].values() if line["event"] == "train" else ():
+            task["weight"] = 0.5
+    html = page(report_run(write_run(tmp_path / "run", metrics)))
+    assert html.count('class="plot"') == 9
+    assert "<dt>weights of tasks, constant</dt><dd>0.5 each</dd>" in html
+
+
+def test_ties_of_several_runs_have_no_mark(run: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "other", lines(shift=-0.01), name="other")
+    html = page(write_page([run, other], tmp_path / "two.html"))
+    assert 'class="best"' not in html
+    assert "could explain the difference" in html

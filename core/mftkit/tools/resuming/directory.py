@@ -1,4 +1,4 @@
-"""What a run finds in its output directory: whether it resumes, from which checkpoint, and to which end."""
+"""Makes a directory a run's, and decides from which checkpoint it continues, and to which end."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
-from mftkit.reporting.reporter import Reporter
+from mftkit.base.json_diff import differences
 from mftkit.runs.checkpoint import CheckpointError
+from mftkit.runs.spec_changes import Change
+from mftkit.tools.resuming.checks import check_base_model, check_inputs
+from mftkit.tools.resuming.messages import describe_move
 from mftkit.training.environment import describe_environment
+from mftkit.training.export import trained_tokenizer
 from mftkit.training.schedule import Schedule, extend
+from mftkit.training.used_plugins import report_changed_plugins
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -19,12 +24,17 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.batches.sampler import BatchSampler
+    from mftkit.reporting.reporter import Reporter
     from mftkit.runs.checkpoint import Checkpoint, Manifest
     from mftkit.runs.directory import RunDirectory
     from mftkit.runs.earlier_run import EarlierRun
-    from mftkit.training.run_parts import CheckedRun, Run
+    from mftkit.training.run_parts import Run
     from mftkit.training.schedule import Extension
     from mftkit.training.training_state import Progress
+
+
+ENVIRONMENT = ("packages", "device", "dtype", "components")
+"""Keys of environment.json that may affect numbers."""
 
 
 @dataclass(frozen=True)
@@ -51,74 +61,11 @@ class Continuation:
             )
 
 
-def report_earlier_run(
-    earlier: EarlierRun | None, directory: RunDirectory, fresh: bool, reporter: Reporter
-) -> None:
-    """Say, before any work is done, what differs from the run that is there, or why it starts again from step 0."""
-    if fresh:
-        metrics = directory.metrics.read()
-        if metrics.last_step:
-            state = f"{metrics.end.reason}, " if metrics.end else "not ended, "
-            reporter.warn(
-                f"--fresh: the run in {directory.path} ({state}{metrics.last_step} steps) is removed and starts again "
-                "from step 0; its metrics are kept beside the new ones"
-            )
-        return
-    if earlier is None:
-        return
-    report_changes(earlier, reporter)
-    if earlier.last_step and not earlier.is_complete and not directory.checkpoints.steps():
-        reporter.warn(
-            f"no checkpoint was saved before step {earlier.last_step}, so the run in {directory.path} starts again "
-            "from step 0; its metrics are kept beside the new ones"
-        )
-
-
-def report_changes(earlier: EarlierRun, reporter: Reporter) -> None:
-    """Report where the run lay, and each key that has another value now."""
-    if earlier.moved_from is not None:
-        reporter.note(_move(earlier))
-    if earlier.changes:
-        reporter.note(f"changed since the run was started: {'; '.join(map(str, earlier.changes))}")
-
-
-def _move(earlier: EarlierRun) -> str:
-    return f"the run was moved: output: {earlier.moved_from} -> {earlier.path}"
-
-
-def check_end(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSampler) -> bool:
-    """Return False if the run that is there has reached its end already.
-
-    Raises:
-        MftError: it is past the end, or it cannot be extended.
-    """
-    if earlier.is_finished:
-        return False
-    steps = directory.checkpoints.steps()
-    done = earlier.end.step if earlier.is_complete and earlier.end else max(steps, default=0)
-    if sampler.total < done:
-        keys = [change.key for change in earlier.changes if change.rule == "end"] or ["training.epochs"]
-        raise MftError(
-            f"{' and '.join(keys)}: the run in {directory.path} would end at step {sampler.total}, but it has made "
-            f"{done} steps. Let it end at step {done} or later, or use --fresh to start over."
-        )
-    if not earlier.is_complete:
-        return True
-    if earlier.end is not None and earlier.end.reason == "finished" and sampler.total == done:
-        return False
-    if not steps:
-        raise MftError(
-            f"output: the run in {directory.path} has no checkpoint, so it cannot be extended. Start a new run from "
-            "its result, or use --fresh to start over."
-        )
-    return True
-
-
 def follow_move(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter) -> None:
     """Report and record the new place of a moved run that has nothing left to train."""
     if earlier.moved_from is None:
         return
-    reporter.note(_move(earlier))
+    reporter.note(describe_move(earlier))
     if os.environ.get("RANK", "0") == "0":
         with directory:
             directory.follow_move(earlier.moved_from)
@@ -135,18 +82,29 @@ def prepare_directory(
     found = None
     if not fresh and (checkpoint := _newest_checkpoint(directory, earlier, reporter)) is not None:
         assert earlier is not None, "checkpoints without a spec are refused"
-        check_inputs(checkpoint.manifest, earlier, directory, built.checked, Reporter())
-        _check_belongs(checkpoint.manifest, built, directory)
+        check_inputs(checkpoint.manifest, earlier, directory, built.checked)
+        check_base_model(checkpoint.manifest, earlier, directory, built.checked, reporter.warn)
+        _check_own_base(checkpoint.manifest, built, directory)
         found = checkpoint, _continuation(checkpoint, built, directory, earlier)
     if found is None:
+        _check_start(built)
         if (kept := directory.keep_metrics()) is not None:
             reporter.note(f"the metrics of the earlier start are kept in {kept}")
         if fresh:
             directory.start_over()
-    resumed = [] if found is None else [*directory.resumptions(), _resumption(found[1], earlier)]
-    environment = {**describe_environment(built), "resumed": resumed}
-    directory.describe(built.checked.spec, environment, built.plan.dump())
+    environment = describe_environment(built)
+    resumed: list[JsonObject] = []
+    if found is not None:
+        other = _environment_changes(directory, environment)
+        if other:
+            reporter.note(
+                f"resuming in another environment, so the last digits may differ: {'; '.join(map(str, other))}"
+            )
+        report_changed_plugins(directory.path, environment["plugins"], reporter)
+        resumed = [*directory.resumptions(), _resumption(found[1], earlier, other)]
+    directory.describe(built.checked.spec, {**environment, "resumed": resumed}, built.plan.dump())
     directory.settle_base(built.own_base is not None)
+    directory.write_tokenizer(trained_tokenizer(built.checked))
     if earlier is not None and earlier.moved_from is not None:
         directory.follow_move(earlier.moved_from)
     if found is None:
@@ -154,12 +112,33 @@ def prepare_directory(
     else:
         checkpoint, continuation = found
         meter = checkpoint.state["processes"][0]["meter"]
-        reopened = continuation.extension is not None and meter["steps"] > 0
+        stopped = earlier is not None and earlier.end is not None and earlier.end.stopped_by is not None
+        reopened = (continuation.extension is not None or stopped) and meter["steps"] > 0
         directory.metrics.cut(checkpoint.manifest["step"], reopened=reopened)
     return found
 
 
-def _resumption(continuation: Continuation, earlier: EarlierRun | None) -> JsonObject:
+def _environment_changes(directory: RunDirectory, now: JsonObject) -> list[Change]:
+    """What differs between the environments of the last session and of this one, as far as it may affect numbers."""
+    before = directory.environment()
+    one, other = ({key: each.get(key) for key in ENVIRONMENT} for each in (before, now))
+    found = (Change(each.path, each.one, each.other, None) for each in differences(one, other))
+    return sorted((change for change in found if change.before is not None), key=lambda change: change.key)
+
+
+def _check_start(built: Run) -> None:
+    """Refuse to begin at step 0 without the weights to start from."""
+    start = built.checked.start
+    if start is not None and start.source is None:
+        raise MftError(
+            f"model.start_from: {start.weights} is not there any more, and the run has no checkpoint that can be read; "
+            "set model.start_from to where the weights are now, and use --fresh to start over"
+        )
+
+
+def _resumption(
+    continuation: Continuation, earlier: EarlierRun | None, environment: list[Change]
+) -> JsonObject:
     """The entry of environment.json about this session."""
     changed = [] if earlier is None else [change.dump() for change in earlier.changes]
     if earlier is not None and earlier.moved_from is not None:
@@ -169,6 +148,7 @@ def _resumption(continuation: Continuation, earlier: EarlierRun | None) -> JsonO
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "step": continuation.manifest["step"],
         "changed": changed,
+        "environment": [change.dump() for change in environment],
         "extension": None if extension is None else extension.dump(),
     }
 
@@ -201,53 +181,12 @@ def _newest_checkpoint(
     return None
 
 
-def check_inputs(
-    recorded: Manifest, earlier: EarlierRun, directory: RunDirectory, checked: CheckedRun, reporter: Reporter
-) -> None:
-    """Refuse data and a base model other than those that the run began with, wherever they lie now.
-
-    ``recorded`` has what it began with; what an earlier version did not record is not compared.
-    """
-    corpus, data = checked.corpus, recorded.get("data")
-    if data not in (None, corpus.fingerprint) and recorded.get("content") != corpus.content:
-        raise MftError(
-            f"output: the training data changed since the run in {directory.path} started (or this version of mftkit "
-            f"reads it differently), so it cannot be resumed{_changed(earlier, 'data')}. Restore the original data, or "
-            "use --fresh to start over."
-        )
-    before, changed = recorded.get("model"), _changed(earlier, "model")
-    if before is None or checked.base_content is None:
-        if changed:
-            reporter.warn(
-                f"model.path: the run in {directory.path} has not recorded the content of the model with which it "
-                f"started, so it is not compared{changed}"
-            )
-    elif before != checked.base_content:
-        raise MftError(
-            f"model.path: the model in {checked.spec.model.path} differs from the one with which the run in "
-            f"{directory.path} started, so it cannot be resumed{changed}. Set the original model, or use --fresh to "
-            "start over."
-        )
-
-
-def _check_belongs(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
+def _check_own_base(manifest: Manifest, built: Run, directory: RunDirectory) -> None:
     if manifest.get("base") != built.own_base:
         raise MftError(
             f"output: the base weights in {directory.base} differ from those with which the run in {directory.path} "
             "started, so its adapter cannot be resumed. Restore them, or use --fresh to start over."
         )
-    before, now = manifest["processes"], built.checked.processes.count
-    if before != now:
-        raise MftError(
-            f"output: {directory.path} was started with {before} processes, not {now}. Use as many, or use --fresh to "
-            "start over."
-        )
-
-
-def _changed(earlier: EarlierRun, rule: str) -> str:
-    """The changed keys of a rule, for a message."""
-    changes = [str(change) for change in earlier.changes if change.rule == rule]
-    return f" (changed: {'; '.join(changes)})" if changes else ""
 
 
 def _continuation(

@@ -1,0 +1,35 @@
+"""A run that was started with a default of an earlier version keeps it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import mftkit
+from mftkit.runs.earlier_defaults import with_earlier_defaults
+from small_runs import small_spec
+
+
+def spec(directory: Path, learning_rate: float | None) -> Any:
+    made = small_spec(training={"min_learning_rate": 0.0})
+    del made["training"]["learning_rate"]
+    if learning_rate is not None:
+        made["training"]["learning_rate"] = learning_rate
+    return mftkit.load_spec(made, directory=directory)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kept"),
+    [(1e-4, None, 1e-4), (3e-4, None, 1e-5), (1e-4, 1e-5, 1e-5), (None, None, 1e-5)],
+)
+def test_the_learning_rate(before: float | None, now: float | None, kept: float, tmp_path: Path) -> None:
+    found, note = with_earlier_defaults(spec(tmp_path, now), spec(tmp_path, before).dump())
+    assert found.training.learning_rate == kept
+    assert note.startswith("training.learning_rate: the run keeps 0.0001") == (kept == 1e-4)
+
+
+def test_no_run_is_there(tmp_path: Path) -> None:
+    given = spec(tmp_path, None)
+    assert with_earlier_defaults(given, None) == (given, "")

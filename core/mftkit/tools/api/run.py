@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from mftkit.interfaces.callback import Callback
 from mftkit.tools import run as engine
-from mftkit.tools.api.given_data import given_files, load_given, override_texts
+from mftkit.tools.api.given_data import given_files, in_python, load_given, override_texts
 from mftkit.tools.api.progress import shown
 from mftkit.tools.api.run_result import RunResult
+from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -76,7 +77,11 @@ def run(
         if dry_run:
             plan = engine.plan(prepared, display, ready)
             return RunResult("planned", 0, None, path=prepared.output, planned=plan)
-        outcome = engine.run(prepared, fresh=fresh, reporter=display, callbacks=ready)
+        try:
+            outcome = engine.run(prepared, fresh=fresh, reporter=display, callbacks=ready)
+        except MftError as error:
+            error.args = (in_python(str(error), has_data=False),)
+            raise
     return RunResult(**vars(outcome), path=prepared.output)
 
 
@@ -84,6 +89,8 @@ def _sorted_out(
     callbacks: Iterable[Callback | type[Callback] | str | JsonObject],
 ) -> tuple[list[Callback], list[str | JsonObject]]:
     """Callbacks that are ready, and those that the spec will name."""
+    if isinstance(callbacks, str | dict | Callback | type):
+        raise MftError("callbacks: should be a list, such as callbacks=[Patience()], even for one callback")
     ready: list[Callback] = []
     named: list[str | JsonObject] = []
     for one in callbacks:

@@ -152,6 +152,25 @@ def test_errors_name_the_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         mftkit.run(spec(), data=TASKS, overrides=["a..b=3"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"data": TASKS["big"]}, "data: expected rows by task"),
+        ({"data": pd.DataFrame(TASKS["big"])}, "data: expected rows by task"),
+        ({"data": TASKS, "plugins": "my_loss.py"}, "plugins: should be a list"),
+        ({"data": TASKS, "callbacks": mftkit.Callback}, "callbacks: should be a list"),
+        ({"spec": 42}, "spec: should be a path"),
+    ],
+)
+def test_arguments_of_the_wrong_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {"spec": spec(), "progress": False} | arguments
+    with pytest.raises(MftError, match=message):
+        mftkit.run(**given)
+
+
 def test_a_dry_run_writes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     planned = mftkit.run(

@@ -17,6 +17,8 @@ from mftkit.spec import ChatSpec, DataSpec, MixingSpec, TaskSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from mftkit_registry import LocalPlugin
+
 TEXTS = [
     "def add(a, b):\n    return a + b\n",
     "Write a function that adds two numbers.",
@@ -139,6 +141,7 @@ class DataSections:
     max_length: int = 512
     seed: int = 7
     mixing: MixingSpec | None = None
+    plugins: tuple[LocalPlugin, ...] = ()
 
 
 def sections(cache: Path, *tasks: dict[str, Any], **changes: Any) -> Any:

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -66,4 +67,5 @@ def mft_commands(page: Path) -> Iterator[list[str]]:
                     yield words[1:]
     prose = _FENCE.sub("", page.read_text("utf-8"))
     for span in _INLINE.findall(prose):
-        yield shlex.split(re.sub(r"[\[\]]", "", span))[1:]  # brackets: what may be left out
+        words = shlex.split(re.sub(r"[\[\]]", "", span))[1:]  # brackets: what may be left out
+        yield list(takewhile(lambda word: word != ">", words))

@@ -149,6 +149,11 @@ class LoggedReporter(Reporter):
         self._shown.stop_requested(signal)
         self._log.stop_requested(signal)
 
+    def stopping(self, step: int, stopped_by: str, line: TrainLine | None) -> None:
+        """Pass it on, and write it."""
+        self._shown.stopping(step, stopped_by, line)
+        self._log.stopping(step, stopped_by, line)
+
     def saved(self, step: int, path: Path) -> None:
         """Pass it on, and write it."""
         self._shown.saved(step, path)

@@ -51,6 +51,7 @@ def _default(field: FieldInfo) -> str:
 def type_name(annotation: Any) -> str:
     """A type as a person writes it, with its bounds.
 
+    >>> from pydantic import Field
     >>> type_name(dict[str, float] | None)
     'object of text to number, or null'
     >>> type_name(list[Annotated[int, Field(ge=1)]])

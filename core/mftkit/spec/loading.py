@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from mftkit.plugins import installed
-from mftkit.spec.local_plugins import own_plugins
+from mftkit.spec.local_plugins import own_plugins, without_consequences
 from mftkit.spec.overrides import apply_overrides, overridden
 from mftkit.spec.own_directory import at_home, spec_file
 from mftkit.spec.positions import Positions
@@ -42,7 +42,8 @@ class SpecSource:
             try:
                 spec = Spec.model_validate(complete, context=context)
             except ValidationError as error:
-                raise SpecError(self.positions, problems_of(error, complete, Spec)) from None
+                problems = without_consequences(problems_of(error, complete, Spec))
+                raise SpecError(self.positions, problems) from None
         installed.select_plugins(spec.plugins)
         return spec
 

@@ -76,6 +76,17 @@ def own_plugins(
         yield data
 
 
+def without_consequences(problems: list[Problem]) -> list[Problem]:
+    """Leave out unknown components if a plugin of the spec is wrong: it may have them."""
+    if not any(problem.location[:1] == (KEY,) for problem in problems):
+        return problems
+    return [
+        problem
+        for problem in problems
+        if not (problem.location[-1:] in (("name",), ("method",)) and problem.what.startswith("unknown "))
+    ]
+
+
 def with_own_plugins(function: F) -> F:
     """Decorate what works on a spec, its first argument: names of components mean those of the spec's own plugins."""
     declared = signature(function)

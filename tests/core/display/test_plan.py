@@ -136,7 +136,7 @@ def test_the_display_is_light() -> None:
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_default_learning_rate_is_named_as_one() -> None:
+def test_a_default_learning_rate_is_named_as_one(scripted: ModuleType) -> None:
     plan = scripted.plan(Path("runs/x"), learning_rate=2e-4, learning_rate_note="default for lora")
     assert "0.0002 (default for lora)" in plan_text(plan)
     given = plan_text(scripted.plan(Path("runs/x"), learning_rate=3e-4))

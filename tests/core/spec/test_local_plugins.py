@@ -131,3 +131,9 @@ def test_plugins_given_in_python(tmp_path: Path) -> None:
     again = mftkit.load_spec(spec.dump(), plugins=given)
     assert again.plugins == spec.plugins
     assert mftkit.load_spec(spec.dump()).plugins == spec.plugins
+
+
+def test_a_missing_file_is_one_message(tmp_path: Path) -> None:
+    with pytest.raises(mftkit.MftError) as raised:
+        mftkit.load_spec({**SPEC, "plugins": ["none.py"], "loss": "mine"}, directory=tmp_path)
+    assert str(raised.value) == f"spec: plugins.0: {tmp_path / 'none.py'}: no such file"

@@ -57,9 +57,7 @@ class Plugins:
         return Counter(Counter.Options(**options), tasks)
 
     def registry(self) -> Any:
-        return SimpleNamespace(
-            get=lambda _kind, _name: SimpleNamespace(distribution="some", version=self.version)
-        )
+        return SimpleNamespace(get=lambda _kind, _name: SimpleNamespace(source=("some", self.version)))
 
 
 @pytest.fixture

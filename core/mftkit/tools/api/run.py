@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mftkit.interfaces.callback import Callback
@@ -12,7 +13,7 @@ from mftkit.tools.api.run_result import RunResult
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mftkit.base.json_types import JsonObject
@@ -77,12 +78,19 @@ def run(
         if dry_run:
             plan = engine.plan(prepared, display, ready)
             return RunResult("planned", 0, None, path=prepared.output, planned=plan)
-        try:
+        with _arguments_in_messages():
             outcome = engine.run(prepared, fresh=fresh, reporter=display, callbacks=ready)
-        except MftError as error:
-            error.args = (in_python(str(error), has_data=False),)
-            raise
     return RunResult(**vars(outcome), path=prepared.output)
+
+
+@contextmanager
+def _arguments_in_messages() -> Iterator[None]:
+    """Errors name arguments instead of the options of the command."""
+    try:
+        yield
+    except MftError as error:
+        error.args = (in_python(str(error), has_data=False),)
+        raise
 
 
 def _sorted_out(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from mftkit.tools import run as engine
 from mftkit.tools.api.given_data import given_files, in_python, load_given, override_texts
 from mftkit.tools.api.progress import shown
 from mftkit.tools.api.run_result import RunResult
-from mftkit_registry import MftError
+from mftkit_registry import MftError, MftWarning, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -106,7 +107,21 @@ def _sorted_out(
             named.append(one)
         else:
             ready.append(one() if isinstance(one, type) and issubclass(one, Callback) else one)
+    for each in ready:
+        _warn_of_unknown_events(type(each))
     return ready, named
+
+
+def _warn_of_unknown_events(kind: type) -> None:
+    """A method such as ``on_evaluate``, which other trainers call, would wait in silence."""
+    events = [name for name in dir(Callback) if name.startswith("on_")]
+    for name in dir(kind):
+        if name.startswith("on_") and name not in events and callable(getattr(kind, name)):
+            close = nearest(name, events)
+            hint = f"did you mean {close[0]}?" if close else f"callbacks have {', '.join(events)}"
+            warnings.warn(
+                f"callback {kind.__name__}: {name} is never called; {hint}", MftWarning, stacklevel=4
+            )
 
 
 def _output(spec: Spec) -> Path:

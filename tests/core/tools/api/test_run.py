@@ -173,6 +173,16 @@ def test_arguments_of_the_wrong_type(
         mftkit.run(**given)
 
 
+def test_an_event_that_does_not_exist_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(mftkit.Callback):
+        def on_validation_ends(self, run: mftkit.RunInfo) -> None: ...
+
+    monkeypatch.chdir(tmp_path)
+    message = "callback Late: on_validation_ends is never called; did you mean on_validation_end"
+    with pytest.warns(mftkit.MftWarning, match=message), pytest.raises(MftError, match="no such file"):
+        mftkit.run("missing.json", data=TASKS, callbacks=[Late()], progress=False)
+
+
 def test_a_dry_run_writes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
     planned = mftkit.run(

@@ -41,7 +41,7 @@ class Plot:
     width: int | None = None
     """The least in pixels: a narrower page scrolls it; None: as wide as the page allows."""
     legend: tuple[Entry, ...] = ()
-    """Entries of its own; empty: it uses the page's legend."""
+    """Its own entries; empty: it uses the page's legend."""
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Start:
     """Where a run starts, if its spec names ``model.start_from``."""
 
     source: Source | None
-    """The weights; None if they are gone, and the run resumes from a checkpoint of its own."""
+    """The weights; None if they are gone, and the run resumes from its own checkpoint."""
     use: Use
     makes_adapter: bool
     """Whether the run's result is an adapter."""

@@ -201,7 +201,7 @@ def _show(compared: "Compared", as_json: bool) -> None:
     if as_json:
         json_result(compared.result.to_json())
         return
-    from mftkit.display.tables import as_text
+    from mftkit.display.tables import as_text, color_system
     from mftkit.tools.compare.terminal import comparison_view
 
     view = comparison_view(compared.result, compared.path)
@@ -210,4 +210,6 @@ def _show(compared: "Compared", as_json: bool) -> None:
         return
     from rich.console import Console
 
-    Console(file=sys.stdout, highlight=False, markup=False, emoji=False).print(view)
+    Console(file=sys.stdout, color_system=color_system(), highlight=False, markup=False, emoji=False).print(
+        view
+    )

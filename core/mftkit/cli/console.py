@@ -34,10 +34,10 @@ def show_view(view: RenderableType) -> None:
     """Print a view as a result: drawn on a terminal, plain lines elsewhere."""
     from rich.console import Console
 
-    from mftkit.display.tables import as_text
+    from mftkit.display.tables import as_text, color_system
 
     if sys.stdout.isatty():
-        Console(highlight=False, markup=False, emoji=False).print(view)
+        Console(color_system=color_system(), highlight=False, markup=False, emoji=False).print(view)
     else:
         result(as_text(view))
 
@@ -51,12 +51,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from mftkit.display.tables import color_system
+
     drawn = Table(*headings)
     for column in drawn.columns:
         column.overflow = "fold"
     for row in rows:
         drawn.add_row(*(Text(one_line(cell)) for cell in row))
-    Console(file=sys.stdout).print(drawn)
+    Console(file=sys.stdout, color_system=color_system()).print(drawn)
 
 
 def _plain(rows: Sequence[Sequence[str]]) -> None:

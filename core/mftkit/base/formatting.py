@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
+import unicodedata
 from pathlib import Path
 
 
@@ -102,6 +104,45 @@ def one_line(text: str) -> str:
     'two lines and \\x1b[31mred'
     """
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split("\n")))
+
+
+def escaped(text: str) -> str:
+    r"""Text from elsewhere with control characters escaped; line breaks stay.
+
+    >>> print(escaped("two\nlines and \x1b[31mred"))
+    two
+    lines and \x1b[31mred
+    """
+    return "\n".join(map(one_line, text.split("\n")))
+
+
+def escaped_json(text: str) -> str:
+    r"""JSON with control characters as ``\uXXXX``, also those that JSON allows in strings as they are.
+
+    >>> print(escaped_json('{"a": "\x9b\u202e"}'))
+    {"a": "\u009b\u202e"}
+    """
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+_BIDI_CONTROLS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+
+
+def without_control(text: str) -> str:
+    r"""A model's text, exact but for characters that could change a terminal or the order of what it shows: escaped.
+
+    Line breaks and tabs stay, and so do joiners and spaces of any kind.
+
+    >>> without_control("a\tb\n\x1b[31m\r\u202e")
+    'a\tb\n\\x1b[31m\\r\\u202e'
+    """
+    return "".join(repr(c)[1:-1] if _is_control(c) else c for c in text)
+
+
+def _is_control(c: str) -> bool:
+    if c in "\n\t":
+        return False
+    return unicodedata.category(c) == "Cc" or unicodedata.bidirectional(c) in _BIDI_CONTROLS
 
 
 SYMBOLS = {"\n": "⏎", "\t": "⇥"}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mftkit.base.formatting import without_control
 from mftkit.cli.app import app
 from mftkit.cli.arguments import Reference  # noqa: TC001
 from mftkit.cli.console import show_message
@@ -180,7 +181,7 @@ def _lines() -> Iterator[str]:
 
 
 def _write(text: str) -> None:
-    sys.stdout.write(text)
+    sys.stdout.write(without_control(text))
     sys.stdout.flush()
 
 

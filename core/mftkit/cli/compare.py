@@ -1,6 +1,5 @@
 """``mft compare``: trains one spec in several ways, and prints a table."""
 
-import json
 import os
 import sys
 from dataclasses import replace
@@ -11,7 +10,7 @@ import typer
 
 from mftkit.cli.app import app
 from mftkit.cli.arguments import SIGNALLED, Overrides, SpecFile, hide_other_progress
-from mftkit.cli.console import result, show_view
+from mftkit.cli.console import json_result, result, show_view
 from mftkit.display import console_reporter
 from mftkit_registry import MftError
 
@@ -200,9 +199,9 @@ def _options(
 
 def _show(compared: "Compared", as_json: bool) -> None:
     if as_json:
-        result(json.dumps(compared.result.to_json(), indent=2, ensure_ascii=False))
+        json_result(compared.result.to_json())
         return
-    from mftkit.display.tables import as_text
+    from mftkit.display.tables import as_text, color_system
     from mftkit.tools.compare.terminal import comparison_view
 
     view = comparison_view(compared.result, compared.path)
@@ -211,4 +210,6 @@ def _show(compared: "Compared", as_json: bool) -> None:
         return
     from rich.console import Console
 
-    Console(file=sys.stdout, highlight=False, markup=False, emoji=False).print(view)
+    Console(file=sys.stdout, color_system=color_system(), highlight=False, markup=False, emoji=False).print(
+        view
+    )

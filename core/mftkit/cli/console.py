@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import one_line
+from mftkit.base.formatting import escaped, escaped_json, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -15,24 +16,28 @@ if TYPE_CHECKING:
 
 def show_message(message: str) -> None:
     """Print a message for the user; control characters, which could change the terminal, are escaped."""
-    lines = "\n".join(one_line(line) for line in message.split("\n"))
-    sys.stderr.write(f"{lines}\n")
+    sys.stderr.write(f"{escaped(message)}\n")
     sys.stderr.flush()
 
 
 def result(text: str) -> None:
-    """Print a result, for the user or for another program."""
-    sys.stdout.write(f"{text}\n")
+    """Print a result, for the user or for another program; control characters are escaped."""
+    sys.stdout.write(f"{escaped(text)}\n")
+
+
+def json_result(value: object) -> None:
+    """Print a JSON value as a result, without control characters in its text."""
+    sys.stdout.write(f"{escaped_json(json.dumps(value, indent=2, ensure_ascii=False))}\n")
 
 
 def show_view(view: RenderableType) -> None:
     """Print a view as a result: drawn on a terminal, plain lines elsewhere."""
     from rich.console import Console
 
-    from mftkit.display.tables import as_text
+    from mftkit.display.tables import as_text, color_system
 
     if sys.stdout.isatty():
-        Console(highlight=False, markup=False, emoji=False).print(view)
+        Console(color_system=color_system(), highlight=False, markup=False, emoji=False).print(view)
     else:
         result(as_text(view))
 
@@ -46,12 +51,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from mftkit.display.tables import color_system
+
     drawn = Table(*headings)
     for column in drawn.columns:
         column.overflow = "fold"
     for row in rows:
         drawn.add_row(*(Text(one_line(cell)) for cell in row))
-    Console(file=sys.stdout).print(drawn)
+    Console(file=sys.stdout, color_system=color_system()).print(drawn)
 
 
 def _plain(rows: Sequence[Sequence[str]]) -> None:

@@ -1,6 +1,5 @@
 """``mft data stats``: statistics of data files, which are read as a task's are."""
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +7,7 @@ import typer
 
 from mftkit.cli.app import app
 from mftkit.cli.arguments import AllowWeakIsolation, allow_weak_isolation
-from mftkit.cli.console import result, show_view
+from mftkit.cli.console import json_result, show_view
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ def stats(
         sources = data_sources(paths, reporter.warn)
         statistics = count(request, sources, tokens_of, reporter, skip_bad=skip_bad).to_json()
     if as_json:
-        result(json.dumps(statistics, indent=2, ensure_ascii=False))
+        json_result(statistics)
     else:
         from mftkit.tools.data_stats.terminal import statistics_view
 

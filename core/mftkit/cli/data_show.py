@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mftkit.cli.arguments import AllowWeakIsolation, Overrides, allow_weak_isolation, hide_other_progress
-from mftkit.cli.console import result, show_message, show_view
+from mftkit.cli.console import json_result, result, show_message, show_view
 from mftkit.cli.data import AsJson, SkipBad, commands
 from mftkit_registry import MftError
 
@@ -143,7 +143,7 @@ def _show_spec(
 
         write_text(html, page(view))
     if as_json:
-        result(json.dumps(asdict(view), indent=2, ensure_ascii=False))
+        json_result(asdict(view))
     elif html is not None:
         result(str(html))
     else:
@@ -165,7 +165,7 @@ def _show_files(paths: "Sequence[Path]", sample: int, seed: int, *, skip_bad: bo
         _warn(f"{len(bad)} bad rows skipped; the first: {bad[0]}")
     if as_json:
         located = [{"place": row.place, "format": format_name(row.row), "row": row.row} for row in drawn]
-        result(json.dumps(located, indent=2, ensure_ascii=False))
+        json_result(located)
     else:
         from mftkit.tools.data_stats.terminal import rows_view
 

@@ -1,13 +1,12 @@
 """``mft doctor``: checks the installation and the machine."""
 
-import json
 from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mftkit.cli.app import app
-from mftkit.cli.console import result
+from mftkit.cli.console import json_result, result
 
 if TYPE_CHECKING:
     from mftkit.tools.doctor import Disk, Findings, Torch
@@ -27,7 +26,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print a JSON ob
 
     findings = examine()
     if as_json:
-        result(json.dumps(findings.to_json(), indent=2, ensure_ascii=False))
+        json_result(findings.to_json())
     else:
         for line in lines(findings):
             result(line)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
+from mftkit.base.formatting import escaped
 from mftkit.cli.app import with_commands
 from mftkit.cli.arguments import SIGNALLED
 from mftkit.cli.console import show_message
@@ -65,6 +66,8 @@ def _report(error: BaseException) -> int:
         show_message(f"error: {error}")
         return error.exit_code
     if hasattr(error, "show") and hasattr(error, "exit_code"):  # the command line itself is wrong
+        if isinstance(text := getattr(error, "message", None), str):
+            error.message = escaped(text)  # type: ignore[attr-defined]  # it quotes what was given
         error.show()
         return int(error.exit_code)
     # By name: torch, whose error it is, is not imported here.
@@ -123,21 +126,20 @@ def _signals_raised() -> Iterator[None]:
 
 
 def _show_our_warnings() -> None:
-    """Print the program's own warnings as one line each; Python prints the others."""
+    """Print the program's own warnings as one line each, and others as Python does, without control characters."""
     warnings.simplefilter("always", MftWarning)
-    usual = warnings.showwarning
 
     def show(
         message: Warning | str,
         category: type[Warning],
         filename: str,
         lineno: int,
-        file: TextIO | None = None,
+        file: TextIO | None = None,  # noqa: ARG001
         line: str | None = None,
     ) -> None:
         if issubclass(category, MftWarning):
             show_message(f"warning: {message}")
         else:
-            usual(message, category, filename, lineno, file, line)
+            show_message(warnings.formatwarning(message, category, filename, lineno, line).rstrip())
 
     warnings.showwarning = show

@@ -1,7 +1,6 @@
 """``mft plugins``: the installed components and their options."""
 
 import inspect
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +9,7 @@ import typer
 
 from mftkit.cli import completion
 from mftkit.cli.app import app
-from mftkit.cli.console import result, show_message, table
+from mftkit.cli.console import json_result, result, show_message, table
 from mftkit.cli.plugins_check import check
 from mftkit.cli.plugins_new import new
 from mftkit_registry import find_kind
@@ -64,7 +63,7 @@ def list_(
     order = {known.name: number for number, known in enumerate(registry().kinds)}
     rows = sorted(rows, key=lambda row: order.get(row.kind, len(order)))
     if as_json:
-        result(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        json_result([asdict(row) for row in rows])
     else:
         table(
             ("kind", "name", "summary", "distribution", "version", "status", "error"),

@@ -1,12 +1,11 @@
 """``mft spec``: checks a spec, and prints the schema of specs."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from mftkit.cli.app import app
-from mftkit.cli.console import result, show_message
+from mftkit.cli.console import json_result, show_message
 from mftkit.cli.spec_check import check
 
 commands = typer.Typer(help="Check specs.", no_args_is_help=True)
@@ -27,4 +26,4 @@ def schema(
     from mftkit.spec.schema import json_schema
 
     schema = json_schema(lambda message: show_message(f"warning: {message}"), built_in=built_in)
-    result(json.dumps(schema, indent=2, ensure_ascii=False))
+    json_result(schema)

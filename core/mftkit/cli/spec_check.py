@@ -1,12 +1,11 @@
 """``mft spec check``: every error of a spec, and of what it names, at once."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mftkit.cli.arguments import Overrides, SpecFile
-from mftkit.cli.console import result, show_message
+from mftkit.cli.console import json_result, result, show_message
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def check(
 
     checked = check_spec(spec, overrides or ())
     if as_json:
-        result(json.dumps(checked.dump(), indent=2, ensure_ascii=False))
+        json_result(checked.dump())
         if checked.errors:
             raise typer.Exit(MftError.exit_code)
         return

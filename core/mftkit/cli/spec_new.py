@@ -72,6 +72,7 @@ MaxLength = Annotated[
 Fraction = Annotated[
     float, typer.Option("--valid", min=0, max=0.99, help="Share of the rows that is held out for validation.")
 ]
+SPEC_FILE = "Spec file to write, .yaml or .json"
 Force = Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")]
 NoInput = Annotated[bool, typer.Option("--no-input", help="Never ask; what is missing is an error.")]
 
@@ -93,29 +94,68 @@ def new(
 
     Looks at the rows, and asks for what is missing if there is a terminal.
     """
-    from mftkit.spec.commented import check_ending
-    from mftkit.tools.spec_new.build import Answers, build, write
+    from mftkit.tools.spec_new.build import Answers, build, check_target, write
+    from mftkit.tools.spec_new.grouping import group
+    from mftkit.tools.spec_new.model_facts import model_facts
 
     asks = not no_input and sys.stdin.isatty() and sys.stderr.isatty()
-    target = output or Path(_answer("--output", "Spec file to write", asks, "spec.yaml"))
-    check_ending(target)
-    if target.exists() and not force:
-        raise MftError(f"{target} exists already; choose another --output, or replace it with --force")
-    paths = data or shlex.split(_answer("--data", "Data files or directories, separated by spaces", asks))
-    chosen = model or _answer("--model", "Directory or hub id of the model", asks)
+
+    def check(given: str) -> None:
+        check_target(Path(given).expanduser(), force=force)
+
+    named = str(output) if output is not None else _answer("--output", SPEC_FILE, asks, check, "spec.yaml")
+    check(named)
+    target = Path(named).expanduser()
+    files = "Data files or directories, separated by spaces"
+    paths = data or _words(_answer("--data", files, asks, lambda given: group(_words(given))))
+    chosen = model or _answer("--model", "Directory or hub id of the base model", asks, model_facts)
     answers = Answers(target, paths, chosen, name, columns or [], tuning, max_length, valid)
     made = build(answers, lambda text: show_message(f"warning: {text}"), _asked(asks))
     write(made.spec, target, force=force)
     _show(made, target)
 
 
-def _answer(option: str, question: str, asks: bool, default: str | None = None) -> str:
-    """Ask a question. Raises MftError where nobody can answer."""
+def _answer(
+    option: str,
+    question: str,
+    asks: bool,
+    check: Callable[[str], object],
+    default: str | None = None,
+) -> str:
+    """Ask a question until ``check`` raises no MftError. Raises MftError where nobody can answer."""
     if not asks:
         if default is not None:
             return default
         raise MftError(f"{option} is required where there is no terminal to ask in")
-    return str(typer.prompt(question, default=default, err=True)).strip()
+    while True:
+        given = _prompt(question, default)
+        try:
+            check(given)
+        except MftError as error:
+            show_message(str(error))
+        else:
+            return given
+
+
+def _prompt(question: str, default: str | None = None) -> str:
+    """Return one line of input. Raises MftError at the end of the input."""
+    try:
+        shows_default = bool(default)
+        return str(typer.prompt(question, default=default, show_default=shows_default, err=True)).strip()
+    except typer.Abort:
+        show_message("")  # the cursor stands behind the question
+        raise MftError("the input ended before the last question, so nothing was written") from None
+    except BaseException:
+        show_message("")
+        raise
+
+
+def _words(given: str) -> list[str]:
+    """Divide a line as a shell does."""
+    try:
+        return shlex.split(given)
+    except ValueError:
+        raise MftError(f"{given}: a quotation mark is not closed") from None
 
 
 def _asked(asks: bool) -> Callable[[TaskFiles, Survey], Proposal | None]:
@@ -139,10 +179,10 @@ def _asked(asks: bool) -> Callable[[TaskFiles, Survey], Proposal | None]:
 def _column(question: str, columns: list[str]) -> str | None:
     """Ask for one of some columns; an empty answer is None."""
     while True:
-        given = str(typer.prompt(question, default="", show_default=False, err=True)).strip()
+        given = _prompt(question, "")
         if not given or given in columns:
             return given or None
-        show_message(f"there is no column {given!r}")
+        show_message(f"there is no column {given!r}; the columns are {', '.join(columns)}")
 
 
 def _show(made: NewSpec, target: Path) -> None:

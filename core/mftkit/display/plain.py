@@ -7,7 +7,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TextIO
 
-from mftkit.base.formatting import duration, one_line, whole
+from mftkit.base.formatting import duration, escaped, one_line, whole
 from mftkit.display.eta import Eta
 from mftkit.display.generation import GenerationLine
 from mftkit.display.lines import Validations, train_line
@@ -156,5 +156,5 @@ def write(stream: TextIO, text: str) -> None:
     """Write a line in one piece; characters that the stream's encoding lacks are escaped."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     with suppress(BrokenPipeError):  # the reader has gone, but the run continues
-        stream.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+        stream.write(escaped(text).encode(encoding, "backslashreplace").decode(encoding) + "\n")
         stream.flush()

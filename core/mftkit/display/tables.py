@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -96,6 +97,11 @@ class Flow:
                 line.append(" " * GAP)
             line.append_text(text)
         yield line
+
+
+def color_system() -> Literal["auto"] | None:
+    """Return the argument of a rich console: no styles at all if the variable NO_COLOR is set."""
+    return None if os.environ.get("NO_COLOR") else "auto"
 
 
 def as_text(renderable: RenderableType, width: int | None = None) -> str:

@@ -27,7 +27,7 @@ from mftkit.display.plain import SHORT, write
 from mftkit.display.plan import plan_view
 from mftkit.display.progress_panel import TrainingPanel
 from mftkit.display.result import failure_text, result_view
-from mftkit.display.tables import Flow, as_text
+from mftkit.display.tables import Flow, as_text, color_system
 from mftkit.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class TerminalReporter(Reporter):
     """Draws in a terminal; results go to their own stream, with colors if that is a terminal too."""
 
     def __init__(self, messages: TextIO, results: TextIO, *, dry_run: bool = False) -> None:
-        self._console = SteadyConsole(file=messages, highlight=False, markup=False, emoji=False)
+        self._console = SteadyConsole(
+            file=messages, color_system=color_system(), highlight=False, markup=False, emoji=False
+        )
         self._results = results
         self._dry_run = dry_run
         self._eta = Eta()
@@ -201,7 +203,9 @@ class TerminalReporter(Reporter):
         if not self._results.isatty():
             write(self._results, as_text(view))
             return
-        console = Console(file=self._results, highlight=False, markup=False, emoji=False)
+        console = Console(
+            file=self._results, color_system=color_system(), highlight=False, markup=False, emoji=False
+        )
         with console.capture() as captured:
             console.print(view)
         write(self._results, captured.get().removesuffix("\n"))

@@ -8,6 +8,7 @@ import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from mftkit.base.formatting import one_line
 from mftkit.plugins import hookspecs, kinds
 from mftkit_registry import MftWarning, Registry
 
@@ -74,7 +75,7 @@ def _load() -> Registry:
 
 
 def _print_call(line: str) -> None:
-    sys.stderr.write(f"plugins: {line}\n")
+    sys.stderr.write(f"plugins: {one_line(line)}\n")
     sys.stderr.flush()
 
 

@@ -118,7 +118,7 @@ def name_for_files(value: object) -> str:
     """Check a name that is used in paths: no separators, no control characters, no spaces at its ends."""
     if not isinstance(value, str) or not value.strip():
         refuse_one("should be a string that is not blank", value)
-    if value in (".", "..") or value != value.strip() or re.search(r"[/\\\x00-\x1f\x7f]", value):
+    if value in (".", "..") or value != value.strip() or re.search(r"[/\\\x00-\x1f\x7f-\x9f]", value):
         refuse_one(
             "is used in file names, so it must not contain / or \\ or control characters, or begin or end with a space",
             value,

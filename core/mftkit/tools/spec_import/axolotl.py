@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 from mftkit.tools.spec_import.axolotl_datasets import translate_tasks
 from mftkit.tools.spec_import.components import component, meaning_of
 from mftkit.tools.spec_import.config import ignored_keys
-from mftkit.tools.spec_import.datasets import is_local, local_path, output_path, translate_model
+from mftkit.tools.spec_import.datasets import (
+    is_local,
+    local_path,
+    output_path,
+    translate_model,
+    translate_revision,
+    translate_start,
+)
 from mftkit.tools.spec_import.shared import (
     AdapterKeys,
     check_supervised,
@@ -70,8 +77,7 @@ def _model(config: Config) -> None:
             "model.tokenizer", local_path(config, tokenizer, "model.tokenizer") if local else tokenizer
         )
         config.translated("tokenizer_config", to="model.tokenizer")
-    for key in ("revision_of_model", "model_revision"):
-        config.without_meaning(key, why="revisions of models: see model.revision in docs/spec.md")
+    translate_revision(config, "revision_of_model", "model_revision")
     if config.flag("trust_remote_code"):
         config.put("model.trust_remote_code", True)
     config.translated("trust_remote_code", to="model.trust_remote_code")
@@ -105,6 +111,8 @@ def _tuning(config: Config) -> None:
         config.defaults = {**config.defaults, "lora_target_modules": ["all-linear"]}
     config.translated("lora_target_linear", to="tuning.targets")
     translate_tuning(config, meaning, _ADAPTER, all_linear=("all-linear",))
+    adapter_directory = config.text("lora_model_dir")
+    translate_start(config, [adapter_directory] if adapter_directory else [], "lora_model_dir")
 
 
 def _rows(config: Config) -> None:

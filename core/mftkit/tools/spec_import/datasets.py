@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.tools.spec_import.config import Config
 
+PLACEHOLDER = "organization/model"
+"""Written where a config names no model."""
+
 
 def local_path(config: Config, path: str, where: str) -> str:
     """Return a path as the spec names it: relative to the spec file; a missing file is noted.
@@ -87,10 +90,49 @@ def translate_model(config: Config, key: str) -> None:
     path = config.text(key)
     if path is None:
         config.missing.append("model.path: the directory or hub id of the model")
-        config.put("model.path", "organization/model")
+        config.put("model.path", PLACEHOLDER)
     else:
         config.put("model.path", local_path(config, path, "model.path") if is_local(path) else path)
     config.translated(key, to="model.path")
+
+
+def translate_revision(config: Config, *keys: str) -> None:
+    """Translate the revision of the model, which only an id of the hub has; the first key that is set counts."""
+    set_keys = [key for key in keys if config.text(key)]
+    path = config.spec.content.get("model", {}).get("path", "")
+    if set_keys and config.text(set_keys[0]) and _is_hub_id(config, path):
+        config.put("model.revision", config.text(set_keys[0]))
+        config.translated(set_keys[0], to="model.revision")
+    config.without_meaning(*set_keys, why="only a model on the hub has revisions")
+
+
+def translate_start(config: Config, adapters: list[str], key: str, *, new_adapter: bool = False) -> None:
+    """Translate adapters that the training starts from: the last one becomes ``model.start_from``.
+
+    Args:
+        config: the config; its tuning is translated already.
+        adapters: directories or ids of the hub.
+        key: the key that names them.
+        new_adapter: the adapter is merged into the model, and a new one is trained.
+    """
+    if not adapters:
+        return
+    last = adapters[-1]
+    config.put("model.start_from", local_path(config, last, "model.start_from") if is_local(last) else last)
+    tuning = config.spec.content.get("tuning")
+    if isinstance(tuning, dict):  # without an adapter of its own the run merges the one that is there
+        config.put("model.start_adapter", "merge" if new_adapter else "continue")
+    if len(adapters) > 1:
+        earlier = ", ".join(adapters[:-1])
+        config.missing.append(f"model.path: merge {earlier} into the model first, and name the result")
+        config.approximated(key, to="model.start_from", why=f"only the last adapter; merge {earlier} first")
+    else:
+        config.translated(key, to="model.start_from")
+
+
+def _is_hub_id(config: Config, path: str) -> bool:
+    at = config.target.absolute().parent / path
+    return not is_local(path) and not at.exists() and path != PLACEHOLDER
 
 
 def output_path(config: Config, path: str) -> str:

@@ -9,7 +9,13 @@ from mftkit.base.json_files import read_json_object
 from mftkit.tools.spec_import import hf_arguments
 from mftkit.tools.spec_import.components import component, meaning_of
 from mftkit.tools.spec_import.config import direct, ignored_keys
-from mftkit.tools.spec_import.datasets import source, task_name, translate_model
+from mftkit.tools.spec_import.datasets import (
+    source,
+    task_name,
+    translate_model,
+    translate_revision,
+    translate_start,
+)
 from mftkit.tools.spec_import.shared import (
     AdapterKeys,
     check_supervised,
@@ -79,7 +85,7 @@ def translate(config: Config) -> None:
 
 def _model(config: Config) -> None:
     translate_model(config, "model_name_or_path")
-    config.without_meaning("model_revision", why="revisions of models: see model.revision in docs/spec.md")
+    translate_revision(config, "model_revision")
     translate_attention(
         config, "flash_attn", {"fa2": "flash_attention_2", "sdpa": "sdpa", "disabled": "eager"}
     )
@@ -103,6 +109,19 @@ def _model(config: Config) -> None:
     if config.value("lora_alpha") is None and (rank := config.count("lora_rank")):
         config.defaults = {**config.defaults, "lora_alpha": 2 * rank}
     translate_tuning(config, meaning, _ADAPTER, all_linear=("all",))
+    _start(config)
+
+
+def _start(config: Config) -> None:
+    """Translate adapters that are continued or merged."""
+    folder = config.text("adapter_folder")
+    names = _names(config.value("adapter_name_or_path"))
+    adapters = [f"{folder.rstrip('/')}/{name}" if folder else name for name in names]
+    if not adapters:
+        config.without_meaning("adapter_folder", "create_new_adapter", why="no adapter is named")
+    translate_start(config, adapters, "adapter_name_or_path", new_adapter=config.flag("create_new_adapter"))
+    config.translated("adapter_folder", to="model.start_from")
+    config.translated("create_new_adapter", to="model.start_adapter")
 
 
 def _tasks(config: Config) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from mftkit.tools.spec_import import hf_arguments
 from mftkit.tools.spec_import.components import component
 from mftkit.tools.spec_import.config import direct, ignored_keys
-from mftkit.tools.spec_import.datasets import source, task_name, translate_model
+from mftkit.tools.spec_import.datasets import source, task_name, translate_model, translate_revision
 from mftkit.tools.spec_import.shared import AdapterKeys, translate_attention, translate_tuning
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def translate(config: Config) -> None:
 
 def _model(config: Config) -> None:
     translate_model(config, "model_name_or_path")
-    config.without_meaning("model_revision", why="revisions of models: see model.revision in docs/spec.md")
+    translate_revision(config, "model_revision")
     key = "torch_dtype" if "torch_dtype" in config.given else "dtype"
     if dtype := config.text(key):
         config.put("model.dtype", _DTYPES.get(dtype, "auto"))

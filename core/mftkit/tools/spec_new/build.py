@@ -90,13 +90,21 @@ def build(
     return NewSpec(spec, tasks, name)
 
 
-def write(spec: CommentedSpec, target: Path, *, force: bool) -> None:
-    """Write a spec file. Raises MftError if it exists already and ``force`` is false, or cannot be written."""
-    text = spec.text(target)
+def check_target(target: Path, *, force: bool) -> None:
+    """Raise MftError if a spec file cannot be written there, or exists already and ``force`` is false."""
+    check_ending(target)
+    if target.is_dir():
+        raise MftError(f"--output: {target} is a directory; name a file in it")
     if target.exists() and not force:
         raise MftError(f"{place(target)} exists already; choose another --output, or replace it with --force")
     if not target.parent.is_dir():
         raise MftError(f"--output: there is no directory {target.parent}; create it first")
+
+
+def write(spec: CommentedSpec, target: Path, *, force: bool) -> None:
+    """Write a spec file. Raises MftError as ``check_target`` does, or if it cannot be written."""
+    text = spec.text(target)
+    check_target(target, force=force)
     write_text(target, text)
 
 

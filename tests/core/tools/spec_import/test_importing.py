@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -169,3 +170,57 @@ def test_the_command_lists_what_it_did_and_overwrites_nothing(tmp_path: Path) ->
     again = mft("spec", "import", "trl", "sft.yaml", cwd=tmp_path)
     assert again.returncode == 2
     assert "--force" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("toolkit", "keys", "expected"),
+    [
+        ("trl", {"model_revision": "v2"}, {"revision": "v2"}),
+        ("axolotl", {"revision_of_model": "v2"}, {"revision": "v2"}),
+        (
+            "axolotl",
+            {"adapter": "lora", "lora_r": 8, "lora_model_dir": "org/adapter"},
+            {"start_from": "org/adapter", "start_adapter": "continue"},
+        ),
+        (
+            "llamafactory",
+            {"model_revision": "v2", "finetuning_type": "lora", "adapter_name_or_path": "saves/a"},
+            {"revision": "v2", "start_from": "saves/a", "start_adapter": "continue"},
+        ),
+        (
+            "llamafactory",
+            {
+                "finetuning_type": "lora", "adapter_folder": "./saves", "adapter_name_or_path": "a,b",
+                "create_new_adapter": True,
+            },
+            {"start_from": "saves/b", "start_adapter": "merge"},
+        ),
+        ("llamafactory", {"finetuning_type": "full", "create_new_adapter": False}, {}),
+    ],
+)  # fmt: skip
+def test_revisions_and_adapters_to_start_from(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    toolkit: str,
+    keys: dict[str, Any],
+    expected: dict[str, Any],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = "base_model" if toolkit == "axolotl" else "model_name_or_path"
+    (tmp_path / "config.json").write_text(json.dumps({model: "org/base", **keys}))
+    made = import_config(toolkit, tmp_path / "config.json", tmp_path / "spec.yaml")
+    found = {key: made.spec.content["model"].get(key) for key in ("revision", "start_from", "start_adapter")}
+    assert {key: value for key, value in found.items() if value is not None} == expected
+    groups = [made.translated, made.approximated, made.without_meaning]
+    assert sorted(key for group in groups for key in group) == sorted(read(tmp_path / "config.json"))
+    if "a,b" in keys.values():
+        assert any("merge ./saves/a into the model first" in what for what in made.missing)
+
+
+def test_a_local_model_has_no_revision(tmp_path: Path) -> None:
+    (tmp_path / "base").mkdir()
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"model_name_or_path": str(tmp_path / "base"), "model_revision": "v2"}))
+    made = import_config("trl", config, tmp_path / "spec.yaml")
+    assert "revision" not in made.spec.content["model"]
+    assert made.without_meaning["model_revision"] == "only a model on the hub has revisions"

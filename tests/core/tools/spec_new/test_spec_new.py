@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import typer
 
 from commands import mft
+from mftkit.cli import main
 from mftkit.spec import load_spec
 from mftkit.tools.spec_new.build import Answers, build
 from mftkit.tools.spec_new.columns import propose
@@ -115,3 +118,51 @@ def test_a_large_model_gets_an_adapter_and_missing_answers_are_errors(tmp_path: 
     done = mft("spec", "new", "--data", "a.jsonl", cwd=tmp_path)
     assert done.returncode == 2
     assert "--model is required" in done.stderr
+
+
+class Terminal(io.StringIO):
+    """Input and output of a person."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+ANSWERS = {
+    "Spec file": ["spec.txt", "there.yaml", "spec.yaml"],
+    "Data files": ["'a.jsonl", "b.jsonl", "a.jsonl"],
+    "Directory or hub id": ["./nowhere", "./model"],
+    "Column of the question": ["lef", "left"],
+    "Column of the answer": ["right"],
+}
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_wrong_answers_are_asked_again_and_nothing_is_written_before_the_last(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, ends: bool
+) -> None:
+    (tmp_path / "a.jsonl").write_text('{"left": "the question", "right": "the answer"}\n' * 4)
+    (tmp_path / "there.yaml").write_text("name: there\n")
+    monkeypatch.chdir(tmp_path)
+    shown, left = Terminal(), {question: list(given) for question, given in ANSWERS.items()}
+
+    def prompt(question: str, **_settings: Any) -> str:
+        (key,) = [key for key in left if question.startswith(key)]
+        if ends and key == "Column of the answer":
+            raise typer.Abort
+        return left[key].pop(0)
+
+    monkeypatch.setattr(typer, "prompt", prompt)
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("sys.stderr", shown)
+    assert main(["spec", "new"]) == (2 if ends else 0)
+    for message in (
+        "spec.txt", "there.yaml exists already", "'a.jsonl: a quotation mark is not closed", "b.jsonl: no such file",
+        "nowhere", "there is no column 'lef'; the columns are left, right",
+    ):  # fmt: skip
+        assert message in shown.getvalue()
+    if ends:
+        assert "the input ended before the last question, so nothing was written" in shown.getvalue()
+        assert not (tmp_path / "spec.yaml").exists()
+    else:
+        (task,) = load_spec(tmp_path / "spec.yaml").tasks
+        assert task.columns == {"left": "prompt", "right": "answer"}

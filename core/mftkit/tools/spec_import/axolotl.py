@@ -63,15 +63,14 @@ def translate(config: Config) -> None:
 
 
 def _model(config: Config) -> None:
-    translate_model(config, "base_model")
+    old = "model_revision" in config.given
+    translate_model(config, "base_model", "model_revision" if old else "revision_of_model")
     if tokenizer := config.text("tokenizer_config"):
         local = is_local(tokenizer)
         config.put(
             "model.tokenizer", local_path(config, tokenizer, "model.tokenizer") if local else tokenizer
         )
         config.translated("tokenizer_config", to="model.tokenizer")
-    for key in ("revision_of_model", "model_revision"):
-        config.without_meaning(key, why="revisions of models: see model.revision in docs/spec.md")
     if config.flag("trust_remote_code"):
         config.put("model.trust_remote_code", True)
     config.translated("trust_remote_code", to="model.trust_remote_code")

@@ -82,8 +82,8 @@ def task_name(path: str, taken: list[str]) -> str:
     return free
 
 
-def translate_model(config: Config, key: str) -> None:
-    """Translate the model's path or hub id."""
+def translate_model(config: Config, key: str, revision_key: str = "") -> None:
+    """Translate the model's path or hub id, and its revision."""
     path = config.text(key)
     if path is None:
         config.missing.append("model.path: the directory or hub id of the model")
@@ -91,6 +91,12 @@ def translate_model(config: Config, key: str) -> None:
     else:
         config.put("model.path", local_path(config, path, "model.path") if is_local(path) else path)
     config.translated(key, to="model.path")
+    revision = config.text(revision_key)
+    if revision and path and is_local(path):
+        config.without_meaning(revision_key, why="a local checkpoint has no revisions")
+    elif revision:
+        config.put("model.revision", revision)
+        config.translated(revision_key, to="model.revision")
 
 
 def output_path(config: Config, path: str) -> str:

@@ -78,8 +78,7 @@ def translate(config: Config) -> None:
 
 
 def _model(config: Config) -> None:
-    translate_model(config, "model_name_or_path")
-    config.without_meaning("model_revision", why="revisions of models: see model.revision in docs/spec.md")
+    translate_model(config, "model_name_or_path", "model_revision")
     translate_attention(
         config, "flash_attn", {"fa2": "flash_attention_2", "sdpa": "sdpa", "disabled": "eager"}
     )

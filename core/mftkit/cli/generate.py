@@ -1,4 +1,4 @@
-"""``mft generate``: makes the rows of tasks with a generator."""
+"""``mft generate``: makes the training and validation rows that generators make."""
 
 from pathlib import Path
 from typing import Annotated
@@ -31,14 +31,14 @@ def generate(
     force: Annotated[bool, typer.Option("--force", help="Replace files of --output that exist.")] = False,
     weak: AllowWeakIsolation = False,
 ) -> None:
-    """Make the rows of SPEC's tasks that have a generator."""
+    """Make the training and validation rows of SPEC's tasks that have a generator."""
     from mftkit.data.made.exported import export, targets
-    from mftkit.data.task_rows import generate_tasks
+    from mftkit.data.task_rows import generate_tasks, generated_names
     from mftkit.spec import load_spec
 
     allow_weak_isolation(weak)
     read = load_spec(spec, overrides or ())
-    names = [found.name for found in read.tasks if found.generator is not None and task in (None, found.name)]
+    names = generated_names(read, task)
     files = {} if output is None else targets(names, output, force=force)  # refused before anything is made
     with console_reporter() as reporter:
         made = generate_tasks(read, task=task, reporter=reporter)

@@ -13,11 +13,10 @@ from mftkit.data.content import content_of
 from mftkit.data.mixing import Mixture, mixture
 from mftkit.data.rows.faults import RowError
 from mftkit.data.rows.reading import RowFindings
-from mftkit.data.rows.sources import valid_sources
 from mftkit.data.samples import Part, Samples
 from mftkit.data.split import held_out, held_out_groups
 from mftkit.data.task_formats import build_task_format
-from mftkit.data.task_rows import task_rows
+from mftkit.data.task_rows import task_rows, validation_rows
 from mftkit.data.tokens.token_cache import TableSource, TokenCache
 from mftkit.interfaces.component import TaskInfo
 from mftkit_registry.errors import MftError
@@ -99,7 +98,7 @@ def prepare(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) 
 def prepare_validation(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> Samples:
     """The validation samples of all tasks, as ``prepare`` gives them.
 
-    Training rows are read only for a task whose validation rows are a fraction of them.
+    Training rows are read only for a task whose validation rows depend on them: a fraction, or rows of a generator.
     """
     preparation = _Preparation(spec, tokenizer, reporter)
     parts = [preparation.validation(index, task) for index, task in enumerate(spec.tasks)]
@@ -156,10 +155,14 @@ class _Preparation:
             reported = [(table, kept, truncated)]
         else:
             chosen = np.zeros(len(table), dtype=bool)
-            from_valid = valid_sources(task, index, self.warn)
-            other, other_fingerprint, other_cached = self.table(task, from_valid, groups=False)
+            from_valid = validation_rows(self.spec, index, task, self.reporter, self.warn)
+            generated = task.valid_generator is not None
+            other, other_fingerprint, other_cached = self.table(task, from_valid, groups=generated)
             fits, cut = self.fitting(task, other, from_valid)
-            self.warn_leak(task, table, other)
+            if generated:
+                fits &= self.unseen(task, table, other)
+            else:
+                self.warn_leak(task, table, other)
             valid = self.part(index, other, fits, from_valid)
             identity, cached = (fingerprint, other_fingerprint), cached and other_cached
             reported = [(table, kept, truncated), (other, fits, cut)]
@@ -170,9 +173,9 @@ class _Preparation:
 
     def validation(self, index: int, task: TaskSpec) -> Part:
         """Return a task's validation samples alone."""
-        if isinstance(task.valid, float | int):
+        if isinstance(task.valid, float | int) or task.valid_generator is not None:
             return self.load(index, task).valid
-        sources = valid_sources(task, index, self.warn)
+        sources = validation_rows(self.spec, index, task, self.reporter, self.warn)
         table, _fingerprint, _cached = self.table(task, sources, groups=False)
         fits, _truncated = self.fitting(task, table, sources)
         return self.part(index, table, fits, sources)
@@ -233,6 +236,28 @@ class _Preparation:
         shared = int(np.isin(valid.digests, train.digests).sum())
         if shared:
             self.warn(f"task {task.name}: {shared} validation rows are also training rows")
+
+    def unseen(self, task: TaskSpec, train: TokenTable, valid: TokenTable) -> NDArray[np.bool_]:
+        """Return a mask of the generated validation rows that are no training rows, nor of the group of one.
+
+        Raises MftError if no row is left.
+        """
+        known = np.isin(valid.digests, train.digests)
+        if task.generator is not None and train.facts["grouped"] and valid.facts["grouped"]:
+            known |= np.isin(valid.split_keys, train.split_keys)
+        number = int(known.sum())
+        counted = (
+            f"{number} of {len(known)} generated validation rows are training rows, or of the same group"
+        )
+        if number == len(known):
+            what = counted if number else "the generator made no validation rows"
+            raise MftError(
+                f"task {task.name}: {what}, so none is left. Change the options of valid.generator or of the training "
+                "rows, or set valid to a fraction or to files."
+            )
+        if number:
+            self.warn(f"task {task.name}: {counted}; they are left out")
+        return ~known
 
     def check(
         self, task: TaskSpec, train: Part, valid: Part, sources: Sequence[Source], warnings: list[str]

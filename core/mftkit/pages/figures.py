@@ -192,6 +192,8 @@ def plot(
     )
     if from_zero:
         figure.update_yaxes(rangemode="tozero")
+    if key == "learning-rate":
+        figure.update_yaxes(exponentformat="e")  # 2e-4, not 200µ
     if percent:
         figure.update_yaxes(tickformat=".1%")
     return Plot(key, title, caption, script_safe(figure.to_json()))

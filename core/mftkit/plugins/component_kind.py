@@ -25,6 +25,8 @@ class ComponentKind(Kind[C_co]):
     place: str
     """Its place in the spec: keys with dots, "[]" after one that holds a list; an option that names a component of
     this kind stands behind "options"."""
+    further_places: tuple[str, ...] = ()
+    """More places in the spec, written as ``place``."""
     suite: str = ""
     """Import string of the conformance suite; by default it is named after the interface, in ``mftkit.testing``."""
     templates: Path | None = None
@@ -33,6 +35,11 @@ class ComponentKind(Kind[C_co]):
     def __post_init__(self) -> None:
         if not self.suite:
             object.__setattr__(self, "suite", f"mftkit.testing:{self.interface.__name__}Conformance")
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """All its places in the spec."""
+        return (self.place, *self.further_places)
 
     @property
     def is_option(self) -> bool:

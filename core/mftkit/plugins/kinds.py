@@ -27,7 +27,11 @@ TOKENIZATION_MODE = ComponentKind(
 LOSS = ComponentKind("loss", Loss, place="loss")
 BALANCER = ComponentKind("balancer", Balancer, place="balancer")
 DATA_GENERATOR = ComponentKind(
-    "data-generator", DataGenerator, place="tasks[].generator", aliases=("generator",)
+    "data-generator",
+    DataGenerator,
+    place="tasks[].generator",
+    further_places=("tasks[].valid.generator",),
+    aliases=("generator",),
 )
 TASK_FORMAT = ComponentKind("task-format", TaskFormat, place="tasks[].format", aliases=("format",))
 TUNING = ComponentKind("tuning", Tuning, place="tuning")

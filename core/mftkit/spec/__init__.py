@@ -9,7 +9,7 @@ from mftkit.spec.model import ModelSpec, TrainBpe
 from mftkit.spec.problems import Problem, SpecError
 from mftkit.spec.references import TuningRef
 from mftkit.spec.spec import Spec
-from mftkit.spec.tasks import DataFiles, HubDataset, TaskSpec
+from mftkit.spec.tasks import DataFiles, GeneratedValidation, HubDataset, TaskSpec
 from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "DataFiles",
     "DataSpec",
     "EarlyStoppingSpec",
+    "GeneratedValidation",
     "HubDataset",
     "MixingSpec",
     "ModelSpec",

@@ -191,18 +191,18 @@ def named_components(spec: BaseModel) -> Iterator[tuple[Kind[Component], Compone
     """Each component that a spec names in its own keys, by the places of the kinds."""
     for kind in kinds.KINDS:
         if not kind.is_option:
-            for ref in _at([spec], kind.place.split(".")):
-                if isinstance(ref, ComponentRef):
-                    yield kind, ref
+            for place in kind.places:
+                refs = _at([spec], place.split("."))
+                yield from ((kind, ref) for ref in refs if isinstance(ref, ComponentRef))
 
 
 def located_components(spec: BaseModel) -> Iterator[tuple[Location, Kind[Component], ComponentRef]]:
     """As ``named_components``, each with its place in the spec: keys and indices."""
     for kind in kinds.KINDS:
         if not kind.is_option:
-            for location, ref in _located((), spec, kind.place.split(".")):
-                if isinstance(ref, ComponentRef):
-                    yield location, kind, ref
+            for place in kind.places:
+                located = _located((), spec, place.split("."))
+                yield from ((at, kind, ref) for at, ref in located if isinstance(ref, ComponentRef))
 
 
 def _located(at: Location, value: object, keys: Sequence[str]) -> Iterator[tuple[Location, object]]:

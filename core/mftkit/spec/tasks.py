@@ -107,6 +107,13 @@ class HubDataset(Section):
     """Files of the data set to read: a path or pattern, a list, or an object from splits to these; null: all."""
 
 
+class GeneratedValidation(Section):
+    """Validation rows that a generator makes."""
+
+    generator: Annotated[ComponentRef, Place(kinds.DATA_GENERATOR)]
+    """The generator that makes the validation rows, with a seed derived from that of the training rows."""
+
+
 def name_for_files(value: object) -> str:
     """Check a name that is used in paths: no separators, no control characters, no spaces at its ends."""
     if not isinstance(value, str) or not value.strip():
@@ -128,6 +135,9 @@ def _sources(value: Sequence[object], info: ValidationInfo) -> list[str | HubDat
     for index, entry in enumerate(value):
         if isinstance(entry, HubDataset):
             found.append(entry)
+        elif isinstance(entry, dict) and "generator" in entry:
+            what = "cannot be one of several sources: a generator is named alone"
+            problems.append(Problem((index, "generator"), what, entry["generator"]))
         elif isinstance(entry, dict):
             try:
                 found.append(HubDataset.model_validate(entry, context=info.context))
@@ -163,11 +173,16 @@ def _train(value: object, _plain: object, info: ValidationInfo) -> list[str | Hu
     return _sources(list(value), info)
 
 
+_VALID_IS = 'should be a list of paths, {"generator": ...}, or a fraction that is at least 0 and less than 1'
+
+
 def _valid(
     value: object, _plain: object, info: ValidationInfo
-) -> list[str | HubDataset] | HubDataset | float:
-    if isinstance(value, HubDataset):
+) -> list[str | HubDataset] | HubDataset | GeneratedValidation | float:
+    if isinstance(value, HubDataset | GeneratedValidation):
         return value
+    if isinstance(value, dict) and "generator" in value:
+        return GeneratedValidation.model_validate(value, context=info.context)
     if isinstance(value, dict):
         return HubDataset.model_validate(value, context=info.context)
     if isinstance(value, str):
@@ -177,7 +192,7 @@ def _valid(
             refuse_one("names no file", value, hint="; for no validation set 0")
         return _sources(list(value), info)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
-        refuse_one("should be a list of paths, or a fraction that is at least 0 and less than 1", value)
+        refuse_one(_VALID_IS, value)
     return float(value)
 
 
@@ -213,10 +228,12 @@ Train = Annotated[
     WrapValidator(_train),
     WithJsonSchema({"anyOf": [*_SOURCES, {"type": "null"}]}),
 ]
+_GENERATED = GeneratedValidation.model_json_schema()
+_FRACTION = {"type": "number", "minimum": 0, "exclusiveMaximum": 1}
 Valid = Annotated[
-    list[str | HubDataset] | HubDataset | float,
+    list[str | HubDataset] | HubDataset | GeneratedValidation | float,
     WrapValidator(_valid),
-    WithJsonSchema({"anyOf": [*_SOURCES, {"type": "number", "minimum": 0, "exclusiveMaximum": 1}]}),
+    WithJsonSchema({"anyOf": [*_SOURCES, _GENERATED, _FRACTION]}),
 ]
 Columns = Annotated[
     dict[str, str],
@@ -254,7 +271,9 @@ class TaskSpec(Section):
     filters: list[Annotated[ComponentRef, Place(kinds.DATA_FILTER)]] = Field(default_factory=list)
     """Filters that are applied to the training rows, in this order, before rows are held out for validation."""
     valid: Annotated[Valid, OnResuming("data")] = 0.05
-    """Validation rows: as ``train``, or the fraction of the training rows that is held out; 0: no validation."""
+    """Validation rows: as ``train``, an object that names a ``generator``, or the fraction of the training rows that is
+    held out; 0: no validation.
+    """
 
     @field_serializer("format")
     def _short_format(self, task_format: ComponentRef) -> JsonObject | str:
@@ -270,6 +289,11 @@ class TaskSpec(Section):
             what = 'renames the columns of "train", and the task has a generator, which names its keys itself'
             refuse_one(what, self.columns, at=("columns",), hint="; leave it out")
         return self
+
+    @property
+    def valid_generator(self) -> ComponentRef | None:
+        """The generator that makes the validation rows; None: they come from elsewhere."""
+        return self.valid.generator if isinstance(self.valid, GeneratedValidation) else None
 
     @property
     def validates(self) -> bool:

@@ -50,10 +50,11 @@ def used_registrations(spec: Spec, adapter: str | None) -> list[Registration[Com
 
 
 def _chat_models(spec: Spec) -> list[str]:
-    """The chat models that the tasks' generators ask."""
+    """The chat models that the tasks' generators ask, those of validation rows included."""
     generators = [
-        installed.build(kinds.DATA_GENERATOR, task.generator.name, task.generator.options)
+        installed.build(kinds.DATA_GENERATOR, ref.name, ref.options)
         for task in spec.tasks
-        if task.generator is not None
+        for ref in (task.generator, task.valid_generator)
+        if ref is not None
     ]
     return [ref.name for generator in generators for ref in chat_refs(generator.options)]

@@ -18,14 +18,15 @@ _ENDING = ".jsonl"
 def targets(tasks: Iterable[str], output: Path, *, force: bool) -> dict[str, Path]:
     """Return the file of each task: ``output`` itself if it ends in .jsonl, otherwise NAME.jsonl in it.
 
-    Raises MftError for one file of several tasks, and for a file that exists unless ``force``.
+    Validation rows, "NAME (valid)", are written to "NAME (valid).jsonl". Raises MftError for one file of several
+    tasks, and for a file that exists unless ``force``.
     """
     names = list(tasks)
     if output.suffix.lower() == _ENDING and not output.is_dir():
         if len(names) > 1:
             raise MftError(
-                f"--output {output}: one file for {len(names)} tasks ({', '.join(names)}); give a directory, or choose "
-                "a task with --task"
+                f"--output {output}: one file for the rows of {len(names)} generators ({', '.join(names)}); give a "
+                "directory, or choose a task with --task"
             )
         files = dict.fromkeys(names, output)
     else:

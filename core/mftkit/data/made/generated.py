@@ -1,5 +1,7 @@
 """Rows made by a data generator: made once for its options, seed and version.
 
+A task's validation rows may come from a generator, too; its seed is derived from that of the training rows.
+
 In the cache::
 
     generated/NAME-1f2e.../           one generator, seed and task
@@ -16,9 +18,10 @@ such as a larger number of rows: what was asked before is not asked again.
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import ExitStack
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from mftkit.base.atomic_files import disk_errors
 from mftkit.chat_client import open_chat
@@ -44,19 +47,41 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec, TaskSpec
 
 
+Role = Literal["training", "validation"]
+"""The use of generated rows."""
+
+
+def label(task: str, role: Role) -> str:
+    """Return the name of a task's rows in messages and results: that of the task, or "TASK (valid)"."""
+    return task if role == "training" else f"{task} (valid)"
+
+
+def seed_of(spec: Spec, role: Role) -> int:
+    """Return the seed of a generator: ``data.seed`` or ``seed``, and for validation rows one that is derived from it.
+
+    The derived seed is the number in the first 31 bits of the SHA-256 of "validation:SEED".
+    """
+    seed = spec.seed if spec.data.seed is None else spec.data.seed
+    if role == "training":
+        return seed
+    return int.from_bytes(hashlib.sha256(f"validation:{seed}".encode()).digest()[:4], "big") >> 1
+
+
 class GeneratedRows(CachedRows):
-    """The rows of a task's generator, unfiltered.
+    """The rows of one of a task's generators, unfiltered.
 
     Rows that a budget cut short count as incomplete: making them again costs nothing while the budget is the same.
     """
 
-    def __init__(self, spec: Spec, task: TaskSpec, reporter: Reporter) -> None:
-        assert task.generator is not None, "the caller checks that the task has a generator"
-        self.task = task
-        self.name = task.generator.name
-        self.seed = spec.seed if spec.data.seed is None else spec.data.seed
+    def __init__(self, spec: Spec, task: TaskSpec, reporter: Reporter, role: Role = "training") -> None:
+        ref = task.generator if role == "training" else task.valid_generator
+        assert ref is not None, "the caller checks that the task has a generator"
+        self.task, self.role = task, role
+        self.label = label(task.name, role)
+        self.name = ref.name
+        self.seed = seed_of(spec, role)
         self.generator: DataGenerator = installed.build(
-            kinds.DATA_GENERATOR, self.name, task.generator.options, tasks_before_data(spec.tasks)
+            kinds.DATA_GENERATOR, self.name, ref.options, tasks_before_data(spec.tasks)
         )
         registration = installed.registry().get(kinds.DATA_GENERATOR, self.name)
         self.distribution = list(registration.source)
@@ -72,7 +97,7 @@ class GeneratedRows(CachedRows):
         with disk_errors(self.directory, CACHE_FULL_HINT):
             self.work.mkdir(parents=True, exist_ok=True)
             self.directory.mkdir(exist_ok=True)
-        progress = GenerationProgress(self.task.name, self.name, self.generator.goal)
+        progress = GenerationProgress(self.label, self.name, self.generator.goal)
         stopped: list[BudgetSpent] = []
         with self.reporter.generation(progress) as changed, ExitStack() as chats:
             rows = self.generator.rows(self._context(progress, chats, changed))
@@ -80,7 +105,7 @@ class GeneratedRows(CachedRows):
             self.write_rows(counted, f"generator {self.name}")
         reason = str(stopped[0]) if stopped else None
         if reason is not None and not progress.rows:
-            raise MftError(f"task {self.task.name}: {self.name} made no rows: {reason}")
+            raise MftError(f"task {self.label}: {self.name} made no rows: {reason}")
         self.write_manifest(self._manifest(progress, reason))
         self._report(progress, reason)
 
@@ -102,6 +127,7 @@ class GeneratedRows(CachedRows):
         usage = progress.usage
         return {
             "task": self.task.name,
+            **({"role": self.role} if self.role != "training" else {}),
             "generator": self.name,
             "options": self.generator.options.model_dump(mode="json"),
             **({"files": files} if (files := file_digests(self.generator.options)) else {}),
@@ -125,10 +151,10 @@ class GeneratedRows(CachedRows):
     def _report(self, progress: GenerationProgress, stopped: str | None) -> None:
         details = "; ".join(part for part in (progress.counts_text(), progress.cost_text()) if part)
         made = f"{self.name} made {progress.rows} rows{f' ({details})' if details else ''}"
-        self.reporter.note(f"task {self.task.name}: {made}")
+        self.reporter.note(f"task {self.label}: {made}")
         if stopped is not None:
             goal = f" of {progress.goal}" if progress.goal is not None else ""
-            self.reporter.warn(f"task {self.task.name}: only {progress.rows}{goal} rows were made: {stopped}")
+            self.reporter.warn(f"task {self.label}: only {progress.rows}{goal} rows were made: {stopped}")
 
 
 def _until_spent(rows: Iterator[JsonObject], stopped: list[BudgetSpent]) -> Iterator[JsonObject]:

@@ -13,7 +13,7 @@ from mftkit.data.rows.formats import READ_KEYS
 from mftkit.data.rows.hub import HubSource
 from mftkit.data.rows.saved import SavedSource, is_saved, saved_around
 from mftkit.plugins import installed, kinds
-from mftkit.spec import HubDataset
+from mftkit.spec import GeneratedValidation, HubDataset
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def with_columns(
 
 def valid_sources(task: TaskSpec, index: int, warn: Callable[[str], None]) -> tuple[Source, ...]:
     """Return the sources of a task's ``valid``; its rows may have the keys themselves instead of ``columns``."""
-    assert not isinstance(task.valid, float), "a fraction names no source"
+    assert not isinstance(task.valid, float | GeneratedValidation), (
+        "neither a fraction nor a generator is a source"
+    )
     sources = expand(entries(task.valid), f"tasks.{index}.valid", warn)
     return with_columns(sources, task, index, checks_use=False)
 

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import place, visible, whole
 from mftkit.data.corpus import prepare
-from mftkit.data.rows.sources import valid_sources
 from mftkit.data.task_formats import build_task_format, uses_chat
-from mftkit.data.task_rows import task_rows
+from mftkit.data.task_rows import task_rows, validation_rows
 from mftkit.data.tokens.token_cache import TableSource, TokenCache
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
@@ -119,7 +118,7 @@ class _TaskViews:
         if row.part.table is train.table:
             sources = task_rows(self._spec, index, task, Reporter())
         else:
-            sources = valid_sources(task, index, _ignore)
+            sources = validation_rows(self._spec, index, task, Reporter())
         source = TableSource(
             task.name, task.format.name, build_task_format(self._spec, task), sources, groups=False
         )
@@ -152,7 +151,3 @@ def _describe_tokenizer(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> str:
     if isinstance(source, str):
         of = place(Path(source)) if Path(source).exists() else source
     return f"{of}, {whole(len(tokenizer))} tokens"
-
-
-def _ignore(message: str) -> None:
-    del message  # the preparation reported it

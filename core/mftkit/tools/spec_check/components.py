@@ -20,6 +20,7 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from mftkit.data.made.generated import Role
     from mftkit.interfaces.component import Component
     from mftkit.interfaces.references import ComponentRef
     from mftkit.spec import Spec
@@ -60,9 +61,10 @@ def _built(
 
 def _is_made(spec: Spec, at: Location, kind: Kind[Component]) -> bool:
     """Whether a generator's rows are all in the cache, so that it is not used."""
-    if kind.name != kinds.DATA_GENERATOR.name or at[2:] != ("generator",):
+    if kind.name != kinds.DATA_GENERATOR.name or at[-1] != "generator":
         return False
-    return GeneratedRows(spec, spec.tasks[int(at[1])], Reporter()).is_complete()
+    role: Role = "validation" if "valid" in at else "training"
+    return GeneratedRows(spec, spec.tasks[int(at[1])], Reporter(), role).is_complete()
 
 
 def _check(at: Location, ref: ComponentRef, component: Component, findings: Findings) -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 import mftkit
-from data_path import Listener, chat_row, sections, tokenizer
-from mftkit.data.corpus import prepare
+from data_path import Listener, chat_row, sections, tokenizer, write_lines
+from mftkit.data.corpus import prepare, prepare_validation
 from mftkit.data.made import generated
 from mftkit.data.task_rows import generate_tasks
+from mftkit.spec import ComponentRef, GeneratedValidation
 from mftkit_registry import Kind
 from mftkit_registry.errors import MftError
 
@@ -23,6 +24,7 @@ class Counter(mftkit.DataGenerator):
     class Options(mftkit.Options):
         count: int = 40
         kind: str = "good"
+        first: int = 0
 
     options: Options
     asked = 0
@@ -33,7 +35,7 @@ class Counter(mftkit.DataGenerator):
         (context.directory / "notes").write_text("kept", encoding="utf-8")
         type(self).tasks_seen = self.tasks
         context.report(dropped=2)
-        for i in range(self.options.count):
+        for i in range(self.options.first, self.options.first + self.options.count):
             if self.options.kind == "unwritable":
                 yield {"prompt": object()}
             elif self.options.kind == "failing" and i == 25:
@@ -42,7 +44,8 @@ class Counter(mftkit.DataGenerator):
                 yield {"prompt": "no answer"}
             else:
                 said = i % 10 if self.options.kind == "repeating" else i
-                yield chat_row(f"{context.task} {said} {context.seed}", "answer", group=f"group {i // 2}")
+                seed = "" if self.options.kind == "seedless" else context.seed
+                yield chat_row(f"{context.task} {said} {seed}", "answer", group=f"group {i // 2}")
 
 
 class Plugins:
@@ -68,16 +71,19 @@ def plugins(monkeypatch: pytest.MonkeyPatch) -> Plugins:
     return made
 
 
-def spec(cache: Path, *names: str, seed: int = 7, valid: float = 0.25, **options: Any) -> Any:
-    made = sections(
-        cache, *({"name": name, "train": ["-"], "valid": valid} for name in names or ("a",)), seed=seed
-    )
-    made.tasks = [
-        SimpleNamespace(
-            **{**dict(task), "train": None, "generator": SimpleNamespace(name="counter", options=options)}
-        )
-        for task in made.tasks
-    ]
+def spec(
+    cache: Path, *names: str, seed: int = 7, valid: float | dict[str, Any] = 0.25, **options: Any
+) -> Any:
+    """A spec with this generator; ``valid`` as a dict has the options of one for the validation rows."""
+    made = sections(cache, *({"name": name, "train": ["-"]} for name in names or ("a",)), seed=seed)
+    changes: dict[str, Any] = {
+        "train": None,
+        "generator": ComponentRef(name="counter", options=options),
+        "valid": valid
+        if isinstance(valid, float)
+        else GeneratedValidation.model_construct(generator=ComponentRef(name="counter", options=valid)),
+    }
+    made.tasks = [task.model_copy(update=changes) for task in made.tasks]
     return made
 
 
@@ -117,7 +123,7 @@ def test_rows_are_written_as_they_are_made_and_seen_when_they_are_whole(
 def test_the_manifest_says_what_rows_were_made_of(tmp_path: Path, plugins: Plugins) -> None:
     path = generate_tasks(spec(tmp_path, count=3), None, Listener())["a"]
     found = json.loads((path.parent / "manifest.json").read_text())
-    assert found["options"] == {"count": 3, "kind": "good"}
+    assert found["options"] == {"count": 3, "kind": "good", "first": 0}
     assert (found["seed"], found["task"], found["generator"], found["rows"]) == (7, "a", "counter", 3)
     assert found["counts"] == {"dropped": 2}
     assert found["versions"]["some"] == "1.0"
@@ -169,3 +175,45 @@ def test_nothing_to_make_is_an_error(tmp_path: Path, plugins: Plugins) -> None:
         generate_tasks(spec(tmp_path), "x", Listener())
     with pytest.raises(MftError, match="no task in this spec has a generator"):
         generate_tasks(sections(tmp_path, {"name": "a", "train": ["a.jsonl"]}), None, Listener())
+
+
+def test_validation_rows_of_the_same_generator_are_others(tmp_path: Path, plugins: Plugins) -> None:
+    """They have a seed of their own, are made once, and their groups are none of the training rows'."""
+    listener = Listener()
+    both = spec(tmp_path, valid={"first": 30})
+    made = generate_tasks(both, None, listener)
+    assert list(made) == ["a", "a (valid)"]
+    train, valid = (set(path.read_text(encoding="utf-8").splitlines()) for path in made.values())
+    assert not train & valid
+    assert "task a (valid): counter made 40 rows (dropped 2)" in listener.notes
+    manifest = json.loads((made["a (valid)"].parent / "manifest.json").read_text())
+    assert (manifest["task"], manifest["role"]) == ("a", "validation")
+    found = prepare(both, tokenizer(), listener)
+    assert Counter.asked == 2
+    assert (len(found.train), len(found.valid)) == (40, 30)
+    counted = "10 of 40 generated validation rows are training rows, or of the same group"
+    assert f"task a: {counted}; they are left out" in listener.warnings
+    alone = prepare_validation(both, tokenizer(), Listener())
+    assert [alone.origin(i) for i in range(30)] == [found.valid.origin(i) for i in range(30)]
+
+
+def test_validation_rows_that_are_training_rows_are_left_out(tmp_path: Path, plugins: Plugins) -> None:
+    """Without groups on both sides, the content of a row counts."""
+    rows = [chat_row(f"a {i} ", "answer") for i in range(30)]
+    made = spec(tmp_path, valid={"kind": "seedless"})
+    files = {"train": [str(write_lines(tmp_path / "a.jsonl", rows))], "generator": None}
+    made.tasks = [made.tasks[0].model_copy(update=files)]
+    listener = Listener()
+    assert len(prepare(made, tokenizer(), listener).valid) == 10
+    assert any(warning.startswith("task a: 30 of 40 generated") for warning in listener.warnings)
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [({}, "40 of 40 generated validation rows are"), ({"count": 0}, "the generator made no validation rows")],
+)
+def test_no_validation_row_left(
+    tmp_path: Path, plugins: Plugins, options: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(MftError, match=rf"task a: {problem}.* none is left\. Change the options of valid"):
+        prepare(spec(tmp_path, valid=options), tokenizer(), Listener())

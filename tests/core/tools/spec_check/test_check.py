@@ -135,6 +135,13 @@ def test_packages_and_keys(project: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert len(found(project, spec)) == 1
 
 
+def test_a_generator_of_validation_rows(project: Path) -> None:
+    spec = task(valid={"generator": {"name": "python-source", "options": {"paths": ["no.py"]}}})
+    assert found(project, spec) == []
+    (warning,) = found(project, spec, "warnings")
+    assert warning == "tasks.0.valid.generator.options.paths.0: ./no.py does not exist"
+
+
 def test_bad_rows_that_are_skipped_are_warnings(project: Path) -> None:
     (project / "a.jsonl").write_text('{"prompt": "p", "answer": "a"}\n{}\n')
     spec = spec_of(data={"on_bad_row": "skip"})

@@ -8,7 +8,9 @@ from mftkit.cli.app import app
 from mftkit.cli.console import json_result, show_message
 from mftkit.cli.spec_check import check
 
-commands = typer.Typer(help="Check specs.", no_args_is_help=True)
+commands = typer.Typer(
+    help="Check specs, write them, and translate configs of other toolkits.", no_args_is_help=True
+)
 app.add_typer(commands, name="spec")
 commands.command()(check)
 

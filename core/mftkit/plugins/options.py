@@ -58,6 +58,8 @@ def type_name(annotation: Any) -> str:
     'list of (whole number, at least 1)'
     >>> type_name(Literal["a", "b"])
     '"a" or "b"'
+    >>> type_name(dict[str, Any])
+    'object of text to anything'
     """
     names = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null"}
     origin, arguments = get_origin(annotation), get_args(annotation)
@@ -67,6 +69,8 @@ def type_name(annotation: Any) -> str:
         return _bounded(arguments[0], bounds(arguments[1:], arguments[0]))
     if annotation in names:
         return names[annotation]
+    if annotation in (Any, object):
+        return "anything"
     if origin is Literal:
         return " or ".join(json.dumps(value) for value in arguments)
     if origin in (Union, types.UnionType):

@@ -74,6 +74,8 @@ def _flat(value: object, _plain: object, info: ValidationInfo, kind: Kind[Compon
         value = {"method": value}
     if not isinstance(value, dict):
         refuse_one('should be a method or {"method": ...} with its options', value)
+    if "method" not in value and value.keys() <= {"name", "options"} and "name" in value:
+        refuse_one('is written {"method": NAME}, with the options beside "method"', value)
     name, model = _resolve(kind, value, "method")
     options, problems = _checked(model, {key: value[key] for key in value if key != "method"}, info)
     if problems or options is None:

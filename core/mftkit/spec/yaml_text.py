@@ -116,7 +116,8 @@ class _Reader:
 
     def _alias(self, event: AliasEvent) -> _Value:
         if event.anchor not in self._anchors:
-            _refuse(f"the alias *{event.anchor} has no anchor &{event.anchor} before it", event)
+            hint = "; quote a text that begins with *, such as a glob pattern"
+            _refuse(f"the alias *{event.anchor} has no anchor &{event.anchor} before it{hint}", event)
         value = self._anchors[event.anchor]
         if value is None:
             _refuse(f"the alias *{event.anchor} is inside what it stands for", event)
@@ -231,4 +232,7 @@ def _syntax_error(error: MarkedYAMLError) -> tuple[str, int | None]:
     if "\\t" in problem:
         problem += "; indent with spaces, not with tabs"
     column = "" if mark is None else f" (column {mark.column + 1})"
+    begun = error.context_mark
+    if error.context and begun is not None and mark is not None and begun.line != mark.line:
+        column += f", {error.context} that begins in line {begun.line + 1}"
     return f"not valid YAML: {problem}{column}", None if mark is None else mark.line + 1

@@ -28,10 +28,16 @@ if TYPE_CHECKING:
 
 PATH: Location = ("model", "path")
 TOKENIZER: Location = ("model", "tokenizer")
+ALWAYS_THERE = ("auto", "eager", "sdpa")
+"""Implementations of attention that need no package and no device."""
 
 
 def check_model(spec: Spec, findings: Findings) -> None:
     """Check ``model`` and, where conversations need it, the chat template."""
+    if spec.model.attention not in ALWAYS_THERE:
+        findings.unchecked(
+            ("model", "attention"), f"whether {spec.model.attention} can be used on this machine"
+        )
     if spec.model.start_from is not None:
         _check_start(spec.model.start_from, findings)
         return

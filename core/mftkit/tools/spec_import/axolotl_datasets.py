@@ -129,7 +129,10 @@ def _known_type(
         return {"field", "text_column"}
     if name in ("chat_template", "sharegpt"):
         return _conversation(config, where, name, entry, columns)
-    if name not in _ALPACA:
+    if name in _ALPACA:
+        why = f"the prompt of {kind!r} is not written; the question is in the model's own chat format"
+        config.approximated(f"{where}.type", to="chat.format", why=why)
+    else:
         why = "the keys of the rows decide how they are read; check them with mft data show"
         config.approximated(f"{where}.type", to="tasks[].columns", why=f"{kind or 'no type'}: {why}")
     return set()

@@ -9,6 +9,7 @@ from mftkit.tools.spec_import.config import direct, ignored_keys
 from mftkit.tools.spec_import.datasets import local_path, output_path, task_name, translate_model
 from mftkit.tools.spec_import.shared import (
     AdapterKeys,
+    check_supervised,
     translate_attention,
     translate_batch,
     translate_every,
@@ -50,6 +51,7 @@ _RULES: dict[str, Rule] = {
 
 def translate(config: Config) -> None:
     """Translate a config of MFTCoder."""
+    check_supervised(config, "xxpo", ())
     _model(config)
     _tasks(config)
     _loss(config)

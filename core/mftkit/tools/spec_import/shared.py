@@ -22,14 +22,20 @@ _WITH_MINIMUM = ("cosine_with_min_lr", "cosine_warmup_with_min_lr")
 
 
 def check_supervised(config: Config, key: str, accepted: tuple[str, ...]) -> None:
+    """Raise MftError for a config of another kind of training; its key is accounted for."""
+    refuse_other_training(config, key, accepted)
+    config.translated(key, to="the format of the tasks")
+
+
+def refuse_other_training(config: Config, key: str, accepted: tuple[str, ...] = ()) -> None:
     """Raise MftError for a config of another kind of training, such as preferences."""
     value = config.text(key)
     if value is not None and value not in accepted:
+        names = f" (accepted: {', '.join(accepted)})" if accepted else ""
         raise MftError(
-            f"{config.path}: {key}: {value}: only supervised fine-tuning can be imported "
-            f"(accepted: {', '.join(accepted)}); a run here has no preferences, rewards or other objectives"
+            f"{config.path}: {key}: {value}: only supervised fine-tuning can be imported{names}; a run here has no "
+            "preferences, rewards or other objectives"
         )
-    config.translated(key, to="the format of the tasks")
 
 
 def translate_batch(config: Config, per_device: str, accumulation: str, devices: int) -> None:

@@ -8,7 +8,12 @@ from mftkit.tools.spec_import import hf_arguments
 from mftkit.tools.spec_import.components import component
 from mftkit.tools.spec_import.config import direct, ignored_keys
 from mftkit.tools.spec_import.datasets import source, task_name, translate_model, translate_revision
-from mftkit.tools.spec_import.shared import AdapterKeys, translate_attention, translate_tuning
+from mftkit.tools.spec_import.shared import (
+    AdapterKeys,
+    refuse_other_training,
+    translate_attention,
+    translate_tuning,
+)
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
@@ -34,6 +39,18 @@ _ADAPTER = AdapterKeys(
     },
 )
 _DTYPES = {"float32": "float32", "bfloat16": "bfloat16", "auto": "auto"}
+_OTHER_TRAINERS = (
+    "beta",
+    "num_generations",
+    "reward_funcs",
+    "reward_model_name_or_path",
+    "reward_model_path",
+    "desirable_weight",
+    "undesirable_weight",
+    "max_completion_length",
+    "teacher_model_name_or_path",
+)
+"""Keys that only other trainers have: the file itself does not name its trainer."""
 _DATASET_KEYS = {"path", "name", "split", "data_files", "data_dir", "columns"}
 _RULES: dict[str, Rule] = {
     **hf_arguments.RULES,
@@ -44,6 +61,9 @@ _RULES: dict[str, Rule] = {
 
 def translate(config: Config) -> None:
     """Translate a config of TRL's supervised fine-tuning."""
+    for key in _OTHER_TRAINERS:
+        refuse_other_training(config, key)
+    refuse_other_training(config, "loss_type", ("nll", "chunked_nll", "dft"))
     _model(config)
     _tasks(config)
     _rows(config)
@@ -138,7 +158,7 @@ def _of_mixture(config: Config, index: int, entry: JsonObject, before: list[Json
         path,
         split=entry.get("split"),
         name=entry.get("name"),
-        data_files=entry.get("data_files"),
+        data_files=_files(entry),
     )
     names = [str(task["name"]) for task in before]
     return {
@@ -146,6 +166,12 @@ def _of_mixture(config: Config, index: int, entry: JsonObject, before: list[Json
         "train": train if isinstance(train, dict) else [train],
         "valid": config.number("test_split_size") or 0,
     }
+
+
+def _files(entry: JsonObject) -> object:
+    """Return the files of a data set; of files by split, those of its own split."""
+    given = entry.get("data_files")
+    return given.get(entry.get("split") or "train") if isinstance(given, dict) else given
 
 
 def _rows(config: Config) -> None:
@@ -193,7 +219,7 @@ def _loss(config: Config) -> None:
         f"plain cross-entropy, as in {NAME}; docs/losses.md has others",
     )
     kind = config.text("loss_type")
-    if kind not in (None, "nll", "chunked_nll"):
+    if kind == "dft":
         config.approximated("loss_type", to="loss", why=f"there is no loss {kind!r}")
     config.translated("loss_type", to="loss")
     texts = [task for task in config.spec.content["tasks"] if task.get("format") == "text"]

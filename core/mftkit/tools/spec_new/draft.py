@@ -197,7 +197,7 @@ def _training(made: _Draft) -> None:
     spec.beside[*at, "gradient_checkpointing"] = "recomputes activations: less memory, more time"
     spec.above[*at, "evaluate_every"] = [
         f"learning_rate: {rate:g}  (the default of this tuning)",
-        "checkpoint_every: 200  (optimizer steps between two checkpoints)",
+        'checkpoint_every: [epoch, "20 min"]  (the default: the sooner of both; or a number of optimizer steps)',
     ]
     spec.beside[*at, "evaluate_every"] = "or a number of optimizer steps"
 

@@ -71,7 +71,7 @@ def task(**more: Any) -> dict[str, Any]:
         (task(columns={"promt": "system"}), "tasks.0.columns.promt: no row has a value in the column 'promt'"),
         (task(columns={"prompt": "questoin"}), "tasks.0.columns.prompt: rows are not read by the key 'questoin'"),
         (spec_of(model={"path": "./nowhere"}), "model.path: there is no directory ./nowhere"),
-        (spec_of(model={"start_from": "./runs/x@40"}), "model.start_from: there is no run, model or adapter ./runs/x@40"),
+        (spec_of(model={"start_from": "./runs/x@40"}), "model.start_from: there is no directory ./runs/x"),
         (spec_of(model={"path": "a.jsonl"}), "model.path: ./a.jsonl is a file"),
         (spec_of(model={"path": "adapter"}), "model.path: ./adapter holds a PEFT adapter, not a model"),
         (spec_of(model={"path": "no-config"}), "model.path: ./no-config has no config.json"),
@@ -214,9 +214,10 @@ def test_json_for_editors(project: Path, capsys: pytest.CaptureFixture[str]) -> 
     }
 
 
-def test_neither_torch_nor_transformers_is_imported(project: Path) -> None:
+@pytest.mark.parametrize(("balancer", "loss"), [("famo", "token-balanced"), ("coba", "task-focal")])
+def test_neither_torch_nor_transformers_is_imported(project: Path, balancer: str, loss: str) -> None:
     (project / "s.json").write_text(
-        json.dumps(spec_of(tuning="lora", balancer="fixed", trackers=["tensorboard"]))
+        json.dumps(spec_of(tuning="lora", balancer=balancer, loss=loss, trackers=["tensorboard"]))
     )
     code = (
         "import sys; from mftkit.cli import main; assert main(['spec', 'check', 's.json']) == 0; "

@@ -150,6 +150,13 @@ def test_what_cannot_be_imported_is_refused(tmp_path: Path) -> None:
     path.write_text("stage: dpo\nmodel_name_or_path: organization/base\n")
     with pytest.raises(MftError, match="only supervised fine-tuning can be imported"):
         import_config("llamafactory", path, tmp_path / "spec.yaml")
+    path.write_text("xxpo: dpo\n")
+    with pytest.raises(MftError, match="xxpo: dpo: only supervised fine-tuning can be imported; a run"):
+        import_config("mftcoder", path, tmp_path / "spec.yaml")
+    for text in ("beta: 0.1", "loss_type: sigmoid"):
+        path.write_text(f"dataset_name: a/b\n{text}\n")
+        with pytest.raises(MftError, match="only supervised fine-tuning"):
+            import_config("trl", path, tmp_path / "spec.yaml")
     path.write_text("a: [1\n")
     with pytest.raises(MftError, match=r"config\.yaml:\d+: not valid YAML"):
         import_config("trl", path, tmp_path / "spec.yaml")
@@ -224,3 +231,18 @@ def test_a_local_model_has_no_revision(tmp_path: Path) -> None:
     made = import_config("trl", config, tmp_path / "spec.yaml")
     assert "revision" not in made.spec.content["model"]
     assert made.without_meaning["model_revision"] == "only a model on the hub has revisions"
+
+
+def test_revisions_files_by_split_and_prompt_styles(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    files = "{path: json, split: train, data_files: {train: a.jsonl, test: b.jsonl}}"
+    path.write_text(f"model_name_or_path: a/b\nmodel_revision: v2\nloss_type: dft\ndatasets: [{files}]\n")
+    made = import_config("trl", path, tmp_path / "spec.yaml")
+    assert made.spec.content["model"]["revision"] == "v2"
+    assert [Path(file).name for file in made.spec.content["tasks"][0]["train"]] == ["a.jsonl"]
+    assert set(made.approximated) >= {"loss_type"}
+    path.write_text("base_model: ./here\nrevision_of_model: v2\ndatasets: [{path: a/b, type: alpaca}]\n")
+    made = import_config("axolotl", path, tmp_path / "spec.yaml")
+    assert "revision" not in made.spec.content["model"]
+    assert set(made.without_meaning) == {"revision_of_model"}
+    assert set(made.approximated) == {"datasets[0].type"}

@@ -90,9 +90,13 @@ def show(
 
 
 def _is_spec(paths: "Sequence[Path]") -> bool:
-    """Return True for a single JSON file that holds an object with "tasks" and "model"."""
+    """Return True for a single YAML file, or JSON file that holds an object with "tasks" and "model"."""
+    from mftkit.spec.reading import is_yaml
+
     if len(paths) != 1 or not paths[0].is_file() or paths[0].stat().st_size > LARGEST_SPEC:
         return False
+    if is_yaml(paths[0]):  # no format of data
+        return True
     try:
         found = json.loads(paths[0].read_text("utf-8"))
     except ValueError:

@@ -56,6 +56,16 @@ def ids(tokens: list[dict[str, Any]], *, in_loss: bool = False) -> list[int]:
     return [number for token in tokens if token["in_loss"] or not in_loss for number in token["ids"]]
 
 
+def test_a_yaml_spec_shows_the_same(mft: Mft, write_spec: WriteSpec) -> None:
+    path = write_spec({"code": [chat(*pair) for pair in PAIRS]})
+    as_yaml = path.with_suffix(".yaml")
+    as_yaml.write_text(f"# a comment\n{path.read_text('utf-8')}", "utf-8")
+    expected = shown(mft)
+    done = mft("data", "show", as_yaml.name, "--json", "--task", "code")
+    assert done.returncode == 0, done.stderr
+    assert {**json.loads(done.stdout), "spec": None} == {**expected, "spec": None}
+
+
 @pytest.mark.parametrize("pair", PAIRS, ids=range(len(PAIRS)))
 def test_the_tokens_are_the_template_s_and_the_answer_is_in_the_loss(
     mft: Mft, write_spec: WriteSpec, pair: tuple[str, str]

@@ -297,5 +297,7 @@ def _default_conflict(claims: Sequence[Registration[object]]) -> str:
 
 def _both(owners: Sequence[Registration[object]]) -> str:
     """Both owners, and how to resolve the conflict."""
+    files = [owner.origin for owner in owners if owner.is_local]
     names = " or ".join(sorted({owner.entry_point for owner in owners}))
-    return f"{' and '.join(owner.origin for owner in owners)}; {HINT.format(names=names)}"
+    hint = f"choose another name in {files[0]}" if files else HINT.format(names=names)
+    return f"{' and '.join(owner.origin for owner in owners)}; {hint}"

@@ -28,7 +28,7 @@ def test_the_catalogue_has_every_built_in_component_with_its_options(hooks: dict
             continue
         section = page.split(f"## {row.kind}\n")[1].split(f"### {row.name}\n")[1].split("\n### ")[0]
         assert row.summary in section
-        kind = installed.registry().kind(row.kind)
+        kind: Any = installed.registry().kind(row.kind)
         for option in installed.class_of(installed.registry().get(kind, row.name)).Options.model_fields:
             assert f"`{option}" in section, option
 

@@ -131,7 +131,7 @@ def test_after_running_out_of_memory_a_smaller_micro_batch_gives_the_same_number
     with monkeypatch.context() as patched:
         patched.setattr(TrainStep, "__call__", fails)
         outcome = mftkit.run(spec(project, tmp_path / "run", training, model=exact))
-    assert outcome.reason == "failed"
+    assert (outcome.reason, outcome.step) == ("failed", 3)
     assert outcome.error == (
         "out of memory in step 3 (no memory left). Run the same command again with one change: lower "
         "training.micro_batch_size (--set training.micro_batch_size=2), or set training.gradient_checkpointing to true. "

@@ -90,7 +90,7 @@ def test_lines_have_the_time_and_the_memory(project: Path) -> None:
 
 def test_a_full_model_is_pushed(project: Path, stub: Hub, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--private", "--license", "mit", "--revision", "dev", "--message", "First"]
-    assert main(["push", str(project / "full"), "me/full", *options]) == 0
+    assert main(["push", f"{project / 'full'}@2", "me/full", *options]) == 0  # the step of model/
     [commit] = stub.commits
     assert (commit["repo"], commit["revision"], commit["message"]) == ("me/full", "dev", "First")
     assert stub.branches == ["dev"]
@@ -198,7 +198,8 @@ def test_what_to_do_next_fits_the_result(project: Path, name: str, merges: bool)
     assert steps["report"].endswith(f"{name}/report.html")
     assert steps["try the model"] == f"mft chat {project / name}"
     assert any("mft merge" in how for how in steps.values()) == merges
-    assert any("mft push" in how for how in steps.values())
+    push = f"mft push {project / name} USER/NAME"  # the adapter's base is on this disk alone
+    assert steps["publish it on the Hugging Face Hub"] == (f"{push} --merged" if merges else push)
 
 
 def test_an_unfinished_run_is_resumed(project: Path, tmp_path: Path) -> None:

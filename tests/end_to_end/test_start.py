@@ -219,6 +219,15 @@ def test_it_resumes_by_itself_even_if_the_reference_is_gone(
     assert any("The run resumes from its own checkpoint" in each for each in warnings)
 
 
+def test_it_resumes_if_the_tokenizer_is_gone_with_the_result(runs: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(runs / "lora", source)
+    run = start(runs, "lora", tmp_path / "run", str(source))
+    again = unfinished(run, 2, tmp_path / "again")
+    (source / "model").rename(source / "renamed")  # the adapter, with its tokenizer beside it
+    assert mftkit.run(mftkit.load_spec(again / "spec.json")).reason == "finished"
+
+
 def test_checkpoints_are_models_like_results(runs: Path, tmp_path: Path) -> None:
     for name in ("full", "lora"):
         best = json.loads((runs / name / "metrics.jsonl").read_text().splitlines()[-1])["best_step"]

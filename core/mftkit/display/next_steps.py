@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import one_line, place
 from mftkit.base.json_files import read_json_object
+from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.models.stray_adapter import is_adapter
 from mftkit.runs.result_files import has_chat_template
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from mftkit.reporting.outcome import Outcome
 
 
@@ -32,8 +32,16 @@ def next_steps(directory: Path, outcome: Outcome) -> list[tuple[str, str]]:
         *shown,
         ("try the model", use),
         *(merge if is_adapter(model) else []),
-        ("publish it on the Hugging Face Hub", f"mft push {run} USER/NAME"),
+        ("publish it on the Hugging Face Hub", f"mft push {run} USER/NAME{_merged(model)}"),
     ]
+
+
+def _merged(model: Path) -> str:
+    """The option that pushes a whole model, for an adapter whose base is on this disk alone."""
+    config = read_json_object(model / ADAPTER_CONFIG) if is_adapter(model) else {}
+    base = Path(str(config.get("base_model_name_or_path") or ""))
+    in_hub_cache = any(part.startswith("models--") for part in base.parts)
+    return " --merged" if base.is_absolute() and not in_hub_cache else ""
 
 
 def _to_continue(directory: Path, outcome: Outcome) -> list[tuple[str, str]]:

@@ -108,7 +108,12 @@ def as_text(renderable: RenderableType, width: int | None = None) -> str:
     """Plain text without escape codes; ``width`` None: as wide as needed."""
     file = io.StringIO()
     console = Console(
-        file=file, width=width or UNBOUNDED, color_system=None, force_terminal=False, legacy_windows=False
+        force_jupyter=False,  # it renders text, not the output of a cell
+        file=file,
+        width=width or UNBOUNDED,
+        color_system=None,
+        force_terminal=False,
+        legacy_windows=False,
     )
     console.print(renderable, highlight=False, markup=False, emoji=False)
     return "\n".join(line.rstrip() for line in file.getvalue().split("\n")).rstrip("\n")

@@ -125,7 +125,18 @@ def router_class(model: PreTrainedModel) -> type[nn.Module] | None:
     recorders = getattr(decoder(model), "_can_record_outputs", None) or {}
     recorder = recorders.get("router_logits")
     found = getattr(recorder, "target_class", recorder)
-    return found if isinstance(found, type) else None
+    return found if isinstance(found, type) else _undeclared_router_class(model)
+
+
+def _undeclared_router_class(model: PreTrainedModel) -> type[nn.Module] | None:
+    """Return the class of the gates beside experts, which some families do not declare (below transformers 5.19)."""
+    from torch.nn import Linear, Module
+
+    for module in decoder(model).modules():
+        gate = getattr(module, "gate", None)
+        if isinstance(gate, Module) and type(gate) is not Linear and hasattr(module, "experts"):
+            return type(gate)
+    return None
 
 
 @contextmanager

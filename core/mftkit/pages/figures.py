@@ -41,7 +41,7 @@ class Plot:
     width: int | None = None
     """The least in pixels: a narrower page scrolls it; None: as wide as the page allows."""
     legend: tuple[Entry, ...] = ()
-    """Entries of its own; empty: it uses the page's legend."""
+    """Its own entries; empty: it uses the page's legend."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +192,8 @@ def plot(
     )
     if from_zero:
         figure.update_yaxes(rangemode="tozero")
+    if key == "learning-rate":
+        figure.update_yaxes(exponentformat="e")  # 2e-4, not 200µ
     if percent:
         figure.update_yaxes(tickformat=".1%")
     return Plot(key, title, caption, script_safe(figure.to_json()))

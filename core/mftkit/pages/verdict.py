@@ -83,8 +83,10 @@ def verdict_on_several(runs: Sequence[RunRecord], names: Sequence[str]) -> list[
         return ["These runs have different tasks, so their means over tasks cannot be compared."]
     best.sort()
     limit = limits(runs)[MEAN]
-    tied = [name for loss, name in best[1:] if loss - best[0][0] <= limit]
-    lowest = f"{best[0][1]} has the lowest validation loss, {nats(best[0][0])} as the mean over tasks"
+    equal = [name for loss, name in best if nats(loss) == nats(best[0][0])]
+    tied = [name for loss, name in best if loss - best[0][0] <= limit and name not in equal]
+    have = f"{equal[0]} has" if len(equal) == 1 else f"{_names(equal)} share"
+    lowest = f"{have} the lowest validation loss, {nats(best[0][0])} as the mean over tasks"
     if tied:
         lowest += f", but noise ({limit:.3f} nats) could explain the difference from {_names(tied)}"
     return [
@@ -180,10 +182,11 @@ def _rising(found: Sequence[Finding]) -> Iterable[str]:
 def _falling(found: Sequence[Finding], run: RunRecord) -> Iterable[str]:
     if falling := [one for one in found if one.state == "falls"]:
         falling.sort(key=lambda one: one.last - one.before)
-        listed = _listed(
-            falling, lambda one: f"{nats(one.before)} at step {whole(one.since)}, {nats(one.last)} at the end"
-        )
         ended = run.end is not None and run.end.is_complete
+        last = "at the end" if ended else "in the last validation"
+        listed = _listed(
+            falling, lambda one: f"{nats(one.before)} at step {whole(one.since)}, {nats(one.last)} {last}"
+        )
         hint = " More epochs may help." if ended else ""
         yield f"Still falling {'at the end' if ended else 'so far'}: {listed}.{hint}"
 

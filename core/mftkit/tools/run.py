@@ -216,7 +216,7 @@ def _train_guarded(
         return trainer.train()
     except (torch.OutOfMemoryError, MemoryError) as error:
         message = trainer.describe_out_of_memory(error)
-        return Outcome("failed", trainer.step, trainer.history.best_step, error=message)
+        return Outcome("failed", trainer.step + 1, trainer.history.best_step, error=message)
     except Exception as error:
         message = describe_error(error)
         outcome = Outcome("failed", trainer.step, trainer.history.best_step, error=message)

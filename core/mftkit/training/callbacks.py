@@ -45,7 +45,7 @@ def check_callbacks(spec: Spec, ready: Iterable[object]) -> None:
 def make_callbacks(
     spec: Spec, ready: Sequence[Callback], tasks: tuple[TaskInfo, ...]
 ) -> list[tuple[str, Callback]]:
-    """The callbacks that the spec names and those that are ``ready``, each with a name of its own.
+    """The callbacks that the spec names and those that are ``ready``, each with its own name.
 
     Raises:
         MftError: a checkpoint could not restore the state of one.

@@ -66,7 +66,7 @@ class CheckedRun:
     def base_content(self) -> str | None:
         """Fingerprint of the weights that the run starts from; None for a random start.
 
-        Read anew each time: the weights of a hub id are there only once the model has been loaded.
+        Read each time: the weights of a hub id are there only once the model has been loaded.
         """
         if self.start is not None:
             return self.start.content

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from mftkit.base.json_files import read_json_object
@@ -36,7 +37,7 @@ class Start:
     """Where a run starts, if its spec names ``model.start_from``."""
 
     source: Source | None
-    """The weights; None if they are gone, and the run resumes from a checkpoint of its own."""
+    """The weights; None if they are gone, and the run resumes from its own checkpoint."""
     use: Use
     makes_adapter: bool
     """Whether the run's result is an adapter."""
@@ -179,10 +180,17 @@ def _resumed(spec: Spec, recorded: JsonObject) -> Start:
         installed.component_class(kinds.TUNING, spec.tuning.method).saves_adapter,
         recorded["in_checkpoint"],
         recorded["model"],
-        recorded["tokenizer"],
+        _tokenizer_on_resuming(spec, recorded["tokenizer"]),
         recorded["weights"],
         recorded["content"],
     )
+
+
+def _tokenizer_on_resuming(spec: Spec, recorded: str | None) -> str | None:
+    """Return where the tokenizer is: if its directory is gone with the weights, the run's own copy is the same."""
+    own = spec.output / "tokenizer"
+    is_gone = recorded is not None and Path(recorded).is_absolute() and not Path(recorded).exists()
+    return str(own) if is_gone and own.is_dir() else recorded
 
 
 def _use(spec: Spec, source: Source, makes_adapter: bool) -> Use:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import cast
 
 import mftkit
 from mftkit import nearest
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 def by_task(
@@ -17,8 +14,8 @@ def by_task(
     tasks: tuple[mftkit.TaskInfo, ...],
     *,
     default: float | None = None,
-) -> Tensor:
-    """Return an option as [tasks] float64.
+) -> list[float]:
+    """Return an option as one number for each task.
 
     Args:
         option: its place in the spec, for messages.
@@ -29,11 +26,9 @@ def by_task(
     Raises:
         MftError: a name that is not a task, or a task without a number.
     """
-    import torch
-
     names = [task.name for task in tasks]
     if not isinstance(given, dict):
-        return torch.full((len(names),), float(given), dtype=torch.float64)
+        return [float(given)] * len(names)
     unknown = [name for name in given if name not in names]
     if unknown:
         raise mftkit.MftError(
@@ -47,8 +42,7 @@ def by_task(
             f"{'has' if len(missing) == 1 else 'have'} none; add {'it' if len(missing) == 1 else 'them'}, "
             "or remove the option."
         )
-    numbers = [given.get(name, default) for name in names]
-    return torch.tensor(numbers, dtype=torch.float64)
+    return [given[name] if name in given else cast("float", default) for name in names]
 
 
 def _with_suggestion(name: str, names: list[str]) -> str:

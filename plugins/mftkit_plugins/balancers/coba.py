@@ -58,20 +58,23 @@ class Coba(StatefulBalancer):
     options: CobaOptions
 
     def __init__(self, options: CobaOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        import torch
-
         super().__init__(options, tasks)
         self.needs_validation = interval(options, tasks)
         self.validation_samples = options.samples
         self.minibatch_reuse = options.hold
         self._evaluations = 0
-        self.state = {
+
+    def initial_state(self) -> dict[str, Tensor]:
+        """Return an empty history and equal weights."""
+        import torch
+
+        return {
             "first": self.full(math.nan),
             "steps": torch.zeros(0, dtype=torch.float64),
             "losses": self.full(0.0).repeat(0, 1),
             "slopes": self.full(0.0).repeat(0, 1),
             "worst": torch.zeros(0, dtype=torch.float64),
-            "weights": self.full(1.0 / max(1, len(tasks))),
+            "weights": self.full(1.0 / max(1, len(self.tasks))),
         }
 
     def weights(self) -> Tensor:

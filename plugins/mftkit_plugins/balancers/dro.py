@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -46,8 +47,17 @@ class Dro(StatefulBalancer):
         """Raise MftError for references of unknown tasks, or if a task has none."""
         super().__init__(options, tasks)
         given = 0.0 if options.reference is None else options.reference
-        self._reference = by_task("balancer.options.reference", given, tasks)
-        self.state = {"weights": self.full(1.0 / max(1, len(tasks)))}
+        self._reference_losses = by_task("balancer.options.reference", given, tasks)
+
+    def initial_state(self) -> dict[str, Tensor]:
+        """Return equal weights."""
+        return {"weights": self.full(1.0 / max(1, len(self.tasks)))}
+
+    @cached_property
+    def _reference(self) -> Tensor:
+        import torch
+
+        return torch.tensor(self._reference_losses, dtype=torch.float64)
 
     def weights(self) -> Tensor:
         """Return [tasks], which sum to 1."""

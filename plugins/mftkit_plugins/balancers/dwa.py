@@ -35,9 +35,9 @@ class Dwa(StatefulBalancer):
     Options = DwaOptions
     options: DwaOptions
 
-    def __init__(self, options: DwaOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        super().__init__(options, tasks)
-        self.state = {
+    def initial_state(self) -> dict[str, Tensor]:
+        """Return the sums and means of two windows that have not begun."""
+        return {
             "sum": self.full(0.0),
             "count": self.full(0.0),
             "newer": self.full(math.nan),

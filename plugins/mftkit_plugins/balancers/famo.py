@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -84,10 +85,24 @@ class Famo(StatefulBalancer):
             self.validation_samples = options.samples
             self.minibatch_reuse = options.hold
         self.needs_step_losses = options.losses == "training"
-        self._bounds = by_task("balancer.options.lower_bounds", options.lower_bounds, tasks, default=0.0)
-        self._lowest = self.full(math.inf)
+        self._lower_bounds = by_task(
+            "balancer.options.lower_bounds", options.lower_bounds, tasks, default=0.0
+        )
         self._comparisons = 0
-        self.state = {
+
+    @cached_property
+    def _bounds(self) -> Tensor:
+        import torch
+
+        return torch.tensor(self._lower_bounds, dtype=torch.float64)
+
+    @cached_property
+    def _lowest(self) -> Tensor:
+        return self.full(math.inf)
+
+    def initial_state(self) -> dict[str, Tensor]:
+        """Return equal weights, distances of 1, and the state of Adam."""
+        return {
             "logits": self.full(0.0),
             "distances": self.full(1.0),
             **adam_state(self.full(0.0)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 import mftkit
@@ -18,9 +19,14 @@ class StatefulBalancer(mftkit.Balancer):
     Nothing is read back from the device, so that no step waits for it.
     """
 
-    def __init__(self, options: mftkit.Options, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        super().__init__(options, tasks)
-        self.state: dict[str, Tensor] = {}
+    @cached_property
+    def state(self) -> dict[str, Tensor]:
+        """What it has learned; made when it is first read, because a spec is checked without torch."""
+        return self.initial_state()
+
+    def initial_state(self) -> dict[str, Tensor]:
+        """Return the state before the first step."""
+        raise NotImplementedError
 
     def full(self, value: float) -> Tensor:
         """Return [tasks] float64 of one value."""

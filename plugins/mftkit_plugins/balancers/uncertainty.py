@@ -34,9 +34,9 @@ class Uncertainty(StatefulBalancer):
     Options = UncertaintyOptions
     options: UncertaintyOptions
 
-    def __init__(self, options: UncertaintyOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
-        super().__init__(options, tasks)
-        self.state = {"log_variance": self.full(0.0), **adam_state(self.full(0.0))}
+    def initial_state(self) -> dict[str, Tensor]:
+        """Return the logarithms of the variances, 0 for every task, and the state of Adam."""
+        return {"log_variance": self.full(0.0), **adam_state(self.full(0.0))}
 
     def weights(self) -> Tensor:
         """Return [tasks], which sum to 1."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -31,8 +32,6 @@ class FocalLoss(mftkit.Loss):
 
     def __init__(self, options: FocalOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
         """Raise MftError for the ``alpha`` of an unknown task."""
-        import torch
-
         super().__init__(options, tasks)
         names = [task.name for task in tasks]
         alpha = options.alpha
@@ -43,10 +42,16 @@ class FocalLoss(mftkit.Loss):
                     f"loss.options.alpha: no task is named {', '.join(map(repr, unknown))}; "
                     f"the tasks are {', '.join(map(repr, names))}."
                 )
-            factors = [alpha.get(name, 1.0) for name in names]
+            self._factors = [alpha.get(name, 1.0) for name in names]
         else:
-            factors = [alpha]  # broadcast over the tasks
-        self._alpha = torch.tensor(factors, dtype=torch.float64)
+            self._factors = [alpha]  # broadcast over the tasks
+
+    @cached_property
+    def _alpha(self) -> Tensor:
+        """Made when it is first read, because a spec is checked without torch."""
+        import torch
+
+        return torch.tensor(self._factors, dtype=torch.float64)
 
     def alpha(self, like: Tensor) -> Tensor:
         """Return [tasks] or [1], on the device of ``like``; copied there once, so that no step waits for it."""

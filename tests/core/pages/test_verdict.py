@@ -204,6 +204,8 @@ def test_several_runs_are_compared_as_far_as_noise_allows() -> None:
     tie = verdict_on_several([run(0.01), run(0.0)], ["one", "other"])
     assert "noise (0.021 nats) could explain the difference from one" in tie[0]
     assert "seeds" in tie[1]
+    equal = verdict_on_several([run(0.0), run(0.0)], ["one", "other"])
+    assert equal[0] == "one, other share the lowest validation loss, 1.5000 as the mean over tasks."
     assert "nothing to compare" in verdict_on_several([run(0), record([], [])], ["one", "other"])[0]
 
 

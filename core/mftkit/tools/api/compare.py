@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from html import escape
@@ -22,7 +23,7 @@ from mftkit.tools.compare.settings import grid, variant
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
     from signal import Signals
 
     import pandas as pd
@@ -197,6 +198,16 @@ def _options(
     vary: Mapping[str, Sequence[object]],
     arms: Mapping[str, Mapping[str, object]],
 ) -> CompareOptions:
+    if not isinstance(vary, Mapping) or any(
+        isinstance(values, str) or not isinstance(values, Sequence) for values in vary.values()
+    ):
+        raise MftError(
+            'vary: should be a dict from keys to lists of values, such as {"training.learning_rate": [1e-5, 3e-5]}'
+        )
+    if not isinstance(arms, Mapping) or not all(isinstance(settings, Mapping) for settings in arms.values()):
+        raise MftError(
+            'arms: should be a dict from names to changed keys, such as {"lora": {"tuning": "lora"}}'
+        )
     return CompareOptions(
         baselines=None if baselines is None else parse_baselines(",".join(baselines)),
         balancers=_references(balancers),

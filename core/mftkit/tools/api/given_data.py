@@ -28,8 +28,11 @@ SpecSource: TypeAlias = Spec | str | Path | Mapping[str, object]
 """A loaded spec, the path of a spec, or a spec as a dict whose paths are relative to the current directory."""
 Overrides: TypeAlias = Mapping[str, object] | Iterable[str]
 """Changes of the spec: ``{"training.epochs": 3}``, or strings as for ``--set``."""
-TaskData: TypeAlias = Rows | Mapping[str, Rows | float]
-"""A task's training rows; or its rows by part, "train" and "valid", where "valid" may be a fraction too."""
+TaskData: TypeAlias = Rows | Mapping[str, object]
+"""A task's training rows; or its rows by part, "train" and "valid", where "valid" may be a fraction too.
+
+The type of the parts is wider than what is read: type checkers infer ``dict[str, object]`` for rows beside a fraction.
+"""
 
 Files: TypeAlias = dict[str, dict[str, Path | float]]
 """Files of rows by task and part; a fraction for "valid" stays a number."""
@@ -56,7 +59,15 @@ class GivenData:
 
     @classmethod
     def of(cls, data: Mapping[str, TaskData], *, alone: str = "train") -> GivenData:
-        """Sort out ``data``; rows that are not given by part are those of the part ``alone``."""
+        """Sort out ``data``; rows that are not given by part are those of the part ``alone``.
+
+        Raises MftError for data that is not given by task or by part.
+        """
+        if not isinstance(data, Mapping):
+            raise MftError(
+                f'data: expected rows by task, such as {{"repair": rows}}, not {type(data).__name__}. '
+                "Give the rows as the value of their task's name."
+            )
         return cls({task: _parts(task, given, alone) for task, given in data.items()})
 
     def write(self, directory: Path) -> Files:
@@ -139,7 +150,7 @@ def given_files(
     None. If the block raises before anything there names the files, they are removed again. If what is there was
     started over (``fresh``), the files of the rows before are removed.
     """
-    if not data:
+    if data is None or (isinstance(data, Mapping) and not data):
         yield None
         return
     given = GivenData.of(data)
@@ -199,8 +210,15 @@ def load_given(
         callbacks: names and references of components, added to those of the spec.
 
     Raises:
-        MftError: a task of ``files`` is not in the spec; SpecError for a spec that is not valid.
+        MftError: a task of ``files`` is not in the spec, or an argument is of the wrong type; SpecError for a spec that
+            is not valid.
     """
+    if not isinstance(source, Spec | str | Path | Mapping):
+        raise MftError(
+            f"spec: should be a path, a dict, or what mftkit.load_spec returns, not {type(source).__name__}"
+        )
+    if not isinstance(plugins, list | tuple):
+        raise MftError('plugins: should be a list, such as plugins=["my_loss.py"], even for one plugin')
     changes = override_texts(overrides)
     if isinstance(source, Spec) and not (changes or files or plugins or callbacks):
         return source
@@ -213,7 +231,7 @@ def load_given(
             changes += [f"callbacks={json.dumps(named)}"] if callbacks else []
         return load_spec(given, changes, plugins=[_from_here(plugin) for plugin in plugins])
     except MftError as error:
-        error.args = (_in_python(str(error), has_data=bool(files)),)
+        error.args = (in_python(str(error), has_data=bool(files)),)
         raise
 
 
@@ -222,10 +240,10 @@ def _from_here(plugin: object) -> object:
     return Path(plugin).expanduser().absolute() if isinstance(plugin, str | Path) else plugin
 
 
-def _in_python(message: str, *, has_data: bool) -> str:
+def in_python(message: str, *, has_data: bool) -> str:
     """A message with the names of arguments instead of ``--set``."""
     message = message.replace("--set: tasks.", "data: tasks.") if has_data else message
-    return message.replace("--set", "overrides")
+    return message.replace("--set", "overrides").replace("--fresh", "fresh=True")
 
 
 def placeholders(given: GivenData) -> Files:
@@ -267,7 +285,7 @@ def _parts(task: str, given: TaskData, alone: str) -> dict[str, Rows | float]:
             f"data[{task!r}]: expected the parts train and valid; it has "
             f"{', '.join(map(str, given)) or 'none'}. Leave out the others."
         )
-    return named
+    return cast("dict[str, Rows | float]", named)
 
 
 def _raw(given: str | Path | Mapping[str, object], changes: list[str]) -> JsonObject:

@@ -13,23 +13,29 @@ from mftkit.tools.report.writing import report_run, report_runs
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import TypeAlias
 
 Reported: TypeAlias = RunResult | CompareResult | str | Path
 """A run or a comparison: its result or its directory."""
 
 
-def report(*results: Reported, output: str | Path | None = None) -> Path:
+def report(*results: Reported | Sequence[Reported], output: str | Path | None = None) -> Path:
     """Write the page of a run, of several runs side by side, or of a comparison, and return its path.
 
     Args:
-        results: results of ``mftkit.run`` or ``mftkit.compare``, or directories.
+        results: results of ``mftkit.run`` or ``mftkit.compare``, or directories; several may also be given as one list.
         output: the file to write; by default a page in the directory of the run. Required for several runs.
 
     Raises:
         MftError: a directory has no run, or the page cannot be written.
     """
-    paths = [Path(one) if isinstance(one, str | Path) else one.path for one in results]
+    listed = [
+        one
+        for given in results
+        for one in ([given] if isinstance(given, str | Path | RunResult | CompareResult) else given)
+    ]
+    paths = [Path(one) if isinstance(one, str | Path) else one.path for one in listed]
     target = None if output is None else Path(output)
     if not paths:
         raise MftError("report: give at least one run")

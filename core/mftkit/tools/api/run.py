@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mftkit.interfaces.callback import Callback
 from mftkit.tools import run as engine
-from mftkit.tools.api.given_data import given_files, load_given, override_texts
+from mftkit.tools.api.given_data import given_files, in_python, load_given, override_texts
 from mftkit.tools.api.progress import shown
 from mftkit.tools.api.run_result import RunResult
+from mftkit_registry import MftError, MftWarning, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from mftkit.base.json_types import JsonObject
@@ -76,14 +79,27 @@ def run(
         if dry_run:
             plan = engine.plan(prepared, display, ready)
             return RunResult("planned", 0, None, path=prepared.output, planned=plan)
-        outcome = engine.run(prepared, fresh=fresh, reporter=display, callbacks=ready)
+        with _arguments_in_messages():
+            outcome = engine.run(prepared, fresh=fresh, reporter=display, callbacks=ready)
     return RunResult(**vars(outcome), path=prepared.output)
+
+
+@contextmanager
+def _arguments_in_messages() -> Iterator[None]:
+    """Errors name arguments instead of the options of the command."""
+    try:
+        yield
+    except MftError as error:
+        error.args = (in_python(str(error), has_data=False),)
+        raise
 
 
 def _sorted_out(
     callbacks: Iterable[Callback | type[Callback] | str | JsonObject],
 ) -> tuple[list[Callback], list[str | JsonObject]]:
     """Callbacks that are ready, and those that the spec will name."""
+    if isinstance(callbacks, str | dict | Callback | type):
+        raise MftError("callbacks: should be a list, such as callbacks=[Patience()], even for one callback")
     ready: list[Callback] = []
     named: list[str | JsonObject] = []
     for one in callbacks:
@@ -91,7 +107,21 @@ def _sorted_out(
             named.append(one)
         else:
             ready.append(one() if isinstance(one, type) and issubclass(one, Callback) else one)
+    for each in ready:
+        _warn_of_unknown_events(type(each))
     return ready, named
+
+
+def _warn_of_unknown_events(kind: type) -> None:
+    """A method such as ``on_evaluate``, which other trainers call, would wait in silence."""
+    events = [name for name in dir(Callback) if name.startswith("on_")]
+    for name in dir(kind):
+        if name.startswith("on_") and name not in events and callable(getattr(kind, name)):
+            close = nearest(name, events)
+            hint = f"did you mean {close[0]}?" if close else f"callbacks have {', '.join(events)}"
+            warnings.warn(
+                f"callback {kind.__name__}: {name} is never called; {hint}", MftWarning, stacklevel=4
+            )
 
 
 def _output(spec: Spec) -> Path:

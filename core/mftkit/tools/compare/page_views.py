@@ -56,10 +56,7 @@ def comparison_values(path: Path, beside: Path) -> dict[str, object]:
         "complete": result.complete,
         "arms": labels,
         "seeds": len(result.seeds),
-        "notices": [
-            *([] if result.same_start in (None, True) else [start_text(result)]),
-            *effect_texts(result),
-        ],
+        "notices": [] if result.same_start in (None, True) else [start_text(result)],
         "results": table,
         "verdict": _verdict(result),
         "rule": result.noise.rule if result.noise.measured else "",
@@ -84,6 +81,7 @@ def _verdict(result: ComparisonResult) -> list[str]:
         f"{one.arm} minus {result.noise.best}: {one.mean:+.4f} nats per token (interval {one.low:+.4f} to "
         f"{one.high:+.4f}): {one.verdict}."
         for one in result.noise.differences
+        if one.mean or one.low or one.high  # equal arms are named by ``effect_texts``
     ]
     lowest = [] if result.noise.measured else _lowest_means(result)
     incomplete = [f"Without a result yet, and so not compared: {', '.join(missing)}."] if missing else []
@@ -133,8 +131,7 @@ def _overlay(result: ComparisonResult, path: Path) -> Overlay:
     several = ", one per seed, the first drawn thick" if len(result.seeds) > 1 else ""
     return Overlay(
         "Validation loss by task",
-        f"One plot per task, one color per arm{several}. Runs differ in their steps, so the axis is the share of the "
-        "run.",
+        f"One plot per task, one color per arm{several}. The axis is the share of a run's steps.",
         legend([arm.label for arm in result.arms]),
         [each for each in plots if each is not None],
     )

@@ -101,6 +101,10 @@ def push(
 def _result(run: str | Path) -> Result:
     """The directory of the result that a reference stands for."""
     weights = find_weights(run)
+    if weights.is_checkpoint and weights.run is not None:
+        whole = find_weights(weights.run)
+        if whole.result is not None and whole.in_checkpoint == weights.step:
+            return whole.result  # the same weights, as others can load them
     if weights.result is None:
         where = (
             "on the hub already"

@@ -143,7 +143,7 @@ def _check_tokenizer(
 ) -> None:
     """Check that there is a vocabulary, and that a fast tokenizer of it can be read.
 
-    ``own_format``: its adapter reads it in a way of its own.
+    ``own_format``: its adapter reads it in its own way.
     """
     if own_format:
         findings.unchecked(TOKENIZER, f"the tokenizer of {directory}, which its adapter converts")

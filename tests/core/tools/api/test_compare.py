@@ -58,6 +58,9 @@ def test_a_comparison_of_given_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         ({"vary": {"seed": [1, 2]}}, "seed cannot differ between arms"),
         ({"vary": {"training.epochs": []}}, "there are no values"),
         ({"arms": {"x": {"output": "y"}}}, r"arms\['x'\]: output cannot differ"),
+        ({"vary": {"training.epochs": "1,2"}}, "vary: should be a dict from keys to lists"),
+        ({"vary": {"training.epochs": 2}}, "vary: should be a dict from keys to lists"),
+        ({"arms": ["tuning=lora"]}, "arms: should be a dict from names"),
         ({"losses": ["mixt"], "baselines": []}, "mixed"),
     ],
 )

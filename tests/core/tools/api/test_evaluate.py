@@ -91,7 +91,7 @@ def test_models_of_a_run(result: mftkit.RunResult, tmp_path: Path) -> None:
 
 def test_pages(result: mftkit.RunResult, tmp_path: Path) -> None:
     assert mftkit.report(result) == result.path / "report.html"
-    both = mftkit.report(result, str(result.path), output=tmp_path / "both.html")
+    both = mftkit.report([result, str(result.path)], output=tmp_path / "both.html")
     assert both.is_file()
     with pytest.raises(MftError, match="output is required"):
         mftkit.report(result, result)

@@ -124,8 +124,10 @@ def test_equal_rows_resume_and_other_rows_are_refused(
     assert "holds this spec's finished run" in shown.err
     assert shown.out == "", "standard output belongs to the script"
     before = sorted((project / "run/data").iterdir())
-    with pytest.raises(MftError, match=r"another spec \(differs in tasks\.0\.train|training data changed"):
+    with pytest.raises(MftError, match="training data changed") as caught:
         mftkit.run(spec(), data={"big": TASKS["big"][1:], "small": small})
+    assert "fresh=True" in str(caught.value)
+    assert "--fresh" not in str(caught.value)
     assert sorted((project / "run/data").iterdir()) == before
 
 
@@ -150,6 +152,35 @@ def test_errors_name_the_arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "--set" not in str(caught.value)
     with pytest.raises(MftError, match="^overrides a..b=3: expected"):
         mftkit.run(spec(), data=TASKS, overrides=["a..b=3"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"data": TASKS["big"]}, "data: expected rows by task"),
+        ({"data": pd.DataFrame(TASKS["big"])}, "data: expected rows by task"),
+        ({"data": TASKS, "plugins": "my_loss.py"}, "plugins: should be a list"),
+        ({"data": TASKS, "callbacks": mftkit.Callback}, "callbacks: should be a list"),
+        ({"spec": 42}, "spec: should be a path"),
+    ],
+)
+def test_arguments_of_the_wrong_type(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {"spec": spec(), "progress": False} | arguments
+    with pytest.raises(MftError, match=message):
+        mftkit.run(**given)
+
+
+def test_an_event_that_does_not_exist_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Late(mftkit.Callback):
+        def on_validation_ends(self, run: mftkit.RunInfo) -> None: ...
+
+    monkeypatch.chdir(tmp_path)
+    message = "callback Late: on_validation_ends is never called; did you mean on_validation_end"
+    with pytest.warns(mftkit.MftWarning, match=message), pytest.raises(MftError, match="no such file"):
+        mftkit.run("missing.json", data=TASKS, callbacks=[Late()], progress=False)
 
 
 def test_a_dry_run_writes_nothing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_an_epoch_counts_every_sample_and_token_once(project: Path) -> None:
 
 def test_the_directory_is_that_of_the_contract(finished: Path) -> None:
     names = {entry.name for entry in finished.iterdir() if not entry.name.startswith(".")}
-    assert names == {*TOLD, "checkpoints", "model"}
+    assert names == {*TOLD, "checkpoints", "model", "tokenizer"}
     used = json.loads((finished / "environment.json").read_text())["components"]
     assert {
         "kind": "loss",

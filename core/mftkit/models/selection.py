@@ -10,6 +10,8 @@ from mftkit.reporting.reporter import Reporter
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.model import ModelAdapter
 
@@ -61,9 +63,8 @@ def _named(config: JsonObject, name: str, options: JsonObject, reporter: Reporte
     adapter = _build(name, options)
     if adapter.matches(config) > 0:
         return adapter
-    others = [
-        found for _, found, _ in sorted(_ranked(config, reporter or Reporter()), reverse=True, key=_rank)
-    ]
+    matching = _ranked(config, reporter or Reporter(), all_of_them=True)
+    others = [found for _, found, _ in sorted(matching, reverse=True, key=_rank)]
     fits = f"these do: {', '.join(others)}" if others else "and no other installed adapter does"
     raise MftError(f"model.adapter: {name} does not support {family_of(config)}; {fits}")
 
@@ -72,27 +73,41 @@ def _rank(entry: tuple[int, str, ModelAdapter]) -> int:
     return entry[0]
 
 
-def _ranked(config: JsonObject, reporter: Reporter) -> list[tuple[int, str, ModelAdapter]]:
-    ranked, fallbacks = [], []
+def _ranked(
+    config: JsonObject, reporter: Reporter, *, all_of_them: bool = False
+) -> list[tuple[int, str, ModelAdapter]]:
+    """The adapters that match; fallbacks, which need transformers to answer, only where no family's adapter does."""
+    built = []
     for name in installed.registry().names(MODEL_ADAPTER):
         try:
-            adapter = _build(name, {})
-            if adapter.is_fallback:
-                fallbacks.append((name, adapter))
-                continue
-            rank = adapter.matches(config)
+            built.append((name, _build(name, {})))
         except (
             Exception
         ) as error:  # another package's adapter may fail in any way, and must not stop the others
-            reporter.warn(f"model adapter {_with_package(name)} was skipped: {type(error).__name__}: {error}")
+            _warn_skipped(name, error, reporter)
+    ranked = _matching(((n, a) for n, a in built if not a.is_fallback), config, reporter)
+    if all_of_them or max((rank for rank, _, _ in ranked), default=0) <= FALLBACK:
+        ranked += _matching(((n, a) for n, a in built if a.is_fallback), config, reporter)
+    return ranked
+
+
+def _matching(
+    adapters: Iterable[tuple[str, ModelAdapter]], config: JsonObject, reporter: Reporter
+) -> list[tuple[int, str, ModelAdapter]]:
+    matching = []
+    for name, adapter in adapters:
+        try:
+            rank = adapter.matches(config)
+        except Exception as error:
+            _warn_skipped(name, error, reporter)
             continue
         if rank > 0:
-            ranked.append((rank, name, adapter))
-    if max((rank for rank, _, _ in ranked), default=0) <= FALLBACK:
-        ranked += [
-            (rank, name, adapter) for name, adapter in fallbacks if (rank := adapter.matches(config)) > 0
-        ]
-    return ranked
+            matching.append((rank, name, adapter))
+    return matching
+
+
+def _warn_skipped(name: str, error: Exception, reporter: Reporter) -> None:
+    reporter.warn(f"model adapter {_with_package(name)} was skipped: {type(error).__name__}: {error}")
 
 
 def _build(name: str, options: JsonObject) -> ModelAdapter:

@@ -45,7 +45,7 @@ WRONG = [
     ({"tasks": [{**TASK, "columns": {"problem": 3}}]}, "tasks.0.columns.problem: should be the key that the column is read as (given: 3)"),
     ({"tasks": [{**TASK, "columns": {"one": "prompt", "other": "prompt"}}]}, 'tasks.0.columns.other: is already given to the column "one" (given: "prompt")'),
     ({"tasks": [{"name": "a", "generator": {"name": "maker", "options": {"count": 1}}, "columns": {"problem": "prompt"}}]}, 'tasks.0.columns: renames the columns of "train", and the task has a generator'),
-    ({"tasks": [{**TASK, "valid": 1}]}, "tasks.0.valid: should be a list of paths, or a fraction that is at least 0 and less than 1 (given: 1)"),
+    ({"tasks": [{**TASK, "valid": 1}]}, "tasks.0.valid: should be a list of paths, {\"generator\": ...}, or a fraction that is at least 0 and less than 1 (given: 1)"),
     ({"tasks": [{**TASK, "valid": True}]}, "tasks.0.valid: should be a list"),
     ({"tasks": [{**TASK, "valid": []}]}, "tasks.0.valid: names no file (given: []); for no validation set 0"),
     ({"tasks": [{**TASK, "format": "Chat"}]}, 'tasks.0.format.name: unknown task-format (given: "Chat"); allowed: "chat", "text"; did you mean "chat"?'),

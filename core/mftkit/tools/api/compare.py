@@ -206,7 +206,7 @@ def _options(
         )
     if not isinstance(arms, Mapping) or not all(isinstance(settings, Mapping) for settings in arms.values()):
         raise MftError(
-            'arms: should be a dict from names to changed keys, such as {"lora": {"tuning": "lora"}}'
+            'arms: should be a dict from names to changed keys, such as {"longer": {"training.epochs": 3}}'
         )
     return CompareOptions(
         baselines=None if baselines is None else parse_baselines(",".join(baselines)),

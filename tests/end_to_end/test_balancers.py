@@ -129,10 +129,10 @@ def test_the_plan_tells_no_cost_of_one_that_has_none(data: Path, name: str) -> N
     assert not [note for note in notes.notes if note.startswith("balancer ")]
 
 
-def test_a_bound_that_a_loss_reaches_ends_the_run_with_the_way_out(data: Path) -> None:
+def test_a_bound_that_a_loss_reaches_ends_the_run_and_says_how_to_fix_it(data: Path) -> None:
     options = {"losses": "training", "lower_bounds": {"big": 5.5}}
     with pytest.raises(
-        mftkit.MftError, match=r"lower_bounds: .* 'big' \(5\.[0-9]+, not above 5\.5\).*--fresh"
+        mftkit.MftError, match=r"lower_bounds: .* 'big' \(5\.[0-9]+, not above 5\.5\).*fresh=True"
     ):
         mftkit.run(load(data, "bound", balancer={"name": "famo", "options": options}, max_steps=20))
     assert metrics(data / "bound")[-1]["reason"] == "failed"

@@ -109,9 +109,7 @@ class LocalPlugin:
         )
         assert spec is not None, "a loader is given"
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = (
-            module  # under its own name: two files may share theirs, and pickle looks it up
-        )
+        sys.modules[name] = module  # under its own name: two files may share theirs, and pickle looks it up
         try:
             loader.exec_module(module)
         except BaseException:

@@ -70,6 +70,7 @@ def test_an_extension_of_a_copy_equals_the_longer_run(project: Path, copied: Pat
     longer = mftkit_run(spec(project, "longer", {"max_steps": 6}))
     environment = json.loads((copied / "environment.json").read_text())
     environment["packages"]["torch"] = "0.1"
+    environment["components"].insert(0, {"kind": "tracker", "name": "x", "distribution": "x", "version": "1"})
     (copied / "environment.json").write_text(json.dumps(environment))
     assert mftkit.load_spec(copied).output == copied
     heard = Listener()

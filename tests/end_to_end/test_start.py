@@ -228,6 +228,27 @@ def test_it_resumes_if_the_tokenizer_is_gone_with_the_result(runs: Path, tmp_pat
     assert mftkit.run(mftkit.load_spec(again / "spec.json")).reason == "finished"
 
 
+def test_it_resumes_if_the_model_that_it_started_from_is_gone(runs: Path, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(runs / "full" / "model", source)
+    (source / "generation_config.json").write_text(json.dumps({"temperature": 0.5, "do_sample": True}))
+    whole, adapter = (
+        start(runs, "full", tmp_path / "full", source),
+        start(runs, "lora", tmp_path / "l", source),
+    )
+    again = unfinished(whole, 2, tmp_path / "again")
+    source.rename(tmp_path / "moved")
+    assert mftkit.run(mftkit.load_spec(again / "spec.json")).reason == "finished"
+    assert losses(again, 4) == losses(whole, 4)
+    for name in ("model.safetensors", "config.json", "generation_config.json"):
+        assert (again / "model" / name).read_bytes() == (whole / "model" / name).read_bytes()
+    longer = ["training.max_steps=5"]  # an adapter's checkpoints lack the weights below it
+    with pytest.raises(mftkit.MftError, match=r"not there any more.* model\.start_from=DIR"):
+        mftkit.run(mftkit.load_spec(adapter / "spec.json", longer))
+    moved = [*longer, f"model.start_from={tmp_path / 'moved'}"]
+    assert mftkit.run(mftkit.load_spec(adapter / "spec.json", moved)).reason == "finished"
+
+
 def test_checkpoints_are_models_like_results(runs: Path, tmp_path: Path) -> None:
     for name in ("full", "lora"):
         best = json.loads((runs / name / "metrics.jsonl").read_text().splitlines()[-1])["best_step"]

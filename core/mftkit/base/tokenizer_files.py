@@ -54,6 +54,8 @@ def has_vocabulary(path: str, revision: str | None = None) -> bool:
     directory = Path(path).expanduser()
     if directory.is_dir():
         return any((directory / name).is_file() for name in VOCABULARY_FILES)
+    if directory.is_absolute():
+        return False
     from transformers.utils.hub import cached_file
 
     options = {

@@ -44,7 +44,7 @@ def device_name(device: torch.device) -> str:
 
 def describe_revision(model: ModelSpec) -> JsonObject | None:
     """What ``model.revision`` asks for, and the commit that it means now; None for a model that is not on the hub."""
-    if model.path is None or Path(model.path).is_dir():
+    if model.path is None or Path(model.path).is_absolute() or Path(model.path).is_dir():
         return None
     file = checkpoint_file(model.path, "config.json", model.revision)
     commit = None if file is None else _COMMIT.search(file.as_posix())

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
+from transformers import GenerationConfig
 
 from mftkit.base import tokenizer_files
 from mftkit.data.task_formats import uses_chat
@@ -23,6 +24,7 @@ from mftkit.models.stray_adapter import warn_stray_adapter
 from mftkit.reporting.reporter import Reporter
 from mftkit.training.base_writer import ensure_base
 from mftkit.training.position_checks import check_positions, describe_long_samples, longest_row
+from mftkit.training.start import lacking
 from mftkit.training.start_adapter import continue_adapter
 from mftkit.training.token_checks import check_token_ids
 from mftkit_registry import MftError
@@ -38,12 +40,17 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.spec.model import ModelSpec
     from mftkit.training.run_parts import CheckedRun
+    from mftkit.training.start import Start
 
 
-def choose_adapter(spec: Spec, reporter: Reporter) -> tuple[str, ModelAdapter, JsonObject]:
+def choose_adapter(
+    spec: Spec, reporter: Reporter, start: Start | None = None
+) -> tuple[str, ModelAdapter, JsonObject]:
     """The adapter's name, the adapter, and the model config by which it was chosen."""
     if spec.model.init == "random":
         config = dict(spec.model.config or {})
+    elif start is not None and start.lacks_model and start.configs is not None:
+        config = dict(start.configs["config"])
     else:
         assert spec.model.path is not None, "a spec of a pretrained model has a path"
         config = read_config(spec.model.path, spec.model.trust_remote_code, revision=spec.model.revision)
@@ -133,6 +140,7 @@ def load_model(
     notes = _check_against_data(checked, model, request)
     check_head(adapter, model)
     tuned, pad_note = _pad_and_tune(checked, model, request)
+    _check_checkpoint_suffices(checked, tuned)
     _continue(checked, tuned, fill=True)
     return tuned, (_describe_start(checked), *(base_notes or [pad_note]), *notes)
 
@@ -150,9 +158,30 @@ def _model_to_tune(
 ) -> PreTrainedModel:
     """The model that the tuning is applied to; its weights do not matter if the run resumes and those are gone."""
     start = checked.start
+    if start is not None and start.lacks_model:
+        return _without_weights(checked, start, request)
     if start is None or start.is_on_disk or has_own_base or start.source is None:
         return _with_pad_row(checked, checked.adapter.load(request)[0])
     return start.load(checked.tokenizer, reporter, request.dtype, request.attention)
+
+
+def _without_weights(checked: CheckedRun, start: Start, request: LoadRequest) -> PreTrainedModel:
+    """The model that a run started from, with random weights: it is gone, and the run's checkpoint has all of them."""
+    model, _ = checked.adapter.load(replace(request, init="random"))
+    generation = None if start.configs is None else start.configs["generation_config"]
+    if generation is not None:
+        model.generation_config = GenerationConfig.from_dict(generation)
+    restore_pad(checked.tokenizer, model)
+    return model
+
+
+def _check_checkpoint_suffices(checked: CheckedRun, tuned: nn.Module) -> None:
+    """Refuse to resume without the model that the run started from if its checkpoints do not hold all weights."""
+    start = checked.start
+    if start is not None and start.lacks_model:
+        held = sum(tensor.numel() for tensor in checked.tuning.state_dict(tuned).values())
+        if held < sum(parameter.numel() for parameter in tuned.parameters()):
+            raise lacking(start)
 
 
 def _with_pad_row(checked: CheckedRun, model: PreTrainedModel) -> PreTrainedModel:

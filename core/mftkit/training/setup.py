@@ -67,7 +67,7 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
     precision = choose_precision(spec.model.dtype, processes.device, reporter)
     start = find_start(spec, reporter, fresh=fresh)
     with_model = spec if start is None else start.applied_to(spec)
-    adapter_name, adapter, config = choose_adapter(with_model, reporter)
+    adapter_name, adapter, config = choose_adapter(with_model, reporter, start)
     adapter.describe(config, spec.max_length, reporter)
     tokenizer = load_tokenizer(with_model, adapter, config, reporter)
     chat = _chat_format(spec, tokenizer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -52,6 +52,17 @@ class Start:
     """The reference, with the step to which it was resolved."""
     content: str | None
     """Fingerprint of the weights."""
+    configs: JsonObject | None = None
+    """``config`` and ``generation_config`` of ``model``, for a run that resumes without it; None if an earlier version
+    recorded none."""
+
+    @property
+    def lacks_model(self) -> bool:
+        """Whether ``model`` is gone, so that only a checkpoint that holds all weights can be resumed."""
+        path = self.model.get("path")
+        return (
+            self.source is None and path is not None and Path(path).is_absolute() and not Path(path).is_dir()
+        )
 
     @property
     def makes_base(self) -> bool:
@@ -112,6 +123,7 @@ class Start:
             "content": self.content,
             "model": self.model,
             "tokenizer": self.tokenizer,
+            "configs": self.configs,
         }
 
 
@@ -138,8 +150,9 @@ def find_start(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Start 
     except MftError as error:
         if recorded is None:
             raise
+        start = _resumed(spec, recorded)
         reporter.warn(f"{error}. The run resumes from its own checkpoint.")
-        return _resumed(spec, recorded)
+        return start
     if source.weights.run == spec.output:
         raise MftError(
             f"{KEY}: {reference} is the run in the spec's own output directory; give the new run another one, for "
@@ -156,7 +169,19 @@ def find_start(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Start 
         source.tokenizer_place(),
         source.pinned,
         source.fingerprint() or base_content(source.request.path, source.request.revision),
+        _configs(source),
     )
+
+
+def _configs(source: Source) -> JsonObject:
+    """Return what is needed to build the model below the run's tuning without its directory."""
+    path = source.request.path
+    generation = Path(path or "") / "generation_config.json"
+    has_generation = path is not None and generation.is_file()
+    return {
+        "config": source.request.config,
+        "generation_config": read_json_object(generation) if has_generation else None,
+    }
 
 
 def _recorded(spec: Spec) -> JsonObject | None:
@@ -174,23 +199,39 @@ def _recorded(spec: Spec) -> JsonObject | None:
 
 
 def _resumed(spec: Spec, recorded: JsonObject) -> Start:
-    return Start(
+    """Return where a run started whose start is gone.
+
+    Raises MftError if it cannot be resumed without: what it trains is an adapter, and the model below is gone, too.
+    """
+    start = Start(
         None,
         recorded["use"],
         installed.component_class(kinds.TUNING, spec.tuning.method).saves_adapter,
         recorded["in_checkpoint"],
         recorded["model"],
-        _tokenizer_on_resuming(spec, recorded["tokenizer"]),
+        recorded["tokenizer"],
         recorded["weights"],
         recorded["content"],
+        recorded.get("configs"),
     )
+    own_base, own_tokenizer = spec.output / "base", spec.output / "tokenizer"
+    if start.makes_base and own_base.is_dir():
+        start = replace(start, model={"path": str(own_base)})
+    if start.lacks_model and (start.makes_adapter or start.configs is None):
+        raise lacking(start)
+    place = start.model.get("path") if start.tokenizer is None else start.tokenizer
+    is_gone = place is not None and Path(place).is_absolute() and not Path(place).exists()
+    return replace(start, tokenizer=str(own_tokenizer)) if is_gone and own_tokenizer.is_dir() else start
 
 
-def _tokenizer_on_resuming(spec: Spec, recorded: str | None) -> str | None:
-    """Return where the tokenizer is: if its directory is gone with the weights, the run's own copy is the same."""
-    own = spec.output / "tokenizer"
-    is_gone = recorded is not None and Path(recorded).is_absolute() and not Path(recorded).exists()
-    return str(own) if is_gone and own.is_dir() else recorded
+def lacking(start: Start) -> MftError:
+    """Return the error for a run whose checkpoint needs the model that it started from, which is gone."""
+    below = start.model["path"]
+    where = below if below == start.weights else f"{start.weights} on the model in {below}"
+    return MftError(
+        f"{KEY}: the run started from {where}, which is not there any more, and its checkpoints hold only what its "
+        f"tuning trains. Move it back, or name the new place of the same weights: --set {KEY}=DIR"
+    )
 
 
 def _use(spec: Spec, source: Source, makes_adapter: bool) -> Use:

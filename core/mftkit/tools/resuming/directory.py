@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
 from mftkit.base.json_diff import differences
+from mftkit.plugins import kinds
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.spec_changes import Change
 from mftkit.tools.resuming.checks import check_base_model, check_inputs
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
     from mftkit.training.training_state import Progress
 
 
-ENVIRONMENT = ("packages", "device", "dtype", "components")
-"""Keys of environment.json that may affect numbers."""
+ENVIRONMENT = ("packages", "device", "dtype")
+"""Keys of environment.json that may affect numbers, beside ``components``."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,19 @@ def _environment_changes(directory: RunDirectory, now: JsonObject) -> list[Chang
     """What differs between the environments of the last session and of this one, as far as it may affect numbers."""
     before = directory.environment()
     one, other = ({key: each.get(key) for key in ENVIRONMENT} for each in (before, now))
-    found = (Change(each.path, each.one, each.other, None) for each in differences(one, other))
+    found = [Change(each.path, each.one, each.other, None) for each in differences(one, other)]
+    used, uses = _decisive(before.get("components")), _decisive(now.get("components"))
+    if used != uses:
+        found.append(Change("components", used, uses, None))
     return sorted((change for change in found if change.before is not None), key=lambda change: change.key)
+
+
+def _decisive(components: list[JsonObject] | None) -> list[JsonObject] | None:
+    """The components that may affect numbers; trackers and callbacks may come and go."""
+    if components is None:
+        return None
+    free = {kind.name for kind in (kinds.TRACKER, kinds.CALLBACK)}
+    return [component for component in components if component["kind"] not in free]
 
 
 def _check_start(built: Run) -> None:

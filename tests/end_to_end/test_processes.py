@@ -74,7 +74,9 @@ def flat(line: Any) -> Any:
     tasks = {
         f"{name}.{key}": value for name, task in line.get("tasks", {}).items() for key, value in task.items()
     }
-    return {key: value for key, value in line.items() if key not in ("tasks", "padding")} | tasks
+    balancer = {f"balancer.{key}": value for key, value in line.get("balancer", {}).items()}
+    rest = {key: value for key, value in line.items() if key not in ("tasks", "balancer", "padding")}
+    return rest | tasks | balancer
 
 
 def two(project: Path, **changes: Any) -> Any:

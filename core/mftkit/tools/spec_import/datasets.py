@@ -120,7 +120,7 @@ def translate_start(config: Config, adapters: list[str], key: str, *, new_adapte
     last = adapters[-1]
     config.put("model.start_from", local_path(config, last, "model.start_from") if is_local(last) else last)
     tuning = config.spec.content.get("tuning")
-    if isinstance(tuning, dict):  # without an adapter of its own the run merges the one that is there
+    if isinstance(tuning, dict):  # a run that makes no adapter merges the one that is there
         config.put("model.start_adapter", "merge" if new_adapter else "continue")
     if len(adapters) > 1:
         earlier = ", ".join(adapters[:-1])

@@ -169,7 +169,7 @@ def _of_mixture(config: Config, index: int, entry: JsonObject, before: list[Json
 
 
 def _files(entry: JsonObject) -> object:
-    """Return the files of a data set; of files by split, those of its own split."""
+    """Return the files of a data set; of files by split, only those of its split."""
     given = entry.get("data_files")
     return given.get(entry.get("split") or "train") if isinstance(given, dict) else given
 

@@ -391,7 +391,7 @@ class Trainer:
             extension is not None and self.step == extension.end and self.history.steps[-1:] != [self.step]
         )
         if extension is not None or self.history.steps[-1:] < [self.step]:
-            # Training continues, or continued before, after early stopping had ended it: the next validation decides again.
+            # Training continues, now or earlier, after early stopping had ended it: the next validation decides again.
             self.history.reopen()
         self._clock.spent = state["seconds"]
         self._listener.load_state_dict(state.get("callbacks", {}))

@@ -53,6 +53,14 @@ if TYPE_CHECKING:
     from mftkit.interfaces.conversation import Turn as Turn
     from mftkit.interfaces.data_filter import DataFilter as DataFilter
     from mftkit.interfaces.data_filter import FilterContext as FilterContext
+    from mftkit.interfaces.evaluator import Answer as Answer
+    from mftkit.interfaces.evaluator import Answered as Answered
+    from mftkit.interfaces.evaluator import EvaluationContext as EvaluationContext
+    from mftkit.interfaces.evaluator import EvaluationPrompt as EvaluationPrompt
+    from mftkit.interfaces.evaluator import EvaluationRow as EvaluationRow
+    from mftkit.interfaces.evaluator import Evaluator as Evaluator
+    from mftkit.interfaces.evaluator import Metric as Metric
+    from mftkit.interfaces.evaluator import Verdict as Verdict
     from mftkit.interfaces.executor import PYTHON as PYTHON
     from mftkit.interfaces.executor import Execution as Execution
     from mftkit.interfaces.executor import Executor as Executor
@@ -139,6 +147,7 @@ _NAMES = {
     "mftkit.interfaces.component": "Component Options SpecLocation SpecPath TaskInfo",
     "mftkit.interfaces.conversation": "Conversation ToolCall Turn",
     "mftkit.interfaces.data_filter": "DataFilter FilterContext",
+    "mftkit.interfaces.evaluator": "Answer Answered EvaluationContext EvaluationPrompt EvaluationRow Evaluator Metric Verdict",
     "mftkit.interfaces.executor": "Execution Executor Limits PYTHON Program",
     "mftkit.interfaces.family": "Family InstructFormat",
     "mftkit.interfaces.generator": "DataGenerator",

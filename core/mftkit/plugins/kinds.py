@@ -6,6 +6,7 @@ from mftkit.interfaces.balancer import Balancer
 from mftkit.interfaces.callback import Callback
 from mftkit.interfaces.chat import ChatModel
 from mftkit.interfaces.data_filter import DataFilter
+from mftkit.interfaces.evaluator import Evaluator
 from mftkit.interfaces.executor import Executor
 from mftkit.interfaces.generator import DataGenerator
 from mftkit.interfaces.gradients import GradientCombiner
@@ -43,6 +44,7 @@ GRADIENT_COMBINER = ComponentKind(
     "gradient-combiner", GradientCombiner, place="gradients", aliases=("combiner", "gradients")
 )
 CALLBACK = ComponentKind("callback", Callback, place="callbacks[]")
+EVALUATOR = ComponentKind("evaluator", Evaluator, place="tasks[].evaluate.evaluators[]")
 
 KINDS = tuple(kind for kind in list(globals().values()) if isinstance(kind, ComponentKind))
 """All kinds, in the order in which they are listed."""

@@ -74,6 +74,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.loss import Loss as Loss
     from mftkit.interfaces.loss import Tokens as Tokens
     from mftkit.interfaces.loss import Totals as Totals
+    from mftkit.interfaces.mixer import Mixer as Mixer
     from mftkit.interfaces.model import Head as Head
     from mftkit.interfaces.model import LoadRequest as LoadRequest
     from mftkit.interfaces.model import ModelAdapter as ModelAdapter
@@ -153,6 +154,7 @@ _NAMES = {
     "mftkit.interfaces.generator": "DataGenerator",
     "mftkit.interfaces.gradients": "GradientCombiner",
     "mftkit.interfaces.loss": "Loss Tokens Totals",
+    "mftkit.interfaces.mixer": "Mixer",
     "mftkit.interfaces.model": "Head LoadRequest ModelAdapter",
     "mftkit.interfaces.run_info": "RunInfo",
     "mftkit.interfaces.task_format": "FormatContext FormattedSample Note Piece RowContent Segment TaskFormat",

@@ -117,7 +117,8 @@ class _Preparation:
         train = Samples([task.train for task in loaded], self.spec.max_length, read_weights=True)
         valid = Samples([task.valid for task in loaded], self.spec.max_length)
         mixing = self.spec.mixing
-        mixed = None if mixing is None else mixture(mixing, self.spec.tasks, train, self.spec.seed)
+        unmixed = [self.info(index, parts, train, None) for index, parts in enumerate(loaded)]
+        mixed = None if mixing is None else mixture(mixing, unmixed, train, self.spec.seed)
         infos = tuple(self.info(index, parts, train, mixed) for index, parts in enumerate(loaded))
         settings = [self.spec.max_length, self.spec.data.overlong]
         identity = json.dumps([settings, [task.identity for task in loaded]])

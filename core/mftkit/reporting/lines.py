@@ -54,6 +54,8 @@ class TrainLine:
     """The model's own loss, such as a router's; None where it has none."""
     balancer: dict[str, float | None] = field(default_factory=dict)
     """The balancer's own metrics after the step, by name; empty where it has none."""
+    shares: dict[str, float | None] = field(default_factory=dict)
+    """Each task's share of the samples as the mixer decided it, 0..1; empty where the shares do not change."""
     time: str | None = None
     """When the line was written, in ISO 8601 with the offset of UTC."""
     seconds: float | None = None
@@ -87,6 +89,7 @@ class TrainLine:
             padding=_number(line.get("padding")),
             auxiliary_loss=_number(line.get("auxiliary_loss")),
             balancer=_numbers(line.get("balancer")),
+            shares=_numbers(line.get("shares")),
             time=_text(line.get("time")),
             seconds=_number(line.get("seconds")),
             peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
@@ -200,7 +203,7 @@ def line_from_json(line: object) -> Line | None:
     return None if kind is None else kind.from_json(line)
 
 
-OPTIONAL = ("auxiliary_loss", "balancer", "time", "seconds", "peak_memory_bytes")
+OPTIONAL = ("auxiliary_loss", "balancer", "shares", "time", "seconds", "peak_memory_bytes")
 """Keys that a line lacks where they have no value: not every model has one, and not every version wrote one."""
 
 

@@ -144,6 +144,8 @@ class Spec(Section):
         ):
             what = f'"dataset" requires a loss that is linear in its statistics, and {loss.name} is not'
             problems.append(Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"'))
+        if (problem := _fixed_counts(training, info.data.get("mixing"))) is not None:
+            problems.append(problem)
         if training.early_stopping and "tasks" in info.data:
             problems += _early_stopping(training.early_stopping, info.data["tasks"])
         combiner = info.data.get("gradients")
@@ -188,6 +190,16 @@ def _with_learning_rate(
     filled = training.model_copy(update={"learning_rate": rate})
     filled.__pydantic_fields_set__.discard("learning_rate")  # so that it is known to be a default
     return filled, problem
+
+
+def _fixed_counts(training: TrainingSpec, mixing: MixingSpec | None) -> Problem | None:
+    """The problem of a mean over the data set whose counts a mixer changes during the run."""
+    if training.task_mean != "dataset" or mixing is None or mixing.mixer is None:
+        return None
+    if not installed.component_class(kinds.MIXER, mixing.mixer.name).changes:
+        return None
+    what = f'"dataset" requires fixed counts per task, and mixing.mixer ({mixing.mixer.name}) changes them'
+    return Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"')
 
 
 def _early_stopping(stopping: EarlyStoppingSpec, tasks: list[TaskSpec]) -> list[Problem]:

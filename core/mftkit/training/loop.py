@@ -242,10 +242,12 @@ class Trainer:
         self._clock.start()
         balancing = self._run.balancing
         balancing.before_step(batch.number)
+        self._run.mixing.before_step(batch.number)
         rate = self._schedule.rate(batch.number, self._training)
         self._last = result = self._train_step(batch, rate, self._meter)
         self.step = batch.number
         balancing.after_step(batch.number, result.task_losses, result.losses_after_update)
+        self._run.mixing.after_step(batch.number)
         if self._run.device.type == "cpu" or len(self._train_step.guard) >= CHECK_EVERY:
             self._check_finite()
         self._clock.stop()
@@ -280,6 +282,7 @@ class Trainer:
             seconds=self._clock.spent,
             result=self._last,
             balancer=self._run.balancing.metrics(),
+            shares=self._run.mixing.shares_at(self.step),
         )
         if window_ends:
             self._meter.reset()
@@ -362,6 +365,8 @@ class Trainer:
             }
             if callbacks := self._listener.state_dict():
                 state["callbacks"] = callbacks
+            if mixing := run.mixing.state_dict():
+                state["mixer"] = mixing
             weights = run.checked.tuning.state_dict(run.model)
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
@@ -382,6 +387,7 @@ class Trainer:
         run.optimizer.load_state_dict(state["optimizer"])
         run.balancing.load_state_dict(state["balancing"])
         run.gradients.load_state_dict(state["gradients"])
+        run.mixing.load_state_dict(state.get("mixer"))
         own = state["processes"][self._processes.rank]
         self._meter.load_state_dict(own["meter"])
         self.history.load_state_dict(state["progress"]["standing"])

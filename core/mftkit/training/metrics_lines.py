@@ -33,6 +33,7 @@ def train_line(
     seconds: float,
     result: StepResult,
     balancer: Mapping[str, float | None] = MappingProxyType({}),
+    shares: Mapping[str, float] = MappingProxyType({}),
 ) -> TrainLine:
     """The train line of the steps since the last one; every process must call it.
 
@@ -46,6 +47,7 @@ def train_line(
         seconds: spent in these steps by this process; the line has the longest of all processes.
         result: of the last step.
         balancer: its own metrics, after the last step.
+        shares: of the samples, by task, in the last step's interval; empty if they do not change.
     """
     positions_and_tokens = torch.tensor(
         [meter.positions, meter.real_tokens], dtype=meter.nll.dtype, device=meter.nll.device
@@ -73,6 +75,7 @@ def train_line(
         padding=1 - real_tokens / positions,
         auxiliary_loss=None if result.router_loss is None else float(processes.sum(result.router_loss)),
         balancer=dict(balancer),
+        shares=dict(shares),
         time=_now(),
         seconds=seconds,
         peak_memory_bytes=peak,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
     from mftkit.training.gradients import Gradients
+    from mftkit.training.mixing import Mixing
     from mftkit.training.logprob_model import LogprobModel
     from mftkit.training.objective import Objective
     from mftkit.training.precision import Precision
@@ -94,6 +95,7 @@ class Run:
     validator: Validator
     history: ValidationHistory
     balancing: Balancing
+    mixing: Mixing
     gradients: Gradients
     optimizer: torch.optim.Optimizer
     plan: Plan

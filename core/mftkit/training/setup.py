@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit.batches.batcher import Batcher
+from mftkit.batches.changing_sampler import ChangingSampler
 from mftkit.batches.sampler import BatchSampler
 from mftkit.data.corpus import prepare
 from mftkit.data.task_formats import uses_chat
@@ -21,11 +22,13 @@ from mftkit.training.component_checks import (
     build_balancer,
     build_combiner,
     check_early_stopping,
+    check_mixer,
     isolates_samples,
 )
 from mftkit.training.gradients import check_one_dtype, make_gradients
 from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.loss_checks import check_loss
+from mftkit.training.mixing import make_mixing
 from mftkit.training.mixing_notes import warn_repeated_samples
 from mftkit.training.model_loading import choose_adapter, load_model, load_tokenizer, outline_model
 from mftkit.training.objective import Objective
@@ -75,6 +78,8 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
     tasks = corpus.tasks
     balancer = build_balancer(spec, tasks)
     check_early_stopping(spec, tasks)
+    if corpus.mixture is not None:
+        check_mixer(spec, corpus.mixture, tasks)
     combiner = build_combiner(spec, tasks)
     mode: TokenizationMode = installed.build(
         kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, tasks
@@ -165,6 +170,7 @@ def build_run(
         minibatch_losses=partial(validator.minibatch_losses, logprob_model, objective),
         stopped_tasks=lambda: history.stopped_tasks,
     )
+    mixing = make_mixing(checked, partial(validator.minibatch_losses, logprob_model, objective))
     gradients = make_gradients(parallel_model, processes, corpus.train.task, checked.combiner)
     # Dropout depends on the seed and the process alone, not on how the model was loaded.
     torch.manual_seed(spec.seed + processes.rank)
@@ -177,6 +183,7 @@ def build_run(
         validator=validator,
         history=history,
         balancing=balancing,
+        mixing=mixing,
         gradients=gradients,
         optimizer=optimizer,
         plan=make_plan(checked, model, notes),
@@ -200,7 +207,8 @@ def _chat_format(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> ChatFormat |
 def make_sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSampler:
     """The steps of a run."""
     training = spec.training
-    return BatchSampler(
+    mixer = None if corpus.mixture is None else corpus.mixture.mixer
+    sampler = (ChangingSampler if mixer is not None and mixer.changes else BatchSampler)(
         corpus.train,
         mode,
         tasks=len(corpus.tasks),
@@ -212,3 +220,6 @@ def make_sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSam
         mixture=corpus.mixture,
         group_by_task=training.grouping == "task",
     )
+    if mixer is not None and isinstance(sampler, ChangingSampler):
+        sampler.start(mixer.interval)
+    return sampler

@@ -57,7 +57,9 @@ class ChangingSampler(BatchSampler):
             else:
                 too_many = middle
         counts = apportion(shares, fits)
-        if self._rows(number, counts) < self.interval:  # one sample more made two rows more: a step has one too many
+        if (
+            self._rows(number, counts) < self.interval
+        ):  # one sample more made two rows more: a step has one too many
             counts = apportion(shares, too_many)
         self.draws.append(list(counts))
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from mftkit.data.rows.files import Source
     from mftkit.data.tokens.table import TokenTable
+    from mftkit.interfaces.mixer import Mixer
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec, TaskSpec
 
@@ -73,6 +74,11 @@ class Corpus:
     """Texts that end the answers of the training samples."""
     mixture: Mixture | None = None
     """Samples that each epoch draws; None: every training sample once."""
+
+    @property
+    def mixer(self) -> Mixer | None:
+        """What decides the tasks' shares; None without mixing."""
+        return None if self.mixture is None else self.mixture.mixer
 
 
 @dataclass(frozen=True)

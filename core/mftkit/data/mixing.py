@@ -109,8 +109,9 @@ def shares_of(mixer: Mixer, num_tasks: int) -> NDArray[np.float64]:
         fine = False
     if not fine:
         raise MftError(
-            f"mixing.mixer: {type(mixer).__module__}.{type(mixer).__name__}.shares() must return {num_tasks} numbers, one "
-            f"per task, finite, not negative and not all 0, but returned {given!r}. Fix the plugin{plugin_suffix(mixer)}."
+            f"mixing.mixer: {type(mixer).__module__}.{type(mixer).__name__}.shares() must return {num_tasks} numbers, "
+            f"one per task, finite, not negative and not all 0, but returned {given!r}. "
+            f"Fix the plugin{plugin_suffix(mixer)}."
         )
     return shares
 

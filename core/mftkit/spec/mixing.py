@@ -39,7 +39,11 @@ class MixingSpec(Section):
         ways = [key for key in WAYS if getattr(self, key) is not None]
         if len(ways) != 1:
             has = f"has {' and '.join(ways)}" if ways else "has none of them"
-            refuse_one(f'needs exactly one of "temperature", "proportions" and "mixer", but {has}', None, shows_given=False)
+            refuse_one(
+                f'needs exactly one of "temperature", "proportions" and "mixer", but {has}',
+                None,
+                shows_given=False,
+            )
         if self.mixer is not None and self.by != "samples":
             refuse_one("has no meaning beside a mixer, which has its own options", self.by, at=("by",))
         return self

@@ -16,10 +16,10 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from mftkit.batches.sampler import BatchSampler
     from mftkit.data.corpus import Corpus
-    from mftkit.data.mixing import Mixture
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.component import TaskInfo
     from mftkit.interfaces.gradients import GradientCombiner
+    from mftkit.interfaces.mixer import Mixer
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.spec import Spec
 
@@ -54,9 +54,8 @@ def build_balancer(spec: Spec, tasks: tuple[TaskInfo, ...]) -> Balancer:
     return balancer
 
 
-def check_mixer(spec: Spec, mixture: Mixture, tasks: tuple[TaskInfo, ...]) -> None:
+def check_mixer(spec: Spec, mixer: Mixer | None, tasks: tuple[TaskInfo, ...]) -> None:
     """Raise MftError if a mixer that changes the shares could not do so in this run."""
-    mixer = mixture.mixer
     if mixer is None or spec.mixing is None or not mixer.changes:
         return
     name, batch_size = spec.mixing.component.name, spec.training.batch_size

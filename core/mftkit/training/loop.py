@@ -202,9 +202,8 @@ class Trainer:
                     self._listener.step_ended(batch.number, line)
                     improved = (final or batch.is_due(self._training.evaluate_every)) and self._validate()
                     over = final or self.history.is_over
-                    asked = self._processes.highest(
-                        self._request(stop)
-                    )  # one message per step, whatever it is about
+                    # One message per step, whatever it is about.
+                    asked = self._processes.highest(self._request(stop))
                     if asked == Request.STOP_BY_CALLBACK and not over:
                         return self._stop_early(logged=line is not None)
                     if over or improved or asked or self._timing.is_due_after(batch):
@@ -215,9 +214,8 @@ class Trainer:
                 saved = self._directory.checkpoints.steps()
                 message = describe_nonfinite(error, self._corpus, self._sampler, self._processes, saved)
                 return Outcome("failed", error.step, self.history.best_step, error=message)
-        return Outcome(
-            "early-stopped" if self.history.is_over else "finished", self.step, self.history.best_step
-        )
+        reason = "early-stopped" if self.history.is_over else "finished"
+        return Outcome(reason, self.step, self.history.best_step)
 
     def _request(self, signal: StopRequest) -> Request:
         """What this process asks all of them for after a step."""
@@ -292,8 +290,9 @@ class Trainer:
 
     def describe_out_of_memory(self, error: BaseException) -> str:
         """The message for a step that needs more memory than there is."""
-        saved = self._directory.checkpoints.steps()
-        return describe_out_of_memory(error, self.step + 1, self._training, saved)
+        return describe_out_of_memory(
+            error, self.step + 1, self._training, self._directory.checkpoints.steps()
+        )
 
     def _write(self, line: Line) -> None:
         if self._processes.is_main:
@@ -353,6 +352,7 @@ class Trainer:
                 "optimizer": run.optimizer.state_dict(),
                 "balancing": run.balancing.state_dict(),
                 "gradients": run.gradients.state_dict(),
+                "mixer": run.mixing.state_dict(),
                 "processes": of_processes,
                 "seconds": self._clock.spent,
             }
@@ -365,8 +365,6 @@ class Trainer:
             }
             if callbacks := self._listener.state_dict():
                 state["callbacks"] = callbacks
-            if mixing := run.mixing.state_dict():
-                state["mixer"] = mixing
             weights = run.checked.tuning.state_dict(run.model)
             path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from mftkit.batches.sampler import BatchSampler
     from mftkit.interfaces.mixer import Mixer
     from mftkit.processes import Processes
-    from mftkit.training.run_parts import CheckedRun
 
 
 class MixingState(TypedDict):
@@ -84,9 +84,7 @@ class ChangingMixing(Mixing):
     def shares_at(self, step: int) -> dict[str, float]:
         """Each task's share of the samples that the interval of ``step`` draws."""
         counts = self._sampler.draws[(step - 1) // self._sampler.interval]
-        return {
-            task.name: count / sum(counts) for task, count in zip(self._mixer.tasks, counts, strict=True)
-        }
+        return {task.name: count / sum(counts) for task, count in zip(self._mixer.tasks, counts, strict=True)}
 
     def state_dict(self) -> MixingState | None:
         """The mixer's state, what was drawn, and the losses with which it will compare."""
@@ -111,9 +109,13 @@ class ChangingMixing(Mixing):
         self._sampler.decide(self._processes.from_main(shares))
 
 
-def make_mixing(checked: CheckedRun, minibatch_losses: Callable[[int, int], Tensor]) -> Mixing:
-    """The mixing of a run."""
-    mixture, sampler = checked.corpus.mixture, checked.sampler
-    if mixture is None or mixture.mixer is None or not isinstance(sampler, ChangingSampler):
+def make_mixing(
+    mixer: Mixer | None,
+    sampler: BatchSampler,
+    minibatch_losses: Callable[[int, int], Tensor],
+    processes: Processes,
+) -> Mixing:
+    """The mixing of a run; ``mixer`` None: it mixes nothing."""
+    if mixer is None or not isinstance(sampler, ChangingSampler):
         return Mixing()
-    return ChangingMixing(mixture.mixer, sampler, minibatch_losses, checked.processes)
+    return ChangingMixing(mixer, sampler, minibatch_losses, processes)

@@ -20,8 +20,7 @@ def describe_mixing(mixing: MixingSpec, corpus: Corpus) -> str:
     sizes = np.bincount(corpus.train.task, minlength=len(corpus.tasks)).tolist()
     drawn = sum(task.samples for task in corpus.tasks)
     clauses = [f"{_method(mixing)}: an epoch draws {drawn:,} samples out of {sum(sizes):,}"]
-    mixer = None if corpus.mixture is None else corpus.mixture.mixer
-    if mixer is not None and mixer.changes:
+    if (mixer := corpus.mixer) is not None and mixer.changes:
         clauses = [
             f"{_method(mixing)}: shares change during the run, every {mixer.interval} steps; an epoch at the first "
             f"shares draws {drawn:,} samples out of {sum(sizes):,}"

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
     from mftkit.training.gradients import Gradients
-    from mftkit.training.mixing import Mixing
     from mftkit.training.logprob_model import LogprobModel
+    from mftkit.training.mixing import Mixing
     from mftkit.training.objective import Objective
     from mftkit.training.precision import Precision
     from mftkit.training.start import Start

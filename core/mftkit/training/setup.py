@@ -78,8 +78,7 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
     tasks = corpus.tasks
     balancer = build_balancer(spec, tasks)
     check_early_stopping(spec, tasks)
-    if corpus.mixture is not None:
-        check_mixer(spec, corpus.mixture, tasks)
+    check_mixer(spec, corpus.mixer, tasks)
     combiner = build_combiner(spec, tasks)
     mode: TokenizationMode = installed.build(
         kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, tasks
@@ -164,13 +163,14 @@ def build_run(
     optimizer = make_optimizer(logprob_model, spec.training)
     validator = Validator(corpus.valid, len(corpus.tasks), batcher, objective.dtype)
     history = ValidationHistory([task.name for task in corpus.tasks], spec.training.early_stopping)
+    minibatch_losses = partial(validator.minibatch_losses, logprob_model, objective)
     balancing = Balancing(
         checked.balancer,
         len(corpus.tasks),
-        minibatch_losses=partial(validator.minibatch_losses, logprob_model, objective),
+        minibatch_losses=minibatch_losses,
         stopped_tasks=lambda: history.stopped_tasks,
     )
-    mixing = make_mixing(checked, partial(validator.minibatch_losses, logprob_model, objective))
+    mixing = make_mixing(corpus.mixer, checked.sampler, minibatch_losses, processes)
     gradients = make_gradients(parallel_model, processes, corpus.train.task, checked.combiner)
     # Dropout depends on the seed and the process alone, not on how the model was loaded.
     torch.manual_seed(spec.seed + processes.rank)
@@ -207,7 +207,7 @@ def _chat_format(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> ChatFormat |
 def make_sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSampler:
     """The steps of a run."""
     training = spec.training
-    mixer = None if corpus.mixture is None else corpus.mixture.mixer
+    mixer = corpus.mixer
     sampler = (ChangingSampler if mixer is not None and mixer.changes else BatchSampler)(
         corpus.train,
         mode,

@@ -48,5 +48,5 @@ class TrainingState(TypedDict):
     """Spent in steps since the last train line."""
     callbacks: NotRequired[dict[str, Any]]
     """The states of the callbacks that have one, by the callback's key."""
-    mixer: NotRequired[MixingState]
-    """Of a run whose mixing changes."""
+    mixer: NotRequired[MixingState | None]
+    """Of a run whose mixing changes, else None; not in checkpoints of the first versions."""

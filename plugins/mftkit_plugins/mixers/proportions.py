@@ -33,7 +33,10 @@ class Proportions(mftkit.Mixer):
     Options = ProportionsOptions
     options: ProportionsOptions
 
+    def __init__(self, options: ProportionsOptions, tasks: tuple[mftkit.TaskInfo, ...] = ()) -> None:
+        super().__init__(options, tasks)
+        self._given = by_task("mixing: proportions", options.proportions, tasks) if tasks else []
+
     def shares(self) -> list[float]:
         """Return [tasks]."""
-        given = by_task("mixing.proportions", self.options.proportions, self.tasks)
-        return as_samples(np.array(given), self.tasks, self.options.by).tolist()
+        return list(as_samples(np.array(self._given), self.tasks, self.options.by))

@@ -27,4 +27,4 @@ class Temperature(mftkit.Mixer):
 
     def shares(self) -> list[float]:
         """Return [tasks]."""
-        return by_temperature(self.tasks, self.options.temperature, self.options.by).tolist()
+        return list(by_temperature(self.tasks, self.options.temperature, self.options.by))

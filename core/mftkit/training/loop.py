@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from mftkit.reporting.outcome import Outcome
-from mftkit.runs.checkpoint import Checkpoint, random_state, set_random_state
+from mftkit.runs.checkpoint import Checkpoint, Manifest, random_state, set_random_state
 from mftkit.training.checkpoint_timing import CheckpointTiming
 from mftkit.training.coefficients import Coefficients
 from mftkit.training.failures import describe_nonfinite, describe_out_of_memory
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.lines import Line, TrainLine
     from mftkit.reporting.listener import Listener
-    from mftkit.runs.checkpoint import Manifest
     from mftkit.runs.directory import RunDirectory
     from mftkit.training.balancing import Balancing
     from mftkit.training.objective import Objective
@@ -290,9 +289,8 @@ class Trainer:
 
     def describe_out_of_memory(self, error: BaseException) -> str:
         """The message for a step that needs more memory than there is."""
-        return describe_out_of_memory(
-            error, self.step + 1, self._training, self._directory.checkpoints.steps()
-        )
+        saved = self._directory.checkpoints.steps()
+        return describe_out_of_memory(error, self.step + 1, self._training, saved)
 
     def _write(self, line: Line) -> None:
         if self._processes.is_main:

@@ -150,6 +150,15 @@ def test_what_the_data_is_refused_for(project: Path) -> None:
         mftkit.run(mftkit.load_spec(made, directory=project))
 
 
+def test_forward_passes_of_one_task(project: Path) -> None:
+    """With rows and forward passes of one task each, shares change as well."""
+    changes: dict[str, Any] = {"tokenization": "padding", "training": {"max_steps": 9, "grouping": "task"}}
+    mftkit.run(load(project, **changes))
+    lines = trained(project / "run")
+    assert len({line["shares"]["small"] for line in lines}) > 1
+    assert sum(line["tasks"]["small"]["samples"] for line in lines[4:8]) == 16 * lines[4]["shares"]["small"]
+
+
 @pytest.mark.long
 def test_killed_in_an_interval(project: Path) -> None:
     mftkit.run(load(project, output="whole", training={"max_steps": 40}))

@@ -38,13 +38,13 @@ class Bandit(mftkit.Mixer):
     """p_i = (1 - e) p0_i exp(q_i / T) / Z + e p0_i with q_i = Q_i / max_j |Q_j| and
     Q_i <- (1 - a) Q_i + a (before_i - after_i) / before_i, after each interval.
 
-    From DynamixSFT (Shin et al., arXiv 2508.12116): tasks are the arms of a bandit, and Boltzmann exploration is scaled
-    by the original proportions p0, so that a task keeps its part in the diversity of the data. Three things
-    differ. The paper's reward is a one-step look-ahead: the gain of a trial update on each task. Here it is the
-    relative decrease of the task's validation loss over an interval of ordinary training, which costs two passes over a
-    validation mini-batch per interval and no trial updates, but credits a task with what the others gave it. Values are
-    divided by the largest, because rewards become small as a run proceeds. And nothing is drawn at random: the shares
-    themselves are the counts of the next interval. Q is 0 at the start, so the first interval has p0.
+    After DynamixSFT (Shin et al., arXiv 2508.12116): tasks are the arms of a bandit, and Boltzmann exploration is
+    scaled by the original proportions p0, so that a task keeps its part in the diversity of the data. It follows the
+    paper's idea, not its code. The paper's reward is a one-step look-ahead: how much a task's data would improve the
+    model now. Here it is the relative decrease of the task's validation loss over an interval of ordinary training: two
+    passes over a validation mini-batch per interval, but a task is credited with what the others gave it.
+    Values are divided by the largest, because rewards become small as a run proceeds. Nothing is drawn at random: the
+    shares themselves are the counts of the next interval. Q is 0 at the start, so the first interval has p0.
     """
 
     changes = True

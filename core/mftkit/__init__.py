@@ -148,7 +148,9 @@ _NAMES = {
     "mftkit.interfaces.component": "Component Options SpecLocation SpecPath TaskInfo",
     "mftkit.interfaces.conversation": "Conversation ToolCall Turn",
     "mftkit.interfaces.data_filter": "DataFilter FilterContext",
-    "mftkit.interfaces.evaluator": "Answer Answered EvaluationContext EvaluationPrompt EvaluationRow Evaluator Metric Verdict",
+    "mftkit.interfaces.evaluator": (
+        "Answer Answered EvaluationContext EvaluationPrompt EvaluationRow Evaluator Metric Verdict"
+    ),
     "mftkit.interfaces.executor": "Execution Executor Limits PYTHON Program",
     "mftkit.interfaces.family": "Family InstructFormat",
     "mftkit.interfaces.generator": "DataGenerator",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec, TaskSpec
 
-__all__ = ["Corpus", "Samples", "TaskReport", "prepare", "prepare_validation"]
+__all__ = ["Corpus", "Samples", "TaskReport", "prepare", "prepare_validation", "validation_sources"]
 
 
 @dataclass(frozen=True)
@@ -109,6 +109,22 @@ def prepare_validation(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter:
     preparation = _Preparation(spec, tokenizer, reporter)
     parts = [preparation.validation(index, task) for index, task in enumerate(spec.tasks)]
     return Samples(parts, spec.max_length)
+
+
+def validation_sources(
+    spec: Spec, index: int, tokenizer: PreTrainedTokenizerBase, reporter: Reporter
+) -> tuple[tuple[Source, ...], set[tuple[int, int]]]:
+    """The sources that hold a task's validation rows, and these rows: number of the source, and line.
+
+    Raises MftError for data that cannot be used.
+    """
+    preparation, task = _Preparation(spec, tokenizer, reporter), spec.tasks[index]
+    part = preparation.validation(index, task)
+    if isinstance(task.valid, float | int):
+        sources = task_rows(spec, index, task, reporter)
+    else:
+        sources = validation_rows(spec, index, task, reporter)
+    return sources, {part.table.origin(int(row)) for row in part.rows}
 
 
 class _Preparation:

@@ -46,7 +46,12 @@ GRADIENT_COMBINER = ComponentKind(
     "gradient-combiner", GradientCombiner, place="gradients", aliases=("combiner", "gradients")
 )
 CALLBACK = ComponentKind("callback", Callback, place="callbacks[]")
-EVALUATOR = ComponentKind("evaluator", Evaluator, place="tasks[].evaluate.evaluators[]")
+EVALUATOR = ComponentKind(
+    "evaluator",
+    Evaluator,
+    place="tasks[].evaluate.evaluators[]",
+    further_places=("evaluation.tasks[].evaluators[]",),
+)
 
 KINDS = tuple(kind for kind in list(globals().values()) if isinstance(kind, ComponentKind))
 """All kinds, in the order in which they are listed."""

@@ -11,20 +11,25 @@ from rich.text import Text
 from mftkit.base.formatting import one_line, place, whole
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
+from mftkit.reporting.metric_text import interval_text, metric_text
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import RenderableType
 
-    from mftkit.evaluation.intervals import MetricValue
     from mftkit.evaluation.results import EvaluationResults
 
 
 def evaluation_view(model: str, results: EvaluationResults, directory: Path) -> RenderableType:
     """A table with one line per task and metric, and where the files are."""
     rows = [
-        [f"{task} {name}", shown(value.value, value), interval(value), whole(value.rows)]
+        [
+            f"{task} {name}",
+            metric_text(value.value, value.scale),
+            interval_text(value.low, value.high, value.scale),
+            whole(value.rows),
+        ]
         for task, metrics in results.tasks.items()
         for name, value in metrics.items()
     ]
@@ -36,15 +41,3 @@ def evaluation_view(model: str, results: EvaluationResults, directory: Path) -> 
         Text(),
         Text(one_line(f"prompts, answers and verdicts: {place(directory)}"), overflow="fold"),
     )
-
-
-def shown(number: float, value: MetricValue) -> str:
-    """A number on the scale of its metric."""
-    if value.scale == "share":
-        return f"{100 * number:.1f} %"
-    return f"{number:.4f}" if value.scale == "nats" else f"{number:.2f}"
-
-
-def interval(value: MetricValue) -> str:
-    """The bounds of a metric's interval."""
-    return f"{shown(value.low, value)} to {shown(value.high, value)}"

@@ -126,6 +126,8 @@ class Evaluations:
             about: what evaluation.json says about the model, such as its step.
         """
         found: dict[str, dict[str, MetricValue]] = {}
+        if self._processes.is_main:
+            directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self._openings.open_in(stack)
             for task in self._tasks:

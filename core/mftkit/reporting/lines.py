@@ -141,6 +141,64 @@ class ValidLine:
 
 
 @dataclass(frozen=True)
+class MetricPoint:
+    """A metric of a task in an evaluation line."""
+
+    value: float | None
+    low: float | None = None
+    """Bounds of its 95 % confidence interval."""
+    high: float | None = None
+    rows: int = 0
+    higher_is_better: bool = True
+    scale: str = "share"
+    """"share", "points" or "nats"."""
+
+
+@dataclass(frozen=True)
+class EvaluationLine:
+    """An "evaluation" line: what the tasks' evaluators measured."""
+
+    step: int
+    tasks: dict[str, dict[str, MetricPoint]]
+    """By task and "EVALUATOR/METRIC"."""
+    time: str | None = None
+    """When the line was written, in ISO 8601 with the offset of UTC."""
+    seconds: float | None = None
+    """Time of the evaluation."""
+    peak_memory_bytes: int | None = None
+    """As in a train line."""
+
+    def to_json(self) -> JsonObject:
+        """The line as metrics.jsonl has it."""
+        return _without_absent({"event": "evaluation", **asdict(self)})
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, object]) -> EvaluationLine:
+        """Read a line. Raises DamagedLineError where something is missing that it needs."""
+        return cls(
+            step=_step(line),
+            tasks={
+                task: {name: _metric(value) for name, value in metrics.items() if isinstance(value, dict)}
+                for task, metrics in _tasks(line, ()).items()
+            },
+            time=_text(line.get("time")),
+            seconds=_number(line.get("seconds")),
+            peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
+        )
+
+
+def _metric(value: Mapping[str, object]) -> MetricPoint:
+    return MetricPoint(
+        _number(value.get("value")),
+        _number(value.get("low")),
+        _number(value.get("high")),
+        _count(value.get("rows")),
+        value.get("higher_is_better") is not False,
+        str(value.get("scale", "share")),
+    )
+
+
+@dataclass(frozen=True)
 class EndLine:
     """The "end" line: how the run ended."""
 
@@ -182,11 +240,12 @@ class EndLine:
         )
 
 
-Line: TypeAlias = TrainLine | ValidLine | EndLine
+Line: TypeAlias = TrainLine | ValidLine | EvaluationLine | EndLine
 
-_EVENTS: dict[str, type[TrainLine] | type[ValidLine] | type[EndLine]] = {
+_EVENTS: dict[str, type[TrainLine] | type[ValidLine] | type[EvaluationLine] | type[EndLine]] = {
     "train": TrainLine,
     "valid": ValidLine,
+    "evaluation": EvaluationLine,
     "end": EndLine,
 }
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
+    from mftkit.training.evaluating import RunEvaluations
     from mftkit.training.gradients import Gradients
     from mftkit.training.logprob_model import LogprobModel
     from mftkit.training.mixing import Mixing
@@ -96,6 +97,8 @@ class Run:
     history: ValidationHistory
     balancing: Balancing
     mixing: Mixing
+    evaluations: RunEvaluations | None
+    """What the spec evaluates; None: nothing."""
     gradients: Gradients
     optimizer: torch.optim.Optimizer
     plan: Plan

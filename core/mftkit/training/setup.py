@@ -16,6 +16,7 @@ from mftkit.data.text.chat_format import chat_format
 from mftkit.models import check_independence, check_isolation
 from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
+from mftkit.reporting.reporter import Reporter
 from mftkit.runs.base_checkpoint import base_fingerprint
 from mftkit.training.balancing import Balancing
 from mftkit.training.component_checks import (
@@ -25,6 +26,7 @@ from mftkit.training.component_checks import (
     check_mixer,
     isolates_samples,
 )
+from mftkit.training.evaluating import make_evaluations
 from mftkit.training.gradients import check_one_dtype, make_gradients
 from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.loss_checks import check_loss
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from mftkit.interfaces.loss import Loss
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.plan import Plan
-    from mftkit.reporting.reporter import Reporter
     from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
 
@@ -170,6 +171,7 @@ def build_run(
         minibatch_losses=minibatch_losses,
         stopped_tasks=lambda: history.stopped_tasks,
     )
+    evaluations = make_evaluations(checked, model, logprob_model, batcher, reporter or Reporter())
     mixing = make_mixing(corpus.mixer, checked.sampler, minibatch_losses, processes)
     gradients = make_gradients(parallel_model, processes, corpus.train.task, checked.combiner)
     # Dropout depends on the seed and the process alone, not on how the model was loaded.
@@ -184,6 +186,7 @@ def build_run(
         history=history,
         balancing=balancing,
         mixing=mixing,
+        evaluations=evaluations,
         gradients=gradients,
         optimizer=optimizer,
         plan=make_plan(checked, model, notes),

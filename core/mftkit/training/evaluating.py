@@ -17,7 +17,7 @@ from mftkit.training.validation import Validator
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from typing import Any
+    from typing import Any, Literal
 
     import numpy as np
     from numpy.typing import NDArray
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mftkit.batches.sampler import GlobalBatch
     from mftkit.data.samples import Samples
     from mftkit.data.tokens.token_cache import TableSource
+    from mftkit.evaluation.intervals import MetricValue
     from mftkit.evaluation.rows import RowsToEvaluate
     from mftkit.processes import Processes
     from mftkit.reporting.lines import EvaluationLine
@@ -45,8 +46,7 @@ class RunEvaluations:
     evaluations: Evaluations
     directory: Path
     processes: Processes
-    every: Any
-    """Steps, "epoch", or None."""
+    every: int | Literal["epoch"] | None
 
     def is_due_after(self, batch: GlobalBatch) -> bool:
         """Whether the interval of the spec ends with this step."""
@@ -57,10 +57,14 @@ class RunEvaluations:
         started = time.perf_counter()
         results = self.evaluations.run(self.directory / f"step-{step}", {"step": step})
         tasks = {
-            task: {name: MetricPoint(**value.to_json()) for name, value in metrics.items()}
+            task: {name: _point(value) for name, value in metrics.items()}
             for task, metrics in results.tasks.items()
         }
         return evaluation_line(self.processes, step=step, tasks=tasks, seconds=time.perf_counter() - started)
+
+
+def _point(value: MetricValue) -> MetricPoint:
+    return MetricPoint(value.value, value.low, value.high, value.rows, value.higher_is_better, value.scale)
 
 
 def make_evaluations(

@@ -23,6 +23,7 @@ class AnswerFile:
         self._path = path
         self._weights = weights
         self._known = dict(_read(path)) if path.is_file() else {}
+        self._is_cut_off = path.is_file() and not path.read_bytes().endswith(b"\n")
 
     def key(self, prompt: EncodedPrompt, name: str, sampling: Sampling) -> str:
         """What an answer depends on."""
@@ -47,7 +48,9 @@ class AnswerFile:
         self._known[key] = answer
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"key": key, **vars(answer)}, ensure_ascii=False) + "\n")
+            start = "\n" if self._is_cut_off else ""
+            file.write(start + json.dumps({"key": key, **vars(answer)}, ensure_ascii=False) + "\n")
+        self._is_cut_off = False
 
 
 def _read(path: Path) -> list[tuple[str, Generated]]:

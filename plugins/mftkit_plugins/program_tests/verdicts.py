@@ -74,7 +74,7 @@ def _verdict(said: dict[str, Any], pass_rate: float, *, report: bool) -> TestRes
     failed = said["failed"] + said["assertions_failed"]
     if said["dead"] or not said["loaded"] or (failed and (not total or good / total < pass_rate)):
         return TestResult(False, results.FAILS, _last_line(error), **counts)
-    if missing and not report:
+    if missing and (not report or _why(missing) == results.NO_PYTEST):
         return TestResult(False, _why(missing), "; ".join(missing)[:_SHOWN], **counts)
     return TestResult(True, **counts)
 

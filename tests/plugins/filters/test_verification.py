@@ -12,8 +12,8 @@ from chat_server import MODEL, Answer, ChatServer, serving
 from mftkit.plugins import executors
 from mftkit_plugins.executors.rlimits import Rlimits
 from mftkit_plugins.filters.verification.filter import NO_REPLY, NO_TESTS, TOO_LATE, Verification
-from mftkit_plugins.program_tests.stubs import stubs
 from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED
+from mftkit_plugins.program_tests.stubs import stubs
 
 QUESTION = "Write double(x), which gives twice x."
 RIGHT = "def double(x):\n    return 2 * x\n"

@@ -6,7 +6,10 @@ import ast
 from typing import Any
 
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_RAISES = ("raises", "assertRaises", "assertRaisesRegex", "assertWarns", "assertWarnsRegex", "assertLogs", "assertNoLogs", "warns", "deprecated_call")  # fmt: skip
+_RAISES = {
+    *("raises", "warns", "deprecated_call", "assertRaises", "assertRaisesRegex"),
+    *("assertWarns", "assertWarnsRegex", "assertLogs", "assertNoLogs"),
+}
 _MAINS = {"unittest", "pytest", "doctest", "nose"}
 
 
@@ -22,16 +25,19 @@ class Account:
         self.failed: set[int] = set()
 
     def add(self, what: str, node: Any, optional: bool = False) -> int:
+        """Number a place; an optional one may be left by an error."""
         self.places.append(f"{what} in line {node.lineno}")
         if optional:
             self.optional.add(len(self.places) - 1)
         return len(self.places) - 1
 
     def begin(self, *numbers: int) -> None:
+        """Places are reached."""
         for number in numbers:
             self.began[number] = self.began.get(number, 0) + 1
 
     def done(self, number: int, _began: Any = None, value: Any = None) -> Any:
+        """A place has ended well."""
         self.ended[number] = self.ended.get(number, 0) + 1
         return value
 
@@ -44,6 +50,7 @@ class Account:
         return holds or self.lenient
 
     def fail(self, number: int) -> None:
+        """A place that must not be reached is reached."""
         self.begin(number)
         self.done(number)
         self.failed.add(number)
@@ -72,6 +79,7 @@ class Numbered(ast.NodeTransformer):
         """Functions with the numbers of the assertions in them."""
 
     def whole(self, tree: ast.Module) -> ast.Module:
+        """Rewrite the tests."""
         tree.body = self.block(tree.body)
         return ast.fix_missing_locations(tree)
 
@@ -103,9 +111,16 @@ class Numbered(ast.NodeTransformer):
         self.raising = raising
         return node
 
-    visit_FunctionDef = visit_AsyncFunctionDef = _function
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> Any:
+        """Number a test, and what it asserts."""
+        return self._function(node)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> Any:
+        """As ``visit_FunctionDef``."""
+        return self._function(node)
 
     def visit_Assert(self, node: ast.Assert) -> Any:
+        """Have an assertion's truth taken down before it raises."""
         if isinstance(node.test, ast.Constant) and not node.test.value:
             return self._guard(node, node)
         number = self.account.add("the assertion", node, optional=bool(self.raising))
@@ -115,19 +130,18 @@ class Numbered(ast.NodeTransformer):
         return ast.copy_location(ast.If(unless, [ast.Raise(error, None)], []), node)
 
     def visit_Raise(self, node: ast.Raise) -> Any:
+        """``raise AssertionError`` is as ``assert False``."""
         called = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
         is_failure = isinstance(called, ast.Name) and called.id == "AssertionError"
         return self._guard(node, node) if is_failure else self.generic_visit(node)
 
     def _guard(self, node: Any, kept: Any) -> Any:
         number = self.account.add("the guard", node, optional=True)
-        if not self.raising:
-            self.guards.append(number)
-        else:
-            self.guards.append(number)
+        self.guards.append(number)
         return [ast.copy_location(ast.Expr(_call("fail", number)), node), kept]
 
     def visit_Expr(self, node: ast.Expr) -> Any:
+        """Leave out calls that would run the tests once more."""
         value = node.value
         if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
             holder = value.func.value
@@ -144,8 +158,9 @@ class Numbered(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> Any:
+        """Number calls of functions and methods whose names begin with "assert"."""
         name = _name(node.func)
-        if not (name.startswith("assert") or name in {"raises", "warns"}) or name in {"assertion"}:
+        if not (name.startswith("assert") or name in {"raises", "warns"}):
             return self.generic_visit(node)
         number = self.account.add("the assertion", node, optional=bool(self.raising))
         made = self.generic_visit(node)
@@ -166,9 +181,16 @@ class Numbered(ast.NodeTransformer):
         before, after = (ast.copy_location(ast.Expr(_call(name, number)), node) for name in ("begin", "done"))
         return [before, node, after]
 
-    visit_With = visit_AsyncWith = _with
+    def visit_With(self, node: ast.With) -> Any:
+        """Number a statement that expects an error or a warning."""
+        return self._with(node)
+
+    def visit_AsyncWith(self, node: ast.AsyncWith) -> Any:
+        """As ``visit_With``."""
+        return self._with(node)
 
     def visit_If(self, node: ast.If) -> Any:
+        """Run what stands under ``if __name__ == "__main__"``."""
         test = node.test
         if isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__":
             node.test = ast.copy_location(ast.Constant(True), test)

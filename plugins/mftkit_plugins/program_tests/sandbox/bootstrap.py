@@ -1,17 +1,15 @@
 """The first program of both processes: takes the other sources from the line, never from a file, and runs one."""
 
+import contextlib
 import ctypes
 import json
 import os
 import sys
 import types
 
-try:
-    ctypes.CDLL(None).prctl(
-        4, 0, 0, 0, 0
-    )  # PR_SET_DUMPABLE: no process of the same user may read this one's memory
-except (OSError, AttributeError):
-    pass
+with contextlib.suppress(OSError, AttributeError):
+    # PR_SET_DUMPABLE: no process of the same user may read this one's memory.
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
 line_in, line_out = os.fdopen(os.dup(0), "r", encoding="ascii"), os.fdopen(os.dup(1), "w", encoding="utf-8")
 nothing = os.open(os.devnull, os.O_RDONLY)
 os.dup2(nothing, 0)

@@ -67,7 +67,7 @@ def leave_error(peer: Peer, error: BaseException) -> Any:
         return ["back", back]
     try:
         text, given = str(error), [peer.encode(value) for value in error.args]
-    except BaseException:  # noqa: BLE001 - the program's own error may fail in any way
+    except BaseException:
         text, given = "", []
     kind = type(error)
     builtin = BUILTINS.get(kind.__name__) is kind
@@ -109,7 +109,7 @@ def arrive(peer: Peer, given: list[Any]) -> Any:
     if tag == "fn":
         made = proxies.function(peer, number, given[2], given[3])
     elif tag == "mod":
-        made = proxies.module(peer, number, given[2])
+        made = proxies.module(number, given[2])
     elif tag == "cls":
         made = proxies.made_class(peer, number, given[2])
     elif tag == "obj":

@@ -10,7 +10,14 @@ from typing import Any
 _CANDIDATES = {"candidate", "func", "function", "fn", "f", "solution"}
 
 
-def run_all(trial: Any, module: types.ModuleType, own: dict[str, Any], names: dict[str, Any], holders: list[Any], examples: list[Any]) -> None:  # fmt: skip
+def run_all(
+    trial: Any,
+    module: types.ModuleType,
+    own: dict[str, Any],
+    names: dict[str, Any],
+    holders: list[Any],
+    examples: list[Any],
+) -> None:
     """Run what the module defines: check(candidate), tests, test cases, doctests, then other functions that assert."""
     entry = names.get(trial.given["entry"])
     checks = own.get("check")
@@ -42,9 +49,9 @@ def required(function: Any) -> list[str]:
 def needs_pytest(own: dict[str, Any]) -> bool:
     """Return True for tests with pytest's marks or fixtures, and for plain classes of tests."""
     for name, value in own.items():
-        if name.startswith("test") and isinstance(value, types.FunctionType):
-            if hasattr(value, "pytestmark") or required(value):
-                return True
+        is_test = name.startswith("test") and isinstance(value, types.FunctionType)
+        if is_test and (hasattr(value, "pytestmark") or required(value)):
+            return True
         if type(value).__name__ in {"FixtureFunctionDefinition"} or hasattr(value, "_pytestfixturefunction"):
             return True
         if (

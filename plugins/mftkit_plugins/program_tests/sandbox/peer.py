@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _MUTABLE = (list, dict, set, bytearray)
+_CHANGED = {
+    *("list", "dict", "set", "bytearray", "deque", "ndarray"),
+    *("Counter", "OrderedDict", "defaultdict"),
+}
+"""Types of arguments that a function may change in place."""
+_CALLED = {"partial", "_lru_cache_wrapper", "method-wrapper", "wrapper_descriptor", "method_descriptor"}
 
 
 class EndedError(BaseException):
@@ -49,9 +55,11 @@ class Peer:
         return self.numbers[id(value)]
 
     def encode(self, value: Any) -> Any:
+        """Return a value as JSON."""
         return encode(value, lambda other: crossing.leave(self, other))
 
     def decode(self, given: Any) -> Any:
+        """Return the value of JSON."""
         return decode(given, lambda other: crossing.arrive(self, other))
 
     def request(self, operation: str, *given: Any, **named: Any) -> Any:
@@ -75,6 +83,7 @@ class Peer:
                 self.serve(answer)
 
     def result(self, answer: dict[str, Any], operation: str, given: tuple[Any, ...]) -> Any:
+        """Return or raise what an answer holds, after changing the arguments that changed."""
         for place, changed in answer.get("m", {}).items():
             crossing.change(given[int(place)], self.decode(changed))
         if "cannot" in answer:
@@ -98,27 +107,30 @@ class Peer:
             answer = {"cannot": str(error)}
         except EndedError:
             raise
-        except BaseException as error:  # noqa: BLE001 - it is raised on the other side
+        except BaseException as error:
             answer = {"x": crossing.leave_error(self, error)}
         answer["m"] = self.changed(given, message["a"])
         self.write(json.dumps({**answer, **self.news()}))
 
     def returned(self, value: Any, given: list[Any]) -> Any:
+        """Return JSON for a result; one that is an argument stays that argument."""
         for place, one in enumerate(given):
             if one is value and isinstance(value, _MUTABLE):
                 return ["same", place]
         return self.encode(value)
 
     def changed(self, given: list[Any], before: list[Any]) -> dict[str, Any]:
+        """Return the arguments that were changed in place, by position."""
         found = {}
         for place, value in enumerate(given):
-            if type(value).__name__ in {"list", "dict", "set", "bytearray", "deque", "ndarray", "Counter", "OrderedDict", "defaultdict"}:  # fmt: skip
+            if type(value).__name__ in _CHANGED:
                 now = self.encode(value)
                 if json.dumps(now) != json.dumps(before[place]):
                     found[str(place)] = now
         return found
 
     def perform(self, operation: str, given: list[Any], named: dict[str, Any]) -> Any:
+        """Do one operation."""
         self.permit(operation, given)
         if operation in {"await", "__anext__", "__aenter__", "__aexit__"}:
             return self.run(operation, given)
@@ -159,6 +171,7 @@ class Peer:
         return {"g": found} if found else {}
 
     def take_news(self, message: dict[str, Any]) -> None:
+        """Change shared containers as they were changed on the other side."""
         for name, now in message.get("g", {}).items():
             if name in self.shared:
                 value = self.shared[name][0]
@@ -169,4 +182,4 @@ class Peer:
 def is_function(value: Any) -> bool:
     """Return True for whatever is called and has no other use."""
     kinds = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.BuiltinMethodType)
-    return isinstance(value, kinds) or type(value).__name__ in {"partial", "_lru_cache_wrapper", "method-wrapper", "wrapper_descriptor", "method_descriptor"}  # fmt: skip
+    return isinstance(value, kinds) or type(value).__name__ in _CALLED

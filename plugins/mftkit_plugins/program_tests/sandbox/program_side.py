@@ -21,6 +21,7 @@ class ProgramSide(Peer):
     error_classes: dict[type, int]
 
     def news(self) -> dict[str, Any]:
+        """Return also what the program printed."""
         found = super().news()
         for key, stream in (("o", sys.stdout), ("e", sys.stderr)):
             if isinstance(stream, Printed) and (text := stream.taken()):
@@ -28,6 +29,7 @@ class ProgramSide(Peer):
         return found
 
     def perform(self, operation: str, given: list[Any], named: dict[str, Any]) -> Any:
+        """Also load the program."""
         return self.load(*given) if operation == "load" else super().perform(operation, given, named)
 
     def load(self, source: str) -> dict[str, Any]:
@@ -49,6 +51,7 @@ class Printed(io.StringIO):
     """Standard output of the program."""
 
     def taken(self) -> str:
+        """Return what was printed since the last time."""
         text = self.getvalue()
         self.seek(0)
         self.truncate()
@@ -62,12 +65,15 @@ class Asked(io.TextIOBase):
         self.peer = peer
 
     def readline(self, *_size: Any) -> str:  # type: ignore[override]
+        """Ask the tests' process."""
         return self.peer.request("readline")  # type: ignore[no-any-return]
 
     def read(self, *_size: Any) -> str:
+        """Return all lines."""
         return "".join(iter(self.readline, ""))
 
     def readable(self) -> bool:
+        """It can be read."""
         return True
 
 

@@ -34,11 +34,13 @@ class Kind(type):
     """Class of the proxies' classes: calls and attributes of a class are the other side's."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], names: dict[str, Any]) -> Any:
+        """Only this module makes classes of it."""
         if not _making[0]:
             raise CannotCrossError("the tests make a subclass of the program's class")
         return super().__new__(cls, name, bases, names)
 
     def __call__(cls, *given: Any, **named: Any) -> Any:
+        """Make an instance on the other side."""
         return PEER[0].request("call", cls, *given, **named)
 
     def __getattr__(cls, name: str) -> Any:
@@ -108,7 +110,7 @@ def _equals_anything(value: Any) -> bool:
     """Whether an object says that it equals a word that nobody else has."""
     try:
         return bool(PEER[0].request("__eq__", value, PEER[0].word))
-    except Exception:  # noqa: BLE001 - it takes its own kind only
+    except Exception:
         return False
 
 
@@ -131,7 +133,20 @@ _OTHERS = {
     "__aexit__": _awaited("__aexit__"),
     "__aiter__": lambda self: self,
 }
-_PLAIN_KEEP = {*COMPARED, "__hash__", "__bool__", "__len__", "__iter__", "__contains__", "__index__", "__getitem__", "__reversed__"}  # fmt: skip
+_PLAIN_KEEP = {
+    *COMPARED,
+    *(
+        "__hash__",
+        "__bool__",
+        "__len__",
+        "__iter__",
+        "__contains__",
+        "__index__",
+        "__getitem__",
+        "__reversed__",
+    ),
+}
+"""What a subclass of a plain type does as the plain type does it, because its data is here."""
 
 
 def made_class(peer: Peer, number: int, described: dict[str, Any]) -> Any:
@@ -189,17 +204,25 @@ def _error_class(number: int, described: dict[str, Any], bases: tuple[Any, ...])
 def instance(kind: Any, number: int, data: list[Any] | None) -> Any:
     """Make the proxy of an instance; of a subclass of a plain type it holds the data."""
     base = next((base for base in kind.__mro__ if not isinstance(base, Kind)), object)
-    made = base.__new__(kind, *data) if data is not None and base in {int, float, complex, str, bytes, tuple, frozenset} else base.__new__(kind)  # fmt: skip
+    made = base.__new__(kind, *data) if data is not None and base in _FIXED else base.__new__(kind)
     object.__setattr__(made, "_mft_number", number)
     return refreshed(made, data[0]) if data is not None else made
 
 
+_FIXED = {int, float, complex, str, bytes, tuple, frozenset}
+
+
 def refreshed(made: Any, data: Any) -> Any:
     """Give the proxy of a changed list, dictionary or set its data of now."""
-    for base, clear, fill in ((list, list.clear, list.extend), (dict, dict.clear, dict.update), (set, set.clear, set.update)):  # fmt: skip
-        if isinstance(made, base):
-            clear(made)
-            fill(made, data)
+    if isinstance(made, list):
+        list.clear(made)
+        list.extend(made, data)
+    elif isinstance(made, dict):
+        dict.clear(made)
+        dict.update(made, data)
+    elif isinstance(made, set):
+        set.clear(made)
+        set.update(made, data)
     return made
 
 
@@ -237,7 +260,7 @@ class Module(types.ModuleType):
         return PEER[0].request("__dir__", self)
 
 
-def module(peer: Peer, number: int, name: str) -> Any:
+def module(number: int, name: str) -> Any:
     """Make the module that stands for one of the other side."""
     made = Module(name)
     made.__dict__["_mft_number"] = number
@@ -248,8 +271,9 @@ def error(kind: type, number: int, given: list[Any], text: str) -> BaseException
     """Make an error of the other side."""
     try:
         made = kind.__new__(kind, *given)
-        BaseException.__init__(made, *given) if isinstance(kind.__dict__.get("_mft_class"), int) else kind.__init__(made, *given)  # type: ignore[misc]  # fmt: skip
-    except Exception:  # noqa: BLE001 - arguments that the class does not take
+        start = BaseException if "_mft_class" in kind.__dict__ else kind
+        start.__init__(made, *given)  # type: ignore[misc]
+    except Exception:
         made = RuntimeError(f"{kind.__name__}: {text}")
     made.__dict__.update({"_mft_number": number, "_mft_text": text})
     return made

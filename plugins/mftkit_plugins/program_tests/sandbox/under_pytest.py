@@ -19,6 +19,7 @@ class Watch:
         self.pytest = pytest
 
     def pytest_pycollect_makemodule(self, module_path: Path, parent: Any) -> Any:
+        """Give the module in memory for the empty file."""
         module = self.module
 
         class InMemory(self.pytest.Module):  # type: ignore[misc, name-defined]
@@ -31,6 +32,7 @@ class Watch:
         return InMemory.from_parent(parent, path=module_path)
 
     def pytest_pyfunc_call(self, pyfuncitem: Any) -> Any:
+        """Call a test; await a coroutine, refuse False."""
         names = pyfuncitem._fixtureinfo.argnames
         value = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
         if inspect.iscoroutine(value):
@@ -40,6 +42,7 @@ class Watch:
         return True
 
     def pytest_runtest_logreport(self, report: Any) -> None:
+        """Keep an outcome."""
         trial = self.trial
         if hasattr(report, "wasxfail"):
             if report.when == "call" or report.outcome == "skipped":
@@ -53,6 +56,7 @@ class Watch:
             trial.passed += 1
 
     def pytest_collectreport(self, report: Any) -> None:
+        """Keep what could not be collected."""
         if report.outcome == "skipped":
             self.trial.skipped.append(f"skipped: {report.longrepr}")
         elif report.outcome == "failed":
@@ -65,19 +69,16 @@ def run(trial: Any, module: types.ModuleType, pytest: Any) -> None:
     Path("test_program.py").write_text("", encoding="utf-8")
     pytest.hookimpl(tryfirst=True)(Watch.pytest_pyfunc_call)
     watch = Watch(trial, module, pytest)
-    pytest.main(
-        [
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            "-p",
-            "no:randomly",
-            "-p",
-            "no:xdist",
-            "--tb=short",
-            "-c",
-            "/dev/null",
-        ]
-        + ["--rootdir=.", "-W", "ignore", "test_program.py"],
-        plugins=[watch],
-    )
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:xdist",
+        "--tb=short",
+        "-W",
+        "ignore",
+    ]
+    pytest.main([*options, "-c", "/dev/null", "--rootdir=.", "test_program.py"], plugins=[watch])

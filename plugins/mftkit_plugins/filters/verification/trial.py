@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mftkit_plugins.program_tests import TestedProgram, TestResult, mutants, run_tests, stubs
 from mftkit_plugins.program_tests.results import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED, Way
@@ -71,7 +71,7 @@ def verdict_on(
 def _run(
     program: TestedProgram, executor: mftkit.Executor, limits: mftkit.Limits, demands: Demands
 ) -> TestResult:
-    not_run = "report" if demands.report_not_run else "fail"
+    not_run: Literal["fail", "report"] = "report" if demands.report_not_run else "fail"
     return run_tests(program, executor, limits, pass_rate=demands.pass_rate, not_run=not_run)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 import types
 from typing import TYPE_CHECKING, Any
@@ -30,22 +31,42 @@ def leave(peer: Peer, value: Any) -> Any:
     if isinstance(value, BaseException):
         return leave_error(peer, value)
     if _is_function(value):
-        return [
-            "fn",
-            peer.number(value),
-            getattr(value, "__name__", "call"),
-            inspect.iscoroutinefunction(value),
-        ]
+        name = getattr(value, "__name__", "call")
+        return ["fn", peer.number(value), name, inspect.iscoroutinefunction(value), _parameters(value)]
     base = next((base for base in _BASES if isinstance(value, base)), None)
     data = None if base is None else [peer.encode(_as(base, value))]
     peer.of_objects = True
-    return ["obj", peer.number(value), leave(peer, type(value)), data]
+    number = peer.number(value)
+    if peer.trusted and base in _CHANGING and data is not None:
+        peer.mirrored[number] = value, json.dumps(data[0])
+    return ["obj", number, leave(peer, type(value)), data]
+
+
+_CHANGING = (list, dict, set)
 
 
 def _is_function(value: Any) -> bool:
-    from mftkit_plugins.program_tests.sandbox.peer import is_function
+    """Whether a value is called and has no attributes of interest."""
+    kinds = (types.FunctionType, types.MethodType, types.BuiltinFunctionType)
+    if isinstance(value, types.FunctionType):
+        return not any(name[0] != "_" for name in value.__dict__)
+    return isinstance(value, kinds) or type(value).__name__ in _CALLED
 
-    return is_function(value)
+
+_CALLED = {"partial", "method-wrapper", "wrapper_descriptor", "method_descriptor"}
+
+
+def _parameters(value: Any) -> Any:
+    try:
+        found = inspect.signature(value).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return [[one.name, int(one.kind), one.default is not one.empty] for one in found]
+
+
+def data_of(value: Any) -> Any:
+    """Return the plain list, dictionary or set that an instance of a subclass holds."""
+    return _as(next(base for base in _CHANGING if isinstance(value, base)), value)
 
 
 def _as(base: type, value: Any) -> Any:
@@ -53,7 +74,7 @@ def _as(base: type, value: Any) -> Any:
     if base is dict:
         return dict(dict.items(value))
     if base in {list, tuple, set, frozenset}:
-        return base(base.__iter__(value))  # type: ignore[misc]
+        return base(base.__iter__(value))
     if base is complex:
         return complex(complex.__add__(value, 0))
     plain = {int: int.__int__, float: float.__float__, str: str.__str__, bytes: bytes.__bytes__}.get(base)
@@ -105,9 +126,10 @@ def arrive(peer: Peer, given: list[Any]) -> Any:
         found = peer.made[number]
         if tag == "obj" and given[3] is not None:
             found = proxies.refreshed(found, peer.decode(given[3][0]))
+            _mirror(peer, number, found, given[3][0])
         return found
     if tag == "fn":
-        made = proxies.function(peer, number, given[2], given[3])
+        made = proxies.function(peer, number, *given[2:5])
     elif tag == "mod":
         made = proxies.module(number, given[2])
     elif tag == "cls":
@@ -116,12 +138,19 @@ def arrive(peer: Peer, given: list[Any]) -> Any:
         peer.of_objects = True
         kind = arrive(peer, given[2]) if given[2][0] != "bt" else object
         made = proxies.instance(kind, number, None if given[3] is None else [peer.decode(given[3][0])])
+        if given[3] is not None:
+            _mirror(peer, number, made, given[3][0])
     elif tag == "err":
         made = proxies.error(peer.decode(given[2]), number, [peer.decode(one) for one in given[3]], given[4])
     else:
         raise CannotCrossError(f"a value of an unknown kind: {tag}")
     peer.made[number] = made
     return made
+
+
+def _mirror(peer: Peer, number: int, made: Any, data: Any) -> None:
+    if not peer.trusted and isinstance(made, _CHANGING):
+        peer.mirrored[number] = made, json.dumps(data)
 
 
 def honoured(peer: Peer, error: BaseException, operation: str) -> BaseException:

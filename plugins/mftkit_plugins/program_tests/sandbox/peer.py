@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import types
 from typing import TYPE_CHECKING, Any
 
-from mftkit_plugins.program_tests.sandbox import crossing
+from mftkit_plugins.program_tests.sandbox import crossing, proxies
 from mftkit_plugins.program_tests.sandbox.operations import OPERATIONS
 from mftkit_plugins.program_tests.sandbox.plain import CannotCrossError, decode, encode
 
@@ -21,7 +20,6 @@ _CHANGED = {
     *("Counter", "OrderedDict", "defaultdict"),
 }
 """Types of arguments that a function may change in place."""
-_CALLED = {"partial", "_lru_cache_wrapper", "method-wrapper", "wrapper_descriptor", "method_descriptor"}
 
 
 class EndedError(BaseException):
@@ -43,6 +41,9 @@ class Peer:
         self.made: dict[int, Any] = {}
         self.described: set[int] = set()
         self.shared: dict[str, tuple[Any, str]] = {}
+        self.mirrored: dict[int, tuple[Any, str]] = {}
+        """Lists, dictionaries and sets of the program's own classes, with their data as the other side knows it."""
+        self.functions: dict[Any, int] = {}
         self.of_objects = False
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -168,7 +169,16 @@ class Peer:
             if (text := json.dumps(now)) != before:
                 found[name] = now
                 self.shared[name] = value, text
-        return {"g": found} if found else {}
+        mirrored = {}
+        for number, (value, before) in self.mirrored.items():
+            now = self.encode(crossing.data_of(value))
+            if (text := json.dumps(now)) != before:
+                mirrored[str(number)] = now
+                self.mirrored[number] = value, text
+        return {**({"g": found} if found else {}), **({"r": mirrored} if mirrored else {})}
+
+    def watch(self, owner: Any, name: str, value: Any) -> None:
+        """Look whether a container that was read from an object is changed here."""
 
     def take_news(self, message: dict[str, Any]) -> None:
         """Change shared containers as they were changed on the other side."""
@@ -177,9 +187,8 @@ class Peer:
                 value = self.shared[name][0]
                 crossing.change(value, self.decode(now))
                 self.shared[name] = value, json.dumps(self.encode(value))
-
-
-def is_function(value: Any) -> bool:
-    """Return True for whatever is called and has no other use."""
-    kinds = (types.FunctionType, types.MethodType, types.BuiltinFunctionType, types.BuiltinMethodType)
-    return isinstance(value, kinds) or type(value).__name__ in _CALLED
+        for number, now in message.get("r", {}).items():
+            if int(number) in self.mirrored:
+                value = self.mirrored[int(number)][0]
+                proxies.refreshed(value, self.decode(now))
+                self.mirrored[int(number)] = value, json.dumps(now)

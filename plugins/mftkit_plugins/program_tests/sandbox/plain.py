@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 DEEPEST = 200
 _SCALARS = (type(None), bool, float, str)
-_LISTS = {list: "l", tuple: "t", set: "s", frozenset: "fs"}
-_DICTS = {dict: "d", OrderedDict: "od", Counter: "ct"}
+_LISTS: dict[type, str] = {list: "l", tuple: "t", set: "s", frozenset: "fs"}
+_DICTS: dict[type, str] = {dict: "d", OrderedDict: "od", Counter: "ct"}
 _MAKE: dict[str, Callable[[Any], Any]] = {"l": list, "t": tuple, "s": set, "fs": frozenset}
 _MAKE_DICT: dict[str, Callable[[Any], Any]] = {
     "d": dict,
@@ -21,25 +21,23 @@ _MAKE_DICT: dict[str, Callable[[Any], Any]] = {
     "ct": lambda pairs: Counter(dict(pairs)),
 }
 _FUNCTIONS = {
-    "abs",
-    "all",
-    "any",
-    "bin",
-    "callable",
-    "chr",
-    "divmod",
-    "hash",
-    "hex",
-    "id",
-    "len",
-    "max",
-    "min",
-    "ord",
-    "pow",
-    "repr",
-    "round",
-    "sorted",
-    "sum",
+    *(
+        "abs",
+        "all",
+        "any",
+        "bin",
+        "callable",
+        "chr",
+        "divmod",
+        "hash",
+        "hex",
+        "id",
+        "len",
+        "max",
+        "min",
+        "ord",
+    ),
+    *("pow", "repr", "round", "sorted", "sum"),
 }
 BUILTINS = {
     name: value
@@ -115,6 +113,8 @@ def _by_module(value: Any, kind: type) -> Any:
         offset = getattr(value, "tzinfo", None)
         if offset is None or type(offset).__name__ == "timezone":
             return ["dt", name, value.isoformat()]
+    if module.startswith("pathlib") and name in {"PosixPath", "PurePosixPath"}:
+        return ["P", name, str(value)]
     if module.startswith("numpy") and hasattr(value, "dtype") and value.dtype.kind in "biufcUSmM":
         return ["np", name == "ndarray", value.dtype.str, list(value.shape), value.tobytes().hex()]
     return None
@@ -154,9 +154,8 @@ def _numpy(array: bool, dtype: str, shape: list[int], data: str) -> Any:
 def _dated(name: str, text: str) -> Any:
     import datetime
 
-    return {"date": datetime.date, "datetime": datetime.datetime, "time": datetime.time}[name].fromisoformat(
-        text
-    )
+    kinds: dict[str, Any] = {"date": datetime.date, "datetime": datetime.datetime, "time": datetime.time}
+    return kinds[name].fromisoformat(text)
 
 
 def _from(module: str, name: str) -> Callable[..., Any]:
@@ -176,6 +175,7 @@ _DECODED: dict[str, Callable[..., Any]] = {
     "U": _from("uuid", "UUID"),
     "td": _from("datetime", "timedelta"),
     "dt": _dated,
+    "P": lambda name, text: getattr(__import__("pathlib"), name)(text),
     "np": _numpy,
     "bt": lambda name: BUILTINS[name],
 }

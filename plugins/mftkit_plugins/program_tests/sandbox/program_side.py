@@ -9,9 +9,10 @@ import linecache
 import os
 import sys
 import types
+import warnings
 from typing import Any
 
-from mftkit_plugins.program_tests.sandbox import proxies
+from mftkit_plugins.program_tests.sandbox import crossing, proxies
 from mftkit_plugins.program_tests.sandbox.peer import Peer
 
 
@@ -26,10 +27,21 @@ class ProgramSide(Peer):
         for key, stream in (("o", sys.stdout), ("e", sys.stderr)):
             if isinstance(stream, Printed) and (text := stream.taken()):
                 found[key] = text
+        if self.warned:
+            found["w"], self.warned = self.warned, []
         return found
+
+    warned: list[tuple[str, str]]
+
+    def warn(self, message: Any, category: type, *_place: Any, **_more: Any) -> None:
+        """Keep a warning for the tests."""
+        self.warned.append((category.__name__, str(message)))
 
     def perform(self, operation: str, given: list[Any], named: dict[str, Any]) -> Any:
         """Also load the program."""
+        if operation == "change":
+            crossing.change(getattr(given[0], given[1]), given[2])
+            return None
         return self.load(*given) if operation == "load" else super().perform(operation, given, named)
 
     def load(self, source: str) -> dict[str, Any]:
@@ -81,8 +93,11 @@ def main(read: Any, write: Any) -> None:
     """Serve until the line ends."""
     peer = ProgramSide(read, write)
     peer.error_classes = {}
+    peer.warned = []
+    warnings.simplefilter("always")
+    warnings.showwarning = peer.warn
     proxies.PEER[0] = peer
-    sys.stdin = Asked(peer)  # type: ignore[assignment]
+    sys.stdin = Asked(peer)
     sys.stdout, sys.stderr = Printed(), Printed()
     builtins.input = lambda prompt="": peer.request("input", str(prompt))
     while line := read():

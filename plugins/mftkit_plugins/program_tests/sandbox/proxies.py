@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,11 @@ def reference(value: Any) -> int | None:
     """Return the number of the other side's object that a value stands for, or None."""
     if isinstance(value, type) and value in PEER[0].error_classes:
         return PEER[0].error_classes[value]  # type: ignore[no-any-return]
+    if isinstance(value, types.FunctionType):
+        return PEER[0].functions.get(value)  # type: ignore[no-any-return]
     try:
-        if isinstance(value, Kind | types.FunctionType | types.ModuleType):
-            return value.__dict__.get("_mft_number")  # type: ignore[no-any-return]
+        if isinstance(value, Kind | types.ModuleType):
+            return value.__dict__.get("_mft_number")
         if isinstance(type(value), Kind):
             return object.__getattribute__(value, "_mft_number")  # type: ignore[no-any-return]
         return value.__dict__.get("_mft_number") if isinstance(value, BaseException) else None
@@ -73,7 +76,9 @@ class Kind(type):
 def _getattr(self: Any, name: str) -> Any:
     if name in _SILENT or name.startswith(("_mft", "__array", "_pytest", "__dataclass_params")):
         raise AttributeError(name)
-    return PEER[0].request("getattr", self, name)
+    found = PEER[0].request("getattr", self, name)
+    PEER[0].watch(self, name, found)
+    return found
 
 
 def _setattr(self: Any, name: str, value: Any) -> None:
@@ -171,7 +176,7 @@ def made_class(peer: Peer, number: int, described: dict[str, Any]) -> Any:
     if not derived:
         names.setdefault("__repr__", _forward("__repr__"))
         names["__hash__"] = names.get("__hash__", object.__hash__) if described["hashed"] else None
-    chosen = tuple(base for base in bases if isinstance(base, Kind)) or tuple(plain)
+    chosen = tuple(base for base in bases if isinstance(base, Kind) or base in plain)
     _making[0] = True
     try:
         return Kind(described["name"], chosen, names)
@@ -226,7 +231,21 @@ def refreshed(made: Any, data: Any) -> Any:
     return made
 
 
-def function(peer: Peer, number: int, name: str, is_async: bool) -> Any:
+def _signature(parameters: list[tuple[str, int, bool]] | None) -> Any:
+    """Return the signature of names, kinds and whether there is a default."""
+    if parameters is None:
+        return None
+    nothing = inspect.Parameter.empty
+    of = inspect.Parameter
+    kinds = (of.POSITIONAL_ONLY, of.POSITIONAL_OR_KEYWORD, of.VAR_POSITIONAL, of.KEYWORD_ONLY, of.VAR_KEYWORD)
+    made = [
+        inspect.Parameter(name, kinds[kind], default=... if has else nothing)
+        for name, kind, has in parameters
+    ]
+    return inspect.Signature(made)
+
+
+def function(peer: Peer, number: int, name: str, is_async: bool, parameters: Any = None) -> Any:
     """Make the function that stands for a callable of the other side."""
 
     def call(*given: Any, **named: Any) -> Any:
@@ -235,10 +254,11 @@ def function(peer: Peer, number: int, name: str, is_async: bool) -> Any:
     async def awaits(*given: Any, **named: Any) -> Any:
         return peer.request("await", peer.request("call", awaits, *given, **named))
 
-    made = awaits if is_async else call
+    made: Any = awaits if is_async else call
     made.__name__ = made.__qualname__ = name
     made.__module__ = "solution"
-    made._mft_number = number  # type: ignore[attr-defined]
+    made.__signature__ = _signature(parameters)
+    peer.functions[made] = number  # not an attribute: functools.wraps would copy it
     return made
 
 
@@ -270,7 +290,7 @@ def module(number: int, name: str) -> Any:
 def error(kind: type, number: int, given: list[Any], text: str) -> BaseException:
     """Make an error of the other side."""
     try:
-        made = kind.__new__(kind, *given)
+        made: BaseException = kind.__new__(kind, *given)
         start = BaseException if "_mft_class" in kind.__dict__ else kind
         start.__init__(made, *given)  # type: ignore[misc]
     except Exception:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import inspect
 import io
 import json
@@ -12,6 +13,7 @@ import sys
 import threading
 import traceback
 import types
+import warnings
 from typing import Any
 
 from mftkit_plugins.program_tests.sandbox import forms, proxies
@@ -30,6 +32,31 @@ class TestsSide(Peer):
     trusted = False
     error_classes: dict[type, int]
     word = ""
+
+    def __init__(self, read: Any, write: Any) -> None:
+        super().__init__(read, write)
+        self.watched: list[tuple[Any, str, Any, str]] = []
+        self.warned: list[tuple[str, str]] = []
+
+    def watch(self, owner: Any, name: str, value: Any) -> None:
+        """Remember a container of an object; the tests may change it in place."""
+        if type(value) in {list, dict, set, bytearray}:
+            self.watched = [*self.watched[-7:], (owner, name, value, json.dumps(self.encode(value)))]
+
+    def request(self, operation: str, *given: Any, **named: Any) -> Any:
+        """Before anything else, tell the other side what the tests changed in an object's containers."""
+        watched, self.watched = self.watched, []
+        for owner, name, value, before in watched:
+            if json.dumps(self.encode(value)) != before:
+                super().request("change", owner, name, value)
+            else:
+                self.watched.append((owner, name, value, before))
+        found = super().request(operation, *given, **named)
+        warned, self.warned = self.warned, []
+        for name, text in warned:
+            kind = getattr(builtins, name, UserWarning)
+            warnings.warn(text, kind if issubclass(kind, Warning) else UserWarning, stacklevel=4)
+        return found
 
     def permit(self, operation: str, given: list[Any]) -> None:
         """Refuse whatever would show the tests to the program."""
@@ -54,6 +81,7 @@ class TestsSide(Peer):
         for key, stream in (("o", sys.stdout), ("e", sys.stderr)):
             if key in message:
                 stream.write(str(message[key]))
+        self.warned += [(str(name), str(text)) for name, text in message.get("w", [])]
 
 
 class Trial:

@@ -12,7 +12,8 @@ from chat_server import MODEL, Answer, ChatServer, serving
 from mftkit.plugins import executors
 from mftkit_plugins.executors.rlimits import Rlimits
 from mftkit_plugins.filters.verification.filter import NO_REPLY, NO_TESTS, TOO_LATE, Verification
-from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED
+from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED, TOO_WEAK
+from mftkit_plugins.program_tests.results import NEVER_REACHED
 from mftkit_plugins.program_tests.stubs import stubs
 
 QUESTION = "Write double(x), which gives twice x."
@@ -174,6 +175,26 @@ def test_replies_of_no_use_and_a_spent_budget(server: ChatServer, pass_through: 
     assert found.kept[-1] == GOOD["asserts"]
     assert set(found.reasons) == {TOO_LATE}
     assert any("the budget does not cover" in note for note in found.notes)
+
+
+def test_tests_that_run_in_part_drop_a_row_or_are_reported(pass_through: Callable[..., Any]) -> None:
+    row = pair(RIGHT, f"{TESTS}\ndef check(candidate, n):\n    assert candidate(n) == 2 * n\n")
+    found = pass_through("verification", [row])
+    [(_, reason, detail)] = found.dropped
+    assert (reason, detail) == (NEVER_REACHED, "the assertion in line 4 was never reached")
+    found = pass_through("verification", [row], not_run="report")
+    assert (found.kept, found.counts["not_run"], found.counts["values"]) == ([row], 1, 1)
+
+
+def test_a_share_of_the_tests_and_of_the_mutants(pass_through: Callable[..., Any]) -> None:
+    row = pair(RIGHT, f"{TESTS}\nassert double(1) == 2\nassert double(2) == 5")
+    assert pass_through("verification", [row], pass_rate=0.75).kept == [row]
+    assert pass_through("verification", [row], pass_rate=0.9).reasons == {FAILS: 1}
+    weak = pair(RIGHT, "assert double(0) == 0")
+    assert pass_through("verification", [weak]).kept == [weak]
+    found = pass_through("verification", [weak, pair(RIGHT, TESTS)], mutants=3, mutants_killed=0.9)
+    assert found.reasons == {TOO_WEAK: 1}
+    assert len(found.kept) == 1
 
 
 def test_options_that_need_a_model_say_so() -> None:

@@ -7,7 +7,7 @@ import copy
 import random
 from typing import TYPE_CHECKING
 
-from mftkit_plugins.filters.text.code import parsed
+from mftkit_plugins.program_tests.source import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

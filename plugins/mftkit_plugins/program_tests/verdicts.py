@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import warnings
 from typing import TYPE_CHECKING, Any, Literal
 
 from mftkit_plugins.program_tests import results
 from mftkit_plugins.program_tests.relay import converse
 from mftkit_plugins.program_tests.results import TestedProgram, TestResult
+from mftkit_plugins.program_tests.source import parsed
 from mftkit_plugins.program_tests.stubs import functions
 
 if TYPE_CHECKING:
@@ -31,7 +30,7 @@ def run_tests(
     ``pass_rate`` is the least share of tests and assertions that pass. Whatever in the tests did not run fails the
     program, or with ``not_run="report"`` is reported only.
     """
-    if not _parses(program.tests):
+    if parsed(program.tests) is None:
         return TestResult(False, results.UNREADABLE)
     said = converse(_given(program, lenient=pass_rate < 1.0, stub=False), executor, limits)
     if "ended" in said:
@@ -90,13 +89,3 @@ def _why(missing: tuple[str, ...]) -> str:
 def _last_line(error: str) -> str:
     lines = error.strip().splitlines()
     return lines[-1].strip()[:_SHOWN] if lines else ""
-
-
-def _parses(tests: str) -> bool:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(tests)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True

@@ -6,14 +6,14 @@ import inspect
 import json
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from mftkit_plugins.program_tests.sandbox import proxies
 from mftkit_plugins.program_tests.sandbox.operations import SPECIAL
 from mftkit_plugins.program_tests.sandbox.plain import BUILTINS, CannotCrossError
 
-if TYPE_CHECKING:
-    from mftkit_plugins.program_tests.sandbox.peer import Peer
+Peer: TypeAlias = Any
+"""A ``peer.Peer``, which imports this module."""
 
 _BASES = (int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
 _END_OF_ITERATION = {"__next__", "__anext__"}

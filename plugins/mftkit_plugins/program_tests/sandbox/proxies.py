@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import types
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 
 from mftkit_plugins.program_tests.sandbox.operations import COMPARED
 from mftkit_plugins.program_tests.sandbox.plain import CannotCrossError
 
-if TYPE_CHECKING:
-    from mftkit_plugins.program_tests.sandbox.peer import Peer
+Peer: TypeAlias = Any
+"""A ``peer.Peer``, which imports this module."""
 
 _making = [False]
 PEER: list[Any] = [None]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from built_in import suites
 from chat_server import MODEL, Answer, ChatServer
-
 from mftkit.plugins import executors, kinds
 
 SERVER = ChatServer(lambda _body, _number: Answer("[[A]]"))

@@ -64,7 +64,7 @@ class Chrf(CorpusScore[ChrfOptions]):
         if not reached:
             return 0.0
         precision, recall = (sum(column) / len(reached) for column in zip(*reached, strict=True))
-        factor = self.options.beta**2
+        factor = float(self.options.beta**2)
         if not precision + recall:
             return 0.0
         return 100 * (1 + factor) * precision * recall / (factor * precision + recall)

@@ -17,7 +17,7 @@ from mftkit_plugins.evaluators.judge_prompts import pair_prompt, read_choice
 
 def judge(server: ChatServer, **options: Any) -> Judge:
     model = {"name": "openai", "options": {"base_url": server.url, "model": MODEL, "retries": 0}}
-    return Judge(Judge.Options(model=model, **options))
+    return Judge(Judge.Options.model_validate({"model": model, **options}))
 
 
 def context(directory: Path, notes: list[str]) -> mftkit.EvaluationContext:
@@ -157,7 +157,7 @@ def test_a_budget_that_is_spent_ends_the_evaluation(tmp_path: Path) -> None:
     with serving(by_length) as server:
         made = judge(server)
         model = {"name": "openai", "options": {"base_url": server.url, "model": MODEL, "max_tokens": 200}}
-        made = Judge(Judge.Options(model=model))
+        made = Judge(Judge.Options.model_validate({"model": model}))
         with pytest.raises(mftkit.BudgetSpent):
             made.score(rows(("long", "s"), ("a", "b")), context(tmp_path, []))
 

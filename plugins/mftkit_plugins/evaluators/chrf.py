@@ -64,10 +64,10 @@ class Chrf(CorpusScore[ChrfOptions]):
         if not reached:
             return 0.0
         precision, recall = (sum(column) / len(reached) for column in zip(*reached, strict=True))
-        factor = float(self.options.beta**2)
+        factor = self.options.beta**2
         if not precision + recall:
             return 0.0
-        return 100 * (1 + factor) * precision * recall / (factor * precision + recall)
+        return float(100 * (1 + factor) * precision * recall / (factor * precision + recall))
 
 
 def _without_punctuation(word: str) -> list[str]:

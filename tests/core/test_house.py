@@ -32,7 +32,7 @@ HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "numpy", "py
 
 ORDINARY = {"equal", "fixed", "full", "local", "mixed", "pack", "padding"}
 """Components whose names are English words that core may write in prose: only whole strings are looked at."""
-EVERYDAY = {"chat", "proportions", "temperature", "text"}
+EVERYDAY = {"chat", "judge", "loss", "proportions", "temperature", "text"}
 """Components whose names are words that core needs for other things."""
 ALLOWED = {
     ("pad_token.py", "fim"),
@@ -108,9 +108,7 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "tuning": lambda name: {"tuning": name},
     "model-adapter": lambda name: {"model": {"path": "org/model", "adapter": name}},
     "tracker": lambda name: {"trackers": [name]},
-    "evaluator": lambda name: {
-        "tasks": [{"name": "a", "train": "a", "evaluate": {"evaluators": [name]}}]
-    },
+    "evaluator": lambda name: {"tasks": [{"name": "a", "train": "a", "evaluate": {"evaluators": [name]}}]},
     "callback": lambda name: {"callbacks": [name]},
     "data-generator": lambda name: {"tasks": [{"name": "a", "generator": name}]},
     "task-format": lambda name: {"tasks": [{"name": "a", "train": "a", "format": name}]},

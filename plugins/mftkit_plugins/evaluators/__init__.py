@@ -18,6 +18,15 @@ def register_evaluators(register: mftkit.Register) -> None:
         "mftkit_plugins.evaluators.edit_similarity:EditSimilarity",
         summary="1 - edit distance to the reference / length, as CodeXGLUE has it",
     )
+    register("bleu", "mftkit_plugins.evaluators.bleu:Bleu", summary="corpus BLEU, by sacrebleu")
+    register(
+        "chrf", "mftkit_plugins.evaluators.chrf:Chrf", summary="corpus chrF or chrF++, as sacrebleu has it"
+    )
+    register(
+        "judge",
+        "mftkit_plugins.evaluators.judge:Judge",
+        summary="a chat model compares each answer with another one, in both orders",
+    )
     register(
         "loss",
         "mftkit_plugins.evaluators.loss:Loss",

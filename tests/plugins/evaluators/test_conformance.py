@@ -1,0 +1,20 @@
+"""What every evaluator promises; the judge asks a scripted server."""
+
+from __future__ import annotations
+
+import pytest
+
+from built_in import suites
+from chat_server import MODEL, Answer, ChatServer
+from mftkit.plugins import executors, kinds
+
+SERVER = ChatServer(lambda _body, _number: Answer("[[A]]"))
+CHAT = {"name": "openai", "options": {"base_url": SERVER.url, "model": MODEL}}
+
+
+@pytest.fixture(autouse=True)
+def _weak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(executors.WEAK, "1")
+
+
+globals().update(suites(kinds.EVALUATOR, judge={"options": {"model": CHAT}}))

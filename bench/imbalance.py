@@ -2,10 +2,10 @@
 
     python bench/imbalance.py DATA [--rare code-repair] [--shares 50,10,2,0.5] [--seeds 3] [--output runs/imbalance]
 
-DATA is a folder of tasks in the paper's format (a folder with train.jsonl and valid.jsonl each). One task is the rare one:
-it gets 50, 10, 2 or 0.5 % of the loss tokens, and the others share the rest evenly, so that all runs train the same number
-of steps on about the same number of tokens. Each loss is trained with equal weights, and each balancer with
-``token-balanced``. Seeds are trained one after another: stopped, the same command goes on, and what is there is a result.
+DATA is a folder of tasks in the paper's format (a folder with train.jsonl and valid.jsonl each). One task is the rare
+one: it gets 50, 10, 2 or 0.5 % of the loss tokens, and the others share the rest evenly, so that all runs train for the
+same number of steps and about as many tokens. Each loss is trained with equal weights, and each balancer with
+``token-balanced``. Seeds are trained one after another: stopped, the same command goes on, and what is there is kept.
 
 Written to the output: ``imbalance.json``, one row for each share, arm, seed and task, with its best validation loss.
 ``bench/imbalance_figure.py`` draws it.

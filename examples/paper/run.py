@@ -2,10 +2,10 @@
 
     python examples/paper/run.py --size cpu [--data DIR] [--output DIR] [--dry-run] [--set key=value]...
 
-Pretrains a base (size cpu), trains every arm with every seed, measures an unseen task and what was forgotten, and writes
-``paper.md`` and ``paper.html`` to the output; after each seed, so that a run that was stopped has its page too. The same
-command goes on where it was stopped. DIR is a folder of tasks in the paper's format; without it the tasks are made from
-the source of the installed Python.
+Pretrains a base (size cpu), trains every arm with every seed, measures an unseen task and what was forgotten, and
+writes ``paper.md`` and ``paper.html`` to the output; after each seed, so that a run that was stopped has its page too.
+The same command goes on where it was stopped. DIR is a folder of tasks in the paper's format; without it the tasks are
+made from the source of the installed Python.
 """
 
 from __future__ import annotations

@@ -107,15 +107,17 @@ def _sql_rows(number: int) -> list[dict[str, Any]]:
         table = draw.choice(sorted(TABLES))
         first, second, third = TABLES[table]
         limit = draw.randrange(1, 200)
-        question, query = draw.choice(
-            [
-                (f"How many {table}s have a {second} over {limit}?", f"SELECT count(*) FROM {table} WHERE {second} > {limit}"),
-                (f"List the {first} of every {table}, by {second}.", f"SELECT {first} FROM {table} ORDER BY {second}"),
-                (f"What is the highest {second} per {third}?", f"SELECT {third}, max({second}) FROM {table} GROUP BY {third}"),
-            ]
-        )  # fmt: skip
+        pairs = [
+            (
+                f"How many {table}s have a {second} over {limit}?",
+                f"count(*) FROM {table} WHERE {second} > {limit}",
+            ),
+            (f"List the {first} of every {table}, by {second}.", f"{first} FROM {table} ORDER BY {second}"),
+            (f"Highest {second} per {third}?", f"{third}, max({second}) FROM {table} GROUP BY {third}"),
+        ]
+        question, query = draw.choice(pairs)
         prompt = f"CREATE TABLE {table} ({first} TEXT, {second} INTEGER, {third} TEXT)\n{question}"
-        rounds = [{"role": "human", "content": prompt}, {"role": "bot", "content": query}]
+        rounds = [{"role": "human", "content": prompt}, {"role": "bot", "content": f"SELECT {query}"}]
         rows.append({"id": index, "data_name": "text-to-sql", "chat_rounds": rounds})
     return rows
 

@@ -76,11 +76,18 @@ def _functions() -> list[str]:
     found = []
     for file in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
         source = file.read_text(encoding="utf-8")
+        lines = source.encode().split(b"\n")
         nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
-        found += [
-            text for node in nodes if (text := ast.get_source_segment(source, node)) and len(text) <= 900
-        ]
+        found += [text for node in nodes if len(text := _segment(lines, node)) <= 900]
     return found
+
+
+def _segment(lines: list[bytes], node: ast.FunctionDef) -> str:
+    """As ``ast.get_source_segment``, which splits the whole source for each node; columns are in bytes."""
+    inside = lines[node.lineno - 1 : node.end_lineno]
+    inside[-1] = inside[-1][: node.end_col_offset]
+    inside[0] = inside[0][node.col_offset :]
+    return b"\n".join(inside).decode()
 
 
 def _prompts(line: str) -> list[str]:

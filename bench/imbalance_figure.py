@@ -3,8 +3,8 @@
     python bench/imbalance_figure.py IMBALANCE.json FIGURE.svg TABLE.csv
 
 For each share of the rare task: the difference of each arm from ``mixed``, plain cross-entropy with the same seed, in
-the rare task's best validation loss, and in the mean over the other tasks; mean over seeds, with the range from the lowest
-to the highest seed. Below 0 is better than plain cross-entropy.
+the rare task's best validation loss, and in the mean over the other tasks; mean over seeds, with the range from the
+lowest to the highest seed. Below 0 is better than plain cross-entropy.
 """
 
 from __future__ import annotations

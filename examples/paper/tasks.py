@@ -120,7 +120,10 @@ def _sql_rows(number: int) -> list[dict[str, Any]]:
                 f"count(*) FROM {table} WHERE {second} > {limit}",
             ),
             (f"List the {first} of every {table}, by {second}.", f"{first} FROM {table} ORDER BY {second}"),
-            (f"Highest {second} per {third}?", f"{third}, max({second}) FROM {table} GROUP BY {third}"),
+            (
+                f"What is the highest {second} per {third}?",
+                f"{third}, max({second}) FROM {table} GROUP BY {third}",
+            ),
         ]
         question, query = draw.choice(pairs)
         prompt = f"CREATE TABLE {table} ({first} TEXT, {second} INTEGER, {third} TEXT)\n{question}"

@@ -133,6 +133,8 @@ def main() -> None:
             }
             text = json.dumps(done, indent=1) + "\n"
             (options.output / "imbalance.json").write_text(text, encoding="utf-8")
+            if not results[share].is_complete:
+                raise SystemExit("stopped; the same command goes on")
             print(f"seeds {seeds}, share {share:g}: {time.monotonic() - started:.0f} s", flush=True)
 
 

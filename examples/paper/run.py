@@ -4,7 +4,7 @@
 
 Pretrains a base (size cpu), trains every arm with every seed, measures an unseen task and what was forgotten, and
 writes ``paper.md`` and ``paper.html`` to the output; after each seed, so that a run that was stopped has its page too.
-The same command goes on where it was stopped. DIR is a folder of tasks in the paper's format; without it the tasks are
+The same command resumes where it was stopped. DIR is a folder of tasks in the paper's format; without it the tasks are
 made from the source of the installed Python.
 """
 
@@ -157,7 +157,7 @@ def main() -> None:
     for seeds in range(1, size.seeds + 1):
         result = train(spec, size, seeds, output, given.set)
         if not result.is_complete:
-            raise SystemExit("stopped; the same command goes on")
+            raise SystemExit("stopped; the same command resumes")
         outside_losses(result, str(base), outside, output)
         write_page(output, size)
         print(f"seeds 1 to {seeds}: {time.monotonic() - started:.0f} s in this call; {output / 'paper.md'}")

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.executor import Executor as Executor
     from mftkit.interfaces.executor import Limits as Limits
     from mftkit.interfaces.executor import Program as Program
+    from mftkit.interfaces.executor import Session as Session
     from mftkit.interfaces.family import Family as Family
     from mftkit.interfaces.family import InstructFormat as InstructFormat
     from mftkit.interfaces.generator import DataGenerator as DataGenerator
@@ -148,7 +149,7 @@ _NAMES = {
     "mftkit.interfaces.conversation": "Conversation ToolCall Turn",
     "mftkit.interfaces.data_filter": "DataFilter FilterContext",
     "mftkit.interfaces.evaluator": "Answer Answered EvaluationContext EvaluationPrompt EvaluationRow Evaluator Metric Verdict",
-    "mftkit.interfaces.executor": "Execution Executor Limits PYTHON Program",
+    "mftkit.interfaces.executor": "Execution Executor Limits PYTHON Program Session",
     "mftkit.interfaces.family": "Family InstructFormat",
     "mftkit.interfaces.generator": "DataGenerator",
     "mftkit.interfaces.gradients": "GradientCombiner",

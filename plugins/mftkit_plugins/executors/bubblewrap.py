@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING
 import mftkit
 from mftkit_plugins.executors.availability import failure_of
 from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
-from mftkit_plugins.executors.supervisor import PATIENCE, run_supervised
+from mftkit_plugins.executors.live_session import LiveSession
+from mftkit_plugins.executors.supervisor import PATIENCE, Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,8 +53,17 @@ class Bubblewrap(mftkit.Executor):
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
         """Run in new namespaces, which end with the program."""
+        with self._started(program, limits) as running:
+            return running.run()
+
+    def open(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Session:
+        """Start it in new namespaces, and talk to it."""
+        return LiveSession(self._started(program, limits))
+
+    @contextmanager
+    def _started(self, program: mftkit.Program, limits: mftkit.Limits) -> Iterator[Supervised]:
         user = FIRST_USER + secrets.randbelow(1 << 28) if os.geteuid() == 0 else None
-        with Lifeline() as lifeline, standard_input(program) as stdin:
+        with Lifeline() as lifeline:
             inside = launcher(
                 sys.executable,
                 program,
@@ -63,10 +74,10 @@ class Bubblewrap(mftkit.Executor):
                 # bwrap's own --die-with-parent misses a parent that dies while bwrap starts.
                 supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
             )
-            return run_supervised(
+            yield Supervised(
                 [*self.namespaces(limits), "--", *inside],
                 limits,
-                stdin=stdin,
+                standard_input(program),
                 environment={"PATH": os.environ.get("PATH", "")},
                 pass_fds=(lifeline.end,),
             )

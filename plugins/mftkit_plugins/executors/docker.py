@@ -7,12 +7,17 @@ import os
 import shutil
 import subprocess
 import uuid
-from typing import Literal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 import mftkit
 from mftkit_plugins.executors.availability import failure_of
 from mftkit_plugins.executors.launch import ENVIRONMENT, launcher, standard_input
-from mftkit_plugins.executors.supervisor import PATIENCE, run_supervised
+from mftkit_plugins.executors.live_session import LiveSession
+from mftkit_plugins.executors.supervisor import PATIENCE, Supervised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HOME = "/program"
 NOBODY = "65534:65534"
@@ -49,16 +54,23 @@ class Docker(mftkit.Executor):
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
         """Run in a new container, which ends with the program; if this process dies, soon after the time limit."""
+        with self._started(program, limits) as running:
+            return running.run()
+
+    def open(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Session:
+        """Start it in a new container, and talk to it through the engine's client."""
+        return LiveSession(self._started(program, limits))
+
+    @contextmanager
+    def _started(self, program: mftkit.Program, limits: mftkit.Limits) -> Iterator[Supervised]:
         engine, name = self._engine() or self._engines()[0], f"mft-program-{uuid.uuid4().hex}"
-        command = self.command(engine, name, program, limits)
-        with standard_input(program) as stdin:
-            return run_supervised(
-                command,
-                limits,
-                stdin=stdin,
-                environment=os.environ,  # for the engine's client only; the container sees none of it
-                stop=lambda: _kill(engine, name),
-            )
+        yield Supervised(
+            self.command(engine, name, program, limits),
+            limits,
+            standard_input(program),
+            environment=os.environ,  # for the engine's client only; the container sees none of it
+            stop=lambda: _kill(engine, name),
+        )
 
     def command(self, engine: str, name: str, program: mftkit.Program, limits: mftkit.Limits) -> list[str]:
         """Return the engine's command line."""

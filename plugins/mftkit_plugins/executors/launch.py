@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self
 
 from mftkit import PYTHON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import mftkit
 
 ENVIRONMENT = {
@@ -63,13 +59,12 @@ def _header(program: mftkit.Program) -> bytes:
     return json.dumps(dict(program.files)).encode()
 
 
-@contextmanager
-def standard_input(program: mftkit.Program) -> Iterator[IO[bytes]]:
-    """Open an anonymous file: the program's files for the launcher, then the program's own input."""
-    with tempfile.TemporaryFile() as file:
-        file.write(_header(program) + program.stdin.encode())
-        file.seek(0)
-        yield file
+def standard_input(program: mftkit.Program) -> bytes:
+    """Return the program's files for the launcher, then the program's own input.
+
+    It goes through a pipe: a program could rewind a file and read it again.
+    """
+    return _header(program) + program.stdin.encode()
 
 
 class Lifeline:

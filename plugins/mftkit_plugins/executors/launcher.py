@@ -26,6 +26,7 @@ import time
 from typing import TypedDict
 
 PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
 NOT_STARTED = 127
 AGAIN = 0.02
 """Seconds between two attempts to kill."""
@@ -62,6 +63,7 @@ def enter(config: Config) -> None:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(text)
+    ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # no rights by sudo and the like
     for name, number in config["limits"].items():
         resource.setrlimit(getattr(resource, name), (number, number))
     try:

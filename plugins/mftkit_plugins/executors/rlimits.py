@@ -10,17 +10,25 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import mftkit
 from mftkit_plugins.executors.availability import failure_of
 from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
-from mftkit_plugins.executors.supervisor import PATIENCE, run_supervised
+from mftkit_plugins.executors.live_session import LiveSession
+from mftkit_plugins.executors.supervisor import PATIENCE, Supervised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FIRST_USER = 1_800_000_000
 """User ids from here on are not assigned by systems."""
 _NAMESPACES = ("--net", "--ipc", "--pid", "--fork", "--kill-child=KILL")
+_OWN_PROC = "--mount-proc"
+"""Hides the processes outside; containers may forbid it."""
 _COUNTED_BY_NAMESPACE = (5, 14)
 """Linux version from which on RLIMIT_NPROC is counted per user namespace."""
 
@@ -44,15 +52,21 @@ class Rlimits(mftkit.Executor):
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
         """Run in a temporary directory, which is removed afterwards."""
-        return _run(_interpreter() or sys.executable, program, limits)
+        with _started(_interpreter() or sys.executable, program, limits) as running:
+            return running.run()
+
+    def open(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Session:
+        """Start it in a temporary directory, and talk to it."""
+        return LiveSession(_started(_interpreter() or sys.executable, program, limits))
 
 
-def _run(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
+@contextmanager
+def _started(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> Iterator[Supervised]:
     user = FIRST_USER + secrets.randbelow(1 << 28) if os.geteuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="mft-program-", ignore_cleanup_errors=True) as directory:
         if user is not None:
             os.chown(directory, user, user)
-        with Lifeline() as lifeline, standard_input(program) as stdin:
+        with Lifeline() as lifeline:
             command = launcher(
                 interpreter,
                 program,
@@ -63,10 +77,10 @@ def _run(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> mf
                 supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
             )
             command[0] = sys.executable  # the supervisor keeps this process's user
-            return run_supervised(
+            yield Supervised(
                 [*_namespaces(), *command],
                 limits,
-                stdin=stdin,
+                standard_input(program),
                 environment={**ENVIRONMENT, "HOME": directory, "TMPDIR": directory},
                 stop=lifeline.cut,
                 pass_fds=(lifeline.end,),
@@ -100,8 +114,10 @@ def _namespaces() -> tuple[str, ...]:
     if unshare is None:
         return ()
     prefix = (unshare, *(() if os.geteuid() == 0 else ("--user",)), *_NAMESPACES)
-    test = subprocess.run([*prefix, "true"], capture_output=True, check=False)
-    return prefix if test.returncode == 0 else ()
+    for tried in ((*prefix, _OWN_PROC), prefix):
+        if subprocess.run([*tried, "true"], capture_output=True, check=False).returncode == 0:
+            return tried
+    return ()
 
 
 @functools.cache
@@ -127,4 +143,5 @@ class _WithInterpreter(mftkit.Executor):
         self.interpreter = interpreter
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
-        return _run(self.interpreter, program, limits)
+        with _started(self.interpreter, program, limits) as running:
+            return running.run()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import selectors
 import signal
 import subprocess
 import time
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal
 
 import mftkit
+from mftkit_plugins.executors.pipes import Pipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -20,113 +20,98 @@ MEMORY_CHECK_EVERY = 0.1
 """Seconds between two checks of the memory in use."""
 PATIENCE = 5.0
 """Seconds that a command has to end after it was asked to."""
-_BLOCK = 1 << 16
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 How = Literal["exited", "time", "memory", "output"]
 
 
-def run_supervised(
-    command: Sequence[str],
-    limits: mftkit.Limits,
-    *,
-    stdin: IO[bytes],
-    environment: Mapping[str, str],
-    stop: Callable[[], None] | None = None,
-    pass_fds: Sequence[int] = (),
-) -> mftkit.Execution:
-    """Run ``command`` until it ends or exceeds a limit; ``stop`` asks it to end (default: it is killed)."""
-    started = time.monotonic()
-    with subprocess.Popen(
-        command,
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=dict(environment),
-        start_new_session=True,
-        pass_fds=pass_fds,
-    ) as process:
-        pipes = _Pipes(process, limits.output)
+class Supervised:
+    """A started command with its pipes; ``watch`` applies the limits and must be called, in any thread."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        limits: mftkit.Limits,
+        stdin: bytes,
+        *,
+        environment: Mapping[str, str],
+        stop: Callable[[], None] | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        """Start ``command`` and send it ``stdin``; ``stop`` asks it to end (default: it is killed)."""
+        self._limits = limits
+        self._stop = stop
+        self._started = time.monotonic()
+        self._until = self._started + limits.seconds
+        self._closed = float("inf")
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=dict(environment),
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+        self.pipes = Pipes(self._process, limits.output)
+        self.pipes.write(stdin)
+
+    def run(self) -> mftkit.Execution:
+        """Send no more, and watch it until its end."""
+        self.pipes.end_input()
+        return self.watch()
+
+    def close(self, seconds: float) -> None:
+        """Send no more, and give it that much time to end; from any thread, while another one watches."""
+        self._closed = time.monotonic() + seconds
+        self.pipes.end_input()
+
+    def watch(self) -> mftkit.Execution:
+        """Wait until it ends or exceeds a limit, and return its result."""
         try:
-            how = _until_end(process, pipes, limits, started + limits.seconds)
+            how = self._until_end()
         except BaseException:
-            _end(process, stop)
+            self.end()
+            self.pipes.drain(time.monotonic())  # whoever waits for a line must not wait forever
             raise
-        if how != "exited":
-            _end(process, stop)
-        pipes.drain(time.monotonic() + PATIENCE)
-        code = process.wait()
-    if how == "exited" and code == 128 + signal.SIGXCPU:
-        how = "time"
-    code = 128 - code if code < 0 else code
-    stdout, stderr = pipes.texts()
-    return mftkit.Execution(how, code, stdout, stderr, time.monotonic() - started)
+        if self._process.poll() is None:
+            self.end()
+        self.pipes.drain(time.monotonic() + PATIENCE)
+        code = self._process.wait()
+        if how == "exited" and code == 128 + signal.SIGXCPU:
+            how = "time"
+        code = 128 - code if code < 0 else code
+        return mftkit.Execution(how, code, *self.pipes.texts(), time.monotonic() - self._started)
 
+    def _until_end(self) -> How:
+        next_check = time.monotonic() + MEMORY_CHECK_EVERY
+        while self.pipes.open() or self._process.poll() is None:
+            now = time.monotonic()
+            if now >= min(self._until, self._closed):
+                return "time" if now >= self._until else "exited"
+            if now >= next_check:
+                if resident(self._process.pid) > self._limits.memory:
+                    return "memory"
+                next_check = now + MEMORY_CHECK_EVERY
+            self._wait(max(0.0, min(self._until, self._closed, next_check) - now))
+            if self.pipes.full:
+                return "output"
+        return "exited"
 
-def _until_end(process: subprocess.Popen[bytes], pipes: _Pipes, limits: mftkit.Limits, until: float) -> How:
-    next_check = time.monotonic() + MEMORY_CHECK_EVERY
-    while pipes.open():
-        now = time.monotonic()
-        if now >= until:
-            return "time"
-        if now >= next_check:
-            if resident(process.pid) > limits.memory:
-                return "memory"
-            next_check = now + MEMORY_CHECK_EVERY
-        pipes.read(max(0.0, min(until, next_check) - now))
-        if pipes.full:
-            return "output"
-    try:  # it closed its output, but may still run
-        process.wait(max(0.0, until - time.monotonic()))
-    except subprocess.TimeoutExpired:
-        return "time"
-    return "exited"
+    def _wait(self, seconds: float) -> None:
+        if self.pipes.open():
+            self.pipes.transfer(seconds)
+            return
+        with contextlib.suppress(subprocess.TimeoutExpired):  # it closed its output, but may still run
+            self._process.wait(seconds)
 
-
-def _end(process: subprocess.Popen[bytes], stop: Callable[[], None] | None) -> None:
-    if stop is not None:
-        stop()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-class _Pipes:
-    """Standard output and standard error, read as they arrive, up to a number of bytes together."""
-
-    def __init__(self, process: subprocess.Popen[bytes], most: int) -> None:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self._left = most
-        self._read: dict[int, bytearray] = {}
-        self._selector = selectors.DefaultSelector()
-        for pipe in (process.stdout, process.stderr):
-            os.set_blocking(pipe.fileno(), False)
-            self._selector.register(pipe, selectors.EVENT_READ)
-            self._read[pipe.fileno()] = bytearray()
-        self.full = False
-
-    def open(self) -> bool:
-        return bool(self._selector.get_map())
-
-    def read(self, seconds: float) -> None:
-        """Read what is available or arrives within ``seconds``."""
-        for key, _ in self._selector.select(seconds):
-            block = os.read(key.fd, _BLOCK)
-            if not block:
-                self._selector.unregister(key.fileobj)
-            self.full = self.full or len(block) > self._left
-            self._read[key.fd] += block[: self._left]
-            self._left -= min(len(block), self._left)
-
-    def drain(self, until: float) -> None:
-        """Read the rest."""
-        while self.open() and time.monotonic() < until:
-            self.read(max(0.0, until - time.monotonic()))
-        self._selector.close()
-
-    def texts(self) -> list[str]:
-        return [bytes(read).decode(errors="replace") for read in self._read.values()]
+    def end(self) -> None:
+        """Ask it to end if that is possible, then kill it."""
+        if self._stop is not None:
+            self._stop()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(PATIENCE)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
 
 def resident(pid: int) -> int:

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.loss import Loss as Loss
     from mftkit.interfaces.loss import Tokens as Tokens
     from mftkit.interfaces.loss import Totals as Totals
+    from mftkit.interfaces.mixer import Mixer as Mixer
     from mftkit.interfaces.model import Head as Head
     from mftkit.interfaces.model import LoadRequest as LoadRequest
     from mftkit.interfaces.model import ModelAdapter as ModelAdapter
@@ -148,12 +149,15 @@ _NAMES = {
     "mftkit.interfaces.component": "Component Options SpecLocation SpecPath TaskInfo",
     "mftkit.interfaces.conversation": "Conversation ToolCall Turn",
     "mftkit.interfaces.data_filter": "DataFilter FilterContext",
-    "mftkit.interfaces.evaluator": "Answer Answered EvaluationContext EvaluationPrompt EvaluationRow Evaluator Metric Verdict",
+    "mftkit.interfaces.evaluator": (
+        "Answer Answered EvaluationContext EvaluationPrompt EvaluationRow Evaluator Metric Verdict"
+    ),
     "mftkit.interfaces.executor": "Execution Executor Limits PYTHON Program Session",
     "mftkit.interfaces.family": "Family InstructFormat",
     "mftkit.interfaces.generator": "DataGenerator",
     "mftkit.interfaces.gradients": "GradientCombiner",
     "mftkit.interfaces.loss": "Loss Tokens Totals",
+    "mftkit.interfaces.mixer": "Mixer",
     "mftkit.interfaces.model": "Head LoadRequest ModelAdapter",
     "mftkit.interfaces.run_info": "RunInfo",
     "mftkit.interfaces.task_format": "FormatContext FormattedSample Note Piece RowContent Segment TaskFormat",

@@ -32,7 +32,7 @@ HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "numpy", "py
 
 ORDINARY = {"equal", "fixed", "full", "local", "mixed", "pack", "padding"}
 """Components whose names are English words that core may write in prose: only whole strings are looked at."""
-EVERYDAY = {"chat", "text"}
+EVERYDAY = {"chat", "proportions", "temperature", "text"}
 """Components whose names are words that core needs for other things."""
 ALLOWED = {
     ("pad_token.py", "fim"),
@@ -103,6 +103,7 @@ def test_all_built_ins_are_well() -> None:
 PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "loss": lambda name: {"loss": name},
     "balancer": lambda name: {"balancer": name},
+    "mixer": lambda name: {"mixing": {"mixer": name}},
     "tokenization-mode": lambda name: {"tokenization": name},
     "tuning": lambda name: {"tuning": name},
     "model-adapter": lambda name: {"model": {"path": "org/model", "adapter": name}},

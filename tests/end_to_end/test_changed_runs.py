@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 import mftkit
 from data_path import Listener
-from mftkit.training.loop import TrainStep
+from mftkit.training.train_step import TrainStep
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 SHORT = {"max_steps": 3, "batch_size": 4, "micro_batch_size": 4, "evaluate_every": 2, "log_every": 2}

@@ -135,12 +135,16 @@ class BatchSampler:
         return self._layouts[epoch]
 
     def _laid_out(self, epoch: int) -> Layout:
+        drawn = None if self._mixture is None else self._mixture.epoch(epoch)
+        count = len(self._samples.task) if drawn is None else len(drawn)
+        order = np.random.default_rng([self._seed, epoch]).permutation(count)
+        return self._lay_out(drawn, order, epoch)
+
+    def _lay_out(self, drawn: NDArray[np.int64] | None, order: NDArray[np.int64], epoch: int) -> Layout:
         """With mixing, the mode sees each drawn sample as a separate one, so that it need not know about mixing."""
-        lengths, task, drawn = self._samples.in_epoch(epoch).lengths, self._samples.task, None
-        if self._mixture is not None:
-            drawn = self._mixture.epoch(epoch)
+        lengths, task = self._samples.in_epoch(epoch).lengths, self._samples.task
+        if drawn is not None:
             lengths, task = lengths[drawn], task[drawn]
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(lengths))
         layout = self._mode.layout(lengths, task, order, self._max_length)
         check_layout(layout, lengths, self._max_length, type(self._mode).__name__)
         if self._group_by_task:
@@ -163,9 +167,14 @@ class BatchSampler:
     def __getitem__(self, number: int) -> GlobalBatch:
         """The global batch of step ``number``, from 1."""
         epoch = self._epoch_of(number)
-        layout, samples = self.layout(epoch), self._samples.in_epoch(epoch)
+        layout = self.layout(epoch)
         first = (number - 1 - (self._end(epoch - 1) if epoch else 0)) * self._batch_size
-        bounds = layout.offsets[first : first + self._batch_size + 1]
+        return self._batch(layout, number, epoch, first, first + self._batch_size)
+
+    def _batch(self, layout: Layout, number: int, epoch: int, first: int, last: int) -> GlobalBatch:
+        """The global batch of rows ``first`` to ``last`` of a layout, or to its end."""
+        samples = self._samples.in_epoch(epoch)
+        bounds = layout.offsets[first : last + 1]
         rows = [layout.samples[a:b] for a, b in pairwise(bounds)]
         rows.sort(key=lambda row: int(samples.lengths[row].sum()), reverse=True)
         members = layout.samples[bounds[0] : bounds[-1]]

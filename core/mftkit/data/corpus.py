@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 
     from mftkit.data.rows.files import Source
     from mftkit.data.tokens.table import TokenTable
+    from mftkit.interfaces.mixer import Mixer
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec, TaskSpec
 
-__all__ = ["Corpus", "Samples", "TaskReport", "prepare", "prepare_validation"]
+__all__ = ["Corpus", "Samples", "TaskReport", "prepare", "prepare_validation", "validation_sources"]
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class Corpus:
     mixture: Mixture | None = None
     """Samples that each epoch draws; None: every training sample once."""
 
+    @property
+    def mixer(self) -> Mixer | None:
+        """What decides the tasks' shares; None without mixing."""
+        return None if self.mixture is None else self.mixture.mixer
+
 
 @dataclass(frozen=True)
 class _Loaded:
@@ -105,6 +111,22 @@ def prepare_validation(spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter:
     return Samples(parts, spec.max_length)
 
 
+def validation_sources(
+    spec: Spec, index: int, tokenizer: PreTrainedTokenizerBase, reporter: Reporter
+) -> tuple[tuple[Source, ...], set[tuple[int, int]]]:
+    """The sources that hold a task's validation rows, and these rows: number of the source, and line.
+
+    Raises MftError for data that cannot be used.
+    """
+    preparation, task = _Preparation(spec, tokenizer, reporter), spec.tasks[index]
+    part = preparation.validation(index, task)
+    if isinstance(task.valid, float | int):
+        sources = task_rows(spec, index, task, reporter)
+    else:
+        sources = validation_rows(spec, index, task, reporter)
+    return sources, {part.table.origin(int(row)) for row in part.rows}
+
+
 class _Preparation:
     def __init__(self, spec: Spec, tokenizer: PreTrainedTokenizerBase, reporter: Reporter) -> None:
         self.spec = spec
@@ -117,7 +139,8 @@ class _Preparation:
         train = Samples([task.train for task in loaded], self.spec.max_length, read_weights=True)
         valid = Samples([task.valid for task in loaded], self.spec.max_length)
         mixing = self.spec.mixing
-        mixed = None if mixing is None else mixture(mixing, self.spec.tasks, train, self.spec.seed)
+        unmixed = [self.info(index, parts, train, None) for index, parts in enumerate(loaded)]
+        mixed = None if mixing is None else mixture(mixing, unmixed, train, self.spec.seed)
         infos = tuple(self.info(index, parts, train, mixed) for index, parts in enumerate(loaded))
         settings = [self.spec.max_length, self.spec.data.overlong]
         identity = json.dumps([settings, [task.identity for task in loaded]])

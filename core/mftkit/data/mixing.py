@@ -14,19 +14,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mftkit.plugins import installed, kinds
+from mftkit.plugins.ownership import plugin_suffix
+from mftkit_registry import MftError
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from mftkit.data.samples import Samples
-    from mftkit.spec import MixingSpec, TaskSpec
+    from mftkit.interfaces.component import TaskInfo
+    from mftkit.interfaces.mixer import Mixer
+    from mftkit.spec import MixingSpec
 
 _STREAM = 0x6D6978
 """Last part of the seeds of streams, so that nothing else has the same seed."""
 _BLOCK = 4096
 """Samples of a stream that are drawn at once, or one pass if that is more."""
-
-_LEAST = 1e-300
-"""Smallest share of a task by temperature, so that no task is left out."""
 
 
 @dataclass(frozen=True)
@@ -38,11 +43,17 @@ class Mixture:
     draws: tuple[int, ...]
     """Samples that an epoch draws from each task."""
     seed: int
+    mixer: Mixer | None = None
+    """What decided the draws; None in an epoch of fixed draws."""
 
     def epoch(self, number: int) -> NDArray[np.int64]:
         """Return the samples of epoch ``number`` (from 0), task by task; a sample that is drawn twice occurs twice."""
-        drawn = [self._drawn(task, number * count, count) for task, count in enumerate(self.draws)]
-        return np.concatenate(drawn)
+        return self.take([number * count for count in self.draws], self.draws)
+
+    def take(self, starts: Sequence[int], counts: Sequence[int]) -> NDArray[np.int64]:
+        """Return the next ``counts`` samples of the streams from ``starts`` (both [tasks]), task by task."""
+        pairs = enumerate(zip(starts, counts, strict=True))
+        return np.concatenate([self._drawn(task, start, count) for task, (start, count) in pairs])
 
     def _drawn(self, task: int, start: int, count: int) -> NDArray[np.int64]:
         """Return samples ``start`` to ``start + count`` of a task's stream."""
@@ -66,20 +77,43 @@ class Mixture:
         return [np.flatnonzero(self.task == task) for task in range(len(self.draws))]
 
 
-def mixture(mixing: MixingSpec, tasks: list[TaskSpec], samples: Samples, seed: int) -> Mixture:
-    """Return the epochs that ``mixing`` makes of the training samples; every task has at least one."""
-    counts = np.bincount(samples.task, minlength=len(tasks)).astype(np.float64)
-    tokens = np.bincount(samples.task, samples.loss_tokens, len(tasks))
-    sizes = counts if mixing.by == "samples" else tokens
-    if mixing.proportions is not None:
-        parts = np.array([mixing.proportions[task.name] for task in tasks])
-    else:
-        assert mixing.temperature is not None, "the spec has one of the two"
-        powers = np.log(sizes) / mixing.temperature
-        parts = np.maximum(np.exp(powers - powers.max()), _LEAST)
-    if mixing.by == "tokens":  # as many samples as hold that many tokens on average
-        parts = parts * counts / tokens
-    return Mixture(samples.task, apportion(parts, mixing.epoch_samples or len(samples)), seed)
+def mixture(mixing: MixingSpec, tasks: Sequence[TaskInfo], samples: Samples, seed: int) -> Mixture:
+    """Return the epochs that ``mixing`` makes of the training samples; every task has at least one.
+
+    Args:
+        mixing: the spec's section.
+        tasks: with the samples and loss tokens of all training data.
+        samples: all training samples.
+        seed: of the run.
+
+    Raises:
+        MftError: the mixer does not fit the tasks, or its shares are unusable.
+    """
+    ref = mixing.component
+    mixer: Mixer = installed.build(kinds.MIXER, ref.name, ref.options, tuple(tasks))
+    draws = apportion(shares_of(mixer, len(tasks)), mixing.epoch_samples or len(samples))
+    return Mixture(samples.task, draws, seed, mixer)
+
+
+def shares_of(mixer: Mixer, num_tasks: int) -> NDArray[np.float64]:
+    """A mixer's shares [tasks], checked.
+
+    Raises:
+        MftError: ``shares()`` did not return a usable number per task.
+    """
+    given = mixer.shares()
+    try:
+        shares = np.asarray([float(share) for share in given], np.float64)
+        fine = len(shares) == num_tasks and np.isfinite(shares).all() and (shares >= 0).all() and shares.any()
+    except (TypeError, ValueError):
+        fine = False
+    if not fine:
+        raise MftError(
+            f"mixing.mixer: {type(mixer).__module__}.{type(mixer).__name__}.shares() must return {num_tasks} numbers, "
+            f"one per task, finite, not negative and not all 0, but returned {given!r}. "
+            f"Fix the plugin{plugin_suffix(mixer)}."
+        )
+    return shares
 
 
 def apportion(parts: NDArray[np.float64], total: int) -> tuple[int, ...]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.reporting.generation_progress import GenerationProgress
-    from mftkit.reporting.lines import TrainLine, ValidLine
+    from mftkit.reporting.lines import EvaluationLine, TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
     from mftkit.reporting.plan import Plan
 
@@ -138,6 +138,11 @@ class LoggedReporter(Reporter):
         """Pass it on, and write it."""
         self._shown.validated(line)
         self._log.validated(line)
+
+    def evaluated(self, line: EvaluationLine) -> None:
+        """Pass it on, and write it."""
+        self._shown.evaluated(line)
+        self._log.evaluated(line)
 
     def task_stopped(self, task: str, step: int) -> None:
         """Pass it on, and write it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -11,7 +10,7 @@ from mftkit.interfaces.attribute_docs import documented
 from mftkit.interfaces.component import Component, OptionsT, required
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from mftkit.base.json_types import JsonObject
@@ -154,7 +153,7 @@ class Evaluator(Component[OptionsT]):
 
     @required
     def score(self, answered: Sequence[Answered], context: EvaluationContext) -> Sequence[Sequence[Verdict]]:
-        """One verdict for each answer of each row; for losses, one for each row. May be called for parts of the rows."""
+        """One verdict for each answer of each row; for losses, one for each row. Called for parts of the rows, too."""
         raise NotImplementedError
 
     def summary(self, verdicts: Sequence[Sequence[Verdict]]) -> dict[str, float]:

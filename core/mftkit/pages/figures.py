@@ -82,6 +82,7 @@ def _of_tasks(run: RunRecord, train: list[TrainLine], every: str) -> list[Plot |
         ),
         _weights(run, train, every),
         _balancer(train, every),
+        _shares(train, run.tasks, every),
         *(
             plot(key, f"{title} trained", f"{title} of each task, added up.{every}", _sums(run, number))
             for key, title, number in (
@@ -125,6 +126,21 @@ def _balancer(train: list[TrainLine], every: str) -> Plot | None:
     caption = f"What the balancer reports of itself, in its own units.{every}"
     drawn = plot("balancer", "Metrics of the balancer", caption, curves)
     return None if drawn is None else replace(drawn, legend=tuple(legend(names)))
+
+
+def _shares(train: list[TrainLine], tasks: Sequence[str], every: str) -> Plot | None:
+    """Each task's share of the samples; None in a run whose shares do not change."""
+    curves = [
+        Curve(curve(train, partial(_share, name)), name, index)
+        for index, name in enumerate(tasks)
+        if any(name in line.shares for line in train)
+    ]
+    caption = f"Share of the samples that the mixer decided for each task.{every}"
+    return plot("shares", "Shares of the samples", caption, curves)
+
+
+def _share(name: str, line: TrainLine) -> float | None:
+    return line.shares.get(name)
 
 
 def _balancer_metric(name: str, line: TrainLine) -> float | None:

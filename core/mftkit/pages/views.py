@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mftkit.base.formatting import nats, whole
 from mftkit.pages import tables
 from mftkit.pages.colors import Entry, legend
+from mftkit.pages.evaluations import evaluation_plots, evaluation_table
 from mftkit.pages.figures import Curve, Plot, constant_weights, plot, plots
 from mftkit.pages.measures import measures
 from mftkit.pages.verdict import findings, verdict
@@ -39,6 +40,7 @@ class RunView:
     error: str | None
     faults: list[str]
     results: Table | None
+    evaluations: Table | None
     plots: list[Plot]
     legend: list[Entry]
     plan: Table | None
@@ -73,7 +75,8 @@ def run_view(run: RunRecord, key: str) -> RunView:
         faults=[*run.faults, *_open_run(run)],
         verdict=verdict(run, found),
         results=tables.results(run, found),
-        plots=plots(run),
+        evaluations=evaluation_table(run.evaluations),
+        plots=[*evaluation_plots(run.evaluations), *plots(run)],
         legend=[*entries, Entry(MEAN, None)] if len(entries) > 1 and run.valid else entries,
         plan=tables.planned_tasks(run.plan),
         plan_facts=tables.planned_facts(run.plan),

@@ -11,6 +11,7 @@ from mftkit.interfaces.executor import Executor
 from mftkit.interfaces.generator import DataGenerator
 from mftkit.interfaces.gradients import GradientCombiner
 from mftkit.interfaces.loss import Loss
+from mftkit.interfaces.mixer import Mixer
 from mftkit.interfaces.model import ModelAdapter
 from mftkit.interfaces.references import AUTO
 from mftkit.interfaces.task_format import TaskFormat
@@ -26,6 +27,7 @@ TOKENIZATION_MODE = ComponentKind(
     "tokenization-mode", TokenizationMode, place="tokenization", aliases=("tokenization",)
 )
 LOSS = ComponentKind("loss", Loss, place="loss")
+MIXER = ComponentKind("mixer", Mixer, place="mixing.mixer")
 BALANCER = ComponentKind("balancer", Balancer, place="balancer")
 DATA_GENERATOR = ComponentKind(
     "data-generator",
@@ -44,7 +46,12 @@ GRADIENT_COMBINER = ComponentKind(
     "gradient-combiner", GradientCombiner, place="gradients", aliases=("combiner", "gradients")
 )
 CALLBACK = ComponentKind("callback", Callback, place="callbacks[]")
-EVALUATOR = ComponentKind("evaluator", Evaluator, place="tasks[].evaluate.evaluators[]")
+EVALUATOR = ComponentKind(
+    "evaluator",
+    Evaluator,
+    place="tasks[].evaluate.evaluators[]",
+    further_places=("evaluation.tasks[].evaluators[]",),
+)
 
 KINDS = tuple(kind for kind in list(globals().values()) if isinstance(kind, ComponentKind))
 """All kinds, in the order in which they are listed."""

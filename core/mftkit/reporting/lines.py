@@ -54,6 +54,8 @@ class TrainLine:
     """The model's own loss, such as a router's; None where it has none."""
     balancer: dict[str, float | None] = field(default_factory=dict)
     """The balancer's own metrics after the step, by name; empty where it has none."""
+    shares: dict[str, float | None] = field(default_factory=dict)
+    """Each task's share of the samples as the mixer decided it, 0..1; empty where the shares do not change."""
     time: str | None = None
     """When the line was written, in ISO 8601 with the offset of UTC."""
     seconds: float | None = None
@@ -87,6 +89,7 @@ class TrainLine:
             padding=_number(line.get("padding")),
             auxiliary_loss=_number(line.get("auxiliary_loss")),
             balancer=_numbers(line.get("balancer")),
+            shares=_numbers(line.get("shares")),
             time=_text(line.get("time")),
             seconds=_number(line.get("seconds")),
             peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
@@ -138,6 +141,64 @@ class ValidLine:
 
 
 @dataclass(frozen=True)
+class MetricPoint:
+    """A metric of a task in an evaluation line."""
+
+    value: float | None
+    low: float | None = None
+    """Bounds of its 95 % confidence interval."""
+    high: float | None = None
+    rows: int = 0
+    higher_is_better: bool = True
+    scale: str = "share"
+    """"share", "points" or "nats"."""
+
+
+@dataclass(frozen=True)
+class EvaluationLine:
+    """An "evaluation" line: what the tasks' evaluators measured."""
+
+    step: int
+    tasks: dict[str, dict[str, MetricPoint]]
+    """By task and "EVALUATOR/METRIC"."""
+    time: str | None = None
+    """When the line was written, in ISO 8601 with the offset of UTC."""
+    seconds: float | None = None
+    """Time of the evaluation."""
+    peak_memory_bytes: int | None = None
+    """As in a train line."""
+
+    def to_json(self) -> JsonObject:
+        """The line as metrics.jsonl has it."""
+        return _without_absent({"event": "evaluation", **asdict(self)})
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, object]) -> EvaluationLine:
+        """Read a line. Raises DamagedLineError where something is missing that it needs."""
+        return cls(
+            step=_step(line),
+            tasks={
+                task: {name: _metric(value) for name, value in metrics.items() if isinstance(value, dict)}
+                for task, metrics in _tasks(line, ()).items()
+            },
+            time=_text(line.get("time")),
+            seconds=_number(line.get("seconds")),
+            peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
+        )
+
+
+def _metric(value: Mapping[str, object]) -> MetricPoint:
+    return MetricPoint(
+        _number(value.get("value")),
+        _number(value.get("low")),
+        _number(value.get("high")),
+        _count(value.get("rows")),
+        value.get("higher_is_better") is not False,
+        str(value.get("scale", "share")),
+    )
+
+
+@dataclass(frozen=True)
 class EndLine:
     """The "end" line: how the run ended."""
 
@@ -179,11 +240,12 @@ class EndLine:
         )
 
 
-Line: TypeAlias = TrainLine | ValidLine | EndLine
+Line: TypeAlias = TrainLine | ValidLine | EvaluationLine | EndLine
 
-_EVENTS: dict[str, type[TrainLine] | type[ValidLine] | type[EndLine]] = {
+_EVENTS: dict[str, type[TrainLine] | type[ValidLine] | type[EvaluationLine] | type[EndLine]] = {
     "train": TrainLine,
     "valid": ValidLine,
+    "evaluation": EvaluationLine,
     "end": EndLine,
 }
 
@@ -200,7 +262,7 @@ def line_from_json(line: object) -> Line | None:
     return None if kind is None else kind.from_json(line)
 
 
-OPTIONAL = ("auxiliary_loss", "balancer", "time", "seconds", "peak_memory_bytes")
+OPTIONAL = ("auxiliary_loss", "balancer", "shares", "time", "seconds", "peak_memory_bytes")
 """Keys that a line lacks where they have no value: not every model has one, and not every version wrote one."""
 
 

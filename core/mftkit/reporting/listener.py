@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.reporting.lines import TrainLine, ValidLine
+    from mftkit.reporting.lines import EvaluationLine, TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
 
 
@@ -31,6 +31,9 @@ class Listener:
 
     def validated(self, line: ValidLine) -> None:
         """A validation was made."""
+
+    def evaluated(self, line: EvaluationLine) -> None:
+        """The tasks were evaluated."""
 
     def task_stopped(self, task: str, step: int) -> None:
         """Early stopping has set the weight of a task to 0."""
@@ -106,6 +109,10 @@ class Listeners(Listener):
     def validated(self, line: ValidLine) -> None:
         """Pass it on."""
         self._each(lambda listener: listener.validated(line))
+
+    def evaluated(self, line: EvaluationLine) -> None:
+        """Pass it on."""
+        self._each(lambda listener: listener.evaluated(line))
 
     def task_stopped(self, task: str, step: int) -> None:
         """Pass it on."""

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 from mftkit.reporting.listener import Listener
+from mftkit.reporting.metric_text import evaluation_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from mftkit.reporting.generation_progress import GenerationProgress
-    from mftkit.reporting.lines import TrainLine
+    from mftkit.reporting.lines import EvaluationLine, TrainLine
     from mftkit.reporting.outcome import Outcome
     from mftkit.reporting.plan import Plan
 
@@ -56,6 +57,10 @@ class Reporter(Listener):
         self.note(
             f"{signal} received: finishing this step, then saving. Press Ctrl-C again to quit without saving."
         )
+
+    def evaluated(self, line: EvaluationLine) -> None:
+        """Show the metrics of an evaluation, as a note."""
+        self.note(evaluation_text(line))
 
     def task_stopped(self, task: str, step: int) -> None:
         """Show which task stopped."""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.callback import Callback
     from mftkit.interfaces.gradients import GradientCombiner
+    from mftkit.interfaces.mixer import Mixer
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
 _NAME = re.compile(r"step-(\d{8,})")
@@ -163,7 +164,7 @@ class CheckpointStore:
                 shutil.rmtree(entry, ignore_errors=True)
 
 
-def check_state(key: str, name: str, component: Balancer | Callback | GradientCombiner) -> None:
+def check_state(key: str, name: str, component: Balancer | Callback | GradientCombiner | Mixer) -> None:
     """Refuse a component of the spec's ``key`` whose state a checkpoint cannot restore."""
     buffer = BytesIO()
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors, write_text
-from mftkit.reporting.lines import EndLine, Line, TrainLine, ValidLine, line_from_json
+from mftkit.reporting.lines import EndLine, EvaluationLine, Line, TrainLine, ValidLine, line_from_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ class Metrics:
 
     train: list[TrainLine] = field(default_factory=list)
     valid: list[ValidLine] = field(default_factory=list)
+    evaluations: list[EvaluationLine] = field(default_factory=list)
     end: EndLine | None = None
     """The last line of a run that has ended."""
     damaged: list[int] = field(default_factory=list)
@@ -63,6 +64,8 @@ class MetricsFile:
                 metrics.train.append(line)
             elif isinstance(line, ValidLine):
                 metrics.valid.append(line)
+            elif isinstance(line, EvaluationLine):
+                metrics.evaluations.append(line)
             metrics.end = line if isinstance(line, EndLine) else None
         if metrics.damaged and metrics.damaged[-1] == len(texts):  # a whole line is followed by a line end
             metrics.damaged.pop()

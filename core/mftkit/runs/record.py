@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.reporting.lines import EndLine, TrainLine, ValidLine
+    from mftkit.reporting.lines import EndLine, EvaluationLine, TrainLine, ValidLine
     from mftkit.reporting.plan import PlanJson
     from mftkit.runs.metrics_file import Metrics
 
@@ -33,6 +33,7 @@ class RunRecord:
     """The last line of a run that has ended."""
     faults: list[str] = field(default_factory=list)
     """Descriptions of what could not be read."""
+    evaluations: list[EvaluationLine] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -81,6 +82,7 @@ def read_run(path: Path) -> RunRecord:
         train=metrics.train,
         valid=metrics.valid,
         end=metrics.end,
+        evaluations=metrics.evaluations,
         faults=faults,
     )
 

@@ -3,13 +3,15 @@
 from mftkit.interfaces.references import ComponentRef
 from mftkit.spec.chat import ChatMarkers, ChatSpec
 from mftkit.spec.data import DataSpec
+from mftkit.spec.evaluation import EvaluatedTask, EvaluateSpec, EvaluationSpec
 from mftkit.spec.loading import load_spec
 from mftkit.spec.mixing import MixingSpec
 from mftkit.spec.model import ModelSpec, TrainBpe
 from mftkit.spec.problems import Problem, SpecError
 from mftkit.spec.references import TuningRef
+from mftkit.spec.row_sources import DataFiles, GeneratedValidation, HubDataset
 from mftkit.spec.spec import Spec
-from mftkit.spec.tasks import DataFiles, GeneratedValidation, HubDataset, TaskSpec
+from mftkit.spec.tasks import TaskSpec
 from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec
 
 __all__ = [
@@ -19,6 +21,9 @@ __all__ = [
     "DataFiles",
     "DataSpec",
     "EarlyStoppingSpec",
+    "EvaluateSpec",
+    "EvaluatedTask",
+    "EvaluationSpec",
     "GeneratedValidation",
     "HubDataset",
     "MixingSpec",

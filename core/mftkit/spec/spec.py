@@ -18,15 +18,17 @@ from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import installed, kinds
 from mftkit.spec.chat import ChatSpec
 from mftkit.spec.data import DataSpec
+from mftkit.spec.evaluation import EvaluationSpec
 from mftkit.spec.local_plugins import PluginFiles
 from mftkit.spec.mixing import MixingSpec, mixing_problems
 from mftkit.spec.model import ModelSpec
+from mftkit.spec.names import Name
 from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.paths import FilePath
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
 from mftkit.spec.references import Place, TuningRef, unnamed
 from mftkit.spec.section import Section
-from mftkit.spec.tasks import Name, TaskSpec, repeated_names
+from mftkit.spec.tasks import TaskSpec, repeated_names
 from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec, below_learning_rate
 
 
@@ -66,6 +68,8 @@ class Spec(Section):
     """The combiner of the tasks' gradients; null: their sum, which needs no separate gradient per task."""
     training: TrainingSpec = TrainingSpec()
     """Length, batch sizes, learning rate, validation and checkpoints."""
+    evaluation: EvaluationSpec = EvaluationSpec()
+    """When a run evaluates what its tasks' ``evaluate`` sections name, and tasks that are evaluated alone."""
     trackers: Annotated[list[Annotated[ComponentRef, Place(kinds.TRACKER)]], OnResuming("free")] = Field(
         default_factory=list
     )
@@ -144,6 +148,8 @@ class Spec(Section):
         ):
             what = f'"dataset" requires a loss that is linear in its statistics, and {loss.name} is not'
             problems.append(Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"'))
+        if (problem := _fixed_counts(training, info.data.get("mixing"))) is not None:
+            problems.append(problem)
         if training.early_stopping and "tasks" in info.data:
             problems += _early_stopping(training.early_stopping, info.data["tasks"])
         combiner = info.data.get("gradients")
@@ -157,6 +163,19 @@ class Spec(Section):
         if problems:
             refuse(problems)
         return training.model_copy(update={"grouping": "task"}) if combiner else training
+
+    @field_validator("evaluation")
+    @classmethod
+    def _other_names(cls, evaluation: EvaluationSpec, info: ValidationInfo) -> EvaluationSpec:
+        taken = [task.name for task in info.data.get("tasks", [])]
+        problems = []
+        for index, task in enumerate(evaluation.tasks):
+            if task.name in taken:
+                problems.append(Problem(("tasks", index, "name"), "is already the name of a task", task.name))
+            taken.append(task.name)
+        if problems:
+            refuse(problems)
+        return evaluation
 
     @field_validator("callbacks")
     @classmethod
@@ -188,6 +207,16 @@ def _with_learning_rate(
     filled = training.model_copy(update={"learning_rate": rate})
     filled.__pydantic_fields_set__.discard("learning_rate")  # so that it is known to be a default
     return filled, problem
+
+
+def _fixed_counts(training: TrainingSpec, mixing: MixingSpec | None) -> Problem | None:
+    """The problem of a mean over the data set whose counts a mixer changes during the run."""
+    if training.task_mean != "dataset" or mixing is None or mixing.mixer is None:
+        return None
+    if not installed.component_class(kinds.MIXER, mixing.mixer.name).changes:
+        return None
+    what = f'"dataset" requires fixed counts per task, and mixing.mixer ({mixing.mixer.name}) changes them'
+    return Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"')
 
 
 def _early_stopping(stopping: EarlyStoppingSpec, tasks: list[TaskSpec]) -> list[Problem]:

@@ -22,6 +22,7 @@ from mftkit.testing.executors import ExecutorConformance
 from mftkit.testing.filters import DataFilterConformance
 from mftkit.testing.generators import DataGeneratorConformance
 from mftkit.testing.losses import LossConformance
+from mftkit.testing.mixers import MixerConformance
 from mftkit.testing.modes import TokenizationModeConformance
 from mftkit.testing.task_formats import TaskFormatConformance
 from mftkit.testing.trackers import TrackerConformance
@@ -39,6 +40,7 @@ __all__ = [
     "ExecutorConformance",
     "GradientCombinerConformance",
     "LossConformance",
+    "MixerConformance",
     "ModelAdapterConformance",
     "TaskFormatConformance",
     "TokenizationModeConformance",

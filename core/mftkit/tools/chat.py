@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import torch
 from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
@@ -12,6 +12,7 @@ from mftkit.data.rows.faults import BadRow
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.text.control_tokens import ControlTokens, added_tokens
 from mftkit.data.text.encoder import Encoder
+from mftkit.generation.stops import answer_stops, named_stops, text_stops
 from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.interfaces.task_format import FormatContext, FormattedSample, Piece, Segment, no_note
 from mftkit.runs.reference_loading import load_reference
@@ -23,20 +24,13 @@ if TYPE_CHECKING:
 
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from mftkit.generation.stops import Stops
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
     from mftkit.tools.infill_formats import InfillFormat
 
 CONTEXT_KEYS = ("max_position_embeddings", "n_positions")
 """Keys of configs that limit the number of tokens."""
-
-
-class Ends(NamedTuple):
-    """What ends a generated text."""
-
-    ids: set[int]
-    texts: tuple[str, ...] = ()
-    """Ends that are not a single token."""
 
 
 class TextGenerator:
@@ -62,7 +56,10 @@ class TextGenerator:
         self._encoder = (
             self._chat.encoder if self._chat else Encoder(tokenizer, ControlTokens(tokenizer, (), "auto"))
         )
-        self._answer_ends = self._find_answer_ends(adapter)
+        self._text_stops = text_stops(model, tokenizer)
+        self._answer_stops = (
+            answer_stops(model, tokenizer, self._chat, adapter) if self._chat else self._text_stops
+        )
         self.stopping = False
 
     @staticmethod
@@ -105,7 +102,7 @@ class TextGenerator:
         except BadRow as error:
             raise MftError(str(error)) from error
         ids = list(self._encoder.encode([prompt]).tokens)
-        return self._generate(ids, write, self._answer_ends)
+        return self._generate(ids, write, self._answer_stops)
 
     def complete(self, text: str, write: Callable[[str], None]) -> str:
         """Return the continuation of a text up to the end of text; ``write`` receives it piece by piece."""
@@ -115,7 +112,7 @@ class TextGenerator:
             raise MftError(
                 "PROMPT: is empty, and this tokenizer has no token that begins a text; give some text"
             )
-        return self._generate(ids, write, Ends(self._eos_ids()))
+        return self._generate(ids, write, self._text_stops)
 
     def infill(
         self,
@@ -143,28 +140,22 @@ class TextGenerator:
                 own = used.task_format.control_texts(context)
                 encoder = Encoder(self._tokenizer, ControlTokens(self._tokenizer, own, used.special_tokens))
                 ids = list(encoder.encode([prompt]).tokens)
-                return self._generate(ids, write, self._infill_ends(encoder, prompt))
+                stops = named_stops(self._text_stops, encoder, [stop for _kind, stop in prompt.stops])
+                return self._generate(ids, write, stops)
         raise MftError(
             f"RUN: {problems[0]}" if problems else "RUN: no task format fills in a middle (mft plugins list)"
         )
 
-    def _infill_ends(self, encoder: Encoder, prompt: FormattedSample) -> Ends:
-        stops = {stop: encoder.token_of(stop) for _kind, stop in prompt.stops}
-        ids = {token for token in stops.values() if token is not None}
-        return Ends(
-            self._eos_ids() | ids, tuple(stop for stop, token in stops.items() if token is None and stop)
-        )
-
-    def _generate(self, ids: list[int], write: Callable[[str], None], ends: Ends) -> str:
+    def _generate(self, ids: list[int], write: Callable[[str], None], stops: Stops) -> str:
         room = self._room(len(ids))
         self.stopping = False
-        stream = _Stream(self._tokenizer, write, ends)
+        stream = _Stream(self._tokenizer, write, stops)
         prompt = torch.tensor([ids], device=self._model.device)
         sampling = {"do_sample": True, "temperature": self._temperature, "top_p": 1.0, "top_k": 0}
         settings = GenerationConfig(
             max_new_tokens=min(self._max_new_tokens, room),
             **(sampling if self._temperature > 0 else {"do_sample": False}),
-            eos_token_id=sorted(ends.ids) or None,
+            eos_token_id=sorted(stops.ids) or None,
             pad_token_id=self._tokenizer.pad_token_id,
         )  # type: ignore[no-untyped-call]
         cast("Callable[..., object]", self._model.generate)(
@@ -187,34 +178,6 @@ class TextGenerator:
             )
         return limit - used
 
-    def _eos_ids(self) -> set[int]:
-        """Return the ids that end a text: the tokenizer's, and those of the model's own generation settings."""
-        own = getattr(self._model.generation_config, "eos_token_id", None)
-        ids = [self._tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
-        return {int(i) for i in ids if i is not None}
-
-    def _find_answer_ends(self, adapter: ModelAdapter | None) -> Ends:
-        """Return what ends an answer: whatever follows answers in the template, and whatever ends a text."""
-        ids, texts = self._eos_ids(), []
-        last = str(self._tokenizer.eos_token or "")
-        for end in self._trained_ends(adapter):
-            end = end if end == last else end.removesuffix(last)
-            encoded = self._encoder.backend.encode(end, add_special_tokens=False).ids
-            if len(encoded) == 1:
-                ids.add(encoded[0])
-            elif end.strip():
-                texts.append(end.rstrip())
-        return Ends(ids, tuple(texts))
-
-    def _trained_ends(self, adapter: ModelAdapter | None) -> set[str]:
-        if self._chat is None:
-            return set()
-        ends = set(self._chat.stop_texts().values())
-        known = adapter.instruct_format(self._tokenizer) if adapter else None
-        if known is not None and known.template == self._tokenizer.chat_template:
-            ends.add(known.end)
-        return {end for end in ends if end}
-
 
 class _StopIf(StoppingCriteria):
     """Ends generation once a condition holds."""
@@ -229,10 +192,12 @@ class _StopIf(StoppingCriteria):
 class _Stream(BaseStreamer):
     """Writes an answer as it is generated: only complete characters, and nothing of what ends it."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, write: Callable[[str], None], ends: Ends) -> None:
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, write: Callable[[str], None], stops: Stops
+    ) -> None:
         self._tokenizer = tokenizer
         self._write = write
-        self._ends = ends
+        self._stops = stops
         self._ids: list[int] = []
         self._prompted = False
         self._written = 0
@@ -244,10 +209,10 @@ class _Stream(BaseStreamer):
         if not self._prompted:
             self._prompted = True
             return
-        self._ids += [i for i in value.flatten().tolist() if i not in self._ends.ids]
+        self._ids += [i for i in value.flatten().tolist() if i not in self._stops.ids]
         # All ids are decoded again each time: a character, or a space between words, may depend on several tokens.
         text = str(self._tokenizer.decode(self._ids, skip_special_tokens=True))
-        found = [at for end in self._ends.texts if (at := text.find(end)) >= 0]
+        found = [at for end in self._stops.texts if (at := text.find(end)) >= 0]
         if found:
             self.stopped, text = True, text[: min(found)]
         self.text = text
@@ -265,5 +230,5 @@ class _Stream(BaseStreamer):
     def _undecided(self, text: str) -> int:
         """Return how many characters at the end may still change: part of a character, or of what ends an answer."""
         broken = len(text) - len(text.rstrip("\ufffd"))
-        begun = [n for end in self._ends.texts for n in range(1, len(end)) if text.endswith(end[:n])]
+        begun = [n for end in self._stops.texts for n in range(1, len(end)) if text.endswith(end[:n])]
         return max([broken, *begun])

@@ -22,11 +22,15 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from peft import PeftModel
     from torch import nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from mftkit.data.samples import Samples
+    from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
     from mftkit.training.precision import Precision
@@ -41,6 +45,44 @@ class TaskLoss:
     tokens: int
     """Loss tokens."""
     samples: int
+
+
+@dataclass(frozen=True)
+class MeasuredModel:
+    """A model on disk, loaded so that it measures losses as a run does."""
+
+    adapter: ModelAdapter
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    logprob_model: LogprobModel
+    batcher: Batcher
+    precision: Precision
+    place: str
+
+    def losses(self, samples: Samples, num_tasks: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Sums [tasks] of -log p in nats and of loss tokens over samples."""
+        dtype = accumulation_dtype(self.batcher.processes.device)
+        return Validator(samples, num_tasks, self.batcher, dtype).losses(self.logprob_model)
+
+
+def load_measured(spec: Spec, reference: str | Path, reporter: Reporter) -> MeasuredModel:
+    """Load what a reference stands for; the spec names the dtype, ``max_length`` and the size of micro-batches.
+
+    Raises MftError if it cannot be loaded.
+    """
+    processes = Processes()
+    precision = choose_precision(spec.model.dtype, processes.device, reporter)
+    adapter, model, tokenizer, place = load_reference(reference, reporter)
+    if not tokenizer.chat_template:
+        tokenizer.chat_template = adapter.chat_template(tokenizer)
+    if tokenizer.pad_token_id is None:
+        choose_pad(tokenizer, model, may_grow=False, known=adapter.pad_tokens)
+    tuning = _AsLoaded(None, ())
+    fix_rotary(tuning.base_model(model), spec.max_length)
+    module = _placed(model, processes.device, precision)
+    logprob_model = LogprobModel(module, adapter, tuning, precision.autocast)
+    batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, int(tokenizer.pad_token_id))
+    return MeasuredModel(adapter, model, tokenizer, logprob_model, batcher, precision, place)
 
 
 @with_own_plugins
@@ -58,28 +100,19 @@ def validation_losses(spec: Spec, reference: str | Path, reporter: Reporter) -> 
     Raises:
         MftError: the model cannot be loaded, or a task has no validation samples.
     """
-    processes = Processes()
-    precision = choose_precision(spec.model.dtype, processes.device, reporter)
-    adapter, model, tokenizer, _place = load_reference(reference, reporter)
-    if not tokenizer.chat_template:
-        tokenizer.chat_template = adapter.chat_template(tokenizer)
-    samples = prepare_validation(spec, tokenizer, reporter)
+    return losses_of(load_measured(spec, reference, reporter), spec, reporter)
+
+
+def losses_of(measured: MeasuredModel, spec: Spec, reporter: Reporter) -> dict[str, TaskLoss]:
+    """As ``validation_losses``, of a model that is loaded."""
+    samples = prepare_validation(spec, measured.tokenizer, reporter)
     empty = [task.name for i, task in enumerate(spec.tasks) if not (samples.task == i).any()]
     if empty:
         raise MftError(
             f"tasks[].valid: {', '.join(empty)} has no validation samples; set valid, or leave it out."
         )
-    if tokenizer.pad_token_id is None:
-        choose_pad(tokenizer, model, may_grow=False, known=adapter.pad_tokens)
-    tuning = _AsLoaded(None, ())
-    fix_rotary(tuning.base_model(model), spec.max_length)
-    module = _placed(model, processes.device, precision)
-    logprob_model = LogprobModel(module, adapter, tuning, precision.autocast)
-    batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, int(tokenizer.pad_token_id))
-    dtype = accumulation_dtype(processes.device)
-    validator = Validator(samples, len(spec.tasks), batcher, dtype)
     with reporter.progress("validation", None):
-        nll, tokens = validator.losses(logprob_model)
+        nll, tokens = measured.losses(samples, len(spec.tasks))
     counts = [int((samples.task == i).sum()) for i in range(len(spec.tasks))]
     return {
         task.name: TaskLoss(float(nll[i] / tokens[i]), int(tokens[i]), counts[i])

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.balancer import Balancer
     from mftkit.interfaces.component import TaskInfo
     from mftkit.interfaces.gradients import GradientCombiner
+    from mftkit.interfaces.mixer import Mixer
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.spec import Spec
 
@@ -51,6 +52,30 @@ def build_balancer(spec: Spec, tasks: tuple[TaskInfo, ...]) -> Balancer:
             "Set tasks[].valid."
         )
     return balancer
+
+
+def check_mixer(spec: Spec, mixer: Mixer | None, tasks: tuple[TaskInfo, ...]) -> None:
+    """Raise MftError if a mixer that changes the shares could not do so in this run."""
+    if mixer is None or spec.mixing is None or not mixer.changes:
+        return
+    name, batch_size = spec.mixing.component.name, spec.training.batch_size
+    if mixer.interval < 1 or mixer.validation_samples < 0:
+        raise MftError(
+            f"mixing.mixer: {name}: interval must be 1 or more, and validation_samples 0 or more. "
+            f"Fix the plugin{plugin_suffix(mixer)}."
+        )
+    check_state("mixing.mixer", name, mixer)
+    if mixer.interval * batch_size < len(tasks):
+        raise MftError(
+            f"mixing.mixer: {name} decides every {mixer.interval} steps of {batch_size} rows, fewer rows than the "
+            f"{len(tasks)} tasks. Make its intervals longer, or set a larger training.batch_size."
+        )
+    without = _without_validation(tasks)
+    if mixer.validation_samples and without:
+        raise MftError(
+            f"mixing.mixer: {name} needs validation samples, and these tasks have none: {', '.join(without)}. "
+            "Set tasks[].valid."
+        )
 
 
 def check_early_stopping(spec: Spec, tasks: tuple[TaskInfo, ...]) -> None:

@@ -23,133 +23,26 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from mftkit.reporting.outcome import Outcome
-from mftkit.runs.checkpoint import Checkpoint, random_state, set_random_state
+from mftkit.runs.checkpoint import Checkpoint, Manifest, random_state, set_random_state
 from mftkit.training.checkpoint_timing import CheckpointTiming
-from mftkit.training.coefficients import Coefficients
 from mftkit.training.failures import describe_nonfinite, describe_out_of_memory
-from mftkit.training.gradients import Gradients
 from mftkit.training.meter import Meter, StepClock
 from mftkit.training.metrics_lines import train_line, valid_line
-from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteGuard, NonFiniteLossError
+from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteLossError
 from mftkit.training.schedule import Schedule
 from mftkit.training.signals import StopRequest
-from mftkit.training.step_result import StepResult
 from mftkit.training.stop_requests import Request, StopRequests
+from mftkit.training.train_step import TrainStep
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-
-    from mftkit.batches.batcher import Batcher
     from mftkit.batches.sampler import GlobalBatch
-    from mftkit.data.corpus import Samples
-    from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.lines import Line, TrainLine
     from mftkit.reporting.listener import Listener
-    from mftkit.runs.checkpoint import Manifest
     from mftkit.runs.directory import RunDirectory
-    from mftkit.training.balancing import Balancing
-    from mftkit.training.objective import Objective
     from mftkit.training.run_parts import Run
     from mftkit.training.schedule import Extension
+    from mftkit.training.step_result import StepResult
     from mftkit.training.training_state import ProcessState, Progress, TrainingState
-
-
-class TrainStep:
-    """One optimizer step, exact over the global batch: forward, backward and update."""
-
-    def __init__(
-        self,
-        model: nn.Module,
-        samples: Samples,
-        mode: TokenizationMode,
-        objective: Objective,
-        balancing: Balancing,
-        optimizer: torch.optim.Optimizer,
-        batcher: Batcher,
-        max_grad_norm: float | None,
-        gradients: Gradients | None = None,
-    ) -> None:
-        """``model`` is wrapped for several processes; ``gradients`` None: they are summed, not kept for each task."""
-        self._model = model
-        self._samples = samples
-        self._mode = mode
-        self._objective = objective
-        self._balancing = balancing
-        self._optimizer = optimizer
-        self._batcher = batcher
-        self._processes = batcher.processes
-        self._gradients = gradients or Gradients(model, batcher.processes)
-        self._max_grad_norm = max_grad_norm
-        self._trained = [p for p in model.parameters() if p.requires_grad]
-        self.guard = NonFiniteGuard()
-
-    @classmethod
-    def of(cls, run: Run) -> TrainStep:
-        """The step of a run."""
-        checked = run.checked
-        return cls(
-            run.parallel_model,
-            checked.corpus.train,
-            checked.mode,
-            checked.objective,
-            run.balancing,
-            run.optimizer,
-            run.batcher,
-            checked.spec.training.max_grad_norm,
-            run.gradients,
-        )
-
-    def __call__(self, batch: GlobalBatch, learning_rate: float, meter: Meter) -> StepResult:
-        """Train on one global batch."""
-        processes, objective = self._processes, self._objective
-        rows = batch.micro_batches(self._batcher.micro_batch_size, processes.rank, processes.count)
-        samples = self._samples.in_epoch(batch.epoch)
-        micro_batches = [self._batcher.batch(samples, each, self._mode.collate) for each in rows]
-        counts = objective.counts(batch.tokens, batch.samples)  # of the global batch, before any forward pass
-        coefficients = Coefficients(
-            self._model, objective, self._balancing, processes, batch.number, micro_batches, counts
-        )
-        totals = objective.zeros()
-        router_total: Tensor | None = None
-        self._gradients.begin(rows)
-        for i, micro_batch in enumerate(micro_batches):
-            coefficients.begin_forward(i)
-            with self._gradients.accumulate(i):
-                logprobs, router_loss = self._model(micro_batch)
-                statistics = objective.statistics(logprobs, micro_batch)
-                # Its gradient is this micro-batch's part of the step's gradient; its value means nothing.
-                surrogate = coefficients.surrogate(statistics)
-                if router_loss is not None:
-                    # The router's loss is a product of means, so no sum over micro-batches is exact: each one is
-                    # weighted by its share of the loss tokens, and by no task weight.
-                    share = len(micro_batch.targets) / max(1.0, float(batch.tokens.sum()))
-                    part = router_loss * share
-                    surrogate = surrogate + part
-                    router_total = part.detach() if router_total is None else router_total + part.detach()
-                self._gradients.backward(surrogate)
-            totals += statistics.detach()
-            meter.add_micro_batch(logprobs, micro_batch)
-            self.guard.add_micro_batch(batch.number, logprobs, micro_batch)
-        weights = coefficients.weights  # read here: a single micro-batch settles them in the loop above
-        self._gradients.finish(weights, counts)
-        value, task_losses = objective.value(processes.sum(totals), counts, weights)
-        if router_total is not None:
-            value = value + processes.sum(router_total)
-        grad_norm = self._update(batch.number, learning_rate, value, task_losses)
-        meter.add_step(batch, value)
-        after = coefficients.losses_after_update()
-        return StepResult(value, task_losses, weights, grad_norm, router_total, after)
-
-    def _update(self, number: int, learning_rate: float, objective: Tensor, task_losses: Tensor) -> Tensor:
-        """Clip the gradient and update the weights; returns the gradient's norm before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self._trained, self._max_grad_norm or float("inf"))
-        for group in self._optimizer.param_groups:
-            group["lr"] = learning_rate
-        # The fused kernel reads this flag on the device: 1 skips the update, so bad numbers never reach the weights.
-        self._optimizer.found_inf = self.guard.add_step(number, objective, task_losses, norm)  # type: ignore[attr-defined]
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
-        return norm
 
 
 class Trainer:
@@ -190,6 +83,8 @@ class Trainer:
             try:
                 if not self.history.steps:
                     self._validate()
+                if self.step == 0:
+                    self._evaluate()
                 self._timing.restart()
                 if self._lacks_last_validation:
                     self._validate_last_step()
@@ -202,9 +97,10 @@ class Trainer:
                     self._listener.step_ended(batch.number, line)
                     improved = (final or batch.is_due(self._training.evaluate_every)) and self._validate()
                     over = final or self.history.is_over
-                    asked = self._processes.highest(
-                        self._request(stop)
-                    )  # one message per step, whatever it is about
+                    if over or self._evaluates_after(batch):
+                        self._evaluate()
+                    # One message per step, whatever it is about.
+                    asked = self._processes.highest(self._request(stop))
                     if asked == Request.STOP_BY_CALLBACK and not over:
                         return self._stop_early(logged=line is not None)
                     if over or improved or asked or self._timing.is_due_after(batch):
@@ -215,9 +111,8 @@ class Trainer:
                 saved = self._directory.checkpoints.steps()
                 message = describe_nonfinite(error, self._corpus, self._sampler, self._processes, saved)
                 return Outcome("failed", error.step, self.history.best_step, error=message)
-        return Outcome(
-            "early-stopped" if self.history.is_over else "finished", self.step, self.history.best_step
-        )
+        reason = "early-stopped" if self.history.is_over else "finished"
+        return Outcome(reason, self.step, self.history.best_step)
 
     def _request(self, signal: StopRequest) -> Request:
         """What this process asks all of them for after a step."""
@@ -234,6 +129,7 @@ class Trainer:
         self._listener.stopping(self.step, str(stopped_by), line)
         if self.step not in self.history.steps:
             self._validate()
+        self._evaluate()
         self.save()
         return Outcome("finished", self.step, self.history.best_step, stopped_by=stopped_by)
 
@@ -242,10 +138,12 @@ class Trainer:
         self._clock.start()
         balancing = self._run.balancing
         balancing.before_step(batch.number)
+        self._run.mixing.before_step(batch.number)
         rate = self._schedule.rate(batch.number, self._training)
         self._last = result = self._train_step(batch, rate, self._meter)
         self.step = batch.number
         balancing.after_step(batch.number, result.task_losses, result.losses_after_update)
+        self._run.mixing.after_step(batch.number)
         if self._run.device.type == "cpu" or len(self._train_step.guard) >= CHECK_EVERY:
             self._check_finite()
         self._clock.stop()
@@ -280,6 +178,7 @@ class Trainer:
             seconds=self._clock.spent,
             result=self._last,
             balancer=self._run.balancing.metrics(),
+            shares=self._run.mixing.shares_at(self.step),
         )
         if window_ends:
             self._meter.reset()
@@ -326,6 +225,17 @@ class Trainer:
         # The main process decides: it may be removing a checkpoint that another one still sees.
         return bool(self._processes.from_main(self.step in self._steps_to_keep(saved)))
 
+    def _evaluates_after(self, batch: GlobalBatch) -> bool:
+        evaluations = self._run.evaluations
+        return evaluations is not None and evaluations.is_due_after(batch)
+
+    def _evaluate(self) -> None:
+        """Write an evaluation line, if the spec evaluates anything."""
+        if self._run.evaluations is not None:
+            line = self._run.evaluations.line(self.step)
+            self._write(line)
+            self._listener.evaluated(line)
+
     def _steps_to_keep(self, saved: list[int]) -> set[int]:
         return self.history.steps_to_keep(saved, best_per_task=self._run.best_per_task)
 
@@ -350,6 +260,7 @@ class Trainer:
                 "optimizer": run.optimizer.state_dict(),
                 "balancing": run.balancing.state_dict(),
                 "gradients": run.gradients.state_dict(),
+                "mixer": run.mixing.state_dict(),
                 "processes": of_processes,
                 "seconds": self._clock.spent,
             }
@@ -382,6 +293,7 @@ class Trainer:
         run.optimizer.load_state_dict(state["optimizer"])
         run.balancing.load_state_dict(state["balancing"])
         run.gradients.load_state_dict(state["gradients"])
+        run.mixing.load_state_dict(state.get("mixer"))
         own = state["processes"][self._processes.rank]
         self._meter.load_state_dict(own["meter"])
         self.history.load_state_dict(state["progress"]["standing"])

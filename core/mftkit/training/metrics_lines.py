@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mftkit.reporting.lines import TaskTraining, TaskValidation, TrainLine, ValidLine
+from mftkit.reporting.lines import EvaluationLine, TaskTraining, TaskValidation, TrainLine, ValidLine
 from mftkit.training.memory import peak_memory_bytes
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mftkit.processes import Processes
+    from mftkit.reporting.lines import MetricPoint
     from mftkit.training.meter import Meter
     from mftkit.training.step_result import StepResult
 
@@ -33,6 +34,7 @@ def train_line(
     seconds: float,
     result: StepResult,
     balancer: Mapping[str, float | None] = MappingProxyType({}),
+    shares: Mapping[str, float] = MappingProxyType({}),
 ) -> TrainLine:
     """The train line of the steps since the last one; every process must call it.
 
@@ -46,6 +48,7 @@ def train_line(
         seconds: spent in these steps by this process; the line has the longest of all processes.
         result: of the last step.
         balancer: its own metrics, after the last step.
+        shares: of the samples, by task, in the last step's interval; empty if they do not change.
     """
     positions_and_tokens = torch.tensor(
         [meter.positions, meter.real_tokens], dtype=meter.nll.dtype, device=meter.nll.device
@@ -73,6 +76,7 @@ def train_line(
         padding=1 - real_tokens / positions,
         auxiliary_loss=None if result.router_loss is None else float(processes.sum(result.router_loss)),
         balancer=dict(balancer),
+        shares=dict(shares),
         time=_now(),
         seconds=seconds,
         peak_memory_bytes=peak,
@@ -106,6 +110,21 @@ def valid_line(
     }
     mean = float(np.mean([loss for loss, count in zip(losses, tokens, strict=True) if count]))
     return ValidLine(step, mean, tasks, time=_now(), seconds=seconds, peak_memory_bytes=peak)
+
+
+def evaluation_line(
+    processes: Processes, *, step: int, tasks: dict[str, dict[str, MetricPoint]], seconds: float
+) -> EvaluationLine:
+    """The evaluation line of a step; every process must call it.
+
+    Args:
+        processes: whose memory is compared.
+        step: optimizer steps done.
+        tasks: metrics by task and "EVALUATOR/METRIC".
+        seconds: spent by this process; the line has the longest of all processes.
+    """
+    seconds, peak = _time_and_memory(processes, seconds)
+    return EvaluationLine(step, tasks, time=_now(), seconds=seconds, peak_memory_bytes=peak)
 
 
 def _time_and_memory(processes: Processes, seconds: float) -> tuple[float, int]:

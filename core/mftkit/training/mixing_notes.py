@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 def describe_mixing(mixing: MixingSpec, corpus: Corpus) -> str:
     """How an epoch is mixed, what it repeats, and what it leaves out."""
     sizes = np.bincount(corpus.train.task, minlength=len(corpus.tasks)).tolist()
-    method = "given proportions" if mixing.temperature is None else f"temperature {mixing.temperature:g}"
     drawn = sum(task.samples for task in corpus.tasks)
-    clauses = [f"{method}, by {mixing.by}: an epoch draws {drawn:,} samples out of {sum(sizes):,}"]
+    clauses = [f"{_method(mixing)}: an epoch draws {drawn:,} samples out of {sum(sizes):,}"]
+    if (mixer := corpus.mixer) is not None and mixer.changes:
+        clauses = [
+            f"{_method(mixing)}: shares change during the run, every {mixer.interval} steps; an epoch at the first "
+            f"shares draws {drawn:,} samples out of {sum(sizes):,}"
+        ]
     pairs = list(zip(corpus.tasks, sizes, strict=True))
     repeated = [f"{task.name} {task.samples / size:.2f} times" for task, size in pairs if task.samples > size]
     if repeated:
@@ -36,6 +40,13 @@ def describe_mixing(mixing: MixingSpec, corpus: Corpus) -> str:
     if untrained:
         clauses.append(f"not trained: {', '.join(untrained)}")
     return "; ".join(clauses)
+
+
+def _method(mixing: MixingSpec) -> str:
+    if mixing.mixer is not None:
+        return f"mixer {mixing.mixer.name}"
+    method = "given proportions" if mixing.temperature is None else f"temperature {mixing.temperature:g}"
+    return f"{method}, by {mixing.by}"
 
 
 def warn_repeated_samples(layout: Layout, isolates: Callable[[], bool], reporter: Reporter) -> None:

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
+    from mftkit.training.evaluating import RunEvaluations
     from mftkit.training.gradients import Gradients
     from mftkit.training.logprob_model import LogprobModel
+    from mftkit.training.mixing import Mixing
     from mftkit.training.objective import Objective
     from mftkit.training.precision import Precision
     from mftkit.training.start import Start
@@ -94,6 +96,9 @@ class Run:
     validator: Validator
     history: ValidationHistory
     balancing: Balancing
+    mixing: Mixing
+    evaluations: RunEvaluations | None
+    """What the spec evaluates; None: nothing."""
     gradients: Gradients
     optimizer: torch.optim.Optimizer
     plan: Plan

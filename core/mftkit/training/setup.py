@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mftkit.batches.batcher import Batcher
+from mftkit.batches.changing_sampler import ChangingSampler
 from mftkit.batches.sampler import BatchSampler
 from mftkit.data.corpus import prepare
 from mftkit.data.task_formats import uses_chat
@@ -15,17 +16,21 @@ from mftkit.data.text.chat_format import chat_format
 from mftkit.models import check_independence, check_isolation
 from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
+from mftkit.reporting.reporter import Reporter
 from mftkit.runs.base_checkpoint import base_fingerprint
 from mftkit.training.balancing import Balancing
 from mftkit.training.component_checks import (
     build_balancer,
     build_combiner,
     check_early_stopping,
+    check_mixer,
     isolates_samples,
 )
+from mftkit.training.evaluating import make_evaluations
 from mftkit.training.gradients import check_one_dtype, make_gradients
 from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.loss_checks import check_loss
+from mftkit.training.mixing import make_mixing
 from mftkit.training.mixing_notes import warn_repeated_samples
 from mftkit.training.model_loading import choose_adapter, load_model, load_tokenizer, outline_model
 from mftkit.training.objective import Objective
@@ -47,7 +52,6 @@ if TYPE_CHECKING:
     from mftkit.interfaces.loss import Loss
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.plan import Plan
-    from mftkit.reporting.reporter import Reporter
     from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
 
@@ -75,6 +79,7 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
     tasks = corpus.tasks
     balancer = build_balancer(spec, tasks)
     check_early_stopping(spec, tasks)
+    check_mixer(spec, corpus.mixer, tasks)
     combiner = build_combiner(spec, tasks)
     mode: TokenizationMode = installed.build(
         kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, tasks
@@ -159,12 +164,15 @@ def build_run(
     optimizer = make_optimizer(logprob_model, spec.training)
     validator = Validator(corpus.valid, len(corpus.tasks), batcher, objective.dtype)
     history = ValidationHistory([task.name for task in corpus.tasks], spec.training.early_stopping)
+    minibatch_losses = partial(validator.minibatch_losses, logprob_model, objective)
     balancing = Balancing(
         checked.balancer,
         len(corpus.tasks),
-        minibatch_losses=partial(validator.minibatch_losses, logprob_model, objective),
+        minibatch_losses=minibatch_losses,
         stopped_tasks=lambda: history.stopped_tasks,
     )
+    evaluations = make_evaluations(checked, model, logprob_model, batcher, reporter or Reporter())
+    mixing = make_mixing(corpus.mixer, checked.sampler, minibatch_losses, processes)
     gradients = make_gradients(parallel_model, processes, corpus.train.task, checked.combiner)
     # Dropout depends on the seed and the process alone, not on how the model was loaded.
     torch.manual_seed(spec.seed + processes.rank)
@@ -177,6 +185,8 @@ def build_run(
         validator=validator,
         history=history,
         balancing=balancing,
+        mixing=mixing,
+        evaluations=evaluations,
         gradients=gradients,
         optimizer=optimizer,
         plan=make_plan(checked, model, notes),
@@ -200,7 +210,8 @@ def _chat_format(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> ChatFormat |
 def make_sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSampler:
     """The steps of a run."""
     training = spec.training
-    return BatchSampler(
+    mixer = corpus.mixer
+    sampler = (ChangingSampler if mixer is not None and mixer.changes else BatchSampler)(
         corpus.train,
         mode,
         tasks=len(corpus.tasks),
@@ -212,3 +223,6 @@ def make_sampler(spec: Spec, corpus: Corpus, mode: TokenizationMode) -> BatchSam
         mixture=corpus.mixture,
         group_by_task=training.grouping == "task",
     )
+    if mixer is not None and isinstance(sampler, ChangingSampler):
+        sampler.start(mixer.interval)
+    return sampler

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.run_info import RunInfo
     from mftkit.interfaces.tracker import Tracker
-    from mftkit.reporting.lines import TrainLine, ValidLine
+    from mftkit.reporting.lines import EvaluationLine, TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
     from mftkit.spec import Spec
 
@@ -71,6 +71,16 @@ class TrackerListener(Listener):
     def validated(self, line: ValidLine) -> None:
         """Log a valid line."""
         self._tracker.log(line.step, flatten(line.to_json()))
+
+    def evaluated(self, line: EvaluationLine) -> None:
+        """Log the values of an evaluation line, as "evaluation/tasks/TASK/EVALUATOR/METRIC"."""
+        values = {
+            f"evaluation/tasks/{task}/{name}": point.value
+            for task, metrics in line.tasks.items()
+            for name, point in metrics.items()
+            if point.value is not None
+        }
+        self._tracker.log(line.step, values)
 
     def stopping(self, step: int, stopped_by: str, line: TrainLine | None) -> None:  # noqa: ARG002
         """Log the last train line."""

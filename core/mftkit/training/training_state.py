@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 if TYPE_CHECKING:
     from mftkit.training.balancing import BalancingState
     from mftkit.training.meter import MeterState
+    from mftkit.training.mixing import MixingState
     from mftkit.training.schedule import ScheduleState
     from mftkit.training.validation_history import ValidationHistoryState
 
@@ -47,3 +48,5 @@ class TrainingState(TypedDict):
     """Spent in steps since the last train line."""
     callbacks: NotRequired[dict[str, Any]]
     """The states of the callbacks that have one, by the callback's key."""
+    mixer: NotRequired[MixingState | None]
+    """Of a run whose mixing changes, else None; not in checkpoints of the first versions."""

@@ -13,10 +13,10 @@ from mftkit.batches.sampler import BatchSampler, GlobalBatch
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.gradients import PerTaskGradients, describe_memory, make_gradients
-from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.objective import Objective
+from mftkit.training.train_step import TrainStep
 from mftkit_registry import MftError
 from sample_lists import SampleList
 from thread_processes import GradientRecorder, in_threads

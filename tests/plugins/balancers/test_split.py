@@ -14,9 +14,9 @@ from mftkit.batches.batcher import Batcher
 from mftkit.batches.sampler import GlobalBatch
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
-from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
 from mftkit.training.objective import Objective
+from mftkit.training.train_step import TrainStep
 from mftkit.training.validation import Validator
 from sample_lists import SampleList
 from thread_processes import in_threads

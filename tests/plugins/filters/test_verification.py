@@ -10,9 +10,11 @@ from pydantic import ValidationError
 import mftkit
 from chat_server import MODEL, Answer, ChatServer, serving
 from mftkit.plugins import executors
+from mftkit_plugins.executors.rlimits import Rlimits
 from mftkit_plugins.filters.verification.filter import NO_REPLY, NO_TESTS, TOO_LATE, Verification
-from mftkit_plugins.filters.verification.stubs import stubs
-from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED
+from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED, TOO_WEAK
+from mftkit_plugins.program_tests.results import NEVER_REACHED
+from mftkit_plugins.program_tests.stubs import stubs
 
 QUESTION = "Write double(x), which gives twice x."
 RIGHT = "def double(x):\n    return 2 * x\n"
@@ -175,6 +177,26 @@ def test_replies_of_no_use_and_a_spent_budget(server: ChatServer, pass_through: 
     assert any("the budget does not cover" in note for note in found.notes)
 
 
+def test_tests_that_run_in_part_drop_a_row_or_are_reported(pass_through: Callable[..., Any]) -> None:
+    row = pair(RIGHT, f"{TESTS}\ndef check(candidate, n):\n    assert candidate(n) == 2 * n\n")
+    found = pass_through("verification", [row])
+    [(_, reason, detail)] = found.dropped
+    assert (reason, detail) == (NEVER_REACHED, "the assertion in line 4 was never reached")
+    found = pass_through("verification", [row], not_run="report")
+    assert (found.kept, found.counts["not_run"], found.counts["values"]) == ([row], 1, 1)
+
+
+def test_a_share_of_the_tests_and_of_the_mutants(pass_through: Callable[..., Any]) -> None:
+    row = pair(RIGHT, f"{TESTS}\nassert double(1) == 2\nassert double(2) == 5")
+    assert pass_through("verification", [row], pass_rate=0.75).kept == [row]
+    assert pass_through("verification", [row], pass_rate=0.9).reasons == {FAILS: 1}
+    weak = pair(RIGHT, "assert double(0) == 0")
+    assert pass_through("verification", [weak]).kept == [weak]
+    found = pass_through("verification", [weak, pair(RIGHT, TESTS)], mutants=3, mutants_killed=0.9)
+    assert found.reasons == {TOO_WEAK: 1}
+    assert len(found.kept) == 1
+
+
 def test_options_that_need_a_model_say_so() -> None:
     for options in ({"repairs": 1}, {"solution": "model"}):
         with pytest.raises(ValidationError, match="requires a chat model"):
@@ -193,23 +215,25 @@ def test_executions_go_on_beside_each_other() -> None:
     at_once, most, lock = 0, 0, threading.Lock()
 
     class Counts(mftkit.Executor):
+        """A stranger's executor: it has only ``run``."""
+
+        inner = Rlimits(mftkit.Options())
+
         def run(self, program: Any, limits: Any) -> Any:
             nonlocal at_once, most
             with lock:
                 at_once += 1
                 most = max(most, at_once)
-            threading.Event().wait(0.05)
+            done = self.inner.run(program, limits)
             with lock:
                 at_once -= 1
-            word = program.stdin.split()[0]
-            right = "2 * x" in program.files["solution.py"]
-            return mftkit.Execution("exited", 0, "", word if right else "", 0.0)
+            return done
 
-    rows = [pair(RIGHT, TESTS, id=i) for i in range(8)]
+    rows = [pair(RIGHT, TESTS, id=i) for i in range(4)]
     found = Verification(Verification.Options(workers=3))
     unused: Any = None
     context = mftkit.FilterContext(
         7, "a", unused, unused, lambda **_: None, unused, unused, lambda _ref: Counts(mftkit.Options())
     )
-    assert [row["id"] for row in found.apply(iter(rows), context)] == list(range(8))
+    assert [row["id"] for row in found.apply(iter(rows), context)] == list(range(4))
     assert 1 < most <= 3

@@ -18,11 +18,11 @@ from mftkit.batches.sampler import GlobalBatch
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.logprob_model import LogprobModel
-from mftkit.training.loop import TrainStep
 from mftkit.training.loss_checks import check_loss
 from mftkit.training.meter import Meter
 from mftkit.training.objective import Objective
 from mftkit.training.step_result import StepResult
+from mftkit.training.train_step import TrainStep
 from mftkit_registry import MftError
 from sample_lists import SampleList
 from thread_processes import GradientRecorder, in_threads

@@ -88,6 +88,10 @@ class TokenCache:
         content = source.task_format.read(row, context)
         return content, tuple(source.task_format.samples(content, context))
 
+    def encoder(self, source: TableSource) -> Encoder:
+        """Return what encodes the samples of a source."""
+        return self._encoder(source.task_format, self._context(source))
+
     @cached_property
     def chat(self) -> ChatFormat:
         """The chat format of the run."""

@@ -19,9 +19,9 @@ from mftkit.tools.affinity.parameters import LAST, choose
 from mftkit.tools.affinity.sampling import Halves, step_of
 from mftkit.training.balancing import Balancing
 from mftkit.training.gradients import PerTaskGradients
-from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
 from mftkit.training.setup import build_run, check_run
+from mftkit.training.train_step import TrainStep
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.plugins import installed, kinds
 from mftkit.spec import load_spec
-from mftkit.spec.tasks import LONGEST_NAME
+from mftkit.spec.names import LONGEST_NAME
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import whole
-from mftkit.spec.tasks import BUILDERS
+from mftkit.spec.row_sources import BUILDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,6 +8,7 @@ from mftkit.base.optional_packages import missing_packages, missing_packages_tex
 from mftkit.data.made.generated import GeneratedRows
 from mftkit.data.task_formats import tasks_before_data
 from mftkit.interfaces.balancer import Balancer
+from mftkit.interfaces.mixer import Mixer
 from mftkit.interfaces.references import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit.plugins.executors import choose_executor
@@ -110,10 +111,11 @@ def _check_executor(at: Location, ref: ComponentRef, findings: Findings) -> None
 
 
 def check_validation(spec: Spec, findings: Findings) -> None:
-    """Report a balancer that needs validation rows where a task has none."""
+    """Report a balancer or a mixer that needs validation rows where a task has none."""
     without = [task.name for task in spec.tasks if not task.validates]
     if not without:
         return
+    _check_validation_of_mixer(spec, without, findings)
     name = spec.balancer.name
     try:
         balancer = installed.build(kinds.BALANCER, name, spec.balancer.options, tasks_before_data(spec.tasks))
@@ -123,5 +125,21 @@ def check_validation(spec: Spec, findings: Findings) -> None:
         findings.error(
             ("balancer",),
             f"{name} needs validation samples, and these tasks have none: {', '.join(without)}. "
+            "Set tasks[].valid.",
+        )
+
+
+def _check_validation_of_mixer(spec: Spec, without: list[str], findings: Findings) -> None:
+    if spec.mixing is None or spec.mixing.mixer is None:
+        return
+    ref = spec.mixing.mixer
+    try:
+        mixer = installed.build(kinds.MIXER, ref.name, ref.options, tasks_before_data(spec.tasks))
+    except Exception:  # reported by ``check_components``
+        return
+    if isinstance(mixer, Mixer) and mixer.changes and mixer.validation_samples:
+        findings.error(
+            ("mixing", "mixer"),
+            f"{ref.name} needs validation samples, and these tasks have none: {', '.join(without)}. "
             "Set tasks[].valid.",
         )

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.data.rows.files import ENDINGS
-from mftkit.spec.tasks import BUILDERS, LONGEST_NAME
+from mftkit.spec.names import LONGEST_NAME
+from mftkit.spec.row_sources import BUILDERS
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mftkit.spec import Spec, load_spec
-from mftkit.spec.tasks import name_for_files
+from mftkit.spec.names import name_for_files
 from mftkit.tools.spec_import import axolotl, llamafactory, mftcoder, trl
 from mftkit.tools.spec_import.config import Config
 from mftkit_registry import MftError, nearest

@@ -10,7 +10,7 @@ from mftkit.base.atomic_files import write_text
 from mftkit.base.formatting import place
 from mftkit.spec import load_spec
 from mftkit.spec.commented import check_ending
-from mftkit.spec.tasks import name_for_files
+from mftkit.spec.names import name_for_files
 from mftkit.tools.spec_new.draft import FRACTION, DraftRequest, DraftTask, draft
 from mftkit.tools.spec_new.grouping import group
 from mftkit.tools.spec_new.model_facts import measure, model_facts

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mftkit.data.rows.files import ENDINGS
 from mftkit.data.rows.saved import is_saved
-from mftkit.spec.tasks import LONGEST_NAME
+from mftkit.spec.names import LONGEST_NAME
 from mftkit_registry import MftError
 
 _TRAIN = frozenset({"train", "training"})

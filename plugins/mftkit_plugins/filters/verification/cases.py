@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mftkit import code_blocks, row_texts, with_answer
 from mftkit_plugins.filters.text.code import all_code, code_that_answers, parsed
-from mftkit_plugins.filters.verification.trial import Pair, Verdict
+from mftkit_plugins.filters.verification.trial import Verdict
+from mftkit_plugins.program_tests import TestedProgram
 
 if TYPE_CHECKING:
     from mftkit import JsonObject
@@ -31,9 +32,9 @@ class Case:
     verdict: Verdict = field(default_factory=Verdict)
 
     @property
-    def pair(self) -> Pair:
+    def program(self) -> TestedProgram:
         """The solution and the tests that are executed."""
-        return Pair(self.solution, self.tests or "", self.entry)
+        return TestedProgram(self.solution, self.tests or "", self.entry)
 
     def drop(self, reason: str, detail: str = "") -> None:
         """Mark the row as dropped."""

@@ -14,13 +14,14 @@ import mftkit
 from mftkit_plugins.filters.text.code import parsed
 from mftkit_plugins.filters.verification import prompts
 from mftkit_plugins.filters.verification.cases import Case, case_of
-from mftkit_plugins.filters.verification.stubs import functions
-from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, verdict_on
+from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, Demands, verdict_on
+from mftkit_plugins.program_tests.stubs import functions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from mftkit_plugins.filters.verification.prompts import Answer
+    from mftkit_plugins.filters.verification.trial import Verdict
 
 _TOGETHER = 32
 """Rows that are sent to the model and executed together."""
@@ -41,7 +42,17 @@ class Verification(mftkit.DataFilter):
         """Options of ``verification``."""
 
         tests_key: str = Field(default="tests", min_length=1)
-        """Key of a row's own tests: assert statements, test functions, unittest cases, or ``check(candidate)``."""
+        """Key of a row's own tests: assert statements, test functions, unittest cases, pytest's classes and parameters,
+        doctests, or ``check(candidate)``."""
+        pass_rate: float = Field(default=1.0, gt=0, le=1)
+        """Least share of the tests and assertions that pass; below 1 the others still run after a failure."""
+        not_run: Literal["drop", "report"] = "drop"
+        """"drop": rows are dropped if a test or an assertion of their tests did not run; "report": they are counted as
+        ``not_run``, and judged by what ran."""
+        mutants: int = Field(default=0, ge=0)
+        """How many mutants of the solution (one small change each) the tests are tried with."""
+        mutants_killed: float = Field(default=0.5, ge=0, le=1)
+        """Least share of the mutants that the tests must fail with."""
         model: mftkit.ChatModelRef | None = None
         """The chat model that writes tests for rows without any; null: rows without tests are dropped."""
         solution: Literal["row", "model"] = "row"
@@ -71,7 +82,7 @@ class Verification(mftkit.DataFilter):
             return self
 
     options: Options
-    version = "2"
+    version = "3"
 
     def apply(
         self, rows: Iterator[mftkit.JsonObject], context: mftkit.FilterContext
@@ -95,6 +106,13 @@ class _Work:
         self.chat = stack.enter_context(context.chat(options.model)) if options.model is not None else None
         self.pool = ThreadPoolExecutor(options.workers or os.cpu_count() or 1)
         stack.callback(self.pool.shutdown, cancel_futures=True)
+        self.demands = Demands(
+            options.pass_rate,
+            options.not_run == "report",
+            options.mutants,
+            options.mutants_killed,
+            context.seed,
+        )
         seconds = max(1, round(options.seconds))
         self.limits = mftkit.Limits(
             options.seconds, seconds, options.memory_mib * _MIB, options.processes, options.output_kib * 1024
@@ -109,7 +127,12 @@ class _Work:
         for case in cases:
             verdict = case.verdict
             if verdict.reason is None:
-                self.context.report(repaired=int(case.repairs > 0))
+                self.context.report(
+                    repaired=int(case.repairs > 0),
+                    not_run=int(verdict.not_run),
+                    values=int(verdict.way == "values"),
+                    objects=int(verdict.way == "objects"),
+                )
                 yield case.result(self.options.tests_key if self.options.keep_tests else None)
             else:
                 self.context.drop(case.row, verdict.reason, detail=verdict.detail)
@@ -150,12 +173,12 @@ class _Work:
     def execute(self, cases: Iterable[Case]) -> None:
         """Run the cases, as many at a time as there are workers."""
         cases = list(cases)
-        verdicts = self.pool.map(lambda case: verdict_on(case.pair, self._run), cases)
+        verdicts = self.pool.map(self._verdict, cases)
         for case, verdict in zip(cases, verdicts, strict=True):
             case.verdict = verdict
 
-    def _run(self, program: mftkit.Program) -> mftkit.Execution:
-        return self.executor.run(program, self.limits)
+    def _verdict(self, case: Case) -> Verdict:
+        return verdict_on(case.program, self.executor, self.limits, self.demands)
 
     def repair(self, cases: Sequence[Case]) -> None:
         """Have the model repair failing cases once: only the solution if the tests came with the row."""

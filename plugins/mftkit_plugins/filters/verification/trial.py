@@ -1,24 +1,29 @@
-"""Executes one solution with its tests, then the tests with stubs of the solution."""
+"""Tries a solution with its tests, and the tests with stubs and mutants of the solution."""
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import mftkit
-from mftkit_plugins.filters.verification.stubs import functions, stubs
+from mftkit_plugins.program_tests import TestedProgram, TestResult, mutants, run_tests, stubs
+from mftkit_plugins.program_tests.results import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED, Way
+from mftkit_plugins.program_tests.verdicts import passes_by_itself
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import mftkit
 
-FAILS = "its solution fails its tests"
-NO_FUNCTION = "its solution has no function to test"
-NOTHING_TESTED = "its tests pass with a stub of the solution: they test nothing"
-NO_CODE = "its solution does not parse as Python"
-_SHOWN = 300
-"""Characters of an error in a report."""
+__all__ = [
+    "FAILS",
+    "NOTHING_TESTED",
+    "NO_CODE",
+    "NO_FUNCTION",
+    "TOO_WEAK",
+    "Demands",
+    "Verdict",
+    "verdict_on",
+]
+
+TOO_WEAK = "its tests pass with too many mutants of the solution"
 
 
 @dataclass(frozen=True)
@@ -26,53 +31,56 @@ class Verdict:
     """Result of executing a solution with its tests."""
 
     reason: str | None = None
-    """Why the row is dropped, one of the fixed texts of this module; None if it is kept."""
+    """Why the row is dropped, one of a few fixed texts; None if it is kept."""
     detail: str = ""
     """The last line of the error."""
     error: str = ""
     """The end of the error output, for the model that is asked for a repair."""
+    not_run: bool = False
+    """Whether a part of the tests did not run."""
+    way: Way = "values"
+    """How results reached the tests."""
 
 
-class Pair(NamedTuple):
-    """A solution and its tests."""
+class Demands(NamedTuple):
+    """What a solution and its tests must fulfil; the options of the filter say more."""
 
-    solution: str
-    tests: str
-    entry: str = ""
-    """The function that ``check(candidate)`` is called with; empty: the last one that the solution defines."""
+    pass_rate: float
+    report_not_run: bool
+    mutants: int
+    mutants_killed: float
+    seed: int
 
 
-def verdict_on(pair: Pair, execute: Callable[[mftkit.Program], mftkit.Execution]) -> Verdict:
-    """Run the tests with the solution; if they pass, run them with its stubs, with which they must fail."""
-    names = functions(pair.solution)
-    made = stubs(pair.solution)
+def verdict_on(
+    program: TestedProgram, executor: mftkit.Executor, limits: mftkit.Limits, demands: Demands
+) -> Verdict:
+    """Run the tests with the solution; if they pass, run them with its stubs and mutants, with which they must fail."""
+    made = stubs(program.solution)
     if not made:
         return Verdict(NO_FUNCTION)
-    entry = pair.entry or (names[-1] if names else "")
-    passed, done = _passes(pair.solution, pair.tests, entry, execute)
-    if not passed:
-        return Verdict(FAILS, _last_line(done), done.stderr[-4 * _SHOWN :])
-    if any(_passes(stub, pair.tests, entry, execute)[0] for stub in made):
+    result = _run(program, executor, limits, demands)
+    if not result.passed:
+        return Verdict(result.reason, result.detail, result.error, bool(result.not_run), result.way)
+    if any(passes_by_itself(replace(program, solution=stub), executor, limits) for stub in made):
         return Verdict(NOTHING_TESTED)
-    return Verdict()
+    weak = _weakness(program, executor, limits, demands)
+    return Verdict(TOO_WEAK, weak) if weak else Verdict(not_run=bool(result.not_run), way=result.way)
 
 
-def _passes(
-    solution: str, tests: str, entry: str, execute: Callable[[mftkit.Program], mftkit.Execution]
-) -> tuple[bool, mftkit.Execution]:
-    word = secrets.token_hex(16)  # printed at the end, so a program that exits early cannot pass
-    main = Path(__file__).with_name("runner.py").read_text(encoding="utf-8")
-    files = {"main.py": main, "solution.py": solution, "tests.py": tests}
-    done = execute(mftkit.Program(files, stdin=f"{word}\n{entry}\n"))
-    return done.succeeded and done.stderr.rstrip().endswith(word), done
+def _run(
+    program: TestedProgram, executor: mftkit.Executor, limits: mftkit.Limits, demands: Demands
+) -> TestResult:
+    not_run: Literal["fail", "report"] = "report" if demands.report_not_run else "fail"
+    return run_tests(program, executor, limits, pass_rate=demands.pass_rate, not_run=not_run)
 
 
-def _last_line(done: mftkit.Execution) -> str:
-    if done.how != "exited":
-        return {
-            "time": "it takes too long",
-            "memory": "it takes too much memory",
-            "output": "it prints too much",
-        }[done.how]
-    lines = done.stderr.strip().splitlines()
-    return lines[-1][:_SHOWN] if lines else f"it ends with exit code {done.code}"
+def _weakness(
+    program: TestedProgram, executor: mftkit.Executor, limits: mftkit.Limits, demands: Demands
+) -> str:
+    """Return how few mutants the tests kill, if that is too few."""
+    made = mutants(program.solution, demands.mutants, demands.seed)
+    tried = (replace(program, solution=mutant) for mutant in made)
+    killed = sum(not _run(one, executor, limits, demands).passed for one in tried)
+    enough = not made or killed / len(made) >= demands.mutants_killed
+    return "" if enough else f"{killed} of {len(made)} mutants killed"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from mftkit_plugins.filters.text.code import parsed
+from mftkit_plugins.program_tests.source import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,96 @@
+"""``mft evaluate``: what a model can do."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mftkit.cli.app import app
+from mftkit.cli.arguments import AllowWeakIsolation, Overrides, allow_weak_isolation, hide_other_progress
+from mftkit.cli.console import json_result, show_view
+from mftkit.display import console_reporter
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from mftkit.tools.evaluate.evaluate import EvaluationRun
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A run directory, RUN@STEP, RUN@last, RUN@best, RUN@best:TASK, a directory with a model or a PEFT "
+            "adapter, or a hub id.",
+            show_default=False,
+        ),
+    ],
+    spec: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[SPEC]",
+            help="The spec whose tasks are evaluated. Left out, it is the spec of MODEL's run.",
+            show_default=False,
+        ),
+    ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task", metavar="TASK", help="Evaluate this task alone. May be repeated.", show_default=False
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Directory of prompts, answers, verdicts and metrics. [default: runs/evaluate-MODEL]",
+            show_default=False,
+        ),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+    weak: AllowWeakIsolation = False,
+) -> None:
+    """Evaluate MODEL on the tasks of SPEC.
+
+    Each task with a section "evaluate", and each of evaluation.tasks, is measured by its evaluators. Prompts, answers
+    and verdicts are written to DIR; an evaluation that was stopped continues there.
+    """
+    from mftkit.spec import load_spec
+    from mftkit.tools.evaluate.evaluate import evaluate as evaluated
+
+    allow_weak_isolation(weak)
+    hide_other_progress()
+    source = spec or _own_spec(model)
+    loaded = load_spec(source, overrides or [])
+    directory = (output or Path("runs") / f"evaluate-{_file_name(model)}").absolute()
+    with console_reporter() as reporter:
+        done = evaluated(loaded, model, reporter, output=directory, tasks=task or ())
+    _show(done, as_json=as_json)
+
+
+def _own_spec(model: str) -> Path:
+    from mftkit.runs.reference import find_weights
+
+    run = find_weights(model, "MODEL").run
+    if run is None:
+        raise MftError(f"SPEC: {model} belongs to no run, so it has no spec; give one")
+    return run / "spec.json"
+
+
+def _file_name(model: str) -> str:
+    return re.sub(r"[^\w.@-]+", "-", model).strip("-.")[-100:] or "model"
+
+
+def _show(done: EvaluationRun, *, as_json: bool) -> None:
+    from mftkit.display.evaluation import evaluation_view
+
+    if as_json:
+        json_result({"model": done.model, "tasks": done.results.to_json()})
+        return
+    show_view(evaluation_view(done.model, done.results, done.directory))

@@ -1,0 +1,43 @@
+"""Metrics of an evaluation in a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Group
+from rich.padding import Padding
+from rich.text import Text
+
+from mftkit.base.formatting import one_line, place, whole
+from mftkit.display.plan import INDENT
+from mftkit.display.tables import NumericTable
+from mftkit.reporting.metric_text import interval_text, metric_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from rich.console import RenderableType
+
+    from mftkit.evaluation.results import EvaluationResults
+
+
+def evaluation_view(model: str, results: EvaluationResults, directory: Path) -> RenderableType:
+    """A table with one line per task and metric, and where the files are."""
+    rows = [
+        [
+            f"{task} {name}",
+            metric_text(value.value, value.scale),
+            interval_text(value.low, value.high, value.scale),
+            whole(value.rows),
+        ]
+        for task, metrics in results.tasks.items()
+        for name, value in metrics.items()
+    ]
+    table = NumericTable(["task and metric", "value", "95 % interval", "rows"], rows)
+    return Group(
+        Text(one_line(f"evaluation of {model}"), style="bold", overflow="fold"),
+        Text(),
+        Padding(table, INDENT, expand=False),
+        Text(),
+        Text(one_line(f"prompts, answers and verdicts: {place(directory)}"), overflow="fold"),
+    )

@@ -1,0 +1,1 @@
+"""Evaluation: rows, prompts, answers, verdicts, and numbers with intervals."""

@@ -1,0 +1,1 @@
+"""Generating answers: prompts as in training, and the stop tokens that training taught."""

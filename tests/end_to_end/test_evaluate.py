@@ -1,0 +1,127 @@
+"""Evaluations of real runs of a tiny model: in the run, by ``mft evaluate``, stopped and continued, and refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from commands import mft
+from small_runs import comparable, metrics, rows, small_spec, train, write_rows
+
+SECTION = {"evaluators": ["exact-match", "loss"], "limit": 3, "max_new_tokens": 8}
+UNSEEN = {"name": "unseen", "data": ["data/unseen.jsonl"], "evaluators": ["loss"]}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("evaluate")
+    write_rows(root / "data" / "big.jsonl", rows("big", 60))
+    write_rows(root / "data" / "small.jsonl", rows("small", 20))
+    write_rows(root / "data" / "unseen.jsonl", rows("unseen", 4))
+    train(root, spec())
+    train(root, spec(evaluates=False, output="plain"), name="plain.json")
+    return root
+
+
+def spec(*, evaluates: bool = True, **changes: Any) -> dict[str, Any]:
+    training = {"max_steps": 6, "epochs": 1, "batch_size": 4, "micro_batch_size": 2, "evaluate_every": 3}
+    made = small_spec(training=training, **changes)
+    if evaluates:
+        for task in made["tasks"]:
+            task["evaluate"] = {**SECTION, "limit": None}
+        made["evaluation"] = {"every": 3, "batch_size": 2, "tasks": [UNSEEN]}
+    return made
+
+
+def evaluations(run: Path) -> list[dict[str, Any]]:
+    return [line for line in metrics(run) if line["event"] == "evaluation"]
+
+
+def test_a_run_evaluates_before_at_the_interval_and_at_the_end(project: Path) -> None:
+    lines = evaluations(project / "run")
+    assert [line["step"] for line in lines] == [0, 3, 6]
+    assert set(lines[0]["tasks"]) == {"big", "small", "unseen"}
+    written = json.loads((project / "run" / "evaluations" / "step-6" / "evaluation.json").read_text())
+    assert written["tasks"] == lines[-1]["tasks"]
+
+
+def test_the_evaluator_loss_is_the_validation_loss_to_the_last_digits(project: Path) -> None:
+    valid = {line["step"]: line["tasks"] for line in metrics(project / "run") if line["event"] == "valid"}
+    for line in evaluations(project / "run"):
+        for task in ("big", "small"):
+            measured = line["tasks"][task]["loss/loss"]["value"]
+            assert measured == pytest.approx(valid[line["step"]][task]["loss"], rel=1e-6)
+
+
+def test_training_is_bit_for_bit_that_of_a_run_without_evaluations(project: Path) -> None:
+    with_them, without = (
+        load_file(project / name / "model" / "model.safetensors") for name in ("run", "plain")
+    )
+    assert all(with_them[name].equal(weights) for name, weights in without.items())
+    kept = [line for line in metrics(project / "run") if line["event"] != "evaluation"]
+    assert comparable(kept) == comparable(metrics(project / "plain"))
+
+
+def test_every_prompt_answer_and_verdict_is_in_a_file(project: Path) -> None:
+    lines = (project / "run" / "evaluations" / "step-6" / "small.jsonl").read_text().splitlines()
+    found = [json.loads(line) for line in lines]
+    asked = [row for row in found if row["prompt"] is not None]
+    assert asked
+    assert all(row["prompt"].startswith("<s>human\nsmall: ") for row in asked)
+    assert all(row["prompt"].endswith("bot\n") for row in asked)
+    assert all(set(row["verdicts"]) == {"exact-match"} for row in asked)
+    assert all(Path(row["source"].rpartition(":")[0]).is_file() for row in found)
+
+
+def test_the_page_shows_metrics_before_and_after(project: Path) -> None:
+    page = (project / "run" / "report.html").read_text(encoding="utf-8")
+    assert "unseen: loss" in page
+    assert "Evaluations" in page
+
+
+def test_the_command_evaluates_a_result_and_uses_its_answers_again(project: Path) -> None:
+    done = mft("evaluate", "run", "--json", "--output", "out", cwd=project)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["tasks"]
+    last = evaluations(project / "run")[-1]["tasks"]
+    assert found["small"]["loss/loss"]["value"] == pytest.approx(
+        last["small"]["loss/loss"]["value"], rel=1e-5
+    )
+    answers = project / "out" / "answers" / "small.jsonl"
+    lines = answers.read_text().splitlines(keepends=True)
+    answers.write_text(lines[0] + lines[1][:20])  # as a kill leaves it
+    again = mft("evaluate", "run", "--json", "--output", "out", cwd=project)
+    assert json.loads(again.stdout) == json.loads(done.stdout)
+    kept = answers.read_text().splitlines(keepends=True)
+    assert sorted({kept[0], *kept[2:]}) == sorted(lines)  # the first one and the cut one are where they were
+
+
+def test_one_task_can_be_chosen_and_another_name_is_refused(project: Path) -> None:
+    done = mft("evaluate", "run", "--task", "unseen", "--output", "one", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "unseen loss/loss" in done.stdout
+    assert "small" not in done.stdout
+    wrong = mft("evaluate", "run", "--task", "unsen", "--output", "one", cwd=project)
+    assert wrong.returncode == 2
+    assert "did you mean 'unseen'" in wrong.stderr
+
+
+def test_a_spec_that_evaluates_nothing_is_refused(project: Path) -> None:
+    done = mft("evaluate", "plain", cwd=project)
+    assert done.returncode == 2
+    assert "no task has a section evaluate" in done.stderr
+
+
+def test_a_row_without_an_answer_is_named_before_anything_is_generated(project: Path, tmp_path: Path) -> None:
+    file = write_rows(
+        tmp_path / "open.jsonl", [{"id": 1, "chat_rounds": [{"role": "human", "content": "x"}]}]
+    )
+    change = json.dumps([{"name": "open", "data": [str(file)], "evaluators": ["exact-match"]}])
+    done = mft("evaluate", "run", "--set", f"evaluation.tasks={change}", "--output", "open", cwd=project)
+    assert done.returncode == 2
+    assert f"{file}:1" in done.stderr
+    assert not (project / "open" / "answers").exists()

@@ -80,7 +80,8 @@ class Supervised:
         if how == "exited" and code == 128 + signal.SIGXCPU:
             how = "time"
         code = 128 - code if code < 0 else code
-        return mftkit.Execution(how, code, *self.pipes.texts(), time.monotonic() - self._started)
+        stdout, stderr = self.pipes.texts()
+        return mftkit.Execution(how, code, stdout, stderr, time.monotonic() - self._started)
 
     def _until_end(self) -> How:
         next_check = time.monotonic() + MEMORY_CHECK_EVERY

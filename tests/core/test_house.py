@@ -108,6 +108,9 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
     "tuning": lambda name: {"tuning": name},
     "model-adapter": lambda name: {"model": {"path": "org/model", "adapter": name}},
     "tracker": lambda name: {"trackers": [name]},
+    "evaluator": lambda name: {
+        "tasks": [{"name": "a", "train": "a", "evaluate": {"evaluators": [name]}}]
+    },
     "callback": lambda name: {"callbacks": [name]},
     "data-generator": lambda name: {"tasks": [{"name": "a", "generator": name}]},
     "task-format": lambda name: {"tasks": [{"name": "a", "train": "a", "format": name}]},

@@ -39,6 +39,8 @@ SECTIONS: dict[str, Any] = {
     "`markers`": spec.ChatMarkers,
     "training": spec.TrainingSpec,
     "`early_stopping`": spec.EarlyStoppingSpec,
+    "evaluate": spec.EvaluateSpec,
+    "evaluation": spec.EvaluationSpec,
 }
 SMALLEST = {
     "name": "smallest",
@@ -94,6 +96,7 @@ def test_the_keys_that_may_change_on_resuming_are_those_that_are_marked() -> Non
         "tasks[].": "TaskSpec",
         "data.": "DataSpec",
         "training.": "TrainingSpec",
+        "evaluation.": "EvaluationSpec",
     }
     marked = {
         f"{prefix}{key}": meaning

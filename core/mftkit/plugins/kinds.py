@@ -36,7 +36,13 @@ DATA_GENERATOR = ComponentKind(
     further_places=("tasks[].valid.generator",),
     aliases=("generator",),
 )
-TASK_FORMAT = ComponentKind("task-format", TaskFormat, place="tasks[].format", aliases=("format",))
+TASK_FORMAT = ComponentKind(
+    "task-format",
+    TaskFormat,
+    place="tasks[].format",
+    further_places=("evaluation.tasks[].format",),
+    aliases=("format",),
+)
 TUNING = ComponentKind("tuning", Tuning, place="tuning")
 TRACKER = ComponentKind("tracker", Tracker, place="trackers[]")
 DATA_FILTER = ComponentKind("data-filter", DataFilter, place="tasks[].filters[]", aliases=("filter",))

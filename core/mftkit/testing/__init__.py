@@ -18,6 +18,7 @@ from mftkit.testing.callbacks import CallbackConformance
 from mftkit.testing.chat_models import ChatModelConformance
 from mftkit.testing.combiners import GradientCombinerConformance
 from mftkit.testing.conformance import Conformance
+from mftkit.testing.evaluators import EvaluatorConformance
 from mftkit.testing.executors import ExecutorConformance
 from mftkit.testing.filters import DataFilterConformance
 from mftkit.testing.generators import DataGeneratorConformance
@@ -37,6 +38,7 @@ __all__ = [
     "ConformanceWarning",
     "DataFilterConformance",
     "DataGeneratorConformance",
+    "EvaluatorConformance",
     "ExecutorConformance",
     "GradientCombinerConformance",
     "LossConformance",

@@ -65,6 +65,17 @@ for _ in range(6):
 time.sleep(20)
 """
 
+ECHO = """
+import sys
+for line in sys.stdin:
+    print("got", line.rstrip(), flush=True)
+"""
+HANGS = """
+print(input(), flush=True)
+while True:
+    pass
+"""
+
 
 class ExecutorConformance(Conformance):
     """Checks of ``mftkit.Executor`` on programs that break every rule, within tight limits.
@@ -183,12 +194,24 @@ class ExecutorConformance(Conformance):
         )
 
     def test_a_killed_parent(self) -> None:
-        """If the process that runs a program is killed, the program stops too."""
+        """If the process that runs a program or a session is killed, the program stops too."""
+        limits = replace(self.limits, seconds=60.0)
+        program = "import time; time.sleep(60)"
+        self.killed(lambda mark: self.marked(program, mark, limits))
+        self.killed(lambda mark: self.talk(program, mark, limits))
+
+    def talk(self, source: str, mark: str, limits: Limits) -> None:
+        """Open a session with Python source, and wait for a line."""
+        with self.make().open(Program({"main.py": source}, (PYTHON, "main.py", mark)), limits) as session:
+            session.receive()
+
+    def killed(self, run: Callable[[str], None]) -> None:
+        """Kill a process that runs a program with a mark, and require that the program ends."""
         mark = _mark()
         holder = os.fork()
         if holder == 0:
             try:
-                self.marked("import time; time.sleep(60)", mark, replace(self.limits, seconds=60.0))
+                run(mark)
             finally:
                 os._exit(0)
         try:
@@ -200,6 +223,62 @@ class ExecutorConformance(Conformance):
         require(
             _until(lambda: not running(mark)),
             "a program is still running after the process that ran it was killed",
+        )
+
+    def test_a_session(self) -> None:
+        """A program is talked to in lines, and ends with the session."""
+        with self.make().open(Program({"main.py": ECHO}, stdin="first\n"), self.limits) as session:
+            lines = [session.receive()]
+            for sent in ("second", "grün", ""):
+                session.send(sent)
+                lines.append(session.receive())
+            done = session.close()
+        require(lines == ["got first", "got second", "got grün", "got "], f"a session received {lines}")
+        require(done.succeeded, f"a program that ends with its standard input was reported as {done}")
+        require(done.stdout.count("got") == 4, f"the session's result lacks output: {done}")
+        require(session.receive() is None, "a closed session still receives lines")
+
+    def test_a_session_ends_with_the_program(self) -> None:
+        """Lines that were written before the end still come; then there are none."""
+        source = "import sys; print('one'); print('two', end=''); sys.exit(3)"
+        with self.make().open(Program({"main.py": source}), self.limits) as session:
+            lines = [session.receive() for _ in range(3)]
+            done = session.close()
+        require(lines == ["one", None, None], f"a program that ended gave {lines}")
+        require((done.code, done.stdout) == (3, "one\ntwo"), f"the result of a session is {done}")
+
+    def test_the_limits_of_a_session(self) -> None:
+        """Time and output are limited as in ``run``, while nobody sends or receives."""
+        limits = replace(self.limits, seconds=0.7)
+        with self.make().open(Program({"main.py": HANGS}), limits) as session:
+            session.send("hello")
+            lines = [session.receive(), session.receive()]
+            done = session.close()
+        require(
+            lines[1] is None and done.how == "time", f"an endless loop in a session gave {lines}, then {done}"
+        )
+        flood = "while True: print('x' * 1000)"
+        with self.make().open(Program({"main.py": flood}), self.limits) as session:
+            while session.receive() is not None:
+                pass
+            done = session.close()
+        require(
+            done.how == "output" and len(done.stdout) <= self.limits.output,
+            f"endless output in a session was reported as {done.how!r} with {len(done.stdout)} bytes",
+        )
+
+    def test_a_closed_session_leaves_nothing_behind(self) -> None:
+        """A session that is closed while its program and a daemon of it run leaves no process behind."""
+        mark = _mark()
+        program = Program(
+            {"main.py": f"{DAEMON}\nprint('started', flush=True)\n{HANGS}"}, (PYTHON, "main.py", mark)
+        )
+        with self.make().open(program, replace(self.limits, seconds=2.0)) as session:
+            started = session.receive()
+        require(started == "started", f"the program's first line was {started!r}")
+        require(
+            _until(lambda: not running(mark)),
+            "a process of a closed session is still running",
         )
 
     def test_writing_and_reading_outside(self) -> None:

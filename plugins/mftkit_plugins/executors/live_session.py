@@ -38,7 +38,7 @@ class LiveSession(mftkit.Session):
     def _watch(self) -> None:
         try:
             self._execution = self._running.watch()
-        except BaseException as error:
+        except BaseException as error:  # raised again in the thread that talks
             self._error = error
 
     def send(self, line: str) -> None:

@@ -34,10 +34,11 @@ class Pipes:
         self._no_more = False
         self._woken, self._wake = os.pipe()
         self._selector = selectors.DefaultSelector()
-        for pipe in (self._input, *self._outputs):
-            os.set_blocking(pipe.fileno(), False)
-        for descriptor in (*self._outputs, self._woken):
-            self._selector.register(descriptor, selectors.EVENT_READ)
+        for descriptor in (process.stdin, *self._outputs):
+            os.set_blocking(descriptor.fileno(), False)
+        os.set_blocking(self._wake, False)
+        for readable in (*self._outputs, self._woken):
+            self._selector.register(readable, selectors.EVENT_READ)
         self._writing = False
         self._ended = False
         self._changed = threading.Condition()
@@ -49,14 +50,18 @@ class Pipes:
             if self._no_more or self._ended:
                 return
             self._waiting += data
-            os.write(self._wake, b"w")
+            self._wake_up()
 
     def end_input(self) -> None:
         """Close standard input after what was sent."""
         with self._changed:
             if not self._no_more and not self._ended:
                 self._no_more = True
-                os.write(self._wake, b"w")
+                self._wake_up()
+
+    def _wake_up(self) -> None:
+        with contextlib.suppress(BlockingIOError):  # full: it is awake already
+            os.write(self._wake, b"w")
 
     def line(self, start: int) -> bytes | None:
         """Wait for the line of standard output that begins at byte ``start``; None if none comes any more."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FIRST_USER = 1_800_000_000
 """User ids from here on are not assigned by systems."""
 _NAMESPACES = ("--net", "--ipc", "--pid", "--fork", "--kill-child=KILL")
+_OWN_PROC = "--mount-proc"
+"""Hides the processes outside; containers may forbid it."""
 _COUNTED_BY_NAMESPACE = (5, 14)
 """Linux version from which on RLIMIT_NPROC is counted per user namespace."""
 
@@ -112,8 +114,10 @@ def _namespaces() -> tuple[str, ...]:
     if unshare is None:
         return ()
     prefix = (unshare, *(() if os.geteuid() == 0 else ("--user",)), *_NAMESPACES)
-    test = subprocess.run([*prefix, "true"], capture_output=True, check=False)
-    return prefix if test.returncode == 0 else ()
+    for tried in ((*prefix, _OWN_PROC), prefix):
+        if subprocess.run([*tried, "true"], capture_output=True, check=False).returncode == 0:
+            return tried
+    return ()
 
 
 @functools.cache

@@ -42,6 +42,7 @@ class Supervised:
         self._stop = stop
         self._started = time.monotonic()
         self._until = self._started + limits.seconds
+        self._closed = float("inf")
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -64,14 +65,13 @@ class Supervised:
         self._closed = time.monotonic() + seconds
         self.pipes.end_input()
 
-    _closed = float("inf")
-
     def watch(self) -> mftkit.Execution:
         """Wait until it ends or exceeds a limit, and return its result."""
         try:
             how = self._until_end()
         except BaseException:
             self.end()
+            self.pipes.drain(time.monotonic())  # whoever waits for a line must not wait forever
             raise
         if self._process.poll() is None:
             self.end()

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mftkit.data.tokens.token_cache import TokenCache
 from mftkit.evaluation.evaluations import Evaluations, ModelToEvaluate
 from mftkit.evaluation.row_losses import measured
 from mftkit.evaluation.tasks import tasks_to_evaluate
-from mftkit.reporting.lines import MetricPoint
-from mftkit.training.metrics_lines import evaluation_line
+from mftkit.training.run_evaluations import RunEvaluations
 from mftkit.training.validation import Validator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from typing import Any, Literal
+    from typing import Any
 
     import numpy as np
     from numpy.typing import NDArray
 
     from mftkit.batches.batcher import Batcher
-    from mftkit.batches.sampler import GlobalBatch
     from mftkit.data.samples import Samples
     from mftkit.data.tokens.token_cache import TableSource
-    from mftkit.evaluation.intervals import MetricValue
     from mftkit.evaluation.rows import RowsToEvaluate
-    from mftkit.processes import Processes
-    from mftkit.reporting.lines import EvaluationLine
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
     from mftkit.training.logprob_model import LogprobModel
@@ -37,34 +30,6 @@ if TYPE_CHECKING:
 
 DIRECTORY = "evaluations"
 """In the run directory: step-N for each evaluation, and what evaluators keep."""
-
-
-@dataclass(frozen=True)
-class RunEvaluations:
-    """What a run evaluates, and when: before the first step, at the interval of the spec, and at the end."""
-
-    evaluations: Evaluations
-    directory: Path
-    processes: Processes
-    every: int | Literal["epoch"] | None
-
-    def is_due_after(self, batch: GlobalBatch) -> bool:
-        """Whether the interval of the spec ends with this step."""
-        return self.every is not None and batch.is_due(self.every)
-
-    def line(self, step: int) -> EvaluationLine:
-        """Evaluate, write the files of this step, and return the line; every process must call it."""
-        started = time.perf_counter()
-        results = self.evaluations.run(self.directory / f"step-{step}", {"step": step})
-        tasks = {
-            task: {name: _point(value) for name, value in metrics.items()}
-            for task, metrics in results.tasks.items()
-        }
-        return evaluation_line(self.processes, step=step, tasks=tasks, seconds=time.perf_counter() - started)
-
-
-def _point(value: MetricValue) -> MetricPoint:
-    return MetricPoint(value.value, value.low, value.high, value.rows, value.higher_is_better, value.scale)
 
 
 def make_evaluations(

@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
-    from mftkit.training.evaluating import RunEvaluations
     from mftkit.training.gradients import Gradients
     from mftkit.training.logprob_model import LogprobModel
     from mftkit.training.mixing import Mixing
     from mftkit.training.objective import Objective
     from mftkit.training.precision import Precision
+    from mftkit.training.run_evaluations import RunEvaluations
     from mftkit.training.start import Start
     from mftkit.training.validation import Validator
     from mftkit.training.validation_history import ValidationHistory

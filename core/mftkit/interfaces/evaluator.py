@@ -26,7 +26,7 @@ class Metric:
     """A number that an evaluator measures."""
 
     name: str
-    """Such as "exact-match" or "pass@1": its key in metrics.jsonl, unique within the evaluator."""
+    """Such as "accuracy" or "pass@1": its key in metrics.jsonl, unique within the evaluator."""
     higher_is_better: bool = True
     scale: Literal["share", "points", "nats"] = "share"
     """How it is shown: a share from 0 to 1 as a percentage, points as they are, nats per token."""

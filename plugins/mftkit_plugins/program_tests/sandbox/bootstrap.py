@@ -10,6 +10,8 @@ import types
 with contextlib.suppress(OSError, AttributeError):
     # PR_SET_DUMPABLE: no process of the same user may read this one's memory.
     ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+if hasattr(sys, "set_int_max_str_digits"):
+    sys.set_int_max_str_digits(0)  # here, not in a module that the program outside imports, too
 line_in, line_out = os.fdopen(os.dup(0), "r", encoding="ascii"), os.fdopen(os.dup(1), "w", encoding="utf-8")
 nothing = os.open(os.devnull, os.O_RDONLY)
 os.dup2(nothing, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
@@ -46,8 +45,6 @@ BUILTINS = {
 }
 """Types and functions of Python that cross by name."""
 _NAMES = {id(value): name for name, value in BUILTINS.items()}
-if hasattr(sys, "set_int_max_str_digits"):
-    sys.set_int_max_str_digits(0)
 
 
 class CannotCrossError(BaseException):

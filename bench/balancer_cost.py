@@ -22,10 +22,10 @@ import torch
 
 import mftkit
 from mftkit.reporting.reporter import Reporter
-from mftkit.training.loop import TrainStep
 from mftkit.training.meter import Meter
-from mftkit.training.optimizer import learning_rate
+from mftkit.training.schedule import Schedule
 from mftkit.training.setup import build_run, check_run
+from mftkit.training.train_step import TrainStep
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,11 +84,12 @@ def turn(run: Run, train_step: TrainStep, first: int) -> float:
     checked, balancing = run.checked, run.balancing
     meter = Meter(len(checked.corpus.tasks), run.device, checked.objective.dtype)
     run.logprob_model.train()
+    schedule = Schedule.of(checked.spec.training, checked.sampler.total)
     start = time.process_time()
     for number in range(first, first + TURN):
         batch = checked.sampler[number]
         balancing.before_step(number)
-        rate = learning_rate(number, checked.sampler.total, checked.spec.training)
+        rate = schedule.rate(number, checked.spec.training)
         result = train_step(batch, rate, meter)
         balancing.after_step(number, result.task_losses, result.losses_after_update)
     return (time.process_time() - start) / TURN

@@ -125,3 +125,13 @@ def test_a_row_without_an_answer_is_named_before_anything_is_generated(project: 
     assert done.returncode == 2
     assert f"{file}:1" in done.stderr
     assert not (project / "open" / "answers").exists()
+
+
+def test_prompts_of_all_tasks_are_checked_before_anything_is_generated(project: Path, tmp_path: Path) -> None:
+    file = write_rows(tmp_path / "long.jsonl", [{"prompt": "word " * 600, "answer": "x"}])
+    tasks = [{"name": "long", "data": [str(file)], "evaluators": ["exact-match"]}]
+    change = f"evaluation.tasks={json.dumps(tasks)}"
+    done = mft("evaluate", "run", "--set", change, "--output", "long", cwd=project)
+    assert done.returncode == 2
+    assert f"{file}:1: the prompt has 2,413 tokens, and the model reads 128 at most" in done.stderr
+    assert not (project / "long" / "answers").exists()

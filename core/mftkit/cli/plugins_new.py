@@ -36,7 +36,8 @@ def new(
     from mftkit.tools.scaffold import new_package
 
     written = new_package(name, kind, directory)
-    result(f"{written.directory}: a {written.kind}, {written.component}, in {written.module}")
+    article = "an" if written.kind[0] in "aeiou" else "a"
+    result(f"{written.directory}: {article} {written.kind}, {written.component}, in {written.module}")
     for step in (
         f"cd {written.directory}",
         "pip install -e .",

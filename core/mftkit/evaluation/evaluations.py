@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 from mftkit.evaluation.answer_file import AnswerFile
 from mftkit.evaluation.opening import Openings
-from mftkit.evaluation.prompts import EncodedPrompt, Prompts
+from mftkit.evaluation.prompts import Prompts
+from mftkit.evaluation.questions import check_room, make_questions
 from mftkit.evaluation.results import EvaluationResults, write_results, write_rows
 from mftkit.evaluation.rows import read_rows
-from mftkit.evaluation.scoring import Scored, build_evaluators, described, reads_answers, scored
+from mftkit.evaluation.scoring import Scored, build_evaluators, described, scored
 from mftkit.evaluation.tasks import tasks_to_evaluate
 from mftkit.generation.batched import BatchedGenerator, Generated, Prompt
 from mftkit.generation.sampling import Sampling
 from mftkit.interfaces.evaluator import Answer, Answered
+from mftkit.models.context_length import context_length
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     import torch
@@ -26,10 +28,12 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.evaluation.intervals import MetricValue
+    from mftkit.evaluation.prompts import EncodedPrompt
+    from mftkit.evaluation.questions import Questions
     from mftkit.evaluation.row_losses import RowLosses
     from mftkit.evaluation.rows import RowsToEvaluate
     from mftkit.evaluation.tasks import TaskToEvaluate
-    from mftkit.interfaces.evaluator import EvaluationContext, Evaluator
+    from mftkit.interfaces.evaluator import EvaluationContext, EvaluationRow, Evaluator
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.processes import Processes
     from mftkit.reporting.reporter import Reporter
@@ -57,6 +61,7 @@ class _Task:
     rows: RowsToEvaluate
     prompts: Prompts
     evaluators: dict[str, tuple[Evaluator, EvaluationContext]]
+    questions: list[Questions]
 
 
 class Evaluations:
@@ -71,7 +76,7 @@ class Evaluations:
         directory: Path,
         tasks: Collection[str] | None = None,
     ) -> None:
-        """Read all rows, build the evaluators, and let them check the rows; nothing is generated yet.
+        """Read all rows, build the evaluators, let them check the rows, and make all prompts; nothing is generated yet.
 
         Args:
             spec: names tasks and evaluators.
@@ -82,7 +87,7 @@ class Evaluations:
             tasks: names of the tasks that are evaluated; None: all.
 
         Raises:
-            MftError: data, an evaluator or a row cannot be used.
+            MftError: data, an evaluator or a row cannot be used, or a prompt leaves no room for an answer.
         """
         self._spec = spec
         self._model = model
@@ -116,7 +121,21 @@ class Evaluations:
             )
             evaluator.check(rows.rows, context)
             evaluators[name] = (evaluator, context)
-        return _Task(task, rows, prompts, evaluators)
+        questions = make_questions(rows.rows, evaluators, prompts)
+        self._check_room(task, rows.rows, questions)
+        return _Task(task, rows, prompts, evaluators, questions)
+
+    def _check_room(
+        self, task: TaskToEvaluate, rows: Sequence[EvaluationRow], questions: Sequence[Questions]
+    ) -> None:
+        limit, most = context_length(self._model.model), task.evaluate.max_new_tokens
+        for each in questions:
+            less = check_room(rows, each.prompts, limit, most)
+            if less:
+                self.note(
+                    f"task {task.name}: {less:,} of {len(rows):,} prompts leave less than max_new_tokens ({most:,}) of "
+                    f"the {limit:,} tokens that the model reads; their answers end there"
+                )
 
     def run(self, directory: Path, about: JsonObject) -> EvaluationResults:
         """Generate, score and write; each process returns the same metrics, the main one writes the files.
@@ -130,30 +149,27 @@ class Evaluations:
             directory.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             self._openings.open_in(stack)
-            for task in self._tasks:
-                found[task.task.name] = self._evaluated(task, directory)
+            # Losses first: a row without a loss token is refused before anything is generated.
+            losses = [self._losses(task) for task in self._tasks]
+            for task, measured in zip(self._tasks, losses, strict=True):
+                found[task.task.name] = self._evaluated(task, measured, directory)
         results = EvaluationResults(self._processes.from_main(found), tuple(self.notes))
         if self._processes.is_main:
             write_results(directory, results, about)
         return results
 
-    def _evaluated(self, task: _Task, directory: Path) -> dict[str, MetricValue]:
-        answered = self._answers(task, directory)
+    def _evaluated(self, task: _Task, losses: list[Answered], directory: Path) -> dict[str, MetricValue]:
         metrics: dict[str, MetricValue] = {}
         rows: list[JsonObject] = []
-        losses: list[Answered] | None = None
-        for names, prompts, answers in answered:
+        for asked in task.questions:
+            answered = losses if asked.reads_losses else self._answered(task, asked.given, directory)
             lines = [
                 described(row, prompt, given.answers)
-                for row, prompt, given in zip(task.rows.rows, prompts, answers, strict=True)
+                for row, prompt, given in zip(task.rows.rows, asked.prompts, answered, strict=True)
             ]
-            for name in names:
-                evaluator, context = task.evaluators[name]
-                if not reads_answers(evaluator):
-                    losses = losses or self._losses(task)
-                    answers = losses
-                if self._processes.is_main:
-                    done = scored(name, evaluator, context, answers)
+            if self._processes.is_main:
+                for name in asked.evaluators:
+                    done = scored(name, *task.evaluators[name], answered)
                     metrics.update(done.metrics)
                     _add_verdicts(lines, name, done)
             rows += lines
@@ -162,37 +178,20 @@ class Evaluations:
         return metrics
 
     def _losses(self, task: _Task) -> list[Answered]:
+        """The losses of a task's rows, if an evaluator reads them."""
+        if not any(asked.reads_losses for asked in task.questions):
+            return []
         found = self._model.losses(task.prompts.source, task.rows, self._spec)
         return [
             Answered(row, (), nll, tokens) for row, (nll, tokens) in zip(task.rows.rows, found, strict=True)
         ]
 
-    def _answers(
-        self, task: _Task, directory: Path
-    ) -> list[tuple[list[str], list[EncodedPrompt | None], list[Answered]]]:
-        """Answers by prompts: the evaluators that share them, the prompts, and the rows with their answers."""
-        groups: dict[tuple[EncodedPrompt, ...], list[str]] = {}
-        found: list[tuple[list[str], list[EncodedPrompt | None], list[Answered]]] = []
-        of_losses = [name for name, (each, _c) in task.evaluators.items() if not reads_answers(each)]
-        for name, (evaluator, context) in task.evaluators.items():
-            if name not in of_losses:
-                given = [evaluator.prompt(row, context) for row in task.rows.rows]
-                prompts = tuple(
-                    task.prompts.own(row) if own is None else task.prompts.of(row, own)
-                    for row, own in zip(task.rows.rows, given, strict=True)
-                )
-                groups.setdefault(prompts, []).append(name)
-        for prompts, names in groups.items():
-            answers = self._generated(task, list(prompts), directory)
-            rows = [Answered(row, each) for row, each in zip(task.rows.rows, answers, strict=True)]
-            found.append((names, list(prompts), rows))
-        if of_losses:
-            rows = [Answered(row) for row in task.rows.rows]
-            found.append((of_losses, [None] * len(rows), rows))
-        return found
+    def _answered(self, task: _Task, prompts: Sequence[EncodedPrompt], directory: Path) -> list[Answered]:
+        answers = self._generated(task, prompts, directory)
+        return [Answered(row, each) for row, each in zip(task.rows.rows, answers, strict=True)]
 
     def _generated(
-        self, task: _Task, prompts: list[EncodedPrompt], directory: Path
+        self, task: _Task, prompts: Sequence[EncodedPrompt], directory: Path
     ) -> list[tuple[Answer, ...]]:
         settings = task.task.evaluate
         sampling = Sampling(settings.max_new_tokens, settings.temperature, settings.top_p, self._spec.seed)

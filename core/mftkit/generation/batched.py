@@ -13,6 +13,7 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from mftkit.base.reasoning import REASONING_TOKENS, opened_reasoning, split_reasoning
 from mftkit.generation.sampling import GumbelSampling
+from mftkit.models.context_length import context_length
 from mftkit.models.eval_contexts import evaluation
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class BatchedGenerator:
     """A model that answers prompts in batches, padded on the left.
 
     Where padding changes a model's results (tried once, on two short prompts), only prompts of equal length share a
-    batch. The model is in evaluation mode meanwhile, and its state and the random state are as before afterwards.
+    batch. An answer ends where the model's positions end, if that is before ``max_new_tokens``. The model is in
+    evaluation mode meanwhile, and its state and the random state are as before afterwards.
     """
 
     def __init__(
@@ -72,20 +74,44 @@ class BatchedGenerator:
         self._batch_size = batch_size
         self._autocast = autocast
         self._skipped = _skipped_tokens(tokenizer)
+        self._context = context_length(model)
 
     def generate(self, prompts: Sequence[Prompt], sampling: Sampling) -> Iterator[tuple[int, Generated]]:
-        """Yield the number of each prompt with its answer, batch by batch, the longest prompts first."""
-        for batch in self._batches(prompts):
+        """Yield the number of each prompt with its answer, batch by batch, the longest prompts first.
+
+        Raises ValueError for a prompt that leaves no room for an answer.
+        """
+        for prompt in prompts:
+            if not prompt.ids or self._new_tokens(len(prompt.ids), 1) < 1:
+                raise ValueError(f"{prompt.key}: {len(prompt.ids)} tokens leave no room for an answer")
+        for batch in self._batches(prompts, sampling.max_new_tokens):
             yield from zip(batch, self._answers([prompts[i] for i in batch], sampling), strict=True)
 
-    def _batches(self, prompts: Sequence[Prompt]) -> Iterator[list[int]]:
-        order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i].ids), prompts[i].stops.texts, i))
-        groups = [order]
-        if len({len(prompt.ids) for prompt in prompts}) > 1 and not self._padding_is_safe:
-            groups = [list(same) for _n, same in groupby(order, key=lambda i: len(prompts[i].ids))]
+    def room(self, prompt_tokens: int) -> int | None:
+        """The number of tokens that an answer may have after a prompt; None if the model has no limit."""
+        return None if self._context is None else self._context - prompt_tokens
+
+    def _batches(self, prompts: Sequence[Prompt], most: int) -> Iterator[list[int]]:
+        def length(i: int) -> int:
+            return len(prompts[i].ids)
+
+        order = sorted(range(len(prompts)), key=lambda i: (-length(i), prompts[i].stops.texts, i))
+        # No answer can continue beside one that ends with the model's positions: such prompts share no batch with
+        # shorter ones.
+        tight = [i for i in order if self._new_tokens(length(i), most) < most]
+        loose = order[len(tight) :]
+        groups = [list(same) for _n, same in groupby(tight, key=length)]
+        if len({length(i) for i in loose}) > 1 and not self._padding_is_safe:
+            groups += [list(same) for _n, same in groupby(loose, key=length)]
+        else:
+            groups.append(loose)
         for group in groups:
             for first in range(0, len(group), self._batch_size):
                 yield group[first : first + self._batch_size]
+
+    def _new_tokens(self, prompt_tokens: int, most: int) -> int:
+        room = self.room(prompt_tokens)
+        return most if room is None else min(most, room)
 
     @property
     def _pad(self) -> int:
@@ -109,7 +135,7 @@ class BatchedGenerator:
         stop = _Stop(prompts, self._tokenizer, self._skipped, ids.shape[1])
         noise = [GumbelSampling(sampling, [prompt.key for prompt in prompts])]
         settings = GenerationConfig(
-            max_new_tokens=sampling.max_new_tokens,
+            max_new_tokens=self._new_tokens(ids.shape[1], sampling.max_new_tokens),
             do_sample=False,  # noise makes the largest score a sample
             use_cache=True,
             eos_token_id=None,

@@ -15,6 +15,7 @@ from mftkit.data.text.encoder import Encoder
 from mftkit.generation.stops import answer_stops, named_stops, text_stops
 from mftkit.interfaces.conversation import Conversation, Turn
 from mftkit.interfaces.task_format import FormatContext, FormattedSample, Piece, Segment, no_note
+from mftkit.models.context_length import context_length
 from mftkit.runs.reference_loading import load_reference
 from mftkit_registry import MftError
 
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.reporting.reporter import Reporter
     from mftkit.tools.infill_formats import InfillFormat
-
-CONTEXT_KEYS = ("max_position_embeddings", "n_positions")
-"""Keys of configs that limit the number of tokens."""
 
 
 class TextGenerator:
@@ -169,9 +167,7 @@ class TextGenerator:
 
     def _room(self, used: int) -> int:
         """Return the number of tokens that may follow; raise MftError if there is no room left."""
-        config = self._model.config.get_text_config()
-        limits = [getattr(config, key, None) for key in CONTEXT_KEYS]
-        limit = min((n for n in limits if isinstance(n, int) and n > 0), default=2**31)
+        limit = context_length(self._model) or 2**31
         if used >= limit:
             raise MftError(
                 f"the prompt has {used} tokens, and the model reads {limit} at most: make it shorter"

@@ -16,7 +16,7 @@ def register_evaluators(register: mftkit.Register) -> None:
     register(
         "edit-similarity",
         "mftkit_plugins.evaluators.edit_similarity:EditSimilarity",
-        summary="1 - edit distance to the reference / length, as CodeXGLUE has it",
+        summary="1 - edit distance to the reference / length",
     )
     register("bleu", "mftkit_plugins.evaluators.bleu:Bleu", summary="corpus BLEU, by sacrebleu")
     register(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class EditSimilarity(mftkit.Evaluator):
-    """Similarity of an answer to the reference, 1 for equal texts: that of CodeXGLUE's code completion."""
+    """Similarity of an answer to the reference: 1 for equal texts, 0 for texts without a common character."""
 
     class Options(ComparedText):
         """How similarity is computed."""

@@ -128,7 +128,7 @@ class Judge(mftkit.Evaluator):
 def _request(pair: _Comparison, swapped: bool, attempt: int) -> mftkit.ChatRequest:
     first, second = (pair.other, pair.answer) if swapped else (pair.answer, pair.other)
     key = f"{pair.row.id} answer {pair.number} {'swapped' if swapped else 'straight'} try {attempt}"
-    return mftkit.ChatRequest.of(pair_prompt(pair.row.question, first, second), key)
+    return mftkit.ChatRequest.of(pair_prompt(pair.row.question, first, second, key), key)
 
 
 def _verdict(straight: Choice | None, swapped: Choice | None) -> mftkit.Verdict:

@@ -69,6 +69,21 @@ def test_greedy_answers_are_those_of_plain_transformers() -> None:
         assert answer.text == tok.decode(plain[0, ids.shape[1] :], skip_special_tokens=True)
 
 
+@pytest.mark.parametrize("family", ["llama", "gpt2"])
+def test_answers_end_with_the_positions_of_the_model_whatever_the_batch(family: str) -> None:
+    tok = made_tokenizer()
+    made = model(family, len(tok))
+    given = [
+        Prompt(f"row {length}", tuple(5 + i % 9 for i in range(length)), NO_STOPS)
+        for length in (127, 126, 126, 120, 9)
+    ]
+    alone = [answers(made, tok, [prompt], Sampling(6), 1)[0] for prompt in given]
+    assert [each.tokens for each in alone] == [1, 2, 2, 6, 6]
+    assert answers(made, tok, given, Sampling(6), 5) == alone
+    with pytest.raises(ValueError, match="leave no room"):
+        answers(made, tok, [Prompt("long", (1,) * 128, NO_STOPS)], Sampling(6), 1)
+
+
 def test_an_answer_ends_at_a_stop_token_and_at_a_stop_text() -> None:
     tok = made_tokenizer()
     made = model("llama", len(tok))

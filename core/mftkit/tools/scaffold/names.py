@@ -42,7 +42,8 @@ def names_for(component: str, kind: Kind[object], noun: str) -> Names:
             f"and at most {LONGEST} characters"
         )
         raise MftError(
-            f'NAME: "{component}" cannot name a {kind.name}: {reason}; did you mean "{nearest_name(component, kind)}"?'
+            f'NAME: "{component}" cannot be the name of the {kind.name}: {reason}; did you mean '
+            f'"{nearest_name(component, kind)}"?'
         )
     joined = "".join(word.capitalize() for word in component.split("-"))
     return Names(

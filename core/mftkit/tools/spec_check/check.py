@@ -10,6 +10,7 @@ from mftkit.spec import SpecError
 from mftkit.spec.loading import read_source
 from mftkit.tools.spec_check.components import check_components, check_validation
 from mftkit.tools.spec_check.data import check_data
+from mftkit.tools.spec_check.evaluated_data import check_evaluated_data
 from mftkit.tools.spec_check.findings import Finding, Findings
 from mftkit.tools.spec_check.model import check_model
 from mftkit.tools.spec_check.output import check_output
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """Times that what is not valid is left out of a spec: leaving out one thing may make another wrong."""
-CHECKS = (check_model, check_data, check_components, check_validation, check_output)
+CHECKS = (check_model, check_data, check_evaluated_data, check_components, check_validation, check_output)
 
 
 @dataclass(frozen=True)

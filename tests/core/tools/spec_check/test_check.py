@@ -58,6 +58,10 @@ def task(**more: Any) -> dict[str, Any]:
     return spec_of(tasks=[{"name": "a", "train": ["a.jsonl"], **more}])
 
 
+def evaluated(data: str) -> dict[str, Any]:
+    return spec_of(evaluation={"tasks": [{"name": "u", "data": data, "evaluators": ["loss"]}]})
+
+
 @pytest.mark.parametrize(
     ("spec", "error"),
     [
@@ -68,6 +72,9 @@ def task(**more: Any) -> dict[str, Any]:
         (task(train="one.jsonl", format="text"), "tasks.0.train: ./one.jsonl:1: 'text' is missing"),
         (task(train="empty.jsonl"), "tasks.0.train: the files of the task a contain no rows"),
         (task(valid="none"), "tasks.0.valid: file ./none not found"),
+        (task(evaluate={"evaluators": ["loss"], "data": ["b.jsonl"]}), "tasks.0.evaluate.data: file ./b.jsonl not found"),
+        (evaluated("bad.jsonl"), "evaluation.tasks.0.data: ./bad.jsonl:2: not valid JSON"),
+        (evaluated("empty.jsonl"), "evaluation.tasks.0.data: the files contain no rows to evaluate u on"),
         (task(columns={"promt": "system"}), "tasks.0.columns.promt: no row has a value in the column 'promt'"),
         (task(columns={"prompt": "questoin"}), "tasks.0.columns.prompt: rows are not read by the key 'questoin'"),
         (spec_of(model={"path": "./nowhere"}), "model.path: there is no directory ./nowhere"),

@@ -9,11 +9,14 @@ from rich.padding import Padding
 from rich.text import Text
 
 from mftkit.base.formatting import nats, one_line, perplexity, place, whole
+from mftkit.base.json_files import read_json_object
 from mftkit.display.next_steps import next_steps
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
+from mftkit.runs.best_by import best_by, best_by_text
 from mftkit.runs.metrics_file import MetricsFile
 from mftkit.runs.series import MEAN, validation_losses
+from mftkit.spec.training import LOSS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +38,7 @@ def result_view(directory: Path, outcome: Outcome) -> RenderableType:
     if losses is not None:
         parts += [Padding(losses, INDENT, expand=False), Text()]
     if outcome.is_complete:
-        parts.append(_model(directory / "model", outcome.best_step, metrics.valid))
+        parts.append(_model(directory, outcome.best_step, metrics.valid))
         if (directory / "best" / "best.json").exists():
             best = one_line(place(directory / "best"))
             parts.append(Text(f"best of each task, and best by mean rank: {best}", overflow="fold"))
@@ -86,13 +89,14 @@ def _training_table(lines: list[TrainLine]) -> NumericTable | None:
     return NumericTable(["training loss", "first", "last"], rows) if rows else None
 
 
-def _model(path: Path, best_step: int | None, valid: list[ValidLine]) -> RenderableType:
+def _model(directory: Path, best_step: int | None, valid: list[ValidLine]) -> RenderableType:
     which = "from the last step"
     if best_step is not None:
         loss = next((line.loss for line in valid if line.step == best_step), None)
-        lowest = "" if loss is None else f" ({nats(loss)})"
-        which = f"from step {whole(best_step)}, best by mean validation loss{lowest}"
-    shown = one_line(place(path))
+        by = best_by(read_json_object(directory / "spec.json"))
+        lowest = "" if loss is None or by != LOSS else f" ({nats(loss)})"
+        which = f"from step {whole(best_step)}, best by {best_by_text(by)}{lowest}"
+    shown = one_line(place(directory / "model"))
     return Group(
         Text(f"model, {which}: {shown}", overflow="fold"),
         Text(f"  model = transformers.AutoModelForCausalLM.from_pretrained({shown!r})", overflow="fold"),

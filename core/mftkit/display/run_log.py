@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.reporting.generation_progress import GenerationProgress
-    from mftkit.reporting.lines import EvaluationLine, TrainLine, ValidLine
+    from mftkit.reporting.lines import EvaluationLine, RollbackLine, TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
     from mftkit.reporting.plan import Plan
 
@@ -148,6 +148,11 @@ class LoggedReporter(Reporter):
         """Pass it on, and write it."""
         self._shown.task_stopped(task, step)
         self._log.task_stopped(task, step)
+
+    def rolled_back(self, line: RollbackLine) -> None:
+        """Pass it on, and write it."""
+        self._shown.rolled_back(line)
+        self._log.rolled_back(line)
 
     def stop_requested(self, signal: str) -> None:
         """Pass it on, and write it."""

@@ -45,6 +45,7 @@ def verdict(run: RunRecord, found: Sequence[Finding]) -> list[str]:
         return [*_end(run), "There are no numbers yet, so nothing can be said about the tasks."]
     return [
         *_end(run),
+        *_rolled_back(run),
         *_best(run.valid, found, run),
         *_rising(found),
         *_falling(found, run),
@@ -114,6 +115,14 @@ def _end(run: RunRecord) -> Iterable[str]:
         yield f"Early stopping ended the run at {at}."
     elif run.end.stopped_by:
         yield f"The run was ended at {at} by {run.end.stopped_by}."
+
+
+def _rolled_back(run: RunRecord) -> Iterable[str]:
+    for line in run.rollbacks:
+        yield (
+            f"{line.task} overfitted: at step {whole(line.step)} it was dropped, and the run went back to step "
+            f"{whole(line.to)}; what was trained in between was given up and is not shown."
+        )
 
 
 def _best(valid: Sequence[ValidLine], found: Sequence[Finding], run: RunRecord) -> Iterable[str]:

@@ -14,7 +14,9 @@ from mftkit.pages.figures import Curve, Plot, constant_weights, plot, plots
 from mftkit.pages.measures import measures
 from mftkit.pages.verdict import findings, verdict
 from mftkit.reporting.outcome import COMPLETED
+from mftkit.runs.best_by import best_by, best_by_text
 from mftkit.runs.series import MEAN, best_of_mean, losses_of_task, thinned
+from mftkit.spec.training import LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +118,10 @@ def _headline(run: RunRecord) -> list[tuple[str, str]]:
     facts = [("step", f"{whole(run.last_step)}{of}")]
     if run.train:
         facts.append(("epochs", f"{run.train[-1].epoch or 0:.2f}"))
-    if best := best_of_mean(run.valid):
+    by = best_by(run.spec)
+    if by != LOSS and run.end and run.end.best_step is not None:
+        facts.append(("best step", f"{whole(run.end.best_step)}, by {best_by_text(by)}"))
+    elif by == LOSS and (best := best_of_mean(run.valid)):
         facts.append(("best step", f"{whole(best.step)}, loss {nats(best.loss)}"))
         if run.end and run.end.is_complete and run.end.best_step != best.step:  # its checkpoint was lost
             facts.append(("model/ is of step", whole(run.last_step)))

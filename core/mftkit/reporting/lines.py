@@ -92,7 +92,7 @@ class TrainLine:
             shares=_numbers(line.get("shares")),
             time=_text(line.get("time")),
             seconds=_number(line.get("seconds")),
-            peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
+            peak_memory_bytes=_whole(line.get("peak_memory_bytes")),
         )
 
 
@@ -136,7 +136,7 @@ class ValidLine:
             },
             time=_text(line.get("time")),
             seconds=_number(line.get("seconds")),
-            peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
+            peak_memory_bytes=_whole(line.get("peak_memory_bytes")),
         )
 
 
@@ -183,7 +183,7 @@ class EvaluationLine:
             },
             time=_text(line.get("time")),
             seconds=_number(line.get("seconds")),
-            peak_memory_bytes=_bytes(line.get("peak_memory_bytes")),
+            peak_memory_bytes=_whole(line.get("peak_memory_bytes")),
         )
 
 
@@ -196,6 +196,43 @@ def _metric(value: Mapping[str, object]) -> MetricPoint:
         value.get("higher_is_better") is not False,
         str(value.get("scale", "share")),
     )
+
+
+@dataclass(frozen=True)
+class RollbackLine:
+    """A "rollback" line: a task is dropped, and the run went back to an earlier step.
+
+    The lines before it that are past that step belong to training that was given up.
+    """
+
+    step: int
+    """The step at which the task was found to overfit."""
+    to: int
+    """The step from which training continues."""
+    task: str
+    """The task that is dropped."""
+    lost_best_step: int | None = None
+    """The task's best step, if its checkpoint is lost and the run went back to another one."""
+    time: str | None = None
+    """When the line was written, in ISO 8601 with the offset of UTC."""
+
+    def to_json(self) -> JsonObject:
+        """The line as metrics.jsonl has it."""
+        return _without_absent({"event": "rollback", **asdict(self)})
+
+    @classmethod
+    def from_json(cls, line: Mapping[str, object]) -> RollbackLine:
+        """Read a line. Raises DamagedLineError where something is missing that it needs."""
+        to = line.get("to")
+        if not isinstance(to, int):
+            raise DamagedLineError("no step to which the run went back")
+        return cls(
+            step=_step(line),
+            to=to,
+            task=str(line.get("task")),
+            lost_best_step=_whole(line.get("lost_best_step")),
+            time=_text(line.get("time")),
+        )
 
 
 @dataclass(frozen=True)
@@ -240,12 +277,13 @@ class EndLine:
         )
 
 
-Line: TypeAlias = TrainLine | ValidLine | EvaluationLine | EndLine
+Line: TypeAlias = TrainLine | ValidLine | EvaluationLine | RollbackLine | EndLine
 
-_EVENTS: dict[str, type[TrainLine] | type[ValidLine] | type[EvaluationLine] | type[EndLine]] = {
+_EVENTS: dict[str, type[Line]] = {
     "train": TrainLine,
     "valid": ValidLine,
     "evaluation": EvaluationLine,
+    "rollback": RollbackLine,
     "end": EndLine,
 }
 
@@ -262,7 +300,7 @@ def line_from_json(line: object) -> Line | None:
     return None if kind is None else kind.from_json(line)
 
 
-OPTIONAL = ("auxiliary_loss", "balancer", "shares", "time", "seconds", "peak_memory_bytes")
+OPTIONAL = ("auxiliary_loss", "balancer", "shares", "time", "seconds", "peak_memory_bytes", "lost_best_step")
 """Keys that a line lacks where they have no value: not every model has one, and not every version wrote one."""
 
 
@@ -306,7 +344,7 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _bytes(value: object) -> int | None:
+def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.reporting.lines import EvaluationLine, TrainLine, ValidLine
+    from mftkit.reporting.lines import EvaluationLine, RollbackLine, TrainLine, ValidLine
     from mftkit.reporting.outcome import Outcome
 
 
@@ -37,6 +37,9 @@ class Listener:
 
     def task_stopped(self, task: str, step: int) -> None:
         """Early stopping has set the weight of a task to 0."""
+
+    def rolled_back(self, line: RollbackLine) -> None:
+        """A task was dropped, and the run went back to an earlier step: what was reported past it does not count."""
 
     def stop_requested(self, signal: str) -> None:
         """A signal came: the current step is finished, a checkpoint saved. Called by the signal's handler."""
@@ -117,6 +120,10 @@ class Listeners(Listener):
     def task_stopped(self, task: str, step: int) -> None:
         """Pass it on."""
         self._each(lambda listener: listener.task_stopped(task, step))
+
+    def rolled_back(self, line: RollbackLine) -> None:
+        """Pass it on."""
+        self._each(lambda listener: listener.rolled_back(line))
 
     def stop_requested(self, signal: str) -> None:
         """Pass it on."""

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.reporting.generation_progress import GenerationProgress
-    from mftkit.reporting.lines import EvaluationLine, TrainLine
+    from mftkit.reporting.lines import EvaluationLine, RollbackLine, TrainLine
     from mftkit.reporting.outcome import Outcome
     from mftkit.reporting.plan import Plan
 
@@ -65,6 +65,16 @@ class Reporter(Listener):
     def task_stopped(self, task: str, step: int) -> None:
         """Show which task stopped."""
         self.note(f"early stopping for task {task}: no improvement; its weight is 0 after step {step}")
+
+    def rolled_back(self, line: RollbackLine) -> None:
+        """Show which task was dropped, and where the run continues."""
+        best, lost = line.to, ""
+        if line.lost_best_step is not None:
+            best, lost = line.lost_best_step, " (the checkpoint of its best step is lost)"
+        self.note(
+            f"task {line.task} overfits: it is best at step {best}, and has not improved up to step {line.step}; it is "
+            f"dropped, and the run goes back to step {line.to}{lost}"
+        )
 
     def stopping(self, step: int, stopped_by: str, line: TrainLine | None) -> None:  # noqa: ARG002
         """Show which callback ends the run, and why."""

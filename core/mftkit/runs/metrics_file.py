@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mftkit.base.atomic_files import disk_errors, write_text
-from mftkit.reporting.lines import EndLine, EvaluationLine, Line, TrainLine, ValidLine, line_from_json
+from mftkit.reporting.lines import (
+    EndLine,
+    EvaluationLine,
+    Line,
+    RollbackLine,
+    TrainLine,
+    ValidLine,
+    line_from_json,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,11 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Metrics:
-    """The content of a metrics.jsonl."""
+    """The content of a metrics.jsonl, without training that a roll-back has given up."""
 
     train: list[TrainLine] = field(default_factory=list)
     valid: list[ValidLine] = field(default_factory=list)
     evaluations: list[EvaluationLine] = field(default_factory=list)
+    rollbacks: list[RollbackLine] = field(default_factory=list)
     end: EndLine | None = None
     """The last line of a run that has ended."""
     damaged: list[int] = field(default_factory=list)
@@ -33,6 +42,13 @@ class Metrics:
         """The last step that is known; 0 if none was made."""
         steps = [line.step for lines in (self.train, self.valid) for line in lines[-1:]]
         return max([*steps, self.end.step if self.end and self.end.is_complete else 0])
+
+    def roll_back(self, line: RollbackLine) -> None:
+        """Leave out the lines past the step to which a run went back."""
+        self.rollbacks.append(line)
+        self.train = [each for each in self.train if each.step <= line.to]
+        self.valid = [each for each in self.valid if each.step <= line.to]
+        self.evaluations = [each for each in self.evaluations if each.step <= line.to]
 
 
 class MetricsFile:
@@ -66,21 +82,26 @@ class MetricsFile:
                 metrics.valid.append(line)
             elif isinstance(line, EvaluationLine):
                 metrics.evaluations.append(line)
+            elif isinstance(line, RollbackLine):
+                metrics.roll_back(line)
             metrics.end = line if isinstance(line, EndLine) else None
         if metrics.damaged and metrics.damaged[-1] == len(texts):  # a whole line is followed by a line end
             metrics.damaged.pop()
             metrics.is_cut_off = True
         return metrics
 
-    def cut(self, step: int, *, reopened: bool = False) -> None:
+    def cut(self, step: int, *, rollbacks: int = 0, reopened: bool = False) -> None:
         """Drop lines past ``step``, and earlier ends: a resumed run writes them again.
 
-        ``reopened``: the train line of ``step`` is written again, too, over more steps.
+        Args:
+            step: of the checkpoint from which the run resumes; -1: of none.
+            rollbacks: number of roll-backs before the checkpoint; what was written before the last of them is kept.
+            reopened: the train line of ``step`` is written again, too, over more steps.
         """
-        kept = [
-            text + "\n" for text in self._texts() if _is_before(text, step, step - 1 if reopened else step)
-        ]
-        write_text(self.path, "".join(kept))
+        before, after = _split(self._texts(), rollbacks)
+        kept = [text for text in before if _event(text) not in ("", "end")]
+        kept += [text for text in after if _is_before(text, step, step - 1 if reopened else step)]
+        write_text(self.path, "".join(text + "\n" for text in kept))
 
     def _texts(self) -> list[str]:
         if not self.path.exists():
@@ -88,16 +109,39 @@ class MetricsFile:
         return self.path.read_text(encoding="utf-8", errors="replace").split("\n")
 
 
+def _split(texts: list[str], rollbacks: int) -> tuple[list[str], list[str]]:
+    """Lines up to the last of so many roll-backs, and those after it up to the next one.
+
+    If the last of them was not written, because the run was killed just then, all lines are before it.
+    """
+    places = [place for place, text in enumerate(texts) if _event(text) == "rollback"]
+    if rollbacks > len(places):
+        return texts, []
+    first = places[rollbacks - 1] + 1 if rollbacks else 0
+    return texts[:first], texts[first : places[rollbacks] if rollbacks < len(places) else None]
+
+
+def _event(text: str) -> str:
+    """The event of a line; "" where it cannot be read."""
+    line = _object(text)
+    return "" if line is None else line["event"]
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    return line if isinstance(line, dict) and isinstance(line.get("event"), str) else None
+
+
 def _is_before(text: str, step: int, trained: int) -> bool:
     """Return True for a line up to ``step``, or a train line up to step ``trained``, that is not an end.
 
     Lines of later versions with unknown events count.
     """
-    try:
-        line = json.loads(text)
-    except ValueError:
-        return False
-    if not isinstance(line, dict) or not isinstance(line.get("event"), str) or line["event"] == "end":
+    line = _object(text)
+    if line is None or line["event"] == "end":
         return False
     last = trained if line["event"] == "train" else step
     return isinstance(line.get("step"), int) and line["step"] <= last

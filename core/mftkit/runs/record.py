@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.reporting.lines import EndLine, EvaluationLine, TrainLine, ValidLine
+    from mftkit.reporting.lines import EndLine, EvaluationLine, RollbackLine, TrainLine, ValidLine
     from mftkit.reporting.plan import PlanJson
     from mftkit.runs.metrics_file import Metrics
 
@@ -34,6 +34,7 @@ class RunRecord:
     faults: list[str] = field(default_factory=list)
     """Descriptions of what could not be read."""
     evaluations: list[EvaluationLine] = field(default_factory=list)
+    rollbacks: list[RollbackLine] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -83,6 +84,7 @@ def read_run(path: Path) -> RunRecord:
         valid=metrics.valid,
         end=metrics.end,
         evaluations=metrics.evaluations,
+        rollbacks=metrics.rollbacks,
         faults=faults,
     )
 

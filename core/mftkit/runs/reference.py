@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from math import inf
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mftkit.base.json_files import read_json_object
 from mftkit.models.config import ADAPTER_CONFIG, is_hub_id
 from mftkit.models.result import Result, find_result
+from mftkit.runs.best_by import best_by, best_by_text, scores_by_step
 from mftkit.runs.metrics_file import MetricsFile
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.reporting.lines import ValidLine
 
 LAST, BEST = "last", "best"
 FORMS = "@STEP, @last, @best and @best:TASK"
@@ -166,7 +168,8 @@ class _Run:
         self._saved = _saved_steps(path / "checkpoints")
         metrics = MetricsFile(path / "metrics.jsonl").read()
         self._end = metrics.end
-        self._valid = [line for line in metrics.valid if line.step > 0]
+        self._by = best_by(_spec(path))
+        self._scores = scores_by_step(self._by, metrics.valid, metrics.evaluations)
         self._has_lines = bool(metrics.train or metrics.valid)
         self._results = self._steps_of_results()
 
@@ -226,15 +229,16 @@ class _Run:
     def _best(self) -> Weights:
         if self._end is not None and self._end.is_complete and self._has_result:
             return self._result(self._model)
-        if not self._valid:
+        if not self._scores:
             raise self._error(f"the run has no validation of a trained model yet; {self._kept()}")
-        return self._kept_best(self._lowest(self._mean), "the best by mean validation loss")
+        mean = {step: fmean(scores.values()) if scores else inf for step, scores in self._scores.items()}
+        return self._kept_best(_lowest(mean), f"the best by {best_by_text(self._by)}")
 
     def _best_of_task(self, task: str) -> Weights:
         in_index = self._best_index().get("tasks", {})
         if task in in_index and in_index[task].get("path"):
             return self._result(self._path / str(in_index[task]["path"]))
-        tasks = sorted({name for line in self._valid for name in line.tasks} | in_index.keys())
+        tasks = sorted({name for scores in self._scores.values() for name in scores} | in_index.keys())
         if task not in tasks:
             close = nearest(task, tasks)
             meant = f"; did you mean {close[0]}?" if close else ""
@@ -242,7 +246,8 @@ class _Run:
                 f"no task {task or 'without a name'} was validated; tasks with validation: {', '.join(tasks) or 'none'}"
                 f"{meant}"
             )
-        return self._kept_best(self._lowest(lambda line: _loss(line, task)), f"the best of task {task}")
+        of_task = {step: scores.get(task, inf) for step, scores in self._scores.items()}
+        return self._kept_best(_lowest(of_task), f"the best of task {task}")
 
     def _result(self, directory: Path) -> Weights:
         step = next((step for step, place in self._results.items() if place == directory), None)
@@ -257,13 +262,6 @@ class _Run:
         if step not in self._saved and step not in self._results:
             raise self._error(f"{which} is step {step}, whose weights were not kept; {self._kept()}")
         return self._of_step(step)
-
-    def _lowest(self, loss: Callable[[ValidLine], float]) -> int:
-        return min((loss(line), line.step) for line in self._valid)[1]
-
-    @staticmethod
-    def _mean(line: ValidLine) -> float:
-        return float("inf") if line.loss is None else line.loss
 
     def _best_index(self) -> JsonObject:
         try:
@@ -296,6 +294,13 @@ class _Run:
         return MftError(f"{self._key}: {self._path}: {problem}")
 
 
-def _loss(line: ValidLine, task: str) -> float:
-    found = line.tasks.get(task)
-    return float("inf") if found is None or found.loss is None else found.loss
+def _lowest(scores: Mapping[int, float]) -> int:
+    """The step of the lowest score, the earlier of equal ones."""
+    return min((score, step) for step, score in scores.items())[1]
+
+
+def _spec(run: Path) -> JsonObject:
+    try:
+        return read_json_object(run / "spec.json")
+    except (OSError, ValueError):
+        return {}

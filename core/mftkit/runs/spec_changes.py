@@ -12,6 +12,7 @@ from mftkit.plugins.option_files import input_places
 from mftkit.spec import Spec
 from mftkit.spec.keys import fields_at, models_in
 from mftkit.spec.on_resuming import OnResuming
+from mftkit.spec.training import LOSS, STOPS_TASKS
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -59,7 +60,12 @@ def changes_between(before: JsonObject, now: JsonObject) -> list[Change]:
 def _stops_single_tasks(spec: JsonObject) -> bool:
     """Return True if validations decide the weights of tasks, and not only the end of the run."""
     stopping = (spec.get("training") or {}).get("early_stopping")
-    return isinstance(stopping, dict) and stopping.get("criterion") == "each"
+    return isinstance(stopping, dict) and stopping.get("criterion") in STOPS_TASKS
+
+
+def _is_best_by_a_metric(spec: JsonObject) -> bool:
+    """Return True if evaluations decide which step is the best, and when early stopping stops."""
+    return bool((spec.get("training") or {}).get("best_by", LOSS) != LOSS)
 
 
 def _rule(difference: Difference, before: JsonObject, now: JsonObject, *, stops_tasks: bool) -> Rule | None:
@@ -70,6 +76,12 @@ def _rule(difference: Difference, before: JsonObject, now: JsonObject, *, stops_
         return None  # a fraction of the rows is no place
     if stops_tasks and (rule == "validation" or key == "early_stopping"):
         return None
+    if (
+        rule == "free"
+        and key in ("evaluate", "every", "tasks")
+        and any(map(_is_best_by_a_metric, (before, now)))
+    ):
+        return None  # evaluations decide
     return rule
 
 

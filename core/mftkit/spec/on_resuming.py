@@ -21,7 +21,7 @@ MEANINGS: dict[Rule, str] = {
     "data": "may change if the data stays the same",
     "model": "may change if the base model stays the same",
     "end": "may change, and moves the end of the run",
-    "validation": 'may change unless early stopping has the criterion "each"',
+    "validation": 'may change unless early stopping has the criterion "each" or "rollback"',
 }
 """What each rule means to a user.
 

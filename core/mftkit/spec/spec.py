@@ -16,6 +16,7 @@ from pydantic import (
 from mftkit.base.json_types import JsonObject
 from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import installed, kinds
+from mftkit.spec.best_by import best_by_problems
 from mftkit.spec.chat import ChatSpec
 from mftkit.spec.data import DataSpec
 from mftkit.spec.evaluation import EvaluationSpec
@@ -29,7 +30,7 @@ from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_on
 from mftkit.spec.references import Place, TuningRef, unnamed
 from mftkit.spec.section import Section
 from mftkit.spec.tasks import TaskSpec, repeated_names
-from mftkit.spec.training import EarlyStoppingSpec, TrainingSpec, below_learning_rate
+from mftkit.spec.training import LOSS, EarlyStoppingSpec, TrainingSpec, below_learning_rate
 
 
 class Spec(Section):
@@ -150,7 +151,7 @@ class Spec(Section):
             problems.append(Problem(("task_mean",), what, "dataset", hint='; allowed: "present", "all"'))
         if (problem := _fixed_counts(training, info.data.get("mixing"))) is not None:
             problems.append(problem)
-        if training.early_stopping and "tasks" in info.data:
+        if training.early_stopping and training.best_by == LOSS and "tasks" in info.data:
             problems += _early_stopping(training.early_stopping, info.data["tasks"])
         combiner = info.data.get("gradients")
         if combiner and "grouping" in training.model_fields_set and training.grouping != "task":
@@ -176,6 +177,12 @@ class Spec(Section):
         if problems:
             refuse(problems)
         return evaluation
+
+    @model_validator(mode="after")
+    def _best_by_a_metric(self) -> "Spec":
+        if problems := best_by_problems(self.training, self.tasks, self.evaluation):
+            refuse(problems)
+        return self
 
     @field_validator("callbacks")
     @classmethod

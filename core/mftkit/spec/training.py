@@ -9,6 +9,12 @@ from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.section import Section
 
+BestBy = str | dict[str, str]
+"""A metric for all tasks, or for each task that is named."""
+LOSS = "loss"
+"""The value of ``best_by`` that stands for the validation loss."""
+STOPS_TASKS = ("each", "rollback")
+"""Criteria of early stopping that set the weights of single tasks to 0, so that validations decide the weights."""
 MICRO_BATCH = 4
 """Default number of packed rows per forward pass."""
 CHECKPOINT_EVERY: int | str | list[int | str] = ["epoch", "20 min"]
@@ -22,10 +28,12 @@ class EarlyStoppingSpec(Section):
     """Number of consecutive validations without a better loss after which training stops."""
     tasks: list[str] | None = Field(default=None, min_length=1)
     """The tasks that are watched; null: all tasks with validation rows."""
-    criterion: Literal["mean", "each", "all"] = "mean"
-    """Which loss is watched. "mean": the mean over the watched tasks. "each": each task's own loss; a task that stops
-    improving gets weight 0 from then on, and the run stops when all have. "all": each task's own loss; all tasks train
-    until none of them improves any more."""
+    criterion: Literal["mean", "each", "all", "rollback"] = "mean"
+    """Which loss is watched, or metric (``best_by``). "mean": the mean over the watched tasks. "each": each task's
+    own loss; a task that stops improving gets weight 0 from then on, and the run stops when all have. "all": each
+    task's own loss; all tasks train until none of them improves any more. "rollback": as "each", and the run goes back
+    to the step that was best for the task, with all its state, and continues from there without it (mSFT, arXiv
+    2603.21606)."""
 
 
 class TrainingSpec(Section):
@@ -71,6 +79,10 @@ class TrainingSpec(Section):
     best_per_task: Annotated[bool | None, OnResuming("free")] = None
     """Whether best/ keeps each task's best model and the best by mean rank, in addition to model/, the best by mean
     loss; null: only if the result is an adapter, which is small."""
+    best_by: BestBy = LOSS
+    """What makes a step the best: "loss", the validation loss; or a metric of the tasks' ``evaluate`` sections, as
+    "EVALUATOR/METRIC", such as "exact-match/exact-match", for each task that has it; or an object from tasks to their
+    metrics. ``model/``, ``best/`` and early stopping follow it. A metric needs ``evaluation.every``."""
     early_stopping: Annotated[EarlyStoppingSpec | None, OnResuming("end")] = None
     """When to stop because validation no longer improves; null: never."""
     extension: Annotated[Literal["stretch", "hold"], OnResuming("free")] = "stretch"

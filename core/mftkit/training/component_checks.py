@@ -10,6 +10,7 @@ from mftkit.interfaces.tokenization import MicroBatch
 from mftkit.plugins import installed, kinds
 from mftkit.plugins.ownership import plugin_suffix
 from mftkit.runs.checkpoint import check_state
+from mftkit.spec.training import LOSS
 from mftkit.training.balancing import LossRequests, weights_of
 from mftkit_registry import MftError
 
@@ -81,7 +82,7 @@ def check_mixer(spec: Spec, mixer: Mixer | None, tasks: tuple[TaskInfo, ...]) ->
 def check_early_stopping(spec: Spec, tasks: tuple[TaskInfo, ...]) -> None:
     """Raise MftError if early stopping watches tasks without validation samples."""
     stopping = spec.training.early_stopping
-    if stopping is None:
+    if stopping is None or spec.training.best_by != LOSS:  # by a metric: the spec has been checked for it
         return
     without = _without_validation(tasks)
     lacking = [name for name in stopping.tasks or [task.name for task in tasks] if name in without]

@@ -76,7 +76,7 @@ def _export(
     reporter: Reporter,
     read_back: ReadBack,
 ) -> bool:
-    """Write the best weights by mean validation loss, or the last ones if there is no validation.
+    """Write the weights of the best step, or the last ones if there is no validation.
 
     Returns False if the best weights are lost, so that the last ones were written.
     """
@@ -109,19 +109,19 @@ def _export_best(
     Returns the directory and the step of each. ``step_of_model`` is the step whose weights ``model/`` holds. A step
     whose checkpoint is lost is reported and left out.
     """
-    history, tasks = run.history, run.checked.corpus.tasks
-    by_rank = history.best_by_rank(directory.checkpoints.steps())
-    by_task = {tasks[index].name: step for index, step in history.best_steps().items()}
+    deciding = run.deciding
+    by_rank = deciding.best_by_rank(directory.checkpoints.steps())
+    by_task = {deciding.task_names[index]: step for index, step in deciding.best_steps().items()}
     steps = {*by_task.values(), *([by_rank] if by_rank is not None else [])}
     _prepare_tokenizer_and_generation(run, reporter)
     paths = _write_steps(run, directory, partial, sorted(steps), step_of_model, reporter, read_back)
 
     def entry(step: int) -> dict[str, object]:
-        return {"step": step, "path": paths.get(step), "losses": _losses_at(history, run.checked, step)}
+        return {"step": step, "path": paths.get(step), "losses": _losses_at(run.history, run.checked, step)}
 
     index = {
         "tasks": {name: entry(step) for name, step in by_task.items()},
-        "mean": entry(history.best_step) if history.best_step is not None else None,
+        "mean": entry(deciding.best_step) if deciding.best_step is not None else None,
         "mean_rank": entry(by_rank) if by_rank is not None else None,
     }
     write_json(partial / "best.json", index)

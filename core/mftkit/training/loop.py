@@ -27,8 +27,9 @@ from mftkit.runs.checkpoint import Checkpoint, Manifest, random_state, set_rando
 from mftkit.training.checkpoint_timing import CheckpointTiming
 from mftkit.training.failures import describe_nonfinite, describe_out_of_memory
 from mftkit.training.meter import Meter, StepClock
-from mftkit.training.metrics_lines import train_line, valid_line
+from mftkit.training.metrics_lines import rollback_line, train_line, valid_line
 from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteLossError
+from mftkit.training.rollback_checkpoint import choose_checkpoint
 from mftkit.training.schedule import Schedule
 from mftkit.training.signals import StopRequest
 from mftkit.training.stop_requests import Request, StopRequests
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from mftkit.training.schedule import Extension
     from mftkit.training.step_result import StepResult
     from mftkit.training.training_state import ProcessState, Progress, TrainingState
+    from mftkit.training.validation_history import Rollback, ValidationHistory
 
 
 class Trainer:
@@ -63,6 +65,7 @@ class Trainer:
         self._sampler = checked.sampler
         self._training = checked.spec.training
         self.history = run.history
+        self._deciding = run.deciding
         self._train_step = TrainStep.of(run)
         self._meter = Meter(len(self._task_names), run.device, checked.objective.dtype)
         self._clock = StepClock()
@@ -88,31 +91,93 @@ class Trainer:
                 self._timing.restart()
                 if self._lacks_last_validation:
                     self._validate_last_step()
-                while self.step < self._sampler.total and not self.history.is_over:
-                    batch = self._sampler[self.step + 1]
-                    final = batch.number == self._sampler.total
-                    self._train_on(batch)
-                    window_ends = batch.is_due(self._training.log_every)
-                    line = self._log(window_ends=window_ends) if final or window_ends else None
-                    self._listener.step_ended(batch.number, line)
-                    improved = (final or batch.is_due(self._training.evaluate_every)) and self._validate()
-                    over = final or self.history.is_over
-                    if over or self._evaluates_after(batch):
-                        self._evaluate()
-                    # One message per step, whatever it is about.
-                    asked = self._processes.highest(self._request(stop))
-                    if asked == Request.STOP_BY_CALLBACK and not over:
-                        return self._stop_early(logged=line is not None)
-                    if over or improved or asked or self._timing.is_due_after(batch):
-                        self.save()
-                    if asked == Request.STOP_BY_SIGNAL and not final:
-                        return Outcome("interrupted", self.step, self.history.best_step, signal=stop.received)
+                while not self._is_over:
+                    if (rollback := self._deciding.pending_rollback()) is not None:
+                        self._roll_back(rollback)
+                    elif (outcome := self._make_step(stop)) is not None:
+                        return outcome
+                self._evaluate_end()
             except NonFiniteLossError as error:
                 saved = self._directory.checkpoints.steps()
                 message = describe_nonfinite(error, self._corpus, self._sampler, self._processes, saved)
-                return Outcome("failed", error.step, self.history.best_step, error=message)
-        reason = "early-stopped" if self.history.is_over else "finished"
-        return Outcome(reason, self.step, self.history.best_step)
+                return Outcome("failed", error.step, self._best_step, error=message)
+        reason = "early-stopped" if self._deciding.is_over else "finished"
+        return Outcome(reason, self.step, self._best_step)
+
+    def _make_step(self, stop: StopRequest) -> Outcome | None:
+        """Train on the next batch, with all that is due after it; returns the outcome if the run ends by a request."""
+        batch = self._sampler[self.step + 1]
+        final = batch.number == self._sampler.total
+        self._train_on(batch)
+        window_ends = batch.is_due(self._training.log_every)
+        line = self._log(window_ends=window_ends) if final or window_ends else None
+        self._listener.step_ended(batch.number, line)
+        improved = self._measure(batch, final=final)
+        # One message per step, whatever it is about.
+        asked = self._processes.highest(self._request(stop))
+        if asked == Request.STOP_BY_CALLBACK and not self._is_over:
+            return self._stop_early(logged=line is not None)
+        if final or self._is_over or improved or asked or self._timing.is_due_after(batch):
+            self.save()
+        if asked == Request.STOP_BY_SIGNAL and not self._is_over:
+            return Outcome("interrupted", self.step, self._best_step, signal=stop.received)
+        return None
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing is left to train: the last step was made, or early stopping has ended the run."""
+        if self._deciding.pending_rollback() is not None:
+            return False
+        return self.step >= self._sampler.total or self._deciding.is_over
+
+    @property
+    def _best_step(self) -> int | None:
+        return self._deciding.best_step
+
+    def _measure(self, batch: GlobalBatch, *, final: bool) -> bool:
+        """Validate and evaluate as far as they are due after a step; returns True if its weights are to be kept.
+
+        Where a metric decides, each evaluation comes with a validation, so that a result has both.
+        """
+        evaluations, decided = self._run.evaluations, self._run.metric_history
+        evaluates = final or (evaluations is not None and evaluations.is_due_after(batch))
+        validates = (
+            final or batch.is_due(self._training.evaluate_every) or (decided is not None and evaluates)
+        )
+        improved = validates and self._validate()
+        if evaluates or (self._is_over and decided is None):
+            improved = self._evaluate() or improved
+        return improved
+
+    def _roll_back(self, rollback: Rollback) -> None:
+        """Go back to the step that was best for a task, with all state of that step, and drop the task.
+
+        A kill at any moment leaves a run that does the same again when it is resumed: later checkpoints are removed
+        before the one of that step is written again, with what was decided.
+        """
+        store, processes = self._directory.checkpoints, self._processes
+        best = rollback.to
+        chosen = choose_checkpoint(rollback, self._deciding, store) if processes.is_main else None
+        chosen = processes.from_main(chosen)
+        assert chosen is not None, "the main process has chosen"
+        rollback, manifest = chosen
+        self._restore(store.read(rollback.to, manifest=manifest))
+        for history in (self.history, self._run.metric_history):
+            if history is not None:
+                history.forget_after(rollback.to)
+        self._deciding.roll_back(rollback)
+        self.step, self._saved = rollback.to, -1
+        processes.barrier()  # every process has read it
+        if processes.is_main:
+            for step in reversed(store.steps()):
+                if step > rollback.to:
+                    store.discard(step)
+            if self._run.evaluations is not None:
+                self._run.evaluations.forget_after(rollback.to)
+        self.save()
+        line = rollback_line(rollback, self._deciding.task_names, best)
+        self._write(line)
+        self._listener.rolled_back(line)
 
     def _request(self, signal: StopRequest) -> Request:
         """What this process asks all of them for after a step."""
@@ -131,7 +196,7 @@ class Trainer:
             self._validate()
         self._evaluate()
         self.save()
-        return Outcome("finished", self.step, self.history.best_step, stopped_by=stopped_by)
+        return Outcome("finished", self.step, self._best_step, stopped_by=stopped_by)
 
     def _train_on(self, batch: GlobalBatch) -> None:
         """One optimizer step, with what comes before and after it."""
@@ -153,8 +218,9 @@ class Trainer:
         self._train_step.guard.check(lambda step: torch.from_numpy(self._sampler[step].tokens > 0))
 
     def _validate_last_step(self) -> None:
-        """Validate and save as after the last step of a run: the step was made before it became the last one."""
+        """Measure and save as after the last step of a run: the step was made before it became the last one."""
         self._validate()
+        self._evaluate()
         self._saved = -1
         self.save()
 
@@ -217,27 +283,37 @@ class Trainer:
         bad = [i for i, loss in enumerate(losses) if tokens[i] and not math.isfinite(loss)]
         if bad:
             raise NonFiniteLossError(self.step, bad, [], validation=True)
-        newly_stopped = self.history.add(self.step, losses)
+        return self._decided(self.history, self.history.add(self.step, losses))
+
+    def _decided(self, history: ValidationHistory, newly_stopped: list[int]) -> bool:
+        """Report which tasks a history has stopped; returns True if it is the one that decides, and keeps this step."""
+        if history is not self._deciding:
+            return False
         if self._processes.is_main:
             for task in newly_stopped:
-                self._listener.task_stopped(self._task_names[task], self.step)
+                self._listener.task_stopped(history.task_names[task], self.step)
         saved = [*self._directory.checkpoints.steps(), self.step]
         # The main process decides: it may be removing a checkpoint that another one still sees.
         return bool(self._processes.from_main(self.step in self._steps_to_keep(saved)))
 
-    def _evaluates_after(self, batch: GlobalBatch) -> bool:
-        evaluations = self._run.evaluations
-        return evaluations is not None and evaluations.is_due_after(batch)
+    def _evaluate(self) -> bool:
+        """Write an evaluation line, if the spec evaluates anything; returns True as ``_validate`` does."""
+        if self._run.evaluations is None:
+            return False
+        line = self._run.evaluations.line(self.step)
+        self._write(line)
+        self._listener.evaluated(line)
+        decided = self._run.metric_history
+        return decided is not None and self._decided(decided, decided.add_evaluation(line))
 
-    def _evaluate(self) -> None:
-        """Write an evaluation line, if the spec evaluates anything."""
-        if self._run.evaluations is not None:
-            line = self._run.evaluations.line(self.step)
-            self._write(line)
-            self._listener.evaluated(line)
+    def _evaluate_end(self) -> None:
+        """Evaluate the step at which the run ends, unless that was done: a roll-back may have led to it."""
+        evaluations = self._run.evaluations
+        if evaluations is not None and not self._processes.from_main(evaluations.has_files(self.step)):
+            self._evaluate()
 
     def _steps_to_keep(self, saved: list[int]) -> set[int]:
-        return self.history.steps_to_keep(saved, best_per_task=self._run.best_per_task)
+        return self._deciding.steps_to_keep(saved, best_per_task=self._run.best_per_task)
 
     def save(self) -> None:
         """Write a checkpoint of this step, unless there is one."""
@@ -252,6 +328,7 @@ class Trainer:
             progress: Progress = {
                 "step": self.step,
                 "standing": self.history.state_dict(),
+                "metric": None if run.metric_history is None else run.metric_history.state_dict(),
                 "total": self._sampler.total,
                 "schedule": {"warmup": self._schedule.warmup, "end": self._schedule.end},
             }
@@ -288,6 +365,23 @@ class Trainer:
             schedule: the learning rate's from now on.
             extension: how the run's end has moved since the checkpoint; None if it has not.
         """
+        state = cast("TrainingState", checkpoint.state)
+        self.history.load_state_dict(state["progress"]["standing"])
+        metric = state["progress"].get("metric")
+        if self._run.metric_history is not None and metric is not None:
+            self._run.metric_history.load_state_dict(metric)
+        self.step = self._saved = state["progress"]["step"]
+        self._schedule = schedule
+        self._lacks_last_validation = (
+            extension is not None and self.step == extension.end and self.history.steps[-1:] != [self.step]
+        )
+        if extension is not None or self.history.steps[-1:] < [self.step]:
+            # Training continues, now or earlier, after early stopping had ended it: the next validation decides again.
+            self._deciding.reopen()
+        self._restore(checkpoint)
+
+    def _restore(self, checkpoint: Checkpoint) -> None:
+        """Restore all but the histories and the schedule."""
         run, state = self._run, cast("TrainingState", checkpoint.state)
         run.checked.tuning.load_state_dict(run.model, checkpoint.model)
         run.optimizer.load_state_dict(state["optimizer"])
@@ -296,15 +390,6 @@ class Trainer:
         run.mixing.load_state_dict(state.get("mixer"))
         own = state["processes"][self._processes.rank]
         self._meter.load_state_dict(own["meter"])
-        self.history.load_state_dict(state["progress"]["standing"])
-        self.step = self._saved = state["progress"]["step"]
-        self._schedule = schedule
-        self._lacks_last_validation = (
-            extension is not None and self.step == extension.end and self.history.steps[-1:] != [self.step]
-        )
-        if extension is not None or self.history.steps[-1:] < [self.step]:
-            # Training continues, now or earlier, after early stopping had ended it: the next validation decides again.
-            self.history.reopen()
         self._clock.spent = state["seconds"]
         self._listener.load_state_dict(state.get("callbacks", {}))
         set_random_state(own["random"])

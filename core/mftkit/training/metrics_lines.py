@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mftkit.reporting.lines import EvaluationLine, TaskTraining, TaskValidation, TrainLine, ValidLine
+from mftkit.reporting.lines import (
+    EvaluationLine,
+    RollbackLine,
+    TaskTraining,
+    TaskValidation,
+    TrainLine,
+    ValidLine,
+)
 from mftkit.training.memory import peak_memory_bytes
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.lines import MetricPoint
     from mftkit.training.meter import Meter
     from mftkit.training.step_result import StepResult
+    from mftkit.training.validation_history import Rollback
 
 
 def train_line(
@@ -125,6 +133,12 @@ def evaluation_line(
     """
     seconds, peak = _time_and_memory(processes, seconds)
     return EvaluationLine(step, tasks, time=_now(), seconds=seconds, peak_memory_bytes=peak)
+
+
+def rollback_line(rollback: Rollback, task_names: Sequence[str], best: int) -> RollbackLine:
+    """The line of a roll-back; ``best`` is the task's best step, whose checkpoint may be lost."""
+    lost = None if best == rollback.to else best
+    return RollbackLine(rollback.step, rollback.to, task_names[rollback.task], lost, _now())
 
 
 def _time_and_memory(processes: Processes, seconds: float) -> tuple[float, int]:

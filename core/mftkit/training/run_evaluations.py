@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from mftkit.evaluation.results import RESULT_FILE
 from mftkit.reporting.lines import MetricPoint
 from mftkit.training.metrics_lines import evaluation_line
 
@@ -31,6 +33,16 @@ class RunEvaluations:
     def is_due_after(self, batch: GlobalBatch) -> bool:
         """Whether the interval of the spec ends with this step."""
         return self.every is not None and batch.is_due(self.every)
+
+    def has_files(self, step: int) -> bool:
+        """Whether this step was evaluated."""
+        return (self.directory / f"step-{step}" / RESULT_FILE).is_file()
+
+    def forget_after(self, step: int) -> None:
+        """Remove the files of later steps, to which training has not come yet."""
+        for path in self.directory.glob("step-*"):
+            if int(path.name.removeprefix("step-")) > step:
+                shutil.rmtree(path)
 
     def line(self, step: int) -> EvaluationLine:
         """Evaluate, write the files of this step, and return the line; every process must call it."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
+    from mftkit.training.deciding import MetricHistory
     from mftkit.training.gradients import Gradients
     from mftkit.training.logprob_model import LogprobModel
     from mftkit.training.mixing import Mixing
@@ -95,6 +96,9 @@ class Run:
     batcher: Batcher
     validator: Validator
     history: ValidationHistory
+    """Of the validation losses."""
+    metric_history: MetricHistory | None
+    """Of the metric that decides instead of the losses; None: the losses decide."""
     balancing: Balancing
     mixing: Mixing
     evaluations: RunEvaluations | None
@@ -109,6 +113,11 @@ class Run:
     def device(self) -> torch.device:
         """Where this process trains."""
         return self.checked.processes.device
+
+    @property
+    def deciding(self) -> ValidationHistory:
+        """The history that decides on best steps, stopped tasks, roll-backs and the end."""
+        return self.metric_history or self.history
 
     @property
     def best_per_task(self) -> bool:

@@ -13,6 +13,7 @@ from mftkit.batches.sampler import BatchSampler
 from mftkit.data.corpus import prepare
 from mftkit.data.task_formats import uses_chat
 from mftkit.data.text.chat_format import chat_format
+from mftkit.evaluation.best_by import deciding_metrics
 from mftkit.models import check_independence, check_isolation
 from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
@@ -26,6 +27,7 @@ from mftkit.training.component_checks import (
     check_mixer,
     isolates_samples,
 )
+from mftkit.training.deciding import make_histories
 from mftkit.training.evaluating import make_evaluations
 from mftkit.training.gradients import check_one_dtype, make_gradients
 from mftkit.training.logprob_model import LogprobModel
@@ -42,7 +44,6 @@ from mftkit.training.row_weights import check_row_weights
 from mftkit.training.run_parts import CheckedRun, Run
 from mftkit.training.start import find_start
 from mftkit.training.validation import Validator
-from mftkit.training.validation_history import ValidationHistory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -79,6 +80,7 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
     tasks = corpus.tasks
     balancer = build_balancer(spec, tasks)
     check_early_stopping(spec, tasks)
+    deciding_metrics(spec)
     check_mixer(spec, corpus.mixer, tasks)
     combiner = build_combiner(spec, tasks)
     mode: TokenizationMode = installed.build(
@@ -163,13 +165,14 @@ def build_run(
     batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
     optimizer = make_optimizer(logprob_model, spec.training)
     validator = Validator(corpus.valid, len(corpus.tasks), batcher, objective.dtype)
-    history = ValidationHistory([task.name for task in corpus.tasks], spec.training.early_stopping)
+    history, metric_history = make_histories(spec)
+    deciding = metric_history or history
     minibatch_losses = partial(validator.minibatch_losses, logprob_model, objective)
     balancing = Balancing(
         checked.balancer,
         len(corpus.tasks),
         minibatch_losses=minibatch_losses,
-        stopped_tasks=lambda: history.stopped_tasks,
+        stopped_tasks=lambda: deciding.stopped_tasks,
     )
     evaluations = make_evaluations(checked, model, logprob_model, batcher, reporter or Reporter())
     mixing = make_mixing(corpus.mixer, checked.sampler, minibatch_losses, processes)
@@ -184,6 +187,7 @@ def build_run(
         batcher=batcher,
         validator=validator,
         history=history,
+        metric_history=metric_history,
         balancing=balancing,
         mixing=mixing,
         evaluations=evaluations,

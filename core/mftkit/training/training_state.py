@@ -18,6 +18,8 @@ class Progress(TypedDict):
     step: int
     """Optimizer steps done."""
     standing: ValidationHistoryState
+    metric: NotRequired[ValidationHistoryState | None]
+    """Of the metric that decides instead of the losses, if one does."""
     total: NotRequired[int]
     """The step at which the run ends; not in checkpoints of the first versions, like ``schedule``."""
     schedule: NotRequired[ScheduleState]

@@ -1,10 +1,12 @@
-"""The validations of a run so far, and what follows from them: best steps, stopped tasks, the end of the run."""
+"""The validations of a run so far, and what follows from them: best steps, stopped tasks, roll-backs, the end."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
+
+from mftkit.spec.training import STOPS_TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -19,24 +21,45 @@ class ValidationHistoryState(TypedDict):
 
     steps: list[int]
     losses: list[list[float]]
+    rollbacks: NotRequired[list[list[int]]]
+    """[task, step, to] of each, in order; only where there are any."""
+
+
+class Rollback(NamedTuple):
+    """A task that overfits is dropped, and the run goes back to the step that was best for it."""
+
+    task: int
+    step: int
+    """At which the task was found to overfit."""
+    to: int
 
 
 class ValidationHistory:
-    """All validations of a run so far; the only place that knows what early stopping has stopped."""
+    """All validations of a run so far; the only place that knows what early stopping has stopped.
+
+    Where a metric decides, instead of the losses, there is one history of the losses and one of the metric, turned so
+    that lower is better. After a roll-back the validations past the step to which the run went back are gone.
+    """
 
     def __init__(
-        self, task_names: Sequence[str] = (), early_stopping: EarlyStoppingSpec | None = None
+        self,
+        task_names: Sequence[str] = (),
+        early_stopping: EarlyStoppingSpec | None = None,
+        trained: int | None = None,
     ) -> None:
-        self._task_names = list(task_names)
+        """``trained``: number of tasks that are trained, the first ones; None: all."""
+        self.task_names = list(task_names)
+        self._trained_tasks = len(self.task_names) if trained is None else trained
         self._early_stopping = early_stopping
         self.steps: list[int] = []
         self.losses: list[list[float]] = []
-        """[validations][tasks] nats per token; NaN for a task without validation samples."""
+        """[validations][tasks] nats per token, or the metric; NaN for a task that is not validated."""
         self.stopped_tasks: list[int] = []
         """Tasks, by index, that no longer train; empty unless each task is stopped by itself.
 
         A task stays stopped, even if the others' training makes it better again.
         """
+        self.rollbacks: list[Rollback] = []
         self.is_over = False
         """Whether early stopping ends the run."""
 
@@ -47,6 +70,45 @@ class ValidationHistory:
         self.losses.append([float(loss) for loss in losses])  # plain numbers: what a checkpoint can hold
         self._apply_early_stopping()
         return [task for task in self.stopped_tasks if task not in before]
+
+    def pending_rollback(self) -> Rollback | None:
+        """The roll-back that the validations so far ask for (mSFT, arXiv 2603.21606); None if they ask for none.
+
+        Of the tasks that have not improved for ``patience`` validations, it is the one whose best step comes first.
+        Validations count from the last roll-back on, with the one of the step to which it went.
+        """
+        stopping = self._early_stopping
+        if stopping is None or stopping.criterion != "rollback":
+            return None
+        since = self._since_rollback()
+        series = {task: np.array([self.losses[i][task] for i in since]) for task in self._active(stopping)}
+        overfit = [
+            (self.steps[since[int(each.argmin())]], task)
+            for task, each in series.items()
+            if len(each) and self._without_gain(each) >= stopping.patience
+        ]
+        if not overfit:
+            return None
+        to, task = min(overfit)
+        return Rollback(task, self.steps[-1], to)
+
+    def from_best_to_worst(self, task: int) -> list[int]:
+        """The steps of validations since the last roll-back, ordered by a task's loss."""
+        return [
+            step
+            for _loss, step in sorted((self.losses[i][task], self.steps[i]) for i in self._since_rollback())
+        ]
+
+    def roll_back(self, rollback: Rollback) -> None:
+        """Drop a task, and the validations past the step to which the run goes back."""
+        self.forget_after(rollback.to)
+        self.rollbacks.append(rollback)
+        self._apply_early_stopping()
+
+    def forget_after(self, step: int) -> None:
+        """Drop the validations past a step to which the run goes back."""
+        kept = sum(1 for each in self.steps if each <= step)
+        self.steps, self.losses = self.steps[:kept], self.losses[:kept]
 
     def reopen(self) -> None:
         """Let training continue after early stopping has ended it, until the next validation decides again."""
@@ -83,19 +145,26 @@ class ValidationHistory:
         return min(ranked)[2] if ranked else None
 
     def steps_to_keep(self, saved: Iterable[int], *, best_per_task: bool) -> set[int]:
-        """The steps whose weights become a result if the run ends now; the best by rank is one of the ``saved``."""
-        best = {self.best_step}
+        """The steps whose weights become a result if the run ends now, and those to which it may go back.
+
+        The best by rank is one of the ``saved``.
+        """
+        best = {self.best_step, *self._steps_to_go_back_to()}
         if best_per_task:
             best |= {*self.best_steps().values(), self.best_by_rank(saved)}
         return {step for step in best if step is not None}
 
     def state_dict(self) -> ValidationHistoryState:
         """All validations, for a checkpoint."""
-        return {"steps": self.steps, "losses": self.losses}
+        state: ValidationHistoryState = {"steps": self.steps, "losses": self.losses}
+        if self.rollbacks:
+            state["rollbacks"] = [list(each) for each in self.rollbacks]
+        return state
 
     def load_state_dict(self, state: ValidationHistoryState) -> None:
         """Restore what ``state_dict`` returned."""
         self.steps, self.losses = list(state["steps"]), [list(losses) for losses in state["losses"]]
+        self.rollbacks = [Rollback(*each) for each in state.get("rollbacks", [])]
         self._apply_early_stopping()
 
     def _apply_early_stopping(self) -> None:
@@ -107,6 +176,9 @@ class ValidationHistory:
         if stopping.criterion == "each":
             self.stopped_tasks = [i for i in watched if self._ever_out(table[:, i], stopping.patience)]
             self.is_over = len(self.stopped_tasks) == len(watched)
+        elif stopping.criterion == "rollback":
+            self.stopped_tasks = sorted(each.task for each in self.rollbacks)
+            self.is_over = not self._active(stopping)
         elif stopping.criterion == "mean":
             self.is_over = self._without_gain(table[:, watched].mean(1)) >= stopping.patience
         else:
@@ -115,8 +187,28 @@ class ValidationHistory:
             )
 
     def _watched(self, stopping: EarlyStoppingSpec) -> list[int]:
-        named = [self._task_names.index(name) for name in stopping.tasks or self._task_names]
-        return [index for index in named if index in self._validated()]
+        named = [self.task_names.index(name) for name in stopping.tasks or self.task_names]
+        stops_tasks = stopping.criterion in STOPS_TASKS
+        most = self._trained_tasks if stops_tasks else len(self.task_names)
+        return [index for index in named if index in self._validated() and index < most]
+
+    def _active(self, stopping: EarlyStoppingSpec) -> list[int]:
+        """Watched tasks that were not dropped."""
+        dropped = {each.task for each in self.rollbacks}
+        return [task for task in self._watched(stopping) if task not in dropped]
+
+    def _since_rollback(self) -> list[int]:
+        """Validations of a trained model since the last roll-back, with that of the step to which it went."""
+        first = self.rollbacks[-1].to if self.rollbacks else 1
+        return [i for i in self._trained() if self.steps[i] >= first]
+
+    def _steps_to_go_back_to(self) -> set[int]:
+        stopping = self._early_stopping
+        since = self._since_rollback()
+        if stopping is None or stopping.criterion != "rollback" or not since:
+            return set()
+        table = np.array([self.losses[i] for i in since])
+        return {self.steps[since[int(table[:, task].argmin())]] for task in self._active(stopping)}
 
     def _validated(self) -> list[int]:
         """Tasks with validation samples."""

@@ -12,6 +12,7 @@ from mftkit.reporting.lines import (
     DamagedLineError,
     EndLine,
     Line,
+    RollbackLine,
     TaskTraining,
     TaskValidation,
     TrainLine,
@@ -117,3 +118,57 @@ def test_damage_is_named_by_its_line(line: Any, file: MetricsFile) -> None:
     read = file.read()
     assert read.damaged == [2]
     assert (len(read.valid), read.end is not None) == (1, True)
+
+
+def valid(step: int, loss: float) -> ValidLine:
+    return ValidLine(step, loss, {"a": TaskValidation(loss, 9)})
+
+
+def rolled_back(file: MetricsFile) -> None:
+    for line in (valid(0, 9), valid(2, 5), valid(4, 6)):
+        file.write(line)
+    file.write(RollbackLine(4, 2, "a"))
+    file.write(valid(4, 7))
+    file.write(RollbackLine(4, 2, "b"))
+    file.write(valid(4, 8))
+    file.write(EndLine("finished", 4, 2))
+
+
+def test_training_that_was_given_up_is_not_read(file: MetricsFile) -> None:
+    rolled_back(file)
+    found = file.read()
+    assert [(line.step, line.loss) for line in found.valid] == [(0, 9), (2, 5), (4, 8)]
+    assert found.rollbacks == [RollbackLine(4, 2, "a"), RollbackLine(4, 2, "b")]
+    assert found.end is not None
+
+
+@pytest.mark.parametrize(
+    ("rollbacks", "step", "losses", "dropped"),
+    [
+        (0, 0, [9], []),
+        (0, 2, [9, 5], []),
+        (0, 4, [9, 5, 6], []),  # the checkpoint with which the run went back
+        (1, 2, [9, 5], ["a"]),
+        (1, 4, [9, 5, 7], ["a"]),
+        (2, 2, [9, 5], ["a", "b"]),
+        (2, 4, [9, 5, 8], ["a", "b"]),
+        (0, -1, [], []),
+    ],
+)
+def test_a_file_is_cut_to_a_checkpoint_before_or_after_rollbacks(
+    file: MetricsFile, rollbacks: int, step: int, losses: list[float], dropped: list[str]
+) -> None:
+    rolled_back(file)
+    file.cut(step, rollbacks=rollbacks)
+    found = file.read()
+    assert [line.loss for line in found.valid] == losses
+    assert [line.task for line in found.rollbacks] == dropped
+    assert found.end is None
+
+
+def test_nothing_is_cut_where_the_last_rollback_was_not_written(file: MetricsFile) -> None:
+    rolled_back(file)
+    file.cut(2, rollbacks=3)
+    file.write(RollbackLine(4, 2, "c"))
+    assert [line.loss for line in file.read().valid] == [9, 5]
+    assert len(file.read().rollbacks) == 3

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mftkit.spec import EarlyStoppingSpec
-from mftkit.training.validation_history import ValidationHistory
+from mftkit.training.validation_history import Rollback, ValidationHistory
 
 NAMES = ("a", "b", "c")
 NAN = math.nan
@@ -136,3 +136,66 @@ def test_the_steps_to_keep_are_those_that_become_a_result() -> None:
     assert found.steps_to_keep([1, 2, 3], best_per_task=False) == {2}
     assert found.steps_to_keep([1, 2, 3], best_per_task=True) == {1, 2, 3}
     assert ValidationHistory().steps_to_keep([], best_per_task=False) == set()
+
+
+def rollback_history(*rows: Any, patience: int = 2) -> ValidationHistory:
+    return history(*rows, stopping=EarlyStoppingSpec(patience=patience, criterion="rollback"))
+
+
+def test_the_task_whose_best_step_comes_first_is_rolled_back_once_it_has_not_improved() -> None:
+    found = rollback_history((9, 9, 9), (5, 5, 5), (4, 6, 4))
+    assert found.pending_rollback() is None  # one validation without gain
+    found.add(3, (3, 6, 5))
+    assert found.pending_rollback() == Rollback(task=1, step=3, to=1)
+    assert found.stopped_tasks == []
+    found.add(4, (4, 7, 6))
+    assert found.pending_rollback() == Rollback(task=1, step=4, to=1)  # c overfits, too, from a later step
+
+
+def test_an_untrained_model_is_no_step_to_go_back_to() -> None:
+    assert rollback_history((1, 9, 9), (5, 5, 5), (6, 4, 4), (7, 3, 3)).pending_rollback() == Rollback(
+        0, 3, 1
+    )
+
+
+def test_after_a_rollback_validations_count_from_its_step_on() -> None:
+    found = rollback_history((9, 9, 9), (5, 5, 1), (4, 4, 2), (3, 6, 2))
+    first = found.pending_rollback()
+    assert first == Rollback(2, 3, 1)
+    found.roll_back(first)
+    assert (found.steps, found.stopped_tasks, found.is_over) == ([0, 1], [2], False)
+    assert found.pending_rollback() is None
+    found.add(2, (6, 4, 9))
+    found.add(3, (7, 3, 9))
+    second = found.pending_rollback()
+    assert second == Rollback(0, 3, 1)
+    found.roll_back(second)
+    for step, loss in ((2, 4), (3, 5), (4, 6)):
+        found.add(step, (9, loss, 9))
+    third = found.pending_rollback()
+    assert third == Rollback(1, 4, 2)
+    again = rollback_history()
+    again.load_state_dict(found.state_dict())
+    assert again.pending_rollback() == third
+    assert again.rollbacks == found.rollbacks
+    found.roll_back(third)
+    assert found.is_over
+    assert found.stopped_tasks == [0, 1, 2]
+    assert found.pending_rollback() is None
+
+
+def test_each_active_tasks_best_step_is_kept() -> None:
+    found = rollback_history((9, 9, 9), (5, 1, 5), (4, 2, 6), (3, 2, 4), patience=3)
+    assert found.steps_to_keep([1, 2, 3], best_per_task=False) == {1, 3}
+    assert found.from_best_to_worst(1) == [1, 2, 3]
+    each = history((9, 9, 9), (5, 1, 5), (4, 2, 4), stopping=EarlyStoppingSpec(patience=3))
+    assert each.steps_to_keep([1, 2], best_per_task=False) == {2}
+
+
+def test_only_trained_tasks_can_be_stopped() -> None:
+    made = ValidationHistory(NAMES, EarlyStoppingSpec(patience=1, criterion="each"), trained=2)
+    for step in range(3):
+        made.add(step, (3 - step, 3, 3))
+    assert made.stopped_tasks == [1]
+    made.add(3, (9, 9, 9))
+    assert made.is_over

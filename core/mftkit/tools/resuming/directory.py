@@ -16,8 +16,10 @@ from mftkit.tools.resuming.checks import check_base_model, check_inputs
 from mftkit.tools.resuming.messages import describe_move
 from mftkit.training.environment import describe_environment
 from mftkit.training.export import trained_tokenizer
+from mftkit.training.metrics_lines import rollback_line
 from mftkit.training.schedule import Schedule, extend
 from mftkit.training.used_plugins import report_changed_plugins
+from mftkit.training.validation_history import Rollback
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -115,7 +117,13 @@ def prepare_directory(
         meter = checkpoint.state["processes"][0]["meter"]
         stopped = earlier is not None and earlier.end is not None and earlier.end.stopped_by is not None
         reopened = (continuation.extension is not None or stopped) and meter["steps"] > 0
-        directory.metrics.cut(checkpoint.manifest["step"], reopened=reopened)
+        rollbacks = _rollbacks(checkpoint)
+        metrics = directory.metrics
+        metrics.cut(checkpoint.manifest["step"], rollbacks=len(rollbacks), reopened=reopened)
+        for rollback in rollbacks[
+            len(metrics.read().rollbacks) :
+        ]:  # the run was killed before it wrote the line
+            metrics.write(rollback_line(rollback, built.deciding.task_names, rollback.to))
     return found
 
 
@@ -212,14 +220,25 @@ def _continuation(
     if total == sampler.total:
         return Continuation(checkpoint.manifest, schedule, None)
     built.history.load_state_dict(progress["standing"])
-    stopped_early = built.history.is_over
-    if stopped_early and built.history.stopped_tasks:
+    if built.metric_history is not None and (metric := progress.get("metric")) is not None:
+        built.metric_history.load_state_dict(metric)
+    stopped_early = built.deciding.is_over
+    if stopped_early and built.deciding.stopped_tasks:
+        assert training.early_stopping is not None, "it has stopped tasks"
         raise MftError(
-            'training: early stopping with the criterion "each" has stopped every task of this run, so it cannot be '
+            f'training: early stopping with the criterion "{training.early_stopping.criterion}" has stopped every task '
+            "of this run, so it cannot be "
             "extended. Start a new run from its result, or use --fresh to start over."
         )
     extension = extend(schedule, total, sampler.total, progress["step"], training)
     return Continuation(checkpoint.manifest, extension.schedule, extension, stopped_early)
+
+
+def _rollbacks(checkpoint: Checkpoint) -> list[Rollback]:
+    """The roll-backs before a checkpoint."""
+    progress = cast("Progress", checkpoint.state["progress"])
+    deciding = progress.get("metric") or progress["standing"]
+    return [Rollback(*each) for each in deciding.get("rollbacks", [])]
 
 
 def _end_before(step: int, sampler: BatchSampler, directory: RunDirectory, earlier: EarlierRun) -> int:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from safetensors.torch import load_file
 
+import mftkit
 from commands import mft
+from forked import start_mft
 from small_runs import comparable, metrics, rows, small_spec, train, write_rows
 
 SECTION = {"evaluators": ["exact-match", "loss"], "limit": 3, "max_new_tokens": 8}
@@ -98,6 +102,64 @@ def test_the_command_evaluates_a_result_and_uses_its_answers_again(project: Path
     assert json.loads(again.stdout) == json.loads(done.stdout)
     kept = answers.read_text().splitlines(keepends=True)
     assert sorted({kept[0], *kept[2:]}) == sorted(lines)  # the first one and the cut one are where they were
+
+
+def test_the_command_writes_a_page_with_answers_and_options_change_all_sections(project: Path) -> None:
+    options = ("--limit", "1", "--samples", "2", "--temperature", "0.8", "--max-new-tokens", "4")
+    done = mft("evaluate", "run", *options, "--output", "paged", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "paged/evaluation.html" in done.stdout
+    page = (project / "paged" / "evaluation.html").read_text(encoding="utf-8")
+    assert "big: exact-match/<wbr>exact-match" in page
+    assert "2 of 2 answers, those that failed first; all are in small.jsonl." in page
+    lines = (project / "paged" / "small.jsonl").read_text().splitlines()
+    answers = [answer for line in lines for answer in json.loads(line)["answers"]]
+    assert len(answers) == 2
+    assert max(answer["tokens"] for answer in answers) <= 4
+    wrong = mft("evaluate", "run", "--samples", "2", "--output", "wrong", cwd=project)
+    assert wrong.returncode == 2
+    assert "temperature: should be above 0" in wrong.stderr
+
+
+def test_a_killed_evaluation_continues_and_ends_as_one_that_was_not(project: Path) -> None:
+    options = ("--set", "evaluation.batch_size=1", "--max-new-tokens", "40")
+    with start_mft("evaluate", "run", *options, "--output", "killed", cwd=project) as process:
+        file = project / "killed" / "answers" / "big.jsonl"
+        while process.poll() is None and not (file.is_file() and file.read_bytes().count(b"\n")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    before = file.read_bytes()
+    again, whole = (
+        mft("evaluate", "run", *options, "--json", "--output", name, cwd=project)
+        for name in ("killed", "whole")
+    )
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout) == json.loads(whole.stdout)
+    assert file.read_bytes().startswith(before[: before.rindex(b"\n")])
+    for task in ("big", "small"):
+        ours, expected = ((project / name / f"{task}.jsonl").read_text() for name in ("killed", "whole"))
+        assert ours == expected
+
+
+def test_from_python_with_the_metrics(project: Path) -> None:
+    losses = mftkit.evaluate(project / "run", progress=False)
+    assert losses.evaluated == {}
+    found = mftkit.evaluate(project / "run", output=project / "python", tasks=["small"], progress=False)
+    assert found.losses == {"small": losses.losses["small"]}
+    last = evaluations(project / "run")[-1]["tasks"]["small"]
+    measured = found.evaluations.set_index("metric")["value"].to_dict()
+    assert measured == pytest.approx({name: value["value"] for name, value in last.items()}, rel=1e-5)
+    assert "exact-match/exact-match" in found._repr_html_()
+
+
+def test_the_model_card_has_the_metrics_of_its_step(project: Path) -> None:
+    run = project / "run"
+    (end,) = [line for line in metrics(run) if line["event"] == "end"]
+    line = next((each for each in evaluations(run) if each["step"] == end["best_step"]), None)
+    card = (run / "model" / "README.md").read_text(encoding="utf-8")
+    assert line is not None
+    assert f"loss/loss | {line['tasks']['unseen']['loss/loss']['value']:.4f}" in card
+    assert "metric_name" in card or "name: loss/loss" in card
 
 
 def test_one_task_can_be_chosen_and_another_name_is_refused(project: Path) -> None:

@@ -52,22 +52,61 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, metavar="N", help="Evaluate the first N rows of each task.", show_default=False
+        ),
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples",
+            min=1,
+            metavar="N",
+            help="Generate N answers to each row; several need a temperature.",
+            show_default=False,
+        ),
+    ] = None,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            "--temperature",
+            min=0,
+            metavar="T",
+            help="Sample at temperature T; 0: greedy.",
+            show_default=False,
+        ),
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        typer.Option(
+            "--max-new-tokens",
+            min=1,
+            metavar="N",
+            help="End each answer after N tokens at most.",
+            show_default=False,
+        ),
+    ] = None,
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
     weak: AllowWeakIsolation = False,
 ) -> None:
     """Evaluate MODEL on the tasks of SPEC.
 
-    Each task with a section "evaluate", and each of evaluation.tasks, is measured by its evaluators. Prompts, answers
-    and verdicts are written to DIR; an evaluation that was stopped continues there.
+    Each task with a section "evaluate", and each of evaluation.tasks, is measured by its evaluators. Prompts, answers,
+    verdicts and a page are written to DIR; an evaluation that was stopped continues there. Options on rows and answers
+    stand for the keys of the same names in all these sections.
     """
     from mftkit.spec import load_spec
     from mftkit.tools.evaluate.evaluate import evaluate as evaluated
+    from mftkit.tools.evaluate.settings import with_answer_settings
 
     allow_weak_isolation(weak)
     hide_other_progress()
     source = spec or _own_spec(model)
-    loaded = load_spec(source, overrides or [])
+    given = {"limit": limit, "samples": samples, "temperature": temperature, "max_new_tokens": max_new_tokens}
+    loaded = with_answer_settings(load_spec(source, overrides or []), given)
     directory = (output or Path("runs") / f"evaluate-{_file_name(model)}").absolute()
     with console_reporter() as reporter:
         done = evaluated(loaded, model, reporter, output=directory, tasks=task or ())
@@ -93,4 +132,4 @@ def _show(done: EvaluationRun, *, as_json: bool) -> None:
     if as_json:
         json_result({"model": done.model, "tasks": done.results.to_json()})
         return
-    show_view(evaluation_view(done.model, done.results, done.directory))
+    show_view(evaluation_view(done.model, done.results, done.directory, done.page))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mftkit.evaluation.results import EvaluationResults
 
 
-def evaluation_view(model: str, results: EvaluationResults, directory: Path) -> RenderableType:
+def evaluation_view(model: str, results: EvaluationResults, directory: Path, page: Path) -> RenderableType:
     """A table with one line per task and metric, and where the files are."""
     rows = [
         [
@@ -40,4 +40,5 @@ def evaluation_view(model: str, results: EvaluationResults, directory: Path) -> 
         Padding(table, INDENT, expand=False),
         Text(),
         Text(one_line(f"prompts, answers and verdicts: {place(directory)}"), overflow="fold"),
+        Text(one_line(f"page: {place(page)}"), overflow="fold"),
     )

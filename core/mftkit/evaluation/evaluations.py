@@ -220,7 +220,7 @@ class Evaluations:
         for part in self._processes.gather(made):
             made.update(part)
         answers = [made[n] if n in made else file[key] for n, key in enumerate(keys)]
-        each = [Answer(answer.text, answer.complete, answer.tokens) for answer in answers]
+        each = [Answer(answer.text, answer.complete, answer.tokens, answer.reasoning) for answer in answers]
         return [
             tuple(each[first : first + settings.samples]) for first in range(0, len(each), settings.samples)
         ]

@@ -83,10 +83,17 @@ def wilson(right: float, rows: int) -> tuple[float, float]:
 
 
 def _right_or_wrong(name: str, verdicts: Sequence[Sequence[Verdict]]) -> list[float] | None:
-    """The rows' scores, if each row has one verdict, of 0 or 1."""
-    if any(len(row) != 1 or row[0].scores.get(name) not in (0, 1) for row in verdicts):
+    """The rows' scores, if each row is either right or wrong: all its verdicts say the same, 0 or 1."""
+    rows = [{_zero_or_one(name, verdict) for verdict in row} for row in verdicts]
+    if any(len(row) != 1 or None in row for row in rows):
         return None
-    return [float(row[0].scores[name]) for row in verdicts]
+    return [float(score) for row in rows for score in row if score is not None]
+
+
+def _zero_or_one(name: str, verdict: Verdict) -> float | None:
+    """The score of a metric, or whether the answer passed for one that only a summary knows; None for other numbers."""
+    score = verdict.scores.get(name, verdict.passed)
+    return None if score not in (0, 1) or score is None else float(score)
 
 
 def _bootstrap(

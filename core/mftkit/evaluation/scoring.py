@@ -73,7 +73,9 @@ def described(row: EvaluationRow, prompt: EncodedPrompt | None, answers: Sequenc
         "prompt": None if prompt is None else prompt.text,
         "reference": row.reference,
         "answers": [
-            {"text": each.text, "complete": each.complete, "tokens": each.tokens} for each in answers
+            {"text": each.text, "complete": each.complete, "tokens": each.tokens}
+            | ({"reasoning": each.reasoning} if each.reasoning else {})
+            for each in answers
         ],
         "verdicts": {},
     }

@@ -72,6 +72,8 @@ class Answer:
     complete: bool = True
     """Whether it ended by itself, not at ``max_new_tokens``."""
     tokens: int = 0
+    reasoning: str = ""
+    """What a reasoning model wrote before it, without marks; it is not scored."""
 
 
 @documented

@@ -41,3 +41,17 @@ def test_right_and_wrong_rows_get_wilsons_interval() -> None:
         [Metric("x")], verdicts, lambda rows: {"x": fmean(row[0].scores["x"] for row in rows)}, 0
     )
     assert (found["x"].low, found["x"].high) == pytest.approx(wilson(8, 10))
+
+
+def test_rows_whose_answers_all_say_the_same_are_right_or_wrong() -> None:
+    several = [[Verdict({}, passed=i < 2)] * 3 for i in range(5)]
+    found = metric_values(
+        [Metric("pass@1")],
+        several,
+        lambda rows: {"pass@1": fmean(float(bool(row[0].passed)) for row in rows)},
+        0,
+    )["pass@1"]
+    assert (found.low, found.high) == wilson(2, 5)
+    mixed = [[Verdict({}, passed=True), Verdict({}, passed=False)], *several]
+    other = metric_values([Metric("pass@1")], mixed, lambda _rows: {"pass@1": 0.5}, 0)["pass@1"]
+    assert (other.low, other.high) == (0.5, 0.5)  # of the bootstrap

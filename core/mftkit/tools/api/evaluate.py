@@ -1,27 +1,30 @@
-"""``mftkit.evaluate``: the validation losses of a model, from Python."""
+"""``mftkit.evaluate``: the validation losses of a model, and what its answers are worth, from Python."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, perplexity, whole
+from mftkit.reporting.metric_text import interval_text, metric_text
 from mftkit.runs.reference import find_weights
 from mftkit.tools.api.given_data import GivenData, load_given, written_temporarily
 from mftkit.tools.api.html import table
 from mftkit.tools.api.progress import shown
 from mftkit.tools.api.run_result import RunResult
+from mftkit.tools.evaluate.evaluate import evaluate as measured
 from mftkit.tools.validation_losses import TaskLoss, validation_losses
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import pandas as pd
 
+    from mftkit.evaluation.intervals import MetricValue
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
     from mftkit.tools.api.given_data import Overrides, SpecSource, TaskData
@@ -35,6 +38,8 @@ class EvaluationResult:
     """The reference to the weights."""
     losses: dict[str, TaskLoss]
     """By task: the loss in nats per token, and the numbers of loss tokens and samples."""
+    evaluated: dict[str, dict[str, MetricValue]] = field(default_factory=dict)
+    """By task and "EVALUATOR/METRIC": what the evaluators measured; empty without ``output``."""
 
     @property
     def mean(self) -> float:
@@ -58,12 +63,45 @@ class EvaluationResult:
         ]
         return pd.DataFrame(rows)
 
+    @property
+    def evaluations(self) -> pd.DataFrame:
+        """One row per task and metric: task, metric, value, low and high of its interval, rows."""
+        import pandas as pd
+
+        rows = [
+            {
+                "task": task,
+                "metric": name,
+                "value": each.value,
+                "low": each.low,
+                "high": each.high,
+                "rows": each.rows,
+            }
+            for task, metrics in self.evaluated.items()
+            for name, each in metrics.items()
+        ]
+        return pd.DataFrame(rows, columns=["task", "metric", "value", "low", "high", "rows"])
+
     def _repr_html_(self) -> str:
         rows = [
             [name, nats(task.loss), perplexity(task.loss), whole(task.tokens), whole(task.samples)]
             for name, task in self.losses.items()
         ]
-        return table(["task", "validation loss", "perplexity", "loss tokens", "samples"], rows)
+        losses = table(["task", "validation loss", "perplexity", "loss tokens", "samples"], rows)
+        if not self.evaluated:
+            return losses
+        metrics = [
+            [
+                task,
+                name,
+                metric_text(each.value, each.scale),
+                interval_text(each.low, each.high, each.scale),
+                whole(each.rows),
+            ]
+            for task, metrics in self.evaluated.items()
+            for name, each in metrics.items()
+        ]
+        return losses + table(["task", "metric", "value", "95 % interval", "rows"], metrics)
 
 
 def evaluate(
@@ -72,18 +110,21 @@ def evaluate(
     *,
     data: Mapping[str, TaskData] | None = None,
     tasks: Sequence[str] | None = None,
+    output: str | Path | None = None,
     overrides: Overrides = (),
     plugins: Sequence[object] = (),
     progress: bool = True,
     reporter: Reporter | None = None,
 ) -> EvaluationResult:
-    """Measure a model's exact validation loss for each task.
+    """Measure a model's exact validation loss for each task, and with ``output`` what the spec's evaluators measure.
 
     Args:
         model: a run's result, its directory (RUN, RUN@STEP, RUN@best:TASK), a directory of weights, or a hub id.
         spec: names the tasks and their validation rows; None: the spec of the run that made the model.
         data: validation rows by task, in place of the spec's, as for ``mftkit.run``; only these tasks are evaluated.
         tasks: names of the tasks to evaluate; None: all, or those of ``data``.
+        output: a directory: the model answers, as by ``mft evaluate``, and prompts, answers and verdicts are written
+            there; None: losses alone.
         overrides: changes of the spec, as for ``mftkit.run``.
         plugins: as for ``mftkit.run``.
         progress: as for ``mftkit.run``.
@@ -98,7 +139,11 @@ def evaluate(
     with written_temporarily(given) as files, shown(progress, reporter) as display:
         loaded = load_given(source, overrides, files, plugins)
         chosen = _of_tasks(loaded, tasks if tasks is not None else list(data) if data else None)
-        return EvaluationResult(reference, validation_losses(chosen, reference, display))
+        losses = validation_losses(chosen, reference, display)
+        if output is None:
+            return EvaluationResult(reference, losses)
+        done = measured(chosen, reference, display, output=Path(output).absolute())
+        return EvaluationResult(reference, losses, done.results.tasks)
 
 
 def _own_spec(reference: str) -> Path:
@@ -127,4 +172,6 @@ def _of_tasks(spec: Spec, names: Sequence[str] | None) -> Spec:
             near = nearest(name, known)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise MftError(f"tasks: the spec has no task {name!r}; its tasks are {', '.join(known)}{hint}")
-    return spec.model_copy(update={"tasks": [task for task in spec.tasks if task.name in names]})
+    chosen = [task for task in spec.tasks if task.name in names]
+    alone = spec.evaluation.model_copy(update={"tasks": []})
+    return spec.model_copy(update={"tasks": chosen, "evaluation": alone})

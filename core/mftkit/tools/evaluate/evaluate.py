@@ -13,6 +13,7 @@ from mftkit.evaluation.tasks import tasks_to_evaluate
 from mftkit.runs.reference import find_weights
 from mftkit.runs.reference_loading import open_weights
 from mftkit.spec.local_plugins import with_own_plugins
+from mftkit.tools.evaluate.page import PAGE, write_page
 from mftkit.tools.validation_losses import load_measured
 from mftkit.training.base_content import base_content
 from mftkit_registry import MftError, nearest
@@ -36,6 +37,8 @@ class EvaluationRun:
     model: str
     directory: Path
     results: EvaluationResults
+    page: Path
+    """evaluation.html."""
 
 
 @with_own_plugins
@@ -73,7 +76,8 @@ def evaluate(
         tasks or None,
     )
     results = evaluations.run(output, {"model": str(reference), "place": model.place})
-    return EvaluationRun(str(reference), output, results)
+    page = write_page(output, str(reference), results) if model.batcher.processes.is_main else output / PAGE
+    return EvaluationRun(str(reference), output, results, page)
 
 
 def _check_tasks(spec: Spec, names: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from mftkit.base.formatting import nats, perplexity, whole
 from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.runs.record import read_run
 from mftkit.tools.model_card.base import UNKNOWN, Base, describe_base
+from mftkit.tools.model_card.metrics import metric_results, metric_rows
 from mftkit.tools.model_card.private import public_spec, public_text
 from mftkit.tools.model_card.sections import hub_datasets, markdown_table, task_rows, training_facts
 from mftkit.tools.model_card.snippets import loading_code
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from mftkit.reporting.lines import ValidLine
+    from mftkit.reporting.lines import EvaluationLine, ValidLine
     from mftkit.runs.record import RunRecord
 
 FILE = "README.md"
@@ -54,6 +55,11 @@ class CardSource:
     def validation(self) -> ValidLine | None:
         """The validation of the result's step."""
         return next((line for line in self.run.valid if line.step == self.step), None)
+
+    @property
+    def evaluation(self) -> EvaluationLine | None:
+        """The evaluation of the result's step."""
+        return next((line for line in self.run.evaluations if line.step == self.step), None)
 
 
 def write_card(run: Path, place: Path, step: int, prompt: str | None, *, is_merged: bool = False) -> None:
@@ -102,8 +108,11 @@ def _metadata(source: CardSource, base: Base) -> ModelCardData:
 
 def _eval_results(source: CardSource) -> list[EvalResult]:
     line = source.validation
-    if line is None:
-        return []
+    losses = [] if line is None else _loss_results(line)
+    return losses if source.evaluation is None else [*losses, *metric_results(source.evaluation)]
+
+
+def _loss_results(line: ValidLine) -> list[EvalResult]:
     return [
         EvalResult(
             task_type="text-generation",
@@ -155,14 +164,22 @@ def _use(source: CardSource) -> Iterable[str]:
 
 def _results(source: CardSource) -> Iterable[str]:
     line = source.validation
-    if line is None:
-        return
+    if line is not None or source.evaluation is not None:
+        yield "## Results\n"
+    if line is not None:
+        yield from _losses(source, line)
+    if source.evaluation is not None:
+        yield "What the evaluators measured, with 95 % confidence intervals over rows:\n"
+        yield markdown_table(["task", "metric", "value", "interval", "rows"], metric_rows(source.evaluation))
+
+
+def _losses(source: CardSource, line: ValidLine) -> Iterable[str]:
     rows = [
         [task, nats(each.loss), perplexity(each.loss), whole(each.tokens)]
         for task, each in line.tasks.items()
     ]
     mean = ["mean over tasks", nats(line.loss), "", ""]
-    yield f"## Results\n\nOn each task's validation set, after step {whole(source.step)}:\n"
+    yield f"On each task's validation set, after step {whole(source.step)}:\n"
     yield markdown_table(
         ["task", "loss, nats per token", "perplexity", "loss tokens"],
         [*rows, *([mean] if len(rows) > 1 else [])],

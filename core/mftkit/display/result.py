@@ -9,11 +9,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from mftkit.base.formatting import nats, one_line, perplexity, place, whole
-from mftkit.base.json_files import read_json_object
 from mftkit.display.next_steps import next_steps
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
-from mftkit.runs.best_by import best_by, best_by_text
+from mftkit.runs.best_by import best_by_of, best_by_text
 from mftkit.runs.metrics_file import MetricsFile
 from mftkit.runs.series import MEAN, validation_losses
 from mftkit.spec.training import LOSS
@@ -93,7 +92,7 @@ def _model(directory: Path, best_step: int | None, valid: list[ValidLine]) -> Re
     which = "from the last step"
     if best_step is not None:
         loss = next((line.loss for line in valid if line.step == best_step), None)
-        by = best_by(read_json_object(directory / "spec.json"))
+        by = best_by_of(directory)
         lowest = "" if loss is None or by != LOSS else f" ({nats(loss)})"
         which = f"from step {whole(best_step)}, best by {best_by_text(by)}{lowest}"
     shown = one_line(place(directory / "model"))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mftkit.base.json_files import read_json_object
 from mftkit.reporting.scores import loss_scores, metric_scores
 from mftkit.spec.training import LOSS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.lines import EvaluationLine, ValidLine
@@ -20,6 +22,14 @@ def best_by(spec: JsonObject) -> BestBy:
     training = spec.get("training")
     found = training.get("best_by", LOSS) if isinstance(training, dict) else LOSS
     return found if isinstance(found, str | dict) else LOSS
+
+
+def best_by_of(run: Path) -> BestBy:
+    """``training.best_by`` of a run directory; the loss if its spec cannot be read."""
+    try:
+        return best_by(read_json_object(run / "spec.json"))
+    except (OSError, ValueError):
+        return LOSS
 
 
 def best_by_text(by: BestBy) -> str:

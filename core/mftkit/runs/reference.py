@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mftkit.base.json_files import read_json_object
 from mftkit.models.config import ADAPTER_CONFIG, is_hub_id
 from mftkit.models.result import Result, find_result
-from mftkit.runs.best_by import best_by, best_by_text, scores_by_step
+from mftkit.runs.best_by import best_by_of, best_by_text, scores_by_step
 from mftkit.runs.metrics_file import MetricsFile
 from mftkit_registry import MftError, nearest
 
@@ -168,7 +168,7 @@ class _Run:
         self._saved = _saved_steps(path / "checkpoints")
         metrics = MetricsFile(path / "metrics.jsonl").read()
         self._end = metrics.end
-        self._by = best_by(_spec(path))
+        self._by = best_by_of(path)
         self._scores = scores_by_step(self._by, metrics.valid, metrics.evaluations)
         self._has_lines = bool(metrics.train or metrics.valid)
         self._results = self._steps_of_results()
@@ -297,10 +297,3 @@ class _Run:
 def _lowest(scores: Mapping[int, float]) -> int:
     """The step of the lowest score, the earlier of equal ones."""
     return min((score, step) for step, score in scores.items())[1]
-
-
-def _spec(run: Path) -> JsonObject:
-    try:
-        return read_json_object(run / "spec.json")
-    except (OSError, ValueError):
-        return {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from html import escape
 from pathlib import Path
@@ -20,6 +20,7 @@ from mftkit.tools.compare.page import report_comparison
 from mftkit.tools.compare.result import NOT_STARTED
 from mftkit.tools.compare.rows import effect_texts, table_rows
 from mftkit.tools.compare.settings import grid, variant
+from mftkit.tools.merging.options import MergeOptions
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class CompareResult:
             }
             for arm in self.comparison.arms
             for i, seed in enumerate(self.comparison.seeds)
+            if i < len(arm.mean_by_seed)  # a soup is one model of all seeds: it stands with the first
             for task in self.comparison.tasks
         ]
         return pd.DataFrame(rows).astype({"loss": "float64", "step": "Int64", "model_loss": "float64"})
@@ -131,6 +133,8 @@ def compare(
     losses: Iterable[str | JsonObject] = (),
     baselines: Iterable[str] | None = None,
     mixed_loss: str | None = None,
+    merged: Iterable[str | JsonObject] = (),
+    soups: Iterable[str] = (),
     budget: str = "epochs",
     seeds: int = 1,
     output: str | Path | None = None,
@@ -151,6 +155,9 @@ def compare(
         losses: losses to try with the spec's balancer.
         baselines: "single" and "mixed"; None: both, or none with ``vary`` or ``arms``.
         mixed_loss: the loss of the baseline "mixed"; None: the one that is plain cross-entropy.
+        merged: arms of the single models of a seed merged: methods ("arithmetic", "ties", "dare"), or
+            ``{"method": ..., "density": ..., "weight": ...}``.
+        soups: labels of arms whose models of all seeds are averaged.
         budget: of a model of a single task: "epochs" or "steps".
         seeds: number of seeds per arm; with one, noise is not measured.
         output: the directory; by default beside the spec's output, with "-compare" after its name.
@@ -164,7 +171,14 @@ def compare(
     Raises:
         MftError: something that the user can fix; what is finished is kept.
     """
-    options = _options(baselines, balancers, losses, mixed_loss, budget, vary or {}, arms or {})
+    options = replace(
+        _options(baselines, balancers, losses, mixed_loss, budget, vary or {}, arms or {}),
+        merged=tuple(
+            MergeOptions.from_json({"method": one} if isinstance(one, str) else dict(one), "merged")
+            for one in merged
+        ),
+        soups=tuple(soups),
+    )
     if seeds < 1:
         raise MftError(f"seeds: should be at least 1 (given: {seeds})")
     changes, target = override_texts(overrides), None if output is None else Path(output)

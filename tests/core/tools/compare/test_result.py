@@ -52,11 +52,13 @@ RESULT = ComparisonResult(
 def test_the_keys_are_those_that_other_programs_read() -> None:
     written = RESULT.to_json()
     assert list(written) == [
-        "name", "complete", "tasks", "seeds", "budget", "steps", "single", "same_start", "arms", "noise",
+        "name", "complete", "tasks", "seeds", "budget", "steps", "single", "same_start", "arms", "noise", "metrics",
+        "paired",
     ]  # fmt: skip
     assert list(written["arms"][0]) == [
         "label", "kind", "loss", "balancer", "losses", "at_step", "model_losses", "mean_by_seed", "mean_loss",
-        "mean_rank", "seconds_by_seed", "seconds", "runs", "settings", "steps", "same_as", "weights_moved",
+        "mean_rank", "seconds_by_seed", "seconds", "runs", "settings", "steps", "same_as", "weights_moved", "metrics",
+        "merge", "directories",
     ]  # fmt: skip
     assert written["arms"][0]["runs"] == [
         {

@@ -64,7 +64,7 @@ def exact_p(one: int, other: int) -> float:
     """
     count = one + other
     tail = sum(math.comb(count, k) for k in range(min(one, other) + 1))
-    return min(1.0, 2 * tail / 2**count)
+    return min(1.0, float(2 * tail / 2**count))
 
 
 def favours(one: NDArray[np.float64], other: NDArray[np.float64]) -> tuple[int, int]:

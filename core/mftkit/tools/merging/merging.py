@@ -13,8 +13,8 @@ from mftkit.base.json_files import read_json_object
 from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.models.result import find_result
 from mftkit.runs.base_checkpoint import base_fingerprint
-from mftkit.tools.merging.lora_adapters import check_products, concatenate
-from mftkit.tools.merging.lora_updates import merge_updates
+from mftkit.tools.merging.adapter_sums import check_products, concatenate
+from mftkit.tools.merging.adapter_updates import merge_updates
 from mftkit.tools.merging.options import MergeMethod
 from mftkit.tools.merging.whole_models import merge_whole
 from mftkit_registry import MftError
@@ -58,7 +58,7 @@ def merge_models(
 ) -> bool:
     """Write the merged model into ``output``; False if it is there already, merged of the same.
 
-    LoRA adapters whose sum is taken become one adapter, whose update is exactly that sum; by other methods they are
+    Low-rank adapters whose sum is taken become one adapter, whose update is exactly that sum; by other methods they are
     merged into a copy of their base.
 
     Args:

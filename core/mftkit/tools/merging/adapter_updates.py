@@ -1,4 +1,4 @@
-"""Merges LoRA adapters by the updates that they make, into a copy of their base."""
+"""Merges low-rank adapters by the updates that they make, into a copy of their base."""
 
 from __future__ import annotations
 
@@ -26,15 +26,17 @@ if TYPE_CHECKING:
     from mftkit.tools.merging.options import MergeOptions
 
 
-class LoraUpdates:
+class LowRankUpdates:
     """The updates s B A of several adapters on one base: the task vectors of its adapted weights."""
 
     def __init__(self, model: Any, adapters: Sequence[str]) -> None:
         """``model`` is peft's, with adapters of these names."""
-        from peft.tuners.lora import LoraLayer
+        from peft.tuners.tuners_utils import BaseTunerLayer
 
         self._adapters = adapters
-        self.modules = {name: each for name, each in model.named_modules() if isinstance(each, LoraLayer)}
+        self.modules = {
+            name: each for name, each in model.named_modules() if isinstance(each, BaseTunerLayer)
+        }
         self.names, self.count = list(self.modules), len(adapters)
 
     def vector(self, name: str, model: int) -> Tensor:
@@ -74,7 +76,7 @@ def merge_updates(
         for number, adapter in enumerate(adapters[1:], 2):
             names.append(f"model{number}")
             tuned.load_adapter(str(adapter), adapter_name=names[-1])
-        updates = LoraUpdates(tuned, names)
+        updates = LowRankUpdates(tuned, names)
         merge = Merge(updates, options, seed)
         for name, module in updates.modules.items():
             weight = cast("Any", module).get_base_layer().weight

@@ -1,4 +1,4 @@
-"""The average of LoRA adapters as one adapter, whose update is exactly the average of theirs.
+"""The average of low-rank adapters as one adapter, whose update is exactly the average of theirs.
 
 An adapter's update of a weight is s B A, with s = alpha / rank (arXiv 2106.09685). The sum of w s_i B_i A_i is the
 product of the B_i side by side and of the w s_i A_i below each other: an adapter whose rank is the sum of the ranks.
@@ -10,6 +10,7 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mftkit.base.atomic_files import write_json
@@ -43,15 +44,18 @@ _MORE_THAN_PRODUCTS = (
 def check_products(adapter: Path) -> None:
     """Raise MftError for an adapter that is something else than a product B A for each of its modules."""
     config = read_json_object(adapter / ADAPTER_CONFIG)
-    kind = config.get("peft_type")
     found = [key for key in _MORE_THAN_PRODUCTS if config.get(key)]
     if config.get("bias", "none") != "none":
         found.append("bias")
-    if kind != "LORA" or found:
-        what = f"has {', '.join(found)}" if found else f"is of type {kind}"
+    if "lora_alpha" not in config:
+        found = [f"the type {config.get('peft_type')}"]
+    if not found:
+        with safe_open(adapter / WEIGHTS, "pt") as weights:
+            found = [name for name in weights.keys() if _split(name) is None][:1]  # noqa: SIM118
+    if found:
         raise MftError(
-            f"{adapter}: this adapter {what}, and only adapters that are products of two matrices can be merged with "
-            "others; leave such arms out"
+            f"{adapter}: this adapter has {', '.join(found)}, and only adapters that are products of two matrices can "
+            "be merged with others; leave such arms out"
         )
 
 
@@ -73,7 +77,7 @@ def concatenate(adapters: Sequence[Path], weight: float, base: str, target: Path
     ranks: dict[str, int] = {}
     made: dict[str, Tensor] = {}
     for name in weights[0]:
-        module, side = _split(name)
+        module, side = _split(name) or ("", "")
         parts = [wide(each[name]) for each in weights]
         if side in _A:
             scales = [_scale(config, module) for config in configs]
@@ -87,12 +91,12 @@ def concatenate(adapters: Sequence[Path], weight: float, base: str, target: Path
     write_json(target / ADAPTER_CONFIG, _config(configs[0], ranks, base))
 
 
-def _split(name: str) -> tuple[str, str]:
-    """The module of a tensor, by peft's name for it, and which of its matrices it is."""
+def _split(name: str) -> tuple[str, str] | None:
+    """The module of a tensor, by peft's name for it, and which of its matrices it is; None for other tensors."""
     for side in (*_A, *_B):
         if name.endswith(f".{side}"):
             return name.removeprefix(_PREFIX).removesuffix(f".{side}"), side
-    raise MftError(f"adapter: the tensor {name} is none of two matrices, so it cannot be merged")
+    return None
 
 
 def _scale(config: JsonObject, module: str) -> float:
@@ -100,10 +104,12 @@ def _scale(config: JsonObject, module: str) -> float:
     with without_peft_noise():
         from peft.utils.other import get_pattern_key
 
-    ranks, alphas = config.get("rank_pattern") or {}, config.get("alpha_pattern") or {}
-    rank = ranks.get(get_pattern_key(ranks, module), config["r"])
-    alpha = alphas.get(get_pattern_key(alphas, module), config["lora_alpha"])
-    return float(alpha / (math.sqrt(rank) if config.get("use_rslora") else rank))
+    def of_module(pattern: dict[str, float], otherwise: float) -> float:
+        return pattern.get(get_pattern_key(list(pattern), module), otherwise)
+
+    rank = of_module(config.get("rank_pattern") or {}, config["r"])
+    alpha = of_module(config.get("alpha_pattern") or {}, config["lora_alpha"])
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
 
 
 def _config(first: JsonObject, ranks: dict[str, int], base: str) -> JsonObject:

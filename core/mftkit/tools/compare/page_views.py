@@ -158,7 +158,7 @@ def _overlay(result: ComparisonResult, path: Path) -> Overlay:
     return Overlay(
         "Validation loss by task",
         f"One plot per task, one color per arm{several}. The axis is the share of a run's steps.",
-        legend([arm.label for arm in result.arms]),
+        legend([arm.label for arm in result.arms if arm.merge is None]),  # merged ones have no curves
         [each for each in plots if each is not None],
     )
 

@@ -45,6 +45,21 @@ class LowRankUpdates:
         return wide(module.get_delta_weight(self._adapters[model]).detach())
 
 
+def _check_not_tied(base: PreTrainedModel, updates: LowRankUpdates) -> None:
+    """Raise MftError if an adapted weight is also another module's, which an update would change, too."""
+    ends = [base.get_input_embeddings(), base.get_output_embeddings()]
+    inner = [getattr(end, "base_layer", end) for end in ends]
+    if any(each is None for each in inner) or inner[0].weight is not inner[1].weight:  # type: ignore[union-attr]
+        return
+    for name, module in updates.modules.items():
+        if cast("Any", module).get_base_layer().weight is inner[0].weight:  # type: ignore[union-attr]
+            raise MftError(
+                f"the adapters change {name.rpartition('.')[2]}, whose weights the base shares between its embedding "
+                "and its output layer, so they cannot be merged into it; merge by arithmetic, or leave this module out "
+                "of the tuning's targets"
+            )
+
+
 def merge_updates(
     adapters: Sequence[Path], options: MergeOptions, target: Path, seed: int, reporter: Reporter
 ) -> None:
@@ -77,6 +92,7 @@ def merge_updates(
             names.append(f"model{number}")
             tuned.load_adapter(str(adapter), adapter_name=names[-1])
         updates = LowRankUpdates(tuned, names)
+        _check_not_tied(base, updates)
         merge = Merge(updates, options, seed)
         for name, module in updates.modules.items():
             weight = cast("Any", module).get_base_layer().weight

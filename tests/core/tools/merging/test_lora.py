@@ -27,13 +27,14 @@ IDS = torch.arange(12).view(1, 12)
 
 def make(root: Path, count: int = 2, **options: Any) -> list[Path]:
     """Adapters of random numbers over one base."""
+    tied = {"tie_word_embeddings": options.pop("tied", False)}
     config: dict[str, Any] = {
         "r": 2,
         "lora_alpha": 3,
         "target_modules": ["q_proj", "down_proj", "embed_tokens"],
     }
     torch.manual_seed(0)
-    base = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **TINY))
+    base = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **TINY, **tied))
     base.save_pretrained(root / "base")
     paths = []
     for number in range(count):
@@ -141,3 +142,11 @@ def test_adapters_of_different_bases_are_refused(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "b" / "base")
     with pytest.raises(mftkit.MftError, match="has other weights than"):
         merge_models(ToMerge([one, other], MergeOptions(), 1), tmp_path / "new", Reporter())
+
+
+def test_a_weight_that_is_shared_with_another_module_is_not_changed_in_both(tmp_path: Path) -> None:
+    paths = make(tmp_path, tied=True, target_modules=["embed_tokens"])
+    options = MergeOptions.from_json({"method": "dare"}, "test")
+    with pytest.raises(mftkit.MftError, match="change embed_tokens, whose weights the base shares"):
+        merge_models(ToMerge(paths, options, 1), tmp_path / "new", Reporter())
+    assert merge_models(ToMerge(paths, MergeOptions(), 1), tmp_path / "new", Reporter())

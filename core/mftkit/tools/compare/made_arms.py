@@ -96,8 +96,3 @@ def _check_soup(base: Spec, arm: Arm, seeds: int) -> None:
             f"--soup {arm.label}: each seed starts from random weights of its own, and an average of such models is no "
             "model; give model.path or model.start_from"
         )
-
-
-def is_made(kind: str) -> bool:
-    """Whether arms of this kind are merged, not trained."""
-    return kind in (MERGED, SOUP)

@@ -219,6 +219,17 @@ def start_of(project: Path) -> dict[str, Any]:
     return dict(build_run(check_run(spec, Reporter())).model.state_dict())
 
 
+def test_models_of_a_failed_run_are_not_merged_and_the_arm_has_no_result(project: Path) -> None:
+    loss = 'loss={"name": "sample-focal", "options": {"alpha": 1e300}}'
+    wish = ("--baselines", "", "--merged", "arithmetic", "--set", loss)
+    done = mft("compare", "whole.json", "--output", "failed", *wish, cwd=project)
+    assert done.returncode == 1
+    assert "merged, seed 7: not merged, because these runs have no result: single, big, seed 7" in done.stderr
+    document = json.loads((project / "failed" / "compare.json").read_text())
+    assert arm(document, "merged")["losses"] == {"big": [None], "small": [None]}
+    assert not document["complete"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -33,7 +33,7 @@ def make_made_arms(base: Spec, options: CompareOptions, arms: Sequence[Arm], see
     """
     single = next((arm for arm in arms if arm.is_single), None)
     found = []
-    for merge in options.merged:
+    for merge in dict.fromkeys(options.merged):
         assert single is not None, "the single models are trained where others are merged of them"
         found.append(
             _made(MERGED, merge, f"{MERGED}{_numbers(merge)}", f"{MERGED}-{single.key}{_key(merge)}", single)
@@ -93,6 +93,6 @@ def _check_soup(base: Spec, arm: Arm, seeds: int) -> None:
     model = (arm.spec or base).model
     if model.init == "random" and model.start_from is None:
         raise MftError(
-            f"--soup {arm.label}: each seed starts from random weights of its own, and an average of such models is no "
+            f"--soup {arm.label}: each seed starts from other random weights, and an average of such models is no "
             "model; give model.path or model.start_from"
         )

@@ -47,12 +47,15 @@ class LowRankUpdates:
 
 def _check_not_tied(base: PreTrainedModel, updates: LowRankUpdates) -> None:
     """Raise MftError if an adapted weight is also another module's, which an update would change, too."""
-    ends = [base.get_input_embeddings(), base.get_output_embeddings()]
-    inner = [getattr(end, "base_layer", end) for end in ends]
-    if any(each is None for each in inner) or inner[0].weight is not inner[1].weight:  # type: ignore[union-attr]
+    model = cast("Any", base)
+    first, last = (
+        getattr(end, "base_layer", end)
+        for end in (model.get_input_embeddings(), model.get_output_embeddings())
+    )
+    if first is None or last is None or first.weight is not last.weight:
         return
     for name, module in updates.modules.items():
-        if cast("Any", module).get_base_layer().weight is inner[0].weight:  # type: ignore[union-attr]
+        if cast("Any", module).get_base_layer().weight is first.weight:
             raise MftError(
                 f"the adapters change {name.rpartition('.')[2]}, whose weights the base shares between its embedding "
                 "and its output layer, so they cannot be merged into it; merge by arithmetic, or leave this module out "

@@ -234,7 +234,7 @@ def test_models_of_a_failed_run_are_not_merged_and_the_arm_has_no_result(project
     ("arguments", "message"),
     [
         (["--soup", "equal"], "it is the average of the models of all seeds; give --seeds 2 or more"),
-        (["--soup", "equal", "--seeds", "2"], "each seed starts from random weights of its own"),
+        (["--soup", "equal", "--seeds", "2"], "each seed starts from other random weights"),
         (["--soup", "equl", "--seeds", "2"], "there is no arm 'equl'; did you mean equal?"),
         (["--soup", "single", "--seeds", "2"], "it has a model for each task, not one for all; see --merged"),
         (["--merged", "tees"], "merge method tees: expected arithmetic, ties, dare; did you mean ties?"),

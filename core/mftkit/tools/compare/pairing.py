@@ -48,7 +48,7 @@ def paired_tests(
         for arm in [*comparison.arms, *comparison.made]:
             own = None if arm is reference else places.of(arm, task)
             if given and own:
-                found += _tests(
+                found += task_tests(
                     task, evaluators, (arm.label, own), (reference.label, given), comparison.base.seed
                 )
     adjusted = holm([test.p for test in found])
@@ -89,13 +89,22 @@ class _Places:
         return places if whole and all((each / f"{task.name}.jsonl").is_file() for each in places) else None
 
 
-def _tests(
+def task_tests(
     task: TaskToEvaluate,
     evaluators: Mapping[str, Evaluator],
     one: tuple[str, list[Path]],
     other: tuple[str, list[Path]],
     seed: int,
 ) -> list[PairedTest]:
+    """The tests of one arm against another, for all metrics of a task; none if no row is in all files.
+
+    Args:
+        task: names the rows.
+        evaluators: of the task, by name.
+        one: an arm's label, and the directories of its evaluations by seed.
+        other: those of the reference.
+        seed: decides which rows are drawn.
+    """
     read = [[read_verdicts(place, task.name) for place in places] for _label, places in (one, other)]
     found = []
     for name, evaluator in evaluators.items():

@@ -71,7 +71,7 @@ def evaluated(root: Path, arm: str, evaluator: str, answers: list[list[str]]) ->
             Answered(EvaluationRow(f"r{i}", {}, "a b c d"), (Answer(text),)) for i, text in enumerate(of_seed)
         ]
         verdicts = built.score(answered, None)
-        lines = [
+        lines: list[dict[str, Any]] = [
             {"id": row.row.id, "verdicts": {evaluator: [dataclasses.asdict(v) | v.more for v in each]}}
             for row, each in zip(answered, verdicts, strict=True)
         ]

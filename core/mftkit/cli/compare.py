@@ -79,6 +79,25 @@ MixedLoss = Annotated[
         show_default=False,
     ),
 ]
+Merged = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--merged",
+        metavar="METHOD",
+        help='One more arm: the "single" models of a seed merged, without training: arithmetic (by default their '
+        'average), ties or dare; or as {"method": ..., "density": ..., "weight": ...}. May be repeated.',
+        show_default=False,
+    ),
+]
+Soups = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--soup",
+        metavar="ARM",
+        help="One more arm: the average of the weights of ARM's models of all seeds. May be repeated.",
+        show_default=False,
+    ),
+]
 BudgetOfSingle = Annotated[
     str,
     typer.Option(
@@ -124,6 +143,8 @@ def compare(
     arms: Arms = None,
     baselines: Baselines = None,
     mixed_loss: MixedLoss = None,
+    merged: Merged = None,
+    soups: Soups = None,
     budget: BudgetOfSingle = "epochs",
     seeds: Seeds = 1,
     output: Output = None,
@@ -143,11 +164,14 @@ def compare(
         raise MftError("mft compare runs in one process: start it without torchrun or accelerate launch")
     base = load_spec(spec, overrides or ())
     from mftkit.tools.compare.settings import parse_arms, parse_vary
+    from mftkit.tools.merging.options import parse_merges
 
     options = replace(
         _options(balancers or [], losses or [], baselines, mixed_loss, budget),
         vary=tuple(parse_vary(vary or ())),
         arms=tuple(parse_arms(arms or ())),
+        merged=parse_merges(merged or (), "--merged"),
+        soups=tuple(soups or ()),
     )
 
     def load(changes: list[str]) -> "Spec":

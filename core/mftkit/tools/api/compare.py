@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property, partial
 from html import escape
 from pathlib import Path
@@ -20,6 +20,7 @@ from mftkit.tools.compare.page import report_comparison
 from mftkit.tools.compare.result import NOT_STARTED
 from mftkit.tools.compare.rows import effect_texts, table_rows
 from mftkit.tools.compare.settings import grid, variant
+from mftkit.tools.merging.options import MergeOptions
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class CompareResult:
             }
             for arm in self.comparison.arms
             for i, seed in enumerate(self.comparison.seeds)
+            if i < len(arm.mean_by_seed)  # a soup is one model of all seeds: it stands with the first
             for task in self.comparison.tasks
         ]
         return pd.DataFrame(rows).astype({"loss": "float64", "step": "Int64", "model_loss": "float64"})
@@ -81,6 +83,30 @@ class CompareResult:
             index="task", columns="arm", values="loss", aggfunc="mean", dropna=False
         )
         return means.reindex(index=self.comparison.tasks, columns=[arm.label for arm in self.comparison.arms])
+
+    @cached_property
+    def evaluations(self) -> pd.DataFrame:
+        """One row per arm, seed, task and metric: its value in the last evaluation of the arm's models."""
+        import pandas as pd
+
+        rows = [
+            {"arm": arm.label, "seed": seed, "task": task, "metric": metric, "value": value}
+            for arm in self.comparison.arms
+            for task, metrics in arm.metrics.items()
+            for metric, values in metrics.items()
+            for seed, value in zip(
+                self.comparison.seeds, values, strict=False
+            )  # a soup stands with the first
+        ]
+        columns = ["arm", "seed", "task", "metric", "value"]
+        return pd.DataFrame(rows, columns=columns).astype({"value": "float64"})
+
+    @cached_property
+    def paired(self) -> pd.DataFrame:
+        """The paired tests of other arms against the reference over the rows of tasks, one per row."""
+        import pandas as pd
+
+        return pd.DataFrame([asdict(test) for test in self.comparison.paired])
 
     @property
     def best(self) -> str | None:
@@ -131,6 +157,8 @@ def compare(
     losses: Iterable[str | JsonObject] = (),
     baselines: Iterable[str] | None = None,
     mixed_loss: str | None = None,
+    merged: Iterable[str | JsonObject] = (),
+    soups: Iterable[str] = (),
     budget: str = "epochs",
     seeds: int = 1,
     output: str | Path | None = None,
@@ -151,6 +179,8 @@ def compare(
         losses: losses to try with the spec's balancer.
         baselines: "single" and "mixed"; None: both, or none with ``vary`` or ``arms``.
         mixed_loss: the loss of the baseline "mixed"; None: the one that is plain cross-entropy.
+        merged: merges of the single models of a seed: "arithmetic", "ties", "dare", or ``{"method": ..., ...}``.
+        soups: labels of arms whose models of all seeds are averaged.
         budget: of a model of a single task: "epochs" or "steps".
         seeds: number of seeds per arm; with one, noise is not measured.
         output: the directory; by default beside the spec's output, with "-compare" after its name.
@@ -164,20 +194,18 @@ def compare(
     Raises:
         MftError: something that the user can fix; what is finished is kept.
     """
-    options = _options(baselines, balancers, losses, mixed_loss, budget, vary or {}, arms or {})
-    if seeds < 1:
-        raise MftError(f"seeds: should be at least 1 (given: {seeds})")
+    wish = (baselines, balancers, losses, mixed_loss, budget, vary or {}, arms or {}, merged, soups)
+    options = _options(*wish)
+    _check_seeds(seeds)
     changes, target = override_texts(overrides), None if output is None else Path(output)
+    place = partial(comparison_path, output=target)
     with (
-        given_files(
-            spec, data, changes, plugins, partial(comparison_path, output=target), fresh=fresh
-        ) as files,
+        given_files(spec, data, changes, plugins, place, fresh=fresh) as files,
         shown(progress, reporter) as display,
     ):
         load = partial(_load, spec, changes, files, plugins)
-        base = load([])
         done = compare_arms(
-            base, options, seeds=seeds, output=target, fresh=fresh, reporter=display, load=load
+            load([]), options, seeds=seeds, output=target, fresh=fresh, reporter=display, load=load
         )
     return CompareResult(done.path, done.result, done.signal)
 
@@ -197,6 +225,8 @@ def _options(
     budget: str,
     vary: Mapping[str, Sequence[object]],
     arms: Mapping[str, Mapping[str, object]],
+    merged: Iterable[str | JsonObject],
+    soups: Iterable[str],
 ) -> CompareOptions:
     if not isinstance(vary, Mapping) or any(
         isinstance(values, str) or not isinstance(values, Sequence) for values in vary.values()
@@ -216,7 +246,19 @@ def _options(
         budget=_budget(budget),
         vary=tuple(grid(vary, "vary")),
         arms=tuple(variant(settings, name, f"arms[{name!r}]") for name, settings in arms.items()),
+        merged=_merges(merged),
+        soups=tuple(soups),
     )
+
+
+def _check_seeds(seeds: int) -> None:
+    if seeds < 1:
+        raise MftError(f"seeds: should be at least 1 (given: {seeds})")
+
+
+def _merges(given: Iterable[str | JsonObject]) -> tuple[MergeOptions, ...]:
+    found = [{"method": one} if isinstance(one, str) else dict(one) for one in given]
+    return tuple(MergeOptions.from_json(one, "merged") for one in found)
 
 
 def _references(given: Iterable[str | JsonObject]) -> tuple[JsonObject, ...]:

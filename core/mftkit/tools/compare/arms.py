@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.component import Component
     from mftkit.spec import Spec
     from mftkit.tools.compare.settings import Setting, Variant
+    from mftkit.tools.merging.options import MergeOptions
     from mftkit_registry import Kind
 
 
@@ -67,7 +68,7 @@ class Arm:
     key: str
     """The name of its directory."""
     kind: str
-    """"single", "mixed", "balancer", "loss", "vary" or "arm"."""
+    """"single", "mixed", "balancer", "loss", "vary", "arm", "merged" or "soup"."""
     loss: JsonObject
     balancer: JsonObject
     """Both as in a spec: {"name": ..., "options": {...}}."""
@@ -77,6 +78,8 @@ class Arm:
     """The spec with its settings; None for the compared spec."""
     also: tuple[str, ...] = ()
     """Labels of arms that would train the very same, and are left out."""
+    merge: MergeOptions | None = None
+    """How models of other arms are merged into its own, if it is not trained."""
 
     @property
     def is_single(self) -> bool:
@@ -104,13 +107,19 @@ class CompareOptions:
     """Arms of a grid of values."""
     arms: tuple[Variant, ...] = ()
     """Arms that change other keys of the spec, compared with the spec unchanged."""
+    merged: tuple[MergeOptions, ...] = ()
+    """Arms of the single models of a seed merged, without training."""
+    soups: tuple[str, ...] = ()
+    """Labels of arms whose models of all seeds are averaged, without training."""
 
     @property
     def chosen_baselines(self) -> tuple[Baseline, ...]:
-        """The baselines, each once."""
-        if self.baselines is None:
-            return () if self.vary or self.arms else tuple(Baseline)
-        return tuple(dict.fromkeys(self.baselines))
+        """The baselines, each once: with the single models, if others are merged of them."""
+        chosen = self.baselines
+        if chosen is None:
+            chosen = () if self.vary or self.arms else tuple(Baseline)
+        needed = (Baseline.SINGLE,) if self.merged and Baseline.SINGLE not in chosen else ()
+        return tuple(dict.fromkeys((*needed, *chosen)))
 
 
 def make_arms(

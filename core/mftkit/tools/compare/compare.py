@@ -11,6 +11,8 @@ from mftkit.reporting.reporter import Reporter
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.compare.arms import CompareOptions, make_arms
 from mftkit.tools.compare.directory import ComparisonDirectory
+from mftkit.tools.compare.made_arms import make_made_arms
+from mftkit.tools.compare.merge_runner import merge_all
 from mftkit.tools.compare.outcomes import collect_result
 from mftkit.tools.compare.page import report_comparison
 from mftkit.tools.compare.planning import plan_runs
@@ -72,17 +74,20 @@ def compare(
     with directory:
         directory.begin(base, fresh=fresh)
         every = [base.seed + number for number in range(seeds)]
-        comparison = plan_runs(base, options, arms, every, directory, reporter)
+        made = make_made_arms(base, options, arms, seeds)
+        comparison = plan_runs(base, options, arms, every, directory, reporter, made)
 
-        def record() -> ComparisonResult:
-            result = collect_result(comparison, directory)
+        def record(*, tests: bool = False) -> ComparisonResult:
+            result = collect_result(comparison, directory, tests=tests)
             write_result(directory.path, result)
             return result
 
         try:
             signal = train_all(comparison, directory, reporter, record)
+            if signal is None:
+                merge_all(comparison, directory, reporter, record)
         finally:  # whatever stops it, what is known is written
-            result = record()
+            result = record(tests=True)
             _write_page(directory.path, reporter)
     return Compared(directory.path, result, signal)
 
@@ -104,7 +109,8 @@ def plan_comparison(
     every = [base.seed + number for number in range(seeds)]
     with TemporaryDirectory() as place, ComparisonDirectory(Path(place)) as directory:
         directory.begin(base, fresh=False)
-        return plan_runs(base, options, arms, every, directory, reporter or Reporter())
+        made = make_made_arms(base, options, arms, seeds)
+        return plan_runs(base, options, arms, every, directory, reporter or Reporter(), made)
 
 
 def comparison_path(base: Spec, output: Path | None) -> Path:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class ComparisonDirectory(OutputDirectory):
     """The output of a comparison, held by one process at a time."""
 
-    files = ("spec.json", "state.json", "compare.json", "compare.html", "tokenizer", "runs")
+    files = ("spec.json", "state.json", "compare.json", "compare.html", "tokenizer", "runs", "merges")
     content = "comparison"
     key = "--output"
     allowed = frozenset({"free", "data"})
@@ -27,6 +27,7 @@ class ComparisonDirectory(OutputDirectory):
     def __init__(self, path: Path) -> None:
         super().__init__(path)
         self.runs = path / "runs"
+        self.merges = path / "merges"
         self.tokenizer = path / "tokenizer"
         self._state: JsonObject = {"data": None, "runs": {}}
 

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 from mftkit.runs.record import read_run
 from mftkit.runs.series import losses_of_task
 from mftkit.tools.compare.effects import twins, weights_moved
+from mftkit.tools.compare.made_arms import SOUP
+from mftkit.tools.compare.merged_outcomes import merged_arm
+from mftkit.tools.compare.metrics import collect_metrics, compare_metrics, values_of
 from mftkit.tools.compare.noise import LEVEL, RULE, describe_differences, differences
+from mftkit.tools.compare.pairing import paired_tests
 from mftkit.tools.compare.result import NOT_STARTED, ArmResult, ComparisonResult, Noise, RunResult
 
 if TYPE_CHECKING:
@@ -40,18 +44,25 @@ class TaskOutcome:
     """Its loss before the first step."""
 
 
-def collect_result(comparison: Comparison, directory: ComparisonDirectory) -> ComparisonResult:
-    """All that is known of a comparison, as far as its runs have come."""
+def collect_result(
+    comparison: Comparison, directory: ComparisonDirectory, *, tests: bool = False
+) -> ComparisonResult:
+    """All that is known of a comparison, as far as its runs have come; paired tests if ``tests``."""
     tasks = [task.name for task in comparison.base.tasks]
     records = {run.key: read_run(run.spec.output) for run in comparison.runs if _has_begun(run)}
     outcomes = {run.key: task_outcomes(records[run.key]) for run in comparison.runs if run.key in records}
     unranked = [_arm(arm, comparison, directory, tasks, records, outcomes) for arm in comparison.arms]
-    ranks = mean_ranks({arm.label: _known_losses(arm) for arm in unranked if arm.is_complete})
+    unranked += [merged_arm(arm, comparison, directory, tasks) for arm in comparison.made]
+    measured = collect_metrics(comparison, records, directory)
+    unranked = [replace(arm, metrics=values_of(measured.get(arm.label, []))) for arm in unranked]
+    # A soup is one model for all seeds: it has no spread, and no difference by seed.
+    ranked = [arm for arm in unranked if arm.is_complete and arm.kind != SOUP]
+    ranks = mean_ranks({arm.label: _known_losses(arm) for arm in ranked})
     alike = twins(comparison.arms, comparison.runs, records)
     arms = [replace(arm, mean_rank=ranks.get(arm.label), same_as=alike.get(arm.label)) for arm in unranked]
     return ComparisonResult(
         name=comparison.base.name,
-        complete=len(ranks) == len(arms),
+        complete=all(arm.is_complete for arm in arms),
         tasks=tasks,
         seeds=comparison.seeds,
         budget=str(comparison.options.budget),
@@ -60,6 +71,8 @@ def collect_result(comparison: Comparison, directory: ComparisonDirectory) -> Co
         same_start=_same_start(comparison, outcomes),
         arms=arms,
         noise=_noise(arms, len(comparison.seeds)),
+        metrics=compare_metrics(arms, measured),
+        paired=paired_tests(comparison, records, directory) if tests else [],
     )
 
 

@@ -14,8 +14,18 @@ from mftkit.pages.tables import Cell, Table
 from mftkit.pages.views import Overlay, mood
 from mftkit.runs.record import read_run
 from mftkit.runs.series import Series, losses_of_task, thinned
+from mftkit.tools.compare.paired_rows import HEADINGS, paired_rows
+from mftkit.tools.compare.paired_rows import RULE as PAIRED_RULE
 from mftkit.tools.compare.result import NOT_STARTED, read_result
-from mftkit.tools.compare.rows import budget_text, effect_texts, start_text, table_rows
+from mftkit.tools.compare.rows import (
+    budget_text,
+    effect_texts,
+    made_text,
+    metric_rows,
+    metric_texts,
+    start_text,
+    table_rows,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,14 +68,30 @@ def comparison_values(path: Path, beside: Path) -> dict[str, object]:
         "seeds": len(result.seeds),
         "notices": [] if result.same_start in (None, True) else [start_text(result)],
         "results": table,
+        "metrics": _metrics(result, labels),
+        "metric_notes": metric_texts(result),
+        "paired": _paired(result),
+        "paired_rule": PAIRED_RULE,
         "verdict": _verdict(result),
         "rule": result.noise.rule if result.noise.measured else "",
         "overlay": _overlay(result, path),
-        "method": [line for line in (budget_text(result), start_text(result)) if line],
+        "method": [line for line in (budget_text(result), start_text(result), made_text(result)) if line],
         "facts": _facts(result),
         "runs": _links(result, path, beside),
         "spec": spec.read_text(encoding="utf-8") if spec.is_file() else "",
     }
+
+
+def _metrics(result: ComparisonResult, labels: list[str]) -> Table | None:
+    """The metrics of the last evaluations; green where the rule of noise finds a difference."""
+    differ = [any(one.verdict != "no difference" for one in each.differences) for each in result.metrics]
+    rows = [(row.name, _cells(row, beyond)) for row, beyond in zip(metric_rows(result), differ, strict=True)]
+    return Table("Metrics of the last evaluation", ["task and metric", *labels], rows) if rows else None
+
+
+def _paired(result: ComparisonResult) -> Table | None:
+    rows = [(name, [Cell(text) for text in cells]) for name, *cells in paired_rows(result)]
+    return Table("The same rows, answered by two arms", HEADINGS, rows) if rows else None
 
 
 def _cells(row: TableRow, differ: bool) -> list[Cell]:
@@ -132,7 +158,7 @@ def _overlay(result: ComparisonResult, path: Path) -> Overlay:
     return Overlay(
         "Validation loss by task",
         f"One plot per task, one color per arm{several}. The axis is the share of a run's steps.",
-        legend([arm.label for arm in result.arms]),
+        legend([arm.label for arm in result.arms if arm.merge is None]),  # merged ones have no curves
         [each for each in plots if each is not None],
     )
 
@@ -154,7 +180,9 @@ def _facts(result: ComparisonResult) -> list[tuple[str, str]]:
             f"arm {arm.label}",
             ", ".join(
                 [
-                    f"loss {arm.loss['name']}, balancer {arm.balancer['name']}",
+                    f"loss {arm.loss['name']}, balancer {arm.balancer['name']}"
+                    if arm.merge is None
+                    else f"merged: {json.dumps(arm.merge)}, in {', '.join(arm.directories)}",
                     *(f"{key}: {json.dumps(value)}" for key, value in arm.settings.items()),
                 ]
             ),

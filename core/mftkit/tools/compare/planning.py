@@ -14,12 +14,14 @@ from mftkit.base.json_types import JsonObject
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import BudgetUnit, all_problems
+from mftkit.tools.compare.made_arms import SOUP
 from mftkit.tools.compare.result import TaskBudget
 from mftkit.tools.compare.specs import run_spec, single_spec
 from mftkit.training.setup import check_run
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -53,6 +55,25 @@ class PlannedRun:
 
 
 @dataclass(frozen=True)
+class PlannedMerge:
+    """One model that is merged of the models of runs."""
+
+    key: str
+    """Its directory, relative to the comparison's merges."""
+    arm: Arm
+    seed: int | None
+    """None if it is made of all seeds."""
+    runs: tuple[PlannedRun, ...]
+    spec: Spec
+    """Of the tasks that it is measured on, and of the weights that the runs started from."""
+
+    @property
+    def title(self) -> str:
+        """Arm and seed, for messages."""
+        return self.arm.label if self.seed is None else f"{self.arm.label}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All runs of a comparison in order: every arm of a seed before the next seed."""
 
@@ -65,6 +86,13 @@ class Comparison:
     """Optimizer steps of a run over all tasks, with the first seed."""
     single: dict[str, TaskBudget] = field(default_factory=dict)
     """The budget of each task's own model."""
+    merges: list[PlannedMerge] = field(default_factory=list)
+    """Models that are made of those of the runs."""
+
+    @property
+    def made(self) -> list[Arm]:
+        """The arms that are not trained."""
+        return list({merge.arm.key: merge.arm for merge in self.merges}.values())
 
 
 def shared_tokenizer(base: Spec, directory: ComparisonDirectory, reporter: Reporter) -> Path | None:
@@ -89,8 +117,11 @@ def plan_runs(
     seeds: list[int],
     directory: ComparisonDirectory,
     reporter: Reporter,
+    made: Sequence[Arm] = (),
 ) -> Comparison:
     """The specs of all runs; each arm is built once without weights, so that an error in it is reported now.
+
+    ``made`` are arms that are not trained but merged of the models of others.
 
     Raises MftError, with the arm named, for arms that cannot be run: for all of them at once.
     """
@@ -105,7 +136,8 @@ def plan_runs(
     if problems:
         raise MftError(all_problems(problems))
     ordered = [run for seed in seeds for arm in arms for run in runs[arm.key] if run.seed == seed]
-    return Comparison(base, options, arms, seeds, ordered, planner.steps, planner.budgets)
+    merges = [merge for arm in made for merge in planner.merges_of(arm, ordered)]
+    return Comparison(base, options, arms, seeds, ordered, planner.steps, planner.budgets, merges)
 
 
 class _Planner:
@@ -164,6 +196,26 @@ class _Planner:
             spec = run_spec(self.base, arm, seed, self.directory.runs / key, self.tokenizer, training)
             made.append(PlannedRun(key, arm, seed, None, spec, steps or self.steps))
         return made
+
+    def merges_of(self, arm: Arm, runs: Sequence[PlannedRun]) -> list[PlannedMerge]:
+        """A merge of the single models per seed, or one of all seeds' models of the arm that ``arm`` is a soup of."""
+        if arm.kind == SOUP:
+            own = tuple(run for run in runs if arm.key == f"{SOUP}-{run.arm.key}")
+            return [self._merge(arm.key, arm, None, own)]
+        return [
+            self._merge(
+                f"{arm.key}/seed-{seed}",
+                arm,
+                seed,
+                tuple(run for run in runs if run.arm.is_single and run.seed == seed),
+            )
+            for seed in self.seeds
+        ]
+
+    def _merge(self, key: str, arm: Arm, seed: int | None, runs: tuple[PlannedRun, ...]) -> PlannedMerge:
+        output = self.directory.merges / key
+        spec = run_spec(self.base, arm, self.seeds[0] if seed is None else seed, output, self.tokenizer)
+        return PlannedMerge(key, arm, seed, runs, spec)
 
     def _check_validation(self, arm: Arm, checked: CheckedRun) -> None:
         if self.validation_digest != _digest(checked):

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 from mftkit.base.atomic_files import write_json
 from mftkit.base.json_files import read_json_object
+from mftkit.tools.compare.metric_results import MetricDifference, MetricResult
 from mftkit.tools.compare.noise import Difference
+from mftkit.tools.compare.paired import PairedTest
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class ArmResult:
     loss: JsonObject
     balancer: JsonObject
     losses: dict[str, list[float | None]]
-    """Task to its lowest validation loss after a step, in nats per token."""
+    """Task to its lowest validation loss after a step, in nats per token; of a merged model, its loss."""
     at_step: dict[str, list[int | None]]
     """Task to the step of that loss."""
     model_losses: dict[str, list[float | None]]
@@ -76,6 +78,12 @@ class ArmResult:
     """The earlier arm that trained exactly as this one did, to the last digit of every validation loss."""
     weights_moved: bool | None = None
     """Whether a task weight ever was another than 1; None if the arm's balancer has equal weights by design."""
+    metrics: dict[str, dict[str, list[float | None]]] = field(default_factory=dict)
+    """Task to "EVALUATOR/METRIC" to its value in the last evaluation, by seed."""
+    merge: JsonObject | None = None
+    """How the arm's models were merged; None for an arm that was trained."""
+    directories: list[str] = field(default_factory=list)
+    """Of merged models, by seed, relative to the comparison's directory; a soup has one for all seeds."""
 
     @property
     def is_complete(self) -> bool:
@@ -149,6 +157,10 @@ class ComparisonResult:
     """Whether all arms of a seed began with the same validation losses; None where that is not known."""
     arms: list[ArmResult]
     noise: Noise
+    metrics: list[MetricResult] = field(default_factory=list)
+    """Each metric of the last evaluations, with its best arm."""
+    paired: list[PairedTest] = field(default_factory=list)
+    """Paired tests over the rows of tasks; empty until every run has ended."""
 
     @property
     def has_failed_run(self) -> bool:
@@ -161,6 +173,8 @@ class ComparisonResult:
             **asdict(self),
             "arms": [arm.to_json() for arm in self.arms],
             "noise": self.noise.to_json(),
+            "metrics": [metric_json(one) for one in self.metrics],
+            "paired": [asdict(one) for one in self.paired],
         }
 
     @classmethod
@@ -173,8 +187,21 @@ class ComparisonResult:
                 "single": {task: _known(TaskBudget, budget) for task, budget in result["single"].items()},
                 "arms": [ArmResult.from_json(arm) for arm in result["arms"]],
                 "noise": Noise.from_json(result["noise"]),
+                "metrics": [_metric(one) for one in result.get("metrics", ())],
+                "paired": [_known(PairedTest, one) for one in result.get("paired", ())],
             },
         )
+
+
+def metric_json(metric: MetricResult) -> JsonObject:
+    """A metric as compare.json has it."""
+    differences = [{**asdict(one), "verdict": one.verdict} for one in metric.differences]
+    return {**asdict(metric), "differences": differences}
+
+
+def _metric(metric: JsonObject) -> MetricResult:
+    differences = [_known(MetricDifference, one) for one in metric["differences"]]
+    return _known(MetricResult, {**metric, "differences": differences})
 
 
 def write_result(path: Path, result: ComparisonResult) -> None:

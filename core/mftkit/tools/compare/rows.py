@@ -7,6 +7,8 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import duration, nats, number, whole
+from mftkit.reporting.metric_text import metric_text
+from mftkit.tools.compare.made_arms import SOUP
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +23,7 @@ class TableRow:
     name: str
     cells: list[str]
     best: list[bool]
-    """For each arm, whether it has the lowest figure of the row."""
+    """For each arm, whether it has the lowest figure of the row, or the best metric."""
     of_task: bool = True
 
 
@@ -35,6 +37,39 @@ def table_rows(result: ComparisonResult) -> list[TableRow]:
     times = ["-" if arm.seconds is None else duration(arm.seconds) for arm in arms]
     rows.append(TableRow("time", times, [False] * len(arms), of_task=False))
     return rows
+
+
+def metric_rows(result: ComparisonResult) -> list[TableRow]:
+    """The metrics of the last evaluations, a row for each task and metric; marked is the best of a row."""
+    rows = []
+    for one in result.metrics:
+        values = [arm.metrics.get(one.task, {}).get(one.metric, []) for arm in result.arms]
+        means = [_mean(each) for each in values]
+        sign = -1 if one.higher_is_better else 1
+        marked = _lowest([None if mean is None else sign * mean for mean in means])
+        rows.append(
+            TableRow(f"{one.task} {one.metric}", [_values(each, one.scale) for each in values], marked)
+        )
+    return rows
+
+
+def metric_texts(result: ComparisonResult) -> list[str]:
+    """What the rule of noise says of the metrics."""
+    if not result.metrics or not result.noise.measured:
+        return []
+    texts = []
+    for one in result.metrics:
+        worse = [other.arm for other in one.differences if other.verdict == "worse"]
+        if worse:
+            texts.append(
+                f"{one.task} {one.metric}: {one.best} is better beyond noise than {', '.join(worse)}."
+            )
+    if len(texts) < len(result.metrics):
+        others = "No other metric" if texts else "No metric"
+        texts.append(
+            f"{others} differs beyond noise between its best arm and another one (the same rule for each)."
+        )
+    return texts
 
 
 def budget_text(result: ComparisonResult) -> str:
@@ -65,6 +100,23 @@ def start_text(result: ComparisonResult) -> str:
     return "WARNING: the arms did not begin with the same validation losses, so their results are not comparable."
 
 
+def made_text(result: ComparisonResult) -> str:
+    """A sentence on the arms that were not trained; empty without any."""
+    made = [arm for arm in result.arms if arm.merge is not None]
+    if not made:
+        return ""
+    soups = [arm.label for arm in made if arm.kind == SOUP]
+    text = (
+        f"Not trained: {', '.join(arm.label for arm in made)}. Their losses are those of one model for all tasks, "
+        "not the best of several validations; their time is that of merging and measuring, without the runs that they "
+        "are made of."
+    )
+    more = (
+        f" {', '.join(soups)}: one model of all seeds, so it is not ranked and has no noise." if soups else ""
+    )
+    return text + more
+
+
 def effect_texts(result: ComparisonResult) -> list[str]:
     """A sentence on each arm that never acted."""
     texts = []
@@ -88,6 +140,14 @@ def _other_steps(result: ComparisonResult) -> str:
         f"{arm.label} {whole(arm.steps)}" for arm in result.arms if arm.steps not in (None, result.steps)
     ]
     return f" (except: {', '.join(others)})" if others else ""
+
+
+def _values(values: Sequence[float | None], scale: str) -> str:
+    """The mean over seeds of a metric, and their standard deviation where there are several."""
+    mean = _mean(values)
+    known = [value for value in values if value is not None]
+    text = metric_text(mean, scale)
+    return text if mean is None or len(known) < 2 else f"{text} ±{metric_text(stdev(known), scale)}"
 
 
 def _losses(name: str, by_arm: Sequence[Sequence[float | None]], *, of_task: bool = True) -> TableRow:

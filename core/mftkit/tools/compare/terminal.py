@@ -11,7 +11,16 @@ from rich.text import Text
 from mftkit.base.formatting import one_line, place, whole
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
-from mftkit.tools.compare.rows import budget_text, effect_texts, start_text, table_rows
+from mftkit.tools.compare.paired_rows import paired_texts
+from mftkit.tools.compare.rows import (
+    budget_text,
+    effect_texts,
+    made_text,
+    metric_rows,
+    metric_texts,
+    start_text,
+    table_rows,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,6 +46,9 @@ def comparison_view(result: ComparisonResult, path: Path) -> RenderableType:
         *effect_texts(result),
         result.noise.summary,
         result.noise.rule if result.noise.measured else "",
+        *metric_texts(result),
+        *paired_texts(result),
+        made_text(result),
         f"runs, compare.json and compare.html: {place(path)}",
     ]
     table = NumericTable(["task", *labels], [_cells(row) for row in table_rows(result)])
@@ -45,8 +57,19 @@ def comparison_view(result: ComparisonResult, path: Path) -> RenderableType:
         Text(),
         Padding(table, INDENT, expand=False),
         Text(),
+        *_metrics(result, labels, over),
         *(Text(one_line(line), overflow="fold") for line in lines if line),
     )
+
+
+def _metrics(result: ComparisonResult, labels: list[str], over: str) -> list[RenderableType]:
+    """The table of metrics, if the spec evaluates anything."""
+    rows = metric_rows(result)
+    if not rows:
+        return []
+    title = f"metrics of the last evaluation{over}; * best of its row"
+    table = NumericTable(["task and metric", *labels], [_cells(row) for row in rows])
+    return [Text(title, style="bold", overflow="fold"), Text(), Padding(table, INDENT, expand=False), Text()]
 
 
 def planned_view(comparison: Comparison) -> RenderableType:
@@ -55,12 +78,15 @@ def planned_view(comparison: Comparison) -> RenderableType:
     for arm in comparison.arms:
         steps = [run.steps for run in comparison.runs if run.arm is arm]
         rows.append([arm.label, whole(len(steps)), whole(sum(steps)), arm_text(arm)])
+    rows += [[arm.label, "0", "0", arm_text(arm)] for arm in comparison.made]
     total = ["all arms", whole(len(comparison.runs)), whole(sum(run.steps for run in comparison.runs)), ""]
     return NumericTable(["arm", "runs", "steps of all runs", "trains with"], rows, total)
 
 
 def arm_text(arm: Arm) -> str:
-    """The settings of an arm, or else its loss and balancer."""
+    """How an arm's models are merged, or the settings of an arm, or else its loss and balancer."""
+    if arm.merge is not None:
+        return f"no training: models merged by {arm.merge.method}"
     if arm.settings:
         return ", ".join(setting.override for setting in arm.settings)
     return f"loss {arm.loss['name']}, balancer {arm.balancer['name']}"

@@ -3,60 +3,28 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mftkit.tools.compare.noise import Difference
-from mftkit.tools.compare.result import (
-    ArmResult,
-    ComparisonResult,
-    Noise,
-    RunResult,
-    TaskBudget,
-    read_result,
-    write_result,
-)
+from comparison_results import RESULT
+from mftkit.tools.compare.metric_results import MetricDifference, MetricResult
+from mftkit.tools.compare.paired import PairedTest
+from mftkit.tools.compare.result import read_result, write_result
 from mftkit_registry import MftError
-
-RUN = RunResult("runs/mixed-a/seed-1", 1, None, "finished", 9, 2.5, 1)
-ARM = ArmResult(
-    label="mixed",
-    kind="mixed",
-    loss={"name": "a"},
-    balancer={"name": "b"},
-    losses={"x": [1.5, None]},
-    at_step={"x": [4, None]},
-    model_losses={"x": [1.75, None]},
-    mean_by_seed=[1.5, None],
-    mean_loss=None,
-    mean_rank=None,
-    seconds_by_seed=[2.5, 0.0],
-    seconds=1.25,
-    runs=[RUN],
-)
-RESULT = ComparisonResult(
-    name="run",
-    complete=False,
-    tasks=["x"],
-    seeds=[1, 2],
-    budget="epochs",
-    steps=9,
-    single={"x": TaskBudget(5, 0.5)},
-    same_start=True,
-    arms=[ARM],
-    noise=Noise(True, 0.95, "the rule", "mixed", [Difference("other", 0.5, 0.25, 0.75)], "a verdict"),
-)
 
 
 def test_the_keys_are_those_that_other_programs_read() -> None:
     written = RESULT.to_json()
     assert list(written) == [
-        "name", "complete", "tasks", "seeds", "budget", "steps", "single", "same_start", "arms", "noise",
+        "name", "complete", "tasks", "seeds", "budget", "steps", "single", "same_start", "arms", "noise", "metrics",
+        "paired",
     ]  # fmt: skip
     assert list(written["arms"][0]) == [
         "label", "kind", "loss", "balancer", "losses", "at_step", "model_losses", "mean_by_seed", "mean_loss",
-        "mean_rank", "seconds_by_seed", "seconds", "runs", "settings", "steps", "same_as", "weights_moved",
+        "mean_rank", "seconds_by_seed", "seconds", "runs", "settings", "steps", "same_as", "weights_moved", "metrics",
+        "merge", "directories",
     ]  # fmt: skip
     assert written["arms"][0]["runs"] == [
         {
@@ -78,6 +46,22 @@ def test_the_keys_are_those_that_other_programs_read() -> None:
         "differences": [{"arm": "other", "mean": 0.5, "low": 0.25, "high": 0.75, "verdict": "worse"}],
         "told": "a verdict",
     }
+
+
+def test_metrics_and_paired_tests_are_read_back_and_a_file_of_before_has_none(tmp_path: Path) -> None:
+    metric = MetricResult("x", "e/m", False, "nats", "mixed", [MetricDifference("b", 0.5, 0.25, 0.75, False)])
+    paired = [PairedTest("x", "e/m", "b", "mixed", "bootstrap", 9, 2, 0.5, 0.25, 0.75, 0.01, 0.02)]
+    whole = replace(RESULT, metrics=[metric], paired=paired)
+    write_result(tmp_path, whole)
+    assert read_result(tmp_path) == whole
+    written = whole.to_json()
+    assert written["metrics"][0]["differences"][0]["verdict"] == "worse"
+    for key in ("metrics", "paired"):
+        del written[key]
+    for key in ("metrics", "merge", "directories"):
+        del written["arms"][0][key]
+    (tmp_path / "compare.json").write_text(json.dumps(written))
+    assert read_result(tmp_path) == RESULT
 
 
 def test_it_is_read_back_and_what_a_later_version_adds_is_ignored(tmp_path: Path) -> None:

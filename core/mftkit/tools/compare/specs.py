@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mftkit.plugins import installed, kinds
 from mftkit.spec import load_spec
 from mftkit.spec.names import LONGEST_NAME
+from mftkit.spec.training import LOSS
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.spec import Spec
+    from mftkit.spec.training import BestBy
     from mftkit.tools.compare.arms import Arm
 
 
@@ -46,8 +48,18 @@ def single_spec(
     data["tasks"] = [each for each in data["tasks"] if each["name"] == task]
     rest = {key: value for key, value in data.items() if key not in ("tasks", "model", "data", "chat")}
     data |= {key: narrowed(value, task, names) for key, value in rest.items()}
-    data["training"] |= training
+    data["training"] |= training | {"best_by": _best_by((arm.spec or base).training.best_by, data)}
     return _load(data, arm)
+
+
+def _best_by(best_by: BestBy, single: JsonObject) -> BestBy:
+    """What makes a step of a single model the best: the metrics that it still has, or else the loss."""
+    evaluated = {task["name"]: task["evaluate"] for task in single["tasks"] if task["evaluate"] is not None}
+    evaluated |= {task["name"]: task for task in single["evaluation"]["tasks"]}
+    if isinstance(best_by, dict):
+        return {task: metric for task, metric in best_by.items() if task in evaluated} or LOSS
+    names = {evaluator["name"] for section in evaluated.values() for evaluator in section["evaluators"]}
+    return best_by if best_by.partition("/")[0] in names else LOSS
 
 
 def narrowed(value: object, task: str, names: list[str]) -> object:

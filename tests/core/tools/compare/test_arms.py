@@ -226,3 +226,22 @@ def test_a_baseline_is_without_the_combiner_of_the_spec(
     other = run_spec(spec, arms["equal"], 1, project / "out", None)
     assert other.gradients is not None
     assert other.training.grouping == "task"
+
+
+def test_a_single_model_is_best_by_the_metrics_that_it_has(project: Path) -> None:
+    def of_single(best_by: Any, task: str) -> Any:
+        spec = small_spec(training={"best_by": best_by})
+        spec["tasks"][0]["evaluate"] = {"evaluators": ["exact-match"]}
+        unseen = {"name": "unseen", "data": "data/small.jsonl", "evaluators": ["loss"]}
+        spec["evaluation"] = {"every": 2, "tasks": [unseen]}
+        loaded = mftkit.load_spec(spec, directory=project)
+        (single,) = [arm for arm in make_arms(loaded, options()) if arm.is_single]
+        made = single_spec(loaded, single, 0, project / "run", None, task, {})
+        return made.training.best_by
+
+    exact, loss = "exact-match/exact-match", "loss/loss"
+    assert [of_single(exact, task) for task in ("big", "small")] == [exact, "loss"]
+    assert [of_single(loss, task) for task in ("big", "small")] == [loss, loss]
+    assert of_single({"unseen": loss}, "small") == {"unseen": loss}
+    assert of_single({"big": exact}, "small") == "loss"
+    assert of_single({"big": exact}, "big") == {"big": exact}

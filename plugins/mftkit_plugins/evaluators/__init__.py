@@ -32,3 +32,8 @@ def register_evaluators(register: mftkit.Register) -> None:
         "mftkit_plugins.evaluators.loss:Loss",
         summary="cross-entropy in nats per loss token, and perplexity, on any data",
     )
+    register(
+        "pass-at-k",
+        "mftkit_plugins.evaluators.pass_at_k.evaluator:PassAtK",
+        summary="share of programming problems solved within k answers; runs the answers with tests",
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from statistics import fmean
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +12,9 @@ from pydantic import Field
 import mftkit
 from mftkit_plugins.evaluators.execution.sandbox import ExecutionOptions, judged, place
 from mftkit_plugins.evaluators.pass_at_k.estimator import pass_at_k
+from mftkit_plugins.evaluators.pass_at_k.evalplus import EvalPlus
 from mftkit_plugins.evaluators.pass_at_k.humaneval import HumanEval, Rows
+from mftkit_plugins.evaluators.pass_at_k.humaneval_x import HumanEvalX
 from mftkit_plugins.evaluators.pass_at_k.mbpp import Mbpp
 
 if TYPE_CHECKING:
@@ -37,16 +40,31 @@ class PassAtK(mftkit.Evaluator):
         problem's text. Null: a conversation if the model has a chat template."""
         challenge: bool = False
         """Run the challenge tests of MBPP, too."""
+        plus: bool = False
+        """Also measure with the additional inputs of EvalPlus, ``plus_input``, as "pass@k+"; its rows only."""
 
     options: Options
 
     @cached_property
     def _forms(self) -> tuple[Form, ...]:
-        return (HumanEval(), Mbpp(self.options.challenge), Rows())
+        options = self.options
+        evalplus = EvalPlus(options.plus)
+        # Rows of EvalPlus may have "test" and "test_list", too.
+        every = (evalplus, HumanEvalX(), HumanEval(), Mbpp(options.challenge), Rows())
+        return (evalplus,) if options.plus else every
 
     def metrics(self) -> tuple[mftkit.Metric, ...]:
-        """Each pass@k."""
-        return tuple(mftkit.Metric(f"pass@{k}") for k in dict.fromkeys(self.options.k))
+        """Each pass@k, and with the option plus each pass@k+."""
+        return tuple(mftkit.Metric(name) for name in self._named({}))
+
+    def _named(self, found: dict[str, Sequence[tuple[int, int]]]) -> dict[str, float]:
+        """Return the metrics of counts of answers and right ones, by the end of the metric's name."""
+        ends = ("", "+") if self.options.plus else ("",)
+        return {
+            f"pass@{k}{end}": fmean(pass_at_k(n, right, k) for n, right in found[end]) if found else 0.0
+            for end in ends
+            for k in self.options.k
+        }
 
     def check(self, rows: Sequence[mftkit.EvaluationRow], context: mftkit.EvaluationContext) -> None:
         """Raise MftError for too few samples, rows that are no problems, and executors that cannot be used."""
@@ -90,14 +108,24 @@ class PassAtK(mftkit.Evaluator):
     ) -> list[list[mftkit.Verdict]]:
         """Run each answer."""
         ask, sandbox = self._ask(context), self.options.sandbox(context)
-        return judged(
-            answered, sandbox, lambda row, answer: self._form(row).verdict(row, answer, ask, sandbox)
-        )
+
+        def verdict(row: mftkit.EvaluationRow, answer: str) -> mftkit.Verdict:
+            found = self._form(row).verdict(row, answer, ask, sandbox)
+            # The share of right answers is pass@1, so it is a score of each answer.
+            shares = {name: self._alone(name, found) for name in ("pass@1", "pass@1+") if name in names}
+            return replace(found, scores=shares)
+
+        names = self._named({})
+        return judged(answered, sandbox, verdict)
+
+    def _alone(self, name: str, found: mftkit.Verdict) -> float:
+        return float(bool(found.more.get("plus") if name.endswith("+") else found.passed))
 
     def summary(self, verdicts: Sequence[Sequence[mftkit.Verdict]]) -> dict[str, float]:
         """Return the mean over rows of each row's estimate."""
-        counts = [(len(row), sum(bool(each.passed) for each in row)) for row in verdicts]
-        return {
-            f"pass@{k}": fmean(pass_at_k(samples, right, k) for samples, right in counts)
-            for k in self.options.k
-        }
+        return self._named(
+            {
+                "": [(len(row), sum(bool(each.passed) for each in row)) for row in verdicts],
+                "+": [(len(row), sum(bool(each.more.get("plus")) for each in row)) for row in verdicts],
+            }
+        )

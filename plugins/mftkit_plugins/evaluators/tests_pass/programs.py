@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 from typing import TYPE_CHECKING
 
 import mftkit
 from mftkit_plugins.evaluators.execution.toolchains import run_program
-from mftkit_plugins.filters.text.code import code_that_answers
-from mftkit_plugins.program_tests import TestedProgram, run_tests
+from mftkit_plugins.filters.text.code import code_that_answers, parsed
+from mftkit_plugins.program_tests import TestedProgram, TestResult, run_tests
 
 if TYPE_CHECKING:
     from mftkit_plugins.evaluators.execution.sandbox import Sandbox
@@ -24,11 +25,25 @@ def by_tests(row: mftkit.EvaluationRow, tests: str, answer: str, sandbox: Sandbo
     done = run_tests(program, sandbox.executor, sandbox.limits, pass_rate=ALMOST)
     if done.passed:
         return True, 1.0, ""
-    # An assertion that an error has left is among those that did not fail.
-    left = sum(place.endswith("was left by an error") for place in done.not_run)
-    total = done.tests + len(done.not_run) - left
-    share = min(max(0, done.tests_passed - left) / total, ALMOST) if total else 0.0
-    return False, share, ": ".join(part for part in (done.reason, done.detail) if part)
+    note = ": ".join(part for part in (done.reason, done.detail) if part)
+    return False, _share(done, tests), note
+
+
+def _share(done: TestResult, tests: str) -> float:
+    """Return the share of tests and assertions that passed: the source's assertions, and the tests that were run.
+
+    The result also counts a place for each test function, which is passed when it is reached, and places that did not
+    run, which did not fail; neither is evidence for the program.
+    """
+    tree = parsed(tests)
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    functions = sum(
+        isinstance(node, kinds) and node.name.startswith("test") for node in (ast.walk(tree) if tree else ())
+    )
+    unreached = sum(place.startswith("the test ") for place in done.not_run)
+    total = done.tests - functions
+    good = done.tests_passed - len(done.not_run) - (functions - unreached)
+    return min(max(0, good) / total, ALMOST) if total > 0 else 0.0
 
 
 def by_cases(

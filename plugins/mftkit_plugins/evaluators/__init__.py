@@ -42,3 +42,8 @@ def register_evaluators(register: mftkit.Register) -> None:
         "mftkit_plugins.evaluators.tests_pass.evaluator:TestsPass",
         summary="runs answers that are programs with tests, or answers that are tests with programs and mutants",
     )
+    register(
+        "sql",
+        "mftkit_plugins.evaluators.sql.evaluator:Sql",
+        summary="runs the answers' queries on SQLite databases and compares the results",
+    )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+import mftkit
 from built_in import suites
 from chat_server import MODEL, Answer, ChatServer
 from mftkit.plugins import executors, kinds
@@ -21,4 +24,15 @@ def _weak(monkeypatch: pytest.MonkeyPatch) -> None:
 FEW = {"given": tuple(some_answered()[:3])}
 """Executions take a fifth of a second each."""
 
-globals().update(suites(kinds.EVALUATOR, judge={"options": {"model": CHAT}}, pass_at_k=FEW, tests_pass=FEW))
+
+def _with_database(given: mftkit.Answered) -> mftkit.Answered:
+    row = {**given.row.row, "schema": "CREATE TABLE t (x);", "query": "SELECT x FROM t"}
+    right, other = given.answers
+    answers = (replace(right, text="SELECT x FROM t"), other)
+    return replace(given, row=replace(given.row, row=row), answers=answers)
+
+
+SQL = {"given": tuple(map(_with_database, some_answered()))}
+globals().update(
+    suites(kinds.EVALUATOR, judge={"options": {"model": CHAT}}, pass_at_k=FEW, tests_pass=FEW, sql=SQL)
+)

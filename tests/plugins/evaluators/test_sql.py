@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ import pytest
 
 import mftkit
 from mftkit.plugins import installed, kinds
+from mftkit_plugins.evaluators.execution.sandbox import Sandbox
+from mftkit_plugins.evaluators.sql.execution import Database, Queries
 from mftkit_plugins.evaluators.sql.queries import is_ordered, normalised, query_of
 from mftkit_plugins.evaluators.sql.results import same_rows
 
@@ -97,6 +100,29 @@ def test_one_that_ends_its_process_does_not_harm_the_next(evaluated: Make) -> No
         False,
         True,
     ]
+
+
+class Fragile(mftkit.Executor):
+    """Answers every query with one row, but ends at the query BOMB."""
+
+    def unavailable(self) -> str | None:
+        return None
+
+    def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
+        queries = json.loads(program.stdin)["queries"]
+        good = queries[: queries.index("BOMB")] if "BOMB" in queries else queries
+        how: Any = "exited" if good == queries else "memory"
+        lines = "".join(json.dumps({"rows": [[query]]}) + "\n" for query in good)
+        return mftkit.Execution(how, 137, lines + '{"rows', "", 0.1)
+
+
+def test_after_the_end_of_a_process_the_other_queries_run_in_another_one() -> None:
+    sandbox = Sandbox(Fragile(mftkit.Options()), mftkit.Limits(), 1)
+    database = Database(schema="x")
+    queries = ["a", "BOMB", "b", "c"]
+    found = Queries().results([(database, query) for query in queries], sandbox)
+    assert found[database, "BOMB"].error == "it takes too much memory"
+    assert [found[database, query].rows for query in "abc"] == [[("a",)], [("b",)], [("c",)]]
 
 
 def test_what_cannot_be_evaluated_is_refused(evaluated: Make, tmp_path: Path) -> None:

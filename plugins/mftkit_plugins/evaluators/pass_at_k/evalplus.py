@@ -147,6 +147,7 @@ def _is_root(given: list[Any], found: Any, atol: float) -> bool:
     if not isinstance(found, int | float):
         return False
     try:
-        return abs(sum(factor * found**power for power, factor in enumerate(given[0]))) <= (atol or FLOATS)
+        value = sum(factor * found**power for power, factor in enumerate(given[0]))
+        return bool(abs(value) <= (atol or FLOATS))
     except (ArithmeticError, TypeError):
         return False

@@ -112,7 +112,7 @@ class PassAtK(mftkit.Evaluator):
         def verdict(row: mftkit.EvaluationRow, answer: str) -> mftkit.Verdict:
             found = self._form(row).verdict(row, answer, ask, sandbox)
             # The share of right answers is pass@1, so it is a score of each answer.
-            shares = {name: self._alone(name, found) for name in ("pass@1", "pass@1+") if name in names}
+            shares = {name: self._alone(name, found) for name in names if name in ("pass@1", "pass@1+")}
             return replace(found, scores=shares)
 
         names = self._named({})

@@ -53,18 +53,18 @@ TOOLCHAINS = {
         ("java", "-XX:+UseSerialGC", "-Xmx512m", "-Xss64m", "-cp", ".", "Main"),
         'public class Main { public static void main(String[] a) { System.out.println("hello"); } }\n',
         ("javac", "-J-XX:+UseSerialGC", "-J-Xmx512m", "-encoding", "UTF-8", "Main.java"),
-        memory=8 * _GIB,
+        memory=5 * _GIB,
         processes=128,
     ),
     "javascript": Toolchain(
-        "main.js", ("node", "main.js"), "console.log('hello')\n", memory=8 * _GIB, processes=64
+        "main.js", ("node", "main.js"), "console.log('hello')\n", memory=2 * _GIB, processes=64
     ),
     "go": Toolchain(
         "main.go",
         ("./main",),
         'package main\n\nimport "fmt"\n\nfunc main() {\n\tfmt.Println("hello")\n}\n',
         ("go", "build", "-o", "main", "main.go"),
-        memory=8 * _GIB,
+        memory=4 * _GIB,
         processes=128,
     ),
     "rust": Toolchain(
@@ -72,7 +72,7 @@ TOOLCHAINS = {
         ("./main",),
         'fn main() { println!("hello"); }\n',
         ("rustc", "-O", "main.rs", "-o", "main"),
-        memory=4 * _GIB,
+        memory=2 * _GIB,
         processes=64,
     ),
 }
@@ -98,7 +98,7 @@ class Run:
             "memory": "it takes too much memory",
             "output": "it prints too much",
         }
-        lines = [line.strip() for line in self.err.splitlines() if line.strip()]
+        lines = [line.strip() for line in (self.err or self.out).splitlines() if line.strip()]
         if self.how == "compiler":
             shown = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
             return f"it does not compile: {shown[:_SHOWN]}"

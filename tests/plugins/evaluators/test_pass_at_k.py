@@ -164,6 +164,19 @@ def test_other_languages_are_compiled_and_run(
     assert evaluated("pass-at-k").passed(row, fenced(whole, language), fenced(body, language)) == [True, True]
 
 
+def test_humaneval_x_in_python_is_run_as_humaneval(evaluated: Make) -> None:
+    row = {
+        **HUMANEVAL,
+        "task_id": "Python/0",
+        "declaration": "def grow(x):\n",
+        "test": f"{CHECK}\ncheck(grow)\n",
+    }
+    del row["entry_point"]
+    found = evaluated("pass-at-k", chat=False)(row, RIGHT["a body"], "    exit(0)")
+    assert [each.passed for each in found] == [True, False]
+    assert found[0].more == {"way": "values"}
+
+
 def test_what_cannot_be_evaluated_is_refused_before_anything_is_generated(evaluated: Make) -> None:
     made = evaluated("pass-at-k")
     for rows, message in (

@@ -23,9 +23,9 @@ CHECK = "def check(candidate):\n    assert candidate(1) == 2\n    assert candida
 HUMANEVAL = {"task_id": "Own/0", "prompt": BEGUN, "entry_point": "grow", "test": CHECK, "canonical_solution": "    return other(x)\n"}  # fmt: skip
 MBPP = {"task_id": 601, "text": "Write a function that doubles.", "code": "def double(x):\n    return 2 * x", "test_list": ["assert double(2) == 4", "assert double(n) == 6"], "test_setup_code": "n = 3", "challenge_test_list": ["assert double('a') == 'aa'"]}  # fmt: skip
 EVALPLUS = {"task_id": "Own/1", "prompt": 'def half(x):\n    """Return half of x."""\n', "entry_point": "half", "canonical_solution": "    return x / 2\n", "base_input": [[1], [3.0]], "plus_input": [[1e9], [-1]], "atol": 0}  # fmt: skip
-CPP = {"task_id": "CPP/0", "prompt": "/*\nAdd one. {\n*/\n#include <cstdlib>\nusing namespace std;\nint grow(int x){\n", "declaration": "#include <cstdlib>\nusing namespace std;\nint grow(int x){\n", "canonical_solution": "    return x + 1;\n}\n", "test": "#undef NDEBUG\n#include <assert.h>\nint main(){\n    assert (grow(1) == 2);\n    assert (grow(-1) == 0);\n}\n"}  # fmt: skip
-JAVASCRIPT = {"task_id": "JavaScript/0", "prompt": "/* Add one. */\nconst grow = (x) => {\n", "declaration": "\nconst grow = (x) => {\n", "test": "const testGrow = () => {\n  console.assert(grow(1) === 2)\n  console.assert(grow(-1) === 0)\n}\n\ntestGrow()\n"}  # fmt: skip
-JAVA = {"task_id": "Java/0", "prompt": "class Solution {\n    public int grow(int x) {\n", "declaration": "import java.util.*;\n\nclass Solution {\n    public int grow(int x) {\n", "test": "public class Main {\n    public static void main(String[] args) {\n        Solution s = new Solution();\n        if (s.grow(1) != 2) {\n            throw new AssertionError();\n        }\n    }\n}\n"}  # fmt: skip
+CPP = {"task_id": "CPP/0", "prompt": "/*\nAdd one, like {grow(1)}. {\n*/\n#include<vector>\nusing namespace std;\nint other(int x){\n    return x + 1;\n}\nint grow(int x){\n", "declaration": "#include<vector>\nint grow(int x){\n", "test": "#undef NDEBUG\n#include<assert.h>\nbool same(int a, int b){\n    return a == b;\n}\nint main(){\n    assert (same(grow(1), 2));\n    assert (grow(-1) == 0);\n}\n"}  # fmt: skip
+JAVASCRIPT = {"task_id": "JavaScript/0", "prompt": "/* Add one: grow(1) is 2. */\nconst other = (x) => {\n  return x + 1;\n}\nconst grow = (x) => {\n", "declaration": "\nconst grow = (x) => {\n", "test": "const testGrow = () => {\n  console.assert(grow(1) === 2)\n  console.assert(grow(-1) === 0)\n}\n\ntestGrow()\n"}  # fmt: skip
+JAVA = {"task_id": "Java/0", "prompt": "import java.util.*;\n\nclass Solution {\n    /** Add one {. */\n    public int grow(int x) {\n", "declaration": "import java.util.*;\n\nclass Solution {\n    public int grow(int x) {\n", "test": "public class Main {\n    public static void main(String[] args) {\n        Solution s = new Solution();\n        if (s.grow(1) != 2) {\n            throw new AssertionError();\n        }\n    }\n}\n"}  # fmt: skip
 Make = Callable[..., Any]
 
 
@@ -142,8 +142,8 @@ def test_results_are_compared_as_evalplus_does() -> None:
 
 
 @pytest.mark.parametrize(("row", "language", "body", "leaves"), [
-    (CPP, "cpp", "    return x + 1;\n}\n", "    exit(0);\n}\n"),
-    (JAVASCRIPT, "js", "  return x + 1;\n}\n", "  process.exit(0);\n}\n"),
+    (CPP, "cpp", "    return other(x);\n}\n", "    exit(0);\n}\n"),
+    (JAVASCRIPT, "js", "  return other(x);\n}\n", "  process.exit(0);\n}\n"),
     (JAVA, "java", "        return x + 1;\n    }\n}\n", "        System.exit(0);\n        return 0;\n    }\n}\n"),
 ])  # fmt: skip
 def test_other_languages_are_compiled_and_run(
@@ -155,13 +155,16 @@ def test_other_languages_are_compiled_and_run(
     except mftkit.MftError as error:
         assert "cannot be run in the executor" in str(error)
         pytest.skip(str(error))
-    wrong = body.replace("+ 1", "+ 2")
+    wrong = body.replace("return ", "return 1 + ")
     found = made(row, body, wrong, leaves)
     assert [each.passed for each in found] == [True, False, False], found
     assert found[2].note == "it ended before the last test"
     assert found[0].more == {"way": "exit code"}
-    whole = row["declaration"] + body
-    assert evaluated("pass-at-k").passed(row, fenced(whole, language), fenced(body, language)) == [True, True]
+    whole = row["prompt"].rpartition("*/")[2] + body  # with the helpers of the prompt
+    alone = row["declaration"] + body
+    assert (
+        evaluated("pass-at-k").passed(row, *(fenced(x, language) for x in (whole, alone, body))) == [True] * 3
+    )
 
 
 def test_humaneval_x_in_python_is_run_as_humaneval(evaluated: Make) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _DRIVER = Path(__file__).with_name("driver.py")
 _GIB = 1 << 30
 _SHOWN = 300
+_ERROR = re.compile(r"Error\b|Exception\b|panicked|Assertion")
 COMPILE_SECONDS = 30.0
 
 
@@ -102,7 +104,8 @@ class Run:
         if self.how == "compiler":
             shown = next((line for line in lines if "error" in line.lower()), lines[0] if lines else "")
             return f"it does not compile: {shown[:_SHOWN]}"
-        return ends.get(self.how) or (lines[-1][:_SHOWN] if lines else f"it ends with exit code {self.code}")
+        named = [line for line in lines if _ERROR.search(line)] or lines
+        return ends.get(self.how) or (named[-1][:_SHOWN] if named else f"it ends with exit code {self.code}")
 
 
 def run_program(

@@ -84,7 +84,8 @@ class HumanEvalX(Form):
         if language == "python":
             entry = next(reversed(_PYTHON_FUNCTION.findall(text_of(row, "declaration"))), "")
             return tested(solution(text_of(row, "prompt"), answer, entry, ask), test, entry, sandbox)
-        program = other_languages.program(language, text_of(row, "declaration"), answer, ask)
+        name = other_languages.function_name(language, text_of(row, "declaration"))
+        program = other_languages.program(language, text_of(row, "prompt"), name, answer, ask)
         # The same every time; the answer was written without knowing it.
         word = hashlib.sha256(f"{row.id}\n{program}".encode()).hexdigest()[:24]
         source = f"{program}\n{other_languages.with_mark(language, test, word)}\n"

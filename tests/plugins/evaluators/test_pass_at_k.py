@@ -65,7 +65,7 @@ def test_an_answer_becomes_a_program(evaluated: Make, chat: bool) -> None:
     assert dict(zip(RIGHT, passed, strict=True)) == dict.fromkeys(RIGHT, True)
 
 
-WRONG = ("    return x\n", "", "    pass", "import os\nos._exit(0)", "    raise SystemExit(0)", "def grow(x):\n    class E:\n        __eq__ = lambda a, b: True\n    return E()")  # fmt: skip
+WRONG = ("    return x\n", "    (", "    pass", "import os\nos._exit(0)", "    raise SystemExit(0)", "def grow(x):\n    class E:\n        __eq__ = lambda a, b: True\n    return E()")  # fmt: skip
 
 
 @pytest.mark.parametrize("executor", ["bubblewrap", "rlimits"])
@@ -119,12 +119,14 @@ def test_evalplus_compares_results_outside_with_a_tolerance(evaluated: Make) -> 
     answers = [
         "return x * 0.5 + 1e-8",
         "return x / 2 if x < 9 else 0",
-        "return x / 3",
         "import os; os._exit(0)",
     ]
     found = made(EVALPLUS, *answers)
-    assert [(each.passed, each.more["plus"]) for each in found] == [(True, True), (True, False), (False, False), (False, False)]  # fmt: skip
-    assert made.evaluator.summary([found]) == {"pass@1": 0.5, "pass@1+": 0.25}
+    assert [(each.passed, each.more["plus"]) for each in found] == [(True, True), (True, False), (False, False)]  # fmt: skip
+    assert made.evaluator.summary([found, found[:1]]) == {
+        "pass@1": pytest.approx(5 / 6),
+        "pass@1+": pytest.approx(4 / 6),
+    }
     assert "plus_input 1: 0, not 500000000.0" in found[1].note
     with pytest.raises(mftkit.MftError, match="canonical_solution gives no result for an input: TypeError"):
         made.check({**EVALPLUS, "base_input": [["a"]]})
@@ -156,15 +158,17 @@ def test_other_languages_are_compiled_and_run(
         assert "cannot be run in the executor" in str(error)
         pytest.skip(str(error))
     wrong = body.replace("return ", "return 1 + ")
-    found = made(row, body, wrong, leaves)
-    assert [each.passed for each in found] == [True, False, False], found
-    assert found[2].note == "it ended before the last test"
+    found = made(row, body, leaves)
+    assert [each.passed for each in found] == [True, False], found
+    assert found[1].note == "it ended before the last test"
     assert found[0].more == {"way": "exit code"}
     whole = row["prompt"].rpartition("*/")[2] + body  # with the helpers of the prompt
     alone = row["declaration"] + body
-    assert (
-        evaluated("pass-at-k").passed(row, *(fenced(x, language) for x in (whole, alone, body))) == [True] * 3
-    )
+    assert evaluated("pass-at-k").passed(row, *(fenced(x, language) for x in (whole, alone, wrong))) == [
+        True,
+        True,
+        False,
+    ]
 
 
 def test_humaneval_x_in_python_is_run_as_humaneval(evaluated: Make) -> None:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import mftkit
 from mftkit_plugins.evaluators.execution.sandbox import place
+from mftkit_plugins.filters.text.code import parsed
 from mftkit_plugins.program_tests import TestedProgram, run_tests
+from mftkit_plugins.program_tests.results import NO_CODE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +58,8 @@ def asked(text: str) -> mftkit.EvaluationPrompt:
 
 def tested(solution: str, tests: str, entry: str, sandbox: Sandbox) -> mftkit.Verdict:
     """Run a Python program with its tests: it passes if all of them pass and every assertion was run."""
+    if not solution.strip() or parsed(solution) is None:
+        return verdict(False, NO_CODE, {})
     done = run_tests(TestedProgram(solution, tests, entry), sandbox.executor, sandbox.limits)
     note = "" if done.passed else ": ".join(part for part in (done.reason, done.detail) if part)
     return verdict(done.passed, note, {"way": done.way})

@@ -9,6 +9,7 @@ import mftkit
 from mftkit_plugins.evaluators.execution.toolchains import run_program
 from mftkit_plugins.filters.text.code import code_that_answers, parsed
 from mftkit_plugins.program_tests import TestedProgram, TestResult, run_tests
+from mftkit_plugins.program_tests.results import NO_CODE
 
 if TYPE_CHECKING:
     from mftkit_plugins.evaluators.execution.sandbox import Sandbox
@@ -21,6 +22,8 @@ def by_tests(row: mftkit.EvaluationRow, tests: str, answer: str, sandbox: Sandbo
     """Return whether all Python tests pass, the share of tests and assertions that do, and why not all."""
     entry = row.row.get("entry_point")
     code = code_that_answers(answer, "python")
+    if not code.strip() or parsed(code) is None:
+        return False, 0.0, NO_CODE
     program = TestedProgram(code, tests, entry if isinstance(entry, str) else "")
     done = run_tests(program, sandbox.executor, sandbox.limits, pass_rate=ALMOST)
     if done.passed:

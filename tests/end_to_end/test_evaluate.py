@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 import time
@@ -14,9 +15,11 @@ from safetensors.torch import load_file
 import mftkit
 from commands import mft
 from forked import start_mft
+from mftkit.plugins.executors import WEAK
 from small_runs import comparable, metrics, rows, small_spec, train, write_rows
 
 SECTION = {"evaluators": ["exact-match", "loss"], "limit": 3, "max_new_tokens": 8}
+PASS = {"name": "pass-at-k", "options": {"k": [1, 2], "ask": "completion"}}
 UNSEEN = {"name": "unseen", "data": ["data/unseen.jsonl"], "evaluators": ["loss"]}
 
 
@@ -197,3 +200,36 @@ def test_prompts_of_all_tasks_are_checked_before_anything_is_generated(project: 
     assert done.returncode == 2
     assert f"{file}:1: the prompt has 2,413 tokens, and the model reads 128 at most" in done.stderr
     assert not (project / "long" / "answers").exists()
+
+
+def test_answers_are_executed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WEAK, "1")
+    problem = {
+        "task_id": "Own/0",
+        "prompt": "def one():\n",
+        "entry_point": "one",
+        "test": "def check(candidate):\n    assert candidate() == 1\n",
+    }
+    with gzip.open(project / "data" / "problems.jsonl.gz", "wt") as file:
+        file.write(json.dumps(problem) + "\n")
+    task = {
+        "name": "problems",
+        "data": [str(project / "data" / "problems.jsonl.gz")],
+        "max_new_tokens": 4,
+        "evaluators": [PASS],
+    }
+    given = ("evaluate", "run", "--task", "problems", "--output", "problems", "--set")
+    done = mft(
+        *given, f"evaluation.tasks={json.dumps([{**task, 'samples': 2, 'temperature': 1}])}", cwd=project
+    )
+    assert done.returncode == 0, done.stderr
+    [row] = map(json.loads, (project / "problems" / "problems.jsonl").read_text().splitlines())
+    assert row["id"] == "Own/0"
+    assert row["prompt"] == problem["prompt"]
+    assert [each["passed"] for each in row["verdicts"]["pass-at-k"]] == [False, False]
+    assert all(each["note"] for each in row["verdicts"]["pass-at-k"])
+    metrics = json.loads((project / "problems" / "evaluation.json").read_text())["tasks"]["problems"]
+    assert metrics["pass-at-k/pass@2"]["value"] == 0
+    refused = mft(*given, f"evaluation.tasks={json.dumps([task])}", cwd=project)
+    assert refused.returncode == 2
+    assert "pass@2 needs at least 2 answers per row, but samples is 1" in refused.stderr

@@ -32,3 +32,18 @@ def register_evaluators(register: mftkit.Register) -> None:
         "mftkit_plugins.evaluators.loss:Loss",
         summary="cross-entropy in nats per loss token, and perplexity, on any data",
     )
+    register(
+        "pass-at-k",
+        "mftkit_plugins.evaluators.pass_at_k.evaluator:PassAtK",
+        summary="share of programming problems solved within k answers; runs the answers with tests",
+    )
+    register(
+        "tests-pass",
+        "mftkit_plugins.evaluators.tests_pass.evaluator:TestsPass",
+        summary="runs answers that are programs with tests, or answers that are tests with programs and mutants",
+    )
+    register(
+        "sql",
+        "mftkit_plugins.evaluators.sql.evaluator:Sql",
+        summary="runs the answers' queries on SQLite databases and compares the results",
+    )

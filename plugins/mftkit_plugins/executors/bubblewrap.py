@@ -121,6 +121,7 @@ def _system() -> Iterator[str]:
             yield from ("--symlink", str(place.readlink()), name)
         elif place.exists():
             yield from ("--ro-bind", name, name)
+    yield from ("--perms", "0755", "--dir", "/etc")  # otherwise only root could enter it
     for name in _OF_ETC:
         yield from ("--ro-bind-try", name, name)
 

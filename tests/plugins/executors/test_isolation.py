@@ -39,6 +39,11 @@ class TestBubblewrap(mftkit.testing.ExecutorConformance):
         assert executor.run(program, self.limits).stdout == "numbers\n"
         assert "numbers" not in self.make().run(program, self.limits).stdout
 
+    def test_programs_can_enter_etc_where_alternatives_are(self) -> None:
+        done = self.run("import os\nprint(*os.listdir('/etc'))")
+        assert done.succeeded, done
+        assert set(done.stdout.split()) <= {"ld.so.cache", "alternatives", "localtime"}
+
     def test_the_directory_is_bounded_as_a_whole(self) -> None:
         source = "for i in range(20): open(str(i), 'wb').write(bytes(1 << 20))\nprint('written')"
         assert "written" not in self.run(source).stdout

@@ -1,0 +1,1 @@
+"""Running of answers by executors."""

@@ -1,0 +1,1 @@
+"""The evaluator ``pass-at-k`` and the forms of problems that it reads."""

@@ -1,0 +1,1 @@
+"""The evaluator ``sql``: queries by their results."""

@@ -1,0 +1,1 @@
+"""The evaluator ``tests-pass``: programs by their tests, and tests by their programs."""

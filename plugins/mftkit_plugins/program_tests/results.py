@@ -46,6 +46,7 @@ class TestResult:
     tests: int = 0
     """Tests and assertions of the source."""
     tests_passed: int = 0
+    """Tests and assertions that ran and held; what did not run is not among them."""
     not_run: tuple[str, ...] = ()
     """Places in the tests that did not run, with why."""
     way: Way = "values"

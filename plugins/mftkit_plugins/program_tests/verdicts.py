@@ -57,21 +57,22 @@ def _given(program: TestedProgram, *, lenient: bool, stub: bool) -> dict[str, An
 
 
 def _verdict(said: dict[str, Any], pass_rate: float, *, report: bool) -> TestResult:
-    total = said["passed"] + said["failed"] + said["assertions"]
-    good = said["passed"] + said["assertions"] - said["assertions_failed"]
+    assertions = said["assertions"]
+    total = said["passed"] + said["failed"] + assertions["all"]
+    good = said["passed"] + assertions["held"]
+    failed = said["failed"] + assertions["failed"]
     error = said["errors"][0] if said["errors"] else ""
     missing = tuple(said["not_run"])
     counts: dict[str, Any] = {
         "error": error[-4 * _SHOWN :],
         "tests": total,
-        "tests_passed": max(0, good),
+        "tests_passed": good,
         "not_run": missing,
         "way": "objects" if said["objects"] else "values",
     }
     if said["cannot"]:
         return TestResult(False, results.CANNOT, said["cannot"][:_SHOWN], **counts)
-    failed = said["failed"] + said["assertions_failed"]
-    if said["dead"] or not said["loaded"] or (failed and (not total or good / total < pass_rate)):
+    if said["dead"] or not said["loaded"] or (failed and good / (good + failed) < pass_rate):
         return TestResult(False, results.FAILS, _last_line(error), **counts)
     if missing and (not report or _why(missing) == results.NO_PYTEST):
         return TestResult(False, _why(missing), "; ".join(missing)[:_SHOWN], **counts)

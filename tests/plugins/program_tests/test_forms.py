@@ -95,3 +95,10 @@ def test_errors_that_must_come(guard: str) -> None:
     assert verdict(ROOT, "assert root(4) == 2\n" + GUARDS[guard]).passed
     silent = ROOT.replace("raise Wrong('negative')", "return 0")
     assert not verdict(silent, "assert root(4) == 2\n" + GUARDS[guard]).passed
+
+
+def test_tests_that_are_reached_and_left_by_an_error_are_no_evidence() -> None:
+    tests = "def test_one():\n    assert double(1) == 2\n\ndef test_two():\n    assert double(2) == 4\n"
+    found = verdict("x = 1\n", tests, pass_rate=0.6, not_run="report")
+    assert not found.passed
+    assert (found.tests, found.tests_passed) == (4, 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 from typing import TYPE_CHECKING
 
 import mftkit
@@ -29,24 +28,12 @@ def by_tests(row: mftkit.EvaluationRow, tests: str, answer: str, sandbox: Sandbo
     if done.passed:
         return True, 1.0, ""
     note = ": ".join(part for part in (done.reason, done.detail) if part)
-    return False, _share(done, tests), note
+    return False, _share(done), note
 
 
-def _share(done: TestResult, tests: str) -> float:
-    """Return the share of tests and assertions that passed: the source's assertions, and the tests that were run.
-
-    The result also counts a place for each test function, which is passed when it is reached, and places that did not
-    run, which did not fail; neither is evidence for the program.
-    """
-    tree = parsed(tests)
-    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
-    functions = sum(
-        isinstance(node, kinds) and node.name.startswith("test") for node in (ast.walk(tree) if tree else ())
-    )
-    unreached = sum(place.startswith("the test ") for place in done.not_run)
-    total = done.tests - functions
-    good = done.tests_passed - len(done.not_run) - (functions - unreached)
-    return min(max(0, good) / total, ALMOST) if total > 0 else 0.0
+def _share(done: TestResult) -> float:
+    """Return the share of the source's tests and assertions that ran and held."""
+    return min(done.tests_passed / done.tests, ALMOST) if done.tests else 0.0
 
 
 def by_cases(

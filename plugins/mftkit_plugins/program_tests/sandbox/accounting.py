@@ -20,6 +20,7 @@ class Account:
         self.lenient = lenient
         self.places: list[str] = []
         self.optional: set[int] = set()
+        self.tests: set[int] = set()
         self.began: dict[int, int] = {}
         self.ended: dict[int, int] = {}
         self.failed: set[int] = set()
@@ -54,6 +55,20 @@ class Account:
         self.begin(number)
         self.done(number)
         self.failed.add(number)
+
+    def assertions(self) -> dict[str, int]:
+        """Numbers of assertions: of all, of those that held, and of those that failed.
+
+        The others did not run, or were left by an error. That a test is reached is no evidence, so it does not count.
+        """
+        numbers = set(range(len(self.places))) - self.tests
+        held = {
+            number
+            for number in numbers - self.failed
+            if number in self.began
+            and (number in self.optional or self.ended.get(number, 0) >= self.began[number])
+        }
+        return {"all": len(numbers), "held": len(held), "failed": len(self.failed)}
 
     def not_run(self) -> list[str]:
         """Places that never began, or that an error left and nobody saw."""
@@ -102,6 +117,7 @@ class Numbered(ast.NodeTransformer):
         first = len(self.account.places)
         is_test = node.name.startswith("test")
         number = self.account.add(f"the test {node.name}", node, optional=True) if is_test else None
+        self.account.tests |= set() if number is None else {number}
         body = self.block(node.body)
         at = 1 if body and _is_docstring(body[0]) else 0
         if number is not None:

@@ -86,18 +86,36 @@ def test_tests_that_run_in_part_fail_with_a_note(evaluated: Make, row: Any) -> N
     assert found.note.startswith("" if row is None else "tests did not run")
 
 
+@pytest.mark.parametrize("isolation", ["bubblewrap", "rlimits", "docker"])
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data set is absent")
-def test_canonical_solutions_of_humaneval_pass_and_their_stubs_do_not(evaluated: Make) -> None:
+def test_canonical_solutions_of_humaneval_pass_and_stubs_and_wrong_ones_do_not(
+    evaluated: Make, isolation: str
+) -> None:
+    """All of HumanEval where $MFT_ALL_OF_HUMANEVAL is set, as in CI; else a few problems."""
+    missing = installed.build(kinds.EXECUTOR, isolation, {}).unavailable()
+    if missing:
+        pytest.skip(missing)
     with gzip.open(SHARED / "data" / "humaneval" / "HumanEval.jsonl.gz", "rt") as file:
-        rows = [json.loads(line) for line in file][:: 1 if os.environ.get("MFT_ALL_OF_HUMANEVAL") else 41]
-    made = evaluated("pass-at-k", chat=False, samples=2, k=[1, 2])
-    found = made.each(
-        [
-            (row, [row["canonical_solution"], stubs(row["prompt"] + row["canonical_solution"])[1]])
-            for row in rows
-        ]
-    )
-    assert [[each.passed for each in row] for row in found] == [[True, False]] * len(rows)
+        rows = [json.loads(line) for line in file][:: 1 if os.environ.get("MFT_ALL_OF_HUMANEVAL") else 54]
+    made = evaluated("pass-at-k", chat=False, samples=3, isolation=isolation)
+    found = made.each([(row, [row["canonical_solution"], stub(row), wrong(row)]) for row in rows])
+    assert [[each.passed for each in row] for row in found] == [[True, False, False]] * len(rows)
+    alone = [[row[0]] for row in found], [[row[1]] for row in found], [[row[2]] for row in found]
+    assert [made.evaluator.summary(each) for each in alone] == [
+        {"pass@1": 1.0},
+        {"pass@1": 0.0},
+        {"pass@1": 0.0},
+    ]
+
+
+def stub(row: dict[str, str]) -> str:
+    return stubs(row["prompt"] + row["canonical_solution"])[1]
+
+
+def wrong(row: dict[str, str]) -> str:
+    """The solution, whose results are then put into another list."""
+    name = row["entry_point"]
+    return f"{row['canonical_solution']}\n_right = {name}\n\ndef {name}(*given):\n    return [_right(*given), None]\n"
 
 
 def test_mbpp_asks_with_its_tests_and_runs_them(evaluated: Make) -> None:

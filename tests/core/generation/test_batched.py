@@ -20,7 +20,12 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "qwen2": {**SIZES, "num_key_value_heads": 2, "max_position_embeddings": 128},
     "gpt2": {**NAMES, "n_positions": 128},  # learned positions
     "mixtral": {**SIZES, "num_key_value_heads": 2, "num_local_experts": 4, "max_position_embeddings": 128},
-    "glm": {**SIZES, "num_key_value_heads": 2, "head_dim": 8, "max_position_embeddings": 128},  # partly rotary
+    "glm": {
+        **SIZES,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "max_position_embeddings": 128,
+    },  # partly rotary
     "gemma2": {**SIZES, "num_key_value_heads": 2, "head_dim": 8, "sliding_window": 4},  # windows, soft caps
     "bloom": {"hidden_size": 32, "n_layer": 2, "n_head": 4},  # ALiBi
 }

@@ -1,4 +1,4 @@
-"""Checks the data that evaluations read: every entry names something, and the first rows of each file are objects."""
+"""Checks what evaluations read and decide: the first rows of each file, and the metric of ``training.best_by``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.files import FileSource
 from mftkit.data.rows.hub import HubSource
 from mftkit.data.rows.sources import entries, entry_sources
+from mftkit.evaluation.best_by import deciding_metrics
 from mftkit.evaluation.tasks import tasks_to_evaluate
 from mftkit.tools.spec_check.data import LARGEST_JSON, MOST_SOURCES, ROWS
 
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 
 def check_evaluated_data(spec: Spec, findings: Findings) -> None:
-    """Check ``tasks[].evaluate.data`` and ``evaluation.tasks[].data``."""
+    """Check ``tasks[].evaluate.data``, ``evaluation.tasks[].data`` and ``training.best_by``."""
+    with findings.guard(("training", "best_by")):
+        deciding_metrics(spec)
     for task in tasks_to_evaluate(spec):
         if task.evaluate.data is not None:
             _check(task, entries(task.evaluate.data), findings)

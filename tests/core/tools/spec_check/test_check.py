@@ -58,6 +58,11 @@ def task(**more: Any) -> dict[str, Any]:
     return spec_of(tasks=[{"name": "a", "train": ["a.jsonl"], **more}])
 
 
+def by_a_metric(metric: str) -> dict[str, Any]:
+    spec = task(evaluate={"evaluators": ["exact-match"]})
+    return {**spec, "evaluation": {"every": 2}, "training": {"best_by": metric}}
+
+
 def evaluated(data: str) -> dict[str, Any]:
     return spec_of(evaluation={"tasks": [{"name": "u", "data": data, "evaluators": ["loss"]}]})
 
@@ -73,6 +78,7 @@ def evaluated(data: str) -> dict[str, Any]:
         (task(train="empty.jsonl"), "tasks.0.train: the files of the task a contain no rows"),
         (task(valid="none"), "tasks.0.valid: file ./none not found"),
         (task(evaluate={"evaluators": ["loss"], "data": ["b.jsonl"]}), "tasks.0.evaluate.data: file ./b.jsonl not found"),
+        (by_a_metric("exact-match/f1"), "training.best_by: exact-match has no metric 'f1' for the task a"),
         (evaluated("bad.jsonl"), "evaluation.tasks.0.data: ./bad.jsonl:2: not valid JSON"),
         (evaluated("empty.jsonl"), "evaluation.tasks.0.data: the files contain no rows to evaluate u on"),
         (task(columns={"promt": "system"}), "tasks.0.columns.promt: no row has a value in the column 'promt'"),

@@ -12,6 +12,7 @@ def show_subsets(found: "SubsetPrediction") -> None:
     """Print predicted losses, groupings, and what real runs have shown of them."""
     from mftkit.tools.affinity.subset_tables import (
         agreement_sentences,
+        caution,
         grouping_rows,
         measured_rows,
         proposal,
@@ -31,5 +32,5 @@ def show_subsets(found: "SubsetPrediction") -> None:
         result("")
         table(("subset", "task", "predicted", "measured", "runs"), [(name, *cells) for name, cells in points])
     result("")
-    for sentence in [*proposal(found), *agreement_sentences(found)]:
+    for sentence in [*proposal(found), *caution(found), *agreement_sentences(found)]:
         result(sentence)

@@ -10,6 +10,7 @@ from mftkit.pages.tables import Cell, Table
 from mftkit.tools.affinity.subset_tables import (
     affinity_rows,
     agreement_sentences,
+    caution,
     grouping_rows,
     measured_rows,
     proposal,
@@ -58,7 +59,7 @@ def subset_section(found: SubsetPrediction | None) -> SubsetSection | None:
         tables.append(_table("Predicted and measured losses", heading, measured_rows(found)))
     settings = found.settings
     return SubsetSection(
-        verdict=[*proposal(found), *agreement_sentences(found)],
+        verdict=[*proposal(found), *caution(found), *agreement_sentences(found)],
         reading=(
             "Predicted by a model that is linear in its weights, from projected gradients of samples, and not "
             f"measured. In brackets: 95% intervals by {found.resamples} bootstrap resamples of training and validation "

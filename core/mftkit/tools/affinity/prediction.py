@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 RATIOS = tuple(float(10**exponent) for exponent in np.arange(1, -6.5, -0.5))
 """Ridges that are tried, as multiples of the mean trace of the tasks' curvatures."""
+RIDGE_RESAMPLES = 25
+"""Bootstrap resamples for the noise of the predicted loss at each of them."""
 RESAMPLES, FEWEST_RESAMPLES, SOLUTIONS = 200, 50, 12_000
 """Bootstrap resamples; fewer where they would take more than ``SOLUTIONS`` linear systems."""
 
@@ -52,7 +54,7 @@ def prediction(
     """
     count = len(tasks)
     fitted, judged = quadratic_losses(train, count), quadratic_losses(valid, count)
-    ridge = choose_ridge(fitted, judged)
+    ridge = choose_ridge(train, valid, count, settings.seed)
     subsets = choose_subsets(count, settings.seed)
     losses = predict(fitted, judged, subsets, ridge)
     affinity = mean_affinity(subsets, losses)
@@ -81,21 +83,32 @@ def prediction(
     )
 
 
-def choose_ridge(train: Sequence[QuadraticLoss], valid: Sequence[QuadraticLoss]) -> float:
-    """The one ridge of all subsets: of ``RATIOS``, that with the lowest predicted loss.
+def choose_ridge(train: SampleGradients, valid: SampleGradients, tasks: int, seed: int) -> float:
+    """The one ridge of all subsets, which stands for the length of training: a run's result is from its best step.
 
-    That is the mean, over tasks, of the loss after training on the task alone plus that after training on all, as a
-    run's result is from its step with the lowest validation loss.
+    Of ``RATIOS``, the largest whose predicted loss is not beyond noise above the lowest: within one bootstrap standard
+    error of the difference (Breiman, Friedman, Olshen and Stone, "Classification and Regression Trees", 1984, section
+    3.4.3). The loss is the mean of each task's after training on the task alone and on all.
     """
-    tasks = range(len(train))
-    scale = float(np.mean([np.trace(task.curvature) for task in train])) or 1.0
-    subsets = [*((task,) for task in tasks), tuple(tasks)]
+    subsets = [*((task,) for task in range(tasks)), tuple(range(tasks))]
+    fitted, judged = quadratic_losses(train, tasks), quadratic_losses(valid, tasks)
+    scale = float(np.mean([np.trace(task.curvature) for task in fitted])) or 1.0
+    ridges = [ratio * scale for ratio in RATIOS]
 
-    def loss(ridge: float) -> float:
-        losses = predict(train, valid, subsets, ridge)
-        return float(losses.diagonal().sum() + losses[-1].sum())
+    def losses(fitted: Sequence[QuadraticLoss], judged: Sequence[QuadraticLoss]) -> Floats:
+        every = (predict(fitted, judged, subsets, ridge) for ridge in ridges)
+        return np.array([(each.diagonal().sum() + each[-1].sum()) / (2 * tasks) for each in every])
 
-    return min((ratio * scale for ratio in RATIOS), key=loss)
+    found = losses(fitted, judged)
+    best = int(found.argmin())
+    random = np.random.default_rng(seed)
+    resampled = np.array(
+        [losses(_drawn(train, tasks, random), _drawn(valid, tasks, random)) for _ in range(RIDGE_RESAMPLES)]
+    )
+    errors = (resampled - resampled[:, [best]]).std(0, ddof=1)
+    return next(
+        ridge for ridge, over, error in zip(ridges, found - found[best], errors, strict=True) if over <= error
+    )
 
 
 def mean_affinity(subsets: Sequence[Subset], losses: Floats) -> Floats:
@@ -127,13 +140,19 @@ def _resampled(
     """Losses [resamples, subsets, tasks] by training and validation samples drawn with replacement in each task."""
     random = np.random.default_rng(seed)
     count = int(np.clip(SOLUTIONS // len(subsets), FEWEST_RESAMPLES, RESAMPLES))
+    return np.array(
+        [
+            predict(_drawn(train, tasks, random), _drawn(valid, tasks, random), subsets, ridge)
+            for _ in range(count)
+        ]
+    )
 
-    def drawn(samples: SampleGradients) -> list[QuadraticLoss]:
-        of_task = [np.flatnonzero(samples.task == task) for task in range(tasks)]
-        rows = np.concatenate([random.choice(own, len(own)) for own in of_task])
-        return quadratic_losses(samples.of(rows), tasks)
 
-    return np.array([predict(drawn(train), drawn(valid), subsets, ridge) for _ in range(count)])
+def _drawn(samples: SampleGradients, tasks: int, random: np.random.Generator) -> list[QuadraticLoss]:
+    """The losses of as many samples of each task, drawn with replacement."""
+    of_task = [np.flatnonzero(samples.task == task) for task in range(tasks)]
+    rows = np.concatenate([random.choice(own, len(own)) for own in of_task])
+    return quadratic_losses(samples.of(rows), tasks)
 
 
 def _changes(subsets: Sequence[Subset], losses: Floats, resampled: Floats) -> Numbers:

@@ -78,6 +78,20 @@ def proposal(found: SubsetPrediction) -> list[str]:
     ]
 
 
+def caution(found: SubsetPrediction) -> list[str]:
+    """A sentence on predictions that no training can reach."""
+    reached = [
+        float(found.losses.values[row, task]) for row, subset in enumerate(found.subsets) for task in subset
+    ]
+    if min(reached) >= 0:
+        return []
+    return [
+        "Some predicted losses are below 0, which no model reaches: training would leave the region in which the model "
+        "is close to linear. At most their order means something; take the gradients later in training, or pass more "
+        "--batches."
+    ]
+
+
 def agreement_sentences(found: SubsetPrediction) -> list[str]:
     """How far the measured losses bear the predictions out."""
     if found.agreement is None:

@@ -69,14 +69,3 @@ def update_of(losses: Sequence[QuadraticLoss], subset: Sequence[int], ridge: flo
     hessian[np.diag_indices_from(hessian)] += ridge
     slope = np.sum([losses[task].slope for task in subset], axis=0)
     return np.asarray(np.linalg.solve(hessian, -slope))
-
-
-def predict(
-    train: Sequence[QuadraticLoss],
-    valid: Sequence[QuadraticLoss],
-    subsets: Sequence[Sequence[int]],
-    ridge: float,
-) -> Floats:
-    """Losses [subsets, tasks] of ``valid`` after training on each subset of ``train``."""
-    updates = [update_of(train, subset, ridge) for subset in subsets]
-    return np.array([[task(update) for task in valid] for update in updates])

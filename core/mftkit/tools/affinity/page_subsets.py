@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from mftkit.tools.affinity.prediction_result import SubsetPrediction
     from mftkit.tools.affinity.subset_tables import Rows
 
+READING = (
+    "Predicted by a model that is linear in its weights, from projected gradients of samples, and not measured. In "
+    "brackets: 95% intervals; they hold the noise of the training and validation samples, not the error of linearity."
+)
+
 
 @dataclass(frozen=True)
 class SubsetSection:
@@ -60,11 +65,7 @@ def subset_section(found: SubsetPrediction | None) -> SubsetSection | None:
     settings = found.settings
     return SubsetSection(
         verdict=[*proposal(found), *caution(found), *agreement_sentences(found)],
-        reading=(
-            "Predicted by a model that is linear in its weights, from projected gradients of samples, and not "
-            f"measured. In brackets: 95% intervals by {found.resamples} bootstrap resamples of training and validation "
-            "samples; they hold the noise of the samples, not the error of linearity."
-        ),
+        reading=READING,
         facts=[
             ("gradients of", f"{settings.parameters}, {whole(settings.numbers)} numbers"),
             ("projected to", f"{whole(settings.projection)} numbers"),

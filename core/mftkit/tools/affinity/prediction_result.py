@@ -22,11 +22,7 @@ NORMAL = 1.959964
 
 @dataclass(frozen=True)
 class Numbers:
-    """Estimates with their bootstrap standard errors, and normal intervals.
-
-    Not percentiles: samples drawn with replacement are fewer different ones, so a model fitted to them is worse
-    throughout, and its losses lie above the estimate.
-    """
+    """Estimates with their standard errors, and normal intervals."""
 
     values: Floats
     errors: Floats
@@ -91,7 +87,6 @@ class SubsetPrediction:
     groupings: list[GroupingResult]
     """The best of each number of groups, from one group."""
     ridge: float
-    resamples: int
     settings: PredictionSettings
     agreement: Agreement | None = None
     """With measured losses, if there are any."""
@@ -116,7 +111,6 @@ class SubsetPrediction:
         return {
             **asdict(self.settings),
             "ridge": self.ridge,
-            "resamples": self.resamples,
             "before": dict(zip(self.tasks, self.before.tolist(), strict=True)),
             "predicted": [
                 {

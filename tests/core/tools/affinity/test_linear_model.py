@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from mftkit.tools.affinity.linear_model import predict, quadratic_losses, update_of
+from mftkit.tools.affinity.influences import Predictor
+from mftkit.tools.affinity.linear_model import quadratic_losses, update_of
 from mftkit.tools.affinity.sample_gradients import SampleGradients
 
 WORDS, INPUTS = 5, 3
@@ -80,7 +81,7 @@ def test_predictions_are_those_of_a_reference_with_whole_gradients() -> None:
     """By least squares over stacked rows instead of sums of matrices and their equations."""
     train, valid = Softmax(30, 3, 1).gradients(0), Softmax(21, 3, 2).gradients(1)
     subsets, ridge = [(0,), (0, 2), (0, 1, 2)], 0.05
-    found = predict(quadratic_losses(train, 3), quadratic_losses(valid, 3), subsets, ridge)
+    found = np.array([Predictor(train, valid, 3)(subset, ridge).values for subset in subsets])
     for row, subset in enumerate(subsets):
         rows, slope = [np.sqrt(ridge) * np.eye(INPUTS * WORDS)], np.zeros(INPUTS * WORDS)
         for task in subset:
@@ -111,3 +112,31 @@ def test_the_update_is_a_newton_step_towards_the_trained_weights() -> None:
         predicted = sum(losses[task](update) for task in subset)
         assert after < before
         assert abs(predicted - after) < 0.25 * (before - after)
+
+
+def test_influences_are_those_of_weights_and_errors_those_of_a_bootstrap() -> None:
+    """A sample's influence is how much a loss moves as its weight does; their squares add up to a bootstrap's."""
+    train, valid = Softmax(60, 2, 4).gradients(0), Softmax(80, 2, 5).gradients(1)
+    found = Predictor(train, valid, 2)((0, 1), 0.3)
+    for sample, change in ((3, 1e-6), (8, 1e-6)):
+        tokens = train.tokens.copy()
+        own = train.task == train.task[sample]
+        weight = tokens / tokens[own].sum()
+        # A token more in the weights of means alone: in the curvature a sample's own tokens stay as they are.
+        heavier = weight.copy()
+        heavier[sample] += change
+        heavier[own] /= heavier[own].sum()
+        drawn = train.drawn * np.sqrt(heavier * tokens / (weight * tokens))[:, None]
+        gradients = train.gradients * (heavier / weight)[:, None]
+        changed = SampleGradients(train.task, tokens, train.losses, gradients, drawn)
+        moved = (Predictor(changed, valid, 2)((0, 1), 0.3).values - found.values) / change
+        scale = weight[sample] * np.sqrt(own.sum() / (own.sum() - 1))
+        assert np.allclose(found.influences[:, sample], scale * moved, rtol=2e-3, atol=1e-9)
+    random = np.random.default_rng(0)
+
+    def drawn_again(samples: SampleGradients) -> SampleGradients:
+        each = [np.flatnonzero(samples.task == task) for task in range(2)]
+        return samples.of(np.concatenate([random.choice(own, len(own)) for own in each]))
+
+    resampled = [Predictor(drawn_again(train), drawn_again(valid), 2)((0, 1), 0.3).values for _ in range(400)]
+    assert np.allclose(found.errors, np.std(resampled, 0), rtol=0.2)

@@ -2,7 +2,6 @@
 
 import json
 import re
-from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +54,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_rows(directory / "data" / f"{task}.jsonl", rows)
     base = write_spec(directory, tuple(TASKS), "base", max_steps=16)
     mftkit.run(mftkit.load_spec(base))
-    for subset in [*combinations(TASKS, 1), ("yes", "agreed"), ("yes", "no")]:
-        training = {"max_steps": 20 * len(subset), "evaluate_every": 10}
+    for subset in (("yes",), ("no",), ("yes", "agreed"), ("yes", "no")):
+        training = {"max_steps": 30 * len(subset), "evaluate_every": 30}
         path = write_spec(directory, subset, "-".join(subset), **training)
         spec = json.loads(path.read_text()) | {"output": f"subsets/{'-'.join(subset)}"}
         spec["model"] = spec["model"] | {"start_from": str(directory / "base")}
@@ -67,8 +66,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_predictions_agree_with_real_training(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A task of the same rows helps, one of other answers to the same questions does not, in both."""
-    common = ["affinity", str(project / "base.json"), "--run", str(project / "base"), "--batches", "8"]
-    common += ["--samples", "4", "--projection", "128", "--measured", str(project / "subsets")]
+    common = ["affinity", str(project / "base.json"), "--run", str(project / "base"), "--batches", "6"]
+    common += ["--samples", "4", "--projection", "64", "--measured", str(project / "subsets")]
     capsys.readouterr()
     assert main([*common, "--output", str(project / "out")]) == 0
     printed = capsys.readouterr().out
@@ -86,9 +85,9 @@ def test_predictions_agree_with_real_training(project: Path, capsys: pytest.Capt
         assert each["yes", "agreed"] < each["yes",] < each["yes", "no"]
     assert found["proposed"] == [["yes", "agreed"], ["no"]]
     assert found["measured"]["within_tasks"]["spearman"] > 0
-    assert found["measured"]["within_tasks"]["points"] == 7
+    assert found["measured"]["within_tasks"]["points"] == 5
     assert re.search(r"^yes \+ agreed +\d\.\d{4} +-?\d\.\d{4} +- ", printed, re.MULTILINE)
-    assert re.search(r"Of 5 pairs of measured subsets .* predicted in the measured order", printed)
+    assert re.search(r"Of 4 pairs of measured subsets .* predicted in the measured order", printed)
     page = (project / "out" / "affinity.html").read_text()
     assert "Which tasks to train together" in page
     assert "Predicted and measured losses" in page

@@ -36,9 +36,9 @@ class Estimates:
         """Standard errors [...]."""
         return np.asarray(np.sqrt((self.influences**2).sum(-1)))
 
-    def __getitem__(self, index: object) -> Estimates:
-        """Some of the numbers, by an index of the axes without the last one of ``influences``."""
-        return Estimates(self.values[index], self.influences[index])  # type: ignore[index]
+    def __getitem__(self, index: int) -> Estimates:
+        """The numbers at an index of the first axis."""
+        return Estimates(np.asarray(self.values[index]), np.asarray(self.influences[index]))
 
     def __sub__(self, other: Estimates) -> Estimates:
         return Estimates(self.values - other.values, self.influences - other.influences)

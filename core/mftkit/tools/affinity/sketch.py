@@ -49,7 +49,8 @@ class CountSketch:
         """The projection [d] float64, on the CPU, of what was added since the last call."""
         positive, negative = self._sums.double().cpu().view(2, -1)
         self._sums.zero_()
-        return positive - negative
+        difference: Tensor = positive - negative
+        return difference
 
     def _draw(self, number: int) -> Iterator[Tensor]:
         """The bucket of each number of a parameter, in blocks."""

@@ -29,7 +29,7 @@ class Softmax:
 
     def task_loss(self, weights: torch.Tensor, task: int) -> torch.Tensor:
         """The mean over the task's tokens."""
-        own = np.flatnonzero(self.task == task)
+        own = np.flatnonzero(self.task == task).tolist()
         tokens = sum(len(self.targets[i]) for i in own)
         return (
             sum(
@@ -89,8 +89,8 @@ def test_predictions_are_those_of_a_reference_with_whole_gradients() -> None:
             tokens = train.tokens[own, None]
             rows.append(train.drawn[own] * tokens / np.sqrt(tokens.sum()))
             slope += (train.gradients[own] * tokens).sum(0) / tokens.sum()
-        triangle = np.linalg.qr(np.concatenate(rows), mode="r")
-        update = -np.linalg.solve(triangle, np.linalg.solve(triangle.T, slope))
+        triangle = np.asarray(np.linalg.qr(np.concatenate(rows), mode="reduced").R)
+        update = -np.asarray(np.linalg.solve(triangle, np.linalg.solve(triangle.T, slope)))
         assert np.allclose(update_of(quadratic_losses(train, 3), subset, ridge), update, atol=1e-10)
         for task in range(3):
             own = valid.task == task

@@ -47,7 +47,7 @@ def run(spec: dict[str, object], output: Path, *arguments: str) -> None:
     file = output.parent / f"{output.name}.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(spec, indent=2))
-    subprocess.run(["mft", "run", str(file), *arguments], check=True)  # noqa: S607
+    subprocess.run(["mft", "run", str(file), *arguments], check=True)
 
 
 if __name__ == "__main__":

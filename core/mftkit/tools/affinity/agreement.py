@@ -52,6 +52,7 @@ class Point:
     predicted: float
     measured: float
     runs: int
+    steps: float
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,13 @@ class Agreement:
         return self._correlation(
             points, _centered(points, self._predicted(points)), _centered(points, self._measured(points))
         )
+
+    @cached_property
+    def by_steps(self) -> Correlation:
+        """As ``within``, of minus the number of steps instead of the prediction: what longer training explains."""
+        points = self._repeated
+        steps = np.array([-point.steps for point in points])
+        return self._correlation(points, _centered(points, steps), _centered(points, self._measured(points)))
 
     @cached_property
     def ordered_alike(self) -> tuple[int, int]:
@@ -118,6 +126,7 @@ class Agreement:
         return {
             "points": [{**asdict(point), "subset": list(point.subset)} for point in self.points],
             "within_tasks": self.within.to_json(),
+            "by_steps_alone": self.by_steps.to_json(),
             "all_points": self.overall.to_json(),
             "ordered_alike": alike,
             "pairs": pairs,
@@ -140,6 +149,7 @@ def agreement(
             float(losses[rows[one.subset], one.task]),
             one.loss,
             one.runs,
+            one.steps,
         )
         for one in measured
     ]
@@ -149,5 +159,7 @@ def agreement(
 def _centered(points: Sequence[Point], values: Floats) -> Floats:
     """Values without the mean of their task."""
     task = np.unique([point.task for point in points], return_inverse=True)[1]
+    if not len(values):
+        return values
     means = np.bincount(task, values) / np.maximum(np.bincount(task), 1)
     return np.round(values - means[task], 12)  # so that rounding does not order equal differences

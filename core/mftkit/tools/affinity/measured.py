@@ -33,6 +33,8 @@ class MeasuredLoss:
     loss: float
     """Lowest after a step, in nats per token; mean over the runs."""
     runs: int
+    steps: float
+    """Steps of training; mean over the runs."""
 
 
 def measured_losses(paths: Sequence[Path], tasks: Sequence[str], reporter: Reporter) -> list[MeasuredLoss]:
@@ -51,10 +53,11 @@ def measured_losses(paths: Sequence[Path], tasks: Sequence[str], reporter: Repor
     found = []
     for subset, same in sorted(runs.items(), key=lambda one: (len(one[0]), one[0])):
         _warn_differences(same, reporter)
+        steps = sum(run.last_step for run in same) / len(same)
         for task in subset:
             losses = [loss for run in same if (loss := _lowest(run, tasks[task])) is not None]
             if losses:
-                found.append(MeasuredLoss(subset, task, sum(losses) / len(losses), len(losses)))
+                found.append(MeasuredLoss(subset, task, sum(losses) / len(losses), len(losses), steps))
     return found
 
 

@@ -107,6 +107,10 @@ def agreement_sentences(found: SubsetPrediction) -> list[str]:
         f"Predicted and measured differences from a task's mean over its subsets: {_correlation(within)}."
     )
     sentences.append(
+        f"The same of minus the number of steps, without any prediction: {_correlation(found.agreement.by_steps)}; a "
+        "prediction that is not above it is of no use."
+    )
+    sentences.append(
         f"All predicted and measured losses: {_correlation(found.agreement.overall)}; this holds the tasks' different "
         "levels, which need no prediction."
     )

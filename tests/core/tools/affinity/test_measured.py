@@ -51,9 +51,9 @@ def test_runs_of_a_comparison_are_found_and_averaged_over_seeds(tmp_path: Path) 
     recorder = Recorder()
     found = measured_losses([tmp_path, tmp_path / "runs/mixed/seed-1"], TASKS, recorder)
     assert found == [
-        MeasuredLoss((0,), 0, 2.5, 2),
-        MeasuredLoss((0, 1), 0, 1.0, 1),
-        MeasuredLoss((0, 1), 1, 3.0, 1),
+        MeasuredLoss((0,), 0, 2.5, 2, 20),
+        MeasuredLoss((0, 1), 0, 1.0, 1, 20),
+        MeasuredLoss((0, 1), 1, 3.0, 1, 20),
     ]
     assert recorder.warnings == []
 
@@ -63,7 +63,7 @@ def test_other_differences_and_unfinished_runs_are_reported(tmp_path: Path) -> N
     write_run(tmp_path / "two", {"a": [2.0, 2.0]}, loss={"name": "y"}, seed=2)
     write_run(tmp_path / "three", {"b": [2.0, 2.0]}, ended=False)
     recorder = Recorder()
-    assert measured_losses([tmp_path], TASKS, recorder) == [MeasuredLoss((0,), 0, 1.5, 2)]
+    assert measured_losses([tmp_path], TASKS, recorder) == [MeasuredLoss((0,), 0, 1.5, 2, 10)]
     assert recorder.warnings[0] == f"--measured: left out, since they have not ended: {tmp_path / 'three'}"
     assert recorder.warnings[1].startswith(
         "--measured: 2 runs of the tasks a are averaged, but they differ in loss; name"

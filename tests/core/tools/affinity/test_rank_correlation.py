@@ -39,7 +39,7 @@ def test_p_values_are_shares_of_rearrangements() -> None:
 def test_levels_of_tasks_are_no_agreement() -> None:
     """Three tasks of very different losses, ordered wrongly within each: only the correlation of all is high."""
     points = [
-        Point((name, other), name, level + predicted, level - predicted, 1)
+        Point((name, other), name, level + predicted, level - predicted, 1, 100 * predicted)
         for level, name in enumerate("abc")
         for other, predicted in (("x", 0.01), ("y", 0.03), ("z", 0.02))
     ]
@@ -47,6 +47,7 @@ def test_levels_of_tasks_are_no_agreement() -> None:
     assert found.overall.spearman > 0.7
     assert found.within.spearman < -0.9
     assert found.within.p == 1
+    assert found.by_steps.spearman > 0.8
     assert found.ordered_alike == (0, 9)
     written = Agreement(points[:2], 0).to_json()
     assert written["within_tasks"]["spearman"] is None

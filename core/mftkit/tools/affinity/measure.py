@@ -28,6 +28,7 @@ from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Parameter
 
     from mftkit.interfaces.component import TaskInfo
     from mftkit.interfaces.tokenization import Batch, MicroBatch
@@ -98,13 +99,15 @@ def measure(
     found = summarize(names, np.stack([found.numpy() for found in cosines.found]), seed, settings)
     if subsets is None or prepared is None:
         return found
-    if (
-        not kept
-    ):  # the limit to the last layers is for the memory of whole gradients, and a projection needs none
-        for parameter in trained:
-            parameter.requires_grad_(True)
-        parameters = choose(run.logprob_model, None)
+    parameters = parameters if kept else _train_all(run, trained)
     return replace(found, subsets=predict_subsets(run, prepared, subsets, seed, parameters, reporter))
+
+
+def _train_all(run: Run, trained: list[Parameter]) -> str:
+    """Lift the limit to the last layers: it is for the memory of whole gradients, and a projection needs none."""
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    return choose(run.logprob_model, None)
 
 
 def _state(run: Run, checkpoint: RunCheckpoint | None) -> str:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.tools.affinity.run_checkpoint import RunCheckpoint
     from mftkit.tools.affinity.subset_measurement import SubsetOptions
-    from mftkit.training.run_parts import Run
+    from mftkit.training.run_parts import CheckedRun, Run
 
 
 @with_own_plugins
@@ -74,9 +74,7 @@ def measure(
         raise MftError("tasks: affinity compares tasks, and the spec has only one.")
     halves = Halves(checked.corpus, batches, samples, seed, reporter)
     prepared = prepare_subsets(checked.corpus, subsets, seed, reporter) if subsets else None
-    run = build_run(checked, checkpoint.base if checkpoint is not None and checkpoint.base.kept else None)
-    if checkpoint is not None:
-        _restore(run, checkpoint)
+    run = _build(checked, checkpoint)
     trained = [parameter for parameter in run.logprob_model.parameters() if parameter.requires_grad]
     kept = layers is not None
     if layers is None and not all_parameters and not checked.tuning.saves_adapter:
@@ -101,6 +99,14 @@ def measure(
         return found
     parameters = parameters if kept else _train_all(run, trained)
     return replace(found, subsets=predict_subsets(run, prepared, subsets, seed, parameters, reporter))
+
+
+def _build(checked: CheckedRun, checkpoint: RunCheckpoint | None) -> Run:
+    """The run with the checkpoint's weights, if there is one."""
+    run = build_run(checked, checkpoint.base if checkpoint is not None and checkpoint.base.kept else None)
+    if checkpoint is not None:
+        _restore(run, checkpoint)
+    return run
 
 
 def _train_all(run: Run, trained: list[Parameter]) -> str:

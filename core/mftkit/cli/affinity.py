@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mftkit.cli.affinity_subsets import show_subsets
 from mftkit.cli.app import app
 from mftkit.cli.arguments import Overrides, SpecFile, hide_other_progress
 from mftkit.cli.console import result, table
@@ -53,6 +54,34 @@ StepOfRun = Annotated[
         show_default=False,
     ),
 ]
+Subsets = Annotated[
+    bool,
+    typer.Option(
+        "--subsets",
+        help="Predict the validation losses of training on each subset of the tasks, and propose which to train "
+        "together.",
+    ),
+]
+Groups = Annotated[
+    int,
+    typer.Option("--groups", min=1, metavar="K", help="With --subsets: the most groups that are proposed."),
+]
+Projection = Annotated[
+    int,
+    typer.Option(
+        "--projection", min=8, metavar="D", help="With --subsets: numbers to which a gradient is projected."
+    ),
+]
+Measured = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--measured",
+        metavar="DIR",
+        help="Predict as with --subsets, and report how far the predictions agree with real runs on subsets of the "
+        "tasks: a run directory, a comparison's, or one that holds such. May be repeated.",
+        show_default=False,
+    ),
+]
 Output = Annotated[
     Path | None,
     typer.Option(
@@ -74,11 +103,16 @@ def affinity(
     layers: Layers = "auto",
     run: Run = None,
     step: StepOfRun = None,
+    subsets: Subsets = False,
+    groups: Groups = 2,
+    projection: Projection = 512,
+    measured: Measured = None,
     output: Output = None,
 ) -> None:
     """Compare the gradients of SPEC's tasks.
 
-    Shows which tasks help each other and which conflict, as a table and as a page.
+    Shows which tasks help each other and which conflict, as a table and as a page; with --subsets also which to train
+    together.
     """
     from mftkit.spec import load_spec
 
@@ -88,6 +122,7 @@ def affinity(
     from mftkit.tools.affinity.measure import measure
     from mftkit.tools.affinity.page import page
     from mftkit.tools.affinity.run_checkpoint import weights_to_measure
+    from mftkit.tools.affinity.subset_measurement import SubsetOptions
 
     hide_other_progress()
     target = output or read.output.with_name(f"{read.output.name}-affinity")
@@ -96,6 +131,7 @@ def affinity(
     checkpoint = None
     if run is not None or step is not None:
         read, checkpoint = weights_to_measure(read, run or str(read.output), step)
+    options = SubsetOptions(2 * batches * samples, groups, projection, tuple(measured or ()))
     with console_reporter() as reporter:
         found = measure(
             read,
@@ -106,10 +142,13 @@ def affinity(
             all_parameters=layers == "all",
             checkpoint=checkpoint,
             reporter=reporter,
+            subsets=options if subsets or measured else None,
         )
     write_json(target / "affinity.json", found.to_json())
     write_text(target / "affinity.html", page(found))
     _show(found)
+    if found.subsets is not None:
+        show_subsets(found.subsets)
     result(f"{target / 'affinity.html'}")
 
 

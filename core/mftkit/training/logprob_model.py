@@ -8,11 +8,12 @@ import torch
 from torch import nn
 
 from mftkit.interfaces.model import ModelAdapter
-from mftkit.training.logprobs import token_logprobs
+from mftkit.training.logprobs import draw_tokens, token_logprobs
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mftkit.interfaces.model import Head
     from mftkit.interfaces.tokenization import Batch
     from mftkit.interfaces.tuning import Tuning
 
@@ -36,14 +37,29 @@ class LogprobModel(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Log-probabilities [V] of the loss tokens (nats), and the auxiliary loss, if the model has one."""
+        with self._precision(batch):
+            scored, head, auxiliary = self._scored(batch)
+            return token_logprobs(scored, batch.targets, head), auxiliary
+
+    @torch.no_grad()
+    def draw_targets(self, batch: Batch, random: torch.Generator) -> Tensor:
+        """Tokens [V] int64 drawn from the model's own distribution in the place of the loss tokens."""
+        with self._precision(batch):
+            scored, head, _ = self._scored(batch)
+            return draw_tokens(scored, head, random)
+
+    def _precision(self, batch: Batch) -> torch.autocast:
         device = batch.input_ids.device.type
-        with torch.autocast(device, dtype=self._autocast, enabled=self._autocast is not None):
-            base = self._tuning.base_model(self.model)
-            auxiliary = None
-            if self._has_auxiliary_loss:
-                outputs = self._adapter.outputs(base, batch)
-                hidden, auxiliary = outputs.last_hidden_state, self._adapter.auxiliary_loss(outputs)
-            else:
-                hidden = self._adapter.hidden_states(base, batch)
-            scored = hidden.flatten(0, 1).index_select(0, batch.predictor_index)
-            return token_logprobs(scored, batch.targets, self._adapter.head(base)), auxiliary
+        return torch.autocast(device, dtype=self._autocast, enabled=self._autocast is not None)
+
+    def _scored(self, batch: Batch) -> tuple[Tensor, Head, Tensor | None]:
+        """The hidden states [V, H] that predict the loss tokens, the output head, and the auxiliary loss."""
+        base = self._tuning.base_model(self.model)
+        auxiliary = None
+        if self._has_auxiliary_loss:
+            outputs = self._adapter.outputs(base, batch)
+            hidden, auxiliary = outputs.last_hidden_state, self._adapter.auxiliary_loss(outputs)
+        else:
+            hidden = self._adapter.hidden_states(base, batch)
+        scored = hidden.flatten(0, 1).index_select(0, batch.predictor_index)
+        return scored, self._adapter.head(base), auxiliary

@@ -49,6 +49,20 @@ def token_logprobs(hidden: Tensor, targets: Tensor, head: Head, chunk: int | Non
     return logprobs
 
 
+@torch.no_grad()
+def draw_tokens(hidden: Tensor, head: Head, random: torch.Generator, chunk: int | None = None) -> Tensor:
+    """A token [V] int64 drawn from the model's own distribution after each of the hidden states [V, H]."""
+    weight = functional.normalize(head.weight, dim=-1) if head.normalized else head.weight
+    size = chunk or max(FEWEST_TOKENS, LOGITS_IN_CHUNK // weight.shape[0])
+    plan = _Plan(head.scale, head.soft_cap, size, _matmul_dtype(hidden, weight), early=False)
+    drawn = torch.empty(len(hidden), dtype=torch.int64, device=hidden.device)
+    with torch.autocast(hidden.device.type, enabled=False):
+        for part, logits, buffer in _chunks(hidden, weight.to(plan.matmul), head.bias, plan):
+            torch.softmax(logits, -1, out=buffer)
+            drawn[part] = torch.multinomial(buffer, 1, generator=random).squeeze(1)
+    return drawn
+
+
 @dataclass(frozen=True)
 class _Plan:
     """The arguments of the function that are not tensors."""

@@ -6,7 +6,7 @@ import torch
 
 from mftkit.interfaces.model import Head
 from mftkit.training import logprobs
-from mftkit.training.logprobs import token_logprobs
+from mftkit.training.logprobs import draw_tokens, token_logprobs
 
 TOKENS, HIDDEN, VOCABULARY = 11, 6, 13
 HEADS: dict[str, dict[str, Any]] = {
@@ -225,3 +225,15 @@ def test_no_tensor_of_tokens_by_vocabulary(monkeypatch: pytest.MonkeyPatch, trai
         token_logprobs(hidden, targets, head).sum().backward()
     assert largest <= max(2 * 4 * VOCABULARY, hidden.numel())
     assert largest < 400 * VOCABULARY
+
+
+def test_tokens_are_drawn_from_the_softmax() -> None:
+    """By the head's scale and cap, in chunks, and the same by the same seed."""
+    hidden = torch.tensor([[1.0, 0.0], [0.0, 2.0]]).repeat_interleave(4000, 0)
+    bias = torch.tensor([0.5, 0.0, -1.0])
+    head = Head(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), bias, 2.0, 3.0)
+    drawn = draw_tokens(hidden, head, torch.Generator().manual_seed(0), chunk=700)
+    for part, row in ((drawn[:4000], hidden[0]), (drawn[4000:], hidden[-1])):
+        logits = 3.0 * torch.tanh((head.weight @ row + bias) * 2.0 / 3.0)
+        assert torch.allclose(part.bincount(minlength=3) / 4000, logits.softmax(-1), atol=0.03)
+    assert torch.equal(drawn, draw_tokens(hidden, head, torch.Generator().manual_seed(0), chunk=700))

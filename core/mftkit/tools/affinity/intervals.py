@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mftkit.base.json_types import JsonObject
+    from mftkit.tools.affinity.prediction_result import SubsetPrediction
 
     Floats = NDArray[np.float64]
 
@@ -77,6 +78,8 @@ class Affinity:
     high: Floats
     """[tasks, tasks], the upper end."""
     settings: Settings
+    subsets: SubsetPrediction | None = None
+    """What training on subsets of the tasks would give, if that was asked for."""
 
     @property
     def pairs(self) -> list[Pair]:
@@ -103,6 +106,7 @@ class Affinity:
             "low": self.low.tolist(),
             "high": self.high.tolist(),
             "pairs": [pair.to_json() for pair in self.pairs],
+            **({} if self.subsets is None else {"subsets": self.subsets.to_json()}),
         }
 
 

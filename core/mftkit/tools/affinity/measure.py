@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,6 +18,7 @@ from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.affinity.intervals import Affinity, Settings, summarize
 from mftkit.tools.affinity.parameters import LAST, choose
 from mftkit.tools.affinity.sampling import Halves, step_of
+from mftkit.tools.affinity.subset_measurement import predict_subsets, prepare_subsets
 from mftkit.training.balancing import Balancing
 from mftkit.training.gradients import PerTaskGradients
 from mftkit.training.meter import Meter
@@ -26,13 +28,15 @@ from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.nn import Parameter
 
     from mftkit.interfaces.component import TaskInfo
     from mftkit.interfaces.tokenization import Batch, MicroBatch
     from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
     from mftkit.tools.affinity.run_checkpoint import RunCheckpoint
-    from mftkit.training.run_parts import Run
+    from mftkit.tools.affinity.subset_measurement import SubsetOptions
+    from mftkit.training.run_parts import CheckedRun, Run
 
 
 @with_own_plugins
@@ -46,6 +50,7 @@ def measure(
     all_parameters: bool,
     checkpoint: RunCheckpoint | None,
     reporter: Reporter,
+    subsets: SubsetOptions | None = None,
 ) -> Affinity:
     """Cosines of the tasks' gradients, of the spec's loss over training samples, without dropout.
 
@@ -59,6 +64,7 @@ def measure(
         all_parameters: compare all trained parameters, whatever the tuning.
         checkpoint: of a run; None: the model as the spec starts it.
         reporter: receives messages and progress.
+        subsets: predict what training on subsets of the tasks would give, too.
 
     Raises:
         MftError: something the user can fix.
@@ -67,9 +73,10 @@ def measure(
     if len(checked.corpus.tasks) < 2:
         raise MftError("tasks: affinity compares tasks, and the spec has only one.")
     halves = Halves(checked.corpus, batches, samples, seed, reporter)
-    run = build_run(checked, checkpoint.base if checkpoint is not None and checkpoint.base.kept else None)
-    if checkpoint is not None:
-        _restore(run, checkpoint)
+    prepared = prepare_subsets(checked.corpus, subsets, seed, reporter) if subsets else None
+    run = _build(checked, checkpoint)
+    trained = [parameter for parameter in run.logprob_model.parameters() if parameter.requires_grad]
+    kept = layers is not None
     if layers is None and not all_parameters and not checked.tuning.saves_adapter:
         layers = LAST
     parameters = choose(run.logprob_model, None if all_parameters else layers)
@@ -87,7 +94,26 @@ def measure(
         seed=seed,
     )
     names = tuple(task.name for task in checked.corpus.tasks)
-    return summarize(names, np.stack([found.numpy() for found in cosines.found]), seed, settings)
+    found = summarize(names, np.stack([found.numpy() for found in cosines.found]), seed, settings)
+    if subsets is None or prepared is None:
+        return found
+    parameters = parameters if kept else _train_all(run, trained)
+    return replace(found, subsets=predict_subsets(run, prepared, subsets, seed, parameters, reporter))
+
+
+def _build(checked: CheckedRun, checkpoint: RunCheckpoint | None) -> Run:
+    """The run with the checkpoint's weights, if there is one."""
+    run = build_run(checked, checkpoint.base if checkpoint is not None and checkpoint.base.kept else None)
+    if checkpoint is not None:
+        _restore(run, checkpoint)
+    return run
+
+
+def _train_all(run: Run, trained: list[Parameter]) -> str:
+    """Lift the limit to the last layers: it is for the memory of whole gradients, and a projection needs none."""
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    return choose(run.logprob_model, None)
 
 
 def _state(run: Run, checkpoint: RunCheckpoint | None) -> str:

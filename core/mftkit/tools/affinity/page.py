@@ -13,6 +13,7 @@ from mftkit.pages.figures import Plot, script_safe
 from mftkit.pages.render import render
 from mftkit.pages.tables import Cell, Table
 from mftkit.tools.affinity.intervals import CONFIDENCE
+from mftkit.tools.affinity.page_subsets import subset_section
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +55,7 @@ def page(affinity: Affinity) -> str:
         reading=READING,
         heat_map=heat_map(affinity),
         pairs=pairs_table(affinity),
+        subsets=subset_section(affinity.subsets),
     )
 
 

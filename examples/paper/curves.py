@@ -19,7 +19,7 @@ def curves(results: Results, arms: tuple[str, ...]) -> dict[str, dict[str, Curve
     """Task to arm to points: share of the run's planned end, mean loss over seeds."""
     found: dict[str, dict[str, Curve]] = {}
     for arm in results.arms:
-        if short(arm["label"]) not in arms:
+        if short(arm) not in arms:
             continue
         points: dict[str, dict[float, list[float]]] = {}
         for run in arm["runs"]:
@@ -34,7 +34,7 @@ def curves(results: Results, arms: tuple[str, ...]) -> dict[str, dict[str, Curve
                         points.setdefault(task, {}).setdefault(round(epoch, 2), []).append(value["loss"])
         for task, by_epoch in points.items():
             curve = [(epoch, fmean(losses)) for epoch, losses in sorted(by_epoch.items())]
-            found.setdefault(task, {})[short(arm["label"])] = curve
+            found.setdefault(task, {})[short(arm)] = curve
     return found
 
 

@@ -6,7 +6,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from curves import curves, draw
-from results import Results, Table, tables
+from measured_tables import metric_tables, paired_table
+from results import Results, Table, short, tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +26,7 @@ STYLE = (
 def write_page(output: Path, size: Size) -> None:
     """Write paper.md, paper.html and curves.svg to the output, from what is there."""
     results = Results.read(output)
-    arms = tuple(arm for arm in SHOWN if arm in {each["label"].partition(" (")[0] for each in results.arms})
+    arms = tuple(arm for arm in SHOWN if arm in {short(each) for each in results.arms})
     svg = draw(curves(results, arms), arms)
     title = f"The MFTCoder experiment, size {size.name}"
     seeds = results.comparison["seeds"]
@@ -33,7 +34,7 @@ def write_page(output: Path, size: Size) -> None:
         f"{len(seeds)} of {size.seeds} seeds; {len(results.arms)} arms.",
         str(results.comparison["noise"]["told"]),
     ]
-    found = tables(results)
+    found = [*tables(results), *metric_tables(results), *paired_table(results)]
     (output / "curves.svg").write_text(svg, encoding="utf-8")
     (output / "paper.md").write_text(_markdown(title, lines, found, size), encoding="utf-8")
     (output / "paper.html").write_text(_html(title, lines, found, size, svg), encoding="utf-8")
@@ -44,7 +45,7 @@ def _markdown(title: str, lines: list[str], found: list[Table], size: Size) -> s
     for table in found:
         rows = [table.head, [":--", *("--:" for _ in table.head[1:])], *table.rows]
         parts += [f"## {table.title}", "\n".join(f"| {' | '.join(row)} |" for row in rows), table.note]
-    parts += ["## Validation loss by epoch", "![Validation loss by epoch](curves.svg)"]
+    parts += ["## Training curves: validation loss by epoch", "![Validation loss by epoch](curves.svg)"]
     parts += ["## What was cut at this size", "\n".join(f"- {text}" for text in size.cut)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -59,6 +60,10 @@ def _html(title: str, lines: list[str], found: list[Table], size: Size, svg: str
         parts.append(f"<h2>{escape(table.title)}</h2><div><table><tr>{head}</tr>{body}</table></div>")
         parts.append(f"<p>{escape(table.note)}</p>")
     cut = "".join(f"<li>{escape(text)}</li>" for text in size.cut)
-    parts += ["<h2>Validation loss by epoch</h2>", svg, f"<h2>What was cut at this size</h2><ul>{cut}</ul>"]
+    parts += [
+        "<h2>Training curves: validation loss by epoch</h2>",
+        svg,
+        f"<h2>What was cut at this size</h2><ul>{cut}</ul>",
+    ]
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'

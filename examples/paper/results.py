@@ -29,7 +29,7 @@ class Results:
     comparison: dict[str, Any]
     """compare.json."""
     outside: dict[str, dict[str, float]]
-    """Run directory, or "base", to the losses on what no arm trains."""
+    """A model's name, as ``models`` has it, or "base", to the losses on what no arm trains."""
     path: Path
 
     @classmethod
@@ -59,23 +59,31 @@ def spread(values: Sequence[float | None]) -> str:
     return f"{fmean(known):.3f}" + (f" ±{stdev(known):.3f}" if len(known) > 1 else "")
 
 
-def short(label: str) -> str:
-    """An arm's name without its options."""
-    return label.partition(" (")[0]
+def short(arm: dict[str, Any]) -> str:
+    """An arm's name without its options; those of a merged arm tell it from the others."""
+    return str(arm["label"]) if arm.get("merge") else str(arm["label"]).partition(" (")[0]
+
+
+def models(arm: dict[str, Any], seeds: int) -> dict[str, str]:
+    """An arm's models by name, with their directories; a soup is another model with each more seed."""
+    trained = {run["directory"]: run["directory"] for run in arm["runs"]}
+    soup = f" of {seeds} seeds" if arm["kind"] == "soup" else ""
+    return trained | {directory + soup: directory for directory in arm.get("directories", [])}
 
 
 def loss_table(results: Results) -> Table:
     """Best validation loss of each task, by arm."""
     tasks = list(results.arms[0]["losses"])
     rows = [
-        [short(arm["label"]), *(spread(arm["losses"][task]) for task in tasks), spread(arm["mean_by_seed"])]
+        [short(arm), *(spread(arm["losses"][task]) for task in tasks), spread(arm["mean_by_seed"])]
         for arm in results.arms
     ]
     return Table(
-        "Each task by each arm (RQ1, RQ2)",
+        "Each task by each arm: validation loss (RQ1, RQ2)",
         ["arm", *tasks, "mean"],
         rows,
-        "Lowest validation loss, nats per token, mean ± standard deviation over seeds.",
+        "Lowest validation loss, nats per token, mean ± standard deviation over seeds; of a merged model and a soup, "
+        "which is one model of all seeds, the loss.",
     )
 
 
@@ -95,18 +103,19 @@ def stop_table(results: Results) -> Table:
         early = sum(run["state"] == "early-stopped" for run in runs)
         rows.append(
             [
-                short(arm["label"]),
+                short(arm),
                 f"{fmean(best):.0f}" if best else "-",
                 f"{fmean(epochs):.2f}" if epochs else "-",
-                f"{early} of {len(runs)}",
+                f"{early} of {len(runs)}" if runs else "-",
                 f"{arm['seconds']:.0f} s" if arm["seconds"] else "-",
             ]
         )
     return Table(
-        "Epochs and time to stop",
+        "Training cost: epochs and time to stop",
         ["arm", "best step", "epochs trained", "runs stopped early", "time of one seed"],
         rows,
-        "Means over runs; single: over the models of all tasks, their time added up.",
+        "Means over runs; single: over the models of all tasks, their time added up. Merged arms and soups are not "
+        "trained: their time is that of merging and measuring.",
     )
 
 
@@ -119,13 +128,10 @@ def outside_table(results: Results, task: str, title: str, note: str) -> Table:
     before = results.outside["base"][task]
     rows = [["base", f"{before:.3f}", ""]]
     for arm in results.arms:
-        losses = [
-            results.outside[run["directory"]][task]
-            for run in arm["runs"]
-            if run["directory"] in results.outside
-        ]
+        names = models(arm, len(results.comparison["seeds"]))
+        losses = [results.outside[name][task] for name in names if name in results.outside]
         if losses:
-            rows.append([short(arm["label"]), spread(losses), f"{fmean(losses) - before:+.3f}"])
+            rows.append([short(arm), spread(losses), f"{fmean(losses) - before:+.3f}"])
     return Table(title, ["arm", "loss", "change"], rows, note)
 
 
@@ -135,6 +141,8 @@ def tables(results: Results) -> list[Table]:
     return [
         loss_table(results),
         stop_table(results),
-        outside_table(results, "text-to-sql", "An unseen task: text-to-SQL (RQ3)", outside),
-        outside_table(results, "python", "Forgetting: Python source, before and after", outside),
+        outside_table(results, "text-to-sql", "An unseen task: loss on text-to-SQL (RQ3)", outside),
+        outside_table(
+            results, "python", "Forgetting: loss on held-out Python source, before and after", outside
+        ),
     ]

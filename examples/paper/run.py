@@ -4,6 +4,7 @@
 
 Pretrains a base (size cpu), trains every arm with every seed, measures an unseen task and what was forgotten, and
 writes ``paper.md`` and ``paper.html`` to the output; after each seed, so that a run that was stopped has its page too.
+Every arm's models also answer rows of each task, of an unseen one and, at the GPU sizes, HumanEval's problems.
 The same command resumes where it was stopped. DIR is a folder of tasks in the paper's format; without it the tasks are
 made from the source of the installed Python.
 """
@@ -16,9 +17,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from measures import evaluation, with_measures
 from page import write_page
+from results import models
 from sizes import HUB_ID, SIZES, Size
-from tasks import outside_sections, pretraining_sections, task_sections
+from tasks import UNSEEN, outside_sections, pretraining_sections, task_sections
 
 import mftkit
 
@@ -61,14 +64,17 @@ def base_spec(sections: list[dict[str, Any]], size: Size, output: Path) -> dict[
     }
 
 
-def arms_spec(model: dict[str, Any], sections: list[dict[str, Any]], size: Size) -> dict[str, Any]:
+def arms_spec(
+    model: dict[str, Any], sections: list[dict[str, Any]], unseen: list[dict[str, Any]], size: Size
+) -> dict[str, Any]:
     """The spec that every arm changes."""
     return {
         "name": f"paper-{size.name}",
         "seed": 1,
         "model": model,
         "tuning": size.tuning,
-        "tasks": sections,
+        "tasks": with_measures(sections, size),
+        "evaluation": evaluation(unseen, size),
         "max_length": size.max_length,
         "data": {"overlong": "drop"},
         "loss": size.losses[0],
@@ -95,6 +101,8 @@ def train(
         losses=size.losses,
         balancers=size.balancers,
         baselines=["single", "mixed"],
+        merged=size.merged,
+        soups=size.soups if seeds > 1 else (),  # of one seed there is nothing to average
         seeds=seeds,
         output=output / "arms",
         overrides=changes,
@@ -107,8 +115,11 @@ def outside_losses(
     """Write the losses of every model, and of the base, on what no arm trains to ``outside.json``."""
     file = output / "outside.json"
     known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    comparison = result.comparison
     directories = {
-        run.directory: result.path / run.directory for arm in result.comparison.arms for run in arm.runs
+        name: result.path / directory
+        for arm in comparison.arms
+        for name, directory in models(arm.to_json(), len(comparison.seeds)).items()
     }
     for name, model in {"base": base, **directories}.items():
         if name not in known:
@@ -144,14 +155,15 @@ def main() -> None:
     size: Size = SIZES[given.size]
     output = (given.output or Path("runs") / f"paper-{size.name}").resolve()
     sections = task_sections(given.data, size, output)
+    outside = outside_sections(output / "texts", size.valid)
+    unseen = [task for task in outside if task["name"] == UNSEEN]
     if given.dry_run:
-        spec = mftkit.load_spec(arms_spec(size.model or {"path": HUB_ID}, sections, size), given.set)
+        spec = mftkit.load_spec(arms_spec(size.model or {"path": HUB_ID}, sections, unseen, size), given.set)
         print(spec.model_dump_json(indent=2))
         return
     texts = pretraining_sections(given.data, output / "texts") if size.model is None else []
-    outside = outside_sections(texts, output / "texts", size.valid)
     model = pretrained(texts, size, output)
-    spec = arms_spec(model, sections, size)
+    spec = arms_spec(model, sections, unseen, size)
     base = mftkit.load_spec(spec, given.set).model.path
     started = time.monotonic()
     for seeds in range(1, size.seeds + 1):

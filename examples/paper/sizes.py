@@ -1,9 +1,9 @@
-"""The three sizes of the experiment: the base, the rows, the budget, the arms, and what was cut."""
+"""The sizes of the experiment: the base, the rows, the budget, the arms, what is measured, and what was cut."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 LOSSES = ("token-balanced", "sample-balanced", "sample-focal", "task-focal")
 BALANCERS: tuple[dict[str, Any], ...] = tuple(
@@ -17,6 +17,7 @@ SHORT_BALANCERS: tuple[dict[str, Any], ...] = (
     {"name": "uncertainty"},
     {"name": "dro"},
 )
+MERGED = ("arithmetic", "ties", "dare")
 HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 
 
@@ -24,7 +25,7 @@ HUB_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
 class Size:
     """What a size trains."""
 
-    name: Literal["cpu", "real", "gpu"]
+    name: str
     model: dict[str, Any] | None
     """The spec's ``model``; None: a base that is pretrained first."""
     tuning: dict[str, Any]
@@ -40,6 +41,17 @@ class Size:
     seeds: int
     losses: tuple[str, ...] = LOSSES
     balancers: tuple[dict[str, Any], ...] = BALANCERS
+    merged: tuple[str, ...] = ()
+    """How the single models of a seed are merged, an arm each."""
+    soups: tuple[str, ...] = ()
+    """Arms whose models of all seeds are averaged, from the second seed on."""
+    evaluators: tuple[str, ...] = ("edit-similarity", "exact-match")
+    """Of every task, the unseen one too."""
+    limit: int = 8
+    """Rows of a task that are answered."""
+    max_new_tokens: int = 24
+    human_eval: bool = False
+    """Whether pass@1 on HumanEval is measured."""
     pretraining_steps: int = 0
     cut: tuple[str, ...] = field(default=())
     """What the paper has and this size has not, a sentence each."""
@@ -67,6 +79,8 @@ CPU = Size(
     valid=16,
     seeds=3,
     balancers=SHORT_BALANCERS,
+    merged=MERGED,
+    soups=("mixed",),
     pretraining_steps=500,
     cut=(
         "The base is a Llama of 5.5 million parameters, pretrained by the same command for some minutes, instead of "
@@ -74,7 +88,8 @@ CPU = Size(
         "Each task has 1.5 % of its training rows (at least 12) and 16 validation rows, so the small tasks have a "
         "dozen rows.",
         "Samples of more than 256 tokens are left out.",
-        "No task is judged by a chat model, and pass@k is not measured: such a model writes no program that passes.",
+        "Answers have at most 24 tokens, to 8 rows of a task. pass@k is not measured: such a model writes no program "
+        "that passes. No task is judged by a chat model.",
     ),
 )
 
@@ -99,11 +114,12 @@ REAL = Size(
     seeds=1,
     losses=("token-balanced",),
     balancers=(),
+    merged=("arithmetic",),
     cut=(
-        "Three arms (single, mixed, balanced) with one seed: noise is not measured.",
+        "Four arms (single, mixed, balanced, merged) with one seed: noise is not measured.",
         "Low-rank adapters instead of all parameters; 100 steps of one packed row of 128 tokens; longer samples are "
         "left out.",
-        "8 validation rows a task.",
+        "8 validation rows a task; answers of at most 24 tokens.",
     ),
 )
 
@@ -127,6 +143,18 @@ GPU = Size(
     least=300,
     valid=64,
     seeds=3,
+    merged=MERGED,
+    soups=("mixed",),
+    evaluators=("edit-similarity", "exact-match", "bleu"),
+    limit=64,
+    max_new_tokens=256,
+    human_eval=True,
     cut=("A base of 0.5 billion parameters, and a fifth of the rows of the large tasks.",),
 )
-SIZES = {size.name: size for size in (CPU, REAL, GPU)}
+GPU_SMOLLM2 = replace(
+    GPU,
+    name="gpu-smollm2",
+    model={"path": HUB_ID},
+    cut=("A base of 135 million parameters, and a fifth of the rows of the large tasks.",),
+)
+SIZES = {size.name: size for size in (CPU, REAL, GPU, GPU_SMOLLM2)}

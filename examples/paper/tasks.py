@@ -14,8 +14,12 @@ import mftkit
 if TYPE_CHECKING:
     from sizes import Size
 
+HELD_OUT = ("asyncio", "concurrent", "email", "http", "json", "urllib")
+"""Packages of the standard library that nothing is trained on: the base and the tasks have its single modules."""
 KINDS = {"text-to-code": 3000, "comment": 1500, "completion": 600, "repair": 250}
 """Tasks of ``python-source``, with their numbers of rows."""
+UNSEEN = "text-to-sql"
+"""The task that no arm trains."""
 TABLES = {
     "singer": ("name", "age", "country"),
     "book": ("title", "pages", "author"),
@@ -38,7 +42,8 @@ def task_sections(data: Path | None, size: Size, output: Path) -> list[dict[str,
 
 def _generated(kind: str, rows: int, size: Size) -> dict[str, Any]:
     train = max(size.least, round(rows * size.share))
-    options = {"kind": kind, "samples": train + size.valid, "max_characters": 900}
+    paths = [str(file) for file in _modules()]  # not the packages: some are held out
+    options = {"kind": kind, "samples": train + size.valid, "max_characters": 900, "paths": paths}
     fraction = size.valid / (train + size.valid)
     return {"name": kind, "generator": {"name": "python-source", "options": options}, "valid": fraction}
 
@@ -56,8 +61,8 @@ def _from_folder(folder: Path, size: Size, output: Path) -> dict[str, Any]:
 
 
 def pretraining_sections(data: Path | None, output: Path) -> list[dict[str, Any]]:
-    """The base's texts: functions of the standard library, and the prompts of the tasks' training rows."""
-    functions = sorted(set(_functions()))
+    """The base's texts: functions of the standard library's modules, and the prompts of the tasks' training rows."""
+    functions = sorted(set(_functions(_modules())))
     random.Random(0).shuffle(functions)
     texts = {"python": functions}
     if data is not None:
@@ -71,10 +76,14 @@ def pretraining_sections(data: Path | None, output: Path) -> list[dict[str, Any]
     ]
 
 
-def _functions() -> list[str]:
-    """Functions of at most 900 characters of the standard library's own modules."""
+def _modules() -> list[Path]:
+    return sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py"))
+
+
+def _functions(files: list[Path]) -> list[str]:
+    """Functions of at most 900 characters of these files."""
     found = []
-    for file in sorted(Path(sysconfig.get_paths()["stdlib"]).glob("*.py")):
+    for file in files:
         source = file.read_text(encoding="utf-8")
         lines = source.encode().split(b"\n")
         nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef)]
@@ -94,16 +103,17 @@ def _prompts(line: str) -> list[str]:
     return [turn["content"] for turn in json.loads(line)["chat_rounds"] if turn["role"] == "human"]
 
 
-def outside_sections(base: list[dict[str, Any]], output: Path, valid: int) -> list[dict[str, Any]]:
-    """What no arm trains: the base's Python (forgetting) and text-to-SQL by templates (an unseen task)."""
-    python = next((section for section in base if section["name"] == "python"), None)
-    if python is None:
-        pretraining_sections(None, output)
-    texts = _lines(output / "python.jsonl")[: 4 * valid]
-    _write(output / "python-valid.jsonl", texts)
+def outside_sections(output: Path, valid: int) -> list[dict[str, Any]]:
+    """What nothing is trained on: Python of other packages (forgetting) and text-to-SQL by templates (unseen)."""
+    library = Path(sysconfig.get_paths()["stdlib"])
+    files = [file for package in HELD_OUT for file in sorted((library / package).glob("*.py"))]
+    trained = "\n".join(file.read_text(encoding="utf-8") for file in _modules())
+    functions = [text for text in sorted(set(_functions(files))) if text not in trained]
+    texts = random.Random(0).sample(functions, min(4 * valid, len(functions)))
+    _write(output / "python-held-out.jsonl", [json.dumps({"text": text}) for text in texts])
     _write(output / "text-to-sql.jsonl", [json.dumps(row) for row in _sql_rows(4 * valid)])
-    python_task = {"name": "python", "format": "text", "train": [str(output / "python-valid.jsonl")]}
-    sql_task = {"name": "text-to-sql", "train": [str(output / "text-to-sql.jsonl")]}
+    python_task = {"name": "python", "format": "text", "train": [str(output / "python-held-out.jsonl")]}
+    sql_task = {"name": UNSEEN, "train": [str(output / "text-to-sql.jsonl")]}
     return [{**task, "valid": task["train"]} for task in (python_task, sql_task)]
 
 
@@ -128,7 +138,7 @@ def _sql_rows(number: int) -> list[dict[str, Any]]:
         question, query = draw.choice(pairs)
         prompt = f"CREATE TABLE {table} ({first} TEXT, {second} INTEGER, {third} TEXT)\n{question}"
         rounds = [{"role": "human", "content": prompt}, {"role": "bot", "content": f"SELECT {query}"}]
-        rows.append({"id": index, "data_name": "text-to-sql", "chat_rounds": rounds})
+        rows.append({"id": index, "data_name": UNSEEN, "chat_rounds": rounds})
     return rows
 
 

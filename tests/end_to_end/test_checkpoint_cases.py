@@ -23,7 +23,7 @@ from mftkit.data.tokens.train_tokenizer import train_bpe
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.convert import convert
 from mftkit.tools.merge import merge
-from small_runs import comparable, metrics, small_spec, write_rows
+from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 TINY = {
     "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -310,6 +310,8 @@ SCALED: list[dict[str, Any]] = [
 @pytest.mark.parametrize("changes", SCALED)
 def test_losses_do_not_depend_on_how_samples_are_batched(project: Path, changes: dict[str, Any]) -> None:
     base = checkpoint(project, **changes)
+    for task, count in (("big", 60), ("small", 20)):  # fewer, for micro-batches of one row
+        write_rows(project / "data" / f"{task}.jsonl", rows(task, count))
     found = []
     for number, (mode, size) in enumerate(
         [("pack", 1), ("pack", 4), ("dynamic-padding", 1), ("dynamic-padding", 4)]

@@ -20,7 +20,7 @@ from small_runs import metrics, small_spec, write_rows
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SAMPLES = 48
+SAMPLES = 24
 PROBLEMS = [PROBLEM, OTHER, *humaneval()]
 KINDS = ("right", "wrong", "copied", "copied, laid out anew", "copied, named and laid out anew")
 

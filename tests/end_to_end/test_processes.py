@@ -12,7 +12,7 @@ import pytest
 
 from commands import environment, mft
 from fixture_types import Install
-from forked import mft_forked, run_forked
+from forked import mft_forked, run_forked, start_code
 from small_runs import comparable, metrics, small_spec
 
 LOSSES = ["token-balanced", "sample-balanced", "sample-focal", "task-focal", "mixed"]
@@ -142,15 +142,30 @@ def test_one_process_that_fails_ends_the_others_with_its_message(project: Path, 
     assert metrics(project / "run")[-1]["reason"] == "failed"
 
 
+# torchrun's own agent and variables; it forks its processes from this one, instead of starting two interpreters.
+TORCHRUN = """
+import sys
+from torch.distributed import run
+from torch.distributed.launcher.api import elastic_launch
+
+def worker():
+    from mftkit.cli import main
+    code = main(["run", "spec.json", "--set", "training.max_steps=2"])
+    if code:
+        raise SystemExit(code)
+
+standalone = ["--rdzv_backend", "c10d", "--rdzv_endpoint", "localhost:0", "--rdzv_id", "alone"]  # as --standalone
+arguments = run.parse_args([*standalone, "--nproc_per_node", "2", "--start_method", "fork", "-m", "mftkit.cli"])
+config, _, _ = run.config_from_args(arguments)
+elastic_launch(config, worker)()
+"""
+
+
 @pytest.mark.long
 def test_under_torchrun_the_processes_find_each_other(project: Path) -> None:
-    two(project)
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-         "-m", "mftkit.cli", "run", "spec.json", "--set", "training.max_steps=2"],
-        cwd=project, env=environment(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    process = start_code(TORCHRUN, two(project))
+    _, printed = process.communicate()
+    assert process.returncode == 0, printed
     assert json.loads((project / "run" / "environment.json").read_text())["processes"] == 2
 
 

@@ -13,7 +13,7 @@ from small_runs import metrics
 
 ROOT = Path(__file__).parents[2]
 SHARED = Path(os.environ.get("MFT_SHARED", ROOT.parent / "shared"))
-ROWS = 400
+ROWS = {"train": 240, "valid": 60}
 """Rows of each file: enough for the few steps here."""
 TUNINGS = {
     "full": {"method": "full"},
@@ -42,7 +42,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 .splitlines(keepends=True)
             )
             short = directory / f"{task['name']}-{part}.jsonl"
-            short.write_text("".join(lines[:ROWS]), "utf-8")
+            short.write_text("".join(lines[: ROWS[part]]), "utf-8")
             task[part] = [str(short)]
     spec["model"]["config"].update(hidden_size=64, intermediate_size=128, num_hidden_layers=2)
     spec |= {"max_length": 256, "data": {"cache": "cache"}}

@@ -50,12 +50,19 @@ def project(data: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module", params=["lora", "qlora"])
-def finished(request: pytest.FixtureRequest, data: Path) -> Path:
-    """A finished run, its samples packed; tests copy or only look at it."""
-    run, outcome = start(data, adapter_spec(request.param, output=request.param))
-    assert outcome.reason == "finished"
-    return run
+@pytest.fixture(scope="module")
+def both(data: Path) -> dict[str, Path]:
+    """A finished run of each method, its samples packed; tests copy or only look at them."""
+    runs = {}
+    for method in ("lora", "qlora"):
+        runs[method], outcome = start(data, adapter_spec(method, output=method))
+        assert outcome.reason == "finished"
+    return runs
+
+
+@pytest.fixture(params=["lora", "qlora"])
+def finished(request: pytest.FixtureRequest, both: dict[str, Path]) -> Path:
+    return both[request.param]
 
 
 def unfinished(run: Path, *, keep: tuple[int, ...]) -> None:
@@ -163,33 +170,42 @@ def test_a_dry_run_touches_nothing_and_counts_what_is_trained(project: Path) -> 
     assert plans[0][1] == 2 * 8 * (32 + 32)
 
 
-def test_the_adapter_loads_with_peft_alone_and_merges_to_the_same_logits(
-    finished: Path, project: Path
+PEFT_ALONE = """
+import sys, torch
+from peft import AutoPeftModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+def check(adapter, merged):
+    tokenizer = AutoTokenizer.from_pretrained(adapter)
+    turns = [{'role': 'user', 'content': 'big: sort a list (0)'}]
+    ids = tokenizer.apply_chat_template(turns, return_dict=True, return_tensors='pt')['input_ids']
+    assert ids.equal(AutoTokenizer.from_pretrained(merged).apply_chat_template(
+        turns, return_dict=True, return_tensors='pt')['input_ids'])
+    tuned = AutoPeftModelForCausalLM.from_pretrained(adapter).eval()
+    whole = AutoModelForCausalLM.from_pretrained(merged).eval()
+    with torch.no_grad():
+        one, other = tuned(input_ids=ids).logits, whole(input_ids=ids).logits
+        with tuned.disable_adapter():
+            assert (one - tuned(input_ids=ids).logits).abs().max() > 0.01
+    assert (one - other).abs().max() < 1e-5, adapter
+
+for pair in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+    check(*pair)
+assert not [name for name in sys.modules if name.startswith('mftkit')]
+"""
+
+
+def test_the_adapters_load_with_peft_alone_and_merge_to_the_same_logits(
+    both: dict[str, Path], project: Path
 ) -> None:
-    merged = merge(finished, project / "merged")
-    assert merged.difference < 1e-5
-    assert merged.largest > 0.1
-    code = (
-        "import sys, torch\n"
-        "from peft import AutoPeftModelForCausalLM\n"
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
-        "adapter, merged = sys.argv[1:]\n"
-        "tokenizer = AutoTokenizer.from_pretrained(adapter)\n"
-        "turns = [{'role': 'user', 'content': 'big: sort a list (0)'}]\n"
-        "ids = tokenizer.apply_chat_template(turns, return_dict=True, return_tensors='pt')['input_ids']\n"
-        "assert ids.equal(AutoTokenizer.from_pretrained(merged).apply_chat_template(\n"
-        "    turns, return_dict=True, return_tensors='pt')['input_ids'])\n"
-        "tuned = AutoPeftModelForCausalLM.from_pretrained(adapter).eval()\n"
-        "whole = AutoModelForCausalLM.from_pretrained(merged).eval()\n"
-        "with torch.no_grad():\n"
-        "    one, other = tuned(input_ids=ids).logits, whole(input_ids=ids).logits\n"
-        "    with tuned.disable_adapter():\n"
-        "        assert (one - tuned(input_ids=ids).logits).abs().max() > 0.01\n"
-        "assert (one - other).abs().max() < 1e-5\n"
-        "assert not [name for name in sys.modules if name.startswith('mftkit')]\n"
-    )
+    pairs = []
+    for method, run in both.items():
+        merged = merge(run, project / f"merged-{method}")
+        assert merged.difference < 1e-5
+        assert merged.largest > 0.1
+        pairs += [str(run / "model"), str(project / f"merged-{method}")]
     done = subprocess.run(
-        [sys.executable, "-c", code, str(finished / "model"), str(project / "merged")],
+        [sys.executable, "-c", PEFT_ALONE, *pairs],
         capture_output=True, text=True, env=environment(), check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

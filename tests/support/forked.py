@@ -114,6 +114,12 @@ def pytest_forked(
 ) -> subprocess.CompletedProcess[str]:
     """Run the tests of packages in ``sites`` in a process of its own."""
     ignored = ["-W", "ignore:Module already imported:pytest.PytestAssertRewriteWarning"]
+    ignored += [
+        "-p",
+        "no:anyio",
+        "-p",
+        "no:hypothesispytest",
+    ]  # a second to import, and none of the tests uses them
     code = f"import sys, pytest; sys.exit(pytest.main({[*ignored, *arguments]}))"
     process = start_code(code, cwd, sites)
     out, err = process.communicate()

@@ -6,6 +6,7 @@ import inspect
 from importlib.metadata import version
 from types import FunctionType
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 from mftkit.interfaces import API_VERSION
 from mftkit.interfaces.component import Component, is_required
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from mftkit_registry import Registration
+
+
+_FOUND: WeakKeyDictionary[type[Component], dict[type[Component], tuple[str, ...]]] = WeakKeyDictionary()
+"""The differences of each class from interfaces: a run asks for the classes of its components again and again."""
 
 
 def check_interface(component: type[Component], registration: Registration[Component]) -> None:
@@ -38,13 +43,22 @@ def _fix(component: type[Component], registration: Registration[Component]) -> s
 
 def interface_differences(component: type[Component], interface: type[Component]) -> tuple[str, ...]:
     """In words, each method of ``component`` that is missing, or that cannot be called as core calls it."""
+    found = _FOUND.setdefault(component, {})
+    if interface not in found:
+        found[interface] = tuple(
+            difference
+            for name, value in _declared(interface).items()
+            for difference in _differences(component, name, value)
+        )
+    return found[interface]
+
+
+def _declared(interface: type[Component]) -> dict[str, object]:
     declared: dict[str, object] = {}
     for base in (Component, *reversed(interface.__mro__)):
         if issubclass(base, Component):
             declared |= {name: value for name, value in vars(base).items() if _is_public(name)}
-    return tuple(
-        difference for name, value in declared.items() for difference in _differences(component, name, value)
-    )
+    return declared
 
 
 def _is_public(name: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from mftkit_plugins.program_tests.sandbox.operations import OPERATIONS
 from mftkit_plugins.program_tests.sandbox.plain import CannotCrossError, decode, encode
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 _MUTABLE = (list, dict, set, bytearray)
@@ -143,6 +143,7 @@ class Peer:
 
     def run(self, operation: str, given: list[Any]) -> Any:
         """Await something in an event loop, in a thread of its own if one runs already."""
+        import asyncio  # takes a third of the start of a process, and few programs need it
 
         async def waits() -> Any:
             return await (given[0] if operation == "await" else getattr(given[0], operation)(*given[1:]))

@@ -11,10 +11,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
 from mftkit.spec import load_spec
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.compare.directory import ComparisonDirectory
+from mftkit.tools.compare.runner import train_all
 from mftkit.tools.mix_search.candidates import Candidate, CandidateFile, is_higher_better, score
 from mftkit.tools.mix_search.directory import SearchDirectory
 from mftkit.tools.mix_search.meter import Meter
@@ -27,7 +29,6 @@ from mftkit.tools.mix_search.specialists import (
     find_specialists,
     plan_specialists,
     seeds_of,
-    train_specialists,
     trained,
     uneven_steps,
 )
@@ -80,13 +81,24 @@ def search_mixing(
     reporter = reporter or Reporter()
     directory = SearchDirectory(search_path(base, output))
     directory.check_writable()
-    with directory, ComparisonDirectory(directory.training) as training:
+    found = None
+    if options.singles is not None:
+        found = find_specialists(base, options.singles, options.seeds)
+    with ExitStack() as stack:
+        stack.enter_context(directory)
         directory.begin(base, fresh=fresh)
-        training.begin(base, fresh=fresh)
-        specialists, signal = _specialists(base, options, training, reporter)
+        training = ComparisonDirectory(directory.training)
+        if found is None or options.verify:
+            stack.enter_context(training)
+            training.begin(base, fresh=False)
+        signal = None
+        if found is None:
+            planned = plan_specialists(base, options, training, reporter)
+            signal = train_all(planned, training, reporter, lambda: None)
+            found = trained(planned)
         if signal is not None:
             return Searched(directory.path, None, signal)
-        result = _search(base, options, specialists, directory, reporter)
+        result = _search(base, options, found, directory, reporter)
         if options.verify:
             loading = load or (lambda changes: load_spec(base.dump(), changes))
             done, signal = verify(base, result, training, directory.evaluation, reporter, loading)
@@ -101,16 +113,6 @@ def search_path(base: Spec, output: Path | None) -> Path:
     return (output or base.output.with_name(f"{base.output.name}-mix")).absolute()
 
 
-def _specialists(
-    base: Spec, options: SearchOptions, training: ComparisonDirectory, reporter: Reporter
-) -> tuple[list[Specialist], Signals | None]:
-    if options.singles is not None:
-        return find_specialists(base, options.singles, options.seeds), None
-    planned = plan_specialists(base, options, training, reporter)
-    signal = train_specialists(planned, training, reporter)
-    return trained(planned), signal
-
-
 def _search(
     base: Spec,
     options: SearchOptions,
@@ -120,7 +122,7 @@ def _search(
 ) -> SearchResult:
     """Measure all candidates, as far as they are not in the directory; the result without a verification."""
     steps = [one.step for one in specialists]
-    notes = _notes(specialists, steps)
+    notes = _notes(base, specialists, steps)
     for note in notes:
         reporter.warn(note)
     given = baselines(base)
@@ -192,11 +194,20 @@ def _measure_all(session: _Session, given: dict[str, Shares], seed: int) -> list
     return sorted(found, key=lambda one: values[one.shares])
 
 
-def _notes(specialists: Sequence[Specialist], steps: Sequence[int]) -> list[str]:
-    if not uneven_steps(steps):
-        return []
-    shown = ", ".join(f"{one.task} {step:,}" for one, step in zip(specialists, steps, strict=True))
-    return [
-        f"the specialists have trained different numbers of steps ({shown}), so a share of one task moves the merged "
-        "model less than the same share of another; specialists of equal steps (--budget steps) are nearer to training"
-    ]
+def _notes(base: Spec, specialists: Sequence[Specialist], steps: Sequence[int]) -> list[str]:
+    """What makes merging a poor stand-in for training here."""
+    found = []
+    if uneven_steps(steps):
+        shown = ", ".join(f"{one.task} {step:,}" for one, step in zip(specialists, steps, strict=True))
+        found.append(
+            f"the specialists' weights are of different numbers of steps ({shown}), so a share of one task moves the "
+            "merged model less than the same share of another"
+        )
+    pooled = installed.names_with(kinds.LOSS, "pooled")
+    if base.loss.name not in pooled:
+        known = ", ".join(pooled) or "no installed one"
+        found.append(
+            f"the loss {base.loss.name} is not the mean over the tokens of all tasks (as {known} is): if it gives "
+            "tasks equal weights whatever their shares are, training follows proportions less than merging predicts"
+        )
+    return found

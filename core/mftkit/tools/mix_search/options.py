@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from mftkit.evaluation.scoring import build_evaluators
 from mftkit.evaluation.tasks import tasks_to_evaluate
 from mftkit.tools.compare.arms import BudgetUnit
 from mftkit_registry import MftError, nearest
@@ -51,6 +52,11 @@ def measured_tasks(spec: Spec, by: str) -> list[str]:
         known = sorted({name for own in names.values() for name in own})
         has = f"the spec evaluates with {', '.join(known)}" if known else "the spec evaluates no task"
         raise MftError(f"--by {by}: expected {LOSS} or EVALUATOR/METRIC, and {has}")
+    for task in evaluated:
+        if task.name in found:
+            known = [each.name for each in build_evaluators(task)[evaluator].metrics()]
+            if metric not in known:
+                raise MftError(f"--by {by}: {evaluator} measures {', '.join(known)}")
     return found
 
 

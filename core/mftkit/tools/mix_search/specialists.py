@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 from mftkit.runs.record import read_run
 from mftkit.tools.compare.arms import Baseline, BudgetUnit, CompareOptions, make_arms
 from mftkit.tools.compare.planning import plan_runs
-from mftkit.tools.compare.runner import train_all
 from mftkit.tools.mix_search.directory import GivenComparison
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-    from signal import Signals
 
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.reporter import Reporter
@@ -53,13 +51,6 @@ def plan_specialists(
     chosen = CompareOptions(baselines=(Baseline.SINGLE,), budget=options.budget)
     arms = [arm for arm in make_arms(base, chosen) if arm.is_single]
     return plan_runs(base, chosen, arms, seeds_of(base, options.seeds), directory, reporter)
-
-
-def train_specialists(
-    planned: Comparison, directory: ComparisonDirectory, reporter: Reporter
-) -> Signals | None:
-    """Train those that are not finished; the signal that stopped it, or None."""
-    return train_all(planned, directory, reporter, lambda: None)
 
 
 def trained(planned: Comparison) -> list[Specialist]:

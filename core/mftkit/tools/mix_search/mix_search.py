@@ -125,7 +125,7 @@ def _search(
     notes = _notes(base, specialists, steps)
     for note in notes:
         reporter.warn(note)
-    given = baselines(base)
+    given = baselines(base, specialists[0].run / "model")
     tasks = [task.name for task in base.tasks]
     with ExitStack() as stack:
         meters = []

@@ -11,6 +11,8 @@ from mftkit.tools.mix_search.shares import corner, rounded
 from mftkit.training.setup import check_run
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mftkit.base.json_types import JsonObject
     from mftkit.spec import Spec
     from mftkit.tools.mix_search.shares import Shares
@@ -22,10 +24,7 @@ def unit_of(base: Spec) -> str:
 
 
 def mixing_section(base: Spec, shares: Shares) -> JsonObject:
-    """The section ``mixing`` with these proportions, and the spec's unit and epoch.
-
-    Raises nothing: a mixer of the spec is replaced.
-    """
+    """The section ``mixing`` with these proportions, and the spec's unit and epoch; they replace a mixer."""
     names = [task.name for task in base.tasks]
     section: JsonObject = {"proportions": dict(zip(names, shares, strict=True))}
     if unit_of(base) != "samples":
@@ -35,14 +34,25 @@ def mixing_section(base: Spec, shares: Shares) -> JsonObject:
     return section
 
 
-def baselines(base: Spec) -> dict[str, Shares]:
-    """Proportions by name: uniform, by size and, if the spec mixes, its own. Raises MftError as its run would."""
+def baselines(base: Spec, tokenizer: Path) -> dict[str, Shares]:
+    """Proportions by name: uniform, by size and, if the spec mixes, its own.
+
+    Args:
+        base: the spec.
+        tokenizer: replaces one that the spec trains, so that it is not trained again.
+
+    Raises MftError as the spec's run would.
+    """
+    spec = base
+    if base.model.tokenizer is not None and not isinstance(base.model.tokenizer, str):
+        model = base.model.model_copy(update={"tokenizer": str(tokenizer)})
+        spec = base.model_copy(update={"model": model})
     found = {
         UNIFORM: rounded([1.0] * len(base.tasks)),
-        BY_SIZE: _shares(base.model_copy(update={"mixing": None}), unit_of(base)),
+        BY_SIZE: _shares(spec.model_copy(update={"mixing": None}), unit_of(base)),
     }
     if base.mixing is not None:
-        found[OWN] = _shares(base, unit_of(base))
+        found[OWN] = _shares(spec, unit_of(base))
     return found
 
 

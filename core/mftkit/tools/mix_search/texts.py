@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from mftkit.base.formatting import nats, number
+from mftkit.tools.compare.noise import differences
 from mftkit.tools.mix_search.options import LOSS
 from mftkit.tools.mix_search.result import BY_SIZE, named_candidates
 
 if TYPE_CHECKING:
     from mftkit.tools.mix_search.result import SearchResult
+    from mftkit.tools.mix_search.verified import Verification, VerifiedMixing
 
 SHOWN = 3
 """Best candidates in the table; all are in mix.json."""
@@ -69,12 +71,17 @@ def verified_rows(result: SearchResult) -> list[Row]:
             one.name,
             [
                 shown(result, one.predicted_score),
-                shown(result, one.measured_score),
+                _with_deviation(result, one),
                 *(shown(result, value) for value in one.measured.values()),
             ],
         )
         for one in found.mixings
     ]
+
+
+def _with_deviation(result: SearchResult, one: VerifiedMixing) -> str:
+    mean = shown(result, one.measured_score)
+    return mean if one.deviation is None else f"{mean} ±{one.deviation:.4f}"
 
 
 def verified_headings(result: SearchResult) -> list[str]:
@@ -107,20 +114,35 @@ def sentences(result: SearchResult) -> list[str]:
 
 
 def verified_text(result: SearchResult) -> str:
-    """How well merging predicted training."""
+    """How well merging predicted training, and whether training gained by it."""
     found = result.verification
     if found is None or not found.mixings:
         return ""
-    pick = max if result.higher_is_better else min
-    best = pick(found.mixings, key=lambda one: one.measured_score)
-    text = (
-        f"Of {len(found.mixings)} trained proportions, {best.name} has the best measured {mean_name(result)}"
-    )
     if found.rank_correlation is None:
-        return f"{text}; rank correlation needs three that differ."
-    by_task = ((task, found.of_task(task)) for task in result.by_task(result.best))
-    each = ", ".join(f"{task} {number(value, '+.2f')}" for task, value in by_task)
-    return (
-        f"{text}; Spearman rank correlation of predicted with measured: {found.rank_correlation:+.2f} (by task: "
-        f"{each})."
-    )
+        ranks = "A rank correlation needs three trained proportions that differ."
+    else:
+        by_task = ((task, found.of_task(task)) for task in result.by_task(result.best))
+        each = ", ".join(f"{task} {number(value, '+.2f')}" for task, value in by_task)
+        ranks = (
+            f"Spearman rank correlation of predicted with measured values, over {len(found.mixings)} trained "
+            f"proportions: {found.rank_correlation:+.2f} (by task: {each})."
+        )
+    return f"{ranks} {_noise(result, found)}"
+
+
+def _noise(result: SearchResult, found: Verification) -> str:
+    """Whether the first of the trained proportions differs from each other, by the rule of comparisons."""
+    seeds, (first, *others) = len(result.seeds), found.mixings
+    if seeds < 2 or not others:
+        return "One seed: the noise of training was not measured, see --seeds." if seeds < 2 else ""
+    sign = -1 if result.higher_is_better else 1
+    scores = {one.name: [sign * value for value in one.measured_by_seed] for one in found.mixings}
+    verdicts = {"worse": "better beyond noise than", "better": "worse beyond noise than"}
+    verdicts["no difference"] = "no different beyond noise from"
+    each = differences(scores, first.name)
+    parts = [
+        f"{text} {', '.join(names)}"
+        for verdict, text in verdicts.items()
+        if (names := [one.arm for one in each if one.verdict == verdict])
+    ]
+    return f"Trained, {first.name} is {'; '.join(parts)} ({seeds} seeds; t-intervals at 95 %, Bonferroni)."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,8 +31,19 @@ class VerifiedMixing:
     measured: dict[str, float]
     """Task to the value of the trained model, mean over seeds."""
     predicted_score: float
-    measured_score: float
+    measured_by_seed: list[float]
+    """What candidates are ranked by, of each seed's trained model."""
     runs: list[str]
+
+    @property
+    def measured_score(self) -> float:
+        """The mean over seeds."""
+        return fmean(self.measured_by_seed)
+
+    @property
+    def deviation(self) -> float | None:
+        """The standard deviation over seeds; None for one seed."""
+        return stdev(self.measured_by_seed) if len(self.measured_by_seed) > 1 else None
 
     def to_json(self, tasks: Sequence[str]) -> JsonObject:
         """As mix.json has it."""
@@ -42,6 +54,7 @@ class VerifiedMixing:
             "measured": self.measured,
             "predicted_value": self.predicted_score,
             "measured_value": self.measured_score,
+            "measured_by_seed": self.measured_by_seed,
             "runs": self.runs,
         }
 

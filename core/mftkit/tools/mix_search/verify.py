@@ -21,7 +21,7 @@ from mftkit.tools.mix_search.specialists import seeds_of
 from mftkit.tools.mix_search.verified import Verification, VerifiedMixing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from signal import Signals
 
@@ -68,9 +68,8 @@ def verify(
         runs = [run for run in planned.runs if run.arm is arm]
         if all(_is_complete(run) for run in runs):
             measured = [_measured(planned, run, options, evaluation, reporter) for run in runs]
-            trained = Candidate.of_seeds(candidate.shares, name, measured)
             places = [str(run.spec.output) for run in runs]
-            found.append(_verified(name, candidate, trained, options, places))
+            found.append(_verified(name, candidate, measured, options, places))
     return Verification(found), signal
 
 
@@ -79,16 +78,17 @@ def _is_complete(run: PlannedRun) -> bool:
 
 
 def _verified(
-    name: str, candidate: Candidate, trained: Candidate, options: SearchOptions, places: list[str]
+    name: str, candidate: Candidate, measured: Sequence[Measured], options: SearchOptions, places: list[str]
 ) -> VerifiedMixing:
     by, weights = options.by, options.weights
+    by_seed = [Candidate.of_seeds(candidate.shares, name, [one]) for one in measured]
     return VerifiedMixing(
         name=name,
         shares=candidate.shares,
         predicted=values(candidate, by),
-        measured=values(trained, by),
+        measured=values(Candidate.of_seeds(candidate.shares, name, measured), by),
         predicted_score=score(candidate, by, weights),
-        measured_score=score(trained, by, weights),
+        measured_by_seed=[score(one, by, weights) for one in by_seed],
         runs=places,
     )
 

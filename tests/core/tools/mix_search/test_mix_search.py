@@ -15,6 +15,8 @@ from mftkit.spec import load_spec
 from mftkit.tools.compare.outcomes import task_outcomes
 from mftkit.tools.merging.merging import ToMerge, merge_models
 from mftkit.tools.merging.options import MergeOptions
+from mftkit.tools.mix_search.candidates import Candidate, score
+from mftkit.tools.mix_search.meter import Measured
 from mftkit.tools.validation_losses import validation_losses
 from small_runs import rows, small_spec, write_rows
 
@@ -132,20 +134,29 @@ def test_models_of_a_comparison_are_used_and_metrics_may_decide(project: Path, f
     assert len(lines(project / "other")) == 4  # measured once, with all metrics
 
 
-def test_adapters_are_merged_as_one_adapter(project: Path, tmp_path: Path) -> None:
-    lora = ("--set", 'tuning={"method": "lora", "rank": 2}')
-    document, _ = search(project, *lora, "--candidates", "4", "--output", "lora", "--seeds", "2")
+def test_adapters_are_merged_as_one_adapter_and_a_spec_that_mixes_is_a_baseline(
+    project: Path, tmp_path: Path
+) -> None:
+    lora = ("--set", 'tuning={"method": "lora", "rank": 2}', "--set", "training.max_steps=1")
+    mixing = ("--set", 'mixing={"proportions": {"big": 1, "small": 3}, "by": "tokens", "epoch_samples": 60}')
+    document, _ = search(project, *lora, *mixing, "--candidates", "5", "--output", "lora")
     runs = [Path(one["directory"]) for one in document["specialists"]]
-    losses = []
-    for seed in range(2):
-        merge_models(
-            ToMerge(runs[2 * seed :][:2], MergeOptions(), 7), tmp_path / f"average-{seed}", Reporter()
-        )
-        spec = load_spec(project / "spec.json")
-        losses.append(validation_losses(spec, tmp_path / f"average-{seed}", Reporter()))
+    merge_models(ToMerge(runs, MergeOptions(), 7), tmp_path / "average", Reporter())
+    expected = validation_losses(load_spec(project / "spec.json"), tmp_path / "average", Reporter())
     for task, loss in candidate(document, 0.5)["losses"].items():
-        assert loss == pytest.approx((losses[0][task].loss + losses[1][task].loss) / 2, abs=1e-6)
-    assert not (project / "lora" / "training" / "merges").exists()
+        assert loss == pytest.approx(expected[task].loss, abs=1e-6)
+    assert document["baselines"]["the spec's"]["proportions"]["big"] == pytest.approx(0.25, abs=0.02)
+    section = document["mixing"]
+    assert (document["proportions_of"], section["by"], section["epoch_samples"]) == ("tokens", "tokens", 60)
+
+
+def test_a_candidate_is_the_mean_of_the_seeds() -> None:
+    metrics = [{"b": {"exact-match/share": {"value": v, "higher_is_better": True}}} for v in (0.5, 1.0)]
+    models = [Measured({"a": loss}, own) for loss, own in zip((1.0, 2.0), metrics, strict=True)]
+    found = Candidate.of_seeds((0.4, 0.6), "random", models)
+    assert (found.losses, found.metrics) == ({"a": 1.5}, {"b": {"exact-match/share": 0.75}})
+    assert Candidate.from_json(found.to_json(["a", "b"]), ["a", "b"]) == found
+    assert (score(found, "loss", {"a": 3.0}), score(found, "exact-match/share", {})) == (1.5, 0.75)
 
 
 @pytest.mark.parametrize(

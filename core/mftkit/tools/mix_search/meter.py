@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mftkit.data.corpus import prepare_validation
 from mftkit.evaluation.tasks import tasks_to_evaluate
 from mftkit.models.result import find_result
+from mftkit.reporting.reporter import Reporter
 from mftkit.runs.base_checkpoint import base_fingerprint
 from mftkit.tools.compare.planning import samples_digest
 from mftkit.tools.evaluate.evaluate import evaluate_measured
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from typing import Self
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
     from mftkit.tools.mix_search.shares import Shares
 
@@ -46,7 +46,15 @@ class Meter:
     """The specialists of one seed, merged in memory. A context manager."""
 
     def __init__(
-        self, spec: Spec, runs: Sequence[Path], place: Path, evaluation: Path, by: str, reporter: Reporter
+        self,
+        spec: Spec,
+        runs: Sequence[Path],
+        place: Path,
+        evaluation: Path,
+        by: str,
+        reporter: Reporter,
+        *,
+        reads_first: bool,
     ) -> None:
         """Load them.
 
@@ -57,6 +65,7 @@ class Meter:
             evaluation: receives answers, if metrics are measured.
             by: what decides: metrics are measured only if it is one.
             reporter: receives notes and progress.
+            reads_first: whether nothing else has read the data and reported what is wrong with it.
 
         Raises MftError for models that cannot be merged or measured.
         """
@@ -68,7 +77,9 @@ class Meter:
         if any(adapters):
             merge_models(ToMerge(runs, MergeOptions(weight=1.0), spec.seed), place, reporter)
         self._measured = load_measured(spec, place if any(adapters) else places[0], reporter)
-        self._samples = prepare_validation(spec, self._measured.tokenizer, reporter)
+        self._samples = prepare_validation(
+            spec, self._measured.tokenizer, reporter if reads_first else Reporter()
+        )
         lacking = [task.name for i, task in enumerate(spec.tasks) if not (self._samples.task == i).any()]
         if lacking:
             raise MftError(f"tasks[].valid: {', '.join(lacking)} has no validation samples; set valid for it")

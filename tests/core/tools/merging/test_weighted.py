@@ -119,11 +119,10 @@ def adapters(root: Path) -> list[Path]:
 
 
 def updates(model: Any) -> dict[str, Any]:
-    return {
-        name: each.get_delta_weight("default").detach().double()
-        for name, each in model.named_modules()
-        if isinstance(each, peft.tuners.lora.LoraLayer)
+    layers: dict[str, Any] = {
+        name: each for name, each in model.named_modules() if isinstance(each, peft.tuners.lora.LoraLayer)
     }
+    return {name: each.get_delta_weight("default").detach().double() for name, each in layers.items()}
 
 
 def test_an_adapter_has_the_weighted_sum_of_the_updates_and_the_base_is_untouched(tmp_path: Path) -> None:

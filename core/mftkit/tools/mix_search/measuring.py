@@ -32,7 +32,7 @@ def measure_candidates(
     directory: SearchDirectory,
     reporter: Reporter,
 ) -> SearchResult:
-    """Measure all candidates, as far as they are not in the directory; the result without a verification."""
+    """Measure all candidates, as far as they are not in the directory; the result without models that verify it."""
     steps = [one.step for one in specialists]
     notes = _notes(base, specialists, steps)
     for note in notes:

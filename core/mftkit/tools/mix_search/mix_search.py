@@ -91,7 +91,7 @@ def search_mixing(
         if options.verify:
             loading = load or (lambda changes: load_spec(base.dump(), changes))
             done, signal = verify(base, result, training, directory.evaluation, reporter, loading)
-            result = replace(result, verification=done)
+            result = replace(result, verified=done)
             _write(directory, result, reporter)
     return Searched(directory.path, result, signal)
 

@@ -83,8 +83,8 @@ def check_options(spec: Spec, options: SearchOptions) -> None:
 def parse_weights(values: Iterable[str]) -> dict[str, float]:
     """Weights from the command line.
 
-    >>> parse_weights(["code-repair=2,comment=0.5", "sql=1"])
-    {'code-repair': 2.0, 'comment': 0.5, 'sql': 1.0}
+    >>> parse_weights(["code-repair=2,comment=0.5", "tests=1"])
+    {'code-repair': 2.0, 'comment': 0.5, 'tests': 1.0}
 
     Raises MftError for a text that is not of this form.
     """

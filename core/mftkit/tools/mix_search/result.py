@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mftkit.tools.mix_search.candidates import Candidate
     from mftkit.tools.mix_search.options import SearchOptions
     from mftkit.tools.mix_search.shares import Shares
-    from mftkit.tools.mix_search.verified import Verification
+    from mftkit.tools.mix_search.verified import VerifiedMixings
 
 UNIFORM, BY_SIZE, OWN = "uniform", "by size", "the spec's"
 APART = 0.05
@@ -43,7 +43,7 @@ class SearchResult:
     """By name: uniform, by size and, if it has proportions, the spec's own."""
     mixing: JsonObject
     """The section ``mixing`` of a spec with the best proportions."""
-    verification: Verification | None = None
+    verified: VerifiedMixings | None = None
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -74,7 +74,7 @@ class SearchResult:
             "baselines": {name: self._named(each) for name, each in self.baselines.items()},
             "candidates": [self._named(each) for each in self.candidates],
             "mixing": self.mixing,
-            "verification": None if self.verification is None else self.verification.to_json(self.tasks),
+            "verified": None if self.verified is None else self.verified.to_json(self.tasks),
             "notes": self.notes,
         }
 

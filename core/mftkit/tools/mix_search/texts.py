@@ -11,7 +11,7 @@ from mftkit.tools.mix_search.result import BY_SIZE, named_candidates
 
 if TYPE_CHECKING:
     from mftkit.tools.mix_search.result import SearchResult
-    from mftkit.tools.mix_search.verified import Verification, VerifiedMixing
+    from mftkit.tools.mix_search.verified import VerifiedMixing, VerifiedMixings
 
 SHOWN = 3
 """Best candidates in the table; all are in mix.json."""
@@ -63,7 +63,7 @@ def value_rows(result: SearchResult) -> list[Row]:
 
 def verified_rows(result: SearchResult) -> list[Row]:
     """A row for each trained model: predicted and measured mean, and the measured value of each task."""
-    found = result.verification
+    found = result.verified
     if found is None:
         return []
     return [
@@ -115,7 +115,7 @@ def sentences(result: SearchResult) -> list[str]:
 
 def verified_text(result: SearchResult) -> str:
     """How well merging predicted training, and whether training gained by it."""
-    found = result.verification
+    found = result.verified
     if found is None or not found.mixings:
         return ""
     if found.rank_correlation is None:
@@ -130,7 +130,7 @@ def verified_text(result: SearchResult) -> str:
     return f"{ranks} {_noise(result, found)}"
 
 
-def _noise(result: SearchResult, found: Verification) -> str:
+def _noise(result: SearchResult, found: VerifiedMixings) -> str:
     """Whether the first of the trained proportions differs from each other, by the rule of comparisons."""
     seeds, (first, *others) = len(result.seeds), found.mixings
     if seeds < 2 or not others:

@@ -60,7 +60,7 @@ class VerifiedMixing:
 
 
 @dataclass(frozen=True)
-class Verification:
+class VerifiedMixings:
     """All proportions that were trained."""
 
     mixings: list[VerifiedMixing]

@@ -18,7 +18,7 @@ from mftkit.tools.mix_search.options import LOSS
 from mftkit.tools.mix_search.proportions import mixing_section
 from mftkit.tools.mix_search.result import named_candidates
 from mftkit.tools.mix_search.specialists import seeds_of
-from mftkit.tools.mix_search.verified import Verification, VerifiedMixing
+from mftkit.tools.mix_search.verified import VerifiedMixing, VerifiedMixings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def verify(
     evaluation: Path,
     reporter: Reporter,
     load: Callable[[list[str]], Spec],
-) -> tuple[Verification, Signals | None]:
+) -> tuple[VerifiedMixings, Signals | None]:
     """Train the best proportions and the baselines, as ordinary runs, and measure them as candidates were measured.
 
     Args:
@@ -70,7 +70,7 @@ def verify(
             measured = [_measured(planned, run, options, evaluation, reporter) for run in runs]
             places = [str(run.spec.output) for run in runs]
             found.append(_verified(name, candidate, measured, options, places))
-    return Verification(found), signal
+    return VerifiedMixings(found), signal
 
 
 def _is_complete(run: PlannedRun) -> bool:

@@ -93,8 +93,8 @@ def test_the_best_is_the_lowest_mean_and_is_written_for_a_spec(project: Path, fo
     assert "share of big" in (project / "run-mix" / "mix.html").read_text()
 
 
-def test_verification_trains_ordinary_runs_with_the_proportions(project: Path, found: dict[str, Any]) -> None:
-    trained = found["verification"]["mixings"]
+def test_verifying_trains_ordinary_runs_with_the_proportions(project: Path, found: dict[str, Any]) -> None:
+    trained = found["verified"]["mixings"]
     assert len(trained) in (2, 3)
     for one in trained:
         run = read_run(Path(one["runs"][0]))
@@ -103,6 +103,22 @@ def test_verification_trains_ordinary_runs_with_the_proportions(project: Path, f
         known = task_outcomes(run)
         assert one["measured"] == {task: known[task].at_model for task in ("big", "small")}
         assert one["predicted"] == candidate(found, one["proportions"]["big"])["losses"]
+
+
+def test_the_table_names_the_baselines_and_the_section_for_a_spec(
+    project: Path, found: dict[str, Any]
+) -> None:
+    done = mft("mix", "search", "spec.json", "--candidates", "6", "--verify", "1", cwd=project)
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.splitlines()
+    heading = next(line for line in printed if "uniform" in line)
+    shares = next(line for line in printed if "share of big" in line).split()[3:]
+    assert len(shares) == len(
+        heading.replace("other ", "other").replace("by size", "size").replace(", ", "").split()
+    )
+    assert f"For a spec: {json.dumps({'mixing': found['mixing']})}" in printed
+    assert any(line.startswith("  trained with  predicted  measured") for line in printed)
+    assert "One seed: the noise of training was not measured" in done.stdout
 
 
 def test_a_stopped_search_measures_only_what_is_missing(project: Path, found: dict[str, Any]) -> None:

@@ -145,6 +145,8 @@ def search(
         _show(searched, as_json=as_json)
     if searched.signal is not None:
         raise typer.Exit(SIGNALLED + searched.signal)
+    if searched.has_failed_run:
+        raise typer.Exit(1)
 
 
 def _show(searched: "Searched", *, as_json: bool) -> None:

@@ -20,7 +20,7 @@ from mftkit.tools.mix_search.directory import SearchDirectory
 from mftkit.tools.mix_search.measuring import measure_candidates
 from mftkit.tools.mix_search.options import SearchOptions, check_options
 from mftkit.tools.mix_search.page import write_page
-from mftkit.tools.mix_search.result import SearchResult, write_result
+from mftkit.tools.mix_search.result import SearchResult, named_candidates, write_result
 from mftkit.tools.mix_search.specialists import find_specialists, plan_specialists, trained
 from mftkit.tools.mix_search.verify import verify
 
@@ -40,6 +40,8 @@ class Searched:
     result: SearchResult | None
     """None if it was stopped before all candidates were measured."""
     signal: Signals | None
+    has_failed_run: bool = False
+    """Whether a model that was to verify the result could not be trained."""
 
 
 @with_own_plugins
@@ -93,6 +95,8 @@ def search_mixing(
             done, signal = verify(base, result, training, directory.evaluation, reporter, loading)
             result = replace(result, verified=done)
             _write(directory, result, reporter)
+            lacking = len(named_candidates(result, options.verify)) - len(done.mixings)
+            return Searched(directory.path, result, signal, signal is None and lacking > 0)
     return Searched(directory.path, result, signal)
 
 

@@ -110,7 +110,8 @@ def sentences(result: SearchResult) -> list[str]:
     )
     unused = [task for task, part in zip(result.tasks, result.best.shares, strict=True) if not part]
     without = f"A task with the share 0 is not trained: {', '.join(unused)}." if unused else ""
-    return [text for text in (surface, without, verified_text(result), *result.notes) if text]
+    notes = [f"{note[0].upper()}{note[1:]}." for note in result.notes]
+    return [text for text in (surface, without, verified_text(result), *notes) if text]
 
 
 def verified_text(result: SearchResult) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mftkit.data.samples import Samples
     from mftkit.spec import Spec
     from mftkit.tools.compare.arms import Arm, CompareOptions
     from mftkit.tools.compare.directory import ComparisonDirectory
@@ -218,7 +219,7 @@ class _Planner:
         return PlannedMerge(key, arm, seed, runs, spec)
 
     def _check_validation(self, arm: Arm, checked: CheckedRun) -> None:
-        if self.validation_digest != _digest(checked):
+        if self.validation_digest != samples_digest(checked.corpus.valid):
             raise MftError(
                 f"arm {arm.label}: its settings change the validation samples (their rows, their text or their "
                 "length), so its losses cannot be compared with those of the other arms. Set them for all arms, "
@@ -228,7 +229,7 @@ class _Planner:
     @cached_property
     def validation_digest(self) -> str:
         """The identity of the validation samples that all arms have."""
-        return _digest(self.reference)
+        return samples_digest(self.reference.corpus.valid)
 
     def _unset_intervals(self, arm: Arm, steps: int) -> JsonObject:
         """Intervals for an arm with another number of steps, without those that it sets itself."""
@@ -291,10 +292,9 @@ class _Planner:
         return max(1, round(in_steps * steps / self.steps))
 
 
-def _digest(checked: CheckedRun) -> str:
-    """The identity of a run's validation samples: their tokens, and which of these are in the loss."""
+def samples_digest(samples: Samples) -> str:
+    """The identity of samples: their tokens, and which of these are in the loss."""
     digest = hashlib.sha256()
-    samples = checked.corpus.valid
     for index in range(len(samples)):
         sample = samples[index]
         digest.update(b"%d %d " % (sample.task, len(sample.tokens)))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.data.tokens.token_cache import TableSource
     from mftkit.evaluation.results import EvaluationResults
     from mftkit.evaluation.rows import RowsToEvaluate
@@ -67,17 +68,46 @@ def evaluate(
     """
     _check_tasks(spec, tasks)
     model = load_measured(spec, reference, reporter)
+    about = {"model": str(reference), "place": model.place}
+    results = evaluate_measured(
+        spec, model, _identity(reference, model), reporter, output=output, about=about, tasks=tasks
+    )
+    page = write_page(output, str(reference), results) if model.batcher.processes.is_main else output / PAGE
+    return EvaluationRun(str(reference), output, results, page)
+
+
+def evaluate_measured(
+    spec: Spec,
+    model: MeasuredModel,
+    weights: str,
+    reporter: Reporter,
+    *,
+    output: Path,
+    about: JsonObject,
+    tasks: Sequence[str] = (),
+) -> EvaluationResults:
+    """As ``evaluate``, of a model in memory and without a page.
+
+    Args:
+        spec: names the tasks and their evaluators.
+        model: the model.
+        weights: identifies its weights: answers in ``output`` are used again if they are the same.
+        reporter: receives progress and notes.
+        output: directory of the results.
+        about: what evaluation.json says about the model.
+        tasks: names of the tasks that are evaluated; empty: all.
+
+    Raises MftError as ``evaluate`` does.
+    """
     evaluations = Evaluations(
         spec,
-        _to_evaluate(reference, model, reporter),
+        _to_evaluate(weights, model, reporter),
         model.batcher.processes,
         reporter,
         output,
         tasks or None,
     )
-    results = evaluations.run(output, {"model": str(reference), "place": model.place})
-    page = write_page(output, str(reference), results) if model.batcher.processes.is_main else output / PAGE
-    return EvaluationRun(str(reference), output, results, page)
+    return evaluations.run(output, about)
 
 
 def _check_tasks(spec: Spec, names: Sequence[str]) -> None:
@@ -96,7 +126,7 @@ def _check_tasks(spec: Spec, names: Sequence[str]) -> None:
             )
 
 
-def _to_evaluate(reference: str | Path, model: MeasuredModel, reporter: Reporter) -> ModelToEvaluate:
+def _to_evaluate(weights: str, model: MeasuredModel, reporter: Reporter) -> ModelToEvaluate:
     def losses(source: TableSource, rows: RowsToEvaluate, spec: Spec) -> Sequence[tuple[float, int]]:
         table, _fingerprint, _cached = TokenCache(spec, model.tokenizer, reporter).table(source)
         names = tuple(each.name for each in source.sources)
@@ -108,7 +138,7 @@ def _to_evaluate(reference: str | Path, model: MeasuredModel, reporter: Reporter
         model.adapter,
         losses,
         model.precision.autocast,
-        _identity(reference, model),
+        weights,
     )
 
 

@@ -91,6 +91,27 @@ def concatenate(adapters: Sequence[Path], weight: float, base: str, target: Path
     write_json(target / ADAPTER_CONFIG, _config(configs[0], ranks, base))
 
 
+def blocks(adapters: Sequence[Path]) -> dict[str, list[int]]:
+    """The tensors of the adapter that ``concatenate`` makes which hold the factors: of each the rows by adapter."""
+    found: dict[str, list[int]] = {}
+    for adapter in adapters:
+        with safe_open(adapter / WEIGHTS, "pt") as weights:
+            for name in weights.keys():  # noqa: SIM118
+                if (_split(name) or ("", ""))[1] in _A:
+                    found.setdefault(name, []).append(int(weights.get_slice(name).get_shape()[0]))
+    return found
+
+
+def in_memory(name: str, adapter: str) -> str:
+    """The name that a tensor of an adapter's file has in peft's model, where the adapter is named ``adapter``.
+
+    >>> in_memory("base_model.model.q_proj.lora_A.weight", "default")
+    'base_model.model.q_proj.lora_A.default.weight'
+    """
+    stem, dot, last = name.rpartition(".")
+    return f"{stem}.{adapter}.{last}" if last == "weight" else f"{stem}{dot}{last}.{adapter}"
+
+
 def _split(name: str) -> tuple[str, str] | None:
     """The module of a tensor, by peft's name for it, and which of its matrices it is; None for other tensors."""
     for side in (*_A, *_B):

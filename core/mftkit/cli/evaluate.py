@@ -18,6 +18,40 @@ if TYPE_CHECKING:
     from mftkit.tools.evaluate.evaluate import EvaluationRun
 
 
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, metavar="N", help="Evaluate the first N rows of each task.", show_default=False
+    ),
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        min=1,
+        metavar="N",
+        help="Generate N answers to each row; several need a temperature.",
+        show_default=False,
+    ),
+]
+Temperature = Annotated[
+    float | None,
+    typer.Option(
+        "--temperature", min=0, metavar="T", help="Sample at temperature T; 0: greedy.", show_default=False
+    ),
+]
+MaxNewTokens = Annotated[
+    int | None,
+    typer.Option(
+        "--max-new-tokens",
+        min=1,
+        metavar="N",
+        help="End each answer after N tokens at most.",
+        show_default=False,
+    ),
+]
+
+
 @app.command()
 def evaluate(
     model: Annotated[
@@ -52,42 +86,10 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            "--limit", min=1, metavar="N", help="Evaluate the first N rows of each task.", show_default=False
-        ),
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples",
-            min=1,
-            metavar="N",
-            help="Generate N answers to each row; several need a temperature.",
-            show_default=False,
-        ),
-    ] = None,
-    temperature: Annotated[
-        float | None,
-        typer.Option(
-            "--temperature",
-            min=0,
-            metavar="T",
-            help="Sample at temperature T; 0: greedy.",
-            show_default=False,
-        ),
-    ] = None,
-    max_new_tokens: Annotated[
-        int | None,
-        typer.Option(
-            "--max-new-tokens",
-            min=1,
-            metavar="N",
-            help="End each answer after N tokens at most.",
-            show_default=False,
-        ),
-    ] = None,
+    limit: Limit = None,
+    samples: Samples = None,
+    temperature: Temperature = None,
+    max_new_tokens: MaxNewTokens = None,
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
     weak: AllowWeakIsolation = False,

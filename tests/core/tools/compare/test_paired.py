@@ -13,6 +13,7 @@ import pytest
 from sacrebleu import BLEU
 from scipy.stats import binomtest
 
+from mftkit.evaluation.results import write_rows
 from mftkit.interfaces.evaluator import Answer, Answered, EvaluationRow, Verdict
 from mftkit.plugins import installed, kinds
 from mftkit.tools.compare.paired import bootstrap, exact_p, favours, holm
@@ -132,10 +133,10 @@ def test_corpus_scores_are_computed_again_from_the_drawn_rows(tmp_path: Path) ->
 def test_verdicts_are_read_by_row_and_evaluator_and_damage_is_no_result(tmp_path: Path) -> None:
     verdict = {"scores": {"m": 1.0}, "passed": True, "note": "", "counts": [1, 2]}
     lines = [
-        {"id": "a", "verdicts": {"e": [verdict]}},
+        {"id": "a", "answers": [{"text": "one\u2028two\x85three"}], "verdicts": {"e": [verdict]}},
         {"id": "a", "verdicts": {"f": [{"scores": {}, "passed": None}]}},
     ]
-    (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_rows(tmp_path, "t", lines)
     found = read_verdicts(tmp_path, "t")
     assert found == {
         "e": {"a": [Verdict({"m": 1.0}, True, "", {"counts": [1, 2]})]},
@@ -144,3 +145,21 @@ def test_verdicts_are_read_by_row_and_evaluator_and_damage_is_no_result(tmp_path
     assert shared_rows([found["e"], {"b": []}]) == []
     (tmp_path / "t.jsonl").write_text("{")
     assert read_verdicts(tmp_path, "t") == {}
+
+
+def test_a_metric_that_is_no_share_of_right_answers_is_not_tested_as_one(tmp_path: Path) -> None:
+    """Of pass@2 the rows' mean differences say nothing: one arm solves every row by one of two answers."""
+    evaluators = {"pass-at-k": installed.build(kinds.EVALUATOR, "pass-at-k", {"k": (2, 1)})}
+    sides = []
+    for label, of_row in (("a", lambda _row: (True, False)), ("b", lambda row: (row % 2 == 0,) * 2)):
+        verdicts = [[{"scores": {}, "passed": each} for each in of_row(row)] for row in range(40)]
+        place = tmp_path / label
+        place.mkdir()
+        write_rows(
+            place, "t", [{"id": f"r{n}", "verdicts": {"pass-at-k": each}} for n, each in enumerate(verdicts)]
+        )
+        sides.append((label, [place]))
+    two, _one = task_tests(TASK, evaluators, *sides, 3)
+    assert (two.metric, two.difference, two.test) == ("pass-at-k/pass@2", 0.5, "bootstrap")
+    assert two.p == pytest.approx(2 / 1001)
+    assert two.favours_arm is None

@@ -151,9 +151,9 @@ def _exact(test: PairedTest, own: NDArray[np.float64], other: NDArray[np.float64
 
 
 def _passed(side: Sequence[Sequence[Sequence[Verdict]]], metric: float) -> NDArray[np.float64] | None:
-    """[seeds, rows, answers]; None unless every verdict says whether the answer is right, and ``metric`` is their share.
+    """[seeds, rows, answers]; None unless every verdict is of right or wrong, and the share of right ones is the metric.
 
-    ``metric`` of all rows is another number for pass@k with k above 1, say.
+    ``metric``, that of all rows, is another number for pass@k with k above 1, say.
     """
     verdicts = [verdict for rows in side for row in rows for verdict in row]
     counts = {len(row) for rows in side for row in rows}

@@ -82,7 +82,8 @@ def bootstrap(
     """Bounds of the 95 % interval of a difference, and a two-sided p-value for no difference.
 
     The p-value is twice the share of resamples on the other side of 0, or at it; with the given rows counted as one of
-    the resamples, so that it is never 0.
+    the resamples, so that it is never 0. Nor is it below 2 / 2^rows, the least that a test which turns the signs of the
+    rows' differences can give: of two rows that favour the same side every resample does, and that is no evidence.
 
     Args:
         difference: of the rows with these indices, of which some are repeated.
@@ -94,7 +95,8 @@ def bootstrap(
     tail = (1 - LEVEL) / 2
     low, high = (float(np.quantile(drawn, at)) for at in (tail, 1 - tail))
     beyond = min(int((drawn <= 0).sum()), int((drawn >= 0).sum()))
-    return low, high, min(1.0, 2 * (beyond + 1) / (RESAMPLES + 1))
+    least = 2.0 ** (1 - rows)
+    return low, high, min(1.0, max(least, 2 * (beyond + 1) / (RESAMPLES + 1)))
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -151,7 +151,7 @@ def _exact(test: PairedTest, own: NDArray[np.float64], other: NDArray[np.float64
 
 
 def _passed(side: Sequence[Sequence[Sequence[Verdict]]], metric: float) -> NDArray[np.float64] | None:
-    """[seeds, rows, answers]; None unless every verdict is of right or wrong, and the share of right ones is the metric.
+    """[seeds, rows, answers]; None unless verdicts are of right or wrong, and the share of right ones is the metric.
 
     ``metric``, that of all rows, is another number for pass@k with k above 1, say.
     """

@@ -51,6 +51,13 @@ def test_the_bootstrap_finds_a_difference_and_its_error() -> None:
     assert bootstrap(lambda drawn: float(noise[drawn].mean()), len(noise), 3)[2] > 0.5
 
 
+@pytest.mark.parametrize("rows", [1, 2, 5, 8])
+def test_few_rows_are_no_evidence_even_if_all_favour_one_side(rows: int) -> None:
+    values = np.full(rows, 0.3)
+    p = bootstrap(lambda drawn: float(values[drawn].mean()), rows, 3)[2]
+    assert p == pytest.approx(binomtest(rows, rows).pvalue)
+
+
 def test_holms_values_reject_what_his_procedure_rejects() -> None:
     random = np.random.default_rng(2)
     values = random.uniform(size=30) ** 4

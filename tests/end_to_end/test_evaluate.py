@@ -122,6 +122,9 @@ def test_the_command_writes_a_page_with_answers_and_options_change_all_sections(
     wrong = mft("evaluate", "run", "--samples", "2", "--output", "wrong", cwd=project)
     assert wrong.returncode == 2
     assert "temperature: should be above 0" in wrong.stderr
+    taken = mft("evaluate", "run", "--output", "spec.json", cwd=project)
+    assert taken.returncode == 2
+    assert "spec.json: is a file; give a directory" in taken.stderr
 
 
 def test_a_killed_evaluation_continues_and_ends_as_one_that_was_not(project: Path) -> None:

@@ -195,6 +195,14 @@ def test_a_row_without_an_answer_is_named_before_anything_is_generated(project: 
     assert not (project / "open" / "answers").exists()
 
 
+def test_a_row_with_a_lone_surrogate_is_named(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "lone.jsonl").write_text('{"prompt": "x \\ud800", "answer": "y"}\n')
+    tasks = [{"name": "lone", "data": [str(tmp_path / "lone.jsonl")], "evaluators": ["exact-match"]}]
+    done = mft("evaluate", "run", "--set", f"evaluation.tasks={json.dumps(tasks)}", cwd=project)
+    assert done.returncode == 2
+    assert "lone.jsonl:1: a lone surrogate (\\ud800) is not a character" in done.stderr
+
+
 def test_prompts_of_all_tasks_are_checked_before_anything_is_generated(project: Path, tmp_path: Path) -> None:
     file = write_rows(tmp_path / "long.jsonl", [{"prompt": "word " * 600, "answer": "x"}])
     tasks = [{"name": "long", "data": [str(file)], "evaluators": ["exact-match"]}]

@@ -110,7 +110,7 @@ def run_cases(trial: Any, module: types.ModuleType) -> None:
 def _result(trial: Any, unittest: Any) -> Any:
     """Return a result of cases in which an assertion that failed without an error fails its test."""
 
-    class Result(unittest.TestResult):  # type: ignore[misc, name-defined]
+    class Result(unittest.TestResult):  # type: ignore[misc]
         def startTest(self, test: Any) -> None:  # noqa: N802 - of unittest
             self.known = set(trial.account.failed)
             super().startTest(test)

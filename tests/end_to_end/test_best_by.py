@@ -95,6 +95,28 @@ def test_early_stopping_counts_evaluations_and_a_stop_does_not_change_it(
     assert comparable(metrics(tmp_path / "parts")) == comparable(metrics(tmp_path / "whole"))
 
 
+def test_an_extended_run_that_is_killed_between_evaluations_continues(project: Path, tmp_path: Path) -> None:
+    """A validation decides nothing where a metric does."""
+    training = {"early_stopping": {"patience": 1}, "learning_rate": 1e-9, "min_learning_rate": 0.0}
+    output, every = str(tmp_path / "run"), {"evaluate_every": 1, "checkpoint_every": 1, "max_steps": 4}
+    mftkit.run(load(project, output=output, training=training | every))
+    longer = load(project, output=output, training=training | every | {"max_steps": 6})
+    saved = Trainer.save
+
+    def killed(self: Trainer) -> None:
+        saved(self)
+        if self.step == 3:
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Trainer, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            mftkit.run(longer)
+    assert max(series(tmp_path / "run")) == 2  # where early stopping had ended it
+    mftkit.run(longer)
+    assert max(series(tmp_path / "run")) == 4
+
+
 def test_an_unfinished_run_is_referred_to_by_the_metric(project: Path, tmp_path: Path) -> None:
     unfinished = tmp_path / "run"
     unfinished.mkdir()

@@ -122,6 +122,9 @@ def test_the_command_writes_a_page_with_answers_and_options_change_all_sections(
     wrong = mft("evaluate", "run", "--samples", "2", "--output", "wrong", cwd=project)
     assert wrong.returncode == 2
     assert "temperature: should be above 0" in wrong.stderr
+    taken = mft("evaluate", "run", "--output", "spec.json", cwd=project)
+    assert taken.returncode == 2
+    assert "spec.json: is a file; give a directory" in taken.stderr
 
 
 def test_a_killed_evaluation_continues_and_ends_as_one_that_was_not(project: Path) -> None:
@@ -190,6 +193,14 @@ def test_a_row_without_an_answer_is_named_before_anything_is_generated(project: 
     assert done.returncode == 2
     assert f"{file}:1" in done.stderr
     assert not (project / "open" / "answers").exists()
+
+
+def test_a_row_with_a_lone_surrogate_is_named(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "lone.jsonl").write_text('{"prompt": "x \\ud800", "answer": "y"}\n')
+    tasks = [{"name": "lone", "data": [str(tmp_path / "lone.jsonl")], "evaluators": ["exact-match"]}]
+    done = mft("evaluate", "run", "--set", f"evaluation.tasks={json.dumps(tasks)}", cwd=project)
+    assert done.returncode == 2
+    assert "lone.jsonl:1: a lone surrogate (\\ud800) is not a character" in done.stderr
 
 
 def test_prompts_of_all_tasks_are_checked_before_anything_is_generated(project: Path, tmp_path: Path) -> None:

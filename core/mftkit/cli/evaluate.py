@@ -18,6 +18,38 @@ if TYPE_CHECKING:
     from mftkit.tools.evaluate.evaluate import EvaluationRun
 
 
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A run directory, RUN@STEP, RUN@last, RUN@best, RUN@best:TASK, a directory with a model or a PEFT "
+        "adapter, or a hub id.",
+        show_default=False,
+    ),
+]
+SpecArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[SPEC]",
+        help="The spec whose tasks are evaluated. Left out, it is the spec of MODEL's run.",
+        show_default=False,
+    ),
+]
+Tasks = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--task", metavar="TASK", help="Evaluate this task alone. May be repeated.", show_default=False
+    ),
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        metavar="DIR",
+        help="Directory of prompts, answers, verdicts and metrics. [default: runs/evaluate-MODEL]",
+        show_default=False,
+    ),
+]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -37,7 +69,11 @@ Samples = Annotated[
 Temperature = Annotated[
     float | None,
     typer.Option(
-        "--temperature", min=0, metavar="T", help="Sample at temperature T; 0: greedy.", show_default=False
+        "--temperature",
+        min=0,
+        metavar="T",
+        help="Sample at temperature T; 0: greedy.",
+        show_default=False,
     ),
 ]
 MaxNewTokens = Annotated[
@@ -50,48 +86,21 @@ MaxNewTokens = Annotated[
         show_default=False,
     ),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")]
 
 
 @app.command()
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A run directory, RUN@STEP, RUN@last, RUN@best, RUN@best:TASK, a directory with a model or a PEFT "
-            "adapter, or a hub id.",
-            show_default=False,
-        ),
-    ],
-    spec: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="[SPEC]",
-            help="The spec whose tasks are evaluated. Left out, it is the spec of MODEL's run.",
-            show_default=False,
-        ),
-    ] = None,
-    task: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--task", metavar="TASK", help="Evaluate this task alone. May be repeated.", show_default=False
-        ),
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            metavar="DIR",
-            help="Directory of prompts, answers, verdicts and metrics. [default: runs/evaluate-MODEL]",
-            show_default=False,
-        ),
-    ] = None,
+    model: Model,
+    spec: SpecArgument = None,
+    task: Tasks = None,
+    output: Output = None,
     limit: Limit = None,
     samples: Samples = None,
     temperature: Temperature = None,
     max_new_tokens: MaxNewTokens = None,
     overrides: Overrides = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+    as_json: AsJson = False,
     weak: AllowWeakIsolation = False,
 ) -> None:
     """Evaluate MODEL on the tasks of SPEC.

@@ -42,4 +42,6 @@ def write_results(directory: Path, results: EvaluationResults, more: JsonObject)
 def write_rows(directory: Path, task: str, rows: list[JsonObject]) -> None:
     """Write TASK.jsonl: one line for each row and prompt, with answers and verdicts."""
     lines = [json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows]
-    write_text(directory / f"{task}.jsonl", "".join(lines))
+    # UTF-8 has no lone surrogates, which a note may quote from an answer's program; their escapes are those of JSON.
+    text = "".join(lines).encode("utf-8", "backslashreplace").decode("utf-8")
+    write_text(directory / f"{task}.jsonl", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -84,8 +85,20 @@ def _row(source: Source, numbered: Numbered, number: int) -> EvaluationRow:
     row = numbered.value
     own = row.get("task_id", row.get("id"))
     name = str(own) if isinstance(own, str | int) and not isinstance(own, bool) else f"row {number + 1}"
+    _check_text(source, numbered)
     question, reference = _texts(row)
     return EvaluationRow(name, row, reference, question, f"{source.name}:{numbered.line}")
+
+
+def _check_text(source: Source, numbered: Numbered) -> None:
+    """Raise RowError for a text that no tokenizer takes: any key may become a part of the prompt."""
+    try:
+        json.dumps(numbered.value, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError as error:
+        what = (
+            f"a lone surrogate (\\u{ord(error.object[error.start]):04x}) is not a character; correct the row"
+        )
+        raise RowError(source.name, numbered.line, what) from None
 
 
 def _texts(row: dict[str, object]) -> tuple[str, str | None]:

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def score(point: MetricPoint) -> float:
     """A metric as a score: lower is better; points count as hundredths, so that they can be averaged with shares.
 
-    Infinite for a metric without a value.
+    Infinite for a metric without a value, which one that is not finite has in metrics.jsonl.
     """
-    if point.value is None:
+    if point.value is None or not math.isfinite(point.value):
         return math.inf
     value = point.value / 100 if point.scale == "points" else point.value
     return -value if point.higher_is_better else value

@@ -35,8 +35,8 @@ def best_by_of(run: Path) -> BestBy:
 def best_by_text(by: BestBy) -> str:
     """What is the best, for "best by ...".
 
-    >>> best_by_text("loss"), best_by_text({"a": "EVALUATOR/METRIC"})
-    ('mean validation loss', 'mean of EVALUATOR/METRIC')
+    >>> best_by_text("loss"), best_by_text({"a": "x/y"})
+    ('mean validation loss', 'mean of x/y')
     """
     if by == LOSS:
         return "mean validation loss"

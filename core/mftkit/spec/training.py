@@ -81,8 +81,8 @@ class TrainingSpec(Section):
     loss; null: only if the result is an adapter, which is small."""
     best_by: BestBy = LOSS
     """What makes a step the best: "loss", the validation loss; or a metric of the tasks' ``evaluate`` sections, as
-    "EVALUATOR/METRIC", for each task that has it; or an object from tasks to their metrics. ``model/``, ``best/`` and
-    early stopping follow it. A metric needs ``evaluation.every``."""
+    "EVALUATOR/METRIC", for each task that has it; or an object from tasks to their
+    metrics. ``model/``, ``best/`` and early stopping follow it. A metric needs ``evaluation.every``."""
     early_stopping: Annotated[EarlyStoppingSpec | None, OnResuming("end")] = None
     """When to stop because validation no longer improves; null: never."""
     extension: Annotated[Literal["stretch", "hold"], OnResuming("free")] = "stretch"

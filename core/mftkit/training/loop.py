@@ -375,7 +375,7 @@ class Trainer:
         self._lacks_last_validation = (
             extension is not None and self.step == extension.end and self.history.steps[-1:] != [self.step]
         )
-        if extension is not None or self.history.steps[-1:] < [self.step]:
+        if extension is not None or self._deciding.steps[-1:] < [self.step]:
             # Training continues, now or earlier, after early stopping had ended it: the next validation decides again.
             self._deciding.reopen()
         self._restore(checkpoint)

@@ -41,7 +41,8 @@ class RunEvaluations:
     def forget_after(self, step: int) -> None:
         """Remove the files of later steps, to which training has not come yet."""
         for path in self.directory.glob("step-*"):
-            if int(path.name.removeprefix("step-")) > step:
+            number = path.name.removeprefix("step-")
+            if number.isdecimal() and int(number) > step:  # not a copy that the user has made
                 shutil.rmtree(path)
 
     def line(self, step: int) -> EvaluationLine:

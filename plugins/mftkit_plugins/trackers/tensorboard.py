@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 class TensorBoard(mftkit.Tracker):
     """Scalars by step, and the spec as text.
 
-    A resumed run writes another event file, which hides the later steps of the earlier files.
+    A resumed run writes another event file, which hides the later steps of the earlier files; so does a run that goes
+    back to an earlier step.
     """
 
     packages: ClassVar[dict[str, str]] = {"tensorboard": "tensorboard"}
@@ -31,17 +32,25 @@ class TensorBoard(mftkit.Tracker):
 
     def start(self, run: RunInfo, directory: Path, step: int) -> None:
         """Open a new event file."""
-        from accelerate.tracking import TensorBoardTracker
-
-        place = self.options.directory or directory
-        past = step + 1 if step else 0  # a run killed before its first checkpoint starts over
-        self._tracker = TensorBoardTracker(run.name, str(place), purge_step=past)
-        self._tracker.start()
+        self._name, self._place = run.name, self.options.directory or directory
+        self._open(step + 1 if step else 0)  # a run killed before its first checkpoint starts over
         if not step:
             self._tracker.log({"spec": f"```json\n{json.dumps(run.spec, indent=2)}\n```"}, step=0)
 
+    def _open(self, first: int) -> None:
+        """Open an event file that hides the steps of others from ``first`` on."""
+        from accelerate.tracking import TensorBoardTracker
+
+        self._newest = 0
+        self._tracker = TensorBoardTracker(self._name, str(self._place), purge_step=first)
+        self._tracker.start()
+
     def log(self, step: int, values: dict[str, float]) -> None:
         """Log scalars, flushed to the file."""
+        if step < self._newest:
+            self._tracker.finish()
+            self._open(step)
+        self._newest = step
         self._tracker.log(values, step=step)
 
     def end(self, reason: str) -> None:

@@ -152,6 +152,14 @@ def test_evalplus_compares_results_outside_with_a_tolerance(evaluated: Make) -> 
         made.check({key: value for key, value in EVALPLUS.items() if key != "plus_input"})
 
 
+def test_no_result_of_an_answer_ends_an_evaluation(evaluated: Make) -> None:
+    made = evaluated("pass-at-k")
+    row = {**EVALPLUS, "canonical_solution": "    return [x / 2]\n"}
+    found = made(row, "def half(x):\n    return [10**400]", "def half(x):\n    return 10**6000")
+    assert [each.passed for each in found] == [False, False]
+    assert found[1].note == "base_input 1: a number with thousands of digits, not [0.5]"
+
+
 def test_results_are_compared_as_evalplus_does() -> None:
     assert same_result([1.0, 2.0], [1.0, 2.0 + 1e-7], 0)
     assert not same_result((1.0, 2.0), [1.0, 2.0 + 1e-7], 0)
@@ -208,7 +216,10 @@ def test_what_cannot_be_evaluated_is_refused_before_anything_is_generated(evalua
         ([{"prompt": "Why?", "answer": "So."}], r"data.jsonl:1 is no problem of a known form"),
         ([HUMANEVAL, MBPP], r"data.jsonl:2 has the form MBPP, but data.jsonl:1 the form HumanEval"),
         ([{**HUMANEVAL, "test": ""}], r'data.jsonl:1 has the form HumanEval, but no "test"'),
-        ([{**HUMANEVAL, "test": "assert 1"}], "defines no check"),
+        ([{**HUMANEVAL, "test": "assert 1"}], r"is no Python code that defines check"),
+        ([{**HUMANEVAL, "test": "def check(candidate:\n"}], r"is no Python code that defines check"),
+        ([{**HUMANEVAL, "entry_point": 3}], 'has the form HumanEval, but no "entry_point"'),
+        ([{**EVALPLUS, "atol": "x"}], '"atol" must be a number'),
         ([{**MBPP, "test_list": []}], 'no "test_list"'),
         ([{**MBPP, "text": ""}], 'neither "text" nor "prompt"'),
         ([{**CPP, "task_id": "Go/1"}], "tests of HumanEval-X in go need the package testify"),

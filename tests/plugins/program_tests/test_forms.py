@@ -102,3 +102,21 @@ def test_tests_that_are_reached_and_left_by_an_error_are_no_evidence() -> None:
     found = verdict("x = 1\n", tests, pass_rate=0.6, not_run="report")
     assert not found.passed
     assert (found.tests, found.tests_passed) == (4, 0)
+
+
+FAILING = {
+    "functions": "def test_one():\n    assert double(1) == 2\n\ndef test_two():\n    assert double(2) == 4\n",
+    "check": "def check(candidate):\n    assert candidate(1) == 2\n    assert candidate(2) == 4\n",
+    "cases": "import unittest\nclass Case(unittest.TestCase):\n    def test_one(self):\n        assert double(1) == 2\n    def test_two(self):\n        assert double(2) == 4\n",
+    "pytest": "class TestIt:\n    def test_one(self):\n        assert double(1) == 2\n    def test_two(self):\n        assert double(2) == 4\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FAILING)
+def test_a_test_whose_assertion_fails_has_not_passed(form: str) -> None:
+    """Where a share of them may do, assertions do not raise, so that a test ends as if it had passed."""
+    program = TestedProgram("def double(x):\n    return 0\n", FAILING[form], "double")
+    found = run_tests(program, EXECUTOR, LIMITS, pass_rate=0.1)
+    assert (found.passed, found.tests_passed) == (False, 0), found
+    assert "fails" in found.error
+    assert "caught" not in found.error

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 import mftkit
+from mftkit.plugins import installed, kinds
 
 KEY = "train/tasks/ü+a/loss"
 PLAY = """
@@ -104,6 +105,20 @@ def test_tensorboard(play: Any) -> None:
     assert [event.step for event in read.Scalars("valid/loss")] == [4]
     (text,) = read.Tensors("spec/text_summary")
     assert b'"seed": 7' in text.tensor_proto.string_val[0]
+
+
+def test_tensorboard_hides_the_steps_that_a_run_has_given_up(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed (extra: trackers)")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    tracker = installed.build(kinds.TRACKER, "tensorboard", {})
+    tracker.start(mftkit.RunInfo("back", tmp_path, {}, ("a",)), tmp_path, 0)
+    for step, value in ((2, 1.0), (4, 2.0), (6, 3.0), (4, 4.0)):
+        tracker.log(step, {"loss": value})
+    tracker.end("finished")
+    read = EventAccumulator(str(tmp_path / "back"))
+    read.Reload()
+    assert [(event.step, event.value) for event in read.Scalars("loss")] == [(2, 1.0), (4, 4.0)]
 
 
 def test_mlflow(play: Any, python: Any) -> None:

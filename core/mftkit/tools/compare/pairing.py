@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -114,8 +115,12 @@ def task_tests(
             continue
         for number, metric in enumerate(evaluator.metrics()):
             values = [[[each[row] for row in rows] for each in side] for side in sides]
-            passed = [_passed(side) if number == 0 else None for side in values]
             summaries = [_summary(evaluator, metric.name, side) for side in values]
+            every = np.arange(len(rows))
+            passed = [
+                _passed(side, summary(every)) if number == 0 else None
+                for side, summary in zip(values, summaries, strict=True)
+            ]
 
             def difference(drawn: NDArray[np.int64], summaries: Sequence[Any] = summaries) -> float:
                 return float(summaries[0](drawn) - summaries[1](drawn))
@@ -123,7 +128,7 @@ def task_tests(
             low, high, p = bootstrap(difference, len(rows), seed)
             test = PairedTest(
                 task.name, f"{name}/{metric.name}", one[0], other[0], BOOTSTRAP, len(rows), len(sides[0]),
-                difference(np.arange(len(rows))), low, high, p,
+                difference(every), low, high, p,
             )  # fmt: skip
             if passed[0] is not None and passed[1] is not None:
                 test = _exact(test, passed[0], passed[1])
@@ -145,13 +150,17 @@ def _exact(test: PairedTest, own: NDArray[np.float64], other: NDArray[np.float64
     )
 
 
-def _passed(side: Sequence[Sequence[Sequence[Verdict]]]) -> NDArray[np.float64] | None:
-    """[seeds, rows, answers]; None unless every verdict says whether the answer is right."""
+def _passed(side: Sequence[Sequence[Sequence[Verdict]]], metric: float) -> NDArray[np.float64] | None:
+    """[seeds, rows, answers]; None unless verdicts are of right or wrong, and the share of right ones is the metric.
+
+    ``metric``, that of all rows, is another number for pass@k with k above 1, say.
+    """
     verdicts = [verdict for rows in side for row in rows for verdict in row]
     counts = {len(row) for rows in side for row in rows}
     if any(verdict.passed is None for verdict in verdicts) or len(counts) != 1:
         return None
-    return np.array([[[float(bool(one.passed)) for one in row] for row in rows] for rows in side])
+    right = np.array([[[float(bool(one.passed)) for one in row] for row in rows] for rows in side])
+    return right if math.isclose(right.mean(), metric, abs_tol=1e-9) else None
 
 
 def _summary(

@@ -21,8 +21,9 @@ def read_verdicts(directory: Path, task: str) -> dict[str, RowVerdicts]:
     """The verdicts of each evaluator in TASK.jsonl of an evaluation; empty if it is not there or damaged."""
     found: dict[str, RowVerdicts] = {}
     try:
-        lines = (directory / f"{task}.jsonl").read_text(encoding="utf-8").splitlines()
-        for line in lines:
+        # Not splitlines(): texts may hold other line ends, such as U+2028, as they are.
+        lines = (directory / f"{task}.jsonl").read_text(encoding="utf-8").split("\n")
+        for line in filter(None, lines):
             row = json.loads(line)
             for evaluator, verdicts in row["verdicts"].items():
                 found.setdefault(evaluator, {})[str(row["id"])] = [_verdict(each) for each in verdicts]

@@ -67,6 +67,8 @@ def evaluate(
         MftError: nothing is to be evaluated, or something cannot be used.
     """
     _check_tasks(spec, tasks)
+    if output.exists() and not output.is_dir():
+        raise MftError(f"--output {output}: is a file; give a directory, which may be missing")
     model = load_measured(spec, reference, reporter)
     about = {"model": str(reference), "place": model.place}
     results = evaluate_measured(

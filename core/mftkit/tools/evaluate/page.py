@@ -62,7 +62,9 @@ def write_page(directory: Path, model: str, results: EvaluationResults) -> Path:
         metrics=metrics_table(results),
         tasks=[task for task in tasks if task.answers],
     )
-    write_text(directory / PAGE, page)
+    write_text(
+        directory / PAGE, page.encode("utf-8", "replace").decode("utf-8")
+    )  # notes may hold lone surrogates
     return directory / PAGE
 
 

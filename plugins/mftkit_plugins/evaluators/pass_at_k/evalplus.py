@@ -47,6 +47,8 @@ class EvalPlus(Form):
                 raise mftkit.MftError(
                     f'pass-at-k: {place(row)}: "{key}" must be a list of lists of arguments; correct the row'
                 )
+        if not isinstance(row.row.get("atol") or 0, int | float):
+            raise mftkit.MftError(f'pass-at-k: {place(row)}: "atol" must be a number; correct the row')
 
     def check(self, rows: Sequence[mftkit.EvaluationRow], sandbox: Sandbox) -> None:
         """Also run the reference solutions. Raises MftError if one gives no result."""
@@ -106,8 +108,15 @@ class EvalPlus(Form):
                 return f"{key} {number}: {ours.error}"
             same = _is_root(given, ours.value, atol) if roots else same_result(ours.value, theirs.value, atol)
             if not same:
-                return f"{key} {number}: {ours.value!r:.80}, not {theirs.value!r:.80}"
+                return f"{key} {number}: {_shown(ours.value)}, not {_shown(theirs.value)}"
         return ""
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # Python's limit on the digits of a whole number that becomes text
+        return "a number with thousands of digits"
 
 
 def same_result(found: Any, expected: Any, atol: float) -> bool:
@@ -138,7 +147,10 @@ def _close(found: Any, expected: Any, atol: float) -> bool:
             return False
         return all(_close(one, other, atol) for one, other in zip(found, expected, strict=True))
     if isinstance(expected, int | float) and isinstance(found, int | float):
-        return found == expected or math.fabs(found - expected) <= atol + RELATIVE * math.fabs(expected)
+        try:
+            return found == expected or math.fabs(found - expected) <= atol + RELATIVE * math.fabs(expected)
+        except OverflowError:  # a whole number beyond all floats
+            return False
     return _equal(found, expected)
 
 
@@ -149,5 +161,5 @@ def _is_root(given: list[Any], found: Any, atol: float) -> bool:
     try:
         value = sum(factor * found**power for power, factor in enumerate(given[0]))
         return bool(abs(value) <= (atol or FLOATS))
-    except (ArithmeticError, TypeError):
+    except (ArithmeticError, LookupError, TypeError):
         return False

@@ -31,7 +31,12 @@ class Form(ABC):
     def check(self, rows: Sequence[mftkit.EvaluationRow], sandbox: Sandbox) -> None:  # noqa: ARG002
         """Raise MftError for a row that cannot be evaluated, or a toolchain that is missing."""
         for row in rows:
-            missing = [key for key in self.needs if row.row.get(key) in (None, "", [])]
+            # A list that is no text is checked by its form.
+            missing = [
+                key
+                for key in self.needs
+                if not text_of(row, key) and (not row.row.get(key) or not isinstance(row.row[key], list))
+            ]
             if missing:
                 raise mftkit.MftError(
                     f'pass-at-k: {place(row)} has the form {self.name}, but no "{missing[0]}"; complete the row'

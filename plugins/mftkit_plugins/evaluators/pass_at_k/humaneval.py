@@ -31,9 +31,11 @@ class HumanEval(Form):
 
     def check_row(self, row: mftkit.EvaluationRow) -> None:
         """Raise MftError for tests that define no ``check``."""
-        if "def check" not in text_of(row, "test"):
+        test = text_of(row, "test")
+        if "def check" not in test or parsed(test) is None:
             raise mftkit.MftError(
-                f'pass-at-k: {place(row)}: "test" defines no check(candidate), so there is nothing to run; correct it'
+                f'pass-at-k: {place(row)}: "test" is no Python code that defines check(candidate), so there is nothing '
+                "to run; correct it"
             )
 
     def prompt(self, row: mftkit.EvaluationRow, ask: Ask) -> mftkit.EvaluationPrompt:

@@ -31,16 +31,21 @@ def same_rows(
         return True
     if len(found) != len(expected) or len(found[0]) != len(expected[0]):
         return False
-    return any(
-        _same(permuted, expected, ordered) for permuted in (_permuted(found) if columns == "any" else [found])
+    permuted = _permuted(found, expected, ordered) if columns == "any" else [found]
+    return any(_same(each, expected, ordered) for each in permuted)
+
+
+def _permuted(found: Sequence[Row], expected: Sequence[Row], ordered: bool) -> Iterator[Sequence[Row]]:
+    """Yield the rows with their columns in each order in which every column alone is as expected."""
+    width = len(found[0])
+    ours, theirs = (
+        [[(value,) for value in column] for column in zip(*rows, strict=True)] for rows in (found, expected)
     )
-
-
-def _permuted(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    width = len(rows[0])
+    fits = [[_same(column, other, ordered) for column in ours] for other in theirs]
     orders = permutations(range(width)) if width <= _PERMUTED else iter([tuple(range(width))])
     for order in orders:
-        yield [tuple(row[column] for column in order) for row in rows]
+        if all(fits[place][column] for place, column in enumerate(order)):
+            yield [tuple(row[column] for column in order) for row in found]
 
 
 def _same(found: Sequence[Row], expected: Sequence[Row], ordered: bool) -> bool:

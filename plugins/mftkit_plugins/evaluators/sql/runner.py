@@ -76,7 +76,7 @@ def main() -> None:
     given = json.loads(sys.stdin.readline())
     try:
         make(given["schema"])
-    except (sqlite3.Error, sqlite3.Warning, OSError) as error:
+    except (sqlite3.Error, sqlite3.Warning, OSError, ValueError) as error:
         print(json.dumps({"database": str(error)}), flush=True)  # noqa: T201 - the protocol
         return
     for query in given["queries"]:

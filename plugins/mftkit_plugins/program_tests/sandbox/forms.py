@@ -92,7 +92,7 @@ def run_cases(trial: Any, module: types.ModuleType) -> None:
     suite = unittest.defaultTestLoader.loadTestsFromModule(module)
     if not suite.countTestCases():
         return
-    result = unittest.TestResult()
+    result = _result(trial, unittest)
     result.failfast = not trial.account.lenient
     suite.run(result)
     bad = [
@@ -105,6 +105,23 @@ def run_cases(trial: Any, module: types.ModuleType) -> None:
     trial.skipped += [f"expected to fail: {test}" for test, _ in result.expectedFailures]
     for _test, text in bad:
         trial.fail(text)
+
+
+def _result(trial: Any, unittest: Any) -> Any:
+    """Return a result of cases in which an assertion that failed without an error fails its test."""
+
+    class Result(unittest.TestResult):  # type: ignore[misc]
+        def startTest(self, test: Any) -> None:  # noqa: N802 - of unittest
+            self.known = set(trial.account.failed)
+            super().startTest(test)
+
+        def addSuccess(self, test: Any) -> None:  # noqa: N802
+            if lost := trial.lost(self.known):
+                self.failures.append((test, lost))
+            else:
+                super().addSuccess(test)
+
+    return Result()
 
 
 def run_doctest(trial: Any, module: types.ModuleType, name: str, text: str, line: int) -> None:

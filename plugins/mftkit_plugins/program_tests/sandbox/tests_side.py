@@ -102,6 +102,7 @@ class Trial:
 
     def caught(self, function: Any, *given: Any) -> Any:
         """Call something, and keep its error; a test that returns False fails."""
+        known = set(self.account.failed)
         try:
             value = function(*given)
             if inspect.iscoroutine(value):
@@ -114,8 +115,21 @@ class Trial:
         if value is False:
             self.fail(AssertionError("a test returned False"))
             return None
+        if function is not exec and (lost := self.lost(known)):
+            self.fail(lost)
+            return None
         self.passed += 1
         return value
+
+    def lost(self, known: set[int]) -> str:
+        """Return the error of a test in which an assertion failed and did not raise, as none does if lenient.
+
+        Empty if none did, or if assertions raise. ``known``: the assertions that had failed before the test.
+        """
+        failed = sorted(self.account.failed - known)
+        if not failed or not self.account.lenient:
+            return ""
+        return f"AssertionError: {self.account.places[failed[0]]} fails"
 
     def fail(self, error: BaseException | str) -> None:
         """A test has failed, or was skipped."""
@@ -146,7 +160,8 @@ class Trial:
         account = self.account
         lost = [account.places[number] for number in sorted(account.failed)]
         if lost and not self.errors:
-            self.errors.append(f"AssertionError: {lost[0]} fails, though its error was caught")
+            caught = "" if account.lenient else ", though its error was caught"
+            self.errors.append(f"AssertionError: {lost[0]} fails{caught}")
         return {
             "cannot": cannot,
             "dead": dead,

@@ -33,12 +33,15 @@ class Watch:
 
     def pytest_pyfunc_call(self, pyfuncitem: Any) -> Any:
         """Call a test; await a coroutine, refuse False."""
+        known = set(self.trial.account.failed)
         names = pyfuncitem._fixtureinfo.argnames
         value = pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names})
         if inspect.iscoroutine(value):
             value = self.trial.peer.run("await", [value])
         if value is False:
             raise AssertionError("a test returned False")
+        if lost := self.trial.lost(known):
+            raise AssertionError(lost.removeprefix("AssertionError: "))
         return True
 
     def pytest_runtest_logreport(self, report: Any) -> None:

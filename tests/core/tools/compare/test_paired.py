@@ -13,6 +13,7 @@ import pytest
 from sacrebleu import BLEU
 from scipy.stats import binomtest
 
+from mftkit.evaluation.results import write_rows
 from mftkit.interfaces.evaluator import Answer, Answered, EvaluationRow, Verdict
 from mftkit.plugins import installed, kinds
 from mftkit.tools.compare.paired import bootstrap, exact_p, favours, holm
@@ -20,7 +21,7 @@ from mftkit.tools.compare.pairing import task_tests
 from mftkit.tools.compare.verdict_files import read_verdicts, shared_rows
 
 
-@pytest.mark.parametrize(("one", "other"), [(0, 1), (3, 9), (7, 7), (40, 12), (900, 1100)])
+@pytest.mark.parametrize(("one", "other"), [(0, 1), (3, 9), (7, 7), (40, 12), (900, 1100), (20000, 20300)])
 def test_mcnemar_is_the_exact_binomial_test_of_the_rows_that_differ(one: int, other: int) -> None:
     assert exact_p(one, other) == pytest.approx(binomtest(one, one + other).pvalue, rel=1e-9)
 
@@ -48,6 +49,13 @@ def test_the_bootstrap_finds_a_difference_and_its_error() -> None:
     assert bootstrap(lambda drawn: float(values[drawn].mean()), len(values), 3) == (low, high, p)
     noise = values - values.mean()
     assert bootstrap(lambda drawn: float(noise[drawn].mean()), len(noise), 3)[2] > 0.5
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5, 8])
+def test_few_rows_are_no_evidence_even_if_all_favour_one_side(rows: int) -> None:
+    values = np.full(rows, 0.3)
+    p = bootstrap(lambda drawn: float(values[drawn].mean()), rows, 3)[2]
+    assert p == pytest.approx(binomtest(rows, rows).pvalue)
 
 
 def test_holms_values_reject_what_his_procedure_rejects() -> None:
@@ -131,11 +139,11 @@ def test_corpus_scores_are_computed_again_from_the_drawn_rows(tmp_path: Path) ->
 
 def test_verdicts_are_read_by_row_and_evaluator_and_damage_is_no_result(tmp_path: Path) -> None:
     verdict = {"scores": {"m": 1.0}, "passed": True, "note": "", "counts": [1, 2]}
-    lines = [
-        {"id": "a", "verdicts": {"e": [verdict]}},
+    lines: list[dict[str, Any]] = [
+        {"id": "a", "answers": [{"text": "one\u2028two\x85three"}], "verdicts": {"e": [verdict]}},
         {"id": "a", "verdicts": {"f": [{"scores": {}, "passed": None}]}},
     ]
-    (tmp_path / "t.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    write_rows(tmp_path, "t", lines)
     found = read_verdicts(tmp_path, "t")
     assert found == {
         "e": {"a": [Verdict({"m": 1.0}, True, "", {"counts": [1, 2]})]},
@@ -144,3 +152,21 @@ def test_verdicts_are_read_by_row_and_evaluator_and_damage_is_no_result(tmp_path
     assert shared_rows([found["e"], {"b": []}]) == []
     (tmp_path / "t.jsonl").write_text("{")
     assert read_verdicts(tmp_path, "t") == {}
+
+
+def test_a_metric_that_is_no_share_of_right_answers_is_not_tested_as_one(tmp_path: Path) -> None:
+    """Of pass@2 the rows' mean differences say nothing: one arm solves every row by one of two answers."""
+    evaluators = {"pass-at-k": installed.build(kinds.EVALUATOR, "pass-at-k", {"k": (2, 1)})}
+
+    def side(label: str, answers: list[tuple[bool, bool]]) -> tuple[str, list[Path]]:
+        rows = [[{"scores": {}, "passed": each} for each in of_row] for of_row in answers]
+        (tmp_path / label).mkdir()
+        lines = [{"id": f"r{n}", "verdicts": {"pass-at-k": each}} for n, each in enumerate(rows)]
+        write_rows(tmp_path / label, "t", lines)
+        return label, [tmp_path / label]
+
+    one, other = side("a", [(True, False)] * 40), side("b", [(True, True), (False, False)] * 20)
+    two, _one = task_tests(TASK, evaluators, one, other, 3)
+    assert (two.metric, two.difference, two.test) == ("pass-at-k/pass@2", 0.5, "bootstrap")
+    assert two.p == pytest.approx(2 / 1001)
+    assert two.favours_arm is None

@@ -10,6 +10,7 @@ from mftkit.spec.best_by import metrics_by_task
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
+    from mftkit.interfaces.evaluator import Metric
     from mftkit.spec import Spec
 
 
@@ -20,7 +21,7 @@ def deciding_metrics(spec: Spec) -> dict[str, str]:
         MftError: an evaluator has no such metric, or metrics of different kinds would be averaged.
     """
     metrics = metrics_by_task(spec.training.best_by, spec.tasks, spec.evaluation)
-    scales: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     for task in tasks_to_evaluate(spec):
         if task.name in metrics:
             evaluator, _, name = metrics[task.name].partition("/")
@@ -32,12 +33,17 @@ def deciding_metrics(spec: Spec) -> dict[str, str]:
                     f"training.best_by: {evaluator} has no metric {name!r} for the task {task.name}; its metrics: "
                     f"{', '.join(known)}{meant}"
                 )
-            scales[task.name] = known[name].scale
-    in_nats = [task for task, scale in scales.items() if scale == "nats"]
-    if in_nats and len(in_nats) < len(scales):
-        other = next(task for task in scales if task not in in_nats)
-        raise MftError(
-            f"training.best_by: {metrics[in_nats[0]]} of {in_nats[0]} is in nats, {metrics[other]} of {other} is not, "
-            "and their mean means nothing; name metrics of one kind"
-        )
+            kinds[task.name] = _kind(known[name])
+    for name, kind in kinds.items():
+        first = next(iter(kinds))
+        if kind != kinds[first]:
+            raise MftError(
+                f"training.best_by: the mean of {metrics[first]} of {first} and {metrics[name]} of {name} means "
+                "nothing; name metrics of one kind"
+            )
     return metrics
+
+
+def _kind(metric: Metric) -> str:
+    """What a metric can be averaged with: shares and points, of which more is better, or only itself."""
+    return "share" if metric.higher_is_better and metric.scale != "nats" else metric.name

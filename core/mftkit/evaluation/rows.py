@@ -112,10 +112,16 @@ def _texts(row: dict[str, object]) -> tuple[str, str | None]:
 
 
 def _with_different_ids(rows: list[EvaluationRow]) -> list[EvaluationRow]:
+    """Number the rows that share an id; a number that makes another row's id is passed over."""
     counts = Counter(row.id for row in rows)
-    seen: Counter[str] = Counter()
+    taken = set(counts)
+    numbers: Counter[str] = Counter()
     found = []
     for row in rows:
-        seen[row.id] += 1
-        found.append(row if counts[row.id] == 1 else replace(row, id=f"{row.id} ({seen[row.id]})"))
+        name = row.id
+        while counts[row.id] > 1 and name in taken:
+            numbers[row.id] += 1
+            name = f"{row.id} ({numbers[row.id]})"
+        taken.add(name)
+        found.append(replace(row, id=name))
     return found

@@ -308,8 +308,11 @@ class Trainer:
 
     def _evaluate_end(self) -> None:
         """Evaluate the step at which the run ends, unless that was done: a roll-back may have led to it."""
-        evaluations = self._run.evaluations
-        if evaluations is not None and not self._processes.from_main(evaluations.has_files(self.step)):
+        if self._run.evaluations is None:
+            return
+        # By the lines of the main process: after a kill the files of this step may be there without its line.
+        lines = self._directory.metrics.read().evaluations if self._processes.is_main else []
+        if not self._processes.from_main(any(line.step == self.step for line in lines)):
             self._evaluate()
 
     def _steps_to_keep(self, saved: list[int]) -> set[int]:

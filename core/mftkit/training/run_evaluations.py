@@ -7,7 +7,6 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from mftkit.evaluation.results import RESULT_FILE
 from mftkit.reporting.lines import MetricPoint
 from mftkit.training.metrics_lines import evaluation_line
 
@@ -33,10 +32,6 @@ class RunEvaluations:
     def is_due_after(self, batch: GlobalBatch) -> bool:
         """Whether the interval of the spec ends with this step."""
         return self.every is not None and batch.is_due(self.every)
-
-    def has_files(self, step: int) -> bool:
-        """Whether this step was evaluated."""
-        return (self.directory / f"step-{step}" / RESULT_FILE).is_file()
 
     def forget_after(self, step: int) -> None:
         """Remove the files of later steps, to which training has not come yet."""

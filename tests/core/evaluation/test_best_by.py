@@ -33,9 +33,12 @@ def test_a_metric_that_the_evaluator_does_not_have_is_refused(tmp_path: Path) ->
         deciding_metrics(load(tmp_path, "loss/perplexty"))
 
 
-def test_nats_are_not_averaged_with_shares(tmp_path: Path) -> None:
-    with pytest.raises(mftkit.MftError, match="their mean means nothing"):
-        deciding_metrics(load(tmp_path, {"big": "loss/loss", "small": "exact-match/exact-match"}))
+@pytest.mark.parametrize("metric", ["loss/loss", "loss/perplexity"])
+def test_losses_are_not_averaged_with_shares(tmp_path: Path, metric: str) -> None:
+    with pytest.raises(
+        mftkit.MftError, match=f"the mean of {metric} of big and exact-match/.* means nothing"
+    ):
+        deciding_metrics(load(tmp_path, {"big": metric, "small": "exact-match/exact-match"}))
 
 
 def test_scores_are_lower_for_what_is_better() -> None:

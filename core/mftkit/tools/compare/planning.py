@@ -13,6 +13,7 @@ from mftkit.base.atomic_files import new_directory
 from mftkit.base.json_types import JsonObject
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.reporting.reporter import Reporter
+from mftkit.spec.training import LOSS
 from mftkit.tools.compare.arms import BudgetUnit, all_problems
 from mftkit.tools.compare.made_arms import SOUP
 from mftkit.tools.compare.result import TaskBudget
@@ -138,7 +139,24 @@ def plan_runs(
         raise MftError(all_problems(problems))
     ordered = [run for seed in seeds for arm in arms for run in runs[arm.key] if run.seed == seed]
     merges = [merge for arm in made for merge in planner.merges_of(arm, ordered)]
+    _note_losses_that_decide(base, ordered, reporter)
     return Comparison(base, options, arms, seeds, ordered, planner.steps, planner.budgets, merges)
+
+
+def _note_losses_that_decide(base: Spec, runs: Sequence[PlannedRun], reporter: Reporter) -> None:
+    """Report single models whose best step cannot be by the metric of the spec."""
+    lacking = dict.fromkeys(
+        run.task
+        for run in runs
+        if run.task is not None
+        and run.spec.training.best_by == LOSS
+        and (run.arm.spec or base).training.best_by != LOSS
+    )
+    if lacking:
+        reporter.note(
+            f"single models of {', '.join(map(str, lacking))}: the loss decides which step is the best, because "
+            "they lack the metric of training.best_by"
+        )
 
 
 class _Planner:

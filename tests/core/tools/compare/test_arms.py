@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import rankdata
 
 import mftkit
+from data_path import Listener
 from mftkit.plugins import installed
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import (
@@ -245,3 +246,14 @@ def test_a_single_model_is_best_by_the_metrics_that_it_has(project: Path) -> Non
     assert of_single({"unseen": loss}, "small") == {"unseen": loss}
     assert of_single({"big": exact}, "small") == "loss"
     assert of_single({"big": exact}, "big") == {"big": exact}
+
+
+def test_single_models_without_the_metric_that_decides_are_reported(project: Path, tmp_path: Path) -> None:
+    spec = small_spec(training={"best_by": "exact-match/exact-match"}, evaluation={"every": 2})
+    spec["tasks"][0]["evaluate"] = {"evaluators": ["exact-match"]}
+    loaded, wish, listener = mftkit.load_spec(spec, directory=project), options(), Listener()
+    with ComparisonDirectory(tmp_path / "out") as directory:
+        directory.begin(loaded, fresh=False)
+        plan_runs(loaded, wish, make_arms(loaded, wish), [7], directory, listener)
+    (note,) = [note for note in listener.notes if "best_by" in note]
+    assert note.startswith("single models of small: the loss decides which step is the best")

@@ -8,10 +8,10 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from mftkit.base.formatting import one_line, place, whole
+from mftkit.base.formatting import one_line, place
 from mftkit.display.plan import INDENT
 from mftkit.display.tables import NumericTable
-from mftkit.reporting.metric_text import interval_text, metric_text
+from mftkit.reporting.metric_text import METRIC_HEADINGS, metric_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,17 +23,8 @@ if TYPE_CHECKING:
 
 def evaluation_view(model: str, results: EvaluationResults, directory: Path, page: Path) -> RenderableType:
     """A table with one line per task and metric, and where the files are."""
-    rows = [
-        [
-            f"{task} {name}",
-            metric_text(value.value, value.scale),
-            interval_text(value.low, value.high, value.scale),
-            whole(value.rows),
-        ]
-        for task, metrics in results.tasks.items()
-        for name, value in metrics.items()
-    ]
-    table = NumericTable(["task and metric", "value", "95 % interval", "rows"], rows)
+    rows = [[f"{task} {name}", *rest] for task, name, *rest in metric_rows(results.tasks)]
+    table = NumericTable(["task and metric", *METRIC_HEADINGS[2:]], rows)
     return Group(
         Text(one_line(f"evaluation of {model}"), style="bold", overflow="fold"),
         Text(),

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import nats, perplexity, whole
-from mftkit.reporting.metric_text import interval_text, metric_text
+from mftkit.reporting.metric_text import METRIC_HEADINGS, metric_rows
 from mftkit.runs.reference import find_weights
 from mftkit.tools.api.given_data import GivenData, load_given, written_temporarily
 from mftkit.tools.api.html import table
@@ -90,18 +90,7 @@ class EvaluationResult:
         losses = table(["task", "validation loss", "perplexity", "loss tokens", "samples"], rows)
         if not self.evaluated:
             return losses
-        metrics = [
-            [
-                task,
-                name,
-                metric_text(each.value, each.scale),
-                interval_text(each.low, each.high, each.scale),
-                whole(each.rows),
-            ]
-            for task, metrics in self.evaluated.items()
-            for name, each in metrics.items()
-        ]
-        return losses + table(["task", "metric", "value", "95 % interval", "rows"], metrics)
+        return losses + table(METRIC_HEADINGS, metric_rows(self.evaluated))
 
 
 def evaluate(

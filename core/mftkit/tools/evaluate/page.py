@@ -11,7 +11,7 @@ from mftkit.base.atomic_files import write_text
 from mftkit.base.formatting import whole
 from mftkit.pages.render import render
 from mftkit.pages.tables import Cell, Table
-from mftkit.reporting.metric_text import interval_text, metric_text
+from mftkit.reporting.metric_text import METRIC_HEADINGS, metric_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,19 +71,10 @@ def write_page(directory: Path, model: str, results: EvaluationResults) -> Path:
 def metrics_table(results: EvaluationResults) -> Table:
     """Each metric of each task, with its interval."""
     rows = [
-        (
-            f"{task}: {name}",
-            [
-                Cell(metric_text(value.value, value.scale)),
-                Cell(interval_text(value.low, value.high, value.scale)),
-                Cell(whole(value.rows)),
-            ],
-        )
-        for task, metrics in results.tasks.items()
-        for name, value in metrics.items()
+        (f"{task}: {name}", [Cell(text) for text in rest]) for task, name, *rest in metric_rows(results.tasks)
     ]
     caption = "The interval says what other rows of the same kind might have given."
-    return Table(caption, ["metric", "value", "95 % interval", "rows"], rows)
+    return Table(caption, METRIC_HEADINGS[1:], rows)
 
 
 def _task(directory: Path, task: str) -> ShownTask:

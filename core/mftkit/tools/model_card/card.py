@@ -12,9 +12,10 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from mftkit.base.atomic_files import write_text
 from mftkit.base.formatting import nats, perplexity, whole
 from mftkit.models.config import ADAPTER_CONFIG
+from mftkit.reporting.metric_text import METRIC_HEADINGS, metric_rows
 from mftkit.runs.record import read_run
 from mftkit.tools.model_card.base import UNKNOWN, Base, describe_base
-from mftkit.tools.model_card.metrics import metric_results, metric_rows
+from mftkit.tools.model_card.metrics import metric_results
 from mftkit.tools.model_card.private import public_spec, public_text
 from mftkit.tools.model_card.sections import hub_datasets, markdown_table, task_rows, training_facts
 from mftkit.tools.model_card.snippets import loading_code
@@ -169,8 +170,8 @@ def _results(source: CardSource) -> Iterable[str]:
     if line is not None:
         yield from _losses(source, line)
     if source.evaluation is not None:
-        yield "What the evaluators measured, with 95 % confidence intervals over rows:\n"
-        yield markdown_table(["task", "metric", "value", "interval", "rows"], metric_rows(source.evaluation))
+        yield "What the evaluators measured, with confidence intervals over rows:\n"
+        yield markdown_table(METRIC_HEADINGS, metric_rows(source.evaluation.tasks))
 
 
 def _losses(source: CardSource, line: ValidLine) -> Iterable[str]:

@@ -1,4 +1,4 @@
-"""What a card says about the evaluators' metrics."""
+"""The evaluators' metrics as metadata of a card."""
 
 from __future__ import annotations
 
@@ -6,26 +6,8 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import EvalResult
 
-from mftkit.base.formatting import whole
-from mftkit.reporting.metric_text import interval_text, metric_text
-
 if TYPE_CHECKING:
     from mftkit.reporting.lines import EvaluationLine
-
-
-def metric_rows(line: EvaluationLine) -> list[list[str]]:
-    """Task, metric, value, interval and number of rows of each metric."""
-    return [
-        [
-            task,
-            name,
-            metric_text(point.value, point.scale),
-            interval_text(point.low, point.high, point.scale),
-            whole(point.rows),
-        ]
-        for task, metrics in line.tasks.items()
-        for name, point in metrics.items()
-    ]
 
 
 def metric_results(line: EvaluationLine) -> list[EvalResult]:

@@ -61,29 +61,13 @@ class _Check:
             with self.findings.guard(here):
                 for source in entry_sources(entry, where, partial(self.findings.warn, here)):
                     found.setdefault(source.name, (here, source))
-        readable = [each for each in found.values() if self._is_read_here(*each)]
+        readable = [each for each in found.values() if is_read_here(*each, self.findings)]
         with self.findings.guard(("tasks", self.index, "columns")):
             sources = tuple(source for _, source in readable)
             all_read = len(readable) == len(found)
             checks_use = self.key == "train" and all_read
             renamed = with_columns(sources, self.task, self.index, checks_use=checks_use)
             self._read([here for here, _ in readable], renamed, all_read=all_read)
-
-    def _is_read_here(self, here: Location, source: Source) -> bool:
-        if isinstance(source, HubSource):
-            self._check_data_set(here, source)
-            return False
-        is_array = isinstance(source, FileSource) and source.path.suffix.lower() == ".json"
-        if is_array and Path(source.name).stat().st_size > LARGEST_JSON:
-            self.findings.unchecked(here, f"rows of {source.name}: a large JSON array is read as a whole")
-            return False
-        return True
-
-    def _check_data_set(self, here: Location, source: HubSource) -> None:
-        if Path(source.dataset).is_absolute() and not Path(source.dataset).exists():
-            self.findings.error(here, f"there is no directory {source.dataset}")
-        else:
-            self.findings.unchecked(here, f"{source.name}: a data set is loaded when the run starts")
 
     def _read(self, places: list[Location], sources: Sequence[Source], *, all_read: bool) -> None:
         task_format = build_task_format(self.spec, self.task)
@@ -117,6 +101,21 @@ class _Check:
             add(here, f"{source.name}:{line}: {what}")
         if found.empty:
             self.findings.warn(here, f"{source.name} contains no rows")
+
+
+def is_read_here(here: Location, source: Source, findings: Findings) -> bool:
+    """Return True if the first rows of a source can be read at once; what cannot be is reported."""
+    if isinstance(source, HubSource):
+        if Path(source.dataset).is_absolute() and not Path(source.dataset).exists():
+            findings.error(here, f"there is no directory {source.dataset}")
+        else:
+            findings.unchecked(here, f"{source.name}: a data set is loaded when the run starts")
+        return False
+    is_array = isinstance(source, FileSource) and source.path.suffix.lower() == ".json"
+    if is_array and Path(source.name).stat().st_size > LARGEST_JSON:
+        findings.unchecked(here, f"rows of {source.name}: a large JSON array is read as a whole")
+        return False
+    return True
 
 
 @dataclass(frozen=True)

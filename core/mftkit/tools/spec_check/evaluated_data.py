@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.data.rows.columns import mapped
 from mftkit.data.rows.faults import BadRow
-from mftkit.data.rows.files import FileSource
-from mftkit.data.rows.hub import HubSource
 from mftkit.data.rows.sources import entries, entry_sources
 from mftkit.evaluation.best_by import deciding_metrics
 from mftkit.evaluation.tasks import tasks_to_evaluate
-from mftkit.tools.spec_check.data import LARGEST_JSON, MOST_SOURCES, ROWS
+from mftkit.tools.spec_check.data import MOST_SOURCES, ROWS, is_read_here
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,27 +39,13 @@ def _check(task: TaskToEvaluate, named: Sequence[str | HubDataset], findings: Fi
         with findings.guard(here):
             where = ".".join(map(str, here))
             sources = list(entry_sources(entry, where, partial(findings.warn, here)))
-            read = [source for source in sources if _is_read_here(source, here, findings)]
+            read = [source for source in sources if is_read_here(here, source, findings)]
             renamed = mapped(
                 tuple(read), task.columns, f"{task.where}.columns", known_keys=None, checks_use=False
             )
             rows = sum(_count(source, here, findings) for source in renamed[:MOST_SOURCES])
             if not rows and len(read) == len(sources) <= MOST_SOURCES:
                 findings.error(here, f"the files contain no rows to evaluate {task.name} on")
-
-
-def _is_read_here(source: Source, here: Location, findings: Findings) -> bool:
-    if isinstance(source, HubSource):
-        if Path(source.dataset).is_absolute() and not Path(source.dataset).exists():
-            findings.error(here, f"there is no directory {source.dataset}")
-        else:
-            findings.unchecked(here, f"{source.name}: a data set is loaded when the evaluation starts")
-        return False
-    is_array = isinstance(source, FileSource) and source.path.suffix.lower() == ".json"
-    if is_array and Path(source.name).stat().st_size > LARGEST_JSON:
-        findings.unchecked(here, f"rows of {source.name}: a large JSON array is read as a whole")
-        return False
-    return True
 
 
 def _count(source: Source, here: Location, findings: Findings) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 import mftkit
-from mftkit_plugins.evaluators.execution.sandbox import ExecutionOptions, judged, place
+from mftkit_plugins.evaluators.execution.sandbox import SandboxOptions, judged, place
 from mftkit_plugins.evaluators.pass_at_k.estimator import pass_at_k
 from mftkit_plugins.evaluators.pass_at_k.evalplus import EvalPlus
 from mftkit_plugins.evaluators.pass_at_k.humaneval import HumanEval, Rows
@@ -30,7 +30,7 @@ class PassAtK(mftkit.Evaluator):
     recognised by the keys of their rows.
     """
 
-    class Options(ExecutionOptions):
+    class Options(SandboxOptions):
         """What is measured, and how."""
 
         k: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(1,), min_length=1)

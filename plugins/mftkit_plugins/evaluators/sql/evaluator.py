@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 import mftkit
-from mftkit_plugins.evaluators.execution.sandbox import ExecutionOptions, place
+from mftkit_plugins.evaluators.execution.sandbox import SandboxOptions, place
 from mftkit_plugins.evaluators.sql.execution import Database, Queries
 from mftkit_plugins.evaluators.sql.queries import is_ordered, normalised, query_of
 from mftkit_plugins.evaluators.sql.results import same_rows
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Sql(mftkit.Evaluator):
     """Runs the query of each answer and that of its row on the row's SQLite database, and compares the results."""
 
-    class Options(ExecutionOptions):
+    class Options(SandboxOptions):
         """Where the databases are, and what makes results equal."""
 
         databases: mftkit.SpecPath | None = None

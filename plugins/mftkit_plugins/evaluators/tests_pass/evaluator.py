@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 import mftkit
-from mftkit_plugins.evaluators.execution.sandbox import ExecutionOptions, judged, place
+from mftkit_plugins.evaluators.execution.sandbox import SandboxOptions, judged, place
 from mftkit_plugins.evaluators.execution.toolchains import require_toolchain
 from mftkit_plugins.evaluators.tests_pass.programs import by_cases, by_tests, tests_of
 from mftkit_plugins.evaluators.tests_pass.unit_tests import program_of, try_tests
@@ -30,7 +30,7 @@ class TestsPass(mftkit.Evaluator):
 
     __test__ = False
 
-    class Options(ExecutionOptions):
+    class Options(SandboxOptions):
         """What answers are, and what of a row they are run with."""
 
         answer: Literal["program", "tests"] = "program"

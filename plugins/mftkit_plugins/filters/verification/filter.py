@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
@@ -15,6 +14,7 @@ from mftkit_plugins.filters.text.code import parsed
 from mftkit_plugins.filters.verification import prompts
 from mftkit_plugins.filters.verification.cases import Case, case_of
 from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, Demands, verdict_on
+from mftkit_plugins.program_tests.execution_options import ExecutionOptions
 from mftkit_plugins.program_tests.stubs import functions
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _TOGETHER = 32
 """Rows that are sent to the model and executed together."""
-_MIB = 1 << 20
 NO_TESTS = "it has no tests, and no model is set to write them"
 NO_REPLY = "the model's reply contains no usable code"
 TOO_LATE = "the model's budget was spent before this row"
@@ -38,7 +37,7 @@ class Verification(mftkit.DataFilter):
     the question. Tests are accepted only if they fail with stubs of the solution, whose functions raise or return None.
     """
 
-    class Options(mftkit.Options):
+    class Options(ExecutionOptions):
         """Options of ``verification``."""
 
         tests_key: str = Field(default="tests", min_length=1)
@@ -61,18 +60,6 @@ class Verification(mftkit.DataFilter):
         """How many times the model may repair a row that fails."""
         keep_tests: bool = True
         """Whether kept rows store the model's tests under ``tests_key``."""
-        isolation: mftkit.ExecutorRef = Field(default="auto")  # type: ignore[assignment]  # validated like a value in a spec
-        """The executor that runs the programs, by name; "auto" selects the strongest available on this machine."""
-        seconds: float = Field(default=10.0, gt=0)
-        """Time limit of one execution in seconds, for wall-clock time and for processor time."""
-        memory_mib: int = Field(default=1024, ge=64)
-        """Memory limit of one execution, in MiB."""
-        processes: int = Field(default=32, ge=4)
-        """Limit on the processes and threads of one execution."""
-        output_kib: int = Field(default=64, ge=1)
-        """Limit on the output of one execution, in KiB."""
-        workers: int | None = Field(default=None, ge=1)
-        """Number of concurrent executions; null: one per processor."""
 
         @model_validator(mode="after")
         def _has_a_model(self) -> Self:
@@ -104,7 +91,7 @@ class _Work:
         self.context = context
         self.executor = context.executor(options.isolation)
         self.chat = stack.enter_context(context.chat(options.model)) if options.model is not None else None
-        self.pool = ThreadPoolExecutor(options.workers or os.cpu_count() or 1)
+        self.pool = ThreadPoolExecutor(options.threads)
         stack.callback(self.pool.shutdown, cancel_futures=True)
         self.demands = Demands(
             options.pass_rate,
@@ -113,10 +100,7 @@ class _Work:
             options.mutants_killed,
             context.seed,
         )
-        seconds = max(1, round(options.seconds))
-        self.limits = mftkit.Limits(
-            options.seconds, seconds, options.memory_mib * _MIB, options.processes, options.output_kib * 1024
-        )
+        self.limits = options.limits
 
     def verified(self, cases: Sequence[Case]) -> Iterator[mftkit.JsonObject]:
         """Yield the rows that are kept."""

@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.model import LoadRequest as LoadRequest
     from mftkit.interfaces.model import ModelAdapter as ModelAdapter
     from mftkit.interfaces.run_info import RunInfo as RunInfo
+    from mftkit.interfaces.sharding import Sharding as Sharding
     from mftkit.interfaces.task_format import FormatContext as FormatContext
     from mftkit.interfaces.task_format import FormattedSample as FormattedSample
     from mftkit.interfaces.task_format import Note as Note
@@ -160,6 +161,7 @@ _NAMES = {
     "mftkit.interfaces.mixer": "Mixer",
     "mftkit.interfaces.model": "Head LoadRequest ModelAdapter",
     "mftkit.interfaces.run_info": "RunInfo",
+    "mftkit.interfaces.sharding": "Sharding",
     "mftkit.interfaces.task_format": "FormatContext FormattedSample Note Piece RowContent Segment TaskFormat",
     "mftkit.interfaces.tokenization": "Batch Layout MicroBatch Sample TokenizationMode",
     "mftkit.interfaces.tracker": "Tracker",

@@ -117,6 +117,8 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     )
     several = f", {plan.processes} processes" if plan.processes > 1 else ""
     yield "device", f"{plan.device}, {plan.dtype}{several}"
+    if plan.memory:
+        yield "memory", plan.memory
     yield from plan.components.items()
     for note in plan.notes:
         yield "note", note

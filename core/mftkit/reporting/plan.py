@@ -77,6 +77,8 @@ class Plan:
     """The peak learning rate."""
     learning_rate_note: str = ""
     """Where it comes from, if it is a default."""
+    memory: str = ""
+    """What weights, gradients and optimizer take of the device's memory; empty if that was not computed."""
 
     def dump(self) -> PlanJson:
         """The plan as plan.json has it."""
@@ -123,3 +125,4 @@ class PlanJson(TypedDict, total=False):
     first_samples: list[dict[str, str | int]]
     learning_rate: float
     learning_rate_note: str
+    memory: str

@@ -67,6 +67,9 @@ class TrainingSpec(Section):
     """Gradients with a larger norm are scaled down to this norm; null: never."""
     gradient_checkpointing: Annotated[bool, OnResuming("free")] = False
     """Whether activations are recomputed, which takes about a third more time and much less memory."""
+    check_memory: Annotated[bool, OnResuming("free")] = True
+    """Whether a run is refused, before its weights are loaded, whose weights, gradients and optimizer alone exceed the
+    device's memory; activations are not counted."""
     log_every: Annotated[int, OnResuming("free")] = Field(default=10, ge=1)
     """Optimizer steps between two lines of metrics."""
     evaluate_every: Annotated[Every, OnResuming("validation")] = "epoch"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from mftkit.runs.directory import RunDirectory
 from mftkit.runs.earlier_defaults import with_earlier_defaults
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.model_card.card import write_card
+from mftkit.tools.plan.run_check import check_memory, with_memory
 from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming.checks import check_end, check_inputs, describe_next
 from mftkit.tools.resuming.directory import follow_move, prepare_directory
@@ -98,7 +100,9 @@ def _run(spec: Spec, fresh: bool, reporter: LoggedReporter, callbacks: Sequence[
     with directory if is_main else nullcontext():
         if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
             raise MftError(f"output: {spec.output} was just finished by another process.")
+        check_memory(checked)
         built = build_run(checked, directory.base_checkpoint(fresh), reporter)
+        built = replace(built, plan=with_memory(built.plan, checked, built.model))
         reporter.planned(built.plan)
         return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
 
@@ -124,7 +128,11 @@ def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> 
             reporter.note(describe_next(earlier, directory, checked.sampler))
         except MftError as error:
             reporter.warn(f"a run would be refused: {error}")
-    planned = plan_run(checked)
+    planned = with_memory(plan_run(checked), checked)
+    try:
+        check_memory(checked)
+    except MftError as error:
+        reporter.warn(f"a run would be refused: {error}")
     reporter.planned(planned)
     return planned
 

@@ -91,7 +91,7 @@ def _step(outline: Outline, rows: int, fused_dropout: bool) -> tuple[Moment, ...
     base = outline.tuning.base_model(outline.model)
     vocabulary = outline.adapter.head(base).weight.shape[0]
     fake = FakeTensorMode()
-    with _experts_by_fallback(), fake, _without_values(model):
+    with _fake_experts(), fake, _without_values(model):
         inputs = _as_fake(batch, fake)
         live = LiveBytes(chain(model.parameters(), model.buffers()))
         with live, _fused_dropout(fused_dropout):
@@ -182,20 +182,44 @@ def _as_fake(batch: Batch, fake: Any) -> Batch:
     return Batch(**values)
 
 
+class _GroupedProduct(torch.autograd.Function):
+    """Products with stacked experts as torch's grouped_mm makes them, of any dtype, without its checks of dtypes."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """Rows [S, in] and weights [experts, in, out] to [S, out]."""
+        ctx.save_for_backward(rows if ctx.needs_input_grad[1] else None, weight)
+        return rows.new_empty(len(rows), weight.shape[2])
+
+    @staticmethod
+    def backward(ctx: Any, incoming: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """The gradients that are needed."""
+        _, weight = ctx.saved_tensors
+        needs_rows, needs_weight = ctx.needs_input_grad
+        to_rows = incoming.new_empty(len(incoming), weight.shape[1]) if needs_rows else None
+        return to_rows, torch.empty_like(weight) if needs_weight else None
+
+
+def _grouped_product(rows: torch.Tensor, weight: torch.Tensor, offs: torch.Tensor) -> torch.Tensor:
+    del offs
+    product: torch.Tensor = _GroupedProduct.apply(rows.to(weight.dtype), weight)  # type: ignore[no-untyped-call]
+    return product
+
+
 @contextmanager
-def _experts_by_fallback() -> Iterator[None]:
-    """Let transformers multiply stacked experts by its own operation, which fake tensors of any dtype support."""
+def _fake_experts() -> Iterator[None]:
+    """Let transformers multiply stacked experts by ``_GroupedProduct``."""
     from transformers.integrations import moe
 
-    original = getattr(moe, "_can_use_grouped_mm", None)
-    if original is None:
+    original = getattr(moe, "_grouped_mm", None)
+    if original is None:  # versions whose experts are modules
         yield
         return
-    moe._can_use_grouped_mm = lambda *_, **__: False
+    moe._grouped_mm = _grouped_product
     try:
         yield
     finally:
-        moe._can_use_grouped_mm = original
+        moe._grouped_mm = original
 
 
 @contextmanager

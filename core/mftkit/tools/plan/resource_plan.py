@@ -123,7 +123,7 @@ def plan_resources(
     planner = _Planner(outline(spec, precision), device, devices)
     load = planner.load
     sizes = planner.sizes
-    size = sizes.checkpoint_weights + ADAMW_STATES * sizes.trained_bytes
+    size = planner.checkpoint_weights + ADAMW_STATES * sizes.trained_bytes
     seconds = size / disk_rate
     engines = tuple(planner.engine(name, sharding, utilization) for name, sharding in shardings.items())
     return ResourcePlan(
@@ -171,6 +171,12 @@ class _Planner:
                 f"values: {type(error).__name__}: {str(error).partition(chr(10))[0][:120]}"
             )
             return formula_moments(self._outline, self.load.rows)
+
+    @property
+    def checkpoint_weights(self) -> int:
+        """Bytes of what a checkpoint holds of the model."""
+        state = self._outline.tuning.state_dict(self._outline.model)
+        return sum(tensor.numel() * tensor.element_size() for tensor in state.values())
 
     @property
     def flop_per_step(self) -> float:

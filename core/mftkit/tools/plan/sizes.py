@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from mftkit.training.plan import parameter_size
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -50,8 +52,6 @@ class Sizes:
     trained_products: float
     layer_products: float
     """Those of both in decoder layers, which gradient checkpointing multiplies with once more."""
-    checkpoint_weights: int
-    """Bytes of what a checkpoint holds of the model."""
 
 
 def measure(outline: Outline) -> Sizes:
@@ -67,11 +67,9 @@ def measure(outline: Outline) -> Sizes:
         used = share if ".experts." in name else 1.0
         multiplied = parameter.ndim >= 2 and (parameter is not table or parameter is head)
         tally.add(parameter, stored.bytes_of(parameter), used, multiplied, in_layer.get(id(parameter)))
-    state = outline.tuning.state_dict(model)
     return tally.sizes(
         buffers=sum(_bytes(buffer) for buffer in model.buffers()),
         largest_dequantized=stored.largest * outline.precision.arithmetic.itemsize,
-        checkpoint_weights=sum(_bytes(tensor) for tensor in state.values()),
     )
 
 
@@ -88,17 +86,17 @@ class _Tally:
 
     def add(self, parameter: Tensor, size: float, used: float, multiplied: bool, layer: int | None) -> None:
         trains = parameter.requires_grad
-        self.total += parameter.numel()
-        self.trained += parameter.numel() if trains else 0
-        self.active += parameter.numel() * used
+        self.total += parameter_size(parameter)
+        self.trained += parameter_size(parameter) if trains else 0
+        self.active += parameter_size(parameter) * used
         self.bytes[trains] += size
         if layer is not None:
             self.layers[trains][layer] += size
         if multiplied:
-            self.products[trains] += parameter.numel() * used
-            self.layer_products += parameter.numel() * used if layer is not None else 0.0
+            self.products[trains] += parameter_size(parameter) * used
+            self.layer_products += parameter_size(parameter) * used if layer is not None else 0.0
 
-    def sizes(self, *, buffers: int, largest_dequantized: int, checkpoint_weights: int) -> Sizes:
+    def sizes(self, *, buffers: int, largest_dequantized: int) -> Sizes:
         return Sizes(
             total=self.total,
             trained=self.trained,
@@ -114,7 +112,6 @@ class _Tally:
             frozen_products=self.products[False],
             trained_products=self.products[True],
             layer_products=self.layer_products,
-            checkpoint_weights=checkpoint_weights,
         )
 
 
@@ -130,8 +127,8 @@ class _Stored:
     def bytes_of(self, parameter: Tensor) -> float:
         if self._bits is None or id(parameter) not in self._quantized:
             return _bytes(parameter)
-        self.largest = max(self.largest, parameter.numel())
-        return parameter.numel() * self._bits / 8
+        self.largest = max(self.largest, parameter_size(parameter))
+        return parameter_size(parameter) * self._bits / 8
 
 
 def _bits(quantization: Any) -> float | None:

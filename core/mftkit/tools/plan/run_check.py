@@ -1,0 +1,112 @@
+"""The short form of the plan for ``mft run``, and the refusal of a run that cannot fit its device."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from mftkit.base.formatting import size
+from mftkit.base.machine import memory
+from mftkit.interfaces.sharding import Sharding
+from mftkit.tools.plan.memory import MemoryUse, fixed_use
+from mftkit.tools.plan.outline import Outline
+from mftkit.tools.plan.sizes import measure
+from mftkit.training.model_loading import outline_model
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mftkit.base.json_types import JsonObject
+    from mftkit.reporting.plan import Plan
+    from mftkit.training.run_parts import CheckedRun
+
+SMALL = 50_000_000
+"""Parameters of a model that fits every device: it is not outlined, so that its run starts as fast as before."""
+
+
+def sharding_of(checked: CheckedRun) -> Sharding:  # noqa: ARG001
+    """How the run's engine divides memory. Provisional: everything is in each device, as without an engine."""
+    return Sharding()
+
+
+def with_memory(plan: Plan, checked: CheckedRun, model: nn.Module | None = None) -> Plan:
+    """The plan of a run with a sentence on memory.
+
+    Args:
+        plan: of the run.
+        checked: the run.
+        model: what the tuning made of the loaded model; None: it is outlined.
+    """
+    total = device_memory(checked.processes.device)
+    if total is None:
+        return plan
+    needed = _fixed(checked, model or outline_model(checked)[0]).fixed
+    device = "the machine" if checked.processes.device.type == "cpu" else "the device"
+    several = f", in each of {checked.processes.count} processes" if checked.processes.count > 1 else ""
+    return replace(
+        plan,
+        memory=f"{size(needed)} for weights, gradients and optimizer{several}, of {size(total)} of {device}; mft plan "
+        "adds activations",
+    )
+
+
+def check_memory(checked: CheckedRun) -> None:
+    """Raise MftError if weights, gradients and optimizer alone exceed the memory of the run's device.
+
+    On a CPU that is the memory of the machine, or what its container allows, which all processes share.
+    """
+    if not checked.spec.training.check_memory or is_small(checked.model_config):
+        return
+    device = checked.processes.device
+    total = device_memory(device)
+    if total is None:
+        return
+    use = _fixed(checked, outline_model(checked)[0])
+    sharing = checked.processes.count if device.type == "cpu" else 1
+    if use.fixed * sharing > total:
+        parts = {
+            "weights": use.weights + use.adapters,
+            "gradients": use.gradients,
+            "optimizer": use.optimizer,
+        }
+        listed = ", ".join(f"{name} {size(part)}" for name, part in parts.items())
+        each = f" in each of {sharing} processes" if sharing > 1 else ""
+        raise MftError(
+            f"memory: this run needs {size(use.fixed * sharing)} before any activations ({listed}{each}), and the "
+            f"device ({device}) has {size(total)}. mft plan shows on which devices it fits; tune fewer parameters "
+            "(tuning), or set training.check_memory to false to try it anyway."
+        )
+
+
+def device_memory(device: torch.device) -> int | None:
+    """All memory of a device in bytes, in use or not; None if it is unknown."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory
+    return memory().total_bytes if device.type == "cpu" else None
+
+
+def is_small(config: JsonObject) -> bool:
+    """Whether a model has certainly fewer parameters than ``SMALL``, by the usual keys of its config.
+
+    A layer is counted as four square matrices of attention and three of a feed-forward network, for each expert.
+    """
+    keys = ("hidden_size", "intermediate_size", "num_hidden_layers")
+    width, inner, layers = (config.get(key) for key in keys)
+    if not (isinstance(width, int) and isinstance(inner, int) and isinstance(layers, int)):
+        return False
+    experts = [value for key, value in config.items() if "experts" in key and isinstance(value, int)]
+    vocabulary = config.get("vocab_size")
+    rows = vocabulary if isinstance(vocabulary, int) else 2**17
+    return layers * width * (4 * width + 3 * inner * max(experts, default=1)) + 2 * rows * width < SMALL
+
+
+def _fixed(checked: CheckedRun, model: nn.Module) -> MemoryUse:
+    quantization = checked.tuning.load_options(checked.precision.arithmetic).get("quantization_config")
+    outlined = Outline(
+        checked.spec, checked.adapter, checked.tuning, checked.precision, checked.mode, model, quantization
+    )
+    copies = 1 if checked.combiner is None else len(checked.spec.tasks) + 1
+    return fixed_use(measure(outlined), sharding_of(checked), copies)

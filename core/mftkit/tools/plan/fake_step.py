@@ -100,15 +100,24 @@ def _step(outline: Outline, rows: int, fused_dropout: bool) -> tuple[Moment, ...
             loss = logprobs.sum() if auxiliary is None else logprobs.sum() + auxiliary
             del logprobs, auxiliary
             loss.backward()
-        grads = [p.grad for p in model.parameters() if p.grad is not None]
-        numbers = {live.number(grad) for grad in grads}
+        grads = _gradients(model, live)
+        second = decoder_layers(base)[1:2]
+        of_second = _gradients(second, live) if len(second) else set()
         events = list(live.events)
-        del grads
-    return _moments_of(events, forward_ends, numbers, vocabulary)
+    return _moments_of(events, forward_ends, grads, of_second, vocabulary)
+
+
+def _gradients(module: nn.Module, live: LiveBytes) -> set[int | None]:
+    """The storages of a module's gradients."""
+    return {live.number(p.grad) for p in module.parameters() if p.grad is not None}
 
 
 def _moments_of(
-    events: list[Event], forward_ends: int, grads: set[int | None], vocabulary: int
+    events: list[Event],
+    forward_ends: int,
+    grads: set[int | None],
+    of_second: set[int | None],
+    vocabulary: int,
 ) -> tuple[Moment, ...]:
     kinds = np.array([_kind(event, grads, vocabulary) for event in events])
     sizes = np.array([event.bytes for event in events], np.float64)
@@ -116,7 +125,9 @@ def _moments_of(
     gradients, others = series[0], np.sum(series[1:], axis=0)
     forward = int(np.argmax(others[:forward_ends]))
     backward = forward_ends + int(np.argmax(others[forward_ends:]))
-    end = int(np.argmax(np.where(gradients >= gradients[-1] / 2, others + gradients, -1)))
+    # When the second layer has its gradients, so that it is the same moment in models of few and of more layers.
+    late = max((i for i, event in enumerate(events) if event.storage in of_second), default=backward)
+    end = late + int(np.argmax((others + gradients)[late:]))
     return tuple(Moment(*(float(each[i]) for each in series)) for i in (forward, backward, end))
 
 
@@ -215,7 +226,7 @@ def _fake_experts() -> Iterator[None]:
     if original is None:  # versions whose experts are modules
         yield
         return
-    moe._grouped_mm = _grouped_product
+    moe._grouped_mm = _grouped_product  # type: ignore[assignment]
     try:
         yield
     finally:

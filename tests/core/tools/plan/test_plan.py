@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import torch
@@ -61,7 +61,7 @@ def real(outlined: Outline) -> LogprobModel:
     """The outlined model with values, all of them small."""
     model = LogprobModel(outlined.model, outlined.adapter, outlined.tuning, None)
     for module in model.modules():
-        for held in (module._parameters, module._buffers):
+        for held in (cast("dict[str, Any]", module._parameters), cast("dict[str, Any]", module._buffers)):
             for name, tensor in held.items():
                 if tensor is not None:
                     filled = torch.rand(tensor.shape).mul(0.01).to(tensor.dtype)
@@ -101,7 +101,7 @@ def test_a_deep_model_is_extended_from_few_layers(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(fake_step, "MORE", 100)
     for line, exact in zip(extended, moments(outlined, 1, fused_dropout=True), strict=True):
         totals = [each.gradients + each.activations + each.casts + each.logits for each in (line, exact)]
-        assert totals[0] == pytest.approx(totals[1], rel=0.03)
+        assert totals[0] == pytest.approx(totals[1], rel=0.01)
 
 
 def test_autocast_keeps_copies_of_trained_weights_in_16_bits(tmp_path: Path) -> None:

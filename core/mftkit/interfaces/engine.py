@@ -40,9 +40,9 @@ class Engine(Component[OptionsT]):
     """Trains one model with several processes; this class by itself is the engine of a single process.
 
     A run calls, in this order: ``check``; ``load_options`` or ``loading`` around the loading of the weights;
-    ``distribute`` on the loaded model; ``wrap`` once tuning and optimizer are there; then, in each step,
-    ``accumulate`` and ``backward`` for each micro-batch, ``reduce``, ``clip`` and ``update``. Every process makes the
-    same calls in the same order.
+    ``distribute`` on the loaded model, before and after it is tuned; ``wrap`` once the optimizer is there; then, in
+    each step, ``accumulate`` and ``backward`` for each micro-batch, ``reduce``, ``clip`` and ``update``. Every process
+    makes the same calls in the same order.
 
     Gradients are sums: after ``reduce`` a parameter's ``.grad`` is the sum over micro-batches and processes of the
     gradients of what was given to ``backward``, whole or as this process's shard of it.
@@ -93,8 +93,11 @@ class Engine(Component[OptionsT]):
         """Around the loading of the model."""
         return nullcontext()
 
-    def distribute(self, model: PreTrainedModel) -> PreTrainedModel:
-        """The loaded model with this process's share of its weights; called before the tuning is applied."""
+    def distribute(self, model: PreTrainedModel, *, tuned: bool) -> PreTrainedModel:  # noqa: ARG002
+        """The loaded model with this process's share of its weights.
+
+        Called before the tuning is applied and, with ``tuned``, after it, on the same model.
+        """
         return model
 
     def wrap(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> nn.Module:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from mftkit.plugins.ownership import plugin_suffix
 from mftkit_registry import MftError
@@ -165,7 +166,12 @@ class PerTaskGradients(Gradients):
 
 
 def check_one_dtype(trained: Sequence[Tensor]) -> None:
-    """Raise MftError if parameters are of several dtypes: their gradients would not fit into one buffer."""
+    """Raise MftError if parameters are of several dtypes, or divided: their gradients would not fit into one buffer."""
+    if any(isinstance(p, DTensor) for p in trained):
+        raise MftError(
+            "gradients: the trained parameters are divided over processes, so no process has a task's gradient. "
+            "Choose another engine, or leave gradients out of the spec."
+        )
     dtypes = sorted({str(p.dtype) for p in trained})
     if len(dtypes) > 1:
         raise MftError(

@@ -138,11 +138,12 @@ def load_model(
     request = replace(request, load_options=_load_options(checked, request))
     with checked.engine.loading():
         model = _model_to_tune(checked, request, own_base is not None, reporter)
-    model = checked.engine.distribute(model)
+    model = checked.engine.distribute(model, tuned=False)
     notes = _check_against_data(checked, model, request)
     with torch.no_grad():
         checked.engine.within(model, partial(check_head, adapter, model))
     tuned, pad_note = _pad_and_tune(checked, model, request)
+    checked.engine.distribute(checked.tuning.base_model(tuned), tuned=True)
     _check_checkpoint_suffices(checked, tuned)
     _continue(checked, tuned, fill=True)
     return tuned, (_describe_start(checked), *(base_notes or [pad_note]), *notes)

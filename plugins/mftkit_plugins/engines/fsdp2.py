@@ -1,15 +1,20 @@
-"""Fully sharded data parallelism (FSDP2) as transformers applies it: ``from_pretrained(distributed_config=...)``.
+"""Fully sharded data parallelism (FSDP2) as transformers applies it (``DistributedConfig``).
 
 Each process reads and keeps its shard of every weight, and gathers a layer's weights while it computes with them. A
-tuning that freezes the base adds its parameters afterwards: they are small, and whole in every process, so their
-gradients are summed by ``reduce`` (FSDP2 does not know them).
+tuning that freezes the base adds its parameters to a base that is sharded already: they are small, and whole in every
+process, so their gradients are summed by ``reduce`` (FSDP2 does not know them). A quantized base is the exception: it
+is loaded whole by each process, and sharded together with the adapters.
 """
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from pydantic import Field
+
 import mftkit
+from mftkit_plugins.engines.offloading import offloaded_activations
 from mftkit_plugins.engines.tied_weights import share_tied_weights
 
 if TYPE_CHECKING:
@@ -25,9 +30,16 @@ T = TypeVar("T")
 class Fsdp2Options(mftkit.Options):
     """How the model is divided."""
 
-    replicas: int = 1
+    replicas: int = Field(default=1, ge=1)
     """Number of copies of the model, each sharded over an equal part of the processes (HSDP): with the number of nodes,
     weights are exchanged within a node alone."""
+    reshard_after_forward: bool = True
+    """Whether a layer's whole weights are dropped after its forward pass and gathered again for the backward pass: less
+    memory, half as much traffic again."""
+    cpu_offload: bool = False
+    """Whether shards of weights, gradients and optimizer stay in host memory, where the optimizer steps."""
+    activation_offload: bool = False
+    """Whether what the backward pass needs waits for it in host memory."""
 
 
 class Fsdp2(mftkit.Engine):
@@ -39,17 +51,17 @@ class Fsdp2(mftkit.Engine):
     shards_weights = True
 
     def describe(self) -> dict[str, Any]:
-        """Return over how many processes a weight is divided, and how many copies there are."""
+        """Return over how many processes a weight is divided, how many copies there are, and the options."""
         replicas = self.options.replicas
-        return {"replicas": replicas, "shards": self.processes.count // replicas}
+        return {**self.options.model_dump(), "replicas": replicas, "shards": self.processes.count // replicas}
 
     def check(self, tuning: mftkit.Tuning, *, per_task_gradients: bool) -> None:
         """Raise MftError for a number of processes that the replicas do not divide, or gradients of shards."""
         count, replicas = self.processes.count, self.options.replicas
-        if count % replicas:
+        if count % replicas or count == replicas:
             raise mftkit.MftError(
-                f"engine.options.replicas: {replicas} does not divide the {count} processes of this run; set it to 1, "
-                "or to the number of nodes"
+                f"engine.options.replicas: {replicas} copies cannot be sharded over the {count} processes of this run; "
+                "set it to 1, or to the number of nodes"
             )
         if per_task_gradients and not tuning.freezes_base:
             raise mftkit.MftError(
@@ -65,16 +77,30 @@ class Fsdp2(mftkit.Engine):
         from transformers.distributed.configuration_utils import DistributedConfig
 
         replicas = self.options.replicas
-        return DistributedConfig(fsdp_size=self.processes.count // replicas, dp_replicate_size=replicas)
+        return DistributedConfig(
+            fsdp_size=self.processes.count // replicas,
+            dp_replicate_size=replicas,
+            fsdp_cpu_offload=self.options.cpu_offload,
+        )
 
-    def distribute(self, model: PreTrainedModel) -> PreTrainedModel:
-        """Return the model sharded: one with random weights, the same in all processes, is sharded here."""
+    def distribute(self, model: PreTrainedModel, *, tuned: bool) -> PreTrainedModel:
+        """Return the model sharded: one with random weights, the same in all processes, is sharded here.
+
+        A quantized one is sharded once it is tuned: peft does not find the quantization of a shard.
+        """
+        if _is_sharded(model):
+            return model
         if not getattr(model, "_is_fsdp_managed_module", False):
+            if getattr(model, "is_quantized", False) and not tuned:
+                return model
             config, _, mesh = type(model).prepare_distribute_model(self._config(), device_map=None)
             model = type(model).maybe_distribute_model(model, config, mesh)
             model.tie_weights()
         share_tied_weights(model)
         _run_work_in_forward(model)
+        if not self.options.reshard_after_forward:
+            cast("Any", model).set_reshard_after_forward(False)
+        _check(model)
         return model
 
     def wrapped(self, model: nn.Module, optimizer: Any) -> nn.Module:  # noqa: ARG002
@@ -89,10 +115,12 @@ class Fsdp2(mftkit.Engine):
         import torch
         from torch.distributed.fsdp import FSDPModule
 
-        result = cast("T", model(work=work))
-        if (
-            not torch.is_grad_enabled()
-        ):  # FSDP2 drops the last weights in the backward pass, which will not come
+        if not _is_sharded(model):
+            return work()
+        trains = torch.is_grad_enabled()
+        with offloaded_activations() if trains and self.options.activation_offload else nullcontext():
+            result = cast("T", model(work=work))
+        if not trains:  # FSDP2 drops the last weights in the backward pass, which will not come
             for module in model.modules():
                 if isinstance(module, FSDPModule):
                     module.reshard()
@@ -119,10 +147,47 @@ class Fsdp2(mftkit.Engine):
 
     def clip(self, trained: list[nn.Parameter], max_norm: float) -> Tensor:
         """Clip by the norm over all shards."""
+        import torch
+        import torch.distributed as dist
         from torch.distributed.tensor import DTensor
 
-        norm = super().clip(trained, max_norm)
-        return norm.full_tensor() if isinstance(norm, DTensor) else norm
+        own = torch.zeros((), device=self.processes.device)
+        for parameter in trained:
+            if isinstance(parameter.grad, DTensor):
+                # Each replica has the same shards.
+                local = parameter.grad.to_local().float().square().sum()
+                own += local.to(own.device) / self.options.replicas
+            elif parameter.grad is not None:
+                own += parameter.grad.float().square().sum().to(own.device) / self.processes.count
+        dist.all_reduce(own)
+        norm = own.sqrt()
+        grads = [p.grad.to_local() if isinstance(p.grad, DTensor) else p.grad for p in trained]
+        factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
+        for grad in grads:
+            if grad is not None:
+                grad.mul_(factor.to(grad.device))
+        return norm
+
+    def update(self, skip: Tensor) -> None:
+        """Update this process's shards."""
+        super().update(skip.cpu() if self.options.cpu_offload else skip)
+
+
+def _is_sharded(model: PreTrainedModel) -> bool:
+    """Return True for a model that ``distribute`` has made ready."""
+    return getattr(model, "_mftkit_runs_work", False)
+
+
+def _check(model: PreTrainedModel) -> None:
+    """Raise MftError if the weights are not sharded."""
+    from torch.distributed.tensor import DTensor
+
+    whole = [name for name, p in model.named_parameters() if not isinstance(p, DTensor) and p.dim() > 1]
+    if whole:
+        raise mftkit.MftError(
+            f"engine: transformers has not sharded {len(whole)} weights of {type(model).__name__} "
+            f'({", ".join(whole[:3])}, ...); set engine to "ddp"'
+        )
 
 
 def _run_work_in_forward(model: PreTrainedModel) -> None:
@@ -143,3 +208,4 @@ def _run_work_in_forward(model: PreTrainedModel) -> None:
         return result
 
     model.forward = forward
+    cast("Any", model)._mftkit_runs_work = True

@@ -9,9 +9,10 @@ optimizer step of a tiny Llama, each time in a process of its own:
     tokenized   an empty cache: reads, tokenizes, writes the table, maps it
     cached      the cache is there: what every other process of the machine does, and every later run
 
-"anonymous" is the highest memory of the process that is not backed by a file (RssAnon, read every 10 ms); "over base" is
-that less the same figure of a run of 200 samples, which is what Python, torch, transformers and the tiny model take by
-themselves. "resident" is the highest resident memory (VmHWM): anonymous memory, libraries and the mapped pages of the
+"anonymous" is the highest memory of the process that is not backed by a file (RssAnon, read every 10 ms). "over base"
+is what the data adds: that memory less that of a run of 200 samples in the same stage (prepare, lay out, load the
+model, step), in the stage where the difference is greatest; so it leaves out what Python, torch, transformers and the
+tiny model take by themselves. "resident" is the highest resident memory (VmHWM): anonymous memory, libraries and the mapped pages of the
 cache, which the system takes back when it needs them. The directory (by default a temporary one) needs about 2 GiB for
 each million samples; everything in it is removed afterwards unless ``--keep``. Linux only.
 """
@@ -165,14 +166,16 @@ def measure(spec_path: str) -> Json:
 
     torch.set_num_threads(1)
     seconds: dict[str, float] = {}
+    processor: dict[str, float] = {}
     anonymous: dict[str, int] = {}
     with Memory() as memory:
 
         def stage(name: str, work: Callable[[], Any]) -> Any:
             memory.take()
-            start = time.perf_counter()
+            start, used = time.perf_counter(), time.process_time()
             result = work()
             seconds[name] = time.perf_counter() - start
+            processor[name] = time.process_time() - used
             anonymous[name] = memory.take()
             return result
 
@@ -189,6 +192,7 @@ def measure(spec_path: str) -> Json:
         held = status("RssAnon")
     return {
         "seconds": seconds,
+        "processor_seconds": processor,
         "anonymous": anonymous,
         "anonymous_highest": max(anonymous.values()),
         "anonymous_held": held,
@@ -221,7 +225,7 @@ def scale(directory: Path, samples: int) -> Json:
 
 def row_of(found: Json, kind: str, base: Json) -> str:
     one, seconds = found[kind], found[kind]["seconds"]
-    over = one["anonymous_highest"] - base["anonymous_highest"]
+    over = max(one["anonymous"][stage] - base["anonymous"][stage] for stage in one["anonymous"])
     disk = found["disk"]
     return (
         f"{one['samples']:>9,} {one['tokens'] / 1e6:>8.1f} {kind:>10} {seconds['prepare']:>9.1f} "

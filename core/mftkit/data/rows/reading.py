@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+
+import numpy as np
 
 from mftkit.data.rows.faults import BadRow, RowError
 from mftkit.data.rows.formats import CORE_KEYS, content_digest, row_weight
@@ -149,7 +152,7 @@ def read_rows(
     skipped.
     """
     for source, origin in enumerate(sources):
-        ids: set[int] = set()
+        ids = array("Q")
         any_row = False
         for numbered in origin.rows():
             any_row = True
@@ -163,6 +166,7 @@ def read_rows(
             _note_oddities(numbered.value, context.task, ids, findings)
             _note_unused(numbered.value, row.content, findings, groups)
             yield row
+        findings.repeated_ids += len(ids) - len(np.unique(np.frombuffer(ids, np.uint64)))
         if not any_row:
             findings.empty.append(source)
     if 0 < findings.grouped < findings.rows and groups:
@@ -193,7 +197,7 @@ def _note_unused(row: JsonObject, content: RowContent, findings: RowFindings, gr
         findings.unused_keys[key] = findings.unused_keys.get(key, 0) + 1
 
 
-def _note_oddities(row: JsonObject, task: str, ids: set[int], findings: RowFindings) -> None:
+def _note_oddities(row: JsonObject, task: str, ids: array[int], findings: RowFindings) -> None:
     name = row.get("data_name", task)
     if name != task:
         findings.other_names[str(name)] = findings.other_names.get(str(name), 0) + 1
@@ -201,9 +205,8 @@ def _note_oddities(row: JsonObject, task: str, ids: set[int], findings: RowFindi
         findings.grouped += 1
     identity = row.get("id")
     if isinstance(identity, int | str):
-        key = hash((type(identity), identity))
-        findings.repeated_ids += key in ids
-        ids.add(key)
+        text = f"{type(identity).__name__} {identity}".encode(errors="surrogatepass")
+        ids.append(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()))
 
 
 def _counted(keys: dict[str, int]) -> str:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import copy
 import json
+from array import array
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -52,14 +52,12 @@ class TableWriter:
         self._writer = pa.ipc.new_file(self._file, SCHEMA)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_tokens = 0
-        self._seen: set[int] = set()
+        self._digests = array("Q")
+        """That of each row, whether it has one sample or several."""
         self.samples = 0
 
-    def append(self, encoded: Encoded, rows: Sequence[Row]) -> int:
-        """Add a batch of samples and the row of each. Return how many rows repeat the digest of an earlier one.
-
-        The samples of a row stand together in one batch.
-        """
+    def append(self, encoded: Encoded, rows: Sequence[Row]) -> None:
+        """Add a batch of samples and the row of each. The samples of a row stand together in one batch."""
         prefixes = _prefixes([row.digest for row in rows])
         columns = [
             _lists(encoded.tokens, np.asarray(encoded.lengths)),
@@ -77,9 +75,12 @@ class TableWriter:
             self._flush()
         places = [(row.source, row.line) for row in rows]
         first = [number for number, place in enumerate(places) if not number or place != places[number - 1]]
-        known = len(self._seen)
-        self._seen.update(prefixes[first].tolist())
-        return len(first) - (len(self._seen) - known)
+        self._digests.frombytes(prefixes[first].tobytes())
+
+    @property
+    def repeated_rows(self) -> int:
+        """Rows that repeat the digest of an earlier one."""
+        return len(self._digests) - len(np.unique(np.frombuffer(self._digests, np.uint64)))
 
     def close(self, facts: JsonObject) -> None:
         """Complete the table; ``facts`` are stored with it."""

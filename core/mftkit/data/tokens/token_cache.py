@@ -174,6 +174,7 @@ class TokenCache:
                 for batch in _batches(rows, source.variants):
                     maker.write(batch, writer)
                     advance(len(batch))
+            findings.repeated_rows = writer.repeated_rows
             writer.close(findings.to_json())
         finally:
             writer.abandon()
@@ -208,7 +209,7 @@ class _SampleMaker:
         places = [f"{self._source.sources[row.source].name}:{row.line}" for row, _sample in made]
         check_stops(self._encoder, samples, encoded, places, self._source.task)
         rows = [row._replace(weight=row.weight * sample.weight) for row, sample in made]
-        self._findings.repeated_rows += writer.append(encoded, rows)
+        writer.append(encoded, rows)
 
     def _samples(self, row: Row) -> Sequence[FormattedSample]:
         findings = self._findings

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from array import array
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -41,6 +41,29 @@ _BATCH_TOKENS = 1 << 22
 """Tokens per record batch: few enough to build in memory, so many that a million samples are a few dozen batches."""
 
 
+class RowColumns(NamedTuple):
+    """The row of each sample, [samples] each."""
+
+    digests: NDArray[np.uint64]
+    """Leading 8 bytes."""
+    split_keys: NDArray[np.uint64]
+    """Leading 8 bytes."""
+    sources: NDArray[np.int32]
+    lines: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        """Return the columns of some rows."""
+        return cls(
+            _prefixes([row.digest for row in rows]),
+            _prefixes([row.split_key for row in rows]),
+            np.array([row.source for row in rows], np.int32),
+            np.array([row.line for row in rows], np.int64),
+            np.array([row.weight for row in rows], np.float64),
+        )
+
+
 class TableWriter:
     """Writes a table into a directory; ``close`` completes it."""
 
@@ -56,26 +79,21 @@ class TableWriter:
         """That of each row, whether it has one sample or several."""
         self.samples = 0
 
-    def append(self, encoded: Encoded, rows: Sequence[Row]) -> None:
+    def append(self, encoded: Encoded, rows: RowColumns) -> None:
         """Add a batch of samples and the row of each. The samples of a row stand together in one batch."""
-        prefixes = _prefixes([row.digest for row in rows])
         columns = [
             _lists(encoded.tokens, np.asarray(encoded.lengths)),
             _lists(encoded.spans, 2 * np.asarray(encoded.span_counts)),
-            pa.array(prefixes),
-            pa.array(_prefixes([row.split_key for row in rows])),
-            pa.array([row.source for row in rows], pa.int32()),
-            pa.array([row.line for row in rows], pa.int64()),
-            pa.array([row.weight for row in rows], pa.float64()),
+            *(pa.array(column) for column in rows),
         ]
         self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
         self._waiting_tokens += len(encoded.tokens)
-        self.samples += len(rows)
+        self.samples += len(rows.lines)
         if self._waiting_tokens >= _BATCH_TOKENS:
             self._flush()
-        places = [(row.source, row.line) for row in rows]
-        first = [number for number, place in enumerate(places) if not number or place != places[number - 1]]
-        self._digests.frombytes(prefixes[first].tobytes())
+        firsts = np.ones(len(rows.lines), np.bool_)
+        firsts[1:] = (np.diff(rows.lines) != 0) | (np.diff(rows.sources) != 0)
+        self._digests.frombytes(rows.digests[firsts].tobytes())
 
     @property
     def repeated_rows(self) -> int:

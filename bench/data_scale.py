@@ -1,8 +1,8 @@
 """What data costs as it grows: time, disk and memory from files to the first optimizer step.
 
-    python bench/data_scale.py [--samples N,N,...] [--directory DIR] [--json FILE] [--keep]
+    python bench/data_scale.py [--samples N,N,...] [--directory DIR] [--processes N] [--json FILE] [--keep]
 
-Makes data of five tasks of uneven sizes (JSON Lines: questions and answers, conversations, texts; about 190 tokens a
+Makes data of five tasks of uneven sizes (JSON Lines: questions and answers, conversations, texts; about 300 tokens a
 sample) for each number of samples, and prepares them, lays out the first epoch (best-fit packing) and makes the first
 optimizer step of a tiny Llama, each time in a process of its own:
 
@@ -12,9 +12,11 @@ optimizer step of a tiny Llama, each time in a process of its own:
 "anonymous" is the highest memory of the process that is not backed by a file (RssAnon, read every 10 ms). "over base"
 is what the data adds: that memory less that of a run of 200 samples in the same stage (prepare, lay out, load the
 model, step), in the stage where the difference is greatest; so it leaves out what Python, torch, transformers and the
-tiny model take by themselves. "resident" is the highest resident memory (VmHWM): anonymous memory, libraries and the mapped pages of the
-cache, which the system takes back when it needs them. The directory (by default a temporary one) needs about 2 GiB for
-each million samples; everything in it is removed afterwards unless ``--keep``. Linux only.
+tiny model take by themselves. "resident" is the highest resident memory (VmHWM): anonymous memory, libraries and the
+mapped pages of the cache, which the system takes back when it needs them. "helper" is that of the largest process that
+this one started to tokenize (0: none), and "cpu us" the processor time of preparing in all of them, in microseconds per
+sample. The directory (by default a temporary one) needs about 2 GiB for each million samples; everything in it is
+removed afterwards unless ``--keep``. Linux only.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import shutil
 import subprocess
 import sys
@@ -78,7 +81,11 @@ def _row(task: str, row: int, text: list[str]) -> Json:
     if task == "completion":
         return {"id": row, "text": f"# file {row}\n{first}\n{second}"}
     if task == "comment":
-        turns = [("user", f"Comment {row}:\n{first}"), ("assistant", "Calls three functions."), ("user", "Again.")]
+        turns = [
+            ("user", f"Comment {row}:\n{first}"),
+            ("assistant", "Calls three functions."),
+            ("user", "Again."),
+        ]
         turns.append(("assistant", second))
         return {"id": row, "messages": [{"role": role, "content": content} for role, content in turns]}
     return {"id": row, "prompt": f"Task {row} of {task}:\n{first}", "answer": second}
@@ -93,7 +100,7 @@ def _lines() -> list[str]:
     return [f"    {a}_{b} = {c}.{d}({e}, {n % 97})" for n, (a, b, c, d, e) in enumerate(drawn.tolist())]
 
 
-def write_spec(directory: Path, files: dict[str, Path]) -> Path:
+def write_spec(directory: Path, files: dict[str, Path], processes: int | None) -> Path:
     """Write the spec of a run over the files, with a tokenizer of 4096 tokens trained on the first of their rows."""
     from mftkit.data.tokens.train_tokenizer import train_bpe
 
@@ -102,7 +109,12 @@ def write_spec(directory: Path, files: dict[str, Path]) -> Path:
     config = {"model_type": "llama", "hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2}
     config |= {"num_attention_heads": 4, "num_key_value_heads": 2, "max_position_embeddings": 1024}
     tasks = [
-        {"name": task, "train": [str(file)], "valid": 0.01, "format": "text" if task == "completion" else "chat"}
+        {
+            "name": task,
+            "train": [str(file)],
+            "valid": 0.01,
+            "format": "text" if task == "completion" else "chat",
+        }
         for task, file in files.items()
     ]
     spec = {
@@ -111,7 +123,7 @@ def write_spec(directory: Path, files: dict[str, Path]) -> Path:
         "model": {"init": "random", "config": config, "tokenizer": "tokenizer", "dtype": "float32"},
         "tuning": {"method": "full"},
         "tasks": tasks,
-        "data": {"cache": str(directory / "cache")},
+        "data": {"cache": str(directory / "cache"), "processes": processes},
         "max_length": 1024,
         "training": {"epochs": 1, "batch_size": 8, "micro_batch_size": 4, "evaluate_every": "epoch"},
     }
@@ -197,6 +209,8 @@ def measure(spec_path: str) -> Json:
         "anonymous_highest": max(anonymous.values()),
         "anonymous_held": held,
         "resident_highest": status("VmHWM"),
+        "helper_highest": 1024 * resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss,
+        "helper_seconds": resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime,
         "samples": len(checked.corpus.train) + len(checked.corpus.valid),
         "tokens": sum(report.train_tokens for report in checked.corpus.reports),
         "steps": checked.sampler.total,
@@ -205,7 +219,9 @@ def measure(spec_path: str) -> Json:
 
 def in_process(spec: Path) -> Json:
     start = time.perf_counter()
-    done = subprocess.run([sys.executable, __file__, "--measure", str(spec)], stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(
+        [sys.executable, __file__, "--measure", str(spec)], stdout=subprocess.PIPE, check=True
+    )
     found: Json = json.loads(done.stdout)
     return {**found, "wall": time.perf_counter() - start}
 
@@ -214,9 +230,9 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
 
 
-def scale(directory: Path, samples: int) -> Json:
+def scale(directory: Path, samples: int, processes: int | None) -> Json:
     start = time.perf_counter()
-    spec = write_spec(directory, write_data(directory / "data", samples))
+    spec = write_spec(directory, write_data(directory / "data", samples), processes)
     made = time.perf_counter() - start
     tokenized = in_process(spec)
     disk = {"data": size_of(directory / "data"), "cache": size_of(directory / "cache")}
@@ -227,17 +243,18 @@ def row_of(found: Json, kind: str, base: Json) -> str:
     one, seconds = found[kind], found[kind]["seconds"]
     over = max(one["anonymous"][stage] - base["anonymous"][stage] for stage in one["anonymous"])
     disk = found["disk"]
+    processor = one["processor_seconds"]["prepare"] + one["helper_seconds"]
     return (
         f"{one['samples']:>9,} {one['tokens'] / 1e6:>8.1f} {kind:>10} {seconds['prepare']:>9.1f} "
-        f"{1e6 * seconds['prepare'] / one['samples']:>9.0f} {seconds['layout']:>8.2f} {seconds['step']:>6.2f} "
+        f"{1e6 * processor / one['samples']:>9.0f} {seconds['layout']:>8.2f} {seconds['step']:>6.2f} "
         f"{disk['data'] / MIB:>9,.0f} {disk['cache'] / MIB:>10,.0f} {one['anonymous_highest'] / MIB:>10,.0f} "
-        f"{over / MIB:>10,.0f} {one['resident_highest'] / MIB:>9,.0f}"
+        f"{over / MIB:>10,.0f} {one['resident_highest'] / MIB:>9,.0f} {one['helper_highest'] / MIB:>7,.0f}"
     )
 
 
 HEADER = (
-    f"{'samples':>9} {'M tokens':>8} {'':>10} {'prepare s':>9} {'us/sample':>9} {'layout s':>8} {'step s':>6} "
-    f"{'data MiB':>9} {'cache MiB':>10} {'anonymous':>10} {'over base':>10} {'resident':>9}"
+    f"{'samples':>9} {'M tokens':>8} {'':>10} {'prepare s':>9} {'cpu us':>9} {'layout s':>8} {'step s':>6} "
+    f"{'data MiB':>9} {'cache MiB':>10} {'anonymous':>10} {'over base':>10} {'resident':>9} {'helper':>7}"
 )
 
 
@@ -253,6 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("--samples", default=SIZES, help="numbers of samples, separated by commas")
     parser.add_argument("--directory", type=Path, help="where data and caches are made")
+    parser.add_argument("--processes", type=int, help="processes that tokenize (default: by cores and rows)")
     parser.add_argument("--json", type=Path, help="file for all figures")
     parser.add_argument("--keep", action="store_true", help="keep data and caches")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
@@ -264,13 +282,13 @@ def main() -> None:
     top = Path(tempfile.mkdtemp(prefix="mft-data-scale-", dir=given.directory))
     figures: Json = {"machine": machine(), "sizes": {}}
     try:
-        base = scale(top / str(BASE), BASE)
+        base = scale(top / str(BASE), BASE, given.processes)
         figures["base"] = base
         print(figures["machine"])
         print(f"base: {base['cached']['anonymous_highest'] / MIB:.0f} MiB anonymous")
         print(HEADER, flush=True)
         for samples in map(int, given.samples.split(",")):
-            found = scale(top / str(samples), samples)
+            found = scale(top / str(samples), samples, given.processes)
             figures["sizes"][samples] = found
             for kind in ("tokenized", "cached"):
                 print(row_of(found, kind, base[kind]), flush=True)

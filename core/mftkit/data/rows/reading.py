@@ -110,9 +110,9 @@ class RowFindings:
         for total, more in ((self.other_names, later.other_names), (self.unused_keys, later.unused_keys)):
             for key, rows in more.items():
                 total[key] = total.get(key, 0) + rows
-        for text, (rows, *first) in later.notes.items():
-            before, *earliest = self.notes.get(text, (0, *first))
-            self.notes[text] = (before + rows, *earliest)  # type: ignore[assignment]
+        for text, (rows, *place) in later.notes.items():
+            before, *first = self.notes.get(text, (0, *place))
+            self.notes[text] = (int(before) + rows, *first)  # type: ignore[assignment, call-overload]
         for key, (kind, stop, answers) in later.stops.items():
             self.stops[key] = (kind, stop, answers + self.stops.get(key, (kind, stop, 0))[2])
         for source, ids in later._ids.items():

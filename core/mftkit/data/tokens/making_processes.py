@@ -100,7 +100,8 @@ def making_processes(setup: bytes, number: int) -> Iterator[MakingProcesses]:
             )
             started.append(process)
             assert process.stdin is not None, "it is a pipe"
-            with process.stdin as stdin, suppress(BrokenPipeError):  # then there is no answer, which is reported
+            # A process that is dead already gives no answer, which is reported then.
+            with process.stdin as stdin, suppress(BrokenPipeError):
                 stdin.write(pickle.dumps(sys.path) + setup + pickle.dumps((rank, number)))
         yield MakingProcesses(started)
     finally:

@@ -164,9 +164,7 @@ class SampleMaker:
 
     def _variants(self, row: Row) -> tuple[FormattedSample, ...]:
         """Return the samples of a row; each sample's variants stand together, in their order."""
-        made = [
-            tuple(self.source.task_format.samples(row.content, context)) for context in self._of_variants
-        ]
+        made = [tuple(self.source.task_format.samples(row.content, context)) for context in self._of_variants]
         if len({len(samples) for samples in made}) > 1:
             raise MftError(
                 f'task {self.source.task}: the format "{self.source.format_name}" must make equally many samples of '

@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.data.rows.files import Digest, Source
+    from mftkit.data.rows.files import Digest
     from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.task_format import FormatContext, FormattedSample, RowContent, TaskFormat
     from mftkit.spec import Spec
+
+__all__ = ["TableSource", "TokenCache"]
 
 
 class TokenCache:

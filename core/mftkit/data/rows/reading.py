@@ -112,7 +112,7 @@ class RowFindings:
                 total[key] = total.get(key, 0) + rows
         for text, (rows, *place) in later.notes.items():
             before, *first = self.notes.get(text, (0, *place))
-            self.notes[text] = (int(before) + rows, *first)  # type: ignore[assignment, call-overload]
+            self.notes[text] = (int(before) + rows, *first)  # type: ignore[call-overload]
         for key, (kind, stop, answers) in later.stops.items():
             self.stops[key] = (kind, stop, answers + self.stops.get(key, (kind, stop, 0))[2])
         for source, ids in later._ids.items():

@@ -182,6 +182,11 @@ class TokenCache:
         number = number_of_processes(self._spec.data.processes, rows)
         setup = pickled_setup(_maker_of, self._spec, self._tokenizer, source) if number > 1 else None
         if setup is None:
+            if number > 1 and self._spec.data.processes is not None:
+                self._reporter.note(
+                    f"task {source.task}: one process tokenizes, not {number}: plugins of the spec's own, or objects "
+                    "given in Python, are in this process alone"
+                )
             yield MadeHere(self.maker(source))
         else:
             with making_processes(setup, number) as made:

@@ -105,6 +105,13 @@ def test_a_process_that_dies_is_an_error_that_says_so() -> None:
     dead.stdout.close()
 
 
+def test_a_spec_with_plugins_of_its_own_is_tokenized_by_one_process_and_says_so(tmp_path: Path) -> None:
+    write_lines(tmp_path / "a.jsonl", [chat_row("ask", "answer")])
+    task, listener = {"name": "a", "train": ["a.jsonl"]}, Listener()
+    prepare(sections(tmp_path, task, data={"processes": 2}, plugins=("own.py",)), TOK, listener)
+    assert any(note.startswith("task a: one process tokenizes, not 2") for note in listener.notes)
+
+
 def test_processes_are_used_where_there_are_cores_and_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     here = "mftkit.data.tokens.making_processes"
     monkeypatch.setattr(f"{here}.cores", lambda: 8)

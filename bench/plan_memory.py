@@ -26,7 +26,7 @@ import torch
 import mftkit
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.plan.devices import host
-from mftkit.tools.plan.engines import engine_shardings
+from mftkit.tools.plan.engines import engines_of
 from mftkit.tools.plan.live_bytes import LiveBytes
 from mftkit.tools.plan.resource_plan import plan_resources
 from mftkit.training.meter import Meter
@@ -99,7 +99,7 @@ def measure(shape: str, variant: str) -> dict[str, Any]:
     """Train a few steps, and compare their peak with the plan."""
     with tempfile.TemporaryDirectory() as directory:
         spec = spec_of(shape, variant, Path(directory))
-        planned = plan_resources(spec, engine_shardings(), host())
+        planned = plan_resources(spec, engines_of(spec), host())
         checked = check_run(spec, Reporter())
         gc.collect()
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from now on

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from mftkit.interfaces.conversation import Turn as Turn
     from mftkit.interfaces.data_filter import DataFilter as DataFilter
     from mftkit.interfaces.data_filter import FilterContext as FilterContext
+    from mftkit.interfaces.engine import Engine as Engine
+    from mftkit.interfaces.engine import ProcessGroup as ProcessGroup
     from mftkit.interfaces.evaluator import Answer as Answer
     from mftkit.interfaces.evaluator import Answered as Answered
     from mftkit.interfaces.evaluator import EvaluationContext as EvaluationContext
@@ -150,6 +152,7 @@ _NAMES = {
     "mftkit.interfaces.component": "Component Options SpecLocation SpecPath TaskInfo",
     "mftkit.interfaces.conversation": "Conversation ToolCall Turn",
     "mftkit.interfaces.data_filter": "DataFilter FilterContext",
+    "mftkit.interfaces.engine": "Engine ProcessGroup",
     "mftkit.interfaces.evaluator": (
         "Answer Answered EvaluationContext EvaluationPrompt EvaluationRow Evaluator Metric Verdict"
     ),

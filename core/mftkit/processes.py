@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import os
-import warnings
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 import torch
 import torch.distributed as dist
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 
+from mftkit.interfaces.engine import ProcessGroup
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -31,16 +32,15 @@ class Processes:
         if expected > 1 and not torch.accelerator.is_available():
             # Without this, every process on a machine without a GPU takes itself for the only one.
             os.environ["ACCELERATE_USE_CPU"] = "true"
-        # Buffers are constants here (rotary frequencies), so there is no need to send them in every forward pass.
-        wrapper = DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True)
         # Both are set here so that accelerate does not read them from the environment: the objective scales a step.
         self.accelerator = Accelerator(
             mixed_precision="no",
             gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-            kwargs_handlers=[wrapper],
         )
         self.count: int = self.accelerator.num_processes
         self.rank: int = self.accelerator.process_index
+        self.device: torch.device = self.accelerator.device
+        """Where this process trains."""
         if self.count != expected:
             raise MftError(
                 f"processes: {expected} were started, but {self.count} found each other. Start them with "
@@ -58,19 +58,17 @@ class Processes:
         """Whether this is the process that writes files and messages."""
         return self.rank == 0
 
-    @property
-    def device(self) -> torch.device:
-        """Where this process trains."""
-        device: torch.device = self.accelerator.device
-        return device
+    def alone(self) -> Self:
+        """Only this process, on the CPU: its methods send no messages."""
+        alone = copy.copy(self)
+        alone.count, alone.rank, alone.device = 1, 0, torch.device("cpu")
+        return alone
 
-    def wrap(self, model: nn.Module) -> nn.Module:
-        """The model on this process's device, its gradients averaged over processes."""
-        with warnings.catch_warnings():
-            # The successor that torch names still sends buffers at the start, which nothing here needs.
-            warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
-            prepared: nn.Module = self.accelerator.prepare(model)
-        return prepared
+    @property
+    def group(self) -> ProcessGroup:
+        """The processes as an engine sees them."""
+        per_node = min(self.count, int(os.environ.get("LOCAL_WORLD_SIZE", str(self.count))))
+        return ProcessGroup(self.count, self.rank, per_node, self.device)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over processes, on the tensor's device."""

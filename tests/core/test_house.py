@@ -122,6 +122,7 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
             }
         ]
     },
+    "engine": lambda name: {"engine": name},
     "chat-model": lambda name: {
         "tasks": [{"name": "a", "generator": {"name": "code-exercises", "options": {"model": name}}}]
     },

@@ -5,9 +5,11 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import torch
+
+import mftkit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ThreadProcess:
-    """One of ``count``; its accelerator averages gradients in the last backward pass, as data parallelism does."""
+    """One of ``count``."""
 
     device = torch.device("cpu")
 
@@ -25,39 +27,19 @@ class ThreadProcess:
         self.count = count
         self.is_main = rank == 0
         self.reductions = 0
-        """Backward passes after which gradients were averaged."""
+        """Backward passes after which gradients were summed."""
         self._barrier = barrier
         self._slots = slots
-        self._reducing = True
-        self._module: nn.Module | None = None
 
-    @property
-    def accelerator(self) -> Self:
-        return self
-
-    def wrap(self, module: nn.Module) -> nn.Module:
-        """What ``Accelerator.prepare`` is to a model."""
-        self._module = module
-        return module
-
-    @contextmanager
-    def no_sync(self, module: nn.Module) -> Iterator[None]:
-        assert module is self._module
-        self._reducing = False
-        try:
-            yield
-        finally:
-            self._reducing = True
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward()  # type: ignore[no-untyped-call]
-        if not self._reducing:
-            return
-        self.reductions += 1
-        assert self._module is not None
-        for parameter in (p for p in self._module.parameters() if p.requires_grad):
-            assert parameter.grad is not None, "a real wrapper would wait for it for ever"
-            parameter.grad = self.sum(parameter.grad) / self.count
+    def engine(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> ThreadEngine:
+        """An engine that sums gradients in the last backward pass, as data parallelism does."""
+        engine = ThreadEngine(mftkit.Options())
+        engine.process, engine.processes = (
+            self,
+            mftkit.ProcessGroup(self.count, self.rank, self.count, self.device),
+        )
+        engine.wrap(model, optimizer)
+        return engine
 
     def sum(self, tensor: Tensor) -> Tensor:
         return torch.stack(self.gather(tensor.detach().clone())).sum(0)
@@ -77,6 +59,33 @@ class ThreadProcess:
 
     def from_main(self, value: Any) -> Any:
         return self.gather(value)[0]
+
+
+class ThreadEngine(mftkit.Engine):
+    """Sums gradients over the threads in the last backward pass."""
+
+    process: ThreadProcess
+    reducing = True
+
+    @contextmanager
+    def separate(self) -> Iterator[None]:
+        self.reducing = False
+        try:
+            yield
+        finally:
+            self.reducing = True
+
+    def accumulate(self, *, last: bool) -> Any:
+        return super().accumulate(last=last) if last else self.separate()
+
+    def backward(self, loss: Tensor) -> None:
+        super().backward(loss)
+        if not self.reducing:
+            return
+        self.process.reductions += 1
+        for parameter in (p for p in self.model.parameters() if p.requires_grad):
+            assert parameter.grad is not None, "a real wrapper would wait for it for ever"
+            parameter.grad = self.process.sum(parameter.grad)
 
 
 def in_threads(count: int, work: Callable[[ThreadProcess], Any]) -> list[Any]:

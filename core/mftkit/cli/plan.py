@@ -47,7 +47,7 @@ def plan(
     """
     from mftkit.spec import load_spec
     from mftkit.tools.plan.devices import find_device
-    from mftkit.tools.plan.engines import engine_shardings
+    from mftkit.tools.plan.engines import engines_of
     from mftkit.tools.plan.resource_plan import plan_resources
     from mftkit.tools.plan.view import resource_view
 
@@ -56,7 +56,7 @@ def plan(
     found, source = find_device(device)
     planned = plan_resources(
         read,
-        engine_shardings(),
+        engines_of(read),
         found,
         source,
         devices=devices,

@@ -51,6 +51,8 @@ class ModelToEvaluate:
     autocast: torch.dtype | None = None
     weights: str | None = None
     """Identifies the weights, so that answers on disk are used again; None: they are never used again."""
+    sharded: bool = False
+    """Whether a forward pass needs all processes at once."""
 
 
 @dataclass(frozen=True)
@@ -205,7 +207,8 @@ class Evaluations:
         known = self._model.weights is not None
         left = [n for n, key in enumerate(keys) if not (known and key in file)]
         left = self._processes.from_main(left)
-        own = left[self._processes.rank :: self._processes.count]
+        # Where the model needs all processes for a forward pass, all of them generate the same answers.
+        own = left if self._model.sharded else left[self._processes.rank :: self._processes.count]
         made: dict[int, Generated] = {}
         generator = BatchedGenerator(
             self._model.model, self._model.tokenizer, self._spec.evaluation.batch_size, self._model.autocast

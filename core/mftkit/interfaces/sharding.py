@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 
@@ -36,7 +35,3 @@ class Sharding:
     """Whether divided weights and their gradients are in the host's memory between their uses."""
     offloads_optimizer: bool = False
     """Whether the optimizer's state, and the gradients that it reads, are in the host's memory."""
-
-
-ShardingOf = Callable[[int, bool], Sharding]
-"""An engine's sharding by number of devices, and whether the base is frozen (the trained weights are adapters)."""

@@ -115,8 +115,10 @@ class MoEAdapter(NativeAdapter):
 
 
 def _family_loss(model: PreTrainedModel) -> BalanceLoss | None:
-    found: BalanceLoss | None = getattr(sys.modules[type(model).__module__], "load_balancing_loss_func", None)
-    return found
+    # Sharding derives a class of another module from the model's own.
+    modules = (sys.modules[each.__module__] for each in type(model).__mro__)
+    found = (getattr(module, "load_balancing_loss_func", None) for module in modules)
+    return next((loss for loss in found if loss is not None), None)
 
 
 def router_class(model: PreTrainedModel) -> type[nn.Module] | None:

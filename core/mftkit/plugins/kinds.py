@@ -6,6 +6,7 @@ from mftkit.interfaces.balancer import Balancer
 from mftkit.interfaces.callback import Callback
 from mftkit.interfaces.chat import ChatModel
 from mftkit.interfaces.data_filter import DataFilter
+from mftkit.interfaces.engine import Engine
 from mftkit.interfaces.evaluator import Evaluator
 from mftkit.interfaces.executor import Executor
 from mftkit.interfaces.generator import DataGenerator
@@ -58,6 +59,7 @@ EVALUATOR = ComponentKind(
     place="tasks[].evaluate.evaluators[]",
     further_places=("evaluation.tasks[].evaluators[]",),
 )
+ENGINE = ComponentKind("engine", Engine, place="engine", reserved=(AUTO,))
 
 KINDS = tuple(kind for kind in list(globals().values()) if isinstance(kind, ComponentKind))
 """All kinds, in the order in which they are listed."""

@@ -24,6 +24,8 @@ class DataSpec(Section):
     "token": a token always."""
     cache: Annotated[FilePath | None, OnResuming("free")] = None
     """Directory of prepared data; null: $MFT_CACHE, otherwise the user's cache directory."""
+    processes: Annotated[int | None, Field(ge=1), OnResuming("free")] = None
+    """Processes that tokenize; null: one for each core, as far as each has 20,000 rows. The samples are the same."""
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     """Random seed for generated rows and for the random choices of task formats; null: the run's seed. Set it to keep
     the data equal in runs that differ in their seed."""

@@ -14,7 +14,7 @@ from pydantic import (
 )
 
 from mftkit.base.json_types import JsonObject
-from mftkit.interfaces.references import ComponentRef
+from mftkit.interfaces.references import AUTO, ComponentRef
 from mftkit.plugins import installed, kinds
 from mftkit.spec.best_by import best_by_problems
 from mftkit.spec.chat import ChatSpec
@@ -67,6 +67,9 @@ class Spec(Section):
     """The balancer, which sets the tasks' weights in the loss."""
     gradients: Annotated[ComponentRef, Place(kinds.GRADIENT_COMBINER)] | None = None
     """The combiner of the tasks' gradients; null: their sum, which needs no separate gradient per task."""
+    engine: Annotated[ComponentRef, Place(kinds.ENGINE), OnResuming("free")] = ComponentRef(name=AUTO)
+    """How several processes train the model; "auto": the first engine with which weights, gradients and optimizer fit
+    the devices, and none for a single process."""
     training: TrainingSpec = TrainingSpec()
     """Length, batch sizes, learning rate, validation and checkpoints."""
     evaluation: EvaluationSpec = EvaluationSpec()

@@ -32,6 +32,7 @@ from mftkit.training.setup import build_run, check_run, plan_run
 from mftkit.training.stop_requests import StopRequests
 from mftkit.training.trackers import listening_trackers, make_trackers
 from mftkit.training.used_plugins import plugins_line, used_plugins
+from mftkit.training.whole_run import whole_run
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -203,7 +204,10 @@ def _train(
     outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
     if processes.is_main:
         if outcome.is_complete:
-            outcome = write_results(built, directory, outcome, reporter, write_card)
+            whole = (
+                whole_run(built, directory, outcome.step) if built.checked.engine.shards_weights else built
+            )
+            outcome = write_results(whole, directory, outcome, reporter, write_card)
         directory.metrics.write(EndLine.of(outcome))
         _write_report(directory, reporter)
     written = processes.from_main(outcome)  # the others stay until the result is written and read back

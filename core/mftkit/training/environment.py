@@ -65,9 +65,8 @@ def describe_environment(run: Run) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
         },
         "processes": processes.count,
-        "engine": "single process"
-        if processes.count == 1
-        else processes.accelerator.distributed_type.value.lower(),
+        "engine": checked.engine.name,
+        "sharding": checked.engine.describe(),
         "dtype": checked.precision.name,
         "components": used_components(checked.spec, checked.adapter_name),
         "plugins": used_plugins(checked.spec, checked.adapter_name),

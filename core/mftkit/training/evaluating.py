@@ -49,7 +49,14 @@ def make_evaluations(
         names = tuple(each.name for each in source.sources)
         return measured(table, names, rows, spec.max_length, sums)
 
-    evaluated = ModelToEvaluate(model, checked.tokenizer, checked.adapter, losses, checked.precision.autocast)
+    evaluated = ModelToEvaluate(
+        model,
+        checked.tokenizer,
+        checked.adapter,
+        losses,
+        checked.precision.autocast,
+        sharded=checked.engine.shards_weights,
+    )
     evaluations = Evaluations(spec, evaluated, checked.processes, reporter, directory)
     return RunEvaluations(evaluations, directory, checked.processes, spec.evaluation.every)
 

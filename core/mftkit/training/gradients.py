@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from mftkit.plugins.ownership import plugin_suffix
 from mftkit_registry import MftError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from mftkit.interfaces.engine import Engine
     from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.processes import Processes
     from mftkit.training.objective import BatchCounts
@@ -28,10 +30,10 @@ if TYPE_CHECKING:
 class Gradients:
     """The sum over micro-batches and processes, in the parameters' own ``.grad``: for a run without a combiner."""
 
-    def __init__(self, model: nn.Module, processes: Processes) -> None:
-        """``model`` is what runs forward: the data-parallel wrapper, if there are several processes."""
-        self._model = model
-        self._processes = processes
+    def __init__(self, engine: Engine, trained: list[nn.Parameter]) -> None:
+        """``trained`` are the trained parameters."""
+        self._engine = engine
+        self._trained = trained
         self._last = -1
         """Number of the step's last micro-batch."""
 
@@ -42,20 +44,17 @@ class Gradients:
     def accumulate(self, number: int) -> AbstractContextManager[None]:
         """Around the forward and backward pass of micro-batch ``number``.
 
-        Gradients add up locally; the processes exchange them in the last backward pass alone.
+        Gradients add up locally; the engine may exchange them in the last backward pass alone.
         """
-        if number == self._last:
-            return nullcontext()
-        without_exchange: AbstractContextManager[None] = self._processes.accelerator.no_sync(self._model)
-        return without_exchange
+        return self._engine.accumulate(last=number == self._last)
 
     def backward(self, loss: Tensor) -> None:
         """Within ``accumulate``: back-propagate a micro-batch's part of the step's objective; the parts are summed."""
-        # The data-parallel wrapper divides by the number of processes, and the objective is a sum over them.
-        self._processes.accelerator.backward(loss * self._processes.count)
+        self._engine.backward(loss)
 
-    def finish(self, weights: Tensor, counts: BatchCounts) -> None:
-        """Called after the last backward pass, with the step's ``weights`` [tasks]; ``.grad`` holds the sum already."""
+    def finish(self, weights: Tensor, counts: BatchCounts) -> None:  # noqa: ARG002
+        """After the last backward pass, with the step's ``weights`` [tasks]: leave the sum in ``.grad``."""
+        self._engine.reduce(self._trained)
 
     def state_dict(self) -> dict[str, Any]:
         """All that a resumed run needs."""
@@ -66,12 +65,16 @@ class Gradients:
 
 
 def make_gradients(
-    model: nn.Module, processes: Processes, task: NDArray[np.int64], combiner: GradientCombiner | None
+    engine: Engine,
+    trained: list[nn.Parameter],
+    processes: Processes,
+    task: NDArray[np.int64],
+    combiner: GradientCombiner | None,
 ) -> Gradients:
     """Where a run's backward passes leave their gradients; ``task`` [samples] is each training sample's task."""
     if combiner is None:
-        return Gradients(model, processes)
-    return PerTaskGradients(model, processes, task, len(combiner.tasks), combiner)
+        return Gradients(engine, trained)
+    return PerTaskGradients(engine, trained, processes, task, combiner)
 
 
 class PerTaskGradients(Gradients):
@@ -83,18 +86,18 @@ class PerTaskGradients(Gradients):
 
     def __init__(
         self,
-        model: nn.Module,
+        engine: Engine,
+        trained: list[nn.Parameter],
         processes: Processes,
         task: NDArray[np.int64],
-        num_tasks: int,
         combiner: GradientCombiner,
     ) -> None:
         """``task`` is each sample's. Raises MftError if the trained parameters are of several dtypes."""
-        super().__init__(model, processes)
+        super().__init__(engine, trained)
+        self._processes = processes
         self.combiner = combiner
         self._task = task
-        self._num_tasks = num_tasks
-        self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._num_tasks = len(combiner.tasks)
         check_one_dtype(self._trained)
         self._rows: Tensor | None = None
         self._views: list[list[Tensor]] = []
@@ -117,12 +120,12 @@ class PerTaskGradients(Gradients):
         task = self._task_of_micro_batch[number]
         for parameter, view in zip(self._trained, self._views[task or 0], strict=True):
             parameter.grad = view
-        with self._processes.accelerator.no_sync(self._model):
+        with self._engine.separate():
             yield
 
     def backward(self, loss: Tensor) -> None:
         """Into the task's row, which is summed over processes later: no factor is needed."""
-        self._processes.accelerator.backward(loss)
+        loss.backward()  # type: ignore[no-untyped-call]
 
     def per_task(self) -> Tensor:
         """The rows [tasks, P], summed over processes in place: to be called once per step."""
@@ -163,7 +166,12 @@ class PerTaskGradients(Gradients):
 
 
 def check_one_dtype(trained: Sequence[Tensor]) -> None:
-    """Raise MftError if parameters are of several dtypes: their gradients would not fit into one buffer."""
+    """Raise MftError if parameters are of several dtypes, or divided: their gradients would not fit into one buffer."""
+    if any(isinstance(p, DTensor) for p in trained):
+        raise MftError(
+            "gradients: the trained parameters are divided over processes, so no process has a task's gradient. "
+            "Choose another engine, or leave gradients out of the spec."
+        )
     dtypes = sorted({str(p.dtype) for p in trained})
     if len(dtypes) > 1:
         raise MftError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 from torch import nn
@@ -11,11 +11,28 @@ from mftkit.interfaces.model import ModelAdapter
 from mftkit.training.logprobs import draw_tokens, token_logprobs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
+    from transformers import PreTrainedModel
 
     from mftkit.interfaces.model import Head
     from mftkit.interfaces.tokenization import Batch
     from mftkit.interfaces.tuning import Tuning
+
+
+Work = TypeVar("Work")
+
+
+class Within(Protocol):
+    """Calls a function with the weights of a model in place."""
+
+    def __call__(self, model: PreTrainedModel, work: Callable[[], Work], /) -> Work:
+        """Return what ``work`` returns."""
+
+
+def _at_once(_model: PreTrainedModel, work: Callable[[], Work], /) -> Work:
+    return work()
 
 
 class LogprobModel(nn.Module):
@@ -26,9 +43,23 @@ class LogprobModel(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, adapter: ModelAdapter, tuning: Tuning, autocast: torch.dtype | None = None
+        self,
+        model: nn.Module,
+        adapter: ModelAdapter,
+        tuning: Tuning,
+        autocast: torch.dtype | None = None,
+        within: Within | None = None,
+        *,
+        caches_casts: bool = True,
     ) -> None:
+        """``within`` calls a function that uses parts of the model, with their weights in place (``Engine.within``).
+
+        ``caches_casts``: whether autocast keeps its copies of weights until the forward pass ends. Of weights that are
+        gathered layer by layer it would keep all, so that the complete model would be in memory.
+        """
         super().__init__()
+        self._caches_casts = caches_casts
+        self._within = within or _at_once
         self.model = model
         self._adapter = adapter
         self._tuning = tuning
@@ -37,20 +68,33 @@ class LogprobModel(nn.Module):
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Log-probabilities [V] of the loss tokens (nats), and the auxiliary loss, if the model has one."""
-        with self._precision(batch):
+
+        def work() -> tuple[Tensor, Tensor | None]:
             scored, head, auxiliary = self._scored(batch)
             return token_logprobs(scored, batch.targets, head), auxiliary
+
+        with self._precision(batch):
+            return self._within(self._tuning.base_model(self.model), work)
 
     @torch.no_grad()
     def draw_targets(self, batch: Batch, random: torch.Generator) -> Tensor:
         """Tokens [V] int64 drawn from the model's own distribution in the place of the loss tokens."""
-        with self._precision(batch):
+
+        def work() -> Tensor:
             scored, head, _ = self._scored(batch)
             return draw_tokens(scored, head, random)
 
+        with self._precision(batch):
+            return self._within(self._tuning.base_model(self.model), work)
+
     def _precision(self, batch: Batch) -> torch.autocast:
         device = batch.input_ids.device.type
-        return torch.autocast(device, dtype=self._autocast, enabled=self._autocast is not None)
+        return torch.autocast(
+            device,
+            dtype=self._autocast,
+            enabled=self._autocast is not None,
+            cache_enabled=self._caches_casts,
+        )
 
     def _scored(self, batch: Batch) -> tuple[Tensor, Head, Tensor | None]:
         """The hidden states [V, H] that predict the loss tokens, the output head, and the auxiliary loss."""

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, cast
 import torch
 
 from mftkit.reporting.outcome import Outcome
-from mftkit.runs.checkpoint import Checkpoint, Manifest, random_state, set_random_state
 from mftkit.training.checkpoint_timing import CheckpointTiming
 from mftkit.training.failures import describe_nonfinite, describe_out_of_memory
 from mftkit.training.meter import Meter, StepClock
 from mftkit.training.metrics_lines import rollback_line, train_line, valid_line
 from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteLossError
 from mftkit.training.rollback_checkpoint import choose_checkpoint
+from mftkit.training.run_state import RunState
 from mftkit.training.schedule import Schedule
 from mftkit.training.signals import StopRequest
 from mftkit.training.stop_requests import Request, StopRequests
@@ -39,11 +39,12 @@ if TYPE_CHECKING:
     from mftkit.batches.sampler import GlobalBatch
     from mftkit.reporting.lines import Line, TrainLine
     from mftkit.reporting.listener import Listener
+    from mftkit.runs.checkpoint import Checkpoint
     from mftkit.runs.directory import RunDirectory
     from mftkit.training.run_parts import Run
-    from mftkit.training.schedule import Extension
+    from mftkit.training.schedule import Extension, ScheduleState
     from mftkit.training.step_result import StepResult
-    from mftkit.training.training_state import ProcessState, Progress, TrainingState
+    from mftkit.training.training_state import Progress, TrainingState
     from mftkit.training.validation_history import Rollback, ValidationHistory
 
 
@@ -70,7 +71,7 @@ class Trainer:
         self._meter = Meter(len(self._task_names), run.device, checked.objective.dtype)
         self._clock = StepClock()
         self._last: StepResult | None = None
-        self._base_content = checked.base_content if checked.processes.is_main else None
+        self._state = RunState(run)
         self._saved = -1
         self._timing = CheckpointTiming(self._training.checkpoint_every)
         self._schedule = Schedule.of(self._training, self._sampler.total)
@@ -319,45 +320,26 @@ class Trainer:
         return self._deciding.steps_to_keep(saved, best_per_task=self._run.best_per_task)
 
     def save(self) -> None:
-        """Write a checkpoint of this step, unless there is one."""
+        """Write a checkpoint of this step, unless there is one; all processes take part."""
         self._check_finite()  # weights are never saved after a step that was not finite
         if self._saved == self.step:
             return
         self._saved = self.step
-        run, store, processes = self._run, self._directory.checkpoints, self._processes
-        own: ProcessState = {"random": random_state(), "meter": self._meter.state_dict()}
-        of_processes = processes.gather(own)
-        if processes.is_main:
-            progress: Progress = {
-                "step": self.step,
-                "standing": self.history.state_dict(),
-                "metric": None if run.metric_history is None else run.metric_history.state_dict(),
-                "total": self._sampler.total,
-                "schedule": {"warmup": self._schedule.warmup, "end": self._schedule.end},
-            }
-            state: TrainingState = {
-                "progress": progress,
-                "optimizer": run.optimizer.state_dict(),
-                "balancing": run.balancing.state_dict(),
-                "gradients": run.gradients.state_dict(),
-                "mixer": run.mixing.state_dict(),
-                "processes": of_processes,
-                "seconds": self._clock.spent,
-            }
-            manifest: Manifest = {
-                "data": self._corpus.fingerprint,
-                "content": self._corpus.content,
-                "processes": processes.count,
-                "base": run.own_base,
-                "model": self._base_content,
-            }
-            if callbacks := self._listener.state_dict():
-                state["callbacks"] = callbacks
-            weights = run.checked.tuning.state_dict(run.model)
-            path = store.write(self.step, Checkpoint(weights, dict(state), manifest))
+        schedule = {"warmup": self._schedule.warmup, "end": self._schedule.end}
+        progress: Progress = {
+            "step": self.step,
+            "standing": self.history.state_dict(),
+            "metric": None if self._run.metric_history is None else self._run.metric_history.state_dict(),
+            "total": self._sampler.total,
+            "schedule": cast("ScheduleState", schedule),
+        }
+        checkpoint = self._state.capture(progress, self._meter, self._clock.spent, self._listener)
+        if checkpoint is not None:
+            store = self._directory.checkpoints
+            path = store.write(self.step, checkpoint)
             store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
             self._listener.saved(self.step, path)
-        processes.barrier()  # no process runs ahead of a checkpoint that is not there yet
+        self._processes.barrier()  # no process runs ahead of a checkpoint that is not there yet
         self._timing.restart()
 
     def resume(self, checkpoint: Checkpoint, schedule: Schedule, extension: Extension | None) -> None:
@@ -385,14 +367,5 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Restore all but the histories and the schedule."""
-        run, state = self._run, cast("TrainingState", checkpoint.state)
-        run.checked.tuning.load_state_dict(run.model, checkpoint.model)
-        run.optimizer.load_state_dict(state["optimizer"])
-        run.balancing.load_state_dict(state["balancing"])
-        run.gradients.load_state_dict(state["gradients"])
-        run.mixing.load_state_dict(state.get("mixer"))
-        own = state["processes"][self._processes.rank]
-        self._meter.load_state_dict(own["meter"])
-        self._clock.spent = state["seconds"]
-        self._listener.load_state_dict(state.get("callbacks", {}))
-        set_random_state(own["random"])
+        self._state.restore(checkpoint, self._meter, self._listener)
+        self._clock.spent = checkpoint.state["seconds"]

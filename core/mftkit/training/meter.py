@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, TypedDict, cast
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from mftkit.batches.sampler import GlobalBatch
@@ -71,6 +73,21 @@ class Meter:
                 setattr(self, name, value.to(getattr(self, name)).clone())
             else:
                 setattr(self, name, value)
+
+
+def add_up(states: Sequence[MeterState], *, is_main: bool) -> MeterState:
+    """The sums of one process of another number of processes: the main one has those of all, the others none.
+
+    Sums over the global batch are the same in every process.
+    """
+    one = states[0]
+    factor = 1 if is_main else 0
+    return {
+        **one,
+        "nll": factor * torch.stack([each["nll"] for each in states]).sum(0),
+        "positions": factor * sum(each["positions"] for each in states),
+        "real_tokens": factor * sum(each["real_tokens"] for each in states),
+    }
 
 
 class StepClock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import GenerationConfig
@@ -120,7 +120,7 @@ def load_model(
     """
     torch.manual_seed(checked.spec.seed)
     reporter = reporter or Reporter()
-    adapter, tokenizer, tuning = checked.adapter, checked.tokenizer, checked.tuning
+    adapter, tokenizer = checked.adapter, checked.tokenizer
     request = base_request(checked)
     base_notes: list[str] = []
     if own_base is not None:
@@ -135,14 +135,26 @@ def load_model(
             check=partial(check_token_ids, checked),
             make=partial(_start_base, checked, request, reporter),
         )
-    request = replace(request, load_options=tuning.load_options(checked.precision.arithmetic))
-    model = _model_to_tune(checked, request, own_base is not None, reporter)
+    request = replace(request, load_options=_load_options(checked, request))
+    with checked.engine.loading():
+        model = _model_to_tune(checked, request, own_base is not None, reporter)
+    model = checked.engine.distribute(model, tuned=False)
     notes = _check_against_data(checked, model, request)
-    check_head(adapter, model)
+    with torch.no_grad():
+        checked.engine.within(model, partial(check_head, adapter, model))
     tuned, pad_note = _pad_and_tune(checked, model, request)
+    checked.engine.distribute(checked.tuning.base_model(tuned), tuned=True)
     _check_checkpoint_suffices(checked, tuned)
     _continue(checked, tuned, fill=True)
     return tuned, (_describe_start(checked), *(base_notes or [pad_note]), *notes)
+
+
+def _load_options(checked: CheckedRun, request: LoadRequest) -> dict[str, Any]:
+    """Keyword arguments for ``from_pretrained``: the tuning's, and those by which a process reads its share."""
+    of_tuning = checked.tuning.load_options(checked.precision.arithmetic)
+    if request.init != "pretrained":
+        return of_tuning
+    return {**of_tuning, **checked.engine.load_options(quantized="quantization_config" in of_tuning)}
 
 
 def _start_base(checked: CheckedRun, request: LoadRequest, reporter: Reporter) -> PreTrainedModel:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mftkit.data.corpus import Corpus
     from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.balancer import Balancer
+    from mftkit.interfaces.engine import Engine
     from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.interfaces.tokenization import TokenizationMode
@@ -49,6 +50,7 @@ class CheckedRun:
     start: Start | None
     """Where the run starts, if not at the weights of ``model``."""
     processes: Processes
+    engine: Engine
     precision: Precision
     adapter_name: str
     adapter: ModelAdapter
@@ -92,7 +94,7 @@ class Run:
     logprob_model: LogprobModel
     """Computes log-probabilities with ``model``, in this process alone: for validation."""
     parallel_model: nn.Module
-    """``logprob_model`` in its data-parallel wrapper, for training; the same object in a run of one process."""
+    """``logprob_model`` as the engine runs it, for training; the same object in a run of one process."""
     batcher: Batcher
     validator: Validator
     history: ValidationHistory

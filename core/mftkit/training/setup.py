@@ -28,6 +28,7 @@ from mftkit.training.component_checks import (
     isolates_samples,
 )
 from mftkit.training.deciding import make_histories
+from mftkit.training.engine_choice import choose_engine
 from mftkit.training.evaluating import make_evaluations
 from mftkit.training.gradients import check_one_dtype, make_gradients
 from mftkit.training.logprob_model import LogprobModel
@@ -46,6 +47,7 @@ from mftkit.training.start import find_start
 from mftkit.training.validation import Validator
 
 if TYPE_CHECKING:
+    from torch import nn
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.data.corpus import Corpus
@@ -69,6 +71,7 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
         MftError: something that the user can fix.
     """
     processes = Processes()
+    engine = choose_engine(spec.engine, processes, reporter)
     precision = choose_precision(spec.model.dtype, processes.device, reporter)
     start = find_start(spec, reporter, fresh=fresh)
     with_model = spec if start is None else start.applied_to(spec)
@@ -89,6 +92,7 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
     loss: Loss = installed.build(kinds.LOSS, spec.loss.name, spec.loss.options, tasks)
     tuning = installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks)
     check_row_weights(spec.loss.name, loss, corpus, reporter)
+    engine.check(tuning, per_task_gradients=combiner is not None)
     sampler = make_sampler(spec, corpus, mode)
     warn_schedule(spec.training, sampler.total, reporter)
     if corpus.mixture is not None:
@@ -100,6 +104,7 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
         model=with_model.model,
         start=start,
         processes=processes,
+        engine=engine,
         precision=precision,
         adapter_name=adapter_name,
         # Built again, with the tasks: the data needs a tokenizer, and the first adapter had to be there to load it.
@@ -154,16 +159,20 @@ def build_run(
     if not checked.needs_own_base:
         own_base = None
     model, notes = load_model(checked, own_base, reporter)
-    logprob_model = LogprobModel(model, checked.adapter, checked.tuning, checked.precision.autocast)
-    logprob_model.to(processes.device)
-    base, longest = checked.tuning.base_model(model), longest_row(checked).positions
-    check_independence(checked.adapter, base, longest)
-    if isolates_samples(checked.mode, corpus, checked.sampler, spec.max_length):
-        check_isolation(checked.adapter, base, longest)
-    parallel_model = processes.wrap(logprob_model)
+    engine = checked.engine
+    logprob_model = LogprobModel(
+        model,
+        checked.adapter,
+        checked.tuning,
+        checked.precision.autocast,
+        engine.within,
+        caches_casts=not engine.shards_weights,
+    )
+    optimizer = make_optimizer(logprob_model, spec.training)
+    parallel_model = engine.wrap(logprob_model, optimizer)
+    _check_on_device(checked, model)
     pad_id = int(checked.tokenizer.pad_token_id)
     batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
-    optimizer = make_optimizer(logprob_model, spec.training)
     validator = Validator(corpus.valid, len(corpus.tasks), batcher, objective.dtype)
     history, metric_history = make_histories(spec)
     deciding = metric_history or history
@@ -176,7 +185,8 @@ def build_run(
     )
     evaluations = make_evaluations(checked, model, logprob_model, batcher, reporter or Reporter())
     mixing = make_mixing(corpus.mixer, checked.sampler, minibatch_losses, processes)
-    gradients = make_gradients(parallel_model, processes, corpus.train.task, checked.combiner)
+    trained = [p for p in logprob_model.parameters() if p.requires_grad]
+    gradients = make_gradients(engine, trained, processes, corpus.train.task, checked.combiner)
     # Dropout depends on the seed and the process alone, not on how the model was loaded.
     torch.manual_seed(spec.seed + processes.rank)
     return Run(
@@ -192,10 +202,25 @@ def build_run(
         mixing=mixing,
         evaluations=evaluations,
         gradients=gradients,
-        optimizer=optimizer,
+        optimizer=engine.optimizer,
         plan=make_plan(checked, model, notes),
         own_base=None if own_base is None else base_fingerprint(own_base.current),
     )
+
+
+def _check_on_device(checked: CheckedRun, model: nn.Module) -> None:
+    """Check the loaded model by running it: that rows, and samples of one row, do not affect each other."""
+    base, longest = checked.tuning.base_model(model), longest_row(checked).positions
+    isolates = isolates_samples(checked.mode, checked.corpus, checked.sampler, checked.spec.max_length)
+
+    @torch.enable_grad()
+    def work() -> None:
+        check_independence(checked.adapter, base, longest)
+        if isolates:
+            check_isolation(checked.adapter, base, longest)
+
+    with torch.no_grad():  # no backward pass of the whole model follows
+        checked.engine.within(base, work)
 
 
 def _chat_format(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> ChatFormat | None:

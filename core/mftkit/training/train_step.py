@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-
 from mftkit.training.coefficients import Coefficients
 from mftkit.training.gradients import Gradients
 from mftkit.training.nonfinite import NonFiniteGuard
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
     from mftkit.batches.batcher import Batcher
     from mftkit.batches.sampler import GlobalBatch
     from mftkit.data.corpus import Samples
+    from mftkit.interfaces.engine import Engine
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.training.balancing import Balancing
     from mftkit.training.meter import Meter
@@ -34,23 +33,23 @@ class TrainStep:
         mode: TokenizationMode,
         objective: Objective,
         balancing: Balancing,
-        optimizer: torch.optim.Optimizer,
+        engine: Engine,
         batcher: Batcher,
         max_grad_norm: float | None,
         gradients: Gradients | None = None,
     ) -> None:
-        """``model`` is wrapped for several processes; ``gradients`` None: they are summed, not kept for each task."""
+        """``model`` is what ``engine.wrap`` returned; ``gradients`` None: they are summed, not kept for each task."""
         self._model = model
         self._samples = samples
         self._mode = mode
         self._objective = objective
         self._balancing = balancing
-        self._optimizer = optimizer
+        self._engine = engine
         self._batcher = batcher
         self._processes = batcher.processes
-        self._gradients = gradients or Gradients(model, batcher.processes)
-        self._max_grad_norm = max_grad_norm
         self._trained = [p for p in model.parameters() if p.requires_grad]
+        self._gradients = gradients or Gradients(engine, self._trained)
+        self._max_grad_norm = max_grad_norm
         self.guard = NonFiniteGuard()
 
     @classmethod
@@ -63,7 +62,7 @@ class TrainStep:
             checked.mode,
             checked.objective,
             run.balancing,
-            run.optimizer,
+            checked.engine,
             run.batcher,
             checked.spec.training.max_grad_norm,
             run.gradients,
@@ -112,11 +111,9 @@ class TrainStep:
 
     def _update(self, number: int, learning_rate: float, objective: Tensor, task_losses: Tensor) -> Tensor:
         """Clip the gradient and update the weights; returns the gradient's norm before clipping."""
-        norm = torch.nn.utils.clip_grad_norm_(self._trained, self._max_grad_norm or float("inf"))
-        for group in self._optimizer.param_groups:
+        norm = self._engine.clip(self._trained, self._max_grad_norm or float("inf"))
+        for group in self._engine.optimizer.param_groups:
             group["lr"] = learning_rate
-        # The fused kernel reads this flag on the device: 1 skips the update, so bad numbers never reach the weights.
-        self._optimizer.found_inf = self.guard.add_step(number, objective, task_losses, norm)  # type: ignore[attr-defined]
-        self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        # 1 leaves out the update, so bad numbers never reach the weights.
+        self._engine.update(self.guard.add_step(number, objective, task_losses, norm))
         return norm

@@ -1,1 +1,20 @@
-"""Engines: how the devices of a run share the work and the model."""
+"""The built-in engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mftkit
+
+if TYPE_CHECKING:
+    from mftkit import Register
+
+
+@mftkit.hookimpl
+def register_engines(register: Register) -> None:
+    """Register the built-in engines."""
+    here = "mftkit_plugins.engines"
+    register("ddp", f"{here}.ddp:Ddp", summary="a whole model in each process, with torch's DDP")
+    register(
+        "fsdp2", f"{here}.fsdp2:Fsdp2", summary="weights, gradients and optimizer sharded, with torch's FSDP2"
+    )

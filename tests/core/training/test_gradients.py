@@ -98,14 +98,16 @@ def train(
     """Real steps; what each process's optimizer got, and its result."""
 
     def work(process: Any) -> Any:
-        model = process.wrap(Scorer(**scorer))
+        model = Scorer(**scorer)
         corpus: Any = SampleList(samples())
         objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
         balancing = Balancing(Given(weights, TASKS), len(TASKS), no_validation, lambda: stopped)
-        optimizer = GradientRecorder([p for p in model.parameters() if p.requires_grad])
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = GradientRecorder(trained)
+        engine = process.engine(model, optimizer)
         train_step = TrainStep(
-            model, corpus, installed.build(kinds.TOKENIZATION_MODE, "padding", {}), objective, balancing, optimizer,
-            Batcher(process, micro, 8, 0), max_norm, make_gradients(model, process, corpus.task, combiner),
+            model, corpus, installed.build(kinds.TOKENIZATION_MODE, "padding", {}), objective, balancing, engine,
+            Batcher(process, micro, 8, 0), max_norm, make_gradients(engine, trained, process, corpus.task, combiner),
         )  # fmt: skip
         for _ in range(steps):
             result = train_step(step(), 0.0, Meter(len(TASKS), torch.device("cpu"), torch.float64))
@@ -227,7 +229,13 @@ def test_parameters_of_several_number_types_are_refused() -> None:
     model = Scorer()
     model.mix = nn.Parameter(model.mix.detach().float())
     with pytest.raises(MftError, match=r"torch\.float32, torch\.float64.*model\.dtype"):
-        PerTaskGradients(model, cast(Any, None), np.zeros(1, np.int64), 4, Combiner(None, TASKS))
+        PerTaskGradients(
+            cast(Any, None),
+            list(model.parameters()),
+            cast(Any, None),
+            np.zeros(1, np.int64),
+            Combiner(None, TASKS),
+        )
 
 
 def test_the_memory_is_described() -> None:

@@ -73,7 +73,7 @@ def train(
     """One step; every process's model, result and step."""
 
     def work(process: Any) -> Any:
-        model = process.wrap(scorer(**options))
+        model = scorer(**options)
         objective = Objective(installed.build(kinds.LOSS, "mixed", {}, TASKS), 2)
         balancer = installed.build(kinds.BALANCER, "equal", {}, TASKS)
         train_step = TrainStep(
@@ -82,7 +82,7 @@ def train(
             installed.build(kinds.TOKENIZATION_MODE, "padding", {}),
             objective,
             Balancing(balancer, 2, no_validation),
-            torch.optim.SGD(model.parameters(), lr=99.0, fused=True),
+            process.engine(model, torch.optim.SGD(model.parameters(), lr=99.0, fused=True)),
             Batcher(process, micro, 8, 0),
             max_norm,
         )

@@ -66,7 +66,8 @@ def train(name: str, loss: str, processes: int, micro: int) -> tuple[torch.Tenso
     """Weights of every step [steps, tasks], and the parameters at the end; the same in every process."""
 
     def work(process: Any) -> Any:
-        model, data = process.wrap(Unigram()), samples(20, 0)
+        model: Any = Unigram()
+        data = samples(20, 0)
         objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
         passes = Batcher(process, micro, 8, 0)
         validator = Validator(samples(15, 1), len(TASKS), passes, torch.float64)
@@ -77,8 +78,8 @@ def train(name: str, loss: str, processes: int, micro: int) -> tuple[torch.Tenso
             lambda number, per_task: validator.minibatch_losses(model, objective, number, per_task),
         )
         mode = installed.build(kinds.TOKENIZATION_MODE, "dynamic-padding", {})
-        optimizer = torch.optim.SGD(model.parameters(), lr=1.0, fused=True)
-        runner = TrainStep(model, data, mode, objective, balancing, optimizer, passes, None)
+        engine = process.engine(model, torch.optim.SGD(model.parameters(), lr=1.0, fused=True))
+        runner = TrainStep(model, data, mode, objective, balancing, engine, passes, None)
         weights = []
         for step in steps(data):
             balancing.before_step(step.number)

@@ -195,7 +195,7 @@ def train(
 
     def work(process: Any) -> Any:
         scored = []
-        scorer = process.wrap(scorer_of(models[process.rank]))
+        scorer = scorer_of(models[process.rank])
         scorer.register_forward_pre_hook(lambda _module, batch: scored.append(len(batch[0].targets)))
         optimizer = GradientRecorder(scorer.parameters())
         passes = Batcher(process, micro, MAX_LENGTH, pad_id=0)
@@ -205,7 +205,7 @@ def train(
             collating,
             objective,
             Balancing(Given(weights), objective.num_tasks, no_validation),
-            optimizer,
+            process.engine(scorer, optimizer),
             passes,
             None,
         )

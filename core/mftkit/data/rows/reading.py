@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from array import array
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+
+import numpy as np
 
 from mftkit.data.rows.faults import BadRow, RowError
 from mftkit.data.rows.formats import CORE_KEYS, content_digest, row_weight
@@ -66,6 +69,8 @@ class RowFindings:
     """What ends each kind of answer, by "kind token": [kind, text of the token, answers]."""
     _noted: set[str] = field(default_factory=set)
     """Reports of the present row."""
+    _ids: dict[int, array[int]] = field(default_factory=dict)
+    """Digests of the ids of each source's rows; 8 bytes each, since there may be many millions."""
     place: tuple[int, int] = (0, 0)
     """Source and line of the present row."""
 
@@ -96,10 +101,43 @@ class RowFindings:
             answers = self.stops.get(f"{kind} {stop}", (kind, stop, 0))[2]
             self.stops[f"{kind} {stop}"] = (kind, stop, answers + 1)
 
+    def add(self, later: RowFindings) -> None:
+        """Add what was found in the rows after these."""
+        self.rows += later.rows
+        self.skipped += later.skipped
+        self.first_skipped = [*self.first_skipped, *later.first_skipped][:_SHOWN]
+        self.grouped += later.grouped
+        for total, more in ((self.other_names, later.other_names), (self.unused_keys, later.unused_keys)):
+            for key, rows in more.items():
+                total[key] = total.get(key, 0) + rows
+        for text, (rows, *place) in later.notes.items():
+            before, *first = self.notes.get(text, (0, *place))
+            self.notes[text] = (int(before) + rows, *first)  # type: ignore[call-overload]
+        for key, (kind, stop, answers) in later.stops.items():
+            self.stops[key] = (kind, stop, answers + self.stops.get(key, (kind, stop, 0))[2])
+        for source, ids in later._ids.items():
+            self._ids.setdefault(source, array("Q")).extend(ids)
+
+    def note_id(self, source: int, identity: int | str) -> None:
+        """Note the id of a row."""
+        text = f"{type(identity).__name__} {identity}".encode(errors="surrogatepass")
+        digest = hashlib.blake2b(text, digest_size=8).digest()
+        self._ids.setdefault(source, array("Q")).frombytes(digest)
+
+    def finish(self, task: str, groups: bool) -> None:
+        """Check what all rows together must be, after the last one. Raises MftError if only some rows name a group."""
+        for ids in self._ids.values():
+            self.repeated_ids += len(ids) - len(np.unique(np.frombuffer(ids, np.uint64)))
+        self._ids.clear()
+        if 0 < self.grouped < self.rows and groups:
+            raise MftError(
+                f"task {task}: {self.grouped} of {self.rows} rows name a group; either all rows or none must"
+            )
+
     def to_json(self) -> JsonObject:
         """Return the findings for the cache."""
         facts = asdict(self)
-        del facts["_noted"], facts["place"]
+        del facts["_noted"], facts["_ids"], facts["place"]
         return facts
 
     @classmethod
@@ -149,27 +187,38 @@ def read_rows(
     skipped.
     """
     for source, origin in enumerate(sources):
-        ids: set[int] = set()
         any_row = False
         for numbered in origin.rows():
             any_row = True
-            findings.at(source, numbered.line)
-            try:
-                row = _row(source, numbered, task_format, context, groups)
-            except BadRow as bad:
-                findings.bad(sources, source, numbered.line, str(bad))
-                continue
-            findings.rows += 1
-            _note_oddities(numbered.value, context.task, ids, findings)
-            _note_unused(numbered.value, row.content, findings, groups)
-            yield row
+            row = read_row(sources, source, numbered, task_format, context, findings, groups=groups)
+            if row is not None:
+                yield row
         if not any_row:
             findings.empty.append(source)
-    if 0 < findings.grouped < findings.rows and groups:
-        raise MftError(
-            f"task {context.task}: {findings.grouped} of {findings.rows} rows name a group; either all rows or none "
-            "must"
-        )
+    findings.finish(context.task, groups)
+
+
+def read_row(
+    sources: Sequence[Source],
+    source: int,
+    numbered: Numbered,
+    task_format: TaskFormat,
+    context: FormatContext,
+    findings: RowFindings,
+    *,
+    groups: bool = False,
+) -> Row | None:
+    """Return one row of ``sources[source]``, or None for a bad one that is skipped; otherwise as ``read_rows``."""
+    findings.at(source, numbered.line)
+    try:
+        row = _row(source, numbered, task_format, context, groups)
+    except BadRow as bad:
+        findings.bad(sources, source, numbered.line, str(bad))
+        return None
+    findings.rows += 1
+    _note_oddities(numbered.value, context.task, source, findings)
+    _note_unused(numbered.value, row.content, findings, groups)
+    return row
 
 
 def _row(
@@ -193,7 +242,7 @@ def _note_unused(row: JsonObject, content: RowContent, findings: RowFindings, gr
         findings.unused_keys[key] = findings.unused_keys.get(key, 0) + 1
 
 
-def _note_oddities(row: JsonObject, task: str, ids: set[int], findings: RowFindings) -> None:
+def _note_oddities(row: JsonObject, task: str, source: int, findings: RowFindings) -> None:
     name = row.get("data_name", task)
     if name != task:
         findings.other_names[str(name)] = findings.other_names.get(str(name), 0) + 1
@@ -201,9 +250,7 @@ def _note_oddities(row: JsonObject, task: str, ids: set[int], findings: RowFindi
         findings.grouped += 1
     identity = row.get("id")
     if isinstance(identity, int | str):
-        key = hash((type(identity), identity))
-        findings.repeated_ids += key in ids
-        ids.add(key)
+        findings.note_id(source, identity)
 
 
 def _counted(keys: dict[str, int]) -> str:

@@ -27,6 +27,8 @@ _ANCHOR = "\n"
 _PROBES = ("a", "def f", "[1]")
 _HEAD, _TAIL = 32, 512
 """Characters of an answer that may join with the text before it, and of that text."""
+_KEPT_JOINS = 4096
+"""Pairs of prompt and answer whose tokens are remembered to join or not."""
 
 
 class Encoded(NamedTuple):
@@ -128,6 +130,8 @@ class Encoder:
         tail, head = self._section(prompt[-_TAIL:]), answer[:_HEAD]
         key = (tail, head)
         if key not in self._joins:
+            if len(self._joins) >= _KEPT_JOINS:  # few keys occur often: those are back at once
+                self._joins.clear()
             anchor = self._anchor(tail, plain=False) if self._anchored and tail else ""
             alone = self._ids(anchor + head)[len(self._ids(anchor)) :] if anchor else self._ids(head)
             self._joins[key] = self._ids(tail + head) == self._ids(tail) + alone

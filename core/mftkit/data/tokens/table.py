@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import copy
 import json
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from array import array
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from array import array
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
@@ -41,6 +41,29 @@ _BATCH_TOKENS = 1 << 22
 """Tokens per record batch: few enough to build in memory, so many that a million samples are a few dozen batches."""
 
 
+class RowColumns(NamedTuple):
+    """The row of each sample, [samples] each."""
+
+    digests: NDArray[np.uint64]
+    """Leading 8 bytes."""
+    split_keys: NDArray[np.uint64]
+    """Leading 8 bytes."""
+    sources: NDArray[np.int32]
+    lines: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Self:
+        """Return the columns of some rows."""
+        return cls(
+            _prefixes([row.digest for row in rows]),
+            _prefixes([row.split_key for row in rows]),
+            np.array([row.source for row in rows], np.int32),
+            np.array([row.line for row in rows], np.int64),
+            np.array([row.weight for row in rows], np.float64),
+        )
+
+
 class TableWriter:
     """Writes a table into a directory; ``close`` completes it."""
 
@@ -52,34 +75,30 @@ class TableWriter:
         self._writer = pa.ipc.new_file(self._file, SCHEMA)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_tokens = 0
-        self._seen: set[int] = set()
+        self._digests = array("Q")
+        """That of each row, whether it has one sample or several."""
         self.samples = 0
 
-    def append(self, encoded: Encoded, rows: Sequence[Row]) -> int:
-        """Add a batch of samples and the row of each. Return how many rows repeat the digest of an earlier one.
-
-        The samples of a row stand together in one batch.
-        """
-        prefixes = _prefixes([row.digest for row in rows])
+    def append(self, encoded: Encoded, rows: RowColumns) -> None:
+        """Add a batch of samples and the row of each. The samples of a row stand together in one batch."""
         columns = [
             _lists(encoded.tokens, np.asarray(encoded.lengths)),
             _lists(encoded.spans, 2 * np.asarray(encoded.span_counts)),
-            pa.array(prefixes),
-            pa.array(_prefixes([row.split_key for row in rows])),
-            pa.array([row.source for row in rows], pa.int32()),
-            pa.array([row.line for row in rows], pa.int64()),
-            pa.array([row.weight for row in rows], pa.float64()),
+            *(pa.array(column) for column in rows),
         ]
         self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
         self._waiting_tokens += len(encoded.tokens)
-        self.samples += len(rows)
+        self.samples += len(rows.lines)
         if self._waiting_tokens >= _BATCH_TOKENS:
             self._flush()
-        places = [(row.source, row.line) for row in rows]
-        first = [number for number, place in enumerate(places) if not number or place != places[number - 1]]
-        known = len(self._seen)
-        self._seen.update(prefixes[first].tolist())
-        return len(first) - (len(self._seen) - known)
+        firsts = np.ones(len(rows.lines), np.bool_)
+        firsts[1:] = (np.diff(rows.lines) != 0) | (np.diff(rows.sources) != 0)
+        self._digests.frombytes(rows.digests[firsts].tobytes())
+
+    @property
+    def repeated_rows(self) -> int:
+        """Rows that repeat the digest of an earlier one."""
+        return len(self._digests) - len(np.unique(np.frombuffer(self._digests, np.uint64)))
 
     def close(self, facts: JsonObject) -> None:
         """Complete the table; ``facts`` are stored with it."""

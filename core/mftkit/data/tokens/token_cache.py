@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory
 from mftkit.chat_client.cache_key import options_identity
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
-from mftkit.data.rows.faults import BadRow
-from mftkit.data.rows.reading import RowFindings, read_rows
+from mftkit.data.rows.reading import RowFindings
 from mftkit.data.task_formats import reading_context, uses_chat
 from mftkit.data.text.chat_format import chat_format
-from mftkit.data.text.control_tokens import ControlTokens, added_tokens, tokens_in
+from mftkit.data.text.control_tokens import ControlTokens, added_tokens
 from mftkit.data.text.encoder import VERSION, Encoder, fast_backend
-from mftkit.data.tokens.stop_check import check_stops
+from mftkit.data.tokens.making_processes import (
+    MakingProcesses,
+    making_processes,
+    number_of_processes,
+    pickled_setup,
+)
+from mftkit.data.tokens.sample_maker import MadeHere, SampleMaker, TableSource
 from mftkit.data.tokens.table import TableWriter, TokenTable, open_table
 from mftkit.plugins import installed, kinds
-from mftkit_registry.errors import MftError
+from mftkit.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,32 +35,12 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.data.rows.files import Digest, Source
-    from mftkit.data.rows.reading import Row
+    from mftkit.data.rows.files import Digest
     from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.task_format import FormatContext, FormattedSample, RowContent, TaskFormat
-    from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
 
-_BATCH = 1000
-"""Most rows that are tokenized in one call."""
-_BATCH_CHARACTERS = 1 << 23
-"""Characters after which a batch is full, for very long rows."""
-_SHOWN_TOKENS = 5
-"""Special tokens of a row that are shown as an example."""
-
-
-class TableSource(NamedTuple):
-    """What a table is made from: the sources of one task, and how their rows are read."""
-
-    task: str
-    format_name: str
-    task_format: TaskFormat
-    sources: tuple[Source, ...]
-    groups: bool
-    """Whether rows may name a group, which then decides the split."""
-    variants: int = 1
-    """Versions of each row that are made."""
+__all__ = ["TableSource", "TokenCache"]
 
 
 class TokenCache:
@@ -138,8 +124,8 @@ class TokenCache:
             made_of["variants"] = source.variants
         return hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _context(self, source: TableSource, findings: RowFindings | None = None) -> FormatContext:
-        reading = reading_context(self._spec, source.task, None if findings is None else findings.note)
+    def _context(self, source: TableSource) -> FormatContext:
+        reading = reading_context(self._spec, source.task)
         return replace(
             reading,
             chat=self.chat if source.task_format.uses_chat else None,
@@ -157,122 +143,59 @@ class TokenCache:
         own = task_format.control_texts(context)
         return Encoder(self._tokenizer, ControlTokens(self._tokenizer, own, self._spec.data.special_tokens))
 
+    def maker(self, source: TableSource) -> SampleMaker:
+        """Return what makes the samples of a source."""
+        context = self._context(source)
+        return SampleMaker(
+            source,
+            context,
+            self._encoder(source.task_format, context),
+            self._spec.data.on_bad_row,
+            reports_special_tokens=self._spec.data.special_tokens == "auto",
+        )
+
     def _write(self, source: TableSource, digests: Sequence[Digest], directory: Path) -> None:
-        findings = RowFindings(self._spec.data.on_bad_row)
         counts = [digest.lines for digest in digests]
         total = None if None in counts else sum(count or 0 for count in counts)
-        context = self._context(source, findings)
-        encoder = self._encoder(source.task_format, context)
-        if source.task_format.uses_length:
-            # a row's variants ask for the same long text again, between a few calls for its parts
-            context = replace(context, token_starts=lru_cache(maxsize=16)(encoder.token_starts))
-        maker = _SampleMaker(source, context, encoder, findings, self._spec)
-        rows = read_rows(source.sources, source.task_format, maker.context, findings, groups=source.groups)
+        findings = RowFindings(self._spec.data.on_bad_row)
         writer = TableWriter(directory, source.variants)
         try:
-            with self._reporter.progress(f"tokenizing {source.task}", total) as advance:
-                for batch in _batches(rows, source.variants):
-                    maker.write(batch, writer)
-                    advance(len(batch))
+            with (
+                self._made(source, total) as made_samples,
+                self._reporter.progress(f"tokenizing {source.task}", total) as advance,
+            ):
+                for made in made_samples:
+                    findings.add(made.findings)
+                    if made.samples is not None:
+                        writer.append(*made.samples)
+                    advance(made.rows)
+                findings.empty = made_samples.empty
+            findings.finish(source.task, source.groups)
+            findings.repeated_rows = writer.repeated_rows
             writer.close(findings.to_json())
         finally:
             writer.abandon()
 
-
-class _SampleMaker:
-    """Makes samples of the rows of one table."""
-
-    def __init__(
-        self,
-        source: TableSource,
-        context: FormatContext,
-        encoder: Encoder,
-        findings: RowFindings,
-        spec: Spec,
-    ) -> None:
-        self.context = context
-        self._of_variants = [replace(context, variant=variant) for variant in range(source.variants)]
-        self._source = source
-        self._findings = findings
-        self._reports_special_tokens = spec.data.special_tokens == "auto"
-        self._encoder = encoder
-        self._controls = encoder.controls
-
-    def write(self, batch: list[Row], writer: TableWriter) -> None:
-        """Write the samples of some rows."""
-        made = [(row, sample) for row in batch for sample in self._samples(row)]
-        if not made:
-            return
-        samples = [sample for _row, sample in made]
-        encoded = self._encoder.encode(samples)
-        places = [f"{self._source.sources[row.source].name}:{row.line}" for row, _sample in made]
-        check_stops(self._encoder, samples, encoded, places, self._source.task)
-        rows = [row._replace(weight=row.weight * sample.weight) for row, sample in made]
-        self._findings.repeated_rows += writer.append(encoded, rows)
-
-    def _samples(self, row: Row) -> Sequence[FormattedSample]:
-        findings = self._findings
-        findings.at(row.source, row.line)
-        try:
-            samples = self._variants(row)
-        except BadRow as bad:
-            findings.rows -= 1
-            findings.bad(self._source.sources, row.source, row.line, str(bad))
-            return ()
-        for sample in samples:
-            findings.count_stops(sample.stops)
-            if len(sample.stops) > 1 and not self._encoder.joins_exactly(sample):
-                findings.note(
-                    "in {rows}, an answer begins with characters that the tokenizer joins with the prompt before it "
-                    "when both are read again as history, so the later prompts differ from those in use by a token"
+    @contextmanager
+    def _made(self, source: TableSource, rows: int | None) -> Iterator[MadeHere | MakingProcesses]:
+        """The samples of a source in order, made by several processes where there are cores and rows for them."""
+        number = number_of_processes(self._spec.data.processes, rows)
+        setup = pickled_setup(_maker_of, self._spec, self._tokenizer, source) if number > 1 else None
+        if setup is None:
+            if number > 1 and self._spec.data.processes is not None:
+                self._reporter.note(
+                    f"task {source.task}: one process tokenizes, not {number}: plugins of the spec's own, or objects "
+                    "given in Python, are in this process alone"
                 )
-        if self._reports_special_tokens:
-            self._report_special_tokens(row)
-        return samples
+            yield MadeHere(self.maker(source))
+        else:
+            with making_processes(setup, number) as made:
+                yield made
 
-    def _variants(self, row: Row) -> tuple[FormattedSample, ...]:
-        """Return the samples of a row; each sample's variants stand together, in their order."""
-        made = [
-            tuple(self._source.task_format.samples(row.content, context)) for context in self._of_variants
-        ]
-        if len({len(samples) for samples in made}) > 1:
-            raise MftError(
-                f'task {self._source.task}: the format "{self._source.format_name}" must make equally many samples of '
-                f"each variant of a row, but made {', '.join(str(len(samples)) for samples in made)} of "
-                f"{self._source.sources[row.source].name}:{row.line}. Fix the plugin."
-            )
-        return tuple(sample for together in zip(*made, strict=True) for sample in together)
 
-    def _report_special_tokens(self, row: Row) -> None:
-        found = tokens_in(row.content.texts, self._controls.noticed)
-        as_text = sorted(token for token in found if token in self._controls.texts)
-        as_token = sorted(token for token in found if token not in self._controls.texts)
-        if as_text:
-            self._findings.note(
-                "contents of {rows} contain the text of control tokens of the chat format, which is read as text "
-                '(data.special_tokens: "text" confirms this, "token" makes them tokens)',
-                " ".join(as_text[:_SHOWN_TOKENS]),
-            )
-        if as_token:
-            self._findings.note(
-                "contents of {rows} contain special tokens, which are read as tokens "
-                '(data.special_tokens: "token" confirms this, "text" makes them text)',
-                " ".join(as_token[:_SHOWN_TOKENS]),
-            )
+def _maker_of(spec: Spec, tokenizer: PreTrainedTokenizerBase, source: TableSource) -> SampleMaker:
+    return TokenCache(spec, tokenizer, Reporter()).maker(source)
 
 
 def _ignore(damage: str) -> None:
     del damage  # it was reported before
-
-
-def _batches(rows: Iterator[Row], variants: int) -> Iterator[list[Row]]:
-    batch: list[Row] = []
-    characters = 0
-    for row in rows:
-        batch.append(row)
-        characters += variants * sum([len(text) for text in row.content.texts])
-        if variants * len(batch) >= _BATCH or characters >= _BATCH_CHARACTERS:
-            yield batch
-            batch, characters = [], 0
-    if batch:
-        yield batch

@@ -20,6 +20,7 @@ from mftkit.tools.affinity.parameters import LAST, choose
 from mftkit.tools.affinity.sampling import Halves, step_of
 from mftkit.tools.affinity.subset_measurement import predict_subsets, prepare_subsets
 from mftkit.training.balancing import Balancing
+from mftkit.training.engine_choice import single_process
 from mftkit.training.gradients import PerTaskGradients
 from mftkit.training.meter import Meter
 from mftkit.training.setup import build_run, check_run
@@ -143,16 +144,20 @@ def _measure_batches(run: Run, cosines: Cosines, halves: Halves, batches: int, r
     checked, model, count = run.checked, run.logprob_model, len(run.checked.corpus.tasks)
     train = checked.corpus.train
     trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(
+        trained, lr=0.0, fused=True
+    )  # fused, since only fused optimizers can skip a step
+    engine = single_process(model, optimizer, run.device)
     runner = TrainStep(
         model,
         train,
         OneSamplePerRow(None),
         checked.objective,
         Balancing(EqualWeights(None, checked.corpus.tasks), count, _no_validation),
-        torch.optim.SGD(trained, lr=0.0, fused=True),  # fused, since only fused optimizers can skip a step
+        engine,
         run.batcher,
         None,
-        PerTaskGradients(model, checked.processes, train.task, count, cosines),
+        PerTaskGradients(engine, trained, checked.processes, train.task, cosines),
     )
     meter = Meter(count, run.device, checked.objective.dtype)
     with evaluation(model), reporter.progress("batches", batches) as advance:

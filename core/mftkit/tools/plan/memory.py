@@ -27,6 +27,8 @@ class Load:
     """Forward passes of a step."""
     gradient_copies: int = 1
     """Complete gradients that are held at once: one per task and their combination, for a combiner."""
+    recomputes: bool = False
+    """Whether activations are recomputed in the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def peak_use(sizes: Sizes, moments: tuple[Moment, ...], sharding: Sharding, load
     """
     fixed = fixed_use(sizes, sharding, load.gradient_copies)
     stay = load.micro_batches > 1 or sharding.keeps_gradients or load.gradient_copies > 1
-    casts = _share_of_casts(sizes, sharding)
+    casts = _share_of_casts(sizes, sharding) if load.recomputes else 1.0
     uses = []
     for moment in moments:
         share = moment.gradients / sizes.trained_bytes if sizes.trained_bytes else 0.0
@@ -129,7 +131,10 @@ def _gathered(sizes: Sizes, sharding: Sharding) -> float:
 
 
 def _share_of_casts(sizes: Sizes, sharding: Sharding) -> float:
-    """The share of autocast's copies that is there at once: of divided weights, those of the gathered layers."""
+    """The share of autocast's copies that is there at once: of divided weights, those of the gathered layers.
+
+    Without recomputation the backward pass needs all of them, and they stay.
+    """
     if sharding.trained == 1 or sharding.gathers_all or not sharding.gathered_units:
         return 1.0
     gathered = sharding.gathered_units * sizes.trained_unit + sizes.trained_root

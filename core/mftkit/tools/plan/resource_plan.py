@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.interfaces.sharding import Sharding, ShardingOf
+    from mftkit.interfaces.engine import Engine
+    from mftkit.interfaces.sharding import Sharding
     from mftkit.spec import Spec
     from mftkit.tools.plan.arithmetic import StepTime
     from mftkit.tools.plan.devices import Device
@@ -97,7 +98,7 @@ class ResourcePlan:
 @with_own_plugins
 def plan_resources(
     spec: Spec,
-    shardings: Mapping[str, ShardingOf],
+    engines: Mapping[str, Engine],
     device: Device,
     device_source: str = "",
     *,
@@ -109,7 +110,7 @@ def plan_resources(
 
     Args:
         spec: the run's spec.
-        shardings: the engines to compare.
+        engines: the engines to compare, by name.
         device: what trains.
         device_source: where the device comes from, for the user.
         devices: how many devices train.
@@ -125,7 +126,7 @@ def plan_resources(
     sizes = planner.sizes
     size = planner.checkpoint_weights + ADAMW_STATES * sizes.trained_bytes
     seconds = size / disk_rate
-    engines = tuple(planner.engine(name, sharding, utilization) for name, sharding in shardings.items())
+    planned = tuple(planner.engine(name, engine, utilization) for name, engine in engines.items())
     return ResourcePlan(
         name=spec.name,
         device=device,
@@ -142,7 +143,7 @@ def plan_resources(
         tokens_per_step=spec.training.batch_size * spec.max_length,
         flop_per_step=planner.flop_per_step,
         utilization=utilization,
-        engines=engines,
+        engines=planned,
         checkpoint=CheckpointPlan(size, seconds, seconds * (1 / WRITING_SHARE - 1)),
         checkpoint_every=spec.dump()["training"]["checkpoint_every"],
         disk_rate=disk_rate,
@@ -190,17 +191,17 @@ class _Planner:
         )
         return per_token * spec.training.batch_size * spec.max_length
 
-    def engine(self, name: str, sharding_of: ShardingOf, utilization: float) -> EnginePlan:
+    def engine(self, name: str, engine: Engine, utilization: float) -> EnginePlan:
         """The plan under one engine."""
-        use = self._use(sharding_of, self._devices)
+        use = self._use(engine, self._devices)
         fits = self._fits(use)
-        fewest = next((count for count in COUNTS if self._fits(self._use(sharding_of, count))), None)
+        fewest = next((count for count in COUNTS if self._fits(self._use(engine, count))), None)
         recomputes = self._outline.spec.training.gradient_checkpointing
         known = self._outline.precision.name == "bfloat16"  # the dtype of the devices' figures
         time = step_time(
             self.flop_per_step,
             self.sizes,
-            self._sharding(sharding_of, self._devices),
+            self._sharding(engine, self._devices),
             self.load,
             self._device,
             self._devices,
@@ -209,13 +210,13 @@ class _Planner:
         )
         return EnginePlan(name, use, fits, fewest, time if known else None)
 
-    def _sharding(self, sharding_of: ShardingOf, devices: int) -> Sharding:
-        return sharding_of(devices, self._outline.tuning.freezes_base)
+    def _sharding(self, engine: Engine, devices: int) -> Sharding:
+        return engine.sharding(devices, frozen_base=self._outline.tuning.freezes_base)
 
-    def _use(self, sharding_of: ShardingOf, devices: int) -> MemoryUse:
+    def _use(self, engine: Engine, devices: int) -> MemoryUse:
         load = _load(self._outline.spec, devices)
         found = tuple(moment.with_rows(load.rows / self.load.rows) for moment in self._moments)
-        return peak_use(self.sizes, found, self._sharding(sharding_of, devices), load)
+        return peak_use(self.sizes, found, self._sharding(engine, devices), load)
 
     def _fits(self, use: MemoryUse) -> bool:
         return use.total <= self._device.usable_bytes
@@ -226,7 +227,8 @@ def _load(spec: Spec, devices: int) -> Load:
     training = spec.training
     micro_batches = math.ceil(training.batch_size / (training.micro_batch_size * devices))
     rows = math.ceil(training.batch_size / (micro_batches * devices))
-    return Load(rows, micro_batches, 1 if spec.gradients is None else len(spec.tasks) + 1)
+    copies = 1 if spec.gradients is None else len(spec.tasks) + 1
+    return Load(rows, micro_batches, copies, recomputes=training.gradient_checkpointing)
 
 
 def _notes(spec: Spec, devices: int) -> Iterator[str]:

@@ -9,7 +9,6 @@ import torch
 
 from mftkit.base.formatting import size
 from mftkit.base.machine import memory
-from mftkit.interfaces.sharding import Sharding
 from mftkit.tools.plan.memory import MemoryUse, fixed_use
 from mftkit.tools.plan.outline import Outline
 from mftkit.tools.plan.sizes import measure
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
 
 SMALL = 50_000_000
 """Parameters of a model that fits every device: it is not outlined, so that its run starts as fast as before."""
-
-
-def sharding_of(checked: CheckedRun) -> Sharding:  # noqa: ARG001
-    """How the run's engine divides memory. Provisional: everything is in each device, as without an engine."""
-    return Sharding()
 
 
 def with_memory(plan: Plan, checked: CheckedRun, model: nn.Module | None = None) -> Plan:
@@ -109,4 +103,5 @@ def _fixed(checked: CheckedRun, model: nn.Module) -> MemoryUse:
         checked.spec, checked.adapter, checked.tuning, checked.precision, checked.mode, model, quantization
     )
     copies = 1 if checked.combiner is None else len(checked.spec.tasks) + 1
-    return fixed_use(measure(outlined), sharding_of(checked), copies)
+    sharding = checked.engine.sharding(checked.processes.count, frozen_base=checked.tuning.freezes_base)
+    return fixed_use(measure(outlined), sharding, copies)

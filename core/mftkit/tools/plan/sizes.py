@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NF4_BITS, NF4_DOUBLE_BITS = 4.5, 4 + 8 / 64 + 32 / (64 * 256)
 """Bits per weight: 4, and a float32 scale for 64 weights; or an 8-bit one, with a float32 scale for 256 of those
-(QLoRA, arXiv 2305.14314, section 3: 0.127 bits per weight)."""
+(arXiv 2305.14314, section 3: 0.127 bits per weight)."""
 INT8_BITS = 8
 EXPERTS_PER_TOKEN = ("num_experts_per_tok", "moe_topk", "moe_k", "top_k_experts", "num_selected_experts")
 """Keys of configs for the experts that a token is routed to."""

@@ -58,7 +58,7 @@ def describe_next(earlier: EarlierRun, directory: RunDirectory, sampler: BatchSa
 def check_inputs(
     recorded: Manifest, earlier: EarlierRun, directory: RunDirectory, checked: CheckedRun
 ) -> None:
-    """Refuse data, a base model and a number of processes other than those that the run began with.
+    """Refuse data and a base model other than those that the run began with.
 
     Data and base model may lie elsewhere now. ``recorded`` has what the run began with; what an earlier version did not
     record is not compared, nor are weights on the hub, which may not have been loaded yet.
@@ -74,12 +74,6 @@ def check_inputs(
             f"output: the training data changed since the run in {directory.path} started (or this version of mftkit "
             f"reads it differently), so it cannot be resumed{_changed(earlier, 'data')}. Restore the original data, or "
             "use --fresh to start over."
-        )
-    processes, now = recorded.get("processes"), checked.processes.count
-    if processes not in (None, now):
-        raise MftError(
-            f"output: {directory.path} was started with {processes} processes, not {now}. Use as many, or use --fresh "
-            "to start over."
         )
     if checked.model.path is not None and Path(checked.model.path).is_dir():
         check_base_model(recorded, earlier, directory, checked)

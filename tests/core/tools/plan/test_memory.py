@@ -51,8 +51,10 @@ def test_divided_weights_are_gathered_by_layers() -> None:
 
 def test_copies_of_divided_weights_are_those_of_gathered_layers() -> None:
     sharding = Sharding(trained=4, gradients=4, optimizer=4, gathered_units=2)
-    use = peak_use(FULL, (FORWARD,), sharding, Load(1, 1))
+    use = peak_use(FULL, (FORWARD,), sharding, Load(1, 1, recomputes=True))
     assert use.activations == 3 * GIB + 2 * GIB * (1.5 / 4)
+    whole = peak_use(FULL, (FORWARD,), sharding, Load(1, 1))
+    assert whole.activations == 5 * GIB, "the backward pass needs all copies"
 
 
 def test_adapters_beside_a_divided_base() -> None:

@@ -33,7 +33,18 @@ CONFIG = {
     "tie_word_embeddings": False,
 }  # fmt: skip
 EXPERTS = {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
-REPLICATED = {"replicated": lambda _devices, _frozen: Sharding()}
+
+
+class Divided(mftkit.Engine):
+    """Divides everything."""
+
+    def sharding(self, devices: int, *, frozen_base: bool) -> Sharding:
+        return Sharding(
+            trained=devices, gradients=devices, optimizer=devices, gathered_units=2 * (devices > 1)
+        )
+
+
+REPLICATED: dict[str, mftkit.Engine] = {"replicated": mftkit.Engine(mftkit.Options())}
 ROWS = 2
 
 
@@ -153,13 +164,8 @@ def test_the_flop_of_a_step_are_those_that_torch_counts(tmp_path: Path) -> None:
 def test_the_fewest_devices_and_what_fits(tmp_path: Path) -> None:
     device = DEVICES["4090-24g"]
     tight = type(device)("tight", 3_000_000, device.flops, device.bandwidth)
-    shardings = {
-        "replicated": REPLICATED["replicated"],
-        "divided": lambda n, _frozen: Sharding(
-            trained=n, gradients=n, optimizer=n, gathered_units=2 * (n > 1)
-        ),
-    }
-    plan = plan_resources(spec(tmp_path, batch_size=64), shardings, tight)
+    divided = Divided(mftkit.Options())
+    plan = plan_resources(spec(tmp_path, batch_size=64), {**REPLICATED, "divided": divided}, tight)
     by_name = {row.engine: row for row in plan.engines}
     assert not by_name["replicated"].fits
     assert by_name["replicated"].fewest_devices is None

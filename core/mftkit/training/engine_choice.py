@@ -1,0 +1,57 @@
+"""The engine of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mftkit.interfaces.engine import Engine, ProcessGroup
+from mftkit.interfaces.references import AUTO
+from mftkit.plugins import installed, kinds
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from mftkit.interfaces.references import ComponentRef
+    from mftkit.processes import Processes
+    from mftkit.reporting.reporter import Reporter
+
+
+def choose_engine(ref: ComponentRef, processes: Processes, reporter: Reporter) -> Engine:
+    """The engine of a run, which knows the run's processes.
+
+    Reports a named engine that has nothing to do because there is a single process.
+    """
+    name = ref.name
+    if name == AUTO:
+        name = preferred()[0] if processes.count > 1 else ""
+    engine = Engine(Engine.Options())
+    if name:
+        engine = installed.build(kinds.ENGINE, name, ref.options)
+        engine.name = name
+        if processes.count == 1 and engine.several_only:
+            reporter.note(
+                f"engine: {name} divides a run over several processes, and this run has one: it trains without it"
+            )
+            engine = Engine(Engine.Options())
+    engine.processes = processes.group
+    return engine
+
+
+def single_process(model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Engine:
+    """The engine with which a single process trains ``model``."""
+    engine = Engine(Engine.Options())
+    engine.processes = ProcessGroup(1, 0, 1, device)
+    engine.wrap(model, optimizer)
+    return engine
+
+
+def preferred() -> list[str]:
+    """The engines that "auto" may choose, in the order in which it tries them. Raises MftError if there is none."""
+    names = installed.names_with(kinds.ENGINE, "preference")
+    if not names:
+        raise MftError(
+            "engine: no installed engine may be chosen automatically, and this run has several processes; name one"
+        )
+    return sorted(names, key=lambda name: -installed.component_class(kinds.ENGINE, name).preference)

@@ -57,18 +57,21 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
 
 
-def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> CheckedRun:
+def check_run(
+    spec: Spec, reporter: Reporter, *, fresh: bool = False, processes: Processes | None = None
+) -> CheckedRun:
     """Read and check all that ``spec`` names except the model's weights.
 
     Args:
         spec: the run's spec.
         reporter: receives progress, and a warning about everything that is not as the spec says.
         fresh: what the output directory holds is no run to resume.
+        processes: that train together; those that find each other if they are not given.
 
     Raises:
         MftError: something that the user can fix.
     """
-    processes = Processes()
+    processes = processes or Processes()
     precision = choose_precision(spec.model.dtype, processes.device, reporter)
     start = find_start(spec, reporter, fresh=fresh)
     with_model = spec if start is None else start.applied_to(spec)

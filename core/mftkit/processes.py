@@ -12,7 +12,7 @@ import torch.distributed as dist
 from accelerate import Accelerator, DistributedDataParallelKwargs
 from accelerate.utils import GradientAccumulationPlugin
 
-from mftkit.base.launchers import adopt_srun
+from mftkit.base.launchers import find_launcher
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Processes:
     """
 
     def __init__(self) -> None:
-        adopt_srun()
+        find_launcher()
         expected = int(os.environ.get("WORLD_SIZE", "1"))
         if expected > 1 and not torch.accelerator.is_available():
             # Without this, every process on a machine without a GPU takes itself for the only one.

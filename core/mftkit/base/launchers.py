@@ -1,4 +1,4 @@
-"""The variables by which launchers of several processes name a process: those of torchrun, or of Slurm's srun."""
+"""The variables by which launchers of several processes name a process: torchrun's, srun's and accelerate's."""
 
 from __future__ import annotations
 
@@ -10,17 +10,38 @@ FIRST_PORT, PORTS = 20000, 20000
 """Ports from which the one of a Slurm job is taken, below those that the system gives away by itself."""
 
 
-def adopt_srun() -> None:
+def find_launcher() -> None:
+    """Find what started this process: set torchrun's variables for a task of ``srun``.
+
+    Raises:
+        MftError: the launcher did not start what it was asked for, or a variable is missing.
+    """
+    if "WORLD_SIZE" in os.environ or "RANK" in os.environ:
+        return
+    _refuse_lone_process()
+    _adopt_srun()
+
+
+def _refuse_lone_process() -> None:
+    """Refuse the one process that ``accelerate launch`` starts in silence when several do not fit the devices.
+
+    It sets MASTER_PORT only if it was asked for several, and for real ones WORLD_SIZE, too.
+    """
+    if "ACCELERATE_DYNAMO_BACKEND" in os.environ and "MASTER_PORT" in os.environ:
+        raise MftError(
+            "processes: accelerate launch was asked for several processes and has started one, as it does with --cpu "
+            "or with fewer than two devices; use mft run --processes N or torchrun --nproc-per-node N."
+        )
+
+
+def _adopt_srun() -> None:
     """Set torchrun's variables from those of ``srun``, if this process is one of several tasks of a job step.
 
     Only srun sets SLURM_STEP_NUM_TASKS. A batch script has SLURM_NTASKS and SLURM_PROCID too, but is one process,
     however many tasks its job may start.
-
-    Raises:
-        MftError: the tasks are on several nodes, and MASTER_ADDR is not set.
     """
     tasks, rank = os.environ.get("SLURM_STEP_NUM_TASKS", "1"), os.environ.get("SLURM_PROCID")
-    if "WORLD_SIZE" in os.environ or "RANK" in os.environ or rank is None or int(tasks) < 2:
+    if rank is None or int(tasks) < 2:
         return
     nodes = int(os.environ.get("SLURM_STEP_NUM_NODES", os.environ.get("SLURM_NNODES", "1")))
     if nodes > 1 and "MASTER_ADDR" not in os.environ:

@@ -77,7 +77,7 @@ def end_with_launcher() -> None:
 
     def watch() -> None:
         while os.getppid() == int(launcher):
-            time.sleep(1)
+            time.sleep(5 * POLL)
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(SAVING)
         os._exit(128 + signal.SIGTERM)

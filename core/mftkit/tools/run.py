@@ -29,6 +29,7 @@ from mftkit.training.export import write_results
 from mftkit.training.failure_exchange import FailureExchange, Progress
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
+from mftkit.training.signals import StopRequest
 from mftkit.training.stop_requests import StopRequests
 from mftkit.training.trackers import listening_trackers, make_trackers
 from mftkit.training.used_plugins import plugins_line, used_plugins
@@ -205,12 +206,16 @@ def _train(
     ending = Ending(directory, processes, exchange, reporter)
     outcome = _train_guarded(trainer, listeners, ending, exchange)
     exchange.advance(outcome.step, is_over=True)
-    if processes.is_main and outcome.is_complete:
-        outcome = write_results(built, directory, outcome, reporter, write_card)
-    ending.write(outcome)
-    if not exchange.has_failed:
-        written = processes.from_main(outcome)  # the others stay until the result is written and read back
-        outcome = written if outcome.is_complete else outcome
+    # A signal to all processes reaches them one after another, and one may have stopped the others before.
+    with StopRequest() if outcome.reason == "interrupted" else nullcontext():
+        if processes.is_main and outcome.is_complete:
+            outcome = write_results(built, directory, outcome, reporter, write_card)
+        ending.write(outcome)
+        if not exchange.has_failed:
+            written = processes.from_main(
+                outcome
+            )  # the others stay until the result is written and read back
+            outcome = written if outcome.is_complete else outcome
     listeners.ended(outcome)
     reporter.show_result(directory.path, outcome)
     return outcome

@@ -179,9 +179,9 @@ def test_a_report_that_fails_takes_nothing_from_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from data_path import Listener
-    from mftkit.runs.directory import RunDirectory
     from mftkit.processes import Processes
     from mftkit.reporting.outcome import Outcome
+    from mftkit.runs.directory import RunDirectory
     from mftkit.tools import run_ending
     from mftkit.training.failure_exchange import FailureExchange
 

@@ -1,7 +1,7 @@
 """A plugin file with faults of one process of several: what happens, where and when is in the variable FAULT."""
 
 FAULTS = """
-import os, signal, sys, time
+import ctypes, os, signal, sys, time
 from pathlib import Path
 import torch
 import mftkit
@@ -38,6 +38,8 @@ def broken(self, batch):
             raise MemoryError("only here")
         if FAULT == "error":
             raise RuntimeError("only here")
+        if FAULT == "native":
+            ctypes.PyDLL(None).sleep(600)  # holds the interpreter
         if FAULT == "hang":
             hang_here()
         if FAULT == "nan":

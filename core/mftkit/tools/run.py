@@ -206,8 +206,9 @@ def _train(
     ending = Ending(directory, processes, exchange, reporter)
     outcome = _train_guarded(trainer, listeners, ending, exchange)
     exchange.advance(outcome.step, is_over=True)
-    # A signal to all processes reaches them one after another, and one may have stopped the others before.
-    with StopRequest() if outcome.reason == "interrupted" else nullcontext():
+    # A signal to all processes reaches them one after another, and one may have stopped the others before; a launcher
+    # sends one to those that are left after a failure.
+    with nullcontext() if outcome.is_complete else StopRequest():
         if processes.is_main and outcome.is_complete:
             outcome = write_results(built, directory, outcome, reporter, write_card)
         ending.write(outcome)
@@ -216,8 +217,8 @@ def _train(
                 outcome
             )  # the others stay until the result is written and read back
             outcome = written if outcome.is_complete else outcome
-    listeners.ended(outcome)
-    reporter.show_result(directory.path, outcome)
+        listeners.ended(outcome)
+        reporter.show_result(directory.path, outcome)
     return outcome
 
 
@@ -238,16 +239,18 @@ def _train_guarded(
     try:
         return trainer.train()
     except (torch.OutOfMemoryError, MemoryError) as error:
-        first = exchange.report(trainer.describe_out_of_memory(error))
+        with StopRequest():  # a launcher may end this process by a signal before it has recorded why
+            first = exchange.report(trainer.describe_out_of_memory(error))
         return failed(trainer.step + 1, first.text)
     except Exception as error:
-        first = exchange.report(describe_error(error), getattr(error, "exit_code", 1), error=error)
-        outcome = failed(trainer.step, first.text)
-        if first.rank != exchange.rank:  # its text says all; what was raised here is a consequence
-            return outcome
-        with suppress(Exception):  # the error itself matters more than the line about it
-            ending.write(outcome)
-            listener.ended(outcome)
+        with StopRequest():
+            first = exchange.report(describe_error(error), getattr(error, "exit_code", 1), error=error)
+            outcome = failed(trainer.step, first.text)
+            if first.rank != exchange.rank:  # its text says all; what was raised here is a consequence
+                return outcome
+            with suppress(Exception):  # the error itself matters more than the line about it
+                ending.write(outcome)
+                listener.ended(outcome)
         raise
 
 

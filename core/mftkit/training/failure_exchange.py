@@ -115,7 +115,7 @@ class FailureExchange:
         self._is_ending = True
         own = Failure(self._processes.rank, text, exit_code)
         is_consequence = error is not None and _is_lost_connection(error)
-        sent = self._send(
+        self._send(
             {
                 "kind": "failed",
                 "text": text,
@@ -123,7 +123,7 @@ class FailureExchange:
                 "is_consequence": is_consequence,
             }
         )
-        if sent or self._is_known.is_set():
+        if self._connection is not None:  # if it is closed, that is known in a moment
             self._is_known.wait(GRACE)
         first = self._failure
         return own if first is None or first.rank == own.rank else first
@@ -136,8 +136,10 @@ class FailureExchange:
         if is_over:
             faulthandler.cancel_dump_traceback_later()
         elif sys.__stderr__ is not None:
-            # Code that holds the interpreter stops every thread of Python's: this one is the system's.
-            faulthandler.dump_traceback_later(self._watchdog + 2 * GRACE, exit=True, file=sys.__stderr__)
+            # Code that holds the interpreter stops every thread of Python's: this one is the system's. The main process
+            # is the first to be ended by it, so that the others can still record it.
+            slack = (2 if self._processes.is_main else 6) * GRACE
+            faulthandler.dump_traceback_later(self._watchdog + slack, exit=True, file=sys.__stderr__)
 
     def _connect(self) -> None:
         host = os.environ.get("MASTER_ADDR", "127.0.0.1") if self._processes.count > 1 else "127.0.0.1"

@@ -66,7 +66,7 @@ def check_run(
         spec: the run's spec.
         reporter: receives progress, and a warning about everything that is not as the spec says.
         fresh: what the output directory holds is no run to resume.
-        processes: that train together; those that find each other if they are not given.
+        processes: that train together; None: those that find each other now.
 
     Raises:
         MftError: something that the user can fix.
@@ -97,7 +97,6 @@ def check_run(
     if corpus.mixture is not None:
         isolates = partial(isolates_samples, mode, corpus, sampler, spec.max_length)
         warn_repeated_samples(sampler.layout(0), isolates, reporter)
-    objective = _objective(spec, loss, sampler, processes)
     return CheckedRun(
         spec=spec,
         model=with_model.model,
@@ -116,7 +115,7 @@ def check_run(
         mode=mode,
         tuning=tuning,
         sampler=sampler,
-        objective=objective,
+        objective=_objective(spec, loss, sampler, processes),
     )
 
 

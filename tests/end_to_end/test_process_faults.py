@@ -15,6 +15,7 @@ import pytest
 from faults import FAULTS
 from forked import Forked, start_code, start_mft
 from mftkit.runs.checkpoint import CheckpointStore
+from mftkit.runs.directory import RunDirectory
 from small_runs import comparable, metrics, small_spec
 
 SOON = 40.0
@@ -107,23 +108,27 @@ def test_a_lack_of_memory_in_one_process_ends_the_others_with_its_reason(faulty:
     assert CheckpointStore(faulty / "run" / "checkpoints").verify(3)
 
 
-def test_a_process_that_hangs_ends_the_run_and_its_directory_is_in_use_until_then(faulty: Path) -> None:
-    write_spec(faulty, watchdog="8 s")
+def test_a_process_that_hangs_ends_the_run_with_its_place(faulty: Path) -> None:
+    write_spec(faulty, watchdog="4 s")
     process = start(faulty, "hang:1:5")
-    wait_for(lambda: has_step(faulty / "run", 4), process)
-    second = start_mft("run", "spec.json", "--processes", "2", cwd=faulty)
-    _, refused = second.communicate(SOON)
-    assert second.returncode == 2
-    assert refused.count("is in use by another run") == 1
-    assert "Traceback" not in refused
     _, printed = process.communicate(SOON)
     assert process.returncode == 1
     last = end(faulty / "run")
-    assert last["error"].startswith("no step has ended for 8 s (training.watchdog): process 1 of 2 (PID ")
+    assert last["error"].startswith("no step has ended for 4 s (training.watchdog): process 1 of 2 (PID ")
     assert "is behind, after step 4, in faults.py:" in last["error"]
     assert "hang_here" in last["error"]
     assert "process 0" not in last["error"]
     assert last["error"] in printed
+
+
+def test_a_directory_that_another_run_uses_is_refused_by_all_processes(faulty: Path) -> None:
+    with RunDirectory(faulty / "run"):
+        process = start(faulty, "none:0:0")
+        _, printed = process.communicate(SOON)
+    assert process.returncode == 2
+    assert printed.count("is in use by another run; wait for it to end") == 1
+    assert "Traceback" not in printed
+    assert not (faulty / "run" / "metrics.jsonl").exists()
 
 
 @pytest.mark.engines

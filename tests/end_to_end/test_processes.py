@@ -138,8 +138,13 @@ def test_one_process_that_fails_ends_the_others_with_its_message(project: Path, 
     site = install("mft-fails", {"fails": "mft_fails"}, {"mft_fails": FAILS})
     done = mft_forked("run", "spec.json", "--processes", "2", cwd=two(project, loss="fails"), sites=(site,))
     assert done.returncode == 1
-    assert "only here" in done.stderr
-    assert metrics(project / "run")[-1]["reason"] == "failed"
+    last = metrics(project / "run")[-1]
+    assert last["reason"] == "failed"
+    assert (
+        last["error"]
+        == 'process 1 of 2 failed: plugin "fails" (mft-fails 1.0) failed: RuntimeError: only here'
+    )
+    assert last["error"] in done.stderr
 
 
 # torchrun's own agent and variables; it forks its processes from this one, instead of starting two interpreters.

@@ -24,7 +24,11 @@ BALANCING: dict[str, dict[str, Any]] = {
     "famo-training": {"loss": "token-balanced", "balancer": ADAPTIVE["famo-training"]},
 }
 CELLS = tuple(itertools.product(MODELS, TUNINGS, BALANCING))
-FEW = (("llama", "full", "task-focal"), ("qwen2-tied", "full", "famo-training"), ("qwen2-tied", "lora", "coba"))
+FEW = (
+    ("llama", "full", "task-focal"),
+    ("qwen2-tied", "full", "famo-training"),
+    ("qwen2-tied", "lora", "coba"),
+)
 """For the suite that runs every time."""
 
 

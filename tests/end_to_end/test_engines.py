@@ -9,7 +9,7 @@ import pytest
 
 from engine_matrix import CELLS, FEW, prepare
 from forked import run_forked
-from small_runs import comparable, metrics
+from small_runs import assert_same_numbers, metrics
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,35 +41,23 @@ def trained(
 def check(project: Path, name: str, cells: Any, counts: tuple[int, ...], rel: float) -> None:
     """Compare every number of every line with those of the single process."""
     for cell in cells:
-        one = comparable(metrics(project / "runs" / f"single-1-{'-'.join(cell)}"))
-        assert one[-1]["reason"] == "finished"
-        assert len(one) == 8
+        one = project / "runs" / f"single-1-{'-'.join(cell)}"
+        assert [line["event"] for line in metrics(one)] == [
+            "valid",
+            "train",
+            "train",
+            "valid",
+            "train",
+            "train",
+            "valid",
+            "end",
+        ]
         for count in counts:
             run = project / "runs" / f"{name}-{count}-{'-'.join(cell)}"
-            several = comparable(metrics(run))
-            assert len(one) == len(several)
-            for mine, theirs in zip(one, several, strict=True):
-                mine, theirs = flat(mine), flat(theirs)
-                assert mine.keys() == theirs.keys()
-                numbers = [key for key, value in mine.items() if isinstance(value, float)]
-                assert [theirs[key] for key in numbers] == pytest.approx(
-                    [mine[key] for key in numbers], rel=rel
-                ), f"{run.name}: {mine['event']} {mine.get('step')}"
-                assert all(mine[key] == theirs[key] for key in mine if key not in numbers)
+            assert_same_numbers(one, run, rel)
             used = json.loads((run / "environment.json").read_text())
             assert used["processes"] == count
             assert used["engine"] == name.partition("+")[0]
-
-
-def flat(value: Any, place: str = "") -> dict[str, Any]:
-    """All numbers and words of a line by their places; the padding depends on the split."""
-    if not isinstance(value, dict):
-        return {place: value}
-    found: dict[str, Any] = {}
-    for key, each in value.items():
-        if key != "padding":
-            found |= flat(each, f"{place}.{key}" if place else key)
-    return found
 
 
 @pytest.mark.long

@@ -21,6 +21,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["OMP_NUM_THREADS"] = "1"
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the matrix of engines to the run that asks for it."""
+    if "engines" not in config.option.markexpr:
+        left_out = [item for item in items if item.get_closest_marker("engines")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Installs a real distribution: ``install(name, {entry point: module}, {module: source})``.

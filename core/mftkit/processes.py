@@ -12,6 +12,7 @@ import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 
+from mftkit.base.launchers import find_launcher
 from mftkit.interfaces.engine import ProcessGroup
 from mftkit_registry import MftError
 
@@ -28,6 +29,7 @@ class Processes:
     """
 
     def __init__(self) -> None:
+        find_launcher()
         expected = int(os.environ.get("WORLD_SIZE", "1"))
         if expected > 1 and not torch.accelerator.is_available():
             # Without this, every process on a machine without a GPU takes itself for the only one.
@@ -44,7 +46,7 @@ class Processes:
         if self.count != expected:
             raise MftError(
                 f"processes: {expected} were started, but {self.count} found each other. Start them with "
-                "mft run --processes N, torchrun or accelerate launch, on devices of one kind."
+                "mft run --processes N, torchrun, srun or accelerate launch, on devices of one kind."
             )
         self._group: dist.ProcessGroup | None = None
         """Process group on the CPU; None: the default group already is one."""

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from commands import mft
 
 MEASURED = ("time", "seconds", "tokens_per_second", "peak_memory_bytes")
@@ -83,3 +85,26 @@ def metrics(run: Path) -> list[dict[str, Any]]:
 def comparable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Without the figures of the clock and of the machine's memory."""
     return [{key: value for key, value in line.items() if key not in MEASURED} for line in lines]
+
+
+def assert_same_numbers(run: Path, other: Path, rel: float) -> None:
+    """The lines of two runs are equal, numbers to ``rel``; the padding depends on the split into micro-batches."""
+    lines, others = comparable(metrics(run)), comparable(metrics(other))
+    assert len(lines) == len(others)
+    for line, theirs in zip(map(_flat, lines), map(_flat, others), strict=True):
+        assert line.keys() == theirs.keys()
+        numbers = [key for key, value in line.items() if isinstance(value, float)]
+        found, expected = [theirs[key] for key in numbers], [line[key] for key in numbers]
+        assert found == pytest.approx(expected, rel=rel), f"{other.name}: {line['event']} {line.get('step')}"
+        assert all(line[key] == theirs[key] for key in line if key not in numbers)
+
+
+def _flat(value: Any, place: str = "") -> dict[str, Any]:
+    """All numbers and words of a line by their places."""
+    if not isinstance(value, dict):
+        return {place: value}
+    found: dict[str, Any] = {}
+    for key, each in value.items():
+        if key != "padding":
+            found |= _flat(each, f"{place}.{key}" if place else key)
+    return found

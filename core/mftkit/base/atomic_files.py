@@ -23,6 +23,13 @@ _OF_RUST = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
 """The system's error number in the messages of safetensors and tokenizers."""
 _OF_TORCH = ("PytorchStreamWriter", "file write failed", "enforce fail at inline_container")
 """torch.save does not pass the system's error on."""
+_FULL, _FULL_OR_FAILING = "no space left on the disk", "the disk is full or failing"
+
+
+class DiskFullError(MftError):
+    """A disk without space: what was given to the command is valid, so that its exit code is another one."""
+
+    exit_code = 1
 
 
 def temporary(path: Path) -> Path:
@@ -45,7 +52,8 @@ def disk_errors(path: Path, hint: str = FREE_SPACE) -> Iterator[None]:
         reason = _disk_error(error, path)
         if reason is None:
             raise
-        raise MftError(f"cannot write {path}: {reason}; {hint}, then run again.") from error
+        kind = DiskFullError if reason in (_FULL, _FULL_OR_FAILING) else MftError
+        raise kind(f"cannot write {path}: {reason}; {hint}, then run again.") from error
 
 
 @contextmanager
@@ -109,7 +117,7 @@ def sync(path: Path) -> None:
 def _disk_error(error: Exception, path: Path) -> str | None:
     """The reason why ``path`` cannot be written; None for an error that is not about writing it."""
     if isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OF_TORCH):
-        return "the disk is full or failing"
+        return _FULL_OR_FAILING
     number = None
     if isinstance(error, OSError):
         number = error.errno
@@ -117,7 +125,7 @@ def _disk_error(error: Exception, path: Path) -> str | None:
         number = int(found[1] or found[2])
     if number is None or not (_names(error, path) if _filename(error) else number in _OF_DISKS):
         return None
-    return "no space left on the disk" if number in _NO_ROOM else os.strerror(number)
+    return _FULL if number in _NO_ROOM else os.strerror(number)
 
 
 def _filename(error: Exception) -> str | bytes | None:

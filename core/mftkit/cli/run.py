@@ -51,8 +51,12 @@ def run(
     ] = None,
 ) -> None:
     """Train what SPEC describes; resume its unfinished run, or extend it. SPEC may be a run directory, too."""
+    from mftkit.base.launchers import find_launcher
+    from mftkit.cli.launch import end_with_launcher
     from mftkit.spec import load_spec
 
+    end_with_launcher()
+    find_launcher()
     allow_weak_isolation(weak)
     if start_from is not None:
         overrides = [*(overrides or []), _start_override(start_from)]

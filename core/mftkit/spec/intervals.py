@@ -46,6 +46,13 @@ def _intervals(value: object) -> int | str | list[int | str]:
     return intervals if isinstance(value, list | tuple) else intervals[0]
 
 
+def _time(value: object) -> str | None:
+    interval = None if value is None else _interval(value)
+    if isinstance(interval, int | Problem) or interval == "epoch":
+        refuse_one('should be a time such as "10 min" (units: s, min, h), or null', value)
+    return interval
+
+
 def time_in_seconds(interval: int | str) -> float | None:
     """Return the seconds of an interval that is a time; None for steps and "epoch".
 
@@ -58,6 +65,12 @@ def time_in_seconds(interval: int | str) -> float | None:
 
 _STEPS = [{"type": "integer", "minimum": 1}, {"const": "epoch"}]
 _INTERVAL = {"anyOf": [*_STEPS, {"type": "string", "pattern": f"^{_TIME}$"}]}
+Time = Annotated[
+    str | None,
+    PlainValidator(_time),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": f"^{_TIME}$"}, {"type": "null"}]}),
+]
+"""A time such as "10 min", or null."""
 Every = Annotated[int | Literal["epoch"], PlainValidator(_every), WithJsonSchema({"anyOf": _STEPS})]
 """Steps, or "epoch"."""
 Intervals = Annotated[

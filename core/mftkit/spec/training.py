@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mftkit.spec.intervals import Every, Intervals
+from mftkit.spec.intervals import Every, Intervals, Time
 from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.section import Section
@@ -88,6 +88,9 @@ class TrainingSpec(Section):
     metrics. ``model/``, ``best/`` and early stopping follow it. A metric needs ``evaluation.every``."""
     early_stopping: Annotated[EarlyStoppingSpec | None, OnResuming("end")] = None
     """When to stop because validation no longer improves; null: never."""
+    watchdog: Annotated[Time, OnResuming("free")] = None
+    """Time such as "10 min" after which the run ends as failed if no step, validation or checkpoint has ended in all
+    processes, with the place where those that are behind hang; longer than the longest of them. null: never."""
     extension: Annotated[Literal["stretch", "hold"], OnResuming("free")] = "stretch"
     """What becomes of the learning rate if a resumed run is made longer or shorter. "stretch": its schedule is
     stretched to the new end; "hold": it stays as it was, and after its end the learning rate keeps its last value."""

@@ -11,24 +11,27 @@ import torch
 from mftkit.display.run_log import LoggedReporter
 from mftkit.interfaces.run_info import RunInfo
 from mftkit.plugins.ownership import plugin_of_error
-from mftkit.reporting.lines import EndLine
+from mftkit.processes import Processes
 from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.directory import RunDirectory
 from mftkit.runs.earlier_defaults import with_earlier_defaults
+from mftkit.spec.intervals import time_in_seconds
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.model_card.card import write_card
 from mftkit.tools.plan.run_check import check_memory, with_memory
-from mftkit.tools.report.writing import report_run
 from mftkit.tools.resuming.checks import check_end, check_inputs, describe_next
 from mftkit.tools.resuming.directory import follow_move, prepare_directory
 from mftkit.tools.resuming.messages import report_changes, report_earlier_run
+from mftkit.tools.run_ending import Ending
 from mftkit.training.callbacks import CallbackListener, check_callbacks, make_callbacks
 from mftkit.training.events import HookCaller
 from mftkit.training.export import write_results
+from mftkit.training.failure_exchange import FailureExchange, Progress
 from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
+from mftkit.training.signals import StopRequest
 from mftkit.training.stop_requests import StopRequests
 from mftkit.training.trackers import listening_trackers, make_trackers
 from mftkit.training.used_plugins import plugins_line, used_plugins
@@ -44,6 +47,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.plan import Plan
     from mftkit.runs.earlier_run import EarlierRun
     from mftkit.spec import Spec
+    from mftkit.training.failure_hub import Failure
     from mftkit.training.run_parts import Run
 
 
@@ -91,21 +95,27 @@ def _run(spec: Spec, fresh: bool, reporter: LoggedReporter, callbacks: Sequence[
         return _finished_before(earlier, directory, reporter)
     trackers = make_trackers(spec)  # a missing package is reported before any work is done
     report_earlier_run(earlier, directory, fresh, reporter)
-    checked = check_run(spec, reporter, fresh=fresh)
-    if earlier is not None:
-        check_inputs(directory.recorded(earlier), earlier, directory, checked)
-        if not check_end(earlier, directory, checked.sampler):
-            return _finished_before(earlier, directory, reporter)
-    is_main = checked.processes.is_main
-    called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
-    with directory if is_main else nullcontext():
-        if is_main and not fresh and directory.is_finished(spec):  # since the first look, by another process
-            raise MftError(f"output: {spec.output} was just finished by another process.")
-        check_memory(checked)
-        built = build_run(checked, directory.base_checkpoint(fresh), reporter)
-        built = replace(built, plan=with_memory(built.plan, checked, built.model))
-        reporter.planned(built.plan)
-        return _train(built, directory, earlier, fresh, reporter, trackers if is_main else {}, called)
+    processes, watchdog = Processes(), spec.training.watchdog
+    seconds = None if watchdog is None else time_in_seconds(watchdog)
+    with FailureExchange(processes, reporter.warn, watchdog=seconds) as exchange:
+        checked = check_run(spec, reporter, fresh=fresh, processes=processes)
+        if earlier is not None:
+            check_inputs(directory.recorded(earlier), earlier, directory, checked)
+            if not check_end(earlier, directory, checked.sampler):
+                return _finished_before(earlier, directory, reporter)
+        is_main = processes.is_main
+        called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
+        with directory if is_main else nullcontext():
+            if (
+                is_main and not fresh and directory.is_finished(spec)
+            ):  # since the first look, by another process
+                raise MftError(f"output: {spec.output} was just finished by another process.")
+            check_memory(checked)
+            built = build_run(checked, directory.base_checkpoint(fresh), reporter)
+            built = replace(built, plan=with_memory(built.plan, checked, built.model))
+            reporter.planned(built.plan)
+            used = trackers if is_main else {}
+            return _train(built, directory, earlier, fresh, reporter, used, called, exchange)
 
 
 @with_own_plugins
@@ -175,13 +185,14 @@ def _train(
     reporter: LoggedReporter,
     trackers: dict[str, Tracker],
     callbacks: Sequence[tuple[str, Callback]],
+    exchange: FailureExchange,
 ) -> Outcome:
     spec, processes = built.checked.spec, built.checked.processes
     tasks = tuple(task.name for task in spec.tasks)
     info = RunInfo(spec.name, spec.output, spec.dump(), tasks)
     failures = FailureReport(reporter.warn)
     stops = StopRequests()
-    plugins: list[Listener] = list(listening_trackers(trackers, info))
+    plugins: list[Listener] = [Progress(exchange), *listening_trackers(trackers, info)]
     plugins += [CallbackListener(name, callback, info, stops) for name, callback in callbacks]
     if processes.is_main:
         plugins.append(HookCaller(info, failures, stops))
@@ -201,42 +212,56 @@ def _train(
         for message in continuation.messages(built.checked.sampler.total):
             reporter.note(message)
     listeners.started(trainer.step)
-    outcome = _train_guarded(trainer, listeners, directory if processes.is_main else None, reporter)
-    if processes.is_main:
-        if outcome.is_complete:
+    ending = Ending(directory, processes, exchange, reporter)
+    outcome = _train_guarded(trainer, listeners, ending, exchange)
+    exchange.advance(outcome.step, is_over=True)
+    # A signal to all processes reaches them one after another, and one may have stopped the others before; a launcher
+    # sends one to those that are left after a failure.
+    with nullcontext() if outcome.is_complete else StopRequest():
+        if processes.is_main and outcome.is_complete:
             whole = (
                 whole_run(built, directory, outcome.step) if built.checked.engine.shards_weights else built
             )
             outcome = write_results(whole, directory, outcome, reporter, write_card)
-        directory.metrics.write(EndLine.of(outcome))
-        _write_report(directory, reporter)
-    written = processes.from_main(outcome)  # the others stay until the result is written and read back
-    outcome = written if outcome.is_complete else outcome
-    listeners.ended(outcome)
-    reporter.show_result(directory.path, outcome)
+        ending.write(outcome)
+        if not exchange.has_failed:
+            # The others stay until the result is written and read back.
+            written = processes.from_main(outcome)
+            outcome = written if outcome.is_complete else outcome
+        listeners.ended(outcome)
+        reporter.show_result(directory.path, outcome)
     return outcome
 
 
 def _train_guarded(
-    trainer: Trainer, listener: Listener, directory: RunDirectory | None, reporter: Reporter
+    trainer: Trainer, listener: Listener, ending: Ending, exchange: FailureExchange
 ) -> Outcome:
-    """Train; whatever goes wrong, metrics.jsonl has an end line before the error is raised again.
+    """Train; whatever goes wrong, in any process, metrics.jsonl has an end line before the error is raised again."""
 
-    ``directory`` is None in all processes but the main one, which writes for all.
-    """
+    def failed(step: int, message: str) -> Outcome:
+        return Outcome("failed", step, trainer.history.best_step, error=message)
+
+    def end_by_force(failure: Failure) -> None:
+        outcome = failed(trainer.step, failure.text)
+        ending.write(outcome)
+        ending.show(outcome)
+
+    exchange.on_forced_end = end_by_force
     try:
         return trainer.train()
     except (torch.OutOfMemoryError, MemoryError) as error:
-        message = trainer.describe_out_of_memory(error)
-        return Outcome("failed", trainer.step + 1, trainer.history.best_step, error=message)
+        with StopRequest():  # a launcher may end this process by a signal before it has recorded why
+            first = exchange.report(trainer.describe_out_of_memory(error))
+        return failed(trainer.step + 1, first.text)
     except Exception as error:
-        message = describe_error(error)
-        outcome = Outcome("failed", trainer.step, trainer.history.best_step, error=message)
-        with suppress(Exception):  # the error itself matters more than the line about it
-            if directory is not None:
-                directory.metrics.write(EndLine.of(outcome))
-                _write_report(directory, reporter)
-            listener.ended(outcome)
+        with StopRequest():
+            first = exchange.report(describe_error(error), getattr(error, "exit_code", 1), error=error)
+            outcome = failed(trainer.step, first.text)
+            if first.rank != exchange.rank:  # its text says all; what was raised here is a consequence
+                return outcome
+            with suppress(Exception):  # the error itself matters more than the line about it
+                ending.write(outcome)
+                listener.ended(outcome)
         raise
 
 
@@ -245,12 +270,3 @@ def describe_error(error: Exception) -> str:
     text = f"{type(error).__name__}: {error}"
     plugin = None if isinstance(error, MftError) else plugin_of_error(error)
     return f"plugin {plugin} failed: {text}" if plugin else text
-
-
-def _write_report(directory: RunDirectory, reporter: Reporter) -> None:
-    """Write report.html; a failure to do so is reported, and does not affect the run."""
-    try:
-        report_run(directory.path)
-    except Exception as error:
-        reason = str(error) if isinstance(error, MftError) else f"{type(error).__name__}: {error}"
-        reporter.warn(f"could not write report.html (the run itself is complete): {reason}")

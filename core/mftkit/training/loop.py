@@ -186,7 +186,9 @@ class Trainer:
             return Request.STOP_BY_SIGNAL
         if self._stops.stopped_by is not None:
             return Request.STOP_BY_CALLBACK
-        return Request.SAVE if self._timing.is_time() else Request.NOTHING
+        # One clock decides for all: those of other machines may run at another rate, or be set.
+        is_time = self._processes.is_main and self._timing.is_time()
+        return Request.SAVE if is_time else Request.NOTHING
 
     def _stop_early(self, *, logged: bool) -> Outcome:
         """End the run after this step at a callback's request, as at its end: with a train line and a validation."""

@@ -59,18 +59,21 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
 
 
-def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> CheckedRun:
+def check_run(
+    spec: Spec, reporter: Reporter, *, fresh: bool = False, processes: Processes | None = None
+) -> CheckedRun:
     """Read and check all that ``spec`` names except the model's weights.
 
     Args:
         spec: the run's spec.
         reporter: receives progress, and a warning about everything that is not as the spec says.
         fresh: what the output directory holds is no run to resume.
+        processes: that train together; None: those that find each other now.
 
     Raises:
         MftError: something that the user can fix.
     """
-    processes = Processes()
+    processes = processes or Processes()
     engine = choose_engine(spec.engine, processes, reporter)
     precision = choose_precision(spec.model.dtype, processes.device, reporter)
     start = find_start(spec, reporter, fresh=fresh)
@@ -98,7 +101,6 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
     if corpus.mixture is not None:
         isolates = partial(isolates_samples, mode, corpus, sampler, spec.max_length)
         warn_repeated_samples(sampler.layout(0), isolates, reporter)
-    objective = _objective(spec, loss, sampler, processes)
     return CheckedRun(
         spec=spec,
         model=with_model.model,
@@ -118,7 +120,7 @@ def check_run(spec: Spec, reporter: Reporter, *, fresh: bool = False) -> Checked
         mode=mode,
         tuning=tuning,
         sampler=sampler,
-        objective=objective,
+        objective=_objective(spec, loss, sampler, processes),
     )
 
 

@@ -65,6 +65,11 @@ class Fsdp2(mftkit.Engine):
                 f"engine.options.replicas: {replicas} copies cannot be sharded over the {count} processes of this run; "
                 "set it to 1, or to the number of nodes"
             )
+        if self.options.cpu_offload and self.processes.device.type == "cpu":
+            raise mftkit.MftError(
+                "engine.options.cpu_offload: this run trains on the CPU, where all weights are in host memory; set it "
+                "to false"
+            )
         if per_task_gradients and not tuning.freezes_base:
             raise mftkit.MftError(
                 'gradients: a gradient per task cannot be kept of sharded weights; set engine to "ddp", use a tuning '
@@ -164,22 +169,21 @@ class Fsdp2(mftkit.Engine):
         import torch
         import torch.distributed as dist
         from torch.distributed.tensor import DTensor
+        from torch.nn.utils import get_total_norm
 
-        own = torch.zeros((), device=self.processes.device)
-        for parameter in trained:
-            if isinstance(parameter.grad, DTensor):
-                # Each replica has the same shards.
-                local = parameter.grad.to_local().float().square().sum()
-                own += local.to(own.device) / self.options.replicas
-            elif parameter.grad is not None:
-                own += parameter.grad.float().square().sum().to(own.device) / self.processes.count
-        dist.all_reduce(own)
-        norm = own.sqrt()
-        grads = [p.grad.to_local() if isinstance(p.grad, DTensor) else p.grad for p in trained]
-        factor = (max_norm / (norm + 1e-6)).clamp(max=1.0)
-        for grad in grads:
-            if grad is not None:
-                grad.mul_(factor.to(grad.device))
+        shards = [p.grad.to_local() for p in trained if isinstance(p.grad, DTensor)]
+        whole = [p.grad for p in trained if p.grad is not None and not isinstance(p.grad, DTensor)]
+        # Replicas have the same shards, and every process has what is not sharded.
+        parts = [(shards, self.options.replicas), (whole, self.processes.count)]
+        norms = [
+            get_total_norm(grads).to(self.processes.device) ** 2 / times for grads, times in parts if grads
+        ]
+        square = torch.stack(norms).sum()
+        dist.all_reduce(square)
+        norm = square.sqrt()
+        for grads, _ in parts:
+            for grad in grads:
+                grad.mul_((max_norm / (norm + 1e-6)).clamp(max=1.0).to(grad.device))
         return norm
 
     def update(self, skip: Tensor) -> None:

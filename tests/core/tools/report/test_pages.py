@@ -179,15 +179,19 @@ def test_a_report_that_fails_takes_nothing_from_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from data_path import Listener
+    from mftkit.processes import Processes
+    from mftkit.reporting.outcome import Outcome
     from mftkit.runs.directory import RunDirectory
-    from mftkit.tools import run as running
+    from mftkit.tools import run_ending
+    from mftkit.training.failure_exchange import FailureExchange
 
     def broken(*_: Any) -> None:
         raise ValueError("no page")
 
-    monkeypatch.setattr(running, "report_run", broken)
-    listener = Listener()
-    running._write_report(RunDirectory(tmp_path), listener)
+    monkeypatch.setattr(run_ending, "report_run", broken)
+    listener, processes = Listener(), Processes()
+    exchange = FailureExchange(processes, listener.warn)
+    run_ending.Ending(RunDirectory(tmp_path), processes, exchange, listener).write(Outcome("finished", 1, 1))
     assert listener.warnings == [
         "could not write report.html (the run itself is complete): ValueError: no page"
     ]

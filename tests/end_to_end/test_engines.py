@@ -1,0 +1,79 @@
+"""Every engine, with every split into processes, gives the numbers of one process: losses, gradients, validations."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from engine_matrix import CELLS, FEW, prepare
+from forked import run_forked
+from small_runs import assert_same_numbers, metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
+    "ddp": ("float64", {}),
+    "fsdp2": ("float64", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory with data and tiny models."""
+    made = tmp_path_factory.mktemp("engines")
+    prepare(made)
+    return made
+
+
+def trained(
+    project: Path, name: str, cells: Any, counts: tuple[int, ...], dtype: str, **options: Any
+) -> None:
+    run_forked(
+        f"import engine_matrix\nengine_matrix.train({name!r}, {cells!r}, {dtype!r}, **{options!r})",
+        counts,
+        project,
+    )
+
+
+def check(project: Path, name: str, cells: Any, counts: tuple[int, ...], rel: float) -> None:
+    """Compare every number of every line with those of the single process."""
+    for cell in cells:
+        one = project / "runs" / f"single-1-{'-'.join(cell)}"
+        assert [line["event"] for line in metrics(one)] == [
+            "valid",
+            "train",
+            "train",
+            "valid",
+            "train",
+            "train",
+            "valid",
+            "end",
+        ]
+        for count in counts:
+            run = project / "runs" / f"{name}-{count}-{'-'.join(cell)}"
+            assert_same_numbers(one, run, rel)
+            used = json.loads((run / "environment.json").read_text())
+            assert used["processes"] == count
+            assert used["engine"] == name.partition("+")[0]
+
+
+@pytest.mark.long
+def test_engines_give_the_numbers_of_one_process(project: Path) -> None:
+    """A few cells of the matrix."""
+    trained(project, "single", FEW, (1,), "float64")
+    for name, (dtype, options) in ENGINES.items():
+        if dtype == "float64":
+            trained(project, name, FEW, (2,), dtype, **options)
+            check(project, name, FEW, (2,), rel=1e-9)
+
+
+@pytest.mark.engines
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_matrix(project: Path, name: str) -> None:
+    dtype, options = ENGINES[name]
+    trained(project, "single", CELLS, (1,), dtype)
+    trained(project, name, CELLS, (2, 4), dtype, **options)
+    check(project, name, CELLS, (2, 4), rel=1e-9 if dtype == "float64" else 2e-5)

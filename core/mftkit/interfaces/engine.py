@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SINGLE_PROCESS = "single process"
+"""The name of the engine of a single process, which no spec names."""
+
 
 @dataclass(frozen=True)
 class ProcessGroup:
@@ -56,7 +59,7 @@ class Engine(Component[OptionsT]):
 
     def __init__(self, options: OptionsT, tasks: tuple[TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)
-        self.name = "single process"
+        self.name = SINGLE_PROCESS
         """The name by which a spec names it."""
         self.processes: ProcessGroup
         """The processes; set before any other method is called."""

@@ -161,7 +161,7 @@ def _optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:
         {"params": [p for p in trained if p.ndim >= 2], "weight_decay": 0.1},
         {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=1e-2, fused=True)
+    return torch.optim.AdamW([group for group in groups if group["params"]], lr=1e-3, fused=True)
 
 
 def _step(engine: Engine[Any], model: torch.nn.Module, batches: list[Batch], skip: bool) -> tuple[float, float]:

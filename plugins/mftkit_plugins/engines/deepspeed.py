@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import logging
 import math
+import os
+import sys
+import warnings
+from collections import defaultdict
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from io import StringIO
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -86,18 +90,10 @@ class DeepSpeed(mftkit.Engine):
 
     def wrapped(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> nn.Module:
         """Return DeepSpeed's engine around the model."""
-        import torch
-
         self._group_sizes = [len(group["params"]) for group in optimizer.param_groups]
-        trained = {p.dtype for p in model.parameters() if p.requires_grad}
-        if trained != {torch.float32}:
-            names = ", ".join(sorted(str(dtype)[6:] for dtype in trained))
-            raise mftkit.MftError(
-                f'model.dtype: with DeepSpeed trained weights must be float32, not {names}; set it to "bfloat16", '
-                "which keeps trained weights in float32"
-            )
-        with redirect_stdout(StringIO()):
-            deepspeed = _import_deepspeed()
+        self._check_model(model)
+        deepspeed = _import_deepspeed(self.processes.device)
+        with _silence():
             self._engine = deepspeed.initialize(
                 model=model, optimizer=optimizer, config=self._config(), dist_init_required=False
             )[0]
@@ -108,6 +104,23 @@ class DeepSpeed(mftkit.Engine):
         engine: nn.Module = self._engine
         return engine
 
+    def _check_model(self, model: nn.Module) -> None:
+        import torch
+
+        trained = {p.dtype for p in model.parameters() if p.requires_grad}
+        if trained != {torch.float32}:
+            names = ", ".join(sorted(str(dtype)[6:] for dtype in trained))
+            raise mftkit.MftError(
+                f'model.dtype: with DeepSpeed trained weights must be float32, not {names}; set it to "bfloat16", '
+                "which keeps trained weights in float32"
+            )
+        # peft's module for adapters of a parameter, of stacked experts above all, uses weights without calling modules.
+        if self.shards_weights and any(type(module).__name__ == "ParamWrapper" for module in model.modules()):
+            raise mftkit.MftError(
+                "engine.options.stage: DeepSpeed cannot shard experts that have an adapter (stage 3); set it to 2, set "
+                'engine to "fsdp2", or name linear layers in tuning.targets'
+            )
+
     def _config(self) -> dict[str, Any]:
         hidden = self._base.config.get_text_config().hidden_size
         zero: dict[str, Any] = {
@@ -116,6 +129,9 @@ class DeepSpeed(mftkit.Engine):
             "allgather_bucket_size": BUCKET,
             # As transformers chooses it: norms and biases stay whole.
             "stage3_param_persistence_threshold": 10 * hidden,
+            # By default some blocks of experts are gathered as one; transformers stacks experts, which needs no such
+            # thing, and 0.19 fails with an assertion if the router has a loss.
+            "leaf_module": {"classes": []},
         }
         if self.options.cpu_offload:
             place = {"device": "cpu", "pin_memory": self.processes.device.type != "cpu"}
@@ -259,17 +275,43 @@ class DeepSpeed(mftkit.Engine):
         return filled.narrow(0, size * self.processes.rank, size)
 
 
-def _import_deepspeed() -> Any:
-    """Import DeepSpeed so that it writes to standard output no longer, and compiles nothing."""
-    import deepspeed
-    from deepspeed.utils import logger
-
+def _import_deepspeed(device: torch.device) -> Any:
+    """Import DeepSpeed for a device, so that it writes to standard output no longer, and compiles nothing."""
+    os.environ.setdefault("DS_ACCELERATOR", device.type)  # it would take the machine's first kind
+    try:
+        with _silence():
+            import deepspeed
+            from deepspeed.utils import logger
+    except Exception as error:  # its native parts fail in many ways
+        raise mftkit.MftError(f"engine: deepspeed cannot be imported: {error}") from error
     logger.handlers.clear()
     logger.setLevel(logging.ERROR)
     logger.propagate = True
-    # A message between processes without a GPU would be compiled on first use; torch's own does the same.
-    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    # 0.19 calls them by the names that torch 2.13 gives up.
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
+    # On a CPU, DeepSpeed would compile messages of its own on first use, after trying what else it can compile.
+    deepspeed.ops.__compatible_ops__ = defaultdict(bool)
     return deepspeed
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what this process, and programs that it calls, write: a user can do nothing about it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        with redirect_stdout(StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        os.dup2(kept[0], 1)
+        os.dup2(kept[1], 2)
+        for descriptor in (*kept, nothing):
+            os.close(descriptor)
 
 
 def _is_sharded(parameter: nn.Parameter) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from mftkit.base.json_diff import differences
+from mftkit.interfaces.engine import SINGLE_PROCESS
 from mftkit.plugins import kinds
 from mftkit.runs.spec_changes import Change
 
@@ -45,11 +46,12 @@ def _describe_division(divided: dict[str, Change], model: nn.Module) -> str:
     parts = []
     if (count := divided.get("processes")) is not None:
         parts.append(f"{count.now} {'process' if count.now == 1 else 'processes'} ({count.before} before)")
-    if (engine := divided.get("engine")) is not None:
+    engine = divided.get("engine")
+    if engine is not None and SINGLE_PROCESS not in (engine.before, engine.now):
         parts.append(f"engine {engine.now} ({engine.before} before)")
     if not parts:  # the same engine with other options
-        shown = (f"{change.key.removeprefix('sharding.')} {change.now} ({change.before} before)" for change in divided.values())
-        parts.append(f"weights divided otherwise: {', '.join(shown)}")
+        for change in divided.values():
+            parts.append(f"{change.key.removeprefix('sharding.')} {change.now} ({change.before} before)")
     text = f"resumes with {' and '.join(parts)}, so the last digits may differ"
     if count is not None and _has_dropout(model):
         text += ", and dropout draws other masks"

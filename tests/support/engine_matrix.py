@@ -64,6 +64,11 @@ def prepare(project: Path) -> None:
         tokenizer.save_pretrained(project / name)
 
 
+def run_name(cell: tuple[str, str, str], engine: str, count: int, dtype: str) -> str:
+    """The name of a run's directory."""
+    return "-".join((engine, str(count), dtype, *cell))
+
+
 def spec_of(
     cell: tuple[str, str, str], engine: str, count: int, options: dict[str, Any], dtype: str
 ) -> dict[str, Any]:
@@ -73,7 +78,7 @@ def spec_of(
         **BALANCING[balancing],
         model={"path": model, "dtype": dtype},
         tuning=TUNINGS[tuning],
-        output=f"runs/{engine}-{count}-{'-'.join(cell)}",
+        output=f"runs/{run_name(cell, engine, count, dtype)}",
         engine="auto" if engine == "single" else {"name": engine.partition("+")[0], "options": options},
         training={
             "max_steps": 4, "batch_size": 8, "micro_batch_size": 2, "log_every": 1, "evaluate_every": 2,

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+SINGLE_PROCESS = "single process"
+"""The name of the engine of a single process, which no spec names."""
+
 
 @dataclass(frozen=True)
 class ProcessGroup:
@@ -57,7 +60,7 @@ class Engine(Component[OptionsT]):
 
     def __init__(self, options: OptionsT, tasks: tuple[TaskInfo, ...] = ()) -> None:
         super().__init__(options, tasks)
-        self.name = "single process"
+        self.name = SINGLE_PROCESS
         """The name by which a spec names it."""
         self.processes: ProcessGroup
         """The processes; set before any other method is called."""
@@ -65,6 +68,8 @@ class Engine(Component[OptionsT]):
         """What ``wrap`` returned."""
         self.optimizer: torch.optim.Optimizer
         """The run's optimizer, from ``wrap`` on."""
+        self.parameters: list[nn.Parameter]
+        """The trained parameters in the order in which the optimizer's state numbers them, from ``wrap`` on."""
 
     @property
     def shards_weights(self) -> bool:
@@ -118,6 +123,7 @@ class Engine(Component[OptionsT]):
         ``model`` computes log-probabilities from a batch and holds the tuned model. Override ``wrapped``.
         """
         self.optimizer = optimizer
+        self.parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self.model = self.wrapped(model, optimizer)
         return self.model
 
@@ -160,14 +166,28 @@ class Engine(Component[OptionsT]):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def whole(self, parameters: list[nn.Parameter]) -> AbstractContextManager[None]:  # noqa: ARG002
-        """Within it, weights that are kept outside of torch's own tensors are in place, in all processes."""
+    def whole(
+        self,
+        parameters: list[nn.Parameter],  # noqa: ARG002
+        *,
+        written: bool = False,  # noqa: ARG002
+    ) -> AbstractContextManager[None]:
+        """Within it, weights that are kept outside of torch's own tensors are in place, in all processes.
+
+        ``written``: whether they are overwritten there, with the same numbers in all processes.
+        """
         return nullcontext()
 
     def optimizer_state(self) -> dict[str, Any]:
-        """The optimizer's state in torch's own form; tensors may be torch's distributed ones."""
+        """The state of AdamW in torch's own form, numbered as ``parameters``; every process calls it.
+
+        Tensors have the parameters' shapes; they may be torch's distributed ones.
+        """
         return self.optimizer.state_dict()
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
-        """Restore what ``optimizer_state`` gave, whose tensors are divided as the parameters are."""
+        """Restore what ``optimizer_state`` gave, of any engine; every process has the same numbers.
+
+        Tensors of parameters that are torch's distributed ones are divided like them.
+        """
         self.optimizer.load_state_dict(state)

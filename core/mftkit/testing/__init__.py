@@ -18,6 +18,7 @@ from mftkit.testing.callbacks import CallbackConformance
 from mftkit.testing.chat_models import ChatModelConformance
 from mftkit.testing.combiners import GradientCombinerConformance
 from mftkit.testing.conformance import Conformance
+from mftkit.testing.engines import EngineConformance
 from mftkit.testing.evaluators import EvaluatorConformance
 from mftkit.testing.executors import ExecutorConformance
 from mftkit.testing.filters import DataFilterConformance
@@ -38,6 +39,7 @@ __all__ = [
     "ConformanceWarning",
     "DataFilterConformance",
     "DataGeneratorConformance",
+    "EngineConformance",
     "EvaluatorConformance",
     "ExecutorConformance",
     "GradientCombinerConformance",

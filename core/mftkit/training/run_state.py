@@ -11,6 +11,8 @@ from mftkit.training.meter import add_up
 from mftkit.training.shards import divided_like, divided_optimizer_state, whole
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from mftkit.reporting.listener import Listener
     from mftkit.training.meter import Meter
     from mftkit.training.run_parts import Run
@@ -40,9 +42,9 @@ class RunState:
         engine, tuning = run.checked.engine, run.checked.tuning
         own: ProcessState = {"random": random_state(), "meter": meter.state_dict()}
         of_processes = processes.gather(own)
-        with engine.whole(list(run.model.parameters())):
+        with engine.whole(self._saved_parameters()):
             weights = whole(tuning.state_dict(run.model), keep=processes.is_main)
-            optimizer = whole(engine.optimizer_state(), keep=processes.is_main)
+        optimizer = whole(engine.optimizer_state(), keep=processes.is_main)
         if not processes.is_main:
             return None
         state: TrainingState = {
@@ -70,14 +72,19 @@ class RunState:
         """Give all parts of the run, ``meter`` and ``listener`` the state of a checkpoint."""
         run, state = self._run, cast("TrainingState", checkpoint.state)
         engine, tuning = run.checked.engine, run.checked.tuning
-        with engine.whole(list(run.model.parameters())):
+        with engine.whole(self._saved_parameters(), written=True):
             tuning.load_state_dict(run.model, divided_like(checkpoint.model, tuning.state_dict(run.model)))
-        engine.load_optimizer_state(divided_optimizer_state(state["optimizer"], run.optimizer))
+        engine.load_optimizer_state(divided_optimizer_state(state["optimizer"], engine.parameters))
         run.balancing.load_state_dict(state["balancing"])
         run.gradients.load_state_dict(state["gradients"])
         run.mixing.load_state_dict(state.get("mixer"))
         listener.load_state_dict(state.get("callbacks", {}))
         self._restore_process(state["processes"], meter)
+
+    def _saved_parameters(self) -> list[nn.Parameter]:
+        """The parameters that a checkpoint holds: those of an adapter, or all."""
+        adapter = self._run.checked.tuning.saves_adapter
+        return [p for p in self._run.model.parameters() if p.requires_grad or not adapter]
 
     def _restore_process(self, saved: list[ProcessState], meter: Meter) -> None:
         """Restore the state of this process, or divide what another number of processes had.

@@ -98,9 +98,7 @@ def check_run(
     engine.check(tuning, per_task_gradients=combiner is not None)
     sampler = make_sampler(spec, corpus, mode)
     warn_schedule(spec.training, sampler.total, reporter)
-    if corpus.mixture is not None:
-        isolates = partial(isolates_samples, mode, corpus, sampler, spec.max_length)
-        warn_repeated_samples(sampler.layout(0), isolates, reporter)
+    _warn_of_repeats(spec, corpus, sampler, mode, reporter)
     return CheckedRun(
         spec=spec,
         model=with_model.model,
@@ -122,6 +120,15 @@ def check_run(
         sampler=sampler,
         objective=_objective(spec, loss, sampler, processes),
     )
+
+
+def _warn_of_repeats(
+    spec: Spec, corpus: Corpus, sampler: BatchSampler, mode: TokenizationMode, reporter: Reporter
+) -> None:
+    """Report samples that data mixing repeats in a step or a row."""
+    if corpus.mixture is not None:
+        isolates = partial(isolates_samples, mode, corpus, sampler, spec.max_length)
+        warn_repeated_samples(sampler.layout(0), isolates, reporter)
 
 
 def _objective(spec: Spec, loss: Loss, sampler: BatchSampler, processes: Processes) -> Objective:
@@ -162,16 +169,7 @@ def build_run(
         own_base = None
     model, notes = load_model(checked, own_base, reporter)
     engine = checked.engine
-    logprob_model = LogprobModel(
-        model,
-        checked.adapter,
-        checked.tuning,
-        checked.precision.autocast,
-        engine.within,
-        caches_casts=not engine.shards_weights,
-    )
-    optimizer = make_optimizer(logprob_model, spec.training)
-    parallel_model = engine.wrap(logprob_model, optimizer)
+    logprob_model, parallel_model = _parallel(checked, model)
     _check_on_device(checked, model)
     pad_id = int(checked.tokenizer.pad_token_id)
     batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
@@ -208,6 +206,21 @@ def build_run(
         plan=make_plan(checked, model, notes),
         own_base=None if own_base is None else base_fingerprint(own_base.current),
     )
+
+
+def _parallel(checked: CheckedRun, model: nn.Module) -> tuple[LogprobModel, nn.Module]:
+    """What computes log-probabilities with ``model``, and the same as the engine runs it, with an optimizer."""
+    engine = checked.engine
+    logprob_model = LogprobModel(
+        model,
+        checked.adapter,
+        checked.tuning,
+        checked.precision.autocast,
+        engine.within,
+        caches_casts=not engine.shards_weights,
+    )
+    optimizer = make_optimizer(logprob_model, checked.spec.training)
+    return logprob_model, engine.wrap(logprob_model, optimizer)
 
 
 def _check_on_device(checked: CheckedRun, model: nn.Module) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -33,9 +33,8 @@ def divided_like(state: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> di
     return {name: _like(tensor, model.get(name)) for name, tensor in state.items()}
 
 
-def divided_optimizer_state(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """An optimizer's state whose tensors are divided as the parameters that they belong to."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+def divided_optimizer_state(state: dict[str, Any], parameters: Sequence[Tensor]) -> dict[str, Any]:
+    """An optimizer's state whose tensors are divided as the parameters that they belong to, in the state's order."""
     tensors = {
         index: {
             key: _like(value, parameters[index]) if _is_tensor(value) else value for key, value in of.items()

@@ -18,3 +18,8 @@ def register_engines(register: Register) -> None:
     register(
         "fsdp2", f"{here}.fsdp2:Fsdp2", summary="weights, gradients and optimizer sharded, with torch's FSDP2"
     )
+    register(
+        "deepspeed",
+        f"{here}.deepspeed:DeepSpeed",
+        summary="optimizer, gradients and, with stage 3, weights sharded, with DeepSpeed's ZeRO; offloads to the CPU",
+    )

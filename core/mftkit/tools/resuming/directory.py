@@ -8,11 +8,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
-from mftkit.base.json_diff import differences
-from mftkit.plugins import kinds
 from mftkit.runs.checkpoint import CheckpointError
-from mftkit.runs.spec_changes import Change
 from mftkit.tools.resuming.checks import check_base_model, check_inputs
+from mftkit.tools.resuming.environment_changes import describe_environment_changes, environment_changes
 from mftkit.tools.resuming.messages import describe_move
 from mftkit.training.environment import describe_environment
 from mftkit.training.export import trained_tokenizer
@@ -31,13 +29,10 @@ if TYPE_CHECKING:
     from mftkit.runs.checkpoint import Checkpoint, Manifest
     from mftkit.runs.directory import RunDirectory
     from mftkit.runs.earlier_run import EarlierRun
+    from mftkit.runs.spec_changes import Change
     from mftkit.training.run_parts import Run
     from mftkit.training.schedule import Extension
     from mftkit.training.training_state import Progress
-
-
-ENVIRONMENT = ("packages", "device", "dtype")
-"""Keys of environment.json that may affect numbers, beside ``components``."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +93,9 @@ def prepare_directory(
     environment = describe_environment(built)
     resumed: list[JsonObject] = []
     if found is not None:
-        other = _environment_changes(directory, environment)
-        if other:
-            reporter.note(
-                f"resuming in another environment, so the last digits may differ: {'; '.join(map(str, other))}"
-            )
+        other = environment_changes(directory.environment(), environment)
+        for sentence in describe_environment_changes(other, built.model):
+            reporter.note(sentence)
         report_changed_plugins(directory.path, environment["plugins"], reporter)
         resumed = [*directory.resumptions(), _resumption(found[1], earlier, other)]
     directory.describe(built.checked.spec, {**environment, "resumed": resumed}, built.plan.dump())
@@ -125,25 +118,6 @@ def prepare_directory(
         ]:  # the run was killed before it wrote the line
             metrics.write(rollback_line(rollback, built.deciding.task_names, rollback.to))
     return found
-
-
-def _environment_changes(directory: RunDirectory, now: JsonObject) -> list[Change]:
-    """What differs between the environments of the last session and of this one, as far as it may affect numbers."""
-    before = directory.environment()
-    one, other = ({key: each.get(key) for key in ENVIRONMENT} for each in (before, now))
-    found = [Change(each.path, each.one, each.other, None) for each in differences(one, other)]
-    used, uses = _decisive(before.get("components")), _decisive(now.get("components"))
-    if used != uses:
-        found.append(Change("components", used, uses, None))
-    return sorted((change for change in found if change.before is not None), key=lambda change: change.key)
-
-
-def _decisive(components: list[JsonObject] | None) -> list[JsonObject] | None:
-    """The components that may affect numbers; trackers and callbacks may come and go."""
-    if components is None:
-        return None
-    free = {kind.name for kind in (kinds.TRACKER, kinds.CALLBACK)}
-    return [component for component in components if component["kind"] not in free]
 
 
 def _check_start(built: Run) -> None:

@@ -86,6 +86,9 @@ class Fsdp2(mftkit.Engine):
             gradients=of_trained,
             optimizer=of_trained,
             gathered_units=GATHERED_LAYERS if degree > 1 else 0,
+            gathers_all=degree > 1 and not self.options.reshard_after_forward,
+            offloads_weights=self.options.cpu_offload,
+            offloads_optimizer=self.options.cpu_offload,
         )
 
     def load_options(self, *, quantized: bool) -> dict[str, Any]:

@@ -88,6 +88,7 @@ class Fsdp2(mftkit.Engine):
             gathered_units=GATHERED_LAYERS if degree > 1 else 0,
             gathers_all=degree > 1 and not self.options.reshard_after_forward,
             offloads_weights=self.options.cpu_offload,
+            # What is not sharded stays on the device.
             offloads_optimizer=self.options.cpu_offload and not frozen_base,
         )
 

@@ -29,3 +29,6 @@ def test_fsdp2_divides_all_but_adapters() -> None:
     assert (adapters.frozen, adapters.trained, adapters.gradients, adapters.optimizer) == (8, 1, 1, 1)
     assert sharding("fsdp2", 8, replicas=4).optimizer == 2
     assert sharding("fsdp2", 8, replicas=8).gathered_units == 0
+    assert sharding("fsdp2", 8, reshard_after_forward=False).gathers_all
+    offloaded = sharding("fsdp2", 8, cpu_offload=True)
+    assert (offloaded.offloads_weights, offloaded.offloads_optimizer) == (True, True)

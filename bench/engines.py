@@ -1,6 +1,8 @@
 """What each engine sends and what its steps cost, beside the volume that is computed.
 
     python bench/engines.py [--processes N] [--steps N] [--json FILE]
+    python bench/engines.py --growth            more tasks, and longer rows, with ddp
+    python bench/engines.py --computed          the volumes of 7B parameters by the same formulas
 
 A small Llama (hidden size 256, 4 layers) trains on Python source, 8 rows of 128 tokens per step and one row per forward
 pass, fully and with LoRA (rank 8), with every engine that is installed, in float32. Each line is one run with N
@@ -28,32 +30,44 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 MIB = 1 << 20
-ROWS, MICRO, LENGTH, WARMUP = 8, 1, 128, 2
+ROWS, LENGTH, WARMUP = 8, 128, 2
 VARIANTS: dict[str, list[dict[str, Any]]] = {
     "ddp": [{}],
-    "fsdp2": [{}, {"reshard_after_forward": False}],
+    "fsdp2": [{}, {"reshard_after_forward": False}, {"replicas": 2}],
     "deepspeed": [{"stage": 2}, {"stage": 3}],
 }
 """Options with which an engine is measured; one that is not here is measured with its defaults."""
+COMPUTED: list[tuple[str, Json]] = [
+    ("ddp", {}),
+    ("fsdp2", {}),
+    ("fsdp2", {"reshard_after_forward": False}),
+    ("fsdp2", {"replicas": 8}),
+    ("deepspeed", {"stage": 2}),
+]
 TUNINGS: dict[str, Any] = {"full": "full", "lora": {"method": "lora", "rank": 8, "alpha": 16}}
+GROWTH = ((2, 128), (8, 128), (32, 128), (2, 256), (2, 512))
+"""Numbers of tasks, and tokens per row, with which ``--growth`` trains."""
 BYTES_SENT = 200
 """Offset of tcpi_bytes_sent in struct tcp_info (linux/tcp.h)."""
 
 Json = dict[str, Any]
 
 
-def write_spec(directory: Path, engine: Json | str, tuning: Any, steps: int) -> Path:
-    kinds = {"code-comment": "comment", "code-repair": "repair"}
+def write_spec(
+    directory: Path, engine: Json | str, tuning: Any, steps: int, tasks_count: int, length: int
+) -> Path:
+    kinds = ("comment", "repair", "completion", "text-to-code")
     config = {"model_type": "llama", "hidden_size": 256, "intermediate_size": 688, "num_hidden_layers": 4}
     config |= {"num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 512}
     tasks = []
-    for name, kind in kinds.items():
-        options = {"kind": kind, "samples": 800, "max_characters": 400}
-        tasks.append({"name": name, "generator": {"name": "python-source", "options": options}})
+    for number in range(tasks_count):
+        options = {"kind": kinds[number % len(kinds)], "samples": 400, "max_characters": 400}
+        tasks.append({"name": f"task-{number}", "generator": {"name": "python-source", "options": options}})
     spec = {
         "name": "engines",
         "output": str(directory / "run"),
@@ -61,8 +75,8 @@ def write_spec(directory: Path, engine: Json | str, tuning: Any, steps: int) -> 
         "tuning": tuning,
         "engine": engine,
         "tasks": tasks,
-        "max_length": LENGTH,
-        "training": {"max_steps": steps, "batch_size": ROWS, "micro_batch_size": MICRO},
+        "max_length": length,
+        "training": {"max_steps": steps, "batch_size": ROWS, "micro_batch_size": 1},
     }
     path = directory / "spec.json"
     path.write_text(json.dumps(spec, indent=1), encoding="utf-8")
@@ -72,9 +86,12 @@ def write_spec(directory: Path, engine: Json | str, tuning: Any, steps: int) -> 
 def sent() -> int:
     """Bytes that this process has handed to its TCP connections."""
     total = 0
-    for entry in os.listdir("/proc/self/fd"):
-        with suppress(OSError), socket.socket(fileno=os.dup(int(entry))) as connection:
-            info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_SENT + 8)
+    for entry in Path("/proc/self/fd").iterdir():
+        with suppress(OSError):
+            if not entry.is_socket():
+                continue
+            with socket.socket(fileno=os.dup(int(entry.name))) as connection:
+                info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_SENT + 8)
             if len(info) == BYTES_SENT + 8:
                 total += struct.unpack_from("Q", info, BYTES_SENT)[0]
     return total
@@ -109,12 +126,7 @@ def measure(spec_path: str) -> Json:
 
 def parameter_sizes(model: Any) -> Json:
     """Numbers of parameters: all, those that are trained, and those of the base, and of its head with the last norm."""
-    import math
-
-    counts = {
-        name: math.prod(p.shape) if p.numel() == 0 else p.numel() for name, p in model.named_parameters()
-    }
-    whole = {name: getattr(p, "ds_numel", counts[name]) for name, p in model.named_parameters()}
+    whole = {name: getattr(p, "ds_numel", p.numel()) for name, p in model.named_parameters()}
     base = {name: count for name, count in whole.items() if "lora_" not in name}
     trained = sum(whole[name] for name, p in model.named_parameters() if p.requires_grad)
     kept = sum(
@@ -123,25 +135,69 @@ def parameter_sizes(model: Any) -> Json:
     return {"base": sum(base.values()), "trained": trained, "kept": kept}
 
 
-def computed(engine: str, options: Json, found: Json, count: int, *, gloo: bool) -> float | None:
+@dataclass(frozen=True)
+class Job:
+    """What decides how many bytes a step sends."""
+
+    base: int
+    """Parameters of the base model, without adapters."""
+    trained: int
+    """Trained parameters, in float32."""
+    kept: int
+    """Of ``base``: head and last norm, which are gathered once per micro-batch."""
+    base_bytes: int
+    """Bytes of a base's parameter as it is stored: 4 if it is trained or computes in float32, 2 in bfloat16."""
+    processes: int
+    micro_batches: int
+    """Of each process in a step."""
+    scatter: int = 1
+    """Rounds of a reduce-scatter: 2 where it is an all-reduce, of which the result is cut (gloo)."""
+
+
+def computed(engine: str, options: Json, job: Job) -> float | None:
     """Bytes that a process sends in a step, by docs/scale.md; None for an engine that has no formula there."""
-    share = (count - 1) / count
-    micro_batches = ROWS // MICRO // count
-    base, trained = 4 * found["base"], 4 * found["trained"]
-    full = trained == base
-    scatter = (2 if gloo else 1) * share
+    gradients, full = 4 * job.trained, job.trained == job.base
+    share = _share(job.processes)
     if engine == "single":
         return 0.0
     if engine == "ddp":
-        return 2 * share * trained
+        return 2 * share * gradients
     if engine == "fsdp2":
-        twice = options.get("reshard_after_forward", True)
-        gathered = 2 * base - 4 * found["kept"] if twice else base
-        in_micro_batch = share * gathered + (scatter * trained if full else 0)
-        return micro_batches * in_micro_batch + (0 if full else 2 * share * trained)
+        replicas = options.get("replicas", 1)
+        shards = job.processes // replicas
+        times = 2 if options.get("reshard_after_forward", True) else 1
+        volume = _share(shards) * job.base_bytes * (times * job.base - (times - 1) * job.kept)
+        if full:
+            volume += job.scatter * _share(shards) * gradients + 2 * _share(replicas) * gradients / shards
+        return job.micro_batches * volume + (0 if full else 2 * share * gradients)
     if engine == "deepspeed" and options.get("stage", 2) == 2:
-        return micro_batches * 2 * share * trained + share * trained
+        return job.micro_batches * 2 * share * gradients + share * gradients
     return None
+
+
+def _share(count: int) -> float:
+    """Of a tensor, what each of ``count`` processes in a ring sends in one round."""
+    return (count - 1) / count
+
+
+def print_computed() -> None:
+    """Print the table of a model of the shapes of Qwen2.5-7B: 64 rows per step, one per forward pass."""
+    base, kept, adapters = 7_615_616_512, 152_064 * 3584 + 3584, 161_480_704
+    print("| engine | options | full, 8 devices | full, 64 | LoRA, 8 devices | LoRA, 64 |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for engine, options in COMPUTED:
+        cells = []
+        for trained, base_bytes in ((base, 4), (adapters, 2)):
+            for count in (8, 64):
+                replicas = options.get("replicas", 1) if count == 64 else 1
+                job = Job(base, trained, kept, base_bytes, count, 64 // count)
+                volume = computed(engine, {**options, "replicas": replicas}, job)
+                cells.append("-" if volume is None else f"{volume / 2**30:.1f}")
+        print(f"| {engine} | {shown_options(options)} | {' | '.join(cells)} |")
+
+
+def shown_options(options: Json) -> str:
+    return ", ".join(f"{key} {json.dumps(value)}" for key, value in options.items())
 
 
 def processes(spec: Path, count: int) -> list[Json]:
@@ -162,12 +218,57 @@ def processes(spec: Path, count: int) -> list[Json]:
     return [json.loads(text.splitlines()[-1]) for text in printed]
 
 
-def engines() -> list[tuple[str, Json]]:
-    """The installed engines with the options to measure."""
+def engines(count: int) -> list[tuple[str, Json]]:
+    """The installed engines with the options to measure; copies of a model only where each has several processes."""
     from mftkit.plugins import installed, kinds
 
     names = [row.name for row in installed.registry().plugins if row.kind == kinds.ENGINE.name]
-    return [("single", {})] + [(name, each) for name in names for each in VARIANTS.get(name, [{}])]
+    found = [(name, options) for name in names for options in VARIANTS.get(name, [{}])]
+    return [("single", {})] + [each for each in found if count >= 2 * each[1].get("replicas", 1)]
+
+
+def measured(
+    engine: str, options: Json, tuning: str, steps: int, count: int, tasks: int = 2, length: int = LENGTH
+) -> Json:
+    """What a run with an engine takes, beside what is computed for it."""
+    with tempfile.TemporaryDirectory() as directory:
+        chosen = "auto" if engine == "single" else {"name": engine, "options": options}
+        each = processes(
+            write_spec(Path(directory), chosen, TUNINGS[tuning], WARMUP + steps, tasks, length), count
+        )
+    sizes = {key: each[0][key] for key in ("base", "trained", "kept")}
+    line = {
+        "engine": engine,
+        "options": options,
+        "tuning": tuning,
+        "processes": count,
+        "tasks": tasks,
+        "length": length,
+        **sizes,
+    }
+    line |= {"cpu": sum(found["cpu"] for found in each), "wall": max(found["wall"] for found in each)}
+    line["sent"] = statistics.mean(found["sent"] for found in each)
+    for key, scatter in (("computed", 1), ("gloo", 2)):
+        job = Job(**sizes, base_bytes=4, processes=count, micro_batches=ROWS // count, scatter=scatter)
+        line[key] = computed(engine, options, job)
+    return line
+
+
+def print_growth(steps: int, count: int) -> None:
+    """Measure one engine with more tasks, and with longer rows, and print a line for each."""
+    print("| tasks | tokens per row | tuning | CPU s | wall s | sent, MiB |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for tasks, length in GROWTH:
+        line = measured("ddp", {}, "full", steps, count, tasks, length)
+        cells = [
+            tasks,
+            length,
+            "full",
+            f"{line['cpu']:.2f}",
+            f"{line['wall']:.2f}",
+            f"{line['sent'] / MIB:.3f}",
+        ]
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 def main() -> None:
@@ -179,32 +280,41 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=12, help="steps that count")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--computed", action="store_true", help="print the computed table of 7B parameters alone"
+    )
+    parser.add_argument(
+        "--growth", action="store_true", help="measure more tasks and longer rows, with ddp, instead"
+    )
     given = parser.parse_args()
+    if given.computed:
+        print_computed()
+        return
     if given.measure:
         print(json.dumps(measure(given.measure)))
+        return
+    if given.growth:
+        print_growth(given.steps, given.processes)
         return
     print("| engine | options | tuning | CPU s | wall s | sent, MiB | computed, MiB | gloo, MiB |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     lines = []
-    for tuning, value in TUNINGS.items():
-        for engine, options in engines():
+    for tuning in TUNINGS:
+        for engine, options in engines(given.processes):
             count = 1 if engine == "single" else given.processes
-            with tempfile.TemporaryDirectory() as directory:
-                chosen = "auto" if engine == "single" else {"name": engine, "options": options}
-                each = processes(write_spec(Path(directory), chosen, value, WARMUP + given.steps), count)
-            line = {"engine": engine, "options": options, "tuning": tuning, "processes": count}
-            line |= {key: each[0][key] for key in ("base", "trained", "kept")}
-            line |= {"cpu": sum(found["cpu"] for found in each), "wall": max(found["wall"] for found in each)}
-            line["sent"] = statistics.mean(found["sent"] for found in each)
-            for key, gloo in (("computed", False), ("gloo", True)):
-                line[key] = computed(engine, options, each[0], count, gloo=gloo)
+            line = measured(engine, options, tuning, given.steps, count)
             lines.append(line)
-            shown = [
-                "-" if line[key] is None else f"{line[key] / MIB:.1f}" for key in ("sent", "computed", "gloo")
+            sizes = [line[key] for key in ("sent", "computed", "gloo")]
+            cells = ["-" if size is None else f"{size / MIB:.1f}" for size in sizes]
+            cells = [
+                engine,
+                shown_options(options),
+                tuning,
+                f"{line['cpu']:.2f}",
+                f"{line['wall']:.2f}",
+                *cells,
             ]
-            words = ", ".join(f"{key} {json.dumps(value)}" for key, value in options.items())
-            seconds = f"{line['cpu']:.2f} | {line['wall']:.2f}"
-            print(f"| {engine} | {words} | {tuning} | {seconds} | {' | '.join(shown)} |", flush=True)
+            print(f"| {' | '.join(cells)} |", flush=True)
     if given.json:
         given.json.write_text(
             json.dumps({"torch": __import__("torch").__version__, "lines": lines}, indent=1), "utf-8"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 import shlex
 import subprocess
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from ruamel.yaml import YAML
@@ -14,6 +15,11 @@ from torch.distributed import run as torchrun
 
 import mftkit
 from documents import ROOT, blocks, commands, parse
+from forked import run_forked, start_code
+from small_runs import metrics
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCALE = ROOT / "examples" / "scale"
 PAGE = ROOT / "docs" / "scale.md"
@@ -178,13 +184,79 @@ def test_the_page_shows_the_files_as_they_are() -> None:
     assert KUBERNETES in shown
 
 
-def test_torchrun_lines_of_the_pages_parse() -> None:
-    lines = [
+def torchrun_lines() -> list[list[str]]:
+    """The arguments of every ``torchrun`` in the pages."""
+    return [
         words[1:]
         for page in (PAGE, ROOT / "docs" / "recipes.md")
         for block in blocks(page) if block.language == "sh"
         for words in commands(block) if words[0] == "torchrun"
     ]  # fmt: skip
-    assert len(lines) >= 3
-    for words in lines:
+
+
+def test_torchrun_lines_of_the_pages_parse() -> None:
+    assert len(torchrun_lines()) >= 3
+    for words in torchrun_lines():
         check_torchrun(words)
+
+
+# torchrun's own agent; it forks its processes from this one, which has imported torch, instead of starting interpreters.
+TORCHRUN = """
+from torch.distributed import run
+from torch.distributed.launcher.api import elastic_launch
+
+arguments = run.parse_args(["--start_method", "fork", *{words}])
+assert arguments.standalone
+arguments.rdzv_backend, arguments.rdzv_endpoint = "c10d", "localhost:0"  # what torchrun makes of --standalone
+
+def worker():
+    from mftkit.cli import main
+    code = main([*arguments.training_script_args, "--set", "output={run}", "--set", "training.max_steps=2"])
+    if code:
+        raise SystemExit(code)
+
+elastic_launch(run.config_from_args(arguments)[0], worker)()
+"""
+
+
+@pytest.mark.engines
+def test_the_torchrun_line_of_one_node_trains(tmp_path: Path) -> None:
+    [words] = [words for words in torchrun_lines() if "examples/scale/spec.json" in words]
+    process = start_code(TORCHRUN.format(words=words, run=tmp_path / "run"), ROOT)
+    _, printed = process.communicate(120)
+    assert process.returncode == 0, printed
+    assert metrics(tmp_path / "run")[-1]["reason"] == "finished"
+    environment = json.loads((tmp_path / "run" / "environment.json").read_text("utf-8"))
+    assert (environment["engine"], environment["processes"]) == ("fsdp2", 2)
+    assert environment["sharding"]["shards"] == 2
+
+
+# What Ray Train gives to a function: torchrun's variables, a process group, and a thread that is not the main one.
+RAY = """
+import runpy, threading
+import torch.distributed as dist
+dist.init_process_group("gloo")
+failed = []
+
+def work():
+    try:
+        runpy.run_path("{file}")["train"]({{"spec": "{spec}"}})
+    except BaseException as error:
+        failed.append(error)
+        raise
+
+thread = threading.Thread(target=work)
+thread.start()
+thread.join()
+raise SystemExit(len(failed))
+"""
+
+
+@pytest.mark.engines
+def test_the_function_for_ray_trains_in_what_ray_makes(tmp_path: Path) -> None:
+    spec = json.loads((SCALE / "spec.json").read_text("utf-8"))
+    spec["output"] = str(tmp_path / "run")
+    spec["training"]["max_steps"] = 2
+    (tmp_path / "spec.json").write_text(json.dumps(spec), "utf-8")
+    run_forked(RAY.format(file=SCALE / "ray_train.py", spec=tmp_path / "spec.json"), (2,), tmp_path)
+    assert metrics(tmp_path / "run")[-1]["reason"] == "finished"

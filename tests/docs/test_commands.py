@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer.main
 
-from documents import PAGES, SHELLS, blocks, commands, mft_commands
-from mftkit.cli.app import with_commands
-
-PLACEHOLDER = "..."
-"""A word that stands for arguments that are left out."""
+from documents import PAGES, SHELLS, blocks, commands, mft_commands, parse
 
 NAMED_ALONE = ("--seeds",)
 """Options with a value that the text names without one."""
-
-
-def parse(words: list[str]) -> None:
-    """Raise the command line's own error for a command or an option that it does not have."""
-    command: Any = typer.main.get_command(with_commands())
-    rest = [word for word in words if word != PLACEHOLDER]
-    while rest and hasattr(command, "commands"):
-        if rest[0].startswith("-"):
-            break
-        assert rest[0] in command.commands, f"mft has no command {' '.join(words)}"
-        command = command.commands[rest.pop(0)]
-    context = command.context_class(command)
-    _, left, _ = command.make_parser(context).parse_args(args=rest)
-    assert not left, f"more arguments than the command takes: {' '.join(left)}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)

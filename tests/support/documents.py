@@ -8,9 +8,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
+
+import typer.main
+
+from mftkit.cli.app import with_commands
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PLACEHOLDER = "..."
+"""A word that stands for arguments that are left out."""
 SHELLS = ("sh", "bash", "console")
 _FENCE = re.compile(r"^( *)```(\w+)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _FILE = re.compile(r"into `([^`]+)`:[^`]*$")
@@ -69,3 +76,17 @@ def mft_commands(page: Path) -> Iterator[list[str]]:
     for span in _INLINE.findall(prose):
         words = shlex.split(re.sub(r"[\[\]]", "", span))[1:]  # brackets: what may be left out
         yield list(takewhile(lambda word: word != ">", words))
+
+
+def parse(words: list[str]) -> None:
+    """Raise the command line's own error for a command or an option of ``mft`` that it does not have."""
+    command: Any = typer.main.get_command(with_commands())
+    rest = [word for word in words if word != PLACEHOLDER]
+    while rest and hasattr(command, "commands"):
+        if rest[0].startswith("-"):
+            break
+        assert rest[0] in command.commands, f"mft has no command {' '.join(words)}"
+        command = command.commands[rest.pop(0)]
+    context = command.context_class(command)
+    _, left, _ = command.make_parser(context).parse_args(args=rest)
+    assert not left, f"more arguments than the command takes: {' '.join(left)}"

@@ -81,7 +81,8 @@ def train_together(work: Work) -> Trained:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         workers = [
-            context.Process(target=_work, args=(work, rank, directory), daemon=True) for rank in range(PROCESSES)
+            context.Process(target=_work, args=(work, rank, directory), daemon=True)
+            for rank in range(PROCESSES)
         ]
         for worker in workers:
             worker.start()
@@ -105,11 +106,14 @@ def train_together(work: Work) -> Trained:
 def _work(work: Work, rank: int, directory: Path) -> None:
     """Be one of the processes, to its end."""
     torch.set_num_threads(1)  # threads of the parent are not there
-    os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(PROCESSES), LOCAL_WORLD_SIZE=str(PROCESSES))
+    os.environ.update(
+        RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE=str(PROCESSES), LOCAL_WORLD_SIZE=str(PROCESSES)
+    )
     code = 1
     try:
-        store = dist.FileStore(str(directory / "store"), PROCESSES)
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=PROCESSES)
+        dist.init_process_group(
+            "gloo", init_method=(directory / "store").as_uri(), rank=rank, world_size=PROCESSES
+        )
         trained = _train(work, ProcessGroup(PROCESSES, rank, PROCESSES, torch.device("cpu")))
         if rank == 0:
             torch.save(trained, directory / "trained.pt")
@@ -141,7 +145,9 @@ def _train(work: Work, processes: ProcessGroup) -> Trained:
     if work.start is not None:
         with engine.whole(saved, written=True):
             tuning.load_state_dict(model, divided_like(work.start.weights, tuning.state_dict(model)))
-        engine.load_optimizer_state(divided_optimizer_state(deepcopy(work.start.optimizer), engine.parameters))
+        engine.load_optimizer_state(
+            divided_optimizer_state(deepcopy(work.start.optimizer), engine.parameters)
+        )
     batches = [collate(MicroBatch(((sample,),), MAX_LENGTH, 0)) for sample in samples(loaded)]
     for step in range(work.steps):
         loss, norm = _step(engine, wrapped, batches, step in work.skipped)
@@ -164,7 +170,9 @@ def _optimizer(model: torch.nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW([group for group in groups if group["params"]], lr=1e-3, fused=True)
 
 
-def _step(engine: Engine[Any], model: torch.nn.Module, batches: list[Batch], skip: bool) -> tuple[float, float]:
+def _step(
+    engine: Engine[Any], model: torch.nn.Module, batches: list[Batch], skip: bool
+) -> tuple[float, float]:
     processes = engine.processes
     own = batches[processes.rank :: processes.count]
     tokens = sum(len(batch.targets) for batch in batches)

@@ -66,7 +66,9 @@ class EngineConformance(Conformance):
             return
         for tuning in _tunings():
             with self._checkpoint() as checkpoint:
-                self._compare(train_alone(self._work(tuning, checkpoint)), self._expected(tuning, checkpoint), tuning)
+                self._compare(
+                    train_alone(self._work(tuning, checkpoint)), self._expected(tuning, checkpoint), tuning
+                )
 
     def test_whole_model(self) -> None:
         """Two processes that train all weights have the losses, gradients, clipping and skipped steps of one."""
@@ -93,7 +95,9 @@ class EngineConformance(Conformance):
         for tuning in filter(self._accepts, _tunings()):
             if tuning().saves_adapter == adapter:
                 with self._checkpoint() as checkpoint:
-                    self._compare(self._trained(tuning, checkpoint), self._expected(tuning, checkpoint), tuning)
+                    self._compare(
+                        self._trained(tuning, checkpoint), self._expected(tuning, checkpoint), tuning
+                    )
 
     def _trained(self, tuning: Callable[[], Tuning[Any]], checkpoint: Path) -> Trained:
         """Train in two processes, once for all checks of the class."""
@@ -152,19 +156,22 @@ class EngineConformance(Conformance):
             )
         state, meant = found.optimizer["state"], expected.optimizer["state"]
         require(
-            state.keys() == meant.keys(), f"{what}, {when}: the optimizer has the state of {len(state)} parameters"
+            state.keys() == meant.keys(),
+            f"{what}, {when}: the optimizer has the state of {len(state)} parameters",
         )
         for number, moments in meant.items():
             for key, tensor in moments.items():
                 off = _off(state[number].get(key), tensor)
                 require(
                     off <= NEAR,
-                    f"{what}, {when}: {key} of parameter {number}, a mean of its gradients, differs by {off:.3g} of its "
-                    "largest number",
+                    f"{what}, {when}: {key} of parameter {number}, a mean of its gradients, differs by {off:.3g} of "
+                    "its largest number",
                 )
         for name, tensor in expected.weights.items():
             off = _distance(found.weights.get(name), tensor)
-            require(off <= NEAR_WEIGHTS, f"{what}, {when}: the weight {name} differs by {off:.3g} of its norm")
+            require(
+                off <= NEAR_WEIGHTS, f"{what}, {when}: the weight {name} differs by {off:.3g} of its norm"
+            )
 
 
 def _plain() -> Engine[Any]:
@@ -172,7 +179,7 @@ def _plain() -> Engine[Any]:
 
 
 def _tunings() -> list[Callable[[], Tuning[Any]]]:
-    """Return makers of the installed tunings that load weights as they are: one that trains all, and one of an adapter."""
+    """Return makers of two installed tunings: one that trains all weights, and one of an adapter; none quantizes."""
     found: dict[bool, Callable[[], Tuning[Any]]] = {}
     for _, tuning in installed_components(TUNING, None):
         if not tuning.load_options(torch.float32):

@@ -165,7 +165,7 @@ class DeepSpeed(mftkit.Engine):
     def _embedding(self) -> list[nn.Parameter]:
         """Return the parameters of the input embedding that are not the head's, if it is tied."""
         own = {id(p) for p in self._head()}
-        embedding = self._base.get_input_embeddings()  # type: ignore[no-untyped-call]
+        embedding = self._base.get_input_embeddings()
         return [p for p in embedding.parameters() if id(p) not in own]
 
     def within(self, model: PreTrainedModel, work: Callable[[], T]) -> T:  # noqa: ARG002
@@ -253,7 +253,9 @@ class DeepSpeed(mftkit.Engine):
         import torch
 
         zero = self._engine.optimizer
-        for flat in zero.fp32_partitioned_groups_flat if self.shards_weights else zero.single_partition_of_fp32_groups:
+        for flat in (
+            zero.fp32_partitioned_groups_flat if self.shards_weights else zero.single_partition_of_fp32_groups
+        ):
             moments = {key: torch.zeros_like(flat) for key in MOMENTS}
             own = self.optimizer.state.setdefault(flat, {"step": flat.new_zeros(()), **moments})
             own["step"].copy_(step)

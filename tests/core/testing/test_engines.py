@@ -67,7 +67,9 @@ def test_a_good_one_passes() -> None:
 def test_gradients_of_an_adapter_that_are_not_summed() -> None:
     checks = suite(NotWhatCameLater)
     checks.test_whole_model()
-    with pytest.raises(mftkit.testing.ConformanceError, match="an adapter, trained: the norms of the gradients of the steps"):
+    with pytest.raises(
+        mftkit.testing.ConformanceError, match="an adapter, trained: the norms of the gradients of the steps"
+    ):
         checks.test_adapter()
 
 

@@ -50,8 +50,10 @@ def _describe_division(divided: dict[str, Change], model: nn.Module) -> str:
     if engine is not None and SINGLE_PROCESS not in (engine.before, engine.now):
         parts.append(f"engine {engine.now} ({engine.before} before)")
     if not parts:  # the same engine with other options
-        for change in divided.values():
-            parts.append(f"{change.key.removeprefix('sharding.')} {change.now} ({change.before} before)")
+        parts += [
+            f"{change.key.removeprefix('sharding.')} {change.now} ({change.before} before)"
+            for change in divided.values()
+        ]
     text = f"resumes with {' and '.join(parts)}, so the last digits may differ"
     if count is not None and _has_dropout(model):
         text += ", and dropout draws other masks"

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from torch._C._distributed_c10d import FileStore
 
 from mftkit.batches.collate import collate
 from mftkit.interfaces.engine import Engine, ProcessGroup
@@ -112,8 +111,9 @@ def _work(work: Work, rank: int, directory: Path) -> None:
     )
     code = 1
     try:
-        store = FileStore(str(directory / "store"), PROCESSES)
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=PROCESSES)
+        dist.init_process_group(
+            "gloo", init_method=(directory / "store").as_uri(), rank=rank, world_size=PROCESSES
+        )
         trained = _train(work, ProcessGroup(PROCESSES, rank, PROCESSES, torch.device("cpu")))
         if rank == 0:
             torch.save(trained, directory / "trained.pt")

@@ -179,7 +179,7 @@ def _plain() -> Engine[Any]:
 
 
 def _tunings() -> list[Callable[[], Tuning[Any]]]:
-    """Return makers of two installed tunings that load weights as they are: of all weights, and of an adapter."""
+    """Return makers of two installed tunings: one that trains all weights, and one of an adapter; none quantizes."""
     found: dict[bool, Callable[[], Tuning[Any]]] = {}
     for _, tuning in installed_components(TUNING, None):
         if not tuning.load_options(torch.float32):

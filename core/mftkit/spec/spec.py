@@ -192,9 +192,7 @@ class Spec(Section):
     def _streamable(self) -> "Spec":
         if self.data.streaming is None:
             return self
-        problems = streaming_problems(
-            self.data.streaming, self.tasks, self.mixing, self.training, self.model
-        )
+        problems = streaming_problems(self.data.streaming, self.tasks, self.mixing, self.training, self.model)
         if problems:
             refuse(problems)
         return self

@@ -11,8 +11,8 @@ from mftkit.spec.problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from mftkit.spec.mixing import MixingSpec
     from mftkit.spec.data import StreamingSpec
+    from mftkit.spec.mixing import MixingSpec
     from mftkit.spec.tasks import TaskSpec
     from mftkit.spec.training import TrainingSpec
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 import mftkit
 from data_path import Listener
-from mftkit.data.corpus import prepare
+from mftkit.data import streaming
+from mftkit.data.corpus import _Preparation, prepare
 from mftkit.data.streaming import StreamedTask, rows_per_chunk
 from mftkit.data.tokens.train_tokenizer import train_bpe
 from mftkit.reporting.reporter import Reporter
@@ -23,7 +24,7 @@ from small_runs import comparable, metrics, rows, small_spec, write_rows
 CHUNK = 24
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """Ends a run as a kill does: nothing is saved any more."""
 
 
@@ -66,11 +67,13 @@ def corpus_of(project: Path, spec: Any, reporter: Reporter | None = None) -> Any
     return prepare(spec, AutoTokenizer.from_pretrained(project / "tokenizer"), reporter or Reporter())
 
 
+def tokens(samples: Any) -> list[list[int]]:
+    return [samples[i].tokens.tolist() for i in range(len(samples))]
+
+
 def lines(samples: Any, task: int) -> list[int]:
     """The lines of a task's samples in a chunk."""
-    return [
-        int(samples.origin(i).rpartition(":")[2]) for i in range(len(samples)) if samples.task[i] == task
-    ]
+    return [int(samples.origin(i).rpartition(":")[2]) for i in range(len(samples)) if samples.task[i] == task]
 
 
 def test_chunks_hold_consecutive_rows_and_a_stream_starts_again(project: Path) -> None:
@@ -88,9 +91,6 @@ def test_chunks_hold_consecutive_rows_and_a_stream_starts_again(project: Path) -
 
 
 def test_a_chunk_is_the_same_whatever_was_read_before(project: Path) -> None:
-    def tokens(samples: Any) -> list[list[int]]:
-        return [samples[i].tokens.tolist() for i in range(len(samples))]
-
     first, second = (
         corpus_of(project, load(project, "a")).train,
         corpus_of(project, load(project, "b")).train,
@@ -121,63 +121,80 @@ def test_other_kinds_of_source_give_the_same_chunks(
     expected = corpus_of(project, load(project, "plain")).train.in_epoch(9)
     spec["tasks"][0]["train"] = [source]
     found = corpus_of(project, mftkit.load_spec(spec, directory=project)).train.in_epoch(9)
-    assert np.array_equal(found.lengths, expected.lengths)
-    assert [found[i].tokens.tolist() for i in range(len(found))] == [
-        expected[i].tokens.tolist() for i in range(len(expected))
-    ]
-    assert not (tmp_path / "downloads").exists()  # nothing was prepared as a whole
+    assert tokens(found) == tokens(expected)
+    assert not list((tmp_path / "downloads").rglob("*.arrow"))  # nothing was prepared as a whole
 
 
-def run_until(spec: Any, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def interrupt_at(spec: Any, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     make_step = loop.Trainer._make_step
 
     def stopped(self: Any, stop: Any) -> Any:
         if self.step == step:
-            raise Interrupted
+            raise InterruptedRunError
         return make_step(self, stop)
 
     with monkeypatch.context() as patch:
         patch.setattr(loop.Trainer, "_make_step", stopped)
-        with pytest.raises(Interrupted):
-            mftkit.run(spec, quiet=True)
+        with pytest.raises(InterruptedRunError):
+            mftkit.run(spec, progress=False)
 
 
-def test_a_resumed_run_gives_the_metrics_of_the_unbroken_one(
+def test_a_resumed_run_gives_the_metrics_of_the_unbroken_one_on_a_bounded_disk(
     project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, broken = load(project, tmp_path / "whole"), load(project, tmp_path / "broken")
-    assert mftkit.run(whole, quiet=True).reason == "finished"
-    run_until(broken, 5, monkeypatch)  # in the second chunk; the last checkpoint is of step 4
+    root = Path(whole.data.cache) / "tokens"
+    tables, lost = [], []
+
+    class DiskUse(mftkit.Callback[Any]):
+        def on_step_end(self, *_arguments: Any) -> None:
+            tables.append([path.stat().st_size for path in root.rglob("samples.arrow")])
+            maps = Path("/proc/self/maps")  # what is removed, but still mapped, is still on the disk
+            mapped = maps.read_text().splitlines() if maps.exists() else []
+            lost.append([line for line in mapped if str(root) in line and "(deleted)" in line])
+
+    assert mftkit.run(whole, progress=False, callbacks=[DiskUse]).reason == "finished"
+    assert [len(found) for found in tables] == [3] * 3 + [5] * 6  # two tasks' chunks, and the validation rows
+    assert max(map(sum, tables)) < 2.5 * sum(tables[0])
+    assert not any(lost)
+
+    interrupt_at(broken, 5, monkeypatch)  # in the second chunk; the last checkpoint is of step 4
     prepared: list[int] = []
-    read = mftkit_chunk()
+    prepare_chunk = _Preparation.chunk
 
-    def counted(self: Any, number: int) -> Any:
+    def noted(self: Any, number: int) -> Any:
         prepared.append(number)
-        return read(self, number)
+        return prepare_chunk(self, number)
 
-    monkeypatch.setattr("mftkit.data.corpus._Preparation.chunk", counted)
-    assert mftkit.run(broken, quiet=True).reason == "finished"
+    monkeypatch.setattr(_Preparation, "chunk", noted)
+    assert mftkit.run(broken, progress=False).reason == "finished"
     assert comparable(metrics(broken.output)) == comparable(metrics(whole.output))
     assert prepared == [1, 2]
 
 
-def mftkit_chunk() -> Any:
-    from mftkit.data.corpus import _Preparation
+def test_two_processes_share_the_tables_of_a_run(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each takes what the other made, or makes it itself, wherever its own stream is."""
+    monkeypatch.setattr(streaming, "_HEAD_START", 0.01)
+    first, second = (corpus_of(project, load(project, "shared")).train for _ in range(2))
+    expected = corpus_of(project, load(project, "alone")).train
+    for number, order in ((1, (first, second)), (2, (second, first)), (3, (first, second))):
+        for samples in order:
+            assert tokens(samples.in_epoch(number)) == tokens(expected.in_epoch(number))
+    assert (
+        first.in_epoch(3).parts[0].table.lengths.tolist()
+        == second.in_epoch(3).parts[0].table.lengths.tolist()
+    )
 
-    return _Preparation.chunk
 
-
-def test_the_disk_holds_two_chunks_and_nothing_afterwards(project: Path, tmp_path: Path) -> None:
-    spec = load(project, tmp_path / "bounded", training={"max_steps": 24, "evaluate_every": 24})
-    root, most = Path(spec.data.cache) / "tokens", []
-
-    class Watch(mftkit.Callback):  # type: ignore[misc]
-        def step_ended(self, *_arguments: Any) -> None:
-            most.append(sum(1 for path in root.glob("[!.]*/samples.arrow")))
-
-    assert mftkit.run(spec, quiet=True, callbacks=[Watch]).reason == "finished"
-    assert max(most) == 5  # two chunks of two tasks, and the validation rows
-    assert len(most) == 24
+def test_tables_are_removed_with_what_uses_them(project: Path) -> None:
+    spec = load(project, "removed")
+    corpus = corpus_of(project, spec)
+    corpus.train.in_epoch(2)
+    root = Path(spec.data.cache) / "tokens"
+    assert len(list(root.glob("*/samples.arrow"))) == 5
+    del corpus
+    gc.collect()
+    assert len(list(root.glob("*/samples.arrow"))) == 1  # the validation rows
 
 
 def test_rows_of_a_chunk_follow_the_proportions(project: Path) -> None:
@@ -202,7 +219,7 @@ def test_a_component_that_reads_sizes_is_refused() -> None:
         ({"training": {"task_mean": "dataset"}}, "training.task_mean: needs the tasks' sizes"),
         ({"training": {"batch_size": 32}}, "data.streaming.chunk: should be at least 32"),
         ({"mixing": {"temperature": 2}}, "mixing.temperature: may need the tasks' sizes"),
-        ({"mixing": {"mixer": "bandit"}}, "mixing.mixer: may need the tasks' sizes"),
+        ({"mixing": {"mixer": {"name": "bandit"}}}, "mixing.mixer: may need the tasks' sizes"),
         ({"mixing": {"proportions": {"big": 1, "small": 0}}}, "mixing.proportions.small: should be above 0"),
         (
             {"mixing": {"proportions": {"big": 1, "small": 1}, "by": "tokens"}},
@@ -210,7 +227,10 @@ def test_a_component_that_reads_sizes_is_refused() -> None:
         ),
         ({"mixing": {"proportions": {"big": 1, "small": 1}, "epoch_samples": 9}}, "mixing.epoch_samples:"),
         ({"task": {"valid": 0.05}}, "tasks.0.valid: is a fraction, which needs a second pass"),
-        ({"task": {"filters": ["exact-duplicates"]}}, "tasks.0.filters: read all rows before the run"),
+        (
+            {"task": {"filters": [{"name": "exact-duplicates"}]}},
+            "tasks.0.filters: read all rows before the run",
+        ),
         ({"tokenizer": {"train_bpe": 300}}, "model.tokenizer.train_bpe: trains a tokenizer on all rows"),
     ],
 )

@@ -117,6 +117,15 @@ class BatchSampler:
         before = self._end(whole - 1) if whole else 0
         return before + math.ceil(round(part * (self._end(whole) - before), 6))
 
+    @property
+    def ends(self) -> list[int]:
+        """The step after which each epoch ends, as far as it is known: without it, every epoch has to be laid out."""
+        return list(self._ends)
+
+    def restore_ends(self, ends: Sequence[int]) -> None:
+        """Set where epochs end, as it was found before."""
+        self._ends = list(ends)
+
     def _end(self, epoch: int) -> int:
         while len(self._ends) <= epoch:
             rows = len(self.layout(len(self._ends)).offsets) - 1
@@ -136,13 +145,14 @@ class BatchSampler:
 
     def _laid_out(self, epoch: int) -> Layout:
         drawn = None if self._mixture is None else self._mixture.epoch(epoch)
-        count = len(self._samples.task) if drawn is None else len(drawn)
+        count = len(self._samples.in_epoch(epoch).task) if drawn is None else len(drawn)
         order = np.random.default_rng([self._seed, epoch]).permutation(count)
         return self._lay_out(drawn, order, epoch)
 
     def _lay_out(self, drawn: NDArray[np.int64] | None, order: NDArray[np.int64], epoch: int) -> Layout:
         """With mixing, the mode sees each drawn sample as a separate one, so that it need not know about mixing."""
-        lengths, task = self._samples.in_epoch(epoch).lengths, self._samples.task
+        samples = self._samples.in_epoch(epoch)
+        lengths, task = samples.lengths, samples.task
         if drawn is not None:
             lengths, task = lengths[drawn], task[drawn]
         layout = self._mode.layout(lengths, task, order, self._max_length)
@@ -178,7 +188,7 @@ class BatchSampler:
         rows = [layout.samples[a:b] for a, b in pairwise(bounds)]
         rows.sort(key=lambda row: int(samples.lengths[row].sum()), reverse=True)
         members = layout.samples[bounds[0] : bounds[-1]]
-        task = self._samples.task[members]
+        task = samples.task[members]
         return GlobalBatch(
             number=number,
             epoch=epoch,
@@ -186,7 +196,7 @@ class BatchSampler:
             rows=rows,
             tokens=np.bincount(task, samples.loss_tokens[members], self._tasks).astype(np.float64),
             samples=np.bincount(task, None, self._tasks).astype(np.float64),
-            row_task=np.array([self._samples.task[row[0]] for row in rows]) if self._group_by_task else None,
+            row_task=np.array([samples.task[row[0]] for row in rows]) if self._group_by_task else None,
         )
 
 

@@ -15,6 +15,7 @@ from mftkit.data.rows.faults import RowError
 from mftkit.data.rows.reading import RowFindings
 from mftkit.data.samples import Part, Samples
 from mftkit.data.split import held_out, held_out_groups
+from mftkit.data.streaming import ChunkedSamples, ChunkTables, StreamedTask, starts_again, without_numbers
 from mftkit.data.task_formats import build_task_format
 from mftkit.data.task_rows import task_rows, validation_rows
 from mftkit.data.tokens.token_cache import TableSource, TokenCache
@@ -133,12 +134,17 @@ class _Preparation:
         self.reporter = reporter
         self.token_cache = TokenCache(spec, tokenizer, reporter)
         self.warnings: list[str] = []
+        self.chunks = None if spec.data.streaming is None else ChunkTables(spec, self.token_cache)
+        self.warned: set[str] | None = None
+        """What later chunks have been warned of; None until the first chunk is prepared."""
+        self.last_places: dict[int, tuple[int, int]] = {}
+        """Source and line of the last sample of each task in the latest chunk."""
 
     def corpus(self) -> Corpus:
-        loaded = [self.load(index, task) for index, task in enumerate(self.spec.tasks)]
-        train = Samples([task.train for task in loaded], self.spec.max_length, read_weights=True)
+        loaded = self.load_all()
+        train = self.train_samples([task.train for task in loaded])
         valid = Samples([task.valid for task in loaded], self.spec.max_length)
-        mixing = self.spec.mixing
+        mixing = None if self.chunks is not None else self.spec.mixing
         unmixed = [self.info(index, parts, train, None) for index, parts in enumerate(loaded)]
         mixed = None if mixing is None else mixture(mixing, unmixed, train, self.spec.seed)
         infos = tuple(self.info(index, parts, train, mixed) for index, parts in enumerate(loaded))
@@ -160,9 +166,63 @@ class _Preparation:
     def info(self, index: int, parts: _Loaded, train: Samples, mixed: Mixture | None) -> TaskInfo:
         """Return a task as components see it: the counts of one epoch."""
         task, samples = self.spec.tasks[index], len(parts.train.rows)
+        if self.chunks is not None:
+            return StreamedTask(task.name, task.weight, len(parts.valid.rows))
         tokens = int(train.loss_tokens[train.task == index].sum())
         drawn = samples if mixed is None else mixed.draws[index]
         return TaskInfo(task.name, task.weight, drawn, round(tokens * drawn / samples), len(parts.valid.rows))
+
+    def load_all(self) -> list[_Loaded]:
+        if self.chunks is None:
+            return [self.load(index, task) for index, task in enumerate(self.spec.tasks)]
+        loaded = [
+            self.load_streamed(index, table) for index, table in enumerate(self.chunks.tables(0, self.warn))
+        ]
+        self.warned = {without_numbers(message) for message in self.warnings}
+        return loaded
+
+    def train_samples(self, parts: list[Part]) -> Samples:
+        if self.chunks is None:
+            return Samples(parts, self.spec.max_length, read_weights=True)
+        return ChunkedSamples(parts, self.spec.max_length, self.chunk)
+
+    def load_streamed(self, index: int, table: TokenTable) -> _Loaded:
+        """Return a task's samples in the first chunk of its stream, and its validation samples."""
+        assert self.chunks is not None, "the data is streamed"
+        earlier, task = len(self.warnings), self.spec.tasks[index]
+        sources = self.chunks.sources(index, self.warn)
+        train, truncated, kept = self.chunk_part(index, table)
+        nothing = np.zeros(len(table), np.bool_)
+        valid = self.validation(index, task) if task.validates else self.part(index, table, nothing, sources)
+        self.check(task, train, valid, sources, self.warnings[earlier:])
+        identity = (
+            "stream",
+            str(self.chunks.rows[index]),
+            content_of("", [train, valid], self.spec.max_length),
+        )
+        report = self.report([(table, kept, truncated)], train, valid, cached=False)
+        return _Loaded(train, valid, report, identity, self.stops(table))
+
+    def chunk(self, number: int) -> list[Part]:
+        """Return the training samples of a chunk, task by task."""
+        assert self.chunks is not None, "the data is streamed"
+        tables = self.chunks.tables(number, self.warn)
+        parts = [self.chunk_part(index, table)[0] for index, table in enumerate(tables)]
+        if not any(len(part.rows) for part in parts):
+            raise MftError(f"data.streaming: chunk {number + 1} has no samples left to train on")
+        return parts
+
+    def chunk_part(self, index: int, table: TokenTable) -> tuple[Part, int, NDArray[np.bool_]]:
+        """Return a task's samples in a chunk, the number of those truncated, and a mask of the rows that are used."""
+        assert self.chunks is not None, "the data is streamed"
+        task, sources = self.spec.tasks[index], self.chunks.sources(index, self.warn)
+        self.warn_findings(task, table, sources)
+        if len(table):
+            if starts_again(table, self.last_places.get(index)):
+                self.warn(f"task {task.name}: its stream has ended, and starts again from its first row")
+            self.last_places[index] = table.origin(len(table) - 1)
+        kept, truncated = self.fitting(task, table, sources)
+        return self.part(index, table, kept, sources), truncated, kept
 
     def load(self, index: int, task: TaskSpec) -> _Loaded:
         earlier = len(self.warnings)
@@ -191,11 +251,15 @@ class _Preparation:
             reported = [(table, kept, truncated), (other, fits, cut)]
         train = self.part(index, table, kept & ~chosen, sources)
         self.check(task, train, valid, sources, self.warnings[earlier:])
-        stops = tuple(str(stop) for _kind, stop, _answers in table.facts["stops"].values())
-        return _Loaded(train, valid, self.report(reported, train, valid, cached), identity, stops)
+        return _Loaded(train, valid, self.report(reported, train, valid, cached), identity, self.stops(table))
+
+    def stops(self, table: TokenTable) -> tuple[str, ...]:
+        return tuple(str(stop) for _kind, stop, _answers in table.facts["stops"].values())
 
     def validation(self, index: int, task: TaskSpec) -> Part:
         """Return a task's validation samples alone."""
+        if self.chunks is not None and not task.validates:
+            return self.load_streamed(index, self.chunks.tables(0, self.warn)[index]).valid
         if isinstance(task.valid, float | int) or task.valid_generator is not None:
             return self.load(index, task).valid
         sources = validation_rows(self.spec, index, task, self.reporter, self.warn)
@@ -212,11 +276,13 @@ class _Preparation:
         found = self.token_cache.table(
             TableSource(task.name, task.format.name, task_format, sources, groups, variants)
         )
-        for message in RowFindings.from_json(found[0].facts).messages(
-            task.name, [source.name for source in sources]
-        ):
-            self.warn(message)
+        self.warn_findings(task, found[0], sources)
         return found
+
+    def warn_findings(self, task: TaskSpec, table: TokenTable, sources: Sequence[Source]) -> None:
+        names = [source.name for source in sources]
+        for message in RowFindings.from_json(table.facts).messages(task.name, names):
+            self.warn(message)
 
     def fitting(
         self, task: TaskSpec, table: TokenTable, sources: Sequence[Source]
@@ -312,6 +378,11 @@ class _Preparation:
         )
 
     def warn(self, message: str) -> None:
+        """Report a warning; one about a later chunk only if none before differs from it in its numbers alone."""
+        if self.warned is not None:
+            if without_numbers(message) in self.warned:
+                return
+            self.warned.add(without_numbers(message))
         self.warnings.append(message)
         self.reporter.warn(message)
 

@@ -29,6 +29,7 @@ from mftkit.spec.paths import FilePath
 from mftkit.spec.problems import Problem, one_of, problems_of, refuse, refuse_one
 from mftkit.spec.references import Place, TuningRef, unnamed
 from mftkit.spec.section import Section
+from mftkit.spec.streaming import streaming_problems
 from mftkit.spec.tasks import TaskSpec, repeated_names
 from mftkit.spec.training import LOSS, EarlyStoppingSpec, TrainingSpec, below_learning_rate
 
@@ -184,6 +185,15 @@ class Spec(Section):
     @model_validator(mode="after")
     def _best_by_a_metric(self) -> "Spec":
         if problems := best_by_problems(self.training, self.tasks, self.evaluation):
+            refuse(problems)
+        return self
+
+    @model_validator(mode="after")
+    def _streamable(self) -> "Spec":
+        if self.data.streaming is None:
+            return self
+        problems = streaming_problems(self.data.streaming, self.tasks, self.mixing, self.training, self.model)
+        if problems:
             refuse(problems)
         return self
 

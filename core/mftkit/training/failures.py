@@ -45,14 +45,14 @@ def describe_nonfinite(
 def _training_problem(
     step: int, tasks: list[int], samples: list[int], corpus: Corpus, sampler: BatchSampler
 ) -> str:
-    what = "the loss"
+    what, of_epoch = "the loss", corpus.train.in_epoch(sampler[step].epoch)
     if not samples:
         # Every log-probability was finite: the gradient overflowed, and no single sample can be blamed.
         what = "the loss" if tasks else "the gradient"
         batch = sampler[step]
-        samples = [int(i) for row in batch.rows for i in row if not tasks or corpus.train.task[i] in tasks]
+        samples = [int(i) for row in batch.rows for i in row if not tasks or of_epoch.task[i] in tasks]
         tasks = tasks or [int(i) for i in batch.tokens.nonzero()[0]]
-    shown = ", ".join(f"{i} ({corpus.train.origin(i)})" for i in samples[:SAMPLES_SHOWN])
+    shown = ", ".join(f"{i} ({of_epoch.origin(i)})" for i in samples[:SAMPLES_SHOWN])
     more = f" and {len(samples) - SAMPLES_SHOWN} more" if len(samples) > SAMPLES_SHOWN else ""
     return f"{what} is not finite in step {step}; tasks: {_task_names(corpus, tasks)}; samples: {shown}{more}"
 

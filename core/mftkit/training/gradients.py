@@ -37,8 +37,13 @@ class Gradients:
         self._last = -1
         """Number of the step's last micro-batch."""
 
-    def begin(self, rows: Rows) -> None:
-        """Before the backward passes of a step; ``rows`` are the rows of samples of each micro-batch."""
+    def begin(self, rows: Rows, task: NDArray[np.int64]) -> None:  # noqa: ARG002
+        """Before the backward passes of a step.
+
+        Args:
+            rows: the rows of samples of each micro-batch.
+            task: [samples]: task of each sample of the epoch.
+        """
         self._last = len(rows) - 1
 
     def accumulate(self, number: int) -> AbstractContextManager[None]:
@@ -68,13 +73,12 @@ def make_gradients(
     engine: Engine,
     trained: list[nn.Parameter],
     processes: Processes,
-    task: NDArray[np.int64],
     combiner: GradientCombiner | None,
 ) -> Gradients:
-    """Where a run's backward passes leave their gradients; ``task`` [samples] is each training sample's task."""
+    """Where a run's backward passes leave their gradients."""
     if combiner is None:
         return Gradients(engine, trained)
-    return PerTaskGradients(engine, trained, processes, task, combiner)
+    return PerTaskGradients(engine, trained, processes, combiner)
 
 
 class PerTaskGradients(Gradients):
@@ -89,24 +93,22 @@ class PerTaskGradients(Gradients):
         engine: Engine,
         trained: list[nn.Parameter],
         processes: Processes,
-        task: NDArray[np.int64],
         combiner: GradientCombiner,
     ) -> None:
-        """``task`` is each sample's. Raises MftError if the trained parameters are of several dtypes."""
+        """Raises MftError if the trained parameters are of several dtypes."""
         super().__init__(engine, trained)
         self._processes = processes
         self.combiner = combiner
-        self._task = task
         self._num_tasks = len(combiner.tasks)
         check_one_dtype(self._trained)
         self._rows: Tensor | None = None
         self._views: list[list[Tensor]] = []
         self._task_of_micro_batch: list[int | None] = []
 
-    def begin(self, rows: Rows) -> None:
+    def begin(self, rows: Rows, task: NDArray[np.int64]) -> None:
         """Set the buffer to zero; it is allocated in the first step."""
-        super().begin(rows)
-        self._task_of_micro_batch = [self._task_of(each) for each in rows]
+        super().begin(rows, task)
+        self._task_of_micro_batch = [_task_of(each, task) for each in rows]
         if self._rows is None:
             size = sum(p.numel() for p in self._trained)
             self._rows = self._trained[0].new_zeros(self._num_tasks, size, requires_grad=False)
@@ -151,11 +153,6 @@ class PerTaskGradients(Gradients):
             return self._processes.sum_(combined + leftover)
         return self._processes.sum_(torch.zeros_like(leftover))
 
-    def _task_of(self, rows: Sequence[NDArray[np.int64]]) -> int | None:
-        members = {int(task) for row in rows for task in self._task[row]}
-        assert len(members) <= 1, "a micro-batch holds one task"
-        return members.pop() if members else None
-
     def state_dict(self) -> dict[str, Any]:
         """The combiner's state."""
         return self.combiner.state_dict()
@@ -163,6 +160,12 @@ class PerTaskGradients(Gradients):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
         self.combiner.load_state_dict(state)
+
+
+def _task_of(rows: Sequence[NDArray[np.int64]], task: NDArray[np.int64]) -> int | None:
+    members = {int(each) for row in rows for each in task[row]}
+    assert len(members) <= 1, "a micro-batch holds one task"
+    return members.pop() if members else None
 
 
 def check_one_dtype(trained: Sequence[Tensor]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from mftkit.batches.changing_sampler import ChangingSampler
 from mftkit.data.mixing import shares_of
@@ -28,6 +28,13 @@ class MixingState(TypedDict):
     """[tasks] losses of the validation mini-batch at the start of the interval that is under way."""
 
 
+class StreamState(TypedDict):
+    """The part of a checkpoint that belongs to streamed data."""
+
+    ends: list[int]
+    """The last step of each chunk up to that of the checkpoint, so that a resumed run need not make earlier chunks."""
+
+
 class Mixing:
     """The mixing of a run with fixed shares: there is nothing to do in a step, and nothing to keep."""
 
@@ -41,12 +48,28 @@ class Mixing:
         """Each task's share of the samples in the interval of ``step``; empty where shares do not change."""
         return {}
 
-    def state_dict(self) -> MixingState | None:
+    def state_dict(self) -> MixingState | StreamState | None:
         """What a checkpoint keeps; None if there is nothing."""
         return None
 
-    def load_state_dict(self, state: MixingState | None) -> None:
+    def load_state_dict(self, state: MixingState | StreamState | None) -> None:
         """Restore what ``state_dict`` returned."""
+
+
+class StreamMixing(Mixing):
+    """The sampling of a run whose data is streamed: where chunks end is known only once they were made."""
+
+    def __init__(self, sampler: BatchSampler) -> None:
+        self._sampler = sampler
+
+    def state_dict(self) -> StreamState:
+        """The last steps of the chunks."""
+        return {"ends": self._sampler.ends}
+
+    def load_state_dict(self, state: MixingState | StreamState | None) -> None:
+        """Restore what ``state_dict`` returned."""
+        assert state is not None, "a run whose data is streamed has it in every checkpoint"
+        self._sampler.restore_ends(cast("StreamState", state)["ends"])
 
 
 class ChangingMixing(Mixing):
@@ -90,12 +113,13 @@ class ChangingMixing(Mixing):
         """The mixer's state, what was drawn, and the losses with which it will compare."""
         return {"mixer": self._mixer.state_dict(), "draws": self._sampler.draws, "held": self._before}
 
-    def load_state_dict(self, state: MixingState | None) -> None:
+    def load_state_dict(self, state: MixingState | StreamState | None) -> None:
         """Restore what ``state_dict`` returned."""
         assert state is not None, "a run whose mixing changes has it in every checkpoint"
-        self._mixer.load_state_dict(state["mixer"])
-        self._sampler.restore(state["draws"])
-        self._before = state["held"]
+        own = cast("MixingState", state)
+        self._mixer.load_state_dict(own["mixer"])
+        self._sampler.restore(own["draws"])
+        self._before = own["held"]
 
     def _losses(self, interval: int) -> list[float] | None:
         samples = self._mixer.validation_samples
@@ -114,8 +138,12 @@ def make_mixing(
     sampler: BatchSampler,
     minibatch_losses: Callable[[int, int], Tensor],
     processes: Processes,
+    *,
+    streams: bool = False,
 ) -> Mixing:
-    """The mixing of a run; ``mixer`` None: it mixes nothing."""
+    """The mixing of a run; ``mixer`` None: it mixes nothing. ``streams``: whether the data is streamed."""
+    if streams:
+        return StreamMixing(sampler)
     if mixer is None or not isinstance(sampler, ChangingSampler):
         return Mixing()
     return ChangingMixing(mixer, sampler, minibatch_losses, processes)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mftkit.data.streaming import describe_streaming
 from mftkit.reporting.plan import Plan, PlannedTask
 from mftkit.training.balancing import extra_work
 from mftkit.training.first_samples import first_samples
@@ -50,7 +51,7 @@ def make_plan(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...
         dtype=checked.precision.name,
         components=_component_names(spec, checked.adapter_name),
         notes=_notes(checked, model, model_notes),
-        mixing="" if spec.mixing is None else describe_mixing(spec.mixing, corpus),
+        mixing=_describe_mixing(spec, corpus),
         first_samples=first_samples(corpus, checked.tokenizer),
         learning_rate=spec.training.peak_learning_rate,
         learning_rate_note=_describe_learning_rate(spec, checked.tuning),
@@ -63,28 +64,43 @@ def _describe_learning_rate(spec: Spec, tuning: Tuning) -> str:
     return f"default for {spec.tuning.method}" if is_default else ""
 
 
+def _describe_mixing(spec: Spec, corpus: Corpus) -> str:
+    """How the tasks are mixed; "" if they are not. The shares of streamed tasks are in a note by themselves."""
+    if spec.mixing is None or spec.data.streaming is not None:
+        return ""
+    return describe_mixing(spec.mixing, corpus)
+
+
 def _planned_tasks(spec: Spec, corpus: Corpus) -> tuple[PlannedTask, ...]:
-    total = sum(task.tokens for task in corpus.tasks)
     sizes = np.bincount(corpus.train.task, minlength=len(corpus.tasks))
+    tokens = [task.tokens for task in corpus.tasks] if spec.data.streaming is None else _tokens_of(corpus)
+    total = sum(tokens)
     return tuple(
         PlannedTask(
             name=task.name,
             samples=int(size),
-            tokens=task.tokens,
-            share=task.tokens / total,
+            tokens=own,
+            share=own / total,
             valid_samples=task.valid_samples,
             truncated=report.truncated,
             dropped=report.dropped,
             skipped=report.skipped,
-            drawn=None if spec.mixing is None else task.samples,
+            drawn=None if spec.mixing is None or spec.data.streaming is not None else task.samples,
         )
-        for task, report, size in zip(corpus.tasks, corpus.reports, sizes, strict=True)
+        for task, report, size, own in zip(corpus.tasks, corpus.reports, sizes, tokens, strict=True)
     )
+
+
+def _tokens_of(corpus: Corpus) -> list[int]:
+    """Loss tokens of each task in the first chunk of a stream."""
+    counts = np.bincount(corpus.train.task, corpus.train.loss_tokens, len(corpus.tasks))
+    return [int(count) for count in counts]
 
 
 def _notes(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...]) -> tuple[str, ...]:
     tuning = checked.tuning
     notes = (
+        describe_streaming(checked.spec),
         describe_row_weights(checked.corpus),
         *model_notes,
         describe_result_dtype(checked),

@@ -10,7 +10,7 @@ from mftkit.plugins import installed, kinds
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from mftkit.data.corpus import Corpus
+    from mftkit.data.corpus import Corpus, Samples
     from mftkit.interfaces.loss import Loss
     from mftkit.reporting.reporter import Reporter
 
@@ -23,13 +23,7 @@ def check_row_weights(name: str, loss: Loss, corpus: Corpus, reporter: Reporter)
     weights = corpus.train.weights
     if weights is None:
         return
-    if not loss.reads_sample_weights:
-        weighted = np.flatnonzero(weights != 1)
-        raise MftError(
-            f"loss: {name} does not read the weights of rows, but {len(weighted)} training rows have one (the first: "
-            f"{corpus.train.origin(int(weighted[0]))}). Choose another loss "
-            f"({installed.those_that(kinds.LOSS, 'reads_sample_weights')}), or remove the key 'weight' from the rows."
-        )
+    check_weights_are_read(name, loss, corpus.train)
     if not weights.any():
         raise MftError(
             "tasks: all training rows have weight 0, so nothing would be learned. Raise one of them."
@@ -39,6 +33,17 @@ def check_row_weights(name: str, loss: Loss, corpus: Corpus, reporter: Reporter)
             reporter.warn(
                 f"task {task.name}: all training rows have weight 0, so nothing is learned from them"
             )
+
+
+def check_weights_are_read(name: str, loss: Loss, samples: Samples) -> None:
+    """Refuse weights of training rows if the loss ``name`` would ignore them. Raises MftError."""
+    if samples.weights is not None and not loss.reads_sample_weights:
+        weighted = np.flatnonzero(samples.weights != 1)
+        raise MftError(
+            f"loss: {name} does not read the weights of rows, but {len(weighted)} training rows have one (the first: "
+            f"{samples.origin(int(weighted[0]))}). Choose another loss "
+            f"({installed.those_that(kinds.LOSS, 'reads_sample_weights')}), or remove the key 'weight' from the rows."
+        )
 
 
 def describe_row_weights(corpus: Corpus) -> str:

@@ -80,7 +80,7 @@ class TrainStep:
         )
         totals = objective.zeros()
         router_total: Tensor | None = None
-        self._gradients.begin(rows)
+        self._gradients.begin(rows, samples.task)
         for i, micro_batch in enumerate(micro_batches):
             coefficients.begin_forward(i)
             with self._gradients.accumulate(i):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 if TYPE_CHECKING:
     from mftkit.training.balancing import BalancingState
     from mftkit.training.meter import MeterState
-    from mftkit.training.mixing import MixingState
+    from mftkit.training.mixing import MixingState, StreamState
     from mftkit.training.schedule import ScheduleState
     from mftkit.training.validation_history import ValidationHistoryState
 
@@ -50,5 +50,5 @@ class TrainingState(TypedDict):
     """Spent in steps since the last train line."""
     callbacks: NotRequired[dict[str, Any]]
     """The states of the callbacks that have one, by the callback's key."""
-    mixer: NotRequired[MixingState | None]
-    """Of a run whose mixing changes, else None; not in checkpoints of the first versions."""
+    mixer: NotRequired[MixingState | StreamState | None]
+    """Of a run whose mixing changes or whose data is streamed, else None; not in checkpoints of the first versions."""

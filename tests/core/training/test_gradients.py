@@ -107,7 +107,7 @@ def train(
         engine = process.engine(model, optimizer)
         train_step = TrainStep(
             model, corpus, installed.build(kinds.TOKENIZATION_MODE, "padding", {}), objective, balancing, engine,
-            Batcher(process, micro, 8, 0), max_norm, make_gradients(engine, trained, process, corpus.task, combiner),
+            Batcher(process, micro, 8, 0), max_norm, make_gradients(engine, trained, process, combiner),
         )  # fmt: skip
         for _ in range(steps):
             result = train_step(step(), 0.0, Meter(len(TASKS), torch.device("cpu"), torch.float64))
@@ -233,7 +233,6 @@ def test_parameters_of_several_number_types_are_refused() -> None:
             cast(Any, None),
             list(model.parameters()),
             cast(Any, None),
-            np.zeros(1, np.int64),
             Combiner(None, TASKS),
         )
 

@@ -34,14 +34,27 @@ BATCH = 1024
 """Rows that are converted at once."""
 
 
-def arrow_rows(batches: Iterable[pa.RecordBatch | pa.Table], name: str) -> Iterator[Numbered]:
-    """Yield the rows of the tables, numbered from 1 over all of them.
+def arrow_rows(
+    batches: Iterable[pa.RecordBatch | pa.Table], name: str, *, before: int = 0, unread: int = 0
+) -> Iterator[Numbered]:
+    """Yield the rows of the tables, numbered over all of them.
 
-    Raises MftError, which begins with ``name``, for a table that is damaged or has a value that Python cannot hold.
+    Args:
+        batches: the tables.
+        name: of the source.
+        before: rows that come before the tables: the first row has the number ``before`` + 1.
+        unread: last number of the rows whose values are not needed; they may be None.
+
+    Raises:
+        MftError: a table is damaged or has a value that Python cannot hold; the message begins with ``name``.
     """
-    number = 0
+    number = before
     try:
         for batch in batches:
+            if number + batch.num_rows <= unread:
+                yield from (Numbered(number + i, None) for i in range(1, batch.num_rows + 1))
+                number += batch.num_rows
+                continue
             converters = {column.name: _converter(column.type) for column in batch.schema}
             for values in batch.to_pylist():
                 number += 1

@@ -14,7 +14,7 @@ from mftkit.data.rows.source import Digest, Numbered, Source
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mftkit.base.json_types import JsonObject
 
@@ -78,19 +78,23 @@ class MappedSource:
 
     def rows(self) -> Iterator[Numbered]:
         """Yield the rows with the new names; a row that has a new name already is a ``BadRow``."""
+        return self.renamed(self.source.rows(), self.use)
+
+    def renamed(self, rows: Iterable[Numbered], use: ColumnUse | None) -> Iterator[Numbered]:
+        """Yield rows of the source with the new names, and note in ``use`` which columns they have."""
         has_text_cells = isinstance(self.source, FileSource) and self.source.has_text_cells
-        for line, value in self.source.rows():
+        for line, value in rows:
             if not isinstance(value, dict):
                 yield Numbered(line, value)
                 continue
-            if self.use is not None:
-                self.use.add(value)
+            if use is not None:
+                use.add(value)
             try:
                 yield Numbered(line, self._renamed(value, has_text_cells=has_text_cells))
             except BadRow as bad:
                 yield Numbered(line, bad)
-        if self.use is not None:
-            self.use.finish(self.name)
+        if use is not None:
+            use.finish(self.name)
 
     def _renamed(self, row: JsonObject, *, has_text_cells: bool) -> JsonObject:
         renamed: JsonObject = {}

@@ -7,6 +7,7 @@ import hashlib
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from mftkit.data.rows.arrow_rows import BATCH, arrow_rows
@@ -64,23 +65,28 @@ class FileSource:
                 last = block[-1:]
         return Digest(total.hexdigest(), lines + (last != b"\n") if ending in _BY_LINES else None)
 
-    def rows(self) -> Iterator[Numbered]:
-        """Yield the rows, read by the file's ending (see ``Source``)."""
+    def rows(self, unread: int = 0) -> Iterator[Numbered]:
+        """Yield the rows, read by the file's ending (see ``Source``); the first ``unread`` values may be None."""
         ending = self._ending
         with self._opened() as file:
             if ending == ".parquet":
-                yield from _parquet_rows(file, self.name)
+                yield from _parquet_rows(file, self.name, unread)
             elif ending.endswith(".gz"):
-                yield from _gzip_rows(file, self.name, self._line_rows)
+                yield from _gzip_rows(file, self.name, partial(self._line_rows, unread=unread))
             elif ending == ".json" and starts_with_bracket(file):
                 yield from array_rows(file.read(), self.name)
             else:
-                yield from self._line_rows(file)
+                yield from self._line_rows(file, unread)
 
-    def _line_rows(self, lines: Iterable[bytes]) -> Iterator[Numbered]:
+    @property
+    def is_read_whole(self) -> bool:
+        """Whether the file must be in memory to be read, as one JSON array must."""
+        return self._ending == ".json"
+
+    def _line_rows(self, lines: Iterable[bytes], unread: int) -> Iterator[Numbered]:
         if self.has_text_cells:
             return csv_rows(lines, self.name, "," if self._ending.startswith(".csv") else "\t")
-        return json_line_rows(lines, self.name)
+        return json_line_rows(lines, self.name, unread)
 
     @property
     def _ending(self) -> str:
@@ -111,7 +117,7 @@ def _gzip_rows(
         raise RowError(name, number + 1, what) from None
 
 
-def _parquet_rows(file: IO[bytes], name: str) -> Iterator[Numbered]:
+def _parquet_rows(file: IO[bytes], name: str, unread: int) -> Iterator[Numbered]:
     import pyarrow as pa  # type: ignore[import-untyped]
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
@@ -119,4 +125,11 @@ def _parquet_rows(file: IO[bytes], name: str) -> Iterator[Numbered]:
         table = pq.ParquetFile(file)
     except pa.ArrowException as error:
         raise MftError(f"{name}: cannot be read as Parquet: {error}") from None
-    yield from arrow_rows(table.iter_batches(batch_size=BATCH), name)
+    left_out = before = 0
+    sizes = [table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)]
+    while left_out < len(sizes) and before + sizes[left_out] <= unread:
+        before += sizes[left_out]
+        left_out += 1
+    yield from (Numbered(number, None) for number in range(1, before + 1))
+    batches = table.iter_batches(batch_size=BATCH, row_groups=range(left_out, len(sizes)))
+    yield from arrow_rows(batches, name, before=before, unread=unread)

@@ -95,8 +95,16 @@ class HubSource:
         """Yield the rows, numbered from 1."""
         return arrow_rows(self._rows.with_format("arrow").iter(batch_size=BATCH), self.name)
 
+    def stream(self, unread: int = 0) -> Iterator[Numbered]:
+        """Yield the rows as ``rows`` does, without downloading the whole split; the first ``unread`` may be None."""
+        batches = self._load(streaming=True).with_format("arrow").iter(batch_size=BATCH)
+        return arrow_rows(batches, self.name, unread=unread)
+
     @cached_property
     def _rows(self) -> _Dataset:
+        return self._load(streaming=False)
+
+    def _load(self, *, streaming: bool) -> _Dataset:
         import datasets  # type: ignore[import-untyped]
 
         try:
@@ -106,6 +114,7 @@ class HubSource:
                 split=self.split,
                 revision=self.revision,
                 data_files=self.data_files,
+                **({"streaming": True} if streaming else {}),
             )
         except Exception as error:  # anything the hub, the network or the data set's files may raise
             first = str(error).strip().splitlines() or [""]

@@ -16,15 +16,20 @@ _HEAD = 1 << 20
 """Bytes in which the first character that is not white space is searched."""
 
 
-def json_line_rows(file: Iterable[bytes], name: str) -> Iterator[Numbered]:
-    """Yield one row per line that is not blank."""
+def json_line_rows(file: Iterable[bytes], name: str, unread: int = 0) -> Iterator[Numbered]:
+    """Yield one row per line that is not blank; the first ``unread`` are not parsed, and their values are None."""
     for number, line in enumerate(file, 1):  # binary: lines end at \n only, not at U+2028 and the like
         if number == 1 and line.startswith(_GZIP):
             raise RowError(name, 1, "not UTF-8: these are gzip bytes; name the file .jsonl.gz")
         if number == 1:
             line = line.removeprefix(b"\xef\xbb\xbf")
         line = line.strip()
-        if line:
+        if not line:
+            continue
+        if unread:
+            unread -= 1
+            yield Numbered(number, None)
+        else:
             yield Numbered(number, _parsed(line, number))
 
 

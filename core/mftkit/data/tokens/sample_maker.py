@@ -14,7 +14,7 @@ from mftkit.data.tokens.table import RowColumns
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from mftkit.data.rows.reading import OnBadRow, Row
     from mftkit.data.rows.source import Numbered, Source
@@ -58,8 +58,12 @@ class MadeSamples(NamedTuple):
 class Chunks:
     """The rows of all sources in chunks; the same ones in every process that reads them."""
 
-    def __init__(self, sources: Sequence[Source], variants: int) -> None:
+    def __init__(
+        self, sources: Sequence[Source], variants: int, rows: Iterable[tuple[int, Numbered]] | None = None
+    ) -> None:
+        """``rows``: only these, each with the index of its source; None: all rows of all sources."""
         self._sources = sources
+        self._rows = self._all_rows() if rows is None else rows
         self._most = -(-_BATCH // variants)
         self.empty: list[int] = []
         """Indices of the sources without rows among those that were read."""
@@ -69,23 +73,27 @@ class Chunks:
         chunk: Chunk = []
         characters = 0
         try:
-            for source, origin in enumerate(self._sources):
-                any_row = False
-                for numbered in origin.rows():
-                    any_row = True
-                    chunk.append((source, numbered))
-                    characters += _characters(numbered.value)
-                    if len(chunk) >= self._most or characters >= _BATCH_CHARACTERS:
-                        yield chunk
-                        chunk, characters = [], 0
-                if not any_row:
-                    self.empty.append(source)
+            for source, numbered in self._rows:
+                chunk.append((source, numbered))
+                characters += _characters(numbered.value)
+                if len(chunk) >= self._most or characters >= _BATCH_CHARACTERS:
+                    yield chunk
+                    chunk, characters = [], 0
         except MftError:
             if chunk:  # an error in a row before this place comes first
                 yield chunk
             raise
         if chunk:
             yield chunk
+
+    def _all_rows(self) -> Iterator[tuple[int, Numbered]]:
+        for source, origin in enumerate(self._sources):
+            any_row = False
+            for numbered in origin.rows():
+                any_row = True
+                yield source, numbered
+            if not any_row:
+                self.empty.append(source)
 
 
 class SampleMaker:
@@ -194,9 +202,10 @@ class SampleMaker:
 class MadeHere:
     """The samples of all chunks in order, made by this process."""
 
-    def __init__(self, maker: SampleMaker) -> None:
+    def __init__(self, maker: SampleMaker, rows: Iterable[tuple[int, Numbered]] | None = None) -> None:
+        """``rows``: only these, each with the index of its source; None: all rows of all sources."""
         self._maker = maker
-        self._chunks = Chunks(maker.source.sources, maker.source.variants)
+        self._chunks = Chunks(maker.source.sources, maker.source.variants, rows)
 
     def __iter__(self) -> Iterator[MadeSamples]:
         """Yield them. Raises MftError for the first fault in the data."""

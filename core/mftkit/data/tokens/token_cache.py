@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import new_directory
 from mftkit.chat_client.cache_key import options_identity
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.reading import RowFindings
+from mftkit.data.rows.source import Digest
 from mftkit.data.task_formats import reading_context, uses_chat
 from mftkit.data.text.chat_format import chat_format
 from mftkit.data.text.control_tokens import ControlTokens, added_tokens
@@ -29,13 +30,14 @@ from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
-    from mftkit.data.rows.files import Digest
+    from mftkit.data.rows.source import Numbered
     from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.task_format import FormatContext, FormattedSample, RowContent, TaskFormat
     from mftkit.spec import Spec
@@ -56,15 +58,53 @@ class TokenCache:
         """Return the table, its fingerprint, and whether it was cached. Raises MftError for bad data."""
         digests = [each.digest() for each in source.sources]
         fingerprint = self._fingerprint(source, digests)
-        directory = self._root / fingerprint
+        counts = [digest.lines for digest in digests]
+        total = None if None in counts else sum(count or 0 for count in counts)
+        table, cached = self._table(fingerprint, source, partial(self._made, source, total), total)
+        return table, fingerprint, cached
+
+    def table_of(
+        self, name: str, source: TableSource, rows: Iterable[tuple[int, Numbered]], total: int
+    ) -> TokenTable:
+        """Return the table of some rows of a source, which is in the cache under ``name`` afterwards.
+
+        Args:
+            name: of the entry; equal names must mean equal rows, read in the same way.
+            source: the source.
+            rows: the rows, each with the index of its source; not read if the table is in the cache.
+            total: number of rows.
+
+        Raises:
+            MftError: bad data.
+        """
+        return self._table(name, source, lambda: nullcontext(MadeHere(self.maker(source), rows)), total)[0]
+
+    def identity_of(self, source: TableSource, sources: Sequence[str]) -> str:
+        """Return the identity of a table that is made from ``sources``, given the identities of their content."""
+        return self._fingerprint(source, [Digest(each, None) for each in sources])
+
+    @property
+    def root(self) -> Path:
+        """The directory of the entries."""
+        return self._root
+
+    def _table(
+        self,
+        name: str,
+        source: TableSource,
+        make: Callable[[], AbstractContextManager[MadeHere | MakingProcesses]],
+        total: int | None,
+    ) -> tuple[TokenTable, bool]:
+        """Return an entry's table, and whether it was there."""
+        directory = self._root / name
         if table := open_table(directory, self._reporter.warn):
-            return table, fingerprint, True
+            return table, True
         with locked(directory, self._reporter):
             if table := open_table(directory, _ignore):  # made by another process in the meantime
-                return table, fingerprint, True
+                return table, True
             with new_directory(directory, CACHE_FULL_HINT) as part:
-                self._write(source, digests, part)
-        return TokenTable(directory), fingerprint, False
+                self._write(source, make(), total, part)
+        return TokenTable(directory), False
 
     def texts(self, source: TableSource, row: JsonObject) -> tuple[RowContent, tuple[FormattedSample, ...]]:
         """Return a row's content and its samples as text, in the order in which the table has them (of variant 0)."""
@@ -154,14 +194,18 @@ class TokenCache:
             reports_special_tokens=self._spec.data.special_tokens == "auto",
         )
 
-    def _write(self, source: TableSource, digests: Sequence[Digest], directory: Path) -> None:
-        counts = [digest.lines for digest in digests]
-        total = None if None in counts else sum(count or 0 for count in counts)
+    def _write(
+        self,
+        source: TableSource,
+        made_by: AbstractContextManager[MadeHere | MakingProcesses],
+        total: int | None,
+        directory: Path,
+    ) -> None:
         findings = RowFindings(self._spec.data.on_bad_row)
         writer = TableWriter(directory, source.variants)
         try:
             with (
-                self._made(source, total) as made_samples,
+                made_by as made_samples,
                 self._reporter.progress(f"tokenizing {source.task}", total) as advance,
             ):
                 for made in made_samples:

@@ -157,7 +157,7 @@ def _measure_batches(run: Run, cosines: Cosines, halves: Halves, batches: int, r
         engine,
         run.batcher,
         None,
-        PerTaskGradients(engine, trained, checked.processes, train.task, cosines),
+        PerTaskGradients(engine, trained, checked.processes, cosines),
     )
     meter = Meter(count, run.device, checked.objective.dtype)
     with evaluation(model), reporter.progress("batches", batches) as advance:

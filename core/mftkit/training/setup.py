@@ -93,11 +93,8 @@ def check_run(
     mode: TokenizationMode = installed.build(
         kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, tasks
     )
-    loss: Loss = installed.build(kinds.LOSS, spec.loss.name, spec.loss.options, tasks)
+    loss = _loss(spec, corpus, reporter)
     tuning = installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks)
-    check_row_weights(spec.loss.name, loss, corpus, reporter)
-    if isinstance(corpus.train, ChunkedSamples):
-        corpus.train.check = partial(check_weights_are_read, spec.loss.name, loss)
     engine.check(tuning, per_task_gradients=combiner is not None)
     sampler = make_sampler(spec, corpus, mode)
     warn_schedule(spec.training, sampler.total, reporter)
@@ -123,6 +120,15 @@ def check_run(
         sampler=sampler,
         objective=_objective(spec, loss, sampler, processes),
     )
+
+
+def _loss(spec: Spec, corpus: Corpus, reporter: Reporter) -> Loss:
+    """The spec's loss. Raises MftError if rows have weights that it does not read."""
+    loss: Loss = installed.build(kinds.LOSS, spec.loss.name, spec.loss.options, corpus.tasks)
+    check_row_weights(spec.loss.name, loss, corpus, reporter)
+    if isinstance(corpus.train, ChunkedSamples):
+        corpus.train.check = partial(check_weights_are_read, spec.loss.name, loss)
+    return loss
 
 
 def _warn_of_repeats(

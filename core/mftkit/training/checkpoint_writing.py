@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from concurrent.futures import Future
 from contextlib import suppress
@@ -141,6 +142,11 @@ class CheckpointWriting:
             self.complete()
             self._processes.barrier()  # no process runs ahead of a checkpoint that is not there yet
 
+    def end(self) -> None:
+        """Wait as ``wait`` does, and free the memory of the copies: no other checkpoint follows."""
+        self.wait()
+        self._copies, self._plan = HostCopies(), None
+
     def wait_alone(self) -> None:
         """After an error in this process: complete the checkpoint as far as that needs no other process."""
         pending = self._pending
@@ -182,6 +188,8 @@ class CheckpointWriting:
         error = pending.work.exception()
         fault = str(error) if isinstance(error, MftError) else repr(error)
         faults = self._processes.gather(None if error is None else fault)
+        if any(faults) and self._processes.is_main:
+            shutil.rmtree(self._store.partial(pending.step), ignore_errors=True)
         if error is not None:
             raise error
         for rank, fault in enumerate(faults):

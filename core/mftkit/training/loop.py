@@ -94,9 +94,9 @@ class Trainer:
         with StopRequest(self._listener.stop_requested) as stop:
             try:
                 outcome = self._train(stop)
-                self._writing.wait()
+                self._writing.end()
             except NonFiniteLossError as error:
-                self._writing.wait()  # all processes have seen it after the same step
+                self._writing.end()  # all processes have seen it after the same step
                 saved = self._directory.checkpoints.steps()
                 message = describe_nonfinite(error, self._corpus, self._sampler, self._processes, saved)
                 return Outcome("failed", error.step, self._best_step, error=message)

@@ -117,11 +117,10 @@ def on_run_start(run, step):
 rank = os.environ.get("RANK", "0")
 atexit.register(lambda: Path(os.environ["BENCH_OUTPUT"], f"rank-{rank}.json").write_text(json.dumps(found)))
 '''
-TEXT = "the quick brown fox jumps over the lazy dog and runs back home again"
 
 
 def spec(hidden: int, layers: int, steps: int) -> dict[str, Any]:
-    """A Llama of ``12 * layers * hidden ** 2`` weights and a small vocabulary."""
+    """A Llama of about ``16 * layers * hidden ** 2`` weights and a small vocabulary."""
     config = {
         "model_type": "llama", "hidden_size": hidden, "intermediate_size": 4 * hidden, "num_hidden_layers": layers,
         "num_attention_heads": 8, "num_key_value_heads": 8, "max_position_embeddings": 128,
@@ -131,7 +130,7 @@ def spec(hidden: int, layers: int, steps: int) -> dict[str, Any]:
         "tasks": [{"name": "a", "train": "a.jsonl", "valid": 0.05}],
         "tuning": "full",
         "plugins": ["timings.py"],
-        "max_length": 32,
+        "max_length": 64,
         "output": "run",
         "training": {
             "max_steps": steps, "batch_size": 2, "micro_batch_size": 1, "log_every": 1,
@@ -145,7 +144,10 @@ def measure(place: Path, processes: int, arguments: argparse.Namespace) -> dict[
     place.mkdir(parents=True)
     (place / "timings.py").write_text(PLUGIN)
     (place / "spec.json").write_text(json.dumps(spec(arguments.hidden, arguments.layers, arguments.steps)))
-    rows = [{"instruction": f"number {i}", "output": TEXT} for i in range(200)]
+    rows = [
+        {"instruction": f"number {i}", "output": " ".join(str(i * k * k % 997) for k in range(1, 30))}
+        for i in range(200)
+    ]
     (place / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     command = [sys.executable, "-m", "mftkit.cli", "run", "spec.json"]
     if processes > 1:

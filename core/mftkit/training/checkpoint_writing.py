@@ -186,8 +186,8 @@ class CheckpointWriting:
         assert pending.work is not None, "each process writes a part"
         assert pending.staged is not None, "it has shards"
         error = pending.work.exception()
-        fault = str(error) if isinstance(error, MftError) else repr(error)
-        faults = self._processes.gather(None if error is None else fault)
+        text = str(error) if isinstance(error, MftError) else repr(error)
+        faults = self._processes.gather(None if error is None else text)
         if any(faults) and self._processes.is_main:
             shutil.rmtree(self._store.partial(pending.step), ignore_errors=True)
         if error is not None:

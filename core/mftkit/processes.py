@@ -92,11 +92,15 @@ class Processes:
 
     def highest(self, number: int) -> int:
         """The highest number of any process, in every process."""
+        return self.highest_each(number)[0]
+
+    def highest_each(self, *numbers: int) -> list[int]:
+        """As ``highest``, for several numbers in one message."""
         if self.count == 1:
-            return number
-        highest = torch.tensor([number])
+            return list(numbers)
+        highest = torch.tensor(numbers)
         dist.all_reduce(highest, op=dist.ReduceOp.MAX, group=self._group)
-        return int(highest.item())
+        return [int(number) for number in highest]
 
     def gather(self, value: T) -> list[T]:
         """Each process's value, in every process."""

@@ -29,7 +29,9 @@ def test_one_gradient_per_task_is_refused() -> None:
 def test_quantized_weights_are_refused_where_weights_are_sharded() -> None:
     tuning = QLora(QLora.Options())
     engine(stage=2).check(tuning, per_task_gradients=False)
-    with pytest.raises(mftkit.MftError, match=r"engine\.options\.stage: DeepSpeed cannot shard 4-bit weights"):
+    with pytest.raises(
+        mftkit.MftError, match=r"engine\.options\.stage: DeepSpeed cannot shard 4-bit weights"
+    ):
         engine(stage=3).check(tuning, per_task_gradients=False)
 
 

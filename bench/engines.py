@@ -1,6 +1,6 @@
 """What each engine sends and what its steps cost, beside the volume that is computed.
 
-    python bench/engines.py [--processes N] [--steps N] [--json FILE]
+    python bench/engines.py [--processes N] [--steps N] [--only ENGINE] [--json FILE]
     python bench/engines.py --growth            more tasks, and longer rows, with ddp
     python bench/engines.py --computed          the volumes of 7B parameters by the same formulas
 
@@ -278,6 +278,7 @@ def main() -> None:
     )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--steps", type=int, default=12, help="steps that count")
+    parser.add_argument("--only", metavar="ENGINE", help="measure this engine alone")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument(
@@ -301,6 +302,8 @@ def main() -> None:
     lines = []
     for tuning in TUNINGS:
         for engine, options in engines(given.processes):
+            if given.only not in (None, engine):
+                continue
             count = 1 if engine == "single" else given.processes
             line = measured(engine, options, tuning, given.steps, count)
             lines.append(line)

@@ -90,7 +90,7 @@ import mftkit
 from mftkit.tools.plan import run_check
 from engine_matrix import CELLS, spec_of
 run_check.SMALL = 0
-for name, memory in (("roomy", 10**9), ("narrow", 450_000)):
+for name, memory in (("roomy", 10**9), ("narrow", 800_000)):
     run_check.device_memory = lambda _, memory=memory: memory
     spec = {**spec_of(CELLS[0], "single", 2, {}, "float32"), "output": name}
     spec["training"] |= {"max_steps": 1, "check_memory": False}

@@ -34,6 +34,9 @@ class Processes:
         if expected > 1 and not torch.accelerator.is_available():
             # Without this, every process on a machine without a GPU takes itself for the only one.
             os.environ["ACCELERATE_USE_CPU"] = "true"
+        if not torch.accelerator.is_available():
+            # Else an optional package that accelerate imports when a model is saved writes to standard output here.
+            os.environ.setdefault("DS_ACCELERATOR", "cpu")
         # Both are set here so that accelerate does not read them from the environment: the objective scales a step.
         self.accelerator = Accelerator(
             mixed_precision="no",
@@ -92,11 +95,15 @@ class Processes:
 
     def highest(self, number: int) -> int:
         """The highest number of any process, in every process."""
+        return self.highest_each(number)[0]
+
+    def highest_each(self, *numbers: int) -> list[int]:
+        """As ``highest``, for several numbers in one message."""
         if self.count == 1:
-            return number
-        highest = torch.tensor([number])
+            return list(numbers)
+        highest = torch.tensor(numbers)
         dist.all_reduce(highest, op=dist.ReduceOp.MAX, group=self._group)
-        return int(highest.item())
+        return [int(number) for number in highest]
 
     def gather(self, value: T) -> list[T]:
         """Each process's value, in every process."""

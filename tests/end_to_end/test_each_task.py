@@ -124,8 +124,8 @@ def test_a_lost_step_is_reported(project: Path, losses: Any) -> None:
     made = spec(project, max_steps=3, keep_checkpoints=1, checkpoint_every=1, best_per_task=True)
     mftkit.run(made)
     unfinished(project)
-    state = project / "run/checkpoints/step-00000001/state.pt"
-    state.write_bytes(state.read_bytes()[:-7])
+    weights = project / "run/checkpoints/step-00000001/model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
     listener = Listener()
     mftkit.run(made, reporter=listener)
     assert any("step-00000001" in line and "is written without step 1" in line for line in listener.warnings)

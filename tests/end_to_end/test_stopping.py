@@ -87,9 +87,9 @@ def test_the_best_checkpoint_stays(project: Path, losses: Any, keep: int) -> Non
     assert result_is_of(project, 2)
 
 
-def damage(project: Path, step: int) -> None:
-    state = project / f"run/checkpoints/step-{step:08d}/state.pt"
-    state.write_bytes(state.read_bytes()[:-7])
+def damage(project: Path, step: int, name: str = "state.pt") -> None:
+    file = project / f"run/checkpoints/step-{step:08d}" / name
+    file.write_bytes(file.read_bytes()[:-7])
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(project: Path, losses: Any) -> None:
@@ -155,7 +155,7 @@ def test_a_lost_best_is_reported_and_the_result_is_the_last_steps(project: Path,
     mftkit.run(made)
     assert checkpoints(project) == [1, 4]
     unfinished(project)
-    damage(project, 1)
+    damage(project, 1, "model.safetensors")
     listener = Listener()
     outcome = mftkit.run(made, reporter=listener)
     assert outcome.reason == "finished"

@@ -63,26 +63,42 @@ def new_directory(path: Path, hint: str = FREE_SPACE) -> Iterator[Path]:
     For one process at a time: what an earlier one left incomplete is removed. An error in the block leaves ``path``
     as it was. Raises MftError if the disk cannot be written.
     """
-    partial, old = temporary(path), path.with_name(f".{path.name}.old")
     with disk_errors(path, hint):
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
         try:
-            partial.mkdir(parents=True)
+            partial = begin_directory(path)
             yield partial
-            for file in partial.rglob("*"):
-                if file.is_file():  # some libraries make files private; the user's umask decides instead
-                    file.chmod(partial.stat().st_mode & 0o666)
-                sync(file)
-            sync(partial)
-            if path.exists():
-                path.rename(old)  # not removed in place: a kill would leave half of it under its name
-            partial.rename(path)
+            complete_directory(path)
         except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
+            shutil.rmtree(temporary(path), ignore_errors=True)
             raise
-        sync(path.parent)
-        shutil.rmtree(old, ignore_errors=True)
+
+
+def begin_directory(path: Path) -> Path:
+    """An empty directory to fill in place of ``path`` until ``complete_directory``; an incomplete one is removed."""
+    partial = temporary(path)
+    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(_replaced(path), ignore_errors=True)
+    partial.mkdir(parents=True)
+    return partial
+
+
+def complete_directory(path: Path) -> None:
+    """Flush to the disk what was filled since ``begin_directory``, and rename it to ``path``."""
+    partial, old = temporary(path), _replaced(path)
+    for file in partial.rglob("*"):
+        if file.is_file():  # some libraries make files private; the user's umask decides instead
+            file.chmod(partial.stat().st_mode & 0o666)
+        sync(file)
+    sync(partial)
+    if path.exists():
+        path.rename(old)  # not removed in place: a kill would leave half of it under its name
+    partial.rename(path)
+    sync(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _replaced(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old")
 
 
 def write_text(path: Path, text: str, hint: str = FREE_SPACE) -> None:

@@ -13,9 +13,11 @@ import re
 import shutil
 import time
 import weakref
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 from mftkit.data.mixing import apportion
 from mftkit.data.rows.columns import MappedSource
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
 _HEAD_START = 1.0
 """Seconds in which the process that made a task's last table begins with the next one: the others would have to read
 the stream again up to that place."""
+
+
+_ALIVE: Counter[str] = Counter()
+"""Objects of this process that use the tables of a run, by the beginning of their names."""
 
 
 class StreamedTask(TaskInfo):
@@ -110,7 +116,8 @@ class ChunkTables:
         self._streams: dict[int, RowStream] = {}
         self._follows: set[int] = set()
         """Tasks whose last table was made by another process."""
-        weakref.finalize(self, _remove, token_cache.root, self._run, frozenset())
+        _ALIVE[self._run] += 1
+        weakref.finalize(self, _remove_last, token_cache.root, self._run)
 
     def sources(self, index: int, warn: Callable[[str], None]) -> tuple[Source, ...]:
         """Return the sources of a task. Raises MftError for one that cannot be streamed."""
@@ -212,12 +219,25 @@ def _identity(source: Source) -> str:
     return json.dumps([source.name, columns, None if state is None else [state.st_size, state.st_mtime_ns]])
 
 
+def _remove_last(root: Path, run: str) -> None:
+    """Remove all tables of a run if nothing in this process uses them any more."""
+    _ALIVE[run] -= 1
+    if not _ALIVE[run]:
+        _remove(root, run, frozenset())
+
+
 def _remove(root: Path, run: str, keep: frozenset[str]) -> None:
-    """Remove the tables of a run that are not to be kept, with what a killed process left of them."""
-    for path in [*root.glob(f"{run}*"), *root.glob(f".{run}*")]:
-        if path.name.lstrip(".").split(".")[0] in keep:
+    """Remove the tables of a run that are not to be kept, with what a killed process left of them.
+
+    A table that another process is making stays.
+    """
+    found = [*root.glob(f"{run}*"), *root.glob(f".{run}*")]
+    for name in {path.name.lstrip(".").split(".")[0] for path in found} - keep:
+        lock = FileLock(root / f"{name}.lock")
+        try:
+            with lock.acquire(timeout=0):
+                for path in (root / name, root / f".{name}.partial", root / f".{name}.old"):
+                    shutil.rmtree(path, ignore_errors=True)
+                (root / f"{name}.lock").unlink(missing_ok=True)
+        except (Timeout, OSError):
             continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import random
 import re
@@ -18,9 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from mftkit.base.atomic_files import new_directory, temporary, write_json
 from mftkit.base.json_files import read_json_object
+from mftkit.runs.shard_reading import CheckpointError as CheckpointError
+from mftkit.runs.shard_reading import Shards
+from mftkit.runs.shard_writing import SHARDS
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from mftkit.interfaces.mixer import Mixer
 
 MODEL, STATE, MANIFEST = "model.safetensors", "state.pt", "manifest.json"
+MODEL_SHARDS = "model."
+"""Prefix of the names of weights among divided tensors."""
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -60,10 +65,8 @@ class Checkpoint:
     """Optimizer, balancer, random number generators, progress: what ``torch.load(weights_only=True)`` reads."""
     manifest: Manifest
     """What it belongs to: step, data fingerprint, number of processes."""
-
-
-class CheckpointError(Exception):
-    """A checkpoint that is incomplete or damaged."""
+    shards: Shards | None = None
+    """The tensors that were divided over processes, which are in neither ``model`` nor ``state``."""
 
 
 class CheckpointStore:
@@ -76,6 +79,10 @@ class CheckpointStore:
         """The path of the checkpoint of a step."""
         return self.directory / f"step-{step:08d}"
 
+    def partial(self, step: int) -> Path:
+        """Where the checkpoint of a step is written before it gets its path."""
+        return temporary(self.path(step))
+
     def steps(self) -> list[int]:
         """Steps with a checkpoint, oldest first."""
         if not self.directory.is_dir():
@@ -87,55 +94,85 @@ class CheckpointStore:
         """Write it beside its path, flush it, rename it: a crash leaves it complete or absent."""
         path = self.path(step)
         with new_directory(path) as partial:
-            save_file(checkpoint.model, partial / MODEL)
-            torch.save(checkpoint.state, partial / STATE)
-            files = {name: fingerprint(partial / name) for name in (MODEL, STATE)}
-            write_json(partial / MANIFEST, {**checkpoint.manifest, "step": step, "files": files})
+            files = self.write_own(partial, checkpoint)
+            self.write_manifest(partial, step, checkpoint.manifest, files)
         return path
 
-    def verify(self, step: int) -> Manifest:
-        """The manifest of a step's checkpoint, whose files are complete and as they were written.
+    def write_own(
+        self, directory: Path, checkpoint: Checkpoint, *, has_shards: bool = False
+    ) -> dict[str, list[int]]:
+        """Write all but shards; returns the files' fingerprints. Beside shards there may be no other weights."""
+        names = [STATE]
+        if checkpoint.model or not has_shards:
+            save_file(checkpoint.model, directory / MODEL)
+            names = [MODEL, STATE]
+        torch.save(checkpoint.state, directory / STATE)
+        return {name: fingerprint(directory / name) for name in names}
 
-        Raises:
-            CheckpointError: a file is missing, truncated or altered.
-        """
-        path = self.path(step)
-        try:
-            manifest: Manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-            for name in (MODEL, STATE):
-                if fingerprint(path / name) != manifest["files"][name]:
-                    raise CheckpointError(f"{path / name} is damaged")
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from error
-        return manifest
+    def write_manifest(
+        self, directory: Path, step: int, manifest: Manifest, files: dict[str, list[int]]
+    ) -> None:
+        """Write the manifest, after all ``files``."""
+        write_json(directory / MANIFEST, {**manifest, "step": step, "files": files})
 
-    def read(self, step: int, *, manifest: Manifest | None = None) -> Checkpoint:
-        """The checkpoint of a step, verified unless its ``manifest`` is given, because it has been verified already.
+    def read(self, step: int) -> Checkpoint:
+        """The checkpoint of a step, verified; its shards are verified when they are read.
 
         Raises:
             CheckpointError: a file is missing, cut short or altered.
         """
         path = self.path(step)
-        manifest = manifest or self.verify(step)
+        weights, manifest, shards = self._weights(step)
         try:
+            self._verify(path / STATE, manifest)
             state = torch.load(path / STATE, weights_only=True, map_location="cpu")
         except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
-        return Checkpoint(load_file(path / MODEL), state, manifest)
+        return Checkpoint(weights, state, manifest, shards)
 
-    def read_weights(self, step: int) -> tuple[dict[str, Tensor], Manifest]:
-        """The weights of a step's checkpoint, and its manifest, without what only training needs.
+    def read_weights(
+        self, step: int, into: Mapping[str, Tensor] | None = None
+    ) -> tuple[dict[str, Tensor], Manifest]:
+        """The weights of a step's checkpoint, whole, and its manifest, without what only training needs.
+
+        Args:
+            step: the checkpoint's.
+            into: tensors into which weights of their names are read if the checkpoint has shards. No second copy of
+                them is then made.
 
         Raises:
             CheckpointError: a file is missing, cut short or altered.
         """
+        weights, manifest, shards = self._weights(step)
+        if shards is not None:
+            own = {f"{MODEL_SHARDS}{name}": tensor for name, tensor in (into or {}).items()}
+            chosen = {
+                name: own[name]
+                if name in own and own[name].shape == described.shape
+                else torch.empty_like(described, device="cpu")
+                for name, described in shards.tensors.items()
+                if name.startswith(MODEL_SHARDS)
+            }
+            shards.read_into(chosen)
+            weights |= {name.removeprefix(MODEL_SHARDS): tensor for name, tensor in chosen.items()}
+        return weights, manifest
+
+    def _weights(self, step: int) -> tuple[dict[str, Tensor], Manifest, Shards | None]:
         path, manifest = self.path(step), self.manifest(step)
         try:
-            if fingerprint(path / MODEL) != manifest["files"][MODEL]:
-                raise CheckpointError(f"{path / MODEL} is damaged")
-        except (OSError, KeyError, TypeError) as error:
+            files = manifest["files"]
+            is_divided = any(name.startswith(f"{SHARDS}/") for name in files)
+            weights = {}
+            if not is_divided or MODEL in files:
+                self._verify(path / MODEL, manifest)
+                weights = load_file(path / MODEL)
+            return weights, manifest, Shards(path, files) if is_divided else None
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
-        return load_file(path / MODEL), manifest
+
+    def _verify(self, file: Path, manifest: Manifest) -> None:
+        if fingerprint(file) != manifest["files"][file.name]:
+            raise CheckpointError(f"{file} is damaged")
 
     def manifest(self, step: int) -> Manifest:
         """The manifest of a step's checkpoint, whose files are not verified. Raises CheckpointError without one."""
@@ -144,12 +181,6 @@ class CheckpointStore:
             return cast("Manifest", read_json_object(path / MANIFEST))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
-
-    def prune(self, keep: int, protected: set[int]) -> None:
-        """Remove all checkpoints except the ``keep`` newest and those of the ``protected`` steps."""
-        for step in self.steps()[:-keep]:
-            if step not in protected:
-                self.discard(step)
 
     def discard(self, step: int) -> None:
         """Remove a checkpoint; it is hidden first, so that a kill leaves no half of one under its name."""
@@ -162,6 +193,14 @@ class CheckpointStore:
         if self.directory.is_dir():
             for entry in self.directory.glob(".*"):
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def surplus(steps: list[int], keep: int, protected: set[int]) -> list[int]:
+    """The steps whose checkpoints need not be kept: all but the ``keep`` newest and the ``protected`` ones.
+
+    ``steps`` are those with a checkpoint, oldest first.
+    """
+    return [step for step in steps[:-keep] if step not in protected]
 
 
 def check_state(key: str, name: str, component: Balancer | Callback | GradientCombiner | Mixer) -> None:

@@ -16,6 +16,7 @@ from mftkit.plugins import installed, kinds
 from mftkit.runs.base_checkpoint import base_fingerprint
 from mftkit.runs.checkpoint import MODEL, CheckpointError
 from mftkit.runs.directory import RunDirectory
+from mftkit.runs.shard_writing import CHECKSUMS, SHARDS
 from mftkit.runs.source import Source
 from mftkit.spec import load_spec
 from mftkit_registry import MftError
@@ -90,12 +91,13 @@ class CheckpointSource(Source):
         return f"{self.run}@{self.step}"
 
     def fingerprint(self) -> str | None:
-        """Return the size and checksum of the checkpoint's weights."""
+        """Return the size and checksum of the checkpoint's weights, or of the list of all its shards."""
         try:
             files = self._directory.checkpoints.manifest(self.step).get("files", {})
         except CheckpointError:
             return None
-        return "-".join(map(str, files.get(MODEL, ()))) or None
+        shards = files.get(f"{SHARDS}/{CHECKSUMS}", ())
+        return "-".join(map(str, [*files.get(MODEL, ()), *shards])) or None
 
     def tokenizer_place(self) -> str | None:
         """Return a directory or hub id with the run's tokenizer; None if it is beside the model."""
@@ -147,13 +149,13 @@ class CheckpointSource(Source):
         """Return the base tuned as in the run, with the checkpoint's weights."""
         return self._restored(self.tuning.apply(base, self.adapter))
 
-    def state(self) -> dict[str, torch.Tensor]:
-        """Return what the checkpoint holds.
+    def state(self, into: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+        """Return what the checkpoint holds; what has shards is read into tensors of ``into`` by their names.
 
         Raises MftError if it is damaged, or belongs to another base than the run has now.
         """
         try:
-            weights, manifest = self._directory.checkpoints.read_weights(self.step)
+            weights, manifest = self._directory.checkpoints.read_weights(self.step, into)
         except CheckpointError as error:
             raise MftError(f"{error}; give another step") from error
         base = self._directory.base
@@ -163,7 +165,7 @@ class CheckpointSource(Source):
 
     def _restored(self, tuned: nn.Module) -> nn.Module:
         try:
-            self.tuning.load_state_dict(tuned, self.state())
+            self.tuning.load_state_dict(tuned, self.state(self.tuning.state_dict(tuned)))
         except (KeyError, RuntimeError) as error:
             raise MftError(
                 f"the weights of {self.place} do not fit the model of {self.run / 'spec.json'}: {reason(error)}"

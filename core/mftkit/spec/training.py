@@ -79,6 +79,9 @@ class TrainingSpec(Section):
     the last one; of several intervals the one that ends first."""
     keep_checkpoints: Annotated[int, OnResuming("free")] = Field(default=2, ge=1)
     """Number of recent checkpoints that are kept."""
+    asynchronous_checkpoints: Annotated[bool, OnResuming("free")] = True
+    """Whether training continues while a checkpoint is written, from a copy in the host's memory: one of all that a
+    process writes. False: it waits, and no copy is made."""
     best_per_task: Annotated[bool | None, OnResuming("free")] = None
     """Whether best/ keeps each task's best model and the best by mean rank, in addition to model/, the best by mean
     loss; null: only if the result is an adapter, which is small."""

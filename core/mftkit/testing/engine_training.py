@@ -10,10 +10,11 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
+from torch.distributed.tensor import DTensor
 
 from mftkit.batches.collate import collate
 from mftkit.interfaces.engine import Engine, ProcessGroup
@@ -23,7 +24,7 @@ from mftkit.testing.adapter_training import MAX_LENGTH, samples
 from mftkit.testing.assertions import ConformanceError
 from mftkit.testing.tiny import AnyAdapter, from_disk
 from mftkit.training.logprob_model import LogprobModel
-from mftkit.training.shards import divided_like, divided_optimizer_state, whole
+from mftkit.training.shards import divided_like, divided_optimizer_state
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,8 +156,8 @@ def _train(work: Work, processes: ProcessGroup) -> Trained:
         found.losses.append(loss)
         found.norms.append(norm)
     with engine.whole(saved):
-        found.weights = whole(tuning.state_dict(model))
-    found.optimizer = whole(engine.optimizer_state())
+        found.weights = _whole(tuning.state_dict(model))
+    found.optimizer = _whole(engine.optimizer_state())
     found.weights = {name: tensor.clone() for name, tensor in found.weights.items()}
     return found
 
@@ -190,3 +191,10 @@ def _step(
     if processes.count > 1:
         dist.all_reduce(total)
     return float(total), float(norm)
+
+
+def _whole(value: Any) -> Any:
+    """Return nested dicts with each divided tensor put together; every process must call it."""
+    if isinstance(value, DTensor):
+        return cast("Any", value.detach()).full_tensor()
+    return {key: _whole(each) for key, each in value.items()} if isinstance(value, dict) else value

@@ -22,7 +22,7 @@ from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.model_card.card import write_card
 from mftkit.tools.plan.run_check import check_memory, with_memory
 from mftkit.tools.resuming.checks import check_end, check_inputs, describe_next
-from mftkit.tools.resuming.directory import follow_move, prepare_directory
+from mftkit.tools.resuming.directory import follow_move, newest_checkpoint, prepare_directory
 from mftkit.tools.resuming.messages import report_changes, report_earlier_run
 from mftkit.tools.run_ending import Ending
 from mftkit.training.callbacks import CallbackListener, check_callbacks, make_callbacks
@@ -198,19 +198,7 @@ def _train(
         plugins.append(HookCaller(info, failures, stops))
     listeners = Listeners(reporter, plugins, failures)
     trainer = Trainer(built, directory, listeners, stops)
-    found = prepare_directory(built, directory, earlier, fresh, reporter) if processes.is_main else None
-    if processes.is_main:
-        reporter.file.open_at(directory.log)
-    continuation = processes.from_main(None if found is None else found[1])
-    if continuation is not None:
-        # The main process has verified and read it; the others read it without verifying it again.
-        manifest = continuation.manifest
-        checkpoint = found[0] if found else directory.checkpoints.read(manifest["step"], manifest=manifest)
-        del found
-        trainer.resume(checkpoint, continuation.schedule, continuation.extension)
-        del checkpoint
-        for message in continuation.messages(built.checked.sampler.total):
-            reporter.note(message)
+    _resume(built, directory, earlier, fresh, trainer, reporter)
     listeners.started(trainer.step)
     ending = Ending(directory, processes, exchange, reporter)
     outcome = _train_guarded(trainer, listeners, ending, exchange)
@@ -231,6 +219,29 @@ def _train(
         listeners.ended(outcome)
         reporter.show_result(directory.path, outcome)
     return outcome
+
+
+def _resume(
+    built: Run,
+    directory: RunDirectory,
+    earlier: EarlierRun | None,
+    fresh: bool,
+    trainer: Trainer,
+    reporter: LoggedReporter,
+) -> None:
+    """Make the directory this run's, and restore the newest checkpoint; all processes take part."""
+    processes, checkpoint, continuation = built.checked.processes, None, None
+    if not fresh:
+        checkpoint = newest_checkpoint(built, directory, earlier, reporter)
+    if processes.is_main:
+        continuation = prepare_directory(built, directory, earlier, fresh, checkpoint, reporter)
+        reporter.file.open_at(directory.log)
+    continuation = processes.from_main(continuation)
+    if continuation is not None:
+        assert checkpoint is not None, "a run continues from a checkpoint"
+        trainer.resume(checkpoint, continuation.schedule, continuation.extension)
+        for message in continuation.messages(built.checked.sampler.total):
+            reporter.note(message)
 
 
 def _train_guarded(

@@ -17,6 +17,7 @@ from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.training.read_back import ReadBack, ReadBackError
 from mftkit.training.result_dtype import cast_parameters, result_dtype
+from mftkit.training.weights import restore_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +53,7 @@ def write_results(
     try:
         with ExitStack() as stack:
             partial = stack.enter_context(new_directory(directory.model))
-            if not _export(run, directory, partial, outcome.best_step, reporter, read_back):
+            if not _export(run, directory, partial, outcome, reporter, read_back):
                 outcome = replace(outcome, best_step=None)
             step = outcome.step if outcome.best_step is None else outcome.best_step
             results = [(partial, step)]
@@ -72,7 +73,7 @@ def _export(
     run: Run,
     directory: RunDirectory,
     partial: Path,
-    best_step: int | None,
+    outcome: Outcome,
     reporter: Reporter,
     read_back: ReadBack,
 ) -> bool:
@@ -80,17 +81,16 @@ def _export(
 
     Returns False if the best weights are lost, so that the last ones were written.
     """
-    best_found = True
-    if best_step is not None:
+    best_found, tuning, store = True, run.checked.tuning, directory.checkpoints
+    if outcome.best_step is not None:
         try:
-            best = directory.checkpoints.read(best_step)
+            restore_weights(tuning, run.model, store, outcome.best_step)
         except CheckpointError as error:
             reporter.warn(
                 f"{error}: the weights of the best step are lost, so model/ holds those of the last step"
             )
             best_found = False
-        else:
-            run.checked.tuning.load_state_dict(run.model, best.model)
+            restore_weights(tuning, run.model, store, outcome.step)
     _prepare_tokenizer_and_generation(run, reporter)
     _write(run, directory, partial, directory.model.name, read_back)
     return best_found
@@ -144,11 +144,10 @@ def _write_steps(
             paths[step] = directory.model.name
             continue
         try:
-            checkpoint = directory.checkpoints.read(step)
+            restore_weights(run.checked.tuning, run.model, directory.checkpoints, step)
         except CheckpointError as error:
             reporter.warn(f"{error}: {directory.best} is written without step {step}")
             continue
-        run.checked.tuning.load_state_dict(run.model, checkpoint.model)
         name = directory.checkpoints.path(step).name
         (place / name).mkdir()
         paths[step] = f"{directory.best.name}/{name}"

@@ -18,17 +18,19 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 import torch
 
 from mftkit.reporting.outcome import Outcome
 from mftkit.training.checkpoint_timing import CheckpointTiming
+from mftkit.training.checkpoint_writing import CheckpointWriting
 from mftkit.training.failures import describe_nonfinite, describe_out_of_memory
 from mftkit.training.meter import Meter, StepClock
 from mftkit.training.metrics_lines import rollback_line, train_line, valid_line
 from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteLossError
-from mftkit.training.rollback_checkpoint import choose_checkpoint
+from mftkit.training.rollback_checkpoint import read_checkpoint
 from mftkit.training.run_state import RunState
 from mftkit.training.schedule import Schedule
 from mftkit.training.signals import StopRequest
@@ -72,6 +74,12 @@ class Trainer:
         self._clock = StepClock()
         self._last: StepResult | None = None
         self._state = RunState(run)
+        self._writing = CheckpointWriting(
+            directory.checkpoints,
+            checked.processes,
+            listener.saved,
+            asynchronous=self._training.asynchronous_checkpoints,
+        )
         self._saved = -1
         self._timing = CheckpointTiming(self._training.checkpoint_every)
         self._schedule = Schedule.of(self._training, self._sampler.total)
@@ -85,23 +93,32 @@ class Trainer:
         self._run.logprob_model.train()
         with StopRequest(self._listener.stop_requested) as stop:
             try:
-                if not self.history.steps:
-                    self._validate()
-                if self.step == 0:
-                    self._evaluate()
-                self._timing.restart()
-                if self._lacks_last_validation:
-                    self._validate_last_step()
-                while not self._is_over:
-                    if (rollback := self._deciding.pending_rollback()) is not None:
-                        self._roll_back(rollback)
-                    elif (outcome := self._make_step(stop)) is not None:
-                        return outcome
-                self._evaluate_end()
+                outcome = self._train(stop)
+                self._writing.end()
             except NonFiniteLossError as error:
+                self._writing.end()  # all processes have seen it after the same step
                 saved = self._directory.checkpoints.steps()
                 message = describe_nonfinite(error, self._corpus, self._sampler, self._processes, saved)
                 return Outcome("failed", error.step, self._best_step, error=message)
+            except Exception:
+                self._writing.wait_alone()
+                raise
+        return outcome
+
+    def _train(self, stop: StopRequest) -> Outcome:
+        if not self.history.steps:
+            self._validate()
+        if self.step == 0:
+            self._evaluate()
+        self._timing.restart()
+        if self._lacks_last_validation:
+            self._validate_last_step()
+        while not self._is_over:
+            if (rollback := self._deciding.pending_rollback()) is not None:
+                self._roll_back(rollback)
+            elif (outcome := self._make_step(stop)) is not None:
+                return outcome
+        self._evaluate_end()
         reason = "early-stopped" if self._deciding.is_over else "finished"
         return Outcome(reason, self.step, self._best_step)
 
@@ -115,7 +132,9 @@ class Trainer:
         self._listener.step_ended(batch.number, line)
         improved = self._measure(batch, final=final)
         # One message per step, whatever it is about.
-        asked = self._processes.highest(self._request(stop))
+        asked, busy = self._processes.highest_each(self._request(stop), self._writing.is_busy)
+        if not busy:
+            self._writing.complete()
         if asked == Request.STOP_BY_CALLBACK and not self._is_over:
             return self._stop_early(logged=line is not None)
         if final or self._is_over or improved or asked or self._timing.is_due_after(batch):
@@ -157,12 +176,11 @@ class Trainer:
         before the one of that step is written again, with what was decided.
         """
         store, processes = self._directory.checkpoints, self._processes
+        self._writing.wait()
         best = rollback.to
-        chosen = choose_checkpoint(rollback, self._deciding, store) if processes.is_main else None
-        chosen = processes.from_main(chosen)
-        assert chosen is not None, "the main process has chosen"
-        rollback, manifest = chosen
-        self._restore(store.read(rollback.to, manifest=manifest))
+        read, steps = partial(self._state.read, store), processes.from_main(store.steps())
+        rollback, checkpoint = read_checkpoint(rollback, self._deciding, store.directory, steps, read)
+        self._restore(checkpoint)
         for history in (self.history, self._run.metric_history):
             if history is not None:
                 history.forget_after(rollback.to)
@@ -295,7 +313,7 @@ class Trainer:
         if self._processes.is_main:
             for task in newly_stopped:
                 self._listener.task_stopped(history.task_names[task], self.step)
-        saved = [*self._directory.checkpoints.steps(), self.step]
+        saved = [*self._writing.steps, self.step]
         # The main process decides: it may be removing a checkpoint that another one still sees.
         return bool(self._processes.from_main(self.step in self._steps_to_keep(saved)))
 
@@ -322,7 +340,7 @@ class Trainer:
         return self._deciding.steps_to_keep(saved, best_per_task=self._run.best_per_task)
 
     def save(self) -> None:
-        """Write a checkpoint of this step, unless there is one; all processes take part."""
+        """Start to write a checkpoint of this step, unless there is one; all processes take part."""
         self._check_finite()  # weights are never saved after a step that was not finite
         if self._saved == self.step:
             return
@@ -335,13 +353,10 @@ class Trainer:
             "total": self._sampler.total,
             "schedule": cast("ScheduleState", schedule),
         }
-        checkpoint = self._state.capture(progress, self._meter, self._clock.spent, self._listener)
-        if checkpoint is not None:
-            store = self._directory.checkpoints
-            path = store.write(self.step, checkpoint)
-            store.prune(self._training.keep_checkpoints, self._steps_to_keep(store.steps()))
-            self._listener.saved(self.step, path)
-        self._processes.barrier()  # no process runs ahead of a checkpoint that is not there yet
+        self._writing.wait()
+        with self._state.captured(progress, self._meter, self._clock.spent, self._listener) as captured:
+            keep = self._training.keep_checkpoints
+            self._writing.start(self.step, captured, self._steps_to_keep, keep)
         self._timing.restart()
 
     def resume(self, checkpoint: Checkpoint, schedule: Schedule, extension: Extension | None) -> None:

@@ -8,29 +8,43 @@ from mftkit.runs.checkpoint import CheckpointError
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from mftkit.runs.checkpoint import CheckpointStore, Manifest
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mftkit.runs.checkpoint import Checkpoint
     from mftkit.training.validation_history import Rollback, ValidationHistory
 
 
-def choose_checkpoint(
-    rollback: Rollback, history: ValidationHistory, store: CheckpointStore
-) -> tuple[Rollback, Manifest]:
-    """Return the roll-back with the step whose checkpoint is used, and the manifest of that checkpoint, verified.
+def read_checkpoint(
+    rollback: Rollback,
+    history: ValidationHistory,
+    directory: Path,
+    saved: list[int],
+    read: Callable[[int], Checkpoint],
+) -> tuple[Rollback, Checkpoint]:
+    """Return the roll-back with the step whose checkpoint is used, and that checkpoint.
 
-    It is the task's best step; if its checkpoint is lost, the best step of those whose checkpoints are left.
+    It is that of the task's best step; if it is lost, that of the best step of those whose checkpoints are left. All
+    processes take part.
+
+    Args:
+        rollback: that is due.
+        history: which has decided it.
+        directory: of the checkpoints, for a message.
+        saved: the steps with a checkpoint.
+        read: returns the checkpoint of a step, or raises CheckpointError in all processes.
 
     Raises:
         MftError: no checkpoint of a validated step is left.
     """
-    saved = set(store.steps())
     for step in history.from_best_to_worst(rollback.task):
         if step in saved:
             try:
-                return rollback._replace(to=step), store.verify(step)
+                return rollback._replace(to=step), read(step)
             except CheckpointError:
                 continue
     raise MftError(
-        f"{store.directory}: the checkpoint of step {rollback.to}, the best of task "
+        f"{directory}: the checkpoint of step {rollback.to}, the best of task "
         f"{history.task_names[rollback.task]}, is lost, and so are those of all other validations, so the run cannot "
         "go back; use --fresh to start over"
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mftkit.data.streaming import ChunkedSamples
 from mftkit.plugins import installed, kinds
 from mftkit_registry import MftError
 
@@ -18,12 +20,16 @@ if TYPE_CHECKING:
 def check_row_weights(name: str, loss: Loss, corpus: Corpus, reporter: Reporter) -> None:
     """Refuse weights of training rows if the loss ``name`` would ignore them, or if all of them are 0.
 
-    Raises MftError, which names the loss, the first such row, and the losses that read weights.
+    Of streamed data, the rows of later chunks are checked once they are there. Raises MftError, which names the loss,
+    the first such row, and the losses that read weights.
     """
+    check = partial(_check_weights_are_read, name, loss)
+    if isinstance(corpus.train, ChunkedSamples):
+        corpus.train.check = check
     weights = corpus.train.weights
     if weights is None:
         return
-    check_weights_are_read(name, loss, corpus.train)
+    check(corpus.train)
     if not weights.any():
         raise MftError(
             "tasks: all training rows have weight 0, so nothing would be learned. Raise one of them."
@@ -35,8 +41,7 @@ def check_row_weights(name: str, loss: Loss, corpus: Corpus, reporter: Reporter)
             )
 
 
-def check_weights_are_read(name: str, loss: Loss, samples: Samples) -> None:
-    """Refuse weights of training rows if the loss ``name`` would ignore them. Raises MftError."""
+def _check_weights_are_read(name: str, loss: Loss, samples: Samples) -> None:
     if samples.weights is not None and not loss.reads_sample_weights:
         weighted = np.flatnonzero(samples.weights != 1)
         raise MftError(

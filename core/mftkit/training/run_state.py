@@ -1,22 +1,49 @@
-"""What a checkpoint holds of a run, gathered from all processes, and given back to them."""
+"""What a checkpoint holds of a run, taken from all processes, and given back to them."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 import torch
 
-from mftkit.runs.checkpoint import Checkpoint, Manifest, random_state, set_random_state
+from mftkit.runs.checkpoint import (
+    MODEL_SHARDS,
+    Checkpoint,
+    CheckpointError,
+    Manifest,
+    random_state,
+    set_random_state,
+)
 from mftkit.training.meter import add_up
-from mftkit.training.shards import divided_like, divided_optimizer_state, whole
+from mftkit.training.shards import divided_like, divided_optimizer_state, empty_like, take_divided
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
 
     from mftkit.reporting.listener import Listener
+    from mftkit.runs.checkpoint import CheckpointStore
+    from mftkit.runs.shard_reading import Shards
     from mftkit.training.meter import Meter
     from mftkit.training.run_parts import Run
     from mftkit.training.training_state import ProcessState, Progress, TrainingState
+
+
+OPTIMIZER_SHARDS = "optimizer."
+"""Prefix of the names of the optimizer's divided tensors; then follow the parameter's number and the key."""
+
+
+@dataclass(frozen=True)
+class CapturedState:
+    """The state of a run in one process."""
+
+    checkpoint: Checkpoint | None
+    """All that is not divided, in the main process."""
+    divided: dict[str, Tensor]
+    """The divided tensors, in every process."""
 
 
 class RunState:
@@ -27,10 +54,11 @@ class RunState:
         self._processes = run.checked.processes
         self._base_content = run.checked.base_content if self._processes.is_main else None
 
-    def capture(
+    @contextmanager
+    def captured(
         self, progress: Progress, meter: Meter, seconds: float, listener: Listener
-    ) -> Checkpoint | None:
-        """A checkpoint of the present state, in the main process; None in the others.
+    ) -> Iterator[CapturedState]:
+        """The present state, for a checkpoint; all processes take part, and it is valid within the block.
 
         Args:
             progress: how far the run is.
@@ -42,31 +70,69 @@ class RunState:
         engine, tuning = run.checked.engine, run.checked.tuning
         own: ProcessState = {"random": random_state(), "meter": meter.state_dict()}
         of_processes = processes.gather(own)
+        divided: dict[str, Tensor] = {}
+        of_optimizer = engine.optimizer_state()
+        moments = take_divided(OPTIMIZER_SHARDS, of_optimizer["state"], divided)
         with engine.whole(self._saved_parameters()):
-            weights = whole(tuning.state_dict(run.model), keep=processes.is_main)
-        optimizer = whole(engine.optimizer_state(), keep=processes.is_main)
-        if not processes.is_main:
-            return None
-        state: TrainingState = {
-            "progress": progress,
-            "optimizer": optimizer,
-            "balancing": run.balancing.state_dict(),
-            "gradients": run.gradients.state_dict(),
-            "mixer": run.mixing.state_dict(),
-            "processes": of_processes,
-            "seconds": seconds,
-        }
-        if callbacks := listener.state_dict():
-            state["callbacks"] = callbacks
-        corpus = run.checked.corpus
-        manifest: Manifest = {
+            weights = take_divided(MODEL_SHARDS, tuning.state_dict(run.model), divided)
+            checkpoint = None
+            if processes.is_main:
+                state: TrainingState = {
+                    "progress": progress,
+                    "optimizer": {**of_optimizer, "state": moments},
+                    "balancing": run.balancing.state_dict(),
+                    "gradients": run.gradients.state_dict(),
+                    "mixer": run.mixing.state_dict(),
+                    "processes": of_processes,
+                    "seconds": seconds,
+                }
+                if callbacks := listener.state_dict():
+                    state["callbacks"] = callbacks
+                checkpoint = Checkpoint(weights, dict(state), self._manifest())
+            yield CapturedState(checkpoint, divided)
+
+    def _manifest(self) -> Manifest:
+        corpus = self._run.checked.corpus
+        return {
             "data": corpus.fingerprint,
             "content": corpus.content,
-            "processes": processes.count,
-            "base": run.own_base,
+            "processes": self._processes.count,
+            "base": self._run.own_base,
             "model": self._base_content,
         }
-        return Checkpoint(weights, dict(state), manifest)
+
+    def read(self, store: CheckpointStore, step: int) -> Checkpoint:
+        """The checkpoint of a step; all processes take part, and each reads and verifies the shards that it needs.
+
+        Raises:
+            CheckpointError: in every process, if one of them finds that it is damaged.
+        """
+        checkpoint, fault = None, None
+        try:
+            checkpoint = store.read(step)
+            if checkpoint.shards is not None:
+                self._read_shards(checkpoint, checkpoint.shards)
+        except CheckpointError as error:
+            fault = str(error)
+        faults = [fault for fault in self._processes.gather(fault) if fault is not None]
+        if faults or checkpoint is None:
+            raise CheckpointError(faults[0])
+        return checkpoint
+
+    def _read_shards(self, checkpoint: Checkpoint, shards: Shards) -> None:
+        """Add the divided tensors to a checkpoint, divided as those of this run are."""
+        model = self._run.checked.tuning.state_dict(self._run.model)
+        parameters = self._run.checked.engine.parameters
+        tensors: dict[str, Tensor] = {}
+        for name, described in shards.tensors.items():
+            if name.startswith(MODEL_SHARDS):
+                key = name.removeprefix(MODEL_SHARDS)
+                checkpoint.model[key] = tensors[name] = empty_like(described, model.get(key))
+            else:
+                index, _, key = name.removeprefix(OPTIMIZER_SHARDS).partition(".")
+                tensors[name] = empty_like(described, parameters[int(index)])
+                checkpoint.state["optimizer"]["state"].setdefault(int(index), {})[key] = tensors[name]
+        shards.read_into(tensors)
 
     def restore(self, checkpoint: Checkpoint, meter: Meter, listener: Listener) -> None:
         """Give all parts of the run, ``meter`` and ``listener`` the state of a checkpoint."""
@@ -89,8 +155,8 @@ class RunState:
     def _restore_process(self, saved: list[ProcessState], meter: Meter) -> None:
         """Restore the state of this process, or divide what another number of processes had.
 
-        Sums go to the first process. A random state has no counterpart then: as at the start, each process draws
-        numbers that depend on the seed and its rank, and on nothing before.
+        Sums go to the first process, and so does the random state of the first; the others draw numbers that follow
+        from it and their rank.
         """
         processes = self._processes
         if len(saved) == processes.count:
@@ -101,4 +167,5 @@ class RunState:
         meter.load_state_dict(add_up([each["meter"] for each in saved], is_main=processes.is_main))
         set_random_state(saved[0]["random"])
         if processes.rank:
-            torch.manual_seed(torch.initial_seed() + processes.rank)
+            drawn = int(torch.randint(2**62, ()))  # the same in each process
+            torch.manual_seed(drawn + processes.rank)

@@ -11,7 +11,6 @@ from mftkit.batches.batcher import Batcher
 from mftkit.batches.changing_sampler import ChangingSampler
 from mftkit.batches.sampler import BatchSampler
 from mftkit.data.corpus import prepare
-from mftkit.data.streaming import ChunkedSamples
 from mftkit.data.task_formats import uses_chat
 from mftkit.data.text.chat_format import chat_format
 from mftkit.evaluation.best_by import deciding_metrics
@@ -42,7 +41,7 @@ from mftkit.training.optimizer import make_optimizer, warn_schedule
 from mftkit.training.plan import make_plan
 from mftkit.training.position_checks import longest_row
 from mftkit.training.precision import choose_precision
-from mftkit.training.row_weights import check_row_weights, check_weights_are_read
+from mftkit.training.row_weights import check_row_weights
 from mftkit.training.run_parts import CheckedRun, Run
 from mftkit.training.start import find_start
 from mftkit.training.validation import Validator
@@ -93,11 +92,8 @@ def check_run(
     mode: TokenizationMode = installed.build(
         kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, tasks
     )
-    loss: Loss = installed.build(kinds.LOSS, spec.loss.name, spec.loss.options, tasks)
+    loss = _loss(spec, corpus, reporter)
     tuning = installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks)
-    check_row_weights(spec.loss.name, loss, corpus, reporter)
-    if isinstance(corpus.train, ChunkedSamples):
-        corpus.train.check = partial(check_weights_are_read, spec.loss.name, loss)
     engine.check(tuning, per_task_gradients=combiner is not None)
     sampler = make_sampler(spec, corpus, mode)
     warn_schedule(spec.training, sampler.total, reporter)
@@ -123,6 +119,13 @@ def check_run(
         sampler=sampler,
         objective=_objective(spec, loss, sampler, processes),
     )
+
+
+def _loss(spec: Spec, corpus: Corpus, reporter: Reporter) -> Loss:
+    """The spec's loss. Raises MftError if rows have weights that it does not read."""
+    loss: Loss = installed.build(kinds.LOSS, spec.loss.name, spec.loss.options, corpus.tasks)
+    check_row_weights(spec.loss.name, loss, corpus, reporter)
+    return loss
 
 
 def _warn_of_repeats(

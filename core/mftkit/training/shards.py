@@ -1,4 +1,4 @@
-"""Tensors that are divided over processes (torch's DTensor), as whole ones and back."""
+"""Tensors that are divided over processes (torch's DTensor): taken out of a state, and put back."""
 
 from __future__ import annotations
 
@@ -13,19 +13,15 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def whole(value: Any, *, keep: bool = True) -> Any:
-    """A copy of nested dicts and lists with each divided tensor put together, on the CPU.
-
-    Every process must call it. ``keep``: False drops each tensor once it is whole, in processes that do not need it.
-    """
-    if isinstance(value, DTensor):
-        full = value.detach().full_tensor()  # type: ignore[attr-defined]
-        return full.cpu() if keep else None
-    if isinstance(value, dict):
-        return {key: whole(each, keep=keep) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(whole(each, keep=keep) for each in value)
-    return value
+def take_divided(prefix: str, state: Mapping[Any, Any], taken: dict[str, Tensor]) -> dict[Any, Any]:
+    """Nested dicts without their divided tensors; ``taken`` gets these, named by their keys after ``prefix``."""
+    rest: dict[Any, Any] = {}
+    for key, value in state.items():
+        if isinstance(value, DTensor):
+            taken[f"{prefix}{key}"] = value.detach()
+        else:
+            rest[key] = take_divided(f"{prefix}{key}.", value, taken) if isinstance(value, dict) else value
+    return rest
 
 
 def divided_like(state: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -53,3 +49,13 @@ def _like(tensor: Tensor, model: Tensor | None) -> Tensor:
         return tensor
     # Every process has read the whole tensor, so none of it has to be sent.
     return distribute_tensor(tensor.to(model.device), model.device_mesh, model.placements, src_data_rank=None)
+
+
+def empty_like(described: Tensor, model: Tensor | None) -> Tensor:
+    """A tensor to read into, divided and on the device as ``model`` if that has its shape, else whole on the CPU.
+
+    ``described`` has its shape and dtype.
+    """
+    if model is None or model.shape != described.shape:
+        return torch.empty_like(described, device="cpu")
+    return torch.empty_like(model.detach(), dtype=described.dtype)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.interfaces.engine import Engine
 from mftkit.training.model_loading import load_model
+from mftkit.training.weights import restore_weights
 
 if TYPE_CHECKING:
     from mftkit.runs.directory import RunDirectory
@@ -24,5 +25,5 @@ def whole_run(run: Run, directory: RunDirectory, step: int) -> Run:
     checked = replace(run.checked, processes=processes, engine=engine)
     own_base = directory.base_checkpoint(False) if checked.needs_own_base else None
     model, _ = load_model(checked, own_base)
-    checked.tuning.load_state_dict(model, directory.checkpoints.read_weights(step)[0])
+    restore_weights(checked.tuning, model, directory.checkpoints, step)
     return replace(run, checked=checked, model=model, parallel_model=model)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import mftkit
 
 if TYPE_CHECKING:
     from mftkit import Register
+
+# accelerate imports DeepSpeed wherever it is installed, and it reports what it finds on the machine to every user.
+logging.getLogger("DeepSpeed").addFilter(lambda record: record.levelno >= logging.ERROR)
 
 
 @mftkit.hookimpl

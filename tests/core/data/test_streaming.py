@@ -245,6 +245,21 @@ def test_what_needs_all_rows_is_refused(project: Path, changes: dict[str, Any], 
     assert "errors:" not in str(error.value)
 
 
+def test_weights_in_a_later_chunk_are_refused_by_a_loss_that_does_not_read_them(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mftkit_plugins.losses.token_balanced import TokenBalanced
+
+    monkeypatch.setattr(TokenBalanced, "reads_sample_weights", False)
+    weighted = [row | ({"weight": 2} if number == 20 else {}) for number, row in enumerate(rows("big", 40))]
+    write_rows(tmp_path / "weighted.jsonl", weighted)
+    spec = given(project, tmp_path / "weighted")
+    spec["tasks"][0]["train"] = [str(tmp_path / "weighted.jsonl")]
+    spec["loss"] = "token-balanced"
+    with pytest.raises(MftError, match=r"weighted\.jsonl:21\)"):
+        mftkit.run(mftkit.load_spec(spec, directory=project), progress=False)
+
+
 def test_a_json_file_is_refused(project: Path) -> None:
     (project / "data" / "rows.json").write_text(json.dumps(rows("big", 3)))
     spec = given(project)

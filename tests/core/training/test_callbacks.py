@@ -105,6 +105,7 @@ def project(tmp_path: Path) -> Any:
 
 def spec(project: Path, *callbacks: Any, **changes: Any) -> Any:
     training = {"max_steps": 6, "evaluate_every": 4, "checkpoint_every": 2, "log_every": 2, "batch_size": 8}
+    training["asynchronous_checkpoints"] = False  # on_checkpoint is then called before the next step
     made = small_spec(
         callbacks=list(callbacks),
         plugins=["watch.py"],

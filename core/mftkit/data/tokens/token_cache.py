@@ -104,7 +104,7 @@ class TokenCache:
                 return table, True
             with new_directory(directory, CACHE_FULL_HINT) as part:
                 self._write(source, make(), total, part)
-        return TokenTable(directory), False
+            return TokenTable(directory), False
 
     def texts(self, source: TableSource, row: JsonObject) -> tuple[RowContent, tuple[FormattedSample, ...]]:
         """Return a row's content and its samples as text, in the order in which the table has them (of variant 0)."""

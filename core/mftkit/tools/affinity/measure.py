@@ -125,13 +125,12 @@ def _state(run: Run, checkpoint: RunCheckpoint | None) -> str:
 
 
 def _restore(run: Run, checkpoint: RunCheckpoint) -> None:
-    manifest = checkpoint.content.manifest
-    if manifest.get("base") != run.own_base:
+    if checkpoint.manifest.get("base") != run.own_base:
         raise MftError(
             f"--run: {checkpoint.path} was trained on another base than the run has now; restore the run's base/"
         )
     try:
-        run.checked.tuning.load_state_dict(run.model, checkpoint.content.model)
+        run.checked.tuning.load_state_dict(run.model, checkpoint.weights)
     except (KeyError, RuntimeError) as error:  # a tokenizer trained on other text has another size
         raise MftError(
             f"--run: the weights of {checkpoint.path} do not fit the spec's model ({reason(error)}); give the "

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.json_diff import differing_paths
 from mftkit.base.json_files import read_json_object
-from mftkit.runs.checkpoint import Checkpoint, CheckpointError
+from mftkit.runs.checkpoint import CheckpointError
 from mftkit.runs.directory import RunDirectory
 from mftkit.runs.reference import find_weights
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mftkit.runs.base_checkpoint import BaseCheckpoint
+    from mftkit.runs.checkpoint import Manifest
     from mftkit.spec import Spec
 
 SECTIONS = ("model", "tuning")
@@ -26,7 +29,8 @@ class RunCheckpoint:
     """A checkpoint of a run, and the run's own base if it has one."""
 
     path: Path
-    content: Checkpoint
+    weights: dict[str, Tensor]
+    manifest: Manifest
     base: BaseCheckpoint
 
 
@@ -68,10 +72,11 @@ def find_checkpoint(spec: Spec, run: Path, step: int | None) -> RunCheckpoint:
         raise MftError(f"--step: {run} has no checkpoint of step {step}; it has those of steps {available}")
     _check_same_model(spec, run)
     try:
-        checkpoint = directory.checkpoints.read(step)
+        weights, manifest = directory.checkpoints.read_weights(step)
     except CheckpointError as error:
         raise MftError(f"--run: {error}; give another --step") from error
-    return RunCheckpoint(directory.checkpoints.path(step), checkpoint, directory.base_checkpoint(fresh=False))
+    base = directory.base_checkpoint(fresh=False)
+    return RunCheckpoint(directory.checkpoints.path(step), weights, manifest, base)
 
 
 def _check_same_model(spec: Spec, run: Path) -> None:

@@ -15,6 +15,7 @@ from mftkit.tools.resuming.messages import describe_move
 from mftkit.training.environment import describe_environment
 from mftkit.training.export import trained_tokenizer
 from mftkit.training.metrics_lines import rollback_line
+from mftkit.training.run_state import RunState
 from mftkit.training.schedule import Schedule, extend
 from mftkit.training.used_plugins import report_changed_plugins
 from mftkit.training.validation_history import Rollback
@@ -70,21 +71,56 @@ def follow_move(earlier: EarlierRun, directory: RunDirectory, reporter: Reporter
             write_json(directory.path / "spec.json", earlier.spec)
 
 
+def newest_checkpoint(
+    built: Run, directory: RunDirectory, earlier: EarlierRun | None, reporter: Reporter
+) -> Checkpoint | None:
+    """The newest checkpoint that is not damaged; damaged ones are reported and removed. All processes take part."""
+    store, processes, state = directory.checkpoints, built.checked.processes, RunState(built)
+    if processes.is_main:
+        store.clear_partial()
+    steps = processes.from_main(store.steps())
+    lost = max([*steps, earlier.last_step if earlier else 0])
+    for number, step in enumerate(reversed(steps), start=1):
+        try:
+            return state.read(store, step)
+        except CheckpointError as error:
+            is_last = number == len(steps)
+            if is_last and earlier is not None and earlier.is_complete:
+                raise MftError(
+                    f"output: {error}, and the finished run in {directory.path} has no other checkpoint, so it cannot "
+                    "be extended. Start a new run from its result, or use --fresh to start over."
+                ) from error
+            left = (
+                f"there is no other, so the run starts again from step 0, and {lost} steps are lost"
+                if is_last
+                else "resuming from the one before it"
+            )
+            reporter.warn(f"{error}; {left}")
+            if processes.is_main:
+                store.discard(step)
+    return None
+
+
 def prepare_directory(
-    built: Run, directory: RunDirectory, earlier: EarlierRun | None, fresh: bool, reporter: Reporter
-) -> tuple[Checkpoint, Continuation] | None:
-    """Make the directory this spec's; returns the checkpoint to resume from, None to start at the beginning.
+    built: Run,
+    directory: RunDirectory,
+    earlier: EarlierRun | None,
+    fresh: bool,
+    checkpoint: Checkpoint | None,
+    reporter: Reporter,
+) -> Continuation | None:
+    """Make the directory this spec's; returns how the run continues from the checkpoint, None: from the beginning.
 
     Nothing is changed before all that could be refused has been checked.
     """
-    found = None
-    if not fresh and (checkpoint := _newest_checkpoint(directory, earlier, reporter)) is not None:
+    continuation = None
+    if checkpoint is not None:
         assert earlier is not None, "checkpoints without a spec are refused"
         check_inputs(checkpoint.manifest, earlier, directory, built.checked)
         check_base_model(checkpoint.manifest, earlier, directory, built.checked, reporter.warn)
         _check_own_base(checkpoint.manifest, built, directory)
-        found = checkpoint, _continuation(checkpoint, built, directory, earlier)
-    if found is None:
+        continuation = _continuation(checkpoint, built, directory, earlier)
+    if continuation is None:
         _check_start(built)
         if (kept := directory.keep_metrics()) is not None:
             reporter.note(f"the metrics of the earlier start are kept in {kept}")
@@ -92,21 +128,20 @@ def prepare_directory(
             directory.start_over()
     environment = describe_environment(built)
     resumed: list[JsonObject] = []
-    if found is not None:
+    if continuation is not None:
         other = environment_changes(directory.environment(), environment)
         for sentence in describe_environment_changes(other, built.model):
             reporter.note(sentence)
         report_changed_plugins(directory.path, environment["plugins"], reporter)
-        resumed = [*directory.resumptions(), _resumption(found[1], earlier, other)]
+        resumed = [*directory.resumptions(), _resumption(continuation, earlier, other)]
     directory.describe(built.checked.spec, {**environment, "resumed": resumed}, built.plan.dump())
     directory.settle_base(built.own_base is not None)
     directory.write_tokenizer(trained_tokenizer(built.checked))
     if earlier is not None and earlier.moved_from is not None:
         directory.follow_move(earlier.moved_from)
-    if found is None:
+    if checkpoint is None or continuation is None:
         directory.metrics.cut(-1)
     else:
-        checkpoint, continuation = found
         meter = checkpoint.state["processes"][0]["meter"]
         stopped = earlier is not None and earlier.end is not None and earlier.end.stopped_by is not None
         reopened = (continuation.extension is not None or stopped) and meter["steps"] > 0
@@ -117,7 +152,7 @@ def prepare_directory(
             len(metrics.read().rollbacks) :
         ]:  # the run was killed before it wrote the line
             metrics.write(rollback_line(rollback, built.deciding.task_names, rollback.to))
-    return found
+    return continuation
 
 
 def _check_start(built: Run) -> None:
@@ -145,34 +180,6 @@ def _resumption(
         "environment": [change.dump() for change in environment],
         "extension": None if extension is None else extension.dump(),
     }
-
-
-def _newest_checkpoint(
-    directory: RunDirectory, earlier: EarlierRun | None, reporter: Reporter
-) -> Checkpoint | None:
-    """The newest checkpoint that is not damaged; damaged ones are reported and removed."""
-    store = directory.checkpoints
-    store.clear_partial()
-    steps = store.steps()
-    lost = max([*steps, earlier.last_step if earlier else 0])
-    for number, step in enumerate(reversed(steps), start=1):
-        try:
-            return store.read(step)
-        except CheckpointError as error:
-            is_last = number == len(steps)
-            if is_last and earlier is not None and earlier.is_complete:
-                raise MftError(
-                    f"output: {error}, and the finished run in {directory.path} has no other checkpoint, so it cannot "
-                    "be extended. Start a new run from its result, or use --fresh to start over."
-                ) from error
-            left = (
-                f"there is no other, so the run starts again from step 0, and {lost} steps are lost"
-                if is_last
-                else "resuming from the one before it"
-            )
-            reporter.warn(f"{error}; {left}")
-            store.discard(step)
-    return None
 
 
 def _check_own_base(manifest: Manifest, built: Run, directory: RunDirectory) -> None:

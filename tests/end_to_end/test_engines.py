@@ -83,3 +83,26 @@ def test_the_matrix(project: Path, name: str) -> None:
     trained(project, "single", CELLS, (1,), dtype)
     trained(project, name, CELLS, (2, 4), dtype, **options)
     check(project, name, CELLS, (2, 4), dtype)
+
+
+AUTO = """
+import mftkit
+from mftkit.tools.plan import run_check
+from engine_matrix import CELLS, spec_of
+run_check.SMALL = 0
+for name, memory in (("roomy", 10**9), ("narrow", 800_000)):
+    run_check.device_memory = lambda _, memory=memory: memory
+    spec = {**spec_of(CELLS[0], "single", 2, {}, "float32"), "output": name}
+    spec["training"] |= {"max_steps": 1, "check_memory": False}
+    mftkit.run(mftkit.load_spec(spec))
+"""
+
+
+@pytest.mark.engines
+def test_auto_divides_a_model_whose_copies_do_not_fit(project: Path) -> None:
+    run_forked(AUTO, (2,), project)
+    used = {
+        name: json.loads((project / name / "environment.json").read_text()) for name in ("roomy", "narrow")
+    }
+    assert {name: each["engine"] for name, each in used.items()} == {"roomy": "ddp", "narrow": "fsdp2"}
+    assert used["narrow"]["sharding"]["shards"] == 2

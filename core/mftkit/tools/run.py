@@ -20,7 +20,7 @@ from mftkit.runs.earlier_defaults import with_earlier_defaults
 from mftkit.spec.intervals import time_in_seconds
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.model_card.card import write_card
-from mftkit.tools.plan.run_check import check_memory, with_memory
+from mftkit.tools.plan.run_check import check_memory, with_fitting_engine, with_memory
 from mftkit.tools.resuming.checks import check_end, check_inputs, describe_next
 from mftkit.tools.resuming.directory import follow_move, newest_checkpoint, prepare_directory
 from mftkit.tools.resuming.messages import report_changes, report_earlier_run
@@ -110,6 +110,7 @@ def _run(spec: Spec, fresh: bool, reporter: LoggedReporter, callbacks: Sequence[
                 is_main and not fresh and directory.is_finished(spec)
             ):  # since the first look, by another process
                 raise MftError(f"output: {spec.output} was just finished by another process.")
+            checked = with_fitting_engine(checked, reporter)
             check_memory(checked)
             built = build_run(checked, directory.base_checkpoint(fresh), reporter)
             built = replace(built, plan=with_memory(built.plan, checked, built.model))

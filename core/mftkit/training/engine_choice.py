@@ -10,6 +10,8 @@ from mftkit.plugins import installed, kinds
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
     from torch import nn
 
@@ -26,15 +28,24 @@ def choose_engine(ref: ComponentRef, processes: Processes, reporter: Reporter) -
     name = ref.name
     if name == AUTO:
         name = preferred()[0] if processes.count > 1 else ""
+    engine = named_engine(name, ref.options, processes) if name else _none(processes)
+    if processes.count == 1 and engine.several_only and name:
+        reporter.note(
+            f"engine: {name} divides a run over several processes, and this run has one: it trains without it"
+        )
+        return _none(processes)
+    return engine
+
+
+def named_engine(name: str, options: Mapping[str, object], processes: Processes) -> Engine:
+    """The installed engine ``name``, which knows the run's processes."""
+    engine = installed.build(kinds.ENGINE, name, options)
+    engine.name, engine.processes = name, processes.group
+    return engine
+
+
+def _none(processes: Processes) -> Engine:
     engine = Engine(Engine.Options())
-    if name:
-        engine = installed.build(kinds.ENGINE, name, ref.options)
-        engine.name = name
-        if processes.count == 1 and engine.several_only:
-            reporter.note(
-                f"engine: {name} divides a run over several processes, and this run has one: it trains without it"
-            )
-            engine = Engine(Engine.Options())
     engine.processes = processes.group
     return engine
 

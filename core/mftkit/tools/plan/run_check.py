@@ -9,9 +9,11 @@ import torch
 
 from mftkit.base.formatting import size
 from mftkit.base.machine import memory
+from mftkit.interfaces.references import AUTO
 from mftkit.tools.plan.memory import MemoryUse, fixed_use
 from mftkit.tools.plan.outline import Outline
 from mftkit.tools.plan.sizes import measure
+from mftkit.training.engine_choice import named_engine, preferred
 from mftkit.training.model_loading import outline_model
 from mftkit_registry import MftError
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from mftkit.base.json_types import JsonObject
     from mftkit.reporting.plan import Plan
+    from mftkit.reporting.reporter import Reporter
     from mftkit.training.run_parts import CheckedRun
 
 SMALL = 50_000_000
@@ -45,6 +48,34 @@ def with_memory(plan: Plan, checked: CheckedRun, model: nn.Module | None = None)
         memory=f"{size(needed)} for weights, gradients and optimizer{several}, of {size(total)} of {device}; mft plan "
         "adds activations",
     )
+
+
+def with_fitting_engine(checked: CheckedRun, reporter: Reporter) -> CheckedRun:
+    """The run with the first engine that "auto" allows with which weights, gradients and optimizer fit the device.
+
+    As it is with a named engine, with a single process, and if none fits. All processes choose the same.
+    """
+    processes = checked.processes
+    total = device_memory(processes.device)
+    if checked.spec.engine.name != AUTO or processes.count == 1 or total is None:
+        return checked
+    if is_small(checked.model_config):
+        return checked
+    sharing = processes.count if processes.device.type == "cpu" else 1
+    model = outline_model(checked)[0]
+    for name in preferred():
+        engine = named_engine(name, {}, processes)
+        trial = replace(checked, engine=engine)
+        if processes.from_main(_fixed(trial, model).fixed * sharing <= total):
+            if name == checked.engine.name:
+                return checked
+            engine.check(checked.tuning, per_task_gradients=checked.combiner is not None)
+            reporter.note(
+                f"engine: {name}, because with {checked.engine.name} weights, gradients and optimizer do not fit the "
+                f"{size(total)} of the device"
+            )
+            return trial
+    return checked
 
 
 def check_memory(checked: CheckedRun) -> None:

@@ -48,10 +48,13 @@ COMPUTED: list[tuple[str, Json]] = [
     ("fsdp2", {"reshard_after_forward": False}),
     ("fsdp2", {"replicas": 8}),
     ("deepspeed", {"stage": 2}),
+    ("deepspeed", {"stage": 3}),
 ]
 TUNINGS: dict[str, Any] = {"full": "full", "lora": {"method": "lora", "rank": 8, "alpha": 16}}
 GROWTH = ((2, 128), (8, 128), (32, 128), (2, 256), (2, 512))
 """Numbers of tasks, and tokens per row, with which ``--growth`` trains."""
+LIVE = 10**9
+"""Parameters that DeepSpeed's stage 3 keeps gathered if it needs them again soon (stage3_max_reuse_distance)."""
 BYTES_SENT = 200
 """Offset of tcpi_bytes_sent in struct tcp_info (linux/tcp.h)."""
 
@@ -172,6 +175,10 @@ def computed(engine: str, options: Json, job: Job) -> float | None:
         return job.micro_batches * volume + (0 if full else 2 * share * gradients)
     if engine == "deepspeed" and options.get("stage", 2) == 2:
         return job.micro_batches * 2 * share * gradients + share * gradients
+    if engine == "deepspeed":
+        adapters = 0 if full else gradients
+        gathered = job.base_bytes * (job.base + max(0, job.base - LIVE)) + adapters
+        return job.micro_batches * share * (gathered + job.scatter * gradients)
     return None
 
 
@@ -189,9 +196,8 @@ def print_computed() -> None:
         cells = []
         for trained, base_bytes in ((base, 4), (adapters, 2)):
             for count in (8, 64):
-                replicas = options.get("replicas", 1) if count == 64 else 1
                 job = Job(base, trained, kept, base_bytes, count, 64 // count)
-                volume = computed(engine, {**options, "replicas": replicas}, job)
+                volume = computed(engine, options, job) if count > options.get("replicas", 1) else None
                 cells.append("-" if volume is None else f"{volume / 2**30:.1f}")
         print(f"| {engine} | {shown_options(options)} | {' | '.join(cells)} |")
 

@@ -72,8 +72,7 @@ class Processes:
     @property
     def group(self) -> ProcessGroup:
         """The processes as an engine sees them."""
-        per_node = min(self.count, int(os.environ.get("LOCAL_WORLD_SIZE", str(self.count))))
-        return ProcessGroup(self.count, self.rank, per_node, self.device)
+        return ProcessGroup(self.count, self.rank, self.device)
 
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over processes, on the tensor's device."""

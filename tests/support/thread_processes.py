@@ -36,7 +36,7 @@ class ThreadProcess:
         engine = ThreadEngine(mftkit.Options())
         engine.process, engine.processes = (
             self,
-            mftkit.ProcessGroup(self.count, self.rank, self.count, self.device),
+            mftkit.ProcessGroup(self.count, self.rank, self.device),
         )
         engine.wrap(model, optimizer)
         return engine

@@ -33,8 +33,6 @@ class ProcessGroup:
     count: int
     rank: int
     """Number of this process, from 0."""
-    per_node: int
-    """Processes on this node."""
     device: torch.device
     """On which this process trains."""
 

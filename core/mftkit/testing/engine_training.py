@@ -70,7 +70,7 @@ class Work:
 
 def train_alone(work: Work) -> Trained:
     """Train in this process."""
-    return _train(work, ProcessGroup(1, 0, 1, torch.device("cpu")))
+    return _train(work, ProcessGroup(1, 0, torch.device("cpu")))
 
 
 def train_together(work: Work) -> Trained:
@@ -115,7 +115,7 @@ def _work(work: Work, rank: int, directory: Path) -> None:
         dist.init_process_group(
             "gloo", init_method=(directory / "store").as_uri(), rank=rank, world_size=PROCESSES
         )
-        trained = _train(work, ProcessGroup(PROCESSES, rank, PROCESSES, torch.device("cpu")))
+        trained = _train(work, ProcessGroup(PROCESSES, rank, torch.device("cpu")))
         if rank == 0:
             torch.save(trained, directory / "trained.pt")
         dist.barrier()

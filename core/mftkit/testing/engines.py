@@ -108,7 +108,7 @@ class EngineConformance(Conformance):
 
     def _engine(self) -> Any:
         engine = self.make()
-        engine.processes = ProcessGroup(PROCESSES, 0, PROCESSES, torch.device("cpu"))
+        engine.processes = ProcessGroup(PROCESSES, 0, torch.device("cpu"))
         return engine
 
     def _accepts(self, tuning: Callable[[], Tuning[Any]]) -> bool:

@@ -53,7 +53,7 @@ def _none(processes: Processes) -> Engine:
 def single_process(model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Engine:
     """The engine with which a single process trains ``model``."""
     engine = Engine(Engine.Options())
-    engine.processes = ProcessGroup(1, 0, 1, device)
+    engine.processes = ProcessGroup(1, 0, device)
     engine.wrap(model, optimizer)
     return engine
 

@@ -71,7 +71,7 @@ dist.init_process_group("gloo")
 model = LlamaForCausalLM(LlamaConfig(hidden_size=32, intermediate_size=32, num_hidden_layers=1,
                                      num_attention_heads=2, vocab_size=64))
 engine = DeepSpeed(DeepSpeed.Options(stage=3, cpu_offload=True))
-engine.processes = ProcessGroup(2, dist.get_rank(), 2, torch.device("cpu"))
+engine.processes = ProcessGroup(2, dist.get_rank(), torch.device("cpu"))
 wrapped = engine.wrap(engine.distribute(model), torch.optim.AdamW(model.parameters(), fused=True))
 with engine.accumulate(last=True):
     engine.backward(wrapped(input_ids=torch.tensor([[1, 2, 3]])).logits.mean())

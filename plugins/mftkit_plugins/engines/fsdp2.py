@@ -217,6 +217,8 @@ def _run_work_in_forward(model: PreTrainedModel) -> None:
 
     Decoder and head are used separately here, and FSDP2 gathers weights only around calls of the whole model.
     """
+    from torch.distributed.tensor import DTensor
+
     own = model.forward
 
     def forward(*args: Any, work: Callable[[], Any] | None = None, **more: Any) -> Any:
@@ -226,7 +228,8 @@ def _run_work_in_forward(model: PreTrainedModel) -> None:
         # The head, whose weight is used without calling it, shares a group with the last norm; FSDP2 ends the forward
         # pass of a group, and drops its weights later, once all of its modules were called: here with no rows.
         head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-        head(head.weight.new_empty(0, head.weight.shape[-1]))
+        if not isinstance(head.weight, DTensor):  # else ``work`` has used no layer, and nothing was gathered
+            head(head.weight.new_empty(0, head.weight.shape[-1]))
         return result
 
     model.forward = forward

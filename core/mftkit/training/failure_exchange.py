@@ -252,8 +252,8 @@ class Progress(Listener):
         self._advance(line.step)
 
     def saved(self, step: int, path: Path) -> None:  # noqa: ARG002
-        """Report it."""
-        self._advance(step)
+        """Report that there is progress: the checkpoint is of an earlier step, and was written in the background."""
+        self._advance(self._step)
 
     def rolled_back(self, line: RollbackLine) -> None:
         """Report it."""

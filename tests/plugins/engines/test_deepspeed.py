@@ -72,7 +72,7 @@ model = LlamaForCausalLM(LlamaConfig(hidden_size=32, intermediate_size=32, num_h
                                      num_attention_heads=2, vocab_size=64))
 engine = DeepSpeed(DeepSpeed.Options(stage=3, cpu_offload=True))
 engine.processes = ProcessGroup(2, dist.get_rank(), torch.device("cpu"))
-wrapped = engine.wrap(engine.distribute(model), torch.optim.AdamW(model.parameters(), fused=True))
+wrapped = engine.wrap(engine.distribute(model, tuned=False), torch.optim.AdamW(model.parameters(), fused=True))
 with engine.accumulate(last=True):
     engine.backward(wrapped(input_ids=torch.tensor([[1, 2, 3]])).logits.mean())
 norm = engine.clip(engine.parameters, 1.0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from engine_matrix import CELLS, FEW, prepare, run_name
+from engine_matrix import CELLS, prepare, run_name
 from forked import run_forked
 from small_runs import assert_same_numbers, metrics
 
@@ -22,6 +22,8 @@ ENGINES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+REFUSED = {"deepspeed+3": [("mixtral", "lora")]}
+"""DeepSpeed cannot divide stacked experts that have an adapter."""
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5}
 """DeepSpeed trains in float32, whose rounding AdamW enlarges over steps."""
 
@@ -66,23 +68,14 @@ def check(project: Path, name: str, cells: Any, counts: tuple[int, ...], dtype: 
             assert used["engine"] == name.partition("+")[0]
 
 
-@pytest.mark.long
-def test_engines_give_the_numbers_of_one_process(project: Path) -> None:
-    """A few cells of the matrix."""
-    trained(project, "single", FEW, (1,), "float64")
-    for name, (dtype, options) in ENGINES.items():
-        if dtype == "float64":
-            trained(project, name, FEW, (2,), dtype, **options)
-            check(project, name, FEW, (2,), dtype)
-
-
 @pytest.mark.engines
 @pytest.mark.parametrize("name", ENGINES)
 def test_the_matrix(project: Path, name: str) -> None:
     dtype, options = ENGINES[name]
-    trained(project, "single", CELLS, (1,), dtype)
-    trained(project, name, CELLS, (2, 4), dtype, **options)
-    check(project, name, CELLS, (2, 4), dtype)
+    cells = tuple(cell for cell in CELLS if cell[:2] not in REFUSED.get(name, ()))
+    trained(project, "single", cells, (1,), dtype)
+    trained(project, name, cells, (2, 4), dtype, **options)
+    check(project, name, cells, (2, 4), dtype)
 
 
 AUTO = """

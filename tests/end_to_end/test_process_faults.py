@@ -164,6 +164,7 @@ def test_a_loss_that_is_not_finite_in_one_process_ends_all_in_the_same_way(fault
 
 
 @pytest.mark.long
+@pytest.mark.engines
 def test_a_signal_to_one_process_and_a_killed_launcher_save_once_and_resume_bit_for_bit(
     faulty: Path,
 ) -> None:

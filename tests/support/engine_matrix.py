@@ -24,12 +24,6 @@ BALANCING: dict[str, dict[str, Any]] = {
     "famo-training": {"loss": "token-balanced", "balancer": ADAPTIVE["famo-training"]},
 }
 CELLS = tuple(itertools.product(MODELS, TUNINGS, BALANCING))
-FEW = (
-    ("llama", "full", "task-focal"),
-    ("qwen2-tied", "full", "famo-training"),
-    ("qwen2-tied", "lora", "coba"),
-)
-"""For the suite that runs every time."""
 
 
 def prepare(project: Path) -> None:

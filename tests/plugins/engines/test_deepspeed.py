@@ -54,6 +54,7 @@ def test_stages_that_do_not_exist_are_refused() -> None:
 
 
 @pytest.mark.long
+@pytest.mark.engines
 def test_it_writes_nothing_and_compiles_nothing(tmp_path: Path) -> None:
     bin_ = tmp_path / "bin"
     bin_.mkdir()

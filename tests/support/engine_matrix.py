@@ -60,7 +60,12 @@ def prepare(project: Path) -> None:
 
 def run_name(cell: tuple[str, str, str], engine: str, count: int, dtype: str) -> str:
     """The name of a run's directory."""
-    return "-".join((engine, str(count), dtype, *cell))
+    return "-".join((engine, str(count), dtype_of(cell, dtype), *cell))
+
+
+def dtype_of(cell: tuple[str, str, str], dtype: str) -> str:
+    """``dtype``, or float32 for stacked experts, whose matrix products torch has in no wider one."""
+    return "float32" if cell[0] == "mixtral" else dtype
 
 
 def spec_of(
@@ -70,7 +75,7 @@ def spec_of(
     model, tuning, balancing = cell
     return small_spec(
         **BALANCING[balancing],
-        model={"path": model, "dtype": dtype},
+        model={"path": model, "dtype": dtype_of(cell, dtype)},
         tuning=TUNINGS[tuning],
         output=f"runs/{run_name(cell, engine, count, dtype)}",
         engine="auto" if engine == "single" else {"name": engine.partition("+")[0], "options": options},

@@ -22,6 +22,7 @@ import torch.distributed as dist
 
 from mftkit.reporting.listener import Listener
 from mftkit.training.failure_hub import Failure, FailureHub, keep_alive, lost, read_notice
+from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,7 +98,18 @@ class FailureExchange:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and not self._is_ending:
-            self.report(f"{type(error).__name__}: {error}", getattr(error, "exit_code", 1))
+            cause = error if isinstance(error, Exception) else None
+            first = self.report(
+                f"{type(error).__name__}: {error}", getattr(error, "exit_code", 1), error=cause
+            )
+            if cause is not None and first.rank != self.rank and _is_lost_connection(cause):
+                self._close()
+                consequence = MftError(first.text)
+                consequence.exit_code = first.exit_code
+                raise consequence from error
+        self._close()
+
+    def _close(self) -> None:
         self._is_closed.set()
         if self._watchdog is not None:
             faulthandler.cancel_dump_traceback_later()

@@ -63,6 +63,9 @@ def completed(seconds):
 
 
 def written(work, *, in_thread):
+    if work.func is checkpoint_writing._remove:
+        return start_work(work, in_thread=in_thread)
+
     def run():
         start = time.perf_counter()
         try:

@@ -184,9 +184,13 @@ class CheckpointStore:
 
     def discard(self, step: int) -> None:
         """Remove a checkpoint; it is hidden first, so that a kill leaves no half of one under its name."""
+        shutil.rmtree(self.hide(step))
+
+    def hide(self, step: int) -> Path:
+        """Make a checkpoint one that is not there, and return where its files are, for their removal."""
         doomed = temporary(self.path(step))
         self.path(step).rename(doomed)
-        shutil.rmtree(doomed)
+        return doomed
 
     def clear_partial(self) -> None:
         """Remove what a killed process left half written."""

@@ -73,6 +73,8 @@ class CheckpointWriting:
         self._copies = HostCopies()
         self._plan: ShardPlan | None = None
         self._pending: _Pending | None = None
+        self._removal: Future[Any] | None = None
+        """Removes files of checkpoints that are not kept."""
 
     @property
     def steps(self) -> list[int]:
@@ -130,8 +132,9 @@ class CheckpointWriting:
         elif pending.work is not None:
             pending.work.result()
         if self._processes.is_main:
-            for step in pending.surplus:
-                self._store.discard(step)
+            hidden = [self._store.hide(step) for step in pending.surplus]
+            # In a thread, too: to free the blocks of large files takes as long as to copy their content.
+            self._removal = _run(partial(_remove, hidden), in_thread=self._asynchronous)
             self._saved(pending.step, self._store.path(pending.step))
 
     def wait(self) -> None:
@@ -141,6 +144,9 @@ class CheckpointWriting:
                 self._pending.work.exception()  # waits; ``complete`` raises it
             self.complete()
             self._processes.barrier()  # no process runs ahead of a checkpoint that is not there yet
+        if self._removal is not None:
+            self._removal.result()
+            self._removal = None
 
     def end(self) -> None:
         """Wait as ``wait`` does, and free the memory of the copies: no other checkpoint follows."""
@@ -205,6 +211,11 @@ class CheckpointWriting:
             files = parts[0].own | shards
             self._store.write_manifest(directory, pending.step, pending.checkpoint.manifest, files)
             complete_directory(path)
+
+
+def _remove(directories: list[Path]) -> None:
+    for directory in directories:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _run(work: Callable[[], Any], *, in_thread: bool) -> Future[Any]:

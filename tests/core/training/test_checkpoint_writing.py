@@ -83,6 +83,7 @@ def test_the_next_one_waits_and_removes_only_when_it_is_complete(tmp_path: Path)
     assert (session.saved, session.store.steps(), session.writing.steps) == ([1, 2], [1, 2], [1, 3])
     session.writing.end()
     assert session.store.steps() == [1, 3]
+    assert not list(tmp_path.glob(".*"))
     assert torch.equal(session.store.read(3).model["w"], torch.full((3,), 3.0))
 
 

@@ -4,7 +4,7 @@
 
 Makes data of five tasks of uneven sizes (JSON Lines: questions and answers, conversations, texts; about 300 tokens a
 sample) for each number of samples, and prepares them, lays out the first epoch (best-fit packing) and makes the first
-optimizer step of a tiny Llama, each time in a process of its own:
+optimizer step of a tiny Llama, each time in a new process:
 
     tokenized   an empty cache: reads, tokenizes, writes the table, maps it
     cached      the cache is there: what every other process of the machine does, and every later run

@@ -2,7 +2,7 @@
 
     python bench/plan_memory.py [--shape NAME]... [--json]
 
-Each shape trains three steps of the real training loop's own step in a process of its own: in full and with LoRA, with
+Each shape trains three steps of the real training loop's own step in a new process: in full and with LoRA, with
 and without gradient checkpointing. "measured" is the most bytes of all tensors that were alive at once, counted by the
 storages that the operations made: the number that ``torch.cuda.max_memory_allocated`` counts on a GPU. "resident" is
 the growth of the process's resident memory from before the model was loaded to its peak: it has the work space of

@@ -34,9 +34,6 @@ class Processes:
         if expected > 1 and not torch.accelerator.is_available():
             # Without this, every process on a machine without a GPU takes itself for the only one.
             os.environ["ACCELERATE_USE_CPU"] = "true"
-        if not torch.accelerator.is_available():
-            # Else an optional package that accelerate imports when a model is saved writes to standard output here.
-            os.environ.setdefault("DS_ACCELERATOR", "cpu")
         # Both are set here so that accelerate does not read them from the environment: the objective scales a step.
         self.accelerator = Accelerator(
             mixed_precision="no",

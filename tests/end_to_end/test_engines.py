@@ -99,3 +99,19 @@ def test_auto_divides_a_model_whose_copies_do_not_fit(project: Path) -> None:
     }
     assert {name: each["engine"] for name, each in used.items()} == {"roomy": "ddp", "narrow": "fsdp2"}
     assert used["narrow"]["sharding"]["shards"] == 2
+
+
+NO_CHECKS = """
+import mftkit
+from engine_matrix import CELLS, spec_of
+spec = {**spec_of(CELLS[0], "fsdp2", 2, {}, "float32"), "output": "short", "max_length": 32}
+spec["training"] |= {"max_steps": 1}
+mftkit.run(mftkit.load_spec(spec))
+"""
+
+
+@pytest.mark.engines
+def test_a_divided_model_may_need_no_check_before_training(project: Path) -> None:
+    """Rows hold one sample each, so no check of the loaded model runs a layer."""
+    run_forked(NO_CHECKS, (2,), project)
+    assert metrics(project / "short")[-1]["reason"] == "finished"

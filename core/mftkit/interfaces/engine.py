@@ -41,7 +41,7 @@ class ProcessGroup:
 class Engine(Component[OptionsT]):
     """Trains one model with several processes; this class by itself is the engine of a single process.
 
-    A run calls, in this order: ``check``; ``load_options`` or ``loading`` around the loading of the weights;
+    A run calls, in this order: ``check``; ``load_options`` for the loading of the weights;
     ``distribute`` on the loaded model, before and after it is tuned; ``wrap`` once the optimizer is there; then, in
     each step, ``accumulate`` and ``backward`` for each micro-batch, ``reduce``, ``clip`` and ``update``. Every process
     makes the same calls in the same order.
@@ -103,10 +103,6 @@ class Engine(Component[OptionsT]):
         ``quantized``: whether the weights are quantized as they are loaded.
         """
         return {}
-
-    def loading(self) -> AbstractContextManager[None]:
-        """Around the loading of the model."""
-        return nullcontext()
 
     def distribute(self, model: PreTrainedModel, *, tuned: bool) -> PreTrainedModel:  # noqa: ARG002
         """The loaded model with this process's share of its weights.

@@ -132,8 +132,7 @@ def _train(work: Work, processes: ProcessGroup) -> Trained:
     engine, tuning, adapter = work.engine(), work.tuning(), AnyAdapter(AnyAdapter.Options())
     engine.processes = processes
     engine.check(tuning, per_task_gradients=False)
-    with engine.loading():
-        loaded = from_disk(adapter, work.checkpoint, load_options=engine.load_options(quantized=False))
+    loaded = from_disk(adapter, work.checkpoint, load_options=engine.load_options(quantized=False))
     base = engine.distribute(loaded, tuned=False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)

@@ -106,9 +106,8 @@ def _run(spec: Spec, fresh: bool, reporter: LoggedReporter, callbacks: Sequence[
         is_main = processes.is_main
         called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
         with directory if is_main else nullcontext():
-            if (
-                is_main and not fresh and directory.is_finished(spec)
-            ):  # since the first look, by another process
+            # Since the first look, by another process:
+            if is_main and not fresh and directory.is_finished(spec):
                 raise MftError(f"output: {spec.output} was just finished by another process.")
             checked = with_fitting_engine(checked, reporter)
             check_memory(checked)

@@ -28,12 +28,12 @@ def choose_engine(ref: ComponentRef, processes: Processes, reporter: Reporter) -
     name = ref.name
     if name == AUTO:
         name = preferred()[0] if processes.count > 1 else ""
-    engine = named_engine(name, ref.options, processes) if name else _none(processes)
+    engine = named_engine(name, ref.options, processes) if name else no_engine(processes.group)
     if processes.count == 1 and engine.several_only and name:
         reporter.note(
             f"engine: {name} divides a run over several processes, and this run has one: it trains without it"
         )
-        return _none(processes)
+        return no_engine(processes.group)
     return engine
 
 
@@ -44,16 +44,16 @@ def named_engine(name: str, options: Mapping[str, object], processes: Processes)
     return engine
 
 
-def _none(processes: Processes) -> Engine:
+def no_engine(group: ProcessGroup) -> Engine:
+    """What stands for the engine in a run of a single process."""
     engine = Engine(Engine.Options())
-    engine.processes = processes.group
+    engine.processes = group
     return engine
 
 
 def single_process(model: nn.Module, optimizer: torch.optim.Optimizer, device: torch.device) -> Engine:
     """The engine with which a single process trains ``model``."""
-    engine = Engine(Engine.Options())
-    engine.processes = ProcessGroup(1, 0, device)
+    engine = no_engine(ProcessGroup(1, 0, device))
     engine.wrap(model, optimizer)
     return engine
 

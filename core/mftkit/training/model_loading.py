@@ -136,8 +136,7 @@ def load_model(
             make=partial(_start_base, checked, request, reporter),
         )
     request = replace(request, load_options=_load_options(checked, request))
-    with checked.engine.loading():
-        model = _model_to_tune(checked, request, own_base is not None, reporter)
+    model = _model_to_tune(checked, request, own_base is not None, reporter)
     model = checked.engine.distribute(model, tuned=False)
     notes = _check_against_data(checked, model, request)
     with torch.no_grad():

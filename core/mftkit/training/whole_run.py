@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mftkit.interfaces.engine import Engine
+from mftkit.training.engine_choice import no_engine
 from mftkit.training.model_loading import load_model
 from mftkit.training.weights import restore_weights
 
@@ -20,9 +20,7 @@ def whole_run(run: Run, directory: RunDirectory, step: int) -> Run:
     It is loaded once more, since no process has all weights. Only the main process calls this.
     """
     processes = run.checked.processes.alone()
-    engine = Engine(Engine.Options())
-    engine.processes = processes.group
-    checked = replace(run.checked, processes=processes, engine=engine)
+    checked = replace(run.checked, processes=processes, engine=no_engine(processes.group))
     own_base = directory.base_checkpoint(False) if checked.needs_own_base else None
     model, _ = load_model(checked, own_base)
     restore_weights(checked.tuning, model, directory.checkpoints, step)

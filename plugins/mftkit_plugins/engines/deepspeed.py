@@ -307,7 +307,7 @@ def _import_deepspeed(device: torch.device) -> Any:
     logger.propagate = True
     # 0.19 calls them by the names that torch 2.13 gives up.
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
-    # On a CPU, DeepSpeed would compile messages of its own on first use, after trying what else it can compile.
+    # On a CPU, DeepSpeed would compile its own message passing on first use, after trying what else it can compile.
     deepspeed.ops.__compatible_ops__ = defaultdict(bool)
     return deepspeed
 

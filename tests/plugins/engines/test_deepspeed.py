@@ -1,4 +1,4 @@
-"""What DeepSpeed cannot do is refused by name, and it writes nothing of its own."""
+"""What DeepSpeed cannot do is refused by name, and its own messages do not reach users."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Processes that share the work of making one table's samples: chunk c is made by process c modulo their number.
 
-Every process reads all rows of the sources, which is a small part of the work, and makes the samples of its own chunks.
+Every process reads all rows of the sources, which is a small part of the work, and makes the samples of its chunks.
 So nothing but finished samples is sent, and any kind of source can be shared. The processes are new interpreters, no
 forks: a fork would copy the state of threads and devices, and would keep the lock on the table alive after its holder.
 """

@@ -25,16 +25,16 @@ PAIRS = [
     ("token-balanced", "famo-training"),
 ]
 # Each process trains the whole matrix, one run after another.
-MATRIX = f"""
-import json, os, sys
+MATRIX = """
+import os
 import mftkit
 from adaptive_balancers import ADAPTIVE
 from small_runs import small_spec
 from pathlib import Path
 count = int(os.environ.get("WORLD_SIZE", "1"))
-for loss, balancer in {PAIRS}:
-    spec = small_spec(loss=loss, balancer=ADAPTIVE.get(balancer, balancer), output=f"{{count}}-{{loss}}-{{balancer}}",
-                      training={{"max_steps": 4, "log_every": 1, "evaluate_every": 2, "micro_batch_size": 4}})
+for loss, balancer in PAIRS:
+    spec = small_spec(loss=loss, balancer=ADAPTIVE.get(balancer, balancer), output=f"{count}-{loss}-{balancer}",
+                      training={"max_steps": 4, "log_every": 1, "evaluate_every": 2, "micro_batch_size": 4})
     spec["model"]["config"]["attention_dropout"] = 0.0
     spec["model"]["dtype"] = "float64"
     if balancer == "fixed":
@@ -44,13 +44,22 @@ for loss, balancer in {PAIRS}:
 """
 
 
-@pytest.mark.long
-def test_every_loss_and_balancer_gives_the_numbers_of_one_process(project: Path) -> None:
-    run_forked(MATRIX, (1, 2, 4), project)
-    for loss, balancer in PAIRS:
-        one, two, four = (project / f"{count}-{loss}-{balancer}" for count in (1, 2, 4))
+@pytest.mark.parametrize(
+    ("pairs", "counts"),
+    [
+        ([("task-focal", "fixed"), ("token-balanced", "coba")], (1, 2)),
+        pytest.param(PAIRS, (1, 2, 4), marks=[pytest.mark.engines, pytest.mark.long]),
+    ],
+    ids=["some", "all"],
+)
+def test_every_loss_and_balancer_gives_the_numbers_of_one_process(
+    pairs: list[tuple[str, str]], counts: tuple[int, ...], project: Path
+) -> None:
+    run_forked(f"PAIRS = {pairs}\n{MATRIX}", counts, project)
+    for loss, balancer in pairs:
+        one, *others = (project / f"{count}-{loss}-{balancer}" for count in counts)
         assert metrics(one)[-1]["reason"] == "finished"
-        for other in (two, four):
+        for other in others:
             assert_same_numbers(one, other, rel=1e-9)
 
 

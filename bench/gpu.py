@@ -1,0 +1,185 @@
+"""Fine-tuning on one GPU: speed, memory and what only a GPU can show.
+
+    python -m bench.gpu [--part full|lora|qlora|large|checks]... [--json FILE]
+    python -m bench.gpu --device cpu --tiny        every path of it at a tiny size, on the CPU
+
+Models of the real shapes with random weights, packed rows of 4,096 tokens, bfloat16, one process. Each measurement
+has a process to itself. The share of the peak counts 6N FLOP per token for full fine-tuning, 4N with a frozen base,
+and 2N more where activations are recomputed, N without an embedding that is no head. TRL trains the same rows in the
+same run where it is installed; nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import asdict, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from bench import gpu_checks, gpu_steps
+from bench.figures import Figure, machine, show
+from bench.gpu_steps import Speed, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+QUESTION = "How fast is fine-tuning on one GPU, and does it compute there what it computes on a CPU?"
+STEPS = 8
+PARTS: dict[str, list[Work]] = {
+    "full": [Work("Qwen2.5-0.5B", "full", micro_batch=4)],
+    "lora": [
+        Work("Qwen2.5-0.5B", "lora", micro_batch=4),
+        Work("Qwen2.5-7B", "lora"),
+        Work("Llama-3-8B", "lora"),
+    ],
+    "qlora": [Work("Qwen2.5-7B", "qlora"), Work("Llama-3-8B", "qlora")],
+    "large": [Work("Llama-3-70B", "qlora", rows=2, micro_batch=1, recompute=True)],
+    "checks": [],
+}
+MEASURED: dict[str, Callable[[Work, int], Speed]] = {
+    "mftkit": gpu_steps.measure,
+    "trl": gpu_steps.measure_trl,
+}
+GOALS = {("Qwen2.5-7B", "lora"): 14110, ("Llama-3-8B", "lora"): 12473, ("Llama-3-70B", "qlora"): 335}
+"""Tokens per second at least. The peers', on one H100 (NeMo AutoModel) and one A100 (Qwen's own script, 72B)."""
+PEERS = {
+    ("Qwen2.5-7B", "lora"): "14,110, NeMo",
+    ("Llama-3-8B", "lora"): "12,473, NeMo",
+    ("Llama-3-70B", "qlora"): "335, Qwen",
+}
+SHARE_GOALS = {("Qwen2.5-0.5B", "full"): 33.6}
+"""Percent of the peak at least: twice the 16.8 % of prime-rl for Qwen3-0.6B."""
+MOST_GIB = {("Llama-3-70B", "qlora"): 68e9 / 2**30}
+
+
+def measure(*, quick: bool) -> list[Figure]:
+    """All parts; with ``quick`` tiny models, on whatever device there is."""
+    if not quick and not torch.cuda.is_available():
+        note = "no GPU in this machine, so no goal of this part was measured; --device cpu --tiny tries its paths"
+        return [Figure("GPUs", 0, note=note)]
+    return [figure for part in PARTS for figure in measure_part(part, tiny=quick)]
+
+
+def measure_part(part: str, *, tiny: bool) -> list[Figure]:
+    """One part."""
+    if part == "checks":
+        return [figure for name in gpu_checks.CHECKS for figure in _check(name, tiny=tiny)]
+    figures = []
+    for each in PARTS[part]:
+        work = small(each) if tiny else each
+        mixed = _speed("mftkit", work)
+        figures += speed_figures(work, mixed, tiny=tiny)
+        if part != "large":
+            figures += _comparisons(work, mixed, tiny=tiny)
+    return figures
+
+
+def _comparisons(work: Work, mixed: Speed, *, tiny: bool) -> list[Figure]:
+    """Balanced training against the same run as ``mixed``, and mftkit against TRL."""
+    name = f"{work.shape}, {work.tuning}"
+    balanced = _speed("mftkit", replace(work, loss="token-balanced"))
+    share = balanced.tokens_per_second / mixed.tokens_per_second
+    figures = [Figure(f"{name}: balanced / mixed, tokens per second", share, at_least=None if tiny else 0.99)]
+    if find_spec("trl") is None:
+        return [
+            *figures,
+            Figure(f"{name}: over TRL", float("nan"), note="TRL is not installed: pip install trl==1.16.0"),
+        ]
+    peer = _speed("trl", work)
+    ratio = mixed.tokens_per_second / peer.tokens_per_second
+    memory = f"TRL: {peer.tokens_per_second:,.0f} tokens/s, {peer.peak_gib:.1f} GiB"
+    return [*figures, Figure(f"{name}: over TRL", ratio, at_least=None if tiny else 1.1, peer=memory)]
+
+
+def speed_figures(work: Work, speed: Speed, *, tiny: bool) -> list[Figure]:
+    """Tokens per second, share of the peak and memory of a measurement, beside their goals."""
+    key = (work.shape, work.tuning)
+    name = f"{work.shape}, {work.tuning}"
+    share = speed.share_of_peak(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    note = f"{work.rows} rows of {work.max_length} per step, {work.micro_batch} at once; first loss {speed.loss:.4f}"
+    goal, peer = None if tiny else GOALS.get(key), PEERS.get(key, "")
+    figures = [
+        Figure(name, speed.tokens_per_second, "tokens/s", at_least=goal, peer=peer, note=note),
+        Figure(f"{name}: peak memory", speed.peak_gib, "GiB", at_most=None if tiny else MOST_GIB.get(key)),
+    ]
+    if share:
+        goal = None if tiny else SHARE_GOALS.get(key)
+        per_token = f"{speed.flops_per_token / speed.parameters:g}N per token"
+        figures.append(
+            Figure(f"{name}: share of the bfloat16 peak", share, "%", at_least=goal, note=per_token)
+        )
+    return figures
+
+
+def small(work: Work) -> Work:
+    """The same on a tiny model, in float32, which every device has."""
+    return replace(work, tiny=True, rows=4, micro_batch=2, max_length=128, dtype="float32")
+
+
+def _speed(who: str, work: Work) -> Speed:
+    if work.tiny:  # nothing is measured, so nothing needs a process to itself
+        return MEASURED[who](work, 2)
+    return Speed(**json.loads(_child(["speed", who, json.dumps(asdict(work))])))
+
+
+def _check(name: str, *, tiny: bool) -> list[Figure]:
+    if not tiny:
+        return [Figure(**each) for each in json.loads(_child(["check", name]))]
+    with tempfile.TemporaryDirectory() as directory:
+        return gpu_checks.CHECKS[name](Path(directory), tiny=True)
+
+
+def _child(arguments: list[str]) -> str:
+    """What a new process of this file prints as its last line: memory of one measurement is not the next one's."""
+    command = [sys.executable, "-m", "bench.gpu", "--child", *arguments]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(arguments)}:\n{done.stderr[-4000:]}")
+    return done.stdout.strip().splitlines()[-1]
+
+
+def _run_child(what: str, name: str, *arguments: str) -> None:
+    if what == "speed":
+        print(json.dumps(asdict(MEASURED[name](Work(**json.loads(*arguments)), STEPS))))
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        print(json.dumps([asdict(figure) for figure in gpu_checks.CHECKS[name](Path(directory), tiny=False)]))
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=QUESTION)
+    parser.add_argument("--part", action="append", choices=PARTS, help="only this part; can be repeated")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
+    parser.add_argument("--tiny", action="store_true", help="tiny models: tries every path, measures nothing")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the figures to FILE")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        _run_child(*given.child)
+        return
+    if given.device == "cuda" and not torch.cuda.is_available():
+        parser.error("this machine has no CUDA device; try the paths with --device cpu --tiny")
+    if given.device == "cpu" and not given.tiny:
+        parser.error("the real shapes need a GPU; add --tiny")
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else machine()
+    parts: dict[str, list[Figure]] = {}
+    for part in given.part or PARTS:
+        parts[part] = measure_part(part, tiny=given.tiny)
+        show(f"{part}, {device}", parts[part])
+        if given.json:  # after each part: a later one may end the process
+            content = {part: [asdict(f) for f in figures] for part, figures in parts.items()}
+            given.json.write_text(
+                json.dumps({"device": device, "tiny": given.tiny, "parts": content}, indent=2) + "\n"
+            )
+
+
+if __name__ == "__main__":
+    main()

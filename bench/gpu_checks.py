@@ -1,0 +1,99 @@
+"""What a GPU may compute differently from a CPU, checked by ``bench/gpu.py`` on the device itself."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import torch
+from bench.figures import Figure
+from bench.gpu_steps import Work, build, spec_of, steps_of
+
+import mftkit
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+ATTENTIONS = ("sdpa", "eager", "flash_attention_2", "flash_attention_3")
+
+
+def _work(tiny: bool, **changes: object) -> Work:
+    """A model of head size 64 with two layers, or of 0.5B parameters."""
+    small = {"max_length": 128, "rows": 4, "tiny": True} if tiny else {"max_length": 1024, "rows": 4}
+    return Work(**{"shape": "Qwen2.5-0.5B", "tuning": "full", "micro_batch": 2, **small, **changes})  # type: ignore[arg-type]
+
+
+def isolation(place: Path, *, tiny: bool) -> list[Figure]:
+    """Whether packed samples are kept apart under each attention: the program's own check, made while a run starts."""
+    figures = []
+    for attention in ATTENTIONS:
+        dtype = "bfloat16" if attention.startswith("flash") else "float32"
+        try:
+            build(_work(tiny, attention=attention, dtype=dtype), place / attention, 2)
+            figures.append(Figure(f"isolated under {attention}", 1, at_least=1))
+        except (MftError, ImportError) as error:
+            figures.append(Figure(f"isolated under {attention}", 0, note=f"refused: {str(error)[:160]}"))
+    return figures
+
+
+def bfloat16_loss(place: Path, *, tiny: bool) -> list[Figure]:
+    """The relative difference of the first step's loss in bfloat16 from that in float32, of the same weights."""
+    losses = {}
+    for dtype in ("float32", "bfloat16"):
+        losses[dtype] = next(steps_of(build(_work(tiny, dtype=dtype), place / dtype, 2)))[2]
+    difference = abs(losses["bfloat16"] - losses["float32"]) / losses["float32"]
+    return [Figure("loss in bfloat16 against float32, relative", difference, at_most=2e-3)]
+
+
+def four_bit(place: Path, *, tiny: bool) -> list[Figure]:
+    """The 4-bit product against the product with the same weights dequantized, and a step of QLoRA."""
+    import bitsandbytes as bnb
+
+    run = build(_work(tiny, tuning="qlora", dtype="float32"), place, 2)
+    layer = next(module for module in run.model.modules() if isinstance(module, bnb.nn.Linear4bit))
+    device = layer.weight.device
+    hidden = torch.randn(64, layer.in_features, device=device)
+    with torch.no_grad():
+        exact = (
+            hidden @ bnb.functional.dequantize_4bit(layer.weight.data, layer.weight.quant_state).t().float()
+        )
+        bias = 0.0 if layer.bias is None else layer.bias
+        difference = ((layer(hidden) - exact - bias).norm() / exact.norm()).item()
+    losses = [loss for _, _, loss in steps_of(run)]
+    return [
+        Figure("4-bit product against dequantized weights, relative", difference, at_most=5e-3),
+        Figure("QLoRA: steps with a finite loss", sum(map(_is_finite, losses)), at_least=len(losses)),
+    ]
+
+
+def resumption(place: Path, *, tiny: bool) -> list[Figure]:
+    """Whether a run that ended after half of its steps and was made longer ends with the weights of an unbroken one."""
+    spec = spec_of(_work(tiny, dtype="float32"), place, 6)
+    fixed = {"learning_rate": 1e-4, "scheduler": "constant", "warmup": 1, "checkpoint_every": 3}
+    spec["training"] = {**spec["training"], **fixed}
+    (place / "spec.json").write_text(json.dumps(spec))
+    hashes = []
+    for name, ends in (("whole", (6,)), ("parts", (3, 6))):
+        for end in ends:
+            changes = [f"training.max_steps={end}", f"output={place / name}"]
+            mftkit.run(mftkit.load_spec(place / "spec.json", changes))
+        content = b"".join(
+            file.read_bytes() for file in sorted((place / name / "model").glob("*.safetensors"))
+        )
+        hashes.append(hashlib.sha256(content).hexdigest())
+    return [Figure("weights of a resumed run equal to the bit", hashes[0] == hashes[1] != [], at_least=1)]
+
+
+def _is_finite(loss: float) -> bool:
+    return loss == loss and abs(loss) != float("inf")
+
+
+CHECKS: dict[str, Callable[..., list[Figure]]] = {
+    "isolation": isolation,
+    "bfloat16": bfloat16_loss,
+    "four-bit": four_bit,
+    "resumption": resumption,
+}

@@ -19,12 +19,18 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.model import Head
 
-LOGITS_IN_CHUNK = 2**25
-"""Logits held at once, in two float32 buffers of 128 MiB; small chunks would make matrix products slow."""
+LOGITS_IN_CHUNK = 40 * 2**20
+"""Logits held at once, in one float32 buffer of 160 MiB; small chunks would make matrix products slow."""
 FEWEST_TOKENS = 64
+MOST_TOKENS = 1024
+"""On a CPU more tokens make matrix products no faster."""
+TOLERANCE = 1e-3
+"""Of the largest factor: how far an incoming gradient may be from a multiple of the factors that were promised."""
 
 
-def token_logprobs(hidden: Tensor, targets: Tensor, head: Head, chunk: int | None = None) -> Tensor:
+def token_logprobs(
+    hidden: Tensor, targets: Tensor, head: Head, chunk: int | None = None, factors: Tensor | None = None
+) -> Tensor:
     """Log p of each target token, in nats: [V] float32 (float64 if the hidden states are).
 
     Args:
@@ -32,20 +38,25 @@ def token_logprobs(hidden: Tensor, targets: Tensor, head: Head, chunk: int | Non
         targets: [V] int64, token ids.
         head: the output head.
         chunk: tokens at a time; None: as many as a fixed amount of memory holds.
+        factors: [V], if it is known by now: the gradient that will come back to the log-probabilities, or a multiple of
+            it. A trained head's gradients are then formed here, so that no logits are computed twice. If another
+            gradient comes, the head's gradients become NaN, and the step is refused.
 
     Matrix products are in the dtype of autocast, or else in the narrower of the dtypes of hidden states and weight;
     everything after them is in float32. With V = 0 the gradients are zeros, not absent, as data parallelism needs.
     """
     weight = functional.normalize(head.weight, dim=-1) if head.normalized else head.weight
     trained = weight.requires_grad or (head.bias is not None and head.bias.requires_grad)
+    trains = torch.is_grad_enabled() and (trained or hidden.requires_grad)
     plan = _Plan(
         scale=head.scale,
         soft_cap=head.soft_cap,
-        chunk=chunk or max(FEWEST_TOKENS, LOGITS_IN_CHUNK // weight.shape[0]),
+        chunk=chunk or _chunk_size(weight),
         matmul=_matmul_dtype(hidden, weight),
-        early=torch.is_grad_enabled() and hidden.requires_grad and not trained,
+        early=trains and not trained,
     )
-    logprobs: Tensor = _TokenLogprobs.apply(hidden, weight, head.bias, targets, plan)  # type: ignore[no-untyped-call]
+    known = factors.detach() if factors is not None and trains and trained and len(hidden) else None
+    logprobs: Tensor = _TokenLogprobs.apply(hidden, weight, head.bias, targets, known, plan)  # type: ignore[no-untyped-call]
     return logprobs
 
 
@@ -53,14 +64,18 @@ def token_logprobs(hidden: Tensor, targets: Tensor, head: Head, chunk: int | Non
 def draw_tokens(hidden: Tensor, head: Head, random: torch.Generator, chunk: int | None = None) -> Tensor:
     """A token [V] int64 drawn from the model's own distribution after each of the hidden states [V, H]."""
     weight = functional.normalize(head.weight, dim=-1) if head.normalized else head.weight
-    size = chunk or max(FEWEST_TOKENS, LOGITS_IN_CHUNK // weight.shape[0])
+    size = chunk or _chunk_size(weight)
     plan = _Plan(head.scale, head.soft_cap, size, _matmul_dtype(hidden, weight), early=False)
     drawn = torch.empty(len(hidden), dtype=torch.int64, device=hidden.device)
     with torch.autocast(hidden.device.type, enabled=False):
-        for part, logits, buffer in _chunks(hidden, weight.to(plan.matmul), head.bias, plan):
-            torch.softmax(logits, -1, out=buffer)
-            drawn[part] = torch.multinomial(buffer, 1, generator=random).squeeze(1)
+        for part, logits in _chunks(hidden, weight.to(plan.matmul), head.bias, plan):
+            drawn[part] = torch.multinomial(logits.softmax(-1), 1, generator=random).squeeze(1)
     return drawn
+
+
+def _chunk_size(weight: Tensor) -> int:
+    fit = max(FEWEST_TOKENS, LOGITS_IN_CHUNK // weight.shape[0])
+    return min(fit, MOST_TOKENS) if weight.device.type == "cpu" else fit
 
 
 @dataclass(frozen=True)
@@ -92,64 +107,131 @@ def _matmul_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
 class _TokenLogprobs(torch.autograd.Function):
     """With d = softmax(logits) - onehot(target), the gradient of a token's log p at its logits is -d.
 
-    The incoming gradient is one number per token, so it multiplies rows of H numbers, never the logits.
+    The incoming gradient is one number per token, so it multiplies rows of H numbers, never the logits. So does the
+    denominator of the softmax: of a chunk only exp(logits - their maximum) is formed, in the place of the logits.
+
+    The products with d are made where they cost least: in the forward pass for a frozen head (``early``) and where the
+    incoming gradient is known (``factors``), else in the backward pass, which computes the logits again.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor, plan: _Plan
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        targets: Tensor,
+        factors: Tensor | None,
+        plan: _Plan,
     ) -> Tensor:
         logprobs = hidden.new_empty(len(hidden), dtype=_result_dtype(hidden))
-        gradient = torch.empty_like(hidden) if plan.early else None
+        top, total = hidden.new_empty((2, len(hidden), 1), dtype=plan.exact)
+        formed = None
+        if plan.early or factors is not None:
+            formed = _HeadGradients(hidden, weight, bias, plan, ctx.needs_input_grad)
         with torch.autocast(hidden.device.type, enabled=False):
             matrix = weight.to(plan.matmul)
-            for part, logits, buffer in _chunks(hidden, matrix, bias, plan):
+            for part, logits in _chunks(hidden, matrix, bias, plan):
                 target = targets[part].unsqueeze(1)
-                torch.log_softmax(logits, -1, out=buffer)
-                logprobs[part] = buffer.gather(1, target).squeeze(1)
-                if gradient is not None:
-                    slope = _slope(logits, buffer.exp_(), target, plan)
-                    gradient[part] = slope.to(plan.matmul) @ matrix
-        ctx.plan = plan
-        if gradient is not None:
-            ctx.save_for_backward(gradient)
+                chosen = logits.gather(1, target)
+                torch.amax(logits, 1, keepdim=True, out=top[part])
+                cap_slope = None if formed is None else _cap_slope(logits, plan)
+                torch.sum(logits.sub_(top[part]).exp_(), 1, keepdim=True, out=total[part])
+                logprobs[part] = (chosen - top[part]).sub_(total[part].log()).squeeze(1)
+                if formed is not None:
+                    factor = None if factors is None else factors[part].unsqueeze(1)
+                    formed.add(part, logits, cap_slope, target, total[part], matrix, factor)
+        ctx.plan, ctx.factors = plan, factors
+        if formed is None:
+            ctx.save_for_backward(hidden, weight, bias, targets, top, total)
+        elif plan.early:
+            ctx.save_for_backward(formed.results()[0])
         else:
-            ctx.save_for_backward(hidden, weight, bias, targets)
+            # Not saved by autograd, which would keep a reference: a parameter without a gradient takes this tensor
+            # itself, if no other reference to it is left, and a copy otherwise.
+            ctx.formed = formed.results()
         return logprobs
 
     @staticmethod
     @once_differentiable
     def backward(
         ctx: Any, incoming: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None, None]:
         plan: _Plan = ctx.plan
-        factor = incoming.mul(-plan.scale).unsqueeze(1)
         if plan.early:
             (gradient,) = ctx.saved_tensors
-            return (gradient * factor).to(gradient.dtype), None, None, None, None
-        hidden, weight, bias, targets = ctx.saved_tensors
-        needs_hidden, needs_weight, needs_bias = ctx.needs_input_grad[:3]
-        to_hidden = torch.empty_like(hidden) if needs_hidden else None
-        to_weight = torch.zeros_like(weight, dtype=plan.exact) if needs_weight else None
-        to_bias = torch.zeros_like(bias, dtype=plan.exact) if needs_bias else None
+            return (gradient * incoming.unsqueeze(1)).to(gradient.dtype), None, None, None, None, None
+        if ctx.factors is not None:
+            multiple = _multiple(incoming, ctx.factors)
+            formed, ctx.formed = ctx.formed, None
+            to_hidden, to_weight, to_bias = (each if each is None else each.mul_(multiple) for each in formed)
+            del formed
+            return to_hidden, to_weight, to_bias, None, None, None
+        hidden, weight, bias, targets, top, total = ctx.saved_tensors
+        sums = _HeadGradients(hidden, weight, bias, plan, ctx.needs_input_grad)
+        factor = incoming.unsqueeze(1)
         with torch.autocast(hidden.device.type, enabled=False):
             matrix = weight.to(plan.matmul)
-            for part, logits, buffer in _chunks(hidden, matrix, bias, plan):
-                torch.softmax(logits, -1, out=buffer)
-                exact_slope = _slope(logits, buffer, targets[part].unsqueeze(1), plan)
-                slope = exact_slope.to(plan.matmul)
-                if to_hidden is not None:
-                    to_hidden[part] = (slope @ matrix) * factor[part]
-                if to_weight is not None:
-                    _add_product(to_weight, slope.t(), (hidden[part] * factor[part]).to(plan.matmul))
-                if to_bias is not None:
-                    to_bias.addmv_(exact_slope.t(), factor[part].squeeze(1).to(plan.exact))
+            for part, logits in _chunks(hidden, matrix, bias, plan):
+                cap_slope = _cap_slope(logits, plan)
+                logits.sub_(top[part]).exp_()
+                target = targets[part].unsqueeze(1)
+                sums.add(part, logits, cap_slope, target, total[part], matrix, factor[part])
+        return *sums.results(), None, None, None
+
+
+class _HeadGradients:
+    """The gradients at hidden states, weight and bias, added up chunk by chunk; those that are not needed are None."""
+
+    def __init__(
+        self, hidden: Tensor, weight: Tensor, bias: Tensor | None, plan: _Plan, needed: tuple[bool, ...]
+    ) -> None:
+        self._plan = plan
+        self._inputs = (hidden, weight, bias)
+        self._to_hidden = torch.empty_like(hidden) if needed[0] else None
+        self._to_weight = torch.zeros_like(weight, dtype=plan.exact) if needed[1] else None
+        self._to_bias = torch.zeros_like(bias, dtype=plan.exact) if needed[2] and bias is not None else None
+
+    def add(
+        self,
+        part: slice,
+        exponentials: Tensor,
+        cap_slope: Tensor | None,
+        target: Tensor,
+        total: Tensor,
+        matrix: Tensor,
+        factor: Tensor | None,
+    ) -> None:
+        """Add one chunk; overwrites ``exponentials`` [c, vocabulary], whose sums are ``total`` [c, 1].
+
+        ``factor`` [c, 1] is the gradient at the tokens' log-probabilities, None: 1.
+        """
+        plan = self._plan
+        row = total.reciprocal().mul_(-plan.scale)
+        if factor is not None:
+            row = row * factor
+        slope = exponentials.scatter_add_(1, target, -total)  # d times the total
+        if cap_slope is not None:
+            slope.mul_(cap_slope)
+        if plan.matmul == torch.float16:  # the total may be above its largest number
+            slope.div_(total)
+            row = row * total
+        narrow = slope.to(plan.matmul)
+        if self._to_hidden is not None:
+            self._to_hidden[part] = (narrow @ matrix).mul_(row)
+        if self._to_weight is not None:
+            hidden = self._inputs[0]
+            _add_product(self._to_weight, narrow.t(), (hidden[part] * row).to(plan.matmul))
+        if self._to_bias is not None:
+            self._to_bias.addmv_(slope.t(), row.squeeze(1).to(plan.exact))
+
+    def results(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+        """The gradients in their inputs' dtypes."""
+        _, weight, bias = self._inputs
         return (
-            to_hidden,
-            None if to_weight is None else to_weight.to(weight.dtype),
-            None if to_bias is None else to_bias.to(bias.dtype),
-            None,
-            None,
+            self._to_hidden,
+            None if self._to_weight is None else self._to_weight.to(weight.dtype),
+            None if self._to_bias is None or bias is None else self._to_bias.to(bias.dtype),
         )
 
 
@@ -159,10 +241,9 @@ def _result_dtype(hidden: Tensor) -> torch.dtype:
 
 def _chunks(
     hidden: Tensor, matrix: Tensor, bias: Tensor | None, plan: _Plan
-) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Each chunk's slice, its logits [c, vocabulary] and a buffer of the same size; the next chunk overwrites both."""
-    shape = (2, min(plan.chunk, len(hidden)), len(matrix))
-    logits, buffer = hidden.new_empty(shape, dtype=plan.exact)
+) -> Iterator[tuple[slice, Tensor]]:
+    """Each chunk's slice and its logits [c, vocabulary], which the next chunk overwrites."""
+    logits = hidden.new_empty((min(plan.chunk, len(hidden)), len(matrix)), dtype=plan.exact)
     for start in range(0, len(hidden), plan.chunk):
         part = slice(start, min(start + plan.chunk, len(hidden)))
         z = logits[: part.stop - start]
@@ -177,15 +258,24 @@ def _chunks(
             z.mul_(plan.scale)
         if plan.soft_cap is not None:
             z.div_(plan.soft_cap).tanh_().mul_(plan.soft_cap)
-        yield part, z, buffer[: part.stop - start]
+        yield part, z
 
 
-def _slope(logits: Tensor, probabilities: Tensor, target: Tensor, plan: _Plan) -> Tensor:
-    """The slope of -log p at the logits before scale and cap, without the factor ``scale``; overwrites both tensors."""
-    slope = probabilities.scatter_add_(1, target, probabilities.new_full((), -1.0).expand(target.shape))
-    if plan.soft_cap is not None:
-        slope.mul_(logits.div_(plan.soft_cap).square_().neg_().add_(1.0))
-    return slope
+def _cap_slope(logits: Tensor, plan: _Plan) -> Tensor | None:
+    """The slope of the soft cap at these logits after it, None without one."""
+    if plan.soft_cap is None:
+        return None
+    return (logits / plan.soft_cap).square_().neg_().add_(1.0)
+
+
+def _multiple(incoming: Tensor, factors: Tensor) -> Tensor:
+    """The scalar m with ``incoming`` = m * ``factors``, both [V], on the device; NaN if there is none."""
+    exact = _result_dtype(factors) if factors.device.type == "mps" else torch.float64
+    found, known = incoming.to(exact), factors.to(exact)
+    square = known.dot(known)
+    multiple = torch.where(square == 0, 0.0, found.dot(known) / square)
+    error, largest = (found - multiple * known).abs().amax(), found.abs().amax()
+    return torch.where(error <= TOLERANCE * largest, multiple, torch.nan).to(incoming.dtype)
 
 
 def _add_product(total: Tensor, left: Tensor, right: Tensor) -> None:

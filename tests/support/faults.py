@@ -21,8 +21,8 @@ def hang_here():
         time.sleep(0.1)
 
 
-def broken(self, batch):
-    logprobs, auxiliary = forward(self, batch)
+def broken(self, batch, factors=None):
+    logprobs, auxiliary = forward(self, batch, factors)
     if not torch.is_grad_enabled():
         return logprobs, auxiliary
     Faulty.calls += 1

@@ -10,6 +10,9 @@ become known depends on the loss and on the balancer:
 2. *By a first pass*, if not, and the step has several micro-batches: a forward pass over each without gradients gives
    s. The random state is then rewound, so that dropout draws the same masks in the second pass.
 3. *From the only micro-batch*, if the step has one: its sums are the step's, and no second pass is needed.
+
+In the first two cases, and if the statistics are linear in the log-probabilities, so is the gradient at each of them:
+the head's gradients are then formed in the forward pass (``Coefficients.factors``).
 """
 
 from __future__ import annotations
@@ -95,6 +98,12 @@ class Coefficients:
             self._dropout[number].restore(self._processes.device)
         elif self._balancing.needs_losses_after_update:
             self._dropout.append(DropoutState.capture(self._processes.device))
+
+    def factors(self, micro_batch: Batch) -> Tensor | None:
+        """The surrogate's gradient [V] at the micro-batch's log-probabilities, if known before its forward pass."""
+        if self._slopes is None or not self._objective.loss.linear_in_logprobs:
+            return None
+        return self._objective.factors(micro_batch, self._slopes)
 
     def surrogate(self, statistics: Tensor) -> Tensor:
         """The scalar that a micro-batch with these statistics [tasks, k] back-propagates.

@@ -66,12 +66,15 @@ class LogprobModel(nn.Module):
         self._autocast = autocast
         self._has_auxiliary_loss = type(adapter).auxiliary_loss is not ModelAdapter.auxiliary_loss
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Log-probabilities [V] of the loss tokens (nats), and the auxiliary loss, if the model has one."""
+    def forward(self, batch: Batch, factors: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """Log-probabilities [V] of the loss tokens (nats), and the auxiliary loss, if the model has one.
+
+        ``factors`` [V]: the gradient that will come back to the log-probabilities, up to a factor, if it is known.
+        """
 
         def work() -> tuple[Tensor, Tensor | None]:
             scored, head, auxiliary = self._scored(batch)
-            return token_logprobs(scored, batch.targets, head), auxiliary
+            return token_logprobs(scored, batch.targets, head, factors=factors), auxiliary
 
         with self._precision(batch):
             return self._within(self._tuning.base_model(self.model), work)

@@ -55,7 +55,7 @@ def token_logprobs(
         matmul=_matmul_dtype(hidden, weight),
         early=trains and not trained,
     )
-    known = factors.detach() if factors is not None and trains and trained and len(hidden) else None
+    known = factors.detach().to(plan.exact) if factors is not None and trains and trained else None
     logprobs: Tensor = _TokenLogprobs.apply(hidden, weight, head.bias, targets, known, plan)  # type: ignore[no-untyped-call]
     return logprobs
 
@@ -270,6 +270,8 @@ def _cap_slope(logits: Tensor, plan: _Plan) -> Tensor | None:
 
 def _multiple(incoming: Tensor, factors: Tensor) -> Tensor:
     """The scalar m with ``incoming`` = m * ``factors``, both [V], on the device; NaN if there is none."""
+    if len(incoming) == 0:
+        return incoming.new_ones(())
     exact = _result_dtype(factors) if factors.device.type == "mps" else torch.float64
     found, known = incoming.to(exact), factors.to(exact)
     square = known.dot(known)

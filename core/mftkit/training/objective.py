@@ -120,6 +120,13 @@ class Objective:
             )
         return found.to(self.dtype)
 
+    def factors(self, batch: Batch, slopes: Tensor) -> Tensor:
+        """The gradient [V] of ``(slopes * statistics).sum()`` at log-probabilities in which statistics are linear."""
+        with torch.enable_grad():  # linear: the gradient is the same at any log-probabilities
+            at = torch.full(batch.task.shape, -1.0, dtype=self.dtype, device=self.device, requires_grad=True)
+            (factors,) = torch.autograd.grad((slopes * self.statistics(at, batch)).sum(), at)
+        return factors
+
     def slopes(self, totals: Tensor | None, counts: BatchCounts, weights: Tensor) -> Tensor:
         """The objective's slopes dF/ds [tasks, k] at the global sums ``totals``; None is enough for a linear loss.
 

@@ -84,7 +84,7 @@ class TrainStep:
         for i, micro_batch in enumerate(micro_batches):
             coefficients.begin_forward(i)
             with self._gradients.accumulate(i):
-                logprobs, router_loss = self._model(micro_batch)
+                logprobs, router_loss = self._model(micro_batch, coefficients.factors(micro_batch))
                 statistics = objective.statistics(logprobs, micro_batch)
                 # Its gradient is this micro-batch's part of the step's gradient; its value means nothing.
                 surrogate = coefficients.surrogate(statistics)

@@ -43,7 +43,7 @@ class Scorer(nn.Module):
         self.auxiliary = auxiliary
         self.spoilt = spoilt
 
-    def forward(self, batch: mftkit.Batch) -> tuple[torch.Tensor, Any]:
+    def forward(self, batch: mftkit.Batch, _factors: Any = None) -> tuple[torch.Tensor, Any]:
         logprobs = -nn.functional.softplus(self.table[batch.targets] @ self.mix)
         if self.spoilt is not None:
             logprobs = logprobs * torch.where(batch.task == self.spoilt, torch.nan, 1.0)

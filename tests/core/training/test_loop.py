@@ -37,7 +37,7 @@ class Scorer(nn.Module):
         self.router = nn.Parameter(torch.tensor(2.0, dtype=torch.float64))
         self.auxiliary = auxiliary
 
-    def forward(self, batch: Any) -> Any:
+    def forward(self, batch: Any, _factors: Any = None) -> Any:
         extra = self.router.square() if self.auxiliary else None
         return self.slope * batch.targets.double() + 0 * self.router, extra
 
@@ -137,7 +137,7 @@ def test_without_an_auxiliary_loss_none_is_reported() -> None:
 class Broken(Scorer):
     """One token's log-probability is not a number."""
 
-    def forward(self, batch: Any) -> Any:
+    def forward(self, batch: Any, _factors: Any = None) -> Any:
         logprobs, extra = super().forward(batch)
         return torch.where(batch.targets == 4, torch.nan, logprobs), extra
 

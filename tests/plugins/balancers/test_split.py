@@ -43,7 +43,7 @@ class Unigram(nn.Module):
         super().__init__()
         self.scores = nn.Parameter(torch.linspace(0, 1, VOCABULARY, dtype=torch.float64))
 
-    def forward(self, batch: Any) -> Any:
+    def forward(self, batch: Any, _factors: Any = None) -> Any:
         return torch.log_softmax(self.scores, 0)[batch.targets], None
 
 

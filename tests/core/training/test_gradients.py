@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM
 
 import mftkit
 from mftkit.batches.batcher import Batcher
@@ -13,6 +14,7 @@ from mftkit.batches.sampler import BatchSampler, GlobalBatch
 from mftkit.plugins import installed, kinds
 from mftkit.training.balancing import Balancing
 from mftkit.training.gradients import PerTaskGradients, describe_memory, make_gradients
+from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.meter import Meter
 from mftkit.training.nonfinite import NonFiniteLossError
 from mftkit.training.objective import Objective
@@ -264,3 +266,82 @@ def test_rows_of_several_tasks_are_refused_with_a_hint() -> None:
             cast(Any, SampleList(samples())), installed.build(kinds.TOKENIZATION_MODE, "pack", {}), tasks=4, seed=1,
             batch_size=4, max_length=64, epochs=1, max_steps=1, group_by_task=True,
         )  # fmt: skip
+
+
+LINEAR_IN_LOGPROBS = {
+    "token-balanced": True,
+    "sample-balanced": True,
+    "mixed": True,
+    "sample-focal": False,
+    "task-focal": False,
+}
+
+
+@pytest.mark.parametrize("weighed", [False, True])
+@pytest.mark.parametrize("loss", [name for name, linear in LINEAR_IN_LOGPROBS.items() if linear])
+def test_an_objectives_factors_are_the_surrogates_gradient(loss: str, weighed: bool) -> None:
+    objective = Objective(installed.build(kinds.LOSS, loss, {}, TASKS), len(TASKS))
+    batch = mftkit.collate(mftkit.MicroBatch(tuple((sample,) for sample in samples()), 8, 0))
+    if weighed:
+        count = len(batch.sample_task)
+        batch = mftkit.Batch(**{**vars(batch), "sample_weight": torch.linspace(0, 2, count).double()})
+    slopes = torch.tensor([[0.5], [2.0], [0.0], [1.0]], dtype=torch.float64)
+    values = torch.linspace(-9, -0.1, len(batch.task), dtype=torch.float64).requires_grad_()
+    (slopes * objective.statistics(values, batch)).sum().backward()
+    torch.testing.assert_close(objective.factors(batch, slopes), values.grad, rtol=1e-14, atol=0)
+
+
+def tiny_llama() -> LlamaForCausalLM:
+    torch.manual_seed(3)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            hidden_size=16, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=8
+        )
+    )
+
+
+def trained_weights(loss: Any, micro: int) -> tuple[torch.Tensor, list[bool]]:
+    """Three steps of AdamW; the weights after them, and for each forward pass whether the factors were known."""
+    model = tiny_llama()
+    scorer = LogprobModel(
+        model, installed.build(kinds.MODEL_ADAPTER, "llama", {}), installed.build(kinds.TUNING, "full", {})
+    )
+    seen: list[bool] = []
+
+    def seen_in(_module: nn.Module, arguments: tuple[Any, ...]) -> None:
+        if torch.is_grad_enabled():  # not the first pass
+            seen.append(arguments[1] is not None)
+
+    scorer.register_forward_pre_hook(seen_in)
+
+    def work(process: Any) -> None:
+        optimizer = torch.optim.AdamW(scorer.parameters(), lr=1e-2, fused=True)
+        runner = TrainStep(
+            scorer,
+            cast(Any, SampleList(samples())),
+            installed.build(kinds.TOKENIZATION_MODE, "padding", {}),
+            Objective(loss, len(TASKS)),
+            Balancing(Given(WEIGHTS, TASKS), len(TASKS), no_validation),
+            process.engine(scorer, optimizer),
+            Batcher(process, micro, 8, 0),
+            1.0,
+        )
+        for _ in range(3):
+            runner(step(), 1e-2, Meter(len(TASKS), torch.device("cpu"), torch.float64))
+
+    in_threads(1, work)
+    return torch.cat([p.detach().flatten() for p in model.parameters()]), seen
+
+
+@pytest.mark.parametrize("micro", [2, 9])
+@pytest.mark.parametrize("loss", LINEAR_IN_LOGPROBS)
+def test_a_run_has_the_same_weights_with_and_without_the_promise(
+    loss: str, micro: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = installed.build(kinds.LOSS, loss, {}, TASKS)
+    mine, seen = trained_weights(built, micro)
+    assert set(seen) == {LINEAR_IN_LOGPROBS[loss]}, "used wherever the loss allows it"
+    monkeypatch.setattr(type(built), "linear_in_logprobs", False)
+    plain, seen = trained_weights(built, micro)
+    assert set(seen) == {False}
+    assert float((mine - plain).norm() / plain.norm()) < 1e-6

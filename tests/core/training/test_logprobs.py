@@ -1,5 +1,5 @@
 import itertools
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -237,3 +237,102 @@ def test_tokens_are_drawn_from_the_softmax() -> None:
         logits = 3.0 * torch.tanh((head.weight @ row + bias) * 2.0 / 3.0)
         assert torch.allclose(part.bincount(minlength=3) / 4000, logits.softmax(-1), atol=0.03)
     assert torch.equal(drawn, draw_tokens(hidden, head, torch.Generator().manual_seed(0), chunk=700))
+
+
+def known(values: torch.Tensor) -> torch.Tensor:
+    """The gradient that will come back."""
+    return torch.linspace(-1, 2, len(values), dtype=values.dtype)
+
+
+def gradients_by(values: torch.Tensor, factors: torch.Tensor, tensors: tuple[Any, ...]) -> Any:
+    trained = [tensor for tensor in tensors if tensor is not None and tensor.requires_grad]
+    return torch.autograd.grad((factors * values).sum(), trained)
+
+
+@pytest.mark.parametrize("scale", [1.0, 3.0])
+@pytest.mark.parametrize("trained", [("hidden", "weight", "bias"), ("weight", "bias"), ("hidden",)])
+@pytest.mark.parametrize("kind", HEADS)
+def test_gradients_are_those_of_full_logits(kind: str, trained: tuple[str, ...], scale: float) -> None:
+    """Also if the objective is multiplied on its way back, as data parallelism does; and a frozen head ignores it."""
+    hidden, targets, head = problem(kind, trained=trained)
+    expected = full(hidden, targets, head)
+    factors = known(hidden[:, 0].detach())
+    found = token_logprobs(hidden, targets, head, 4, factors)
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-13)
+    inputs = (hidden, head.weight, head.bias)
+    torch.testing.assert_close(
+        gradients_by(found, scale * factors, inputs),
+        gradients_by(expected, scale * factors, inputs),
+        rtol=1e-12,
+        atol=1e-13,
+    )
+
+
+def test_a_tied_head_gets_both_gradients() -> None:
+    """The embedding of the inputs is the head's weight, so its gradient has two parts."""
+    found = []
+    for factors in (None, torch.linspace(-1, 2, 11, dtype=torch.float64)):
+        hidden, targets, head = problem("plain", trained=("weight",))
+        states = torch.tanh(head.weight[targets.flip(0)]) + hidden
+        values = token_logprobs(states, targets, head, 4, factors)
+        found.append(torch.autograd.grad((known(values) * values).sum(), head.weight)[0])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_narrow_products_are_as_near_as_without(dtype: torch.dtype) -> None:
+    errors = []
+    for is_known in (False, True):
+        hidden, targets, head = problem("everything", torch.float32, tokens=64)
+        factors = known(hidden[:, 0].detach())
+        with torch.autocast("cpu", dtype=dtype):
+            values = token_logprobs(hidden, targets, head, 8, factors if is_known else None)
+        assert head.bias is not None
+        inputs = (hidden, head.weight, head.bias)
+        mine = gradients_by(values, factors, inputs)
+        wide = [tensor.detach().double().requires_grad_() for tensor in inputs]
+        right = full(
+            wide[0], targets, Head(wide[1], wide[2], head.scale, head.soft_cap, normalized=True)
+        )
+        reference = gradients_by(right, factors.double(), tuple(wide))
+        errors.append(
+            [float((a.double() - b).norm() / b.norm()) for a, b in zip(mine, reference, strict=True)]
+        )
+    assert errors[1] == pytest.approx(errors[0], rel=0.2)
+    assert max(errors[1]) < 4 * torch.finfo(dtype).eps
+
+
+def test_no_logits_in_the_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    hidden, targets, head = problem("plain")
+    values = token_logprobs(hidden, targets, head, 4, known(hidden[:, 0].detach()))
+    monkeypatch.setattr(logprobs, "_chunks", None)
+    (known(values) * values).sum().backward()
+
+
+def test_the_weights_gradient_is_not_copied() -> None:
+    hidden, targets, head = problem("plain")
+    values = token_logprobs(hidden, targets, head, 4, known(hidden[:, 0].detach()))
+    formed = values.grad_fn.formed[1].data_ptr()  # type: ignore[union-attr]
+    (known(values) * values).sum().backward()
+    assert head.weight.grad is not None
+    assert head.weight.grad.data_ptr() == formed
+
+
+def test_another_gradient_than_the_known_one_is_refused() -> None:
+    """By numbers that are not finite: the step is then left out, and no host waits for a device."""
+    hidden, targets, head = problem("plain")
+    values = token_logprobs(hidden, targets, head, 4, known(hidden[:, 0].detach()))
+    values.square().sum().backward()
+    for tensor in (hidden, head.weight):
+        assert tensor.grad is not None
+        assert tensor.grad.isnan().all()
+
+
+@pytest.mark.parametrize("tokens", [0, 7])
+def test_nothing_that_weighs_gives_zeros(tokens: int) -> None:
+    hidden, targets, head = problem("bias", torch.float32, tokens=tokens)
+    values = token_logprobs(hidden, targets, head, 4, torch.zeros(tokens))
+    (0 * values).sum().backward()
+    for tensor in (hidden, head.weight, head.bias):
+        assert tensor is not None
+        assert torch.equal(cast(Any, tensor.grad), torch.zeros_like(tensor))

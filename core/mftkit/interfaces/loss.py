@@ -95,7 +95,8 @@ class Loss(Component[OptionsT]):
     """True: ``task_losses`` is linear in the statistics. Checked numerically at start."""
     linear_in_logprobs: ClassVar[bool] = False
     """True: ``statistics`` is linear in ``logprobs``. Checked numerically at start.
-    Reserved: core checks it but does not use it yet."""
+    The gradients of a trained output head are then formed in the forward pass, where the slopes are known before it,
+    so that no logits are computed twice."""
     reads_sample_weights: ClassVar[bool] = False
     """True: ``statistics`` multiplies each token's or sample's term by ``tokens.weight`` or
     ``tokens.sample_weight``; counts stay counts. Checked numerically at start. Data with weights other than 1 is

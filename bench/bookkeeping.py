@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-
 from bench.figures import Figure, alternating, main
+
 from mftkit import Batch, TaskInfo
 from mftkit.batches.sampler import GlobalBatch
 from mftkit.plugins import installed, kinds

@@ -13,9 +13,9 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
 import torch
+from bench.figures import Figure, alternating, main, peak_mib
 from torch.nn import functional
 
-from bench.figures import Figure, alternating, main, peak_mib
 from mftkit.interfaces.model import Head
 from mftkit.training.logprobs import token_logprobs
 
@@ -101,7 +101,10 @@ def _times(vocabulary: int, tokens: int, rounds: int) -> list[Figure]:
     ]
     ratio = frozen["known"] / frozen["full"]
     peer, note = PEERS.get((vocabulary, "frozen"), ""), f"full: {frozen['full']:.2f} s"
-    return [*figures, Figure(f"{vocabulary:,}, frozen head", ratio, "x full", at_most=1.05, peer=peer, note=note)]
+    return [
+        *figures,
+        Figure(f"{vocabulary:,}, frozen head", ratio, "x full", at_most=1.05, peer=peer, note=note),
+    ]
 
 
 def _peak(vocabulary: int, tokens: int, variant: str) -> Figure:

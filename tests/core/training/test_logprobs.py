@@ -160,8 +160,8 @@ def test_autocast_around_the_backward_pass_changes_nothing() -> None:
             found.sum().backward()
         assert head.bias is not None
         results.append([hidden.grad, head.weight.grad, head.bias.grad])
-    for plain, cast in zip(*results, strict=True):
-        assert torch.equal(plain, cast)
+    for plain, narrow in zip(*results, strict=True):
+        assert torch.equal(plain, narrow)
 
 
 def test_autocast_leaves_float64_alone() -> None:
@@ -291,9 +291,7 @@ def test_narrow_products_are_as_near_as_without(dtype: torch.dtype) -> None:
         inputs = (hidden, head.weight, head.bias)
         mine = gradients_by(values, factors, inputs)
         wide = [tensor.detach().double().requires_grad_() for tensor in inputs]
-        right = full(
-            wide[0], targets, Head(wide[1], wide[2], head.scale, head.soft_cap, normalized=True)
-        )
+        right = full(wide[0], targets, Head(wide[1], wide[2], head.scale, head.soft_cap, normalized=True))
         reference = gradients_by(right, factors.double(), tuple(wide))
         errors.append(
             [float((a.double() - b).norm() / b.norm()) for a, b in zip(mine, reference, strict=True)]

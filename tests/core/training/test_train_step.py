@@ -1,5 +1,6 @@
 """A step makes no host wait for its device: here one whose tensors have no values, so that reading one raises."""
 
+from contextlib import nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -70,8 +71,13 @@ def make_step(loss: str, balancer: Any, micro: int, process: ThreadProcess) -> t
 @pytest.mark.parametrize("micro", [2, 6])
 @pytest.mark.parametrize("balancer", BALANCERS)
 @pytest.mark.parametrize("loss", LOSSES)
-def test_no_step_waits_for_its_device(loss: str, balancer: str, micro: int) -> None:
+def test_no_step_waits_for_its_device(
+    loss: str, balancer: str, micro: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In several micro-batches and in one."""
+    # Autocast does not know this device.
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda _device: False)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())
 
     def work(process: ThreadProcess) -> Any:
         runner, balancing = make_step(loss, BALANCERS[balancer], micro, process)
@@ -91,4 +97,8 @@ def test_no_step_waits_for_its_device(loss: str, balancer: str, micro: int) -> N
 @pytest.mark.parametrize("read", [float, bool, torch.Tensor.cpu, torch.Tensor.nonzero])
 def test_the_device_notices_every_way_to_wait(read: Any) -> None:
     with pytest.raises((RuntimeError, NotImplementedError)):
-        read(torch.ones((), device=DEVICE) if read is not torch.Tensor.nonzero else torch.ones(3, device=DEVICE))
+        read(
+            torch.ones((), device=DEVICE)
+            if read is not torch.Tensor.nonzero
+            else torch.ones(3, device=DEVICE)
+        )

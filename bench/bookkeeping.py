@@ -34,7 +34,7 @@ LOSSES = ("token-balanced", "task-focal")
 def measure(*, quick: bool) -> list[Figure]:
     """Milliseconds by loss and number of tasks."""
     torch.set_num_threads(1)
-    repetitions, calls = (1, 1) if quick else (9, 50)
+    repetitions, calls = (1, 1) if quick else (5, 20)
     return [_figure(loss, tasks, repetitions, calls) for loss in LOSSES for tasks in GOALS]
 
 

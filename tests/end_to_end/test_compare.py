@@ -238,6 +238,14 @@ def wait_for(path: Path, step: int) -> None:
     raise AssertionError(f"{path}: step {step} was not reached")
 
 
+def wait_for_checkpoint(directory: Path) -> None:
+    for _ in range(6000):
+        if any(directory.glob("step-*/manifest.json")):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{directory}: no checkpoint was written")
+
+
 def test_a_comparison_that_was_stopped_and_killed_resumes(
     compared: Path, document: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -256,6 +264,7 @@ def test_a_comparison_that_was_stopped_and_killed_resumes(
     assert "interrupted" in (runs / "single-epochs/seed-7/big/report.html").read_text()
     process = start(project)
     wait_for(runs / "mixed-mixed/seed-7/metrics.jsonl", 3)
+    wait_for_checkpoint(runs / "mixed-mixed/seed-7/checkpoints")  # it is written while training continues
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=120)
     kept = (runs / "single-epochs/seed-7/big/metrics.jsonl").stat().st_mtime_ns

@@ -2,8 +2,8 @@
 
 import base64
 import json
+import os
 import random
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,7 +38,7 @@ def test_an_odd_text_takes_seconds(
     name: str, options: dict[str, Any], kind: str, pass_through: Callable[..., Any], tmp_path: Path
 ) -> None:
     (tmp_path / "references.jsonl").write_text(json.dumps(PROBLEM))
-    before = time.monotonic()
+    before = sum(os.times()[:4])  # of this process and those that it started: others may use the machine
     found = pass_through(name, [{"prompt": "Why?", "answer": ODD[kind]}], **options)
     assert len(found.kept) + len(found.dropped) == 1
-    assert time.monotonic() - before < 30  # at most 9 s alone on this machine
+    assert sum(os.times()[:4]) - before < 30  # at most 9 s alone on this machine

@@ -23,7 +23,7 @@ from mftkit.runs.verified_reading import read_state, read_tensors
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -151,6 +151,31 @@ class CheckpointStore:
             shards.read_into(chosen)
             weights |= {name.removeprefix(MODEL_SHARDS): tensor for name, tensor in chosen.items()}
         return weights, manifest
+
+    def read_each(self, step: int) -> Callable[[str], Tensor]:
+        """A function that reads one weight of a step's checkpoint by its name, whole, on the CPU.
+
+        Only what is not in shards is in memory before. The function raises CheckpointError for a shard that is damaged,
+        and KeyError for a weight that the checkpoint does not have.
+
+        Raises:
+            CheckpointError: a file is missing, cut short or altered.
+        """
+        weights, _, shards = self._weights(step)
+
+        def read(name: str) -> Tensor:
+            if shards is None or name in weights:
+                return weights[name]
+            key = f"{MODEL_SHARDS}{name}"
+            tensor = torch.empty_like(shards.tensors[key], device="cpu")
+            shards.read_into({key: tensor})
+            return tensor
+
+        return read
+
+    def has_shards(self, step: int) -> bool:
+        """Whether weights or optimizer of a step's checkpoint are in shards; raises CheckpointError as ``manifest``."""
+        return any(name.startswith(f"{SHARDS}/") for name in self.manifest(step).get("files", {}))
 
     def _weights(self, step: int) -> tuple[dict[str, Tensor], Manifest, Shards | None]:
         path, manifest = self.path(step), self.manifest(step)

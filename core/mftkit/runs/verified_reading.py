@@ -44,7 +44,7 @@ def read_tensors(path: Path, expected: Sequence[int]) -> dict[str, Tensor]:
         with path.open("rb", buffering=0) as file:
             size = _checked_size(path, file.fileno(), expected)
             content = torch.empty(size, dtype=torch.uint8)
-            view, crc, read = memoryview(content.numpy()), 0, 0
+            view, crc, read = memoryview(cast("Any", content.numpy())), 0, 0
             while read < size:
                 count = file.readinto(view[read : read + BLOCK])
                 crc, read = zlib.crc32(view[read : read + count], crc), read + count

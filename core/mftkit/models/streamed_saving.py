@@ -130,7 +130,7 @@ def _reverted(model: PreTrainedModel, tensors: dict[str, Tensor]) -> dict[str, T
     """Tensors as checkpoints of the model have them: transformers stacks experts when it loads them."""
     from transformers.core_model_loading import revert_weight_conversion
 
-    return revert_weight_conversion(model, tensors)
+    return cast("dict[str, Tensor]", revert_weight_conversion(model, tensors))
 
 
 def _kind(tensor: Tensor) -> tuple[torch.Size, torch.dtype]:

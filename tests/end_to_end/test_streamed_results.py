@@ -12,9 +12,10 @@ from engine_matrix import MODELS, prepare
 from forked import run_forked
 
 BOTH = """
-import os
+import dataclasses
 import torch
 import mftkit
+import mftkit.tools.run as run_module
 from engine_matrix import spec_of
 from mftkit.models import streamed_saving
 from mftkit.models.streamed_saving import StreamedSaving
@@ -40,6 +41,16 @@ def split(self, directory, read, largest=streamed_saving.LARGEST_FILE):
     small.mkdir()
     save(self, small, read, 20_000)
 
+write = run_module.write_results
+
+def damaged(run, directory, outcome, *rest):
+    shard = directory.checkpoints.path(1) / "shards" / "__1_0.distcp"
+    content = bytearray(shard.read_bytes())
+    for place in range(0, len(content), 500):
+        content[place] ^= 1
+    shard.write_bytes(content)
+    return write(run, directory, dataclasses.replace(outcome, best_step=1), *rest)
+
 export.result_writer = both
 StreamedSaving.save = split
 for model, dtype in (("llama", None), ("mixtral", None), ("qwen2-tied", torch.bfloat16)):
@@ -49,6 +60,10 @@ for model, dtype in (("llama", None), ("mixtral", None), ("qwen2-tied", torch.bf
     spec["training"] |= {"max_steps": 1, "evaluate_every": 1}
     outcome = mftkit.run(mftkit.load_spec(spec))
     assert outcome.is_complete, outcome
+run_module.write_results = damaged
+StreamedSaving.save = save
+spec["training"] |= {"max_steps": 2, "checkpoint_every": 1, "keep_checkpoints": 3}
+assert mftkit.run(mftkit.load_spec({**spec, "output": "damaged"})).is_complete
 """
 
 
@@ -62,7 +77,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.engines
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", [*MODELS, "damaged"])
 def test_the_files_are_those_of_a_whole_model(project: Path, model: str) -> None:
     streamed, whole = project / model / "model", project / model / "whole"
     names = sorted(file.name for file in whole.iterdir())
@@ -83,3 +98,12 @@ def test_several_files_have_an_index(project: Path, model: str) -> None:
     assert len(set(index["weight_map"].values())) > 1
     for name, file in index["weight_map"].items():
         assert safe_open(place / file, "pt").get_tensor(name).equal(whole.get_tensor(name))
+
+
+@pytest.mark.engines
+def test_a_damaged_shard_of_the_best_step_is_reported_and_the_last_step_written(project: Path) -> None:
+    text = (project / "damaged" / "log.txt").read_text()
+    assert (
+        "__1_0.distcp is damaged: the weights of the best step are lost, so model/ holds those of the last"
+        in text
+    )

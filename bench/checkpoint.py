@@ -108,8 +108,7 @@ start_work = checkpoint_writing._run
 checkpoint_writing._run = written
 timed(loop.Trainer, "save", saved)
 timed(checkpoint_writing.CheckpointWriting, "complete", completed)
-for name in ("whole_run", "write_results"):
-    setattr(run_module, name, watched(getattr(run_module, name)))
+run_module.write_results = watched(run_module.write_results)
 
 
 @mftkit.hookimpl

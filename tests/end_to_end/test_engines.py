@@ -78,6 +78,45 @@ def test_the_matrix(project: Path, name: str) -> None:
     check(project, name, cells, (2, 4), dtype)
 
 
+@pytest.mark.engines
+def test_a_quantized_base_is_divided(project: Path) -> None:
+    cells = (("llama", "qlora", "linear"),)
+    trained(project, "single", cells, (1,), "float32")
+    trained(project, "fsdp2", cells, (2,), "float32")
+    check(project, "fsdp2", cells, (2,), "float32")
+
+
+EVALUATES = """
+import os
+import mftkit
+from engine_matrix import CELLS, spec_of
+count = int(os.environ["WORLD_SIZE"])
+engine = "fsdp2" if count > 1 else "single"
+spec = {**spec_of(CELLS[0], engine, count, {}, "float64"), "output": f"evaluated-{count}"}
+for task in spec["tasks"]:
+    task["evaluate"] = {"evaluators": ["exact-match"], "max_new_tokens": 6, "limit": 3}
+spec["evaluation"] = {"every": 2, "batch_size": 2}
+spec["training"] |= {"max_steps": 2, "learning_rate": 0.02}
+mftkit.run(mftkit.load_spec(spec))
+"""
+
+
+@pytest.mark.engines
+def test_a_divided_model_generates_the_answers_of_a_whole_one(project: Path) -> None:
+    """Before training, and after steps that change the answers."""
+    run_forked(EVALUATES, (1, 2), project)
+    answers: dict[int, Any] = {}
+    for count in (1, 2):
+        files = sorted((project / f"evaluated-{count}" / "evaluations").glob("step-*/*.jsonl"))
+        lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+        answers[count] = [
+            (line["source"], line["prompt"], line["answers"], line["verdicts"]) for line in lines
+        ]
+    assert answers[1] == answers[2]
+    assert len(answers[1]) == 10  # of both tasks, before and after
+    assert len({str(answer[2]) for answer in answers[1]}) > 2
+
+
 AUTO = """
 import mftkit
 from mftkit.tools.plan import run_check

@@ -17,6 +17,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "mixtral": {"model_type": "mixtral", "output_router_logits": True, **EXPERTS},
 }
 TUNINGS: dict[str, Any] = {"full": "full", "lora": {"method": "lora", "rank": 4, "dropout": 0.0}}
+QLORA: dict[str, Any] = {"qlora": {"method": "qlora", "rank": 4, "dropout": 0.0}}
+"""Not in the matrix: its base is divided after it was quantized, by one engine alone."""
 BALANCING: dict[str, dict[str, Any]] = {
     "linear": {"loss": "token-balanced", "balancer": "equal"},
     "task-focal": {"loss": "task-focal", "balancer": "equal"},
@@ -76,7 +78,7 @@ def spec_of(
     return small_spec(
         **BALANCING[balancing],
         model={"path": model, "dtype": dtype_of(cell, dtype)},
-        tuning=TUNINGS[tuning],
+        tuning={**TUNINGS, **QLORA}[tuning],
         output=f"runs/{run_name(cell, engine, count, dtype)}",
         engine="auto" if engine == "single" else {"name": engine.partition("+")[0], "options": options},
         training={

@@ -30,6 +30,10 @@ class Tuning(Component[OptionsT]):
     freezes_base: ClassVar[bool] = False
     """Whether the loaded weights stay unchanged: they are then loaded in the dtype of the arithmetic
     (``model.dtype``); trained ones are at least float32."""
+    exports_state: ClassVar[bool] = False
+    """Whether ``export`` is ``save_pretrained`` of ``base_model``, and ``state_dict`` has all tensors of that by their
+    names. A run whose processes hold shards then writes its result tensor by tensor, without ``export``. It does not
+    hold for a subclass with another ``export``."""
     default_learning_rate: ClassVar[float] = 1e-4
     """The peak learning rate of a spec that sets none."""
 

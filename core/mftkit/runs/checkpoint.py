@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 import random
 import re
 import shutil
@@ -13,17 +12,18 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from mftkit.base.atomic_files import new_directory, temporary, write_json
 from mftkit.base.json_files import read_json_object
-from mftkit.runs.shard_reading import CheckpointError as CheckpointError
 from mftkit.runs.shard_reading import Shards
 from mftkit.runs.shard_writing import SHARDS
+from mftkit.runs.verified_reading import CheckpointError as CheckpointError
+from mftkit.runs.verified_reading import read_state, read_tensors
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import Tensor
@@ -123,12 +123,7 @@ class CheckpointStore:
         """
         path = self.path(step)
         weights, manifest, shards = self._weights(step)
-        try:
-            self._verify(path / STATE, manifest)
-            state = torch.load(path / STATE, weights_only=True, map_location="cpu")
-        except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from error
-        return Checkpoint(weights, state, manifest, shards)
+        return Checkpoint(weights, read_state(path / STATE, _expected(manifest, STATE)), manifest, shards)
 
     def read_weights(
         self, step: int, into: Mapping[str, Tensor] | None = None
@@ -157,6 +152,31 @@ class CheckpointStore:
             weights |= {name.removeprefix(MODEL_SHARDS): tensor for name, tensor in chosen.items()}
         return weights, manifest
 
+    def read_each(self, step: int) -> Callable[[str], Tensor]:
+        """A function that reads one weight of a step's checkpoint by its name, whole, on the CPU.
+
+        Only what is not in shards is in memory before. The function raises CheckpointError for a shard that is damaged,
+        and KeyError for a weight that the checkpoint does not have.
+
+        Raises:
+            CheckpointError: a file is missing, cut short or altered.
+        """
+        weights, _, shards = self._weights(step)
+
+        def read(name: str) -> Tensor:
+            if shards is None or name in weights:
+                return weights[name]
+            key = f"{MODEL_SHARDS}{name}"
+            tensor = torch.empty_like(shards.tensors[key], device="cpu")
+            shards.read_into({key: tensor})
+            return tensor
+
+        return read
+
+    def has_shards(self, step: int) -> bool:
+        """Whether weights or optimizer of a step's checkpoint are in shards; raises CheckpointError as ``manifest``."""
+        return any(name.startswith(f"{SHARDS}/") for name in self.manifest(step).get("files", {}))
+
     def _weights(self, step: int) -> tuple[dict[str, Tensor], Manifest, Shards | None]:
         path, manifest = self.path(step), self.manifest(step)
         try:
@@ -164,15 +184,10 @@ class CheckpointStore:
             is_divided = any(name.startswith(f"{SHARDS}/") for name in files)
             weights = {}
             if not is_divided or MODEL in files:
-                self._verify(path / MODEL, manifest)
-                weights = load_file(path / MODEL)
+                weights = read_tensors(path / MODEL, _expected(manifest, MODEL))
             return weights, manifest, Shards(path, files) if is_divided else None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CheckpointError(f"{path} is damaged: {error}") from error
-
-    def _verify(self, file: Path, manifest: Manifest) -> None:
-        if fingerprint(file) != manifest["files"][file.name]:
-            raise CheckpointError(f"{file} is damaged")
 
     def manifest(self, step: int) -> Manifest:
         """The manifest of a step's checkpoint, whose files are not verified. Raises CheckpointError without one."""
@@ -197,6 +212,11 @@ class CheckpointStore:
         if self.directory.is_dir():
             for entry in self.directory.glob(".*"):
                 shutil.rmtree(entry, ignore_errors=True)
+
+
+def _expected(manifest: Manifest, name: str) -> list[int]:
+    """The fingerprint of a file by the manifest; that of no file if it is not there."""
+    return manifest.get("files", {}).get(name, [-1, 0])
 
 
 def surplus(steps: list[int], keep: int, protected: set[int]) -> list[int]:

@@ -18,6 +18,7 @@ from torch.distributed.checkpoint.default_planner import DefaultLoadPlanner
 from torch.distributed.checkpoint.metadata import TensorStorageMetadata
 
 from mftkit.runs.shard_writing import CHECKSUMS, METADATA, SHARDS
+from mftkit.runs.verified_reading import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from torch.distributed.checkpoint.metadata import Metadata
     from torch.distributed.checkpoint.planner import ReadItem
-
-
-class CheckpointError(Exception):
-    """A checkpoint that is incomplete or damaged."""
 
 
 class Shards:

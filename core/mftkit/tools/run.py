@@ -35,7 +35,6 @@ from mftkit.training.signals import StopRequest
 from mftkit.training.stop_requests import StopRequests
 from mftkit.training.trackers import listening_trackers, make_trackers
 from mftkit.training.used_plugins import plugins_line, used_plugins
-from mftkit.training.whole_run import whole_run
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -207,10 +206,7 @@ def _train(
     # sends one to those that are left after a failure.
     with nullcontext() if outcome.is_complete else StopRequest():
         if processes.is_main and outcome.is_complete:
-            whole = (
-                whole_run(built, directory, outcome.step) if built.checked.engine.shards_weights else built
-            )
-            outcome = write_results(whole, directory, outcome, reporter, write_card)
+            outcome = write_results(built, directory, outcome, reporter, write_card)
         ending.write(outcome)
         if not exchange.has_failed:
             # The others stay until the result is written and read back.

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from mftkit.base.atomic_files import new_directory, write_json
-from mftkit.base.json_files import read_json_object
-from mftkit.models.config import ADAPTER_CONFIG
 from mftkit.models.example_prompt import example_prompt
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.reporting.outcome import Outcome
 from mftkit.runs.checkpoint import CheckpointError
-from mftkit.training.read_back import ReadBack, ReadBackError
-from mftkit.training.result_dtype import cast_parameters, result_dtype
-from mftkit.training.weights import restore_weights
+from mftkit.training.read_back import ReadBackError
+from mftkit.training.result_writing import result_writer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +24,7 @@ if TYPE_CHECKING:
 
     from mftkit.reporting.reporter import Reporter
     from mftkit.runs.directory import RunDirectory
+    from mftkit.training.result_writing import ResultWriter
     from mftkit.training.run_parts import CheckedRun, Run
     from mftkit.training.validation_history import ValidationHistory
 
@@ -49,19 +48,20 @@ def write_results(
         reporter: receives messages and progress.
         write_card: writes the model card of each result.
     """
-    read_back = ReadBack(run, directory)
+    writer = result_writer(run, directory, outcome.step)
+    _prepare_tokenizer_and_generation(writer.run, reporter)
     try:
         with ExitStack() as stack:
             partial = stack.enter_context(new_directory(directory.model))
-            if not _export(run, directory, partial, outcome, reporter, read_back):
+            if not _export(writer, directory, partial, outcome, reporter):
                 outcome = replace(outcome, best_step=None)
             step = outcome.step if outcome.best_step is None else outcome.best_step
             results = [(partial, step)]
             if run.best_per_task:
                 partial = stack.enter_context(new_directory(directory.best))
-                results += _export_best(run, directory, partial, outcome.best_step, reporter, read_back)
+                results += _export_best(writer, directory, partial, outcome.best_step, reporter)
             prompt = example_prompt(run.checked.tokenizer)
-            read_back.verify(reporter)
+            writer.read_back.verify(reporter)
             for place, step in results:
                 write_card(directory.path, place, step, prompt)
     except ReadBackError as error:
@@ -70,51 +70,51 @@ def write_results(
 
 
 def _export(
-    run: Run,
-    directory: RunDirectory,
-    partial: Path,
-    outcome: Outcome,
-    reporter: Reporter,
-    read_back: ReadBack,
+    writer: ResultWriter, directory: RunDirectory, partial: Path, outcome: Outcome, reporter: Reporter
 ) -> bool:
     """Write the weights of the best step, or the last ones if there is no validation.
 
     Returns False if the best weights are lost, so that the last ones were written.
     """
-    best_found, tuning, store = True, run.checked.tuning, directory.checkpoints
-    if outcome.best_step is not None:
-        try:
-            restore_weights(tuning, run.model, store, outcome.best_step)
-        except CheckpointError as error:
-            reporter.warn(
-                f"{error}: the weights of the best step are lost, so model/ holds those of the last step"
-            )
-            best_found = False
-            restore_weights(tuning, run.model, store, outcome.step)
-    _prepare_tokenizer_and_generation(run, reporter)
-    _write(run, directory, partial, directory.model.name, read_back)
-    return best_found
+    name = directory.model.name
+    if outcome.best_step is None:
+        writer.write(None, partial, name)
+        return True
+    try:
+        writer.write(outcome.best_step, partial, name)
+    except CheckpointError as error:
+        reporter.warn(
+            f"{error}: the weights of the best step are lost, so model/ holds those of the last step"
+        )
+        _clear(partial)
+        writer.write(outcome.step, partial, name)
+        return False
+    return True
+
+
+def _clear(directory: Path) -> None:
+    """Remove what was written before a checkpoint was found to be damaged."""
+    shutil.rmtree(directory)
+    directory.mkdir()
 
 
 def _export_best(
-    run: Run,
+    writer: ResultWriter,
     directory: RunDirectory,
     partial: Path,
     step_of_model: int | None,
     reporter: Reporter,
-    read_back: ReadBack,
 ) -> list[tuple[Path, int]]:
     """Write each step that is the best of a task or by mean rank, once, and an index, best.json.
 
     Returns the directory and the step of each. ``step_of_model`` is the step whose weights ``model/`` holds. A step
     whose checkpoint is lost is reported and left out.
     """
-    deciding = run.deciding
+    run, deciding = writer.run, writer.run.deciding
     by_rank = deciding.best_by_rank(directory.checkpoints.steps())
     by_task = {deciding.task_names[index]: step for index, step in deciding.best_steps().items()}
     steps = {*by_task.values(), *([by_rank] if by_rank is not None else [])}
-    _prepare_tokenizer_and_generation(run, reporter)
-    paths = _write_steps(run, directory, partial, sorted(steps), step_of_model, reporter, read_back)
+    paths = _write_steps(writer, directory, partial, sorted(steps), step_of_model, reporter)
 
     def entry(step: int) -> dict[str, object]:
         return {"step": step, "path": paths.get(step), "losses": _losses_at(run.history, run.checked, step)}
@@ -129,13 +129,12 @@ def _export_best(
 
 
 def _write_steps(
-    run: Run,
+    writer: ResultWriter,
     directory: RunDirectory,
     place: Path,
     steps: list[int],
     step_of_model: int | None,
     reporter: Reporter,
-    read_back: ReadBack,
 ) -> dict[int, str]:
     """Write the weights of each step; returns their paths within the run directory."""
     paths: dict[int, str] = {}
@@ -143,15 +142,16 @@ def _write_steps(
         if step == step_of_model:
             paths[step] = directory.model.name
             continue
+        name = directory.checkpoints.path(step).name
+        path = f"{directory.best.name}/{name}"
+        (place / name).mkdir()
         try:
-            restore_weights(run.checked.tuning, run.model, directory.checkpoints, step)
+            writer.write(step, place / name, path)
         except CheckpointError as error:
             reporter.warn(f"{error}: {directory.best} is written without step {step}")
+            shutil.rmtree(place / name)
             continue
-        name = directory.checkpoints.path(step).name
-        (place / name).mkdir()
-        paths[step] = f"{directory.best.name}/{name}"
-        _write(run, directory, place / name, paths[step], read_back)
+        paths[step] = path
     return paths
 
 
@@ -175,36 +175,6 @@ def _prepare_tokenizer_and_generation(run: Run, reporter: Reporter) -> None:
         # Whoever prompts the model need not know the format that it was trained with.
         checked.tokenizer.chat_template = checked.chat.jinja
     _set_generation_config(run, reporter)
-
-
-def _write(run: Run, directory: RunDirectory, place: Path, name: str, read_back: ReadBack) -> None:
-    """Write the present weights to ``place``, in the dtype of the result; ``name`` is its path in the run directory."""
-    checked = run.checked
-    base = checked.model.path if run.own_base is None else str(directory.base)
-    trained, written = checked.precision.weights, result_dtype(checked)
-    model = checked.tuning.base_model(run.model)
-    logits = read_back.logits()
-    if written != trained:
-        # Rounded and compared in the dtype of training, so that what is read back must equal it to the last digit.
-        cast_parameters(model, written)
-        cast_parameters(model, trained)
-        exact, logits = logits, read_back.logits()
-        read_back.check_rounding(exact, logits, written)
-        cast_parameters(model, written)
-    checked.tuning.export(run.model, place, base)
-    if run.own_base is None and checked.model.revision is not None:
-        _name_revision(place, checked.model.revision)
-    if written != trained:
-        cast_parameters(model, trained)
-    checked.tokenizer.save_pretrained(place)
-    read_back.add(name, place, logits)
-
-
-def _name_revision(place: Path, revision: str) -> None:
-    """Name the revision of an adapter's base, beside the base that the tuning has named."""
-    file = place / ADAPTER_CONFIG
-    if file.is_file():
-        write_json(file, {**read_json_object(file), "revision": revision})
 
 
 def _set_generation_config(run: Run, reporter: Reporter) -> None:

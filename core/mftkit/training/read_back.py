@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from mftkit.models.logits_check import probe_logits
 from mftkit.models.moe import router_class
 from mftkit.models.result import Result, read_json, with_peft_adapter
 from mftkit.models.rotary import fix_rotary
+from mftkit.models.streamed_saving import checksum
 from mftkit.models.vocabulary import embedding_rows
 from mftkit.plugins.ownership import plugin_suffix
 from mftkit.training.model_loading import base_request
@@ -56,10 +57,14 @@ class WrittenResult:
     """Its path in the run directory."""
     directory: Path
     """Where it is now: a directory is renamed only after its results were read back."""
-    logits: Tensor
-    """[rows, tokens, vocabulary] of the probe."""
+    logits: Tensor | None
+    """[rows, tokens, vocabulary] of the probe; None if no process had the whole model."""
     adapter: Mapping[str, Tensor]
     """The tensors of a PEFT adapter by their names in its file; empty for another result."""
+    dtype: torch.dtype
+    """In which a full model is loaded."""
+    checksums: Mapping[str, int] = field(default_factory=dict)
+    """Of each tensor of a model that was written tensor by tensor, by its name in the model."""
 
 
 class ReadBack:
@@ -69,7 +74,9 @@ class ReadBack:
         self._run = run
         self._directory = directory
         self._written: list[WrittenResult] = []
-        self._device = run.device
+        divided = run.checked.engine.shards_weights
+        self._device = torch.device("cpu") if divided else run.device
+        self._may_free = not divided
         tuning = run.checked.tuning
         # Parts of a model with a frozen base may differ in dtype, as they do in training.
         self._autocast = run.checked.precision.autocast if tuning.freezes_base else None
@@ -94,14 +101,23 @@ class ReadBack:
 
     def add(self, name: str, directory: Path, logits: Tensor) -> None:
         """Add a result that was written."""
-        self._written.append(WrittenResult(name, directory, logits, _adapter_tensors(self._run.model)))
+        tensors, dtype = _adapter_tensors(self._run.model), self._run.checked.precision.weights
+        self._written.append(WrittenResult(name, directory, logits, tensors, dtype))
+
+    def add_streamed(
+        self, name: str, directory: Path, checksums: Mapping[str, int], dtype: torch.dtype
+    ) -> None:
+        """Add a model that was written tensor by tensor; it is loaded as it was written, so that it is not copied."""
+        self._written.append(WrittenResult(name, directory, None, {}, dtype, checksums))
 
     def verify(self, reporter: Reporter) -> None:
         """Read every result back; raise ReadBackError for one that is not what was trained.
 
         The memory of the model in memory and of its optimizer is freed first: this is the end of the run.
         """
-        _free(self._run)
+        self._run.optimizer.state.clear()
+        if self._may_free:
+            _free(self._run)
         self._collect()
         try:
             self._verify_all()
@@ -140,6 +156,10 @@ class ReadBack:
 
     def _compare(self, result: WrittenResult, model: nn.Module) -> None:
         base = _inner(model)
+        if result.logits is None:
+            if problem := _changed_checksums(result.checksums, base):
+                raise ReadBackError(self._message(result, f"is not what was trained: {problem}"))
+            return
         after = probe_logits(base, self._ids, self._autocast)
         problem = _changed_tensors(result.adapter, _adapter_tensors(model)) or _difference(
             result.logits, after, self._tolerance(base), by_median=router_class(base) is not None
@@ -172,7 +192,7 @@ class ReadBack:
             request = LoadRequest(
                 path=path,
                 config=config,
-                dtype=checked.precision.weights,
+                dtype=result.dtype,
                 attention=checked.spec.model.attention,
                 trust_remote_code=checked.spec.model.trust_remote_code,
             )
@@ -251,6 +271,16 @@ def _changed_tensors(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) 
     return f"{changed[0]} has other numbers" if changed else ""
 
 
+def _changed_checksums(expected: Mapping[str, int], model: PreTrainedModel) -> str:
+    """Return which tensor of a model is not the one that was written; "" if all are."""
+    found = model.state_dict()
+    missing = [name for name in expected if name not in found]
+    if missing:
+        return f"it lacks {missing[0]}"
+    changed = [name for name, value in expected.items() if checksum(found[name].cpu()) != value]
+    return f"{changed[0]} has other numbers" if changed else ""
+
+
 def _adapter_tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return the tensors of a PEFT adapter on the CPU, by their names in its file; empty for another model."""
     if not hasattr(model, "peft_config"):
@@ -276,8 +306,7 @@ def _moved(model: PreTrainedModel, device: torch.device) -> PreTrainedModel:
 
 
 def _free(run: Run) -> None:
-    """Free the memory of the run's model, its gradients and its optimizer; none of them can be used afterwards."""
-    run.optimizer.state.clear()
+    """Free the memory of the run's model and its gradients; it cannot be used afterwards."""
     for parameter in run.parallel_model.parameters():
         parameter.grad = None
         parameter.data = parameter.data.new_empty(0)

@@ -50,8 +50,21 @@ def describe_result_dtype(checked: CheckedRun) -> str:
 
 def cast_parameters(model: PreTrainedModel, dtype: torch.dtype) -> None:
     """Cast a model's floating-point parameters in place, except those that its class keeps in float32."""
-    kept = [*(model._keep_in_fp32_modules or ()), *(model._keep_in_fp32_modules_strict or ())]
     for name, parameter in model.named_parameters():
-        parts = name.split(".")
-        if parameter.dtype in PLAIN and not any(part in parts for part in kept):
+        if _is_cast(model, name, parameter.dtype):
             parameter.data = parameter.data.to(dtype)
+
+
+def written_dtypes(model: PreTrainedModel, dtype: torch.dtype) -> dict[str, torch.dtype]:
+    """The dtypes of a model's tensors, by their names, after ``cast_parameters``."""
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return {
+        name: dtype if name in parameters and _is_cast(model, name, tensor.dtype) else tensor.dtype
+        for name, tensor in model.state_dict().items()
+    }
+
+
+def _is_cast(model: PreTrainedModel, name: str, dtype: torch.dtype) -> bool:
+    kept = [*(model._keep_in_fp32_modules or ()), *(model._keep_in_fp32_modules_strict or ())]
+    parts = name.split(".")
+    return dtype in PLAIN and not any(part in parts for part in kept)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class Full(mftkit.Tuning):
     """Trains every parameter."""
 
+    exports_state = True
     default_learning_rate = 1e-5
 
     def apply(self, model: PreTrainedModel, adapter: mftkit.ModelAdapter) -> nn.Module:  # noqa: ARG002

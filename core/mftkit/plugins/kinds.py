@@ -14,7 +14,9 @@ from mftkit.interfaces.gradients import GradientCombiner
 from mftkit.interfaces.loss import Loss
 from mftkit.interfaces.mixer import Mixer
 from mftkit.interfaces.model import ModelAdapter
+from mftkit.interfaces.optimizer import Optimizer
 from mftkit.interfaces.references import AUTO
+from mftkit.interfaces.schedule import Schedule
 from mftkit.interfaces.task_format import TaskFormat
 from mftkit.interfaces.tokenization import TokenizationMode
 from mftkit.interfaces.tracker import Tracker
@@ -59,6 +61,8 @@ EVALUATOR = ComponentKind(
     place="tasks[].evaluate.evaluators[]",
     further_places=("evaluation.tasks[].evaluators[]",),
 )
+OPTIMIZER = ComponentKind("optimizer", Optimizer, place="training.optimizer")
+SCHEDULE = ComponentKind("schedule", Schedule, place="training.scheduler", aliases=("scheduler",))
 ENGINE = ComponentKind("engine", Engine, place="engine", reserved=(AUTO,))
 
 KINDS = tuple(kind for kind in list(globals().values()) if isinstance(kind, ComponentKind))

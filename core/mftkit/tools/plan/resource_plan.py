@@ -10,7 +10,7 @@ from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.plan.arithmetic import flop_per_token, step_time
 from mftkit.tools.plan.fake_step import moments
 from mftkit.tools.plan.formula import formula_moments
-from mftkit.tools.plan.memory import ADAMW_STATES, Load, MemoryUse, peak_use
+from mftkit.tools.plan.memory import Load, MemoryUse, peak_use
 from mftkit.tools.plan.outline import outline, planned_precision
 from mftkit.tools.plan.sizes import measure
 
@@ -124,7 +124,7 @@ def plan_resources(
     planner = _Planner(outline(spec, precision), device, devices)
     load = planner.load
     sizes = planner.sizes
-    size = planner.checkpoint_weights + ADAMW_STATES * sizes.trained_bytes
+    size = planner.checkpoint_weights + sizes.optimizer_bytes
     seconds = size / disk_rate
     planned = tuple(planner.engine(name, engine, utilization) for name, engine in engines.items())
     return ResourcePlan(

@@ -37,13 +37,13 @@ def build_optimizer(training: TrainingSpec, engine: Engine, tuning: Tuning) -> O
     name = training.optimizer.name
     optimizer = installed.build(kinds.OPTIMIZER, name, training.optimizer.options)
     optimizer.check(engine.processes.device)
-    check_divided(name, optimizer, engine, tuning)
+    check_engine(name, optimizer, engine, engine.processes.count, frozen_base=tuning.freezes_base)
     return optimizer
 
 
-def check_divided(name: str, optimizer: Optimizer, engine: Engine, tuning: Tuning) -> None:
+def check_engine(name: str, optimizer: Optimizer, engine: Engine, devices: int, *, frozen_base: bool) -> None:
     """Raise MftError if the engine divides parameters that the optimizer needs whole, or cannot use it."""
-    sharding = engine.sharding(engine.processes.count, frozen_base=tuning.freezes_base)
+    sharding = engine.sharding(devices, frozen_base=frozen_base)
     if optimizer.elementwise_state is None and max(sharding.trained, sharding.optimizer) > 1:
         raise _needs_whole(name, engine.name)
     engine.check_optimizer(optimizer)
@@ -94,7 +94,8 @@ def group_parameters(trained: Sequence[TrainedParameter], training: TrainingSpec
     for index, group in enumerate(given):
         if index not in chosen:
             raise MftError(
-                f"training.parameter_groups.{index}: earlier groups name all of its parameters; remove it, or move it up"
+                f"training.parameter_groups.{index}: earlier groups name all of its parameters; remove it, or move it "
+                "up"
             )
         groups += _divided(trained, chosen, index, group, training)
     return groups
@@ -167,7 +168,11 @@ def describe_groups(training: TrainingSpec, groups: Iterable[ParameterGroup]) ->
     if not training.parameter_groups:
         return []
     return [
-        f"parameter group: {len(group.members)} parameters, such as {group.members[0].name}, at "
+        f"parameter group: {_count(len(group.members))}, such as {group.members[0].name}, at "
         f"{group.learning_rate_scale:g} times the learning rate, weight decay {group.weight_decay:g}"
         for group in groups
     ]
+
+
+def _count(number: int) -> str:
+    return "1 parameter" if number == 1 else f"{number} parameters"

@@ -31,8 +31,8 @@ class AdafactorOptions(mftkit.Options):
 class Adafactor(mftkit.Optimizer):
     """Second averages of the rows and columns of a matrix, whose product stands for those of its numbers.
 
-    The learning rate is that of the spec at each step; with the update clipped to the size of one, those of AdamW can be
-    used.
+    The learning rate is that of the spec at each step, and not Adafactor's own schedule. An update is about as large as
+    one of AdamW, so that its learning rates can be used.
     """
 
     Options = AdafactorOptions

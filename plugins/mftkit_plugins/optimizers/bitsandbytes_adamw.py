@@ -42,7 +42,7 @@ class BitsandbytesAdamW(mftkit.Optimizer[OptionsT]):
                     parts.append(group.as_torch(members, optim_bits=bits))
                 if self.bits == 32:
                     break
-        return _class()(
+        optimizer: torch.optim.Optimizer = _class()(
             parts,
             lr=groups[0].learning_rate,
             betas=self.options.betas,
@@ -50,6 +50,7 @@ class BitsandbytesAdamW(mftkit.Optimizer[OptionsT]):
             optim_bits=self.bits,
             is_paged=self.paged,
         )
+        return optimizer
 
     def state_bytes(self, parameter: mftkit.TrainedParameter) -> int:
         """Return the bytes of two averages, and of the scales of their blocks."""
@@ -66,8 +67,9 @@ def _class() -> type[Any]:
     """Return the class of bitsandbytes with what it lacks, made late: importing it takes seconds."""
     with mftkit.without_peft_noise():
         from bitsandbytes.optim.optimizer import Optimizer2State
+    base: Any = Optimizer2State
 
-    class AdamW(Optimizer2State):  # type: ignore[misc]
+    class AdamW(base):  # type: ignore[misc]
         def __init__(self, parameters: list[dict[str, Any]], **settings: Any) -> None:
             super().__init__("adam", parameters, weight_decay=0.0, **settings)
 

@@ -41,8 +41,9 @@ class Wsd(mftkit.Schedule):
         rounding = 1 if self.options.decay < 1 else 0
         if warmup + steps > end + rounding:
             raise mftkit.MftError(
-                f"training.scheduler.options.decay: {self.options.decay:g} is {steps} of the {end} steps, and the warmup "
-                f"takes {warmup}: together they are longer than the run. Set a smaller one, or a shorter training.warmup."
+                f"training.scheduler.options.decay: {self.options.decay:g} is {steps} of the {end} steps, and the "
+                f"warmup takes {warmup}: together they are longer than the run. Set a smaller one, or a shorter "
+                "training.warmup."
             )
 
     def share(self, step: int, warmup: int, end: int) -> float:

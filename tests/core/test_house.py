@@ -32,7 +32,7 @@ HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "numpy", "py
 
 ORDINARY = {"equal", "fixed", "full", "local", "mixed", "pack", "padding"}
 """Components whose names are English words that core may write in prose: only whole strings are looked at."""
-EVERYDAY = {"chat", "judge", "loss", "proportions", "temperature", "text"}
+EVERYDAY = {"chat", "constant", "cosine", "judge", "linear", "loss", "proportions", "temperature", "text"}
 """Components whose names are words that core needs for other things."""
 ALLOWED = {
     ("pad_token.py", "fim"),
@@ -123,6 +123,8 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
         ]
     },
     "engine": lambda name: {"engine": name},
+    "optimizer": lambda name: {"training": {"optimizer": name}},
+    "schedule": lambda name: {"training": {"scheduler": name}},
     "chat-model": lambda name: {
         "tasks": [{"name": "a", "generator": {"name": "code-exercises", "options": {"model": name}}}]
     },

@@ -35,6 +35,8 @@ ORDINARY = {"equal", "fixed", "full", "local", "mixed", "pack", "padding"}
 EVERYDAY = {"chat", "constant", "cosine", "judge", "linear", "loss", "proportions", "temperature", "text"}
 """Components whose names are words that core needs for other things."""
 ALLOWED = {
+    ("adapter_training.py", "adamw"),
+    ("engine_training.py", "adamw"),
     ("pad_token.py", "fim"),
     ("output_layer.py", "lora"),
     ("figures.py", "padding"),
@@ -42,7 +44,7 @@ ALLOWED = {
     ("loop.py", "padding"),
 }
 """Strings that mean something else: the key of metrics.jsonl for the share of positions that are padding; part
-of the names of tokens; a key of the spec."""
+of the names of tokens; a key of the spec; torch's class."""
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

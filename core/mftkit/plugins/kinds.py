@@ -47,6 +47,8 @@ TASK_FORMAT = ComponentKind(
     aliases=("format",),
 )
 TUNING = ComponentKind("tuning", Tuning, place="tuning")
+OPTIMIZER = ComponentKind("optimizer", Optimizer, place="training.optimizer")
+SCHEDULE = ComponentKind("schedule", Schedule, place="training.scheduler", aliases=("scheduler",))
 TRACKER = ComponentKind("tracker", Tracker, place="trackers[]")
 DATA_FILTER = ComponentKind("data-filter", DataFilter, place="tasks[].filters[]", aliases=("filter",))
 EXECUTOR = ComponentKind("executor", Executor, place="tasks[].filters[].options.isolation", reserved=(AUTO,))
@@ -61,8 +63,6 @@ EVALUATOR = ComponentKind(
     place="tasks[].evaluate.evaluators[]",
     further_places=("evaluation.tasks[].evaluators[]",),
 )
-OPTIMIZER = ComponentKind("optimizer", Optimizer, place="training.optimizer")
-SCHEDULE = ComponentKind("schedule", Schedule, place="training.scheduler", aliases=("scheduler",))
 ENGINE = ComponentKind("engine", Engine, place="engine", reserved=(AUTO,))
 
 KINDS = tuple(kind for kind in list(globals().values()) if isinstance(kind, ComponentKind))

@@ -39,7 +39,8 @@ class Hidden(torch.optim.SGD):
         self.steps += 1
         for group in self.param_groups:
             for parameter in group["params"]:
-                parameter.grad.mul_(self.steps)
+                if parameter.grad is not None:
+                    parameter.grad.mul_(1 + self.steps / 10)
         super().step()
 
 
@@ -71,7 +72,8 @@ class Rows(torch.optim.SGD):
     def step(self, closure: Any = None) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
-                parameter.grad.div_(parameter.grad.norm())
+                if parameter.grad is not None:
+                    parameter.grad.div_(parameter.grad.norm())
         super().step()
 
 

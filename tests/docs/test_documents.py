@@ -51,7 +51,18 @@ SMALLEST = {
 }
 MADE_AT_BUILD = ("plugin-catalogue.md", "api.md", "schema/spec.json")
 """Pages of the site, see docs/site_pages.py."""
-SAID_IN_WORDS = {"name", "output", "tuning", "tokenization", "loss", "balancer", "adapter", "engine", "optimizer", "scheduler"}
+SAID_IN_WORDS = {
+    "name",
+    "output",
+    "tuning",
+    "tokenization",
+    "loss",
+    "balancer",
+    "adapter",
+    "engine",
+    "optimizer",
+    "scheduler",
+}
 """Keys whose default follows from something else."""
 
 

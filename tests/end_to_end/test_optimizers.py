@@ -30,7 +30,9 @@ def project(tmp_path: Path) -> Path:
 
 
 def spec(output: str, **training: Any) -> dict[str, Any]:
-    return small_spec(output=output, training={**TRAINING, "checkpoint_every": 2, "keep_checkpoints": 9, **training})
+    return small_spec(
+        output=output, training={**TRAINING, "checkpoint_every": 2, "keep_checkpoints": 9, **training}
+    )
 
 
 def run(project: Path, output: str, **training: Any) -> Path:
@@ -57,7 +59,10 @@ def test_a_run_resumes_bit_for_bit(project: Path, optimizer: Any) -> None:
     whole = run(project, "run", **settings)
     shutil.move(whole, project / "whole")
     shutil.copytree(project / "whole", project / "run")
-    write_rows(project / "run" / "metrics.jsonl", [line for line in metrics(project / "whole") if line["event"] != "end"])
+    write_rows(
+        project / "run" / "metrics.jsonl",
+        [line for line in metrics(project / "whole") if line["event"] != "end"],
+    )
     shutil.rmtree(project / "run" / "checkpoints" / "step-00000004")
     again = run(project, "run", **settings)
     assert comparable(metrics(again)) == comparable(metrics(project / "whole"))
@@ -78,7 +83,9 @@ def test_another_optimizer_is_another_run(project: Path) -> None:
 
 
 def test_a_pattern_without_parameters_is_refused_before_anything_is_written(project: Path) -> None:
-    with pytest.raises(mftkit.MftError, match=r'parameter_groups\.0\.pattern: "embed" matches no trained parameter'):
+    with pytest.raises(
+        mftkit.MftError, match=r'parameter_groups\.0\.pattern: "embed" matches no trained parameter'
+    ):
         run(project, "run", parameter_groups=[{"pattern": ["embed"]}])
     assert not (project / "run").exists()
 

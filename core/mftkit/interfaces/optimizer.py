@@ -27,7 +27,7 @@ class TrainedParameter:
     tensor: nn.Parameter
     """On the "meta" device where memory is planned."""
     role: Role = "inner"
-    """Whether it belongs to the input embedding, to the output head, or to neither; of one that both share: embedding."""
+    """Whether it belongs to the input embedding, to the output head, or to neither; "embedding" if both share it."""
 
     @property
     def is_vocabulary(self) -> bool:
@@ -65,9 +65,9 @@ class ParameterGroup:
 class Optimizer(Component[OptionsT]):
     """Makes the optimizer of a run (``training.optimizer`` in a spec).
 
-    A step whose loss or gradient is not finite must leave weights and state as they are. An optimizer that reads torch's
-    flag ``found_inf``, as torch's fused ones do, leaves out the update by itself; any other one is not called in such a
-    step, for which the host waits for the device in every step.
+    A step whose loss or gradient is not finite must leave weights and state as they are. An optimizer that reads
+    torch's flag ``found_inf``, as torch's fused ones do, leaves out the update by itself; any other one is not called
+    in such a step, for which the host waits for the device in every step.
 
     The state is in checkpoints as ``state_dict`` of torch's optimizer gives it: nested dicts of tensors, numbers and
     texts. A resumed run continues bit for bit.

@@ -8,8 +8,8 @@ from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import kinds
 from mftkit.spec.intervals import Every, Intervals, Time
 from mftkit.spec.on_resuming import OnResuming
-from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.parameter_groups import ParameterGroupSpec
+from mftkit.spec.problems import Problem, refuse, refuse_one
 from mftkit.spec.references import Place, unnamed
 from mftkit.spec.section import Section
 

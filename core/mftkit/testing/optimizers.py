@@ -108,7 +108,7 @@ class OptimizerConformance(Conformance):
         )
 
     def test_elementwise_state(self) -> None:
-        """The keys in ``elementwise_state`` are tensors of the parameter's shape, and a part is updated as the whole."""
+        """``elementwise_state`` names tensors of the parameter's shape, and parts are updated as the whole."""
         keys, work, part = self.component.elementwise_state, self._work(), self._work(part=True)
         if keys is None or work is None or part is None:
             return
@@ -120,8 +120,13 @@ class OptimizerConformance(Conformance):
                 fits = isinstance(value, torch.Tensor) and value.shape == member.tensor.shape
                 require(fits, f"the state {key!r} has not the shape of its parameter")
         halves = [weight[: len(weight) // 2] for weight in work.weights()]
-        near = all(torch.allclose(a, b, rtol=1e-6, atol=1e-6) for a, b in zip(halves, part.weights(), strict=True))
-        require(near, "half of a parameter is updated in another way than in the whole, but elementwise_state is set")
+        near = all(
+            torch.allclose(a, b, rtol=1e-6, atol=1e-6) for a, b in zip(halves, part.weights(), strict=True)
+        )
+        require(
+            near,
+            "half of a parameter is updated in another way than in the whole, but elementwise_state is set",
+        )
 
     def _groups(self, *, part: bool = False) -> list[ParameterGroup]:
         """Return matrices, vectors, and a group with its own learning rate and decay."""

@@ -32,8 +32,8 @@ class ScheduleConformance(Conformance):
             shares = self._shares(warmup, end) if end - warmup >= 90 else []
             if shares and shares[0] < 0.8:
                 advise(
-                    f"share(step={warmup + 1}, warmup={warmup}, end={end}) is {shares[0]:g}: far below the peak, at which "
-                    "the warmup has just arrived"
+                    f"share(step={warmup + 1}, warmup={warmup}, end={end}) is {shares[0]:g}: far below the peak, at "
+                    "which the warmup has just arrived"
                 )
 
     def test_depends_on_its_arguments_alone(self) -> None:
@@ -42,7 +42,9 @@ class ScheduleConformance(Conformance):
             shares = self._shares(warmup, end)
             with seeded(1), assert_rng_untouched("the schedule"):
                 again = self._shares(warmup, end, backwards=True)
-            require(shares == again, f"share() is not the same in another order, with warmup={warmup}, end={end}")
+            require(
+                shares == again, f"share() is not the same in another order, with warmup={warmup}, end={end}"
+            )
 
     def _shares(self, warmup: int, end: int, *, backwards: bool = False) -> list[float]:
         """Return the shares of all steps after the warmup; none if ``check`` refuses the run."""
@@ -52,5 +54,7 @@ class ScheduleConformance(Conformance):
         except MftError:
             return []
         steps = range(warmup + 1, end + 1)
-        found = {step: schedule.share(step, warmup, end) for step in (reversed(steps) if backwards else steps)}
+        found = {
+            step: schedule.share(step, warmup, end) for step in (reversed(steps) if backwards else steps)
+        }
         return [found[step] for step in steps]

@@ -87,9 +87,7 @@ def group_parameters(trained: Sequence[TrainedParameter], training: TrainingSpec
     for index, group in enumerate(given):
         for pattern in group.unmatched(names):
             raise _no_match(index, pattern, names)
-    chosen = [
-        next((i for i, group in enumerate(given) if group.matches(name)), len(given)) for name in names
-    ]
+    chosen = [next((i for i, group in enumerate(given) if group.matches(name)), len(given)) for name in names]
     groups = _divided(trained, chosen, len(given), None, training)
     for index, group in enumerate(given):
         if index not in chosen:

@@ -79,7 +79,9 @@ class Muon(mftkit.Optimizer):
         own = sum(member.tensor.numel() for member in members if _is_muons(member))
         stacked = any(member.tensor.ndim > 2 for member in members)
         others = "embeddings, head, vectors" + (" and stacked experts" if stacked else "")
-        return [f"optimizer muon updates {own:,} of {total:,} trained numbers, and AdamW the others ({others})"]
+        return [
+            f"optimizer muon updates {own:,} of {total:,} trained numbers, and AdamW the others ({others})"
+        ]
 
     def state_bytes(self, parameter: mftkit.TrainedParameter) -> int:
         """Return the bytes of one average for Muon, or two for AdamW."""

@@ -51,7 +51,9 @@ def test_the_first_group_that_matches_decides() -> None:
 
 
 def test_a_group_without_parameters_is_refused() -> None:
-    with pytest.raises(MftError, match=r'groups.0.pattern: "embed_token" matches no .*did you mean embed_tokens\?'):
+    with pytest.raises(
+        MftError, match=r'groups.0.pattern: "embed_token" matches no .*did you mean embed_tokens\?'
+    ):
         grouped({"pattern": ["layers", "embed_token"]})
     with pytest.raises(MftError, match="groups.1: earlier groups name all of its parameters"):
         grouped({"pattern": ["layers"]}, {"pattern": ["norm"]})

@@ -24,7 +24,9 @@ RATES = (1e-2, 2e-2, 5e-3)
 
 def parameters() -> dict[str, nn.Parameter]:
     generator = torch.Generator().manual_seed(3)
-    return {name: nn.Parameter(torch.randn(shape, generator=generator)) for name, (shape, _) in SHAPES.items()}
+    return {
+        name: nn.Parameter(torch.randn(shape, generator=generator)) for name, (shape, _) in SHAPES.items()
+    }
 
 
 def gradients(step: int) -> list[torch.Tensor]:

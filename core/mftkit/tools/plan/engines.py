@@ -27,9 +27,7 @@ def engines_of(spec: Spec) -> Mapping[str, Engine]:
     return engines
 
 
-def refusals(
-    spec: Spec, engines: Mapping[str, Engine], devices: int, *, frozen_base: bool
-) -> Iterator[str]:
+def refusals(spec: Spec, engines: Mapping[str, Engine], devices: int, *, frozen_base: bool) -> Iterator[str]:
     """Why engines of several devices cannot use the spec's optimizer, for those that cannot."""
     ref = spec.training.optimizer
     optimizer = installed.build(kinds.OPTIMIZER, ref.name, ref.options)

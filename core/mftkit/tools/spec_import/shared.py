@@ -117,7 +117,9 @@ def translate_optimizer(config: Config, key: str, keys: AdamKeys) -> None:
     options = options_of(known)
     first, second, eps = (config.number(each) for each in (keys.first, keys.second, keys.eps))
     if known in _WITHOUT_BETAS:
-        config.without_meaning(keys.first, keys.second, keys.eps, why="this optimizer has no such options here")
+        config.without_meaning(
+            keys.first, keys.second, keys.eps, why="this optimizer has no such options here"
+        )
     else:
         if first is not None or second is not None:
             options["betas"] = [0.9 if first is None else first, 0.999 if second is None else second]

@@ -35,7 +35,7 @@ class Climbs(Good):
 class Hidden(torch.optim.SGD):
     steps = 0
 
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         self.steps += 1
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -69,7 +69,7 @@ class Smaller(Good):
 
 
 class Rows(torch.optim.SGD):
-    def step(self, closure: Any = None) -> None:
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:

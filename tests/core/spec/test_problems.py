@@ -109,7 +109,7 @@ WRONG = [
     ({"training": {"learning_rate": 1e-4, "min_learning_rate": 1e-3}}, "training.min_learning_rate: should be at most learning_rate, 0.0001 (given: 0.001)"),
     ({"training": {"warmup": 1.5}}, "training.warmup: should be less than 1"),
     ({"training": {"warmup": -1}}, "training.warmup: should be greater than or equal to 0"),
-    ({"training": {"scheduler": "cosin"}}, 'training.scheduler.name: unknown schedule (given: "cosin"); did you mean "cosine"?'),
+    ({"training": {"scheduler": "cosin"}}, 'training.scheduler.name: unknown schedule (given: "cosin"); allowed: "cosine", "linear"; did you mean "cosine"?'),
     ({"training": {"optimizer": {"name": "adamw", "options": {"betas": [0.9, 1.0]}}}}, "training.optimizer.options.betas.1: should be less than 1"),
     ({"training": {"parameter_groups": [{"pattern": "("}]}}, "training.parameter_groups.0.pattern: is not a valid regular expression"),
     ({"training": {"log_every": 0}}, "training.log_every: should be greater than or equal to 1"),

@@ -97,10 +97,8 @@ def check_run(
     loss = _loss(spec, corpus, reporter)
     tuning = installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks)
     engine.check(tuning, per_task_gradients=combiner is not None)
-    optimizer = build_optimizer(spec.training, engine, tuning)
     sampler = make_sampler(spec, corpus, mode)
-    check_schedule(spec.training, sampler.total, reporter)
-    _warn_of_repeats(spec, corpus, sampler, mode, reporter)
+    _check_steps(spec, corpus, sampler, mode, reporter)
     return CheckedRun(
         spec=spec,
         model=with_model.model,
@@ -119,7 +117,7 @@ def check_run(
         combiner=combiner,
         mode=mode,
         tuning=tuning,
-        optimizer=optimizer,
+        optimizer=build_optimizer(spec.training, engine, tuning),
         sampler=sampler,
         objective=_objective(spec, loss, sampler, processes),
     )
@@ -132,10 +130,11 @@ def _loss(spec: Spec, corpus: Corpus, reporter: Reporter) -> Loss:
     return loss
 
 
-def _warn_of_repeats(
+def _check_steps(
     spec: Spec, corpus: Corpus, sampler: BatchSampler, mode: TokenizationMode, reporter: Reporter
 ) -> None:
-    """Report samples that data mixing repeats in a step or a row."""
+    """Check the schedule against the number of steps; report samples that data mixing repeats in a step or a row."""
+    check_schedule(spec.training, sampler.total, reporter)
     if corpus.mixture is not None:
         isolates = partial(isolates_samples, mode, corpus, sampler, spec.max_length)
         warn_repeated_samples(sampler.layout(0), isolates, reporter)

@@ -81,7 +81,11 @@ if TYPE_CHECKING:
     from mftkit.interfaces.model import Head as Head
     from mftkit.interfaces.model import LoadRequest as LoadRequest
     from mftkit.interfaces.model import ModelAdapter as ModelAdapter
+    from mftkit.interfaces.optimizer import Optimizer as Optimizer
+    from mftkit.interfaces.optimizer import ParameterGroup as ParameterGroup
+    from mftkit.interfaces.optimizer import TrainedParameter as TrainedParameter
     from mftkit.interfaces.run_info import RunInfo as RunInfo
+    from mftkit.interfaces.schedule import Schedule as Schedule
     from mftkit.interfaces.sharding import Sharding as Sharding
     from mftkit.interfaces.task_format import FormatContext as FormatContext
     from mftkit.interfaces.task_format import FormattedSample as FormattedSample
@@ -163,7 +167,9 @@ _NAMES = {
     "mftkit.interfaces.loss": "Loss Tokens Totals",
     "mftkit.interfaces.mixer": "Mixer",
     "mftkit.interfaces.model": "Head LoadRequest ModelAdapter",
+    "mftkit.interfaces.optimizer": "Optimizer ParameterGroup TrainedParameter",
     "mftkit.interfaces.run_info": "RunInfo",
+    "mftkit.interfaces.schedule": "Schedule",
     "mftkit.interfaces.sharding": "Sharding",
     "mftkit.interfaces.task_format": "FormatContext FormattedSample Note Piece RowContent Segment TaskFormat",
     "mftkit.interfaces.tokenization": "Batch Layout MicroBatch Sample TokenizationMode",

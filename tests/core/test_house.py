@@ -32,9 +32,11 @@ HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "numpy", "py
 
 ORDINARY = {"equal", "fixed", "full", "local", "mixed", "pack", "padding"}
 """Components whose names are English words that core may write in prose: only whole strings are looked at."""
-EVERYDAY = {"chat", "judge", "loss", "proportions", "temperature", "text"}
+EVERYDAY = {"chat", "constant", "cosine", "judge", "linear", "loss", "proportions", "temperature", "text"}
 """Components whose names are words that core needs for other things."""
 ALLOWED = {
+    ("adapter_training.py", "adamw"),
+    ("engine_training.py", "adamw"),
     ("pad_token.py", "fim"),
     ("output_layer.py", "lora"),
     ("figures.py", "padding"),
@@ -42,7 +44,7 @@ ALLOWED = {
     ("loop.py", "padding"),
 }
 """Strings that mean something else: the key of metrics.jsonl for the share of positions that are padding; part
-of the names of tokens; a key of the spec."""
+of the names of tokens; a key of the spec; torch's class."""
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -123,6 +125,8 @@ PLACES: dict[str, Callable[[str], dict[str, Any]]] = {
         ]
     },
     "engine": lambda name: {"engine": name},
+    "optimizer": lambda name: {"training": {"optimizer": name}},
+    "schedule": lambda name: {"training": {"scheduler": name}},
     "chat-model": lambda name: {
         "tasks": [{"name": "a", "generator": {"name": "code-exercises", "options": {"model": name}}}]
     },

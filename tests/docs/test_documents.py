@@ -17,6 +17,7 @@ import mftkit
 from mftkit import spec
 from mftkit.plugins import installed, kinds
 from mftkit.spec.on_resuming import marked_keys
+from mftkit.spec.parameter_groups import ParameterGroupSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,7 @@ SECTIONS: dict[str, Any] = {
     "chat": spec.ChatSpec,
     "`markers`": spec.ChatMarkers,
     "training": spec.TrainingSpec,
+    "`parameter_groups[]`": ParameterGroupSpec,
     "`early_stopping`": spec.EarlyStoppingSpec,
     "evaluate": spec.EvaluateSpec,
     "evaluation": spec.EvaluationSpec,
@@ -49,7 +51,18 @@ SMALLEST = {
 }
 MADE_AT_BUILD = ("plugin-catalogue.md", "api.md", "schema/spec.json")
 """Pages of the site, see docs/site_pages.py."""
-SAID_IN_WORDS = {"name", "output", "tuning", "tokenization", "loss", "balancer", "adapter", "engine"}
+SAID_IN_WORDS = {
+    "name",
+    "output",
+    "tuning",
+    "tokenization",
+    "loss",
+    "balancer",
+    "adapter",
+    "engine",
+    "optimizer",
+    "scheduler",
+}
 """Keys whose default follows from something else."""
 
 

@@ -18,12 +18,17 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from transformers import PreTrainedModel
 
+    from mftkit.interfaces.optimizer import Optimizer
     from mftkit.interfaces.tuning import Tuning
 
 T = TypeVar("T")
 
 SINGLE_PROCESS = "single process"
 """The name of the engine of a single process, which no spec names."""
+
+
+READS_FLAG = "_step_supports_amp_scaling"
+"""The attribute by which torch's optimizers state that they read ``found_inf``, as torch's GradScaler looks for it."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,12 @@ class Engine(Component[OptionsT]):
         Args:
             tuning: the run's.
             per_task_gradients: whether the run keeps one gradient per task, for a combiner.
+        """
+
+    def check_optimizer(self, optimizer: Optimizer) -> None:
+        """Raise MftError for an optimizer that the engine cannot use; called before any weights are read.
+
+        Core itself refuses one that needs whole parameters where ``sharding`` divides them.
         """
 
     def describe(self) -> dict[str, Any]:
@@ -155,9 +166,12 @@ class Engine(Component[OptionsT]):
 
     def update(self, skip: Tensor) -> None:
         """Update the weights, unless ``skip`` (a scalar, on the device) is 1, and drop the gradients."""
-        # The fused kernel reads this flag on the device, so that the host need not wait for it.
-        self.optimizer.found_inf = skip  # type: ignore[attr-defined]
-        self.optimizer.step()
+        if getattr(self.optimizer, READS_FLAG, False):
+            # A fused kernel reads this flag on the device, so that the host need not wait for it.
+            self.optimizer.found_inf = skip  # type: ignore[attr-defined]
+            self.optimizer.step()
+        elif not bool(skip):
+            self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
     def whole(
@@ -173,7 +187,7 @@ class Engine(Component[OptionsT]):
         return nullcontext()
 
     def optimizer_state(self) -> dict[str, Any]:
-        """The state of AdamW in torch's own form, numbered as ``parameters``; every process calls it.
+        """The optimizer's state in torch's own form, numbered as ``parameters``; every process calls it.
 
         Tensors have the parameters' shapes; they may be torch's distributed ones.
         """

@@ -14,7 +14,9 @@ from mftkit.interfaces.gradients import GradientCombiner
 from mftkit.interfaces.loss import Loss
 from mftkit.interfaces.mixer import Mixer
 from mftkit.interfaces.model import ModelAdapter
+from mftkit.interfaces.optimizer import Optimizer
 from mftkit.interfaces.references import AUTO
+from mftkit.interfaces.schedule import Schedule
 from mftkit.interfaces.task_format import TaskFormat
 from mftkit.interfaces.tokenization import TokenizationMode
 from mftkit.interfaces.tracker import Tracker
@@ -45,6 +47,8 @@ TASK_FORMAT = ComponentKind(
     aliases=("format",),
 )
 TUNING = ComponentKind("tuning", Tuning, place="tuning")
+OPTIMIZER = ComponentKind("optimizer", Optimizer, place="training.optimizer")
+SCHEDULE = ComponentKind("schedule", Schedule, place="training.scheduler", aliases=("scheduler",))
 TRACKER = ComponentKind("tracker", Tracker, place="trackers[]")
 DATA_FILTER = ComponentKind("data-filter", DataFilter, place="tasks[].filters[]", aliases=("filter",))
 EXECUTOR = ComponentKind("executor", Executor, place="tasks[].filters[].options.isolation", reserved=(AUTO,))

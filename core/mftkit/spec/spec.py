@@ -71,7 +71,7 @@ class Spec(Section):
     engine: Annotated[ComponentRef, Place(kinds.ENGINE), OnResuming("free")] = ComponentRef(name=AUTO)
     """How several processes train the model; "auto": the first engine with which weights, gradients and optimizer fit
     the devices, and none for a single process."""
-    training: TrainingSpec = TrainingSpec()
+    training: TrainingSpec = Field(default_factory=unnamed)
     """Length, batch sizes, learning rate, validation and checkpoints."""
     evaluation: EvaluationSpec = EvaluationSpec()
     """When a run evaluates what its tasks' ``evaluate`` sections name, and tasks that are evaluated alone."""

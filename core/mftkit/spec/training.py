@@ -4,9 +4,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from mftkit.interfaces.references import ComponentRef
+from mftkit.plugins import kinds
 from mftkit.spec.intervals import Every, Intervals, Time
 from mftkit.spec.on_resuming import OnResuming
+from mftkit.spec.parameter_groups import ParameterGroupSpec
 from mftkit.spec.problems import Problem, refuse, refuse_one
+from mftkit.spec.references import Place, unnamed
 from mftkit.spec.section import Section
 
 BestBy = str | dict[str, str]
@@ -57,12 +61,16 @@ class TrainingSpec(Section):
     """Peak learning rate, reached after the warmup; null: the default of the tuning."""
     min_learning_rate: float = Field(default=0.0, ge=0)
     """Learning rate at the end of training."""
-    scheduler: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate decreases after the warmup."""
+    optimizer: Annotated[ComponentRef, Place(kinds.OPTIMIZER)] = Field(default_factory=unnamed)
+    """The optimizer, which updates the weights."""
+    parameter_groups: list[ParameterGroupSpec] = Field(default_factory=list)
+    """Parameters with their own learning rate or weight decay; the first one that matches a parameter decides."""
+    scheduler: Annotated[ComponentRef, Place(kinds.SCHEDULE)] = Field(default_factory=unnamed)
+    """The schedule, by which the learning rate decreases after the warmup."""
     warmup: float = Field(default=0.05, ge=0)
     """Length of the warmup: a share of all steps if less than 1, otherwise a number of steps."""
     weight_decay: float = Field(default=0.1, ge=0)
-    """Weight decay of AdamW, applied to weight matrices."""
+    """Weight decay, applied to weight matrices."""
     max_grad_norm: float | None = Field(default=1.0, gt=0)
     """Gradients with a larger norm are scaled down to this norm; null: never."""
     gradient_checkpointing: Annotated[bool, OnResuming("free")] = False

@@ -26,6 +26,8 @@ from mftkit.testing.generators import DataGeneratorConformance
 from mftkit.testing.losses import LossConformance
 from mftkit.testing.mixers import MixerConformance
 from mftkit.testing.modes import TokenizationModeConformance
+from mftkit.testing.optimizers import OptimizerConformance
+from mftkit.testing.schedules import ScheduleConformance
 from mftkit.testing.task_formats import TaskFormatConformance
 from mftkit.testing.trackers import TrackerConformance
 from mftkit.testing.tunings import TuningConformance
@@ -46,6 +48,8 @@ __all__ = [
     "LossConformance",
     "MixerConformance",
     "ModelAdapterConformance",
+    "OptimizerConformance",
+    "ScheduleConformance",
     "TaskFormatConformance",
     "TokenizationModeConformance",
     "TrackerConformance",

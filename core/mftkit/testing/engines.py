@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 NEAR = 1e-3
 """Largest difference allowed, relative to the largest number of a tensor."""
 NEAR_WEIGHTS = 1e-3
-"""Largest difference allowed of weights, relative to the norm: where a gradient is near 0, AdamW enlarges rounding."""
+"""Largest difference allowed of weights, relative to the norm: where a gradient is near 0, updates enlarge rounding."""
 STEPS = 3
 SKIPPED = 1
 """The step whose update is left out."""

@@ -32,7 +32,7 @@ from mftkit.training.metrics_lines import rollback_line, train_line, valid_line
 from mftkit.training.nonfinite import CHECK_EVERY, NonFiniteLossError
 from mftkit.training.rollback_checkpoint import read_checkpoint
 from mftkit.training.run_state import RunState
-from mftkit.training.schedule import Schedule
+from mftkit.training.schedule import RunSchedule
 from mftkit.training.signals import StopRequest
 from mftkit.training.stop_requests import Request, StopRequests
 from mftkit.training.train_step import TrainStep
@@ -82,7 +82,7 @@ class Trainer:
         )
         self._saved = -1
         self._timing = CheckpointTiming(self._training.checkpoint_every)
-        self._schedule = Schedule.of(self._training, self._sampler.total)
+        self._schedule = RunSchedule.of(self._training, self._sampler.total)
         self._lacks_last_validation = False
         """Whether the run was made to end at the step from which it resumes, which was not the last one then."""
         self.step = 0
@@ -359,7 +359,7 @@ class Trainer:
             self._writing.start(self.step, captured, self._steps_to_keep, keep)
         self._timing.restart()
 
-    def resume(self, checkpoint: Checkpoint, schedule: Schedule, extension: Extension | None) -> None:
+    def resume(self, checkpoint: Checkpoint, schedule: RunSchedule, extension: Extension | None) -> None:
         """Restore the state of a checkpoint, so that the run continues as if it had not been interrupted.
 
         Args:

@@ -12,6 +12,7 @@ from mftkit.training.balancing import extra_work
 from mftkit.training.first_samples import first_samples
 from mftkit.training.gradients import describe_memory
 from mftkit.training.mixing_notes import describe_mixing
+from mftkit.training.optimizer import describe_groups, group_parameters, trained_parameters
 from mftkit.training.result_dtype import describe_result_dtype
 from mftkit.training.row_weights import describe_row_weights
 from mftkit.training.used_components import used_components
@@ -99,6 +100,7 @@ def _tokens_of(corpus: Corpus) -> list[int]:
 
 def _notes(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...]) -> tuple[str, ...]:
     tuning = checked.tuning
+    groups = group_parameters(trained_parameters(model, tuning.base_model(model)), checked.spec.training)
     notes = (
         describe_streaming(checked.spec),
         describe_row_weights(checked.corpus),
@@ -106,6 +108,8 @@ def _notes(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...]) 
         describe_result_dtype(checked),
         *checked.adapter.notes(tuning.base_model(model)),
         *tuning.notes(model),
+        *checked.optimizer.notes(groups),
+        *describe_groups(checked.spec.training, groups),
         _describe_balancer_work(checked),
         describe_memory(checked.combiner, [p for p in model.parameters() if p.requires_grad]),
     )

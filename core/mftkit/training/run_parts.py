@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.engine import Engine
     from mftkit.interfaces.gradients import GradientCombiner
     from mftkit.interfaces.model import ModelAdapter
+    from mftkit.interfaces.optimizer import Optimizer
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.interfaces.tuning import Tuning
     from mftkit.processes import Processes
@@ -64,6 +65,7 @@ class CheckedRun:
     combiner: GradientCombiner | None
     mode: TokenizationMode
     tuning: Tuning
+    optimizer: Optimizer
     sampler: BatchSampler
     objective: Objective
 

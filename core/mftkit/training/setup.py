@@ -37,12 +37,13 @@ from mftkit.training.mixing import make_mixing
 from mftkit.training.mixing_notes import warn_repeated_samples
 from mftkit.training.model_loading import choose_adapter, load_model, load_tokenizer, outline_model
 from mftkit.training.objective import Objective
-from mftkit.training.optimizer import make_optimizer, warn_schedule
+from mftkit.training.optimizer import build_optimizer, group_parameters, make_optimizer, trained_parameters
 from mftkit.training.plan import make_plan
 from mftkit.training.position_checks import longest_row
 from mftkit.training.precision import choose_precision
 from mftkit.training.row_weights import check_row_weights
 from mftkit.training.run_parts import CheckedRun, Run
+from mftkit.training.schedule import check_schedule
 from mftkit.training.start import find_start
 from mftkit.training.validation import Validator
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from mftkit.data.corpus import Corpus
     from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.loss import Loss
+    from mftkit.interfaces.optimizer import ParameterGroup
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.plan import Plan
     from mftkit.runs.base_checkpoint import BaseCheckpoint
@@ -96,8 +98,7 @@ def check_run(
     tuning = installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks)
     engine.check(tuning, per_task_gradients=combiner is not None)
     sampler = make_sampler(spec, corpus, mode)
-    warn_schedule(spec.training, sampler.total, reporter)
-    _warn_of_repeats(spec, corpus, sampler, mode, reporter)
+    _check_steps(spec, corpus, sampler, mode, reporter)
     return CheckedRun(
         spec=spec,
         model=with_model.model,
@@ -116,6 +117,7 @@ def check_run(
         combiner=combiner,
         mode=mode,
         tuning=tuning,
+        optimizer=build_optimizer(spec.training, engine, tuning),
         sampler=sampler,
         objective=_objective(spec, loss, sampler, processes),
     )
@@ -128,10 +130,11 @@ def _loss(spec: Spec, corpus: Corpus, reporter: Reporter) -> Loss:
     return loss
 
 
-def _warn_of_repeats(
+def _check_steps(
     spec: Spec, corpus: Corpus, sampler: BatchSampler, mode: TokenizationMode, reporter: Reporter
 ) -> None:
-    """Report samples that data mixing repeats in a step or a row."""
+    """Check the schedule against the number of steps; report samples that data mixing repeats in a step or a row."""
+    check_schedule(spec.training, sampler.total, reporter)
     if corpus.mixture is not None:
         isolates = partial(isolates_samples, mode, corpus, sampler, spec.max_length)
         warn_repeated_samples(sampler.layout(0), isolates, reporter)
@@ -173,6 +176,8 @@ def build_run(
     spec, processes, corpus, objective = checked.spec, checked.processes, checked.corpus, checked.objective
     if not checked.needs_own_base:
         own_base = None
+    if spec.training.parameter_groups:  # refused before any weights are read
+        _groups(checked, outline_model(checked)[0])
     model, notes = load_model(checked, own_base, reporter)
     engine = checked.engine
     logprob_model, parallel_model = _parallel(checked, model)
@@ -227,8 +232,15 @@ def _parallel(checked: CheckedRun, model: nn.Module) -> tuple[LogprobModel, nn.M
         engine.within,
         caches_casts=not engine.shards_weights,
     )
-    optimizer = make_optimizer(logprob_model, checked.spec.training)
+    name = checked.spec.training.optimizer.name
+    optimizer = make_optimizer(name, checked.optimizer, _groups(checked, model), engine.name)
     return logprob_model, engine.wrap(logprob_model, optimizer)
+
+
+def _groups(checked: CheckedRun, model: nn.Module) -> list[ParameterGroup]:
+    return group_parameters(
+        trained_parameters(model, checked.tuning.base_model(model)), checked.spec.training
+    )
 
 
 def _check_on_device(checked: CheckedRun, model: nn.Module) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mftkit.training.coefficients import Coefficients
 from mftkit.training.gradients import Gradients
 from mftkit.training.nonfinite import NonFiniteGuard
+from mftkit.training.optimizer import SCALE
 from mftkit.training.step_result import StepResult
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class TrainStep:
         """Clip the gradient and update the weights; returns the gradient's norm before clipping."""
         norm = self._engine.clip(self._trained, self._max_grad_norm or float("inf"))
         for group in self._engine.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get(SCALE, 1.0)
         # 1 leaves out the update, so bad numbers never reach the weights.
         self._engine.update(self.guard.add_step(number, objective, task_losses, norm))
         return norm

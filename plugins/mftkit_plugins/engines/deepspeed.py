@@ -79,6 +79,14 @@ class DeepSpeed(mftkit.Engine):
                 'optimizer of the adapters, or set tuning to "lora"'
             )
 
+    def check_optimizer(self, optimizer: mftkit.Optimizer) -> None:
+        """Raise MftError for an optimizer whose state is not that of AdamW."""
+        if optimizer.elementwise_state != MOMENTS:
+            raise mftkit.MftError(
+                "training.optimizer: DeepSpeed shards the state of AdamW alone, so checkpoints could not hold that of "
+                'another optimizer; set it to "adamw", or set engine to "ddp"'
+            )
+
     def describe(self) -> dict[str, Any]:
         """Return over how many processes what is sharded is divided, and the stage, which says what that is."""
         return {"replicas": 1, "shards": self.processes.count, "stage": self.options.stage}

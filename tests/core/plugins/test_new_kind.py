@@ -27,27 +27,27 @@ from mftkit.interfaces.component import required
 from mftkit.testing import Conformance
 from mftkit.testing.assertions import require
 
-class Schedule(mftkit.Component):
+class Cadence(mftkit.Component):
     @required
     def factor(self, step):
         raise NotImplementedError
 
-class ScheduleConformance(Conformance):
+class CadenceConformance(Conformance):
     def test_factor(self):
         '''The factor is a number from 0 to 1.'''
         require(0 <= self.make().factor(1) <= 1, "factor() is not from 0 to 1")
 """
 PLUGIN = """
 import mftkit
-from new_kind import Schedule
+from new_kind import Cadence
 
 @mftkit.hookimpl
-def register_schedules(register):
+def register_cadences(register):
     register("steady", Steady, summary="always the same", default=True)
     register("wild", Wild, summary="too much")
     register("empty", Empty, summary="has no factor")
 
-class Steady(Schedule):
+class Steady(Cadence):
     class Options(mftkit.Options):
         level: float = 1.0
         '''The factor.'''
@@ -55,11 +55,11 @@ class Steady(Schedule):
     def factor(self, step):
         return self.options.level
 
-class Wild(Schedule):
+class Wild(Cadence):
     def factor(self, step):
         return 7
 
-class Empty(Schedule):
+class Empty(Cadence):
     pass
 """
 
@@ -68,18 +68,18 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def schedule(install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    templates = tmp_path / "kind" / "schedule"
+def cadence(install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    templates = tmp_path / "kind" / "cadence"
     templates.mkdir(parents=True)
     (templates / "component.py.jinja").write_text(
-        '{%- set summary = "a schedule" -%}\nclass {{ class_name }}:\n    pass\n'
+        '{%- set summary = "a cadence" -%}\nclass {{ class_name }}:\n    pass\n'
     )
     (templates / "test.py.jinja").write_text("SUITE = '{{ suite }}'\n")
 
     modules = {"new_kind": INTERFACE, "new_kind_steady": PLUGIN}
     install("mft-steady", {"steady": "new_kind_steady"}, modules, group="mft-new-kind")
-    interface, suite = import_object("new_kind:Schedule"), "new_kind:ScheduleConformance"
-    kind = ComponentKind("schedule", interface, place="schedule", suite=suite, templates=templates)
+    interface, suite = import_object("new_kind:Cadence"), "new_kind:CadenceConformance"
+    kind = ComponentKind("cadence", interface, place="cadence", suite=suite, templates=templates)
 
     monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, kind))
     loaded = Registry.load(kinds.KINDS, [hookspecs], group="mft-new-kind")
@@ -87,17 +87,17 @@ def schedule(install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     return kind
 
 
-def test_list_and_show(schedule: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plugins", "list", "--kind", "schedules", "--json"]) == 0
+def test_list_and_show(cadence: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "list", "--kind", "cadences", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
     assert [(row["kind"], row["name"], row["default"]) for row in rows] == [
-        ("schedule", "steady", True), ("schedule", "wild", False), ("schedule", "empty", False)
+        ("cadence", "steady", True), ("cadence", "wild", False), ("cadence", "empty", False)
     ]  # fmt: skip
-    assert main(["plugins", "show", "Schedule", "steady"]) == 0
+    assert main(["plugins", "show", "Cadence", "steady"]) == 0
     assert "The factor." in capsys.readouterr().out
 
 
-def test_check(schedule: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check(cadence: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plugins", "check", "steady"]) == 0
     assert "The factor is a number from 0 to 1." in capsys.readouterr().out
     assert main(["plugins", "check", "wild"]) == 1
@@ -106,44 +106,44 @@ def test_check(schedule: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert "factor() is missing" in capsys.readouterr().err
 
 
-def test_new(schedule: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plugins", "new", "warm", "--kind", "schedule", "--directory", str(tmp_path / "new")]) == 0
+def test_new(cadence: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plugins", "new", "warm", "--kind", "cadence", "--directory", str(tmp_path / "new")]) == 0
     front = (tmp_path / "new" / "mft_warm" / "__init__.py").read_text()
-    assert "def register_schedules(register):" in front
-    assert '"mft_warm.schedule:WarmSchedule"' in front
-    assert 'summary="a schedule"' in front
-    assert runpy.run_path(str(tmp_path / "new/tests/test_warm.py"))["SUITE"] == "ScheduleConformance"
-    assert '`"schedule": "warm"`' in (tmp_path / "new" / "README.md").read_text()
+    assert "def register_cadences(register):" in front
+    assert '"mft_warm.cadence:WarmCadence"' in front
+    assert 'summary="a cadence"' in front
+    assert runpy.run_path(str(tmp_path / "new/tests/test_warm.py"))["SUITE"] == "CadenceConformance"
+    assert '`"cadence": "warm"`' in (tmp_path / "new" / "README.md").read_text()
 
 
-def test_in_a_spec(schedule: Any) -> None:
-    kind = schedule
+def test_in_a_spec(cadence: Any) -> None:
+    kind = cadence
 
-    class WithSchedule(Section):
-        schedule: Annotated[ComponentRef, Place(kind)] = Field(default_factory=unnamed)
+    class WithCadence(Section):
+        cadence: Annotated[ComponentRef, Place(kind)] = Field(default_factory=unnamed)
 
-    spec = WithSchedule.model_validate({})
-    assert spec.schedule == ComponentRef(name="steady", options={"level": 1.0})
-    spec = WithSchedule.model_validate({"schedule": {"name": "steady", "options": {"level": 0.5}}})
+    spec = WithCadence.model_validate({})
+    assert spec.cadence == ComponentRef(name="steady", options={"level": 1.0})
+    spec = WithCadence.model_validate({"cadence": {"name": "steady", "options": {"level": 0.5}}})
     assert [(known.name, ref.options) for known, ref in named_components(spec)] == [
-        ("schedule", {"level": 0.5})
+        ("cadence", {"level": 0.5})
     ]
-    with pytest.raises(ValueError, match="unknown schedule"):
-        WithSchedule.model_validate({"schedule": "stedy"})
-    assert WithSchedule.model_json_schema()["properties"]["schedule"]["x-mft-kind"] == "schedule"
+    with pytest.raises(ValueError, match="unknown cadence"):
+        WithCadence.model_validate({"cadence": "stedy"})
+    assert WithCadence.model_json_schema()["properties"]["cadence"]["x-mft-kind"] == "cadence"
     assert installed.build(kind, "steady", {"level": 0.25}).factor(1) == 0.25
     assert mftkit.build_component(kind.interface, "steady").factor(1) == 1.0
 
 
 def test_without_templates_the_message_names_the_kinds_that_have_some(
-    schedule: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    cadence: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bare = ComponentKind("schedule", schedule.interface, place="schedule")
+    bare = ComponentKind("cadence", cadence.interface, place="cadence")
     monkeypatch.setattr(kinds, "KINDS", (bare,))
     from mftkit.tools.scaffold import new_package
 
-    with pytest.raises(MftError, match=r"no template for schedule; known: .*\"loss\""):
-        new_package("warm", "schedule", tmp_path / "new")
+    with pytest.raises(MftError, match=r"no template for cadence; known: .*\"loss\""):
+        new_package("warm", "cadence", tmp_path / "new")
 
 
 @pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.name)

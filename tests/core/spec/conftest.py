@@ -116,6 +116,15 @@ def register_tunings(register):
     register("part", Part, summary="s")
 
 @mftkit.hookimpl
+def register_optimizers(register):
+    register("adamw", "mftkit_plugins.optimizers.adamw:AdamW", summary="s", default=True)
+
+@mftkit.hookimpl
+def register_schedules(register):
+    register("cosine", "mftkit_plugins.schedules.cosine:Cosine", summary="s", default=True)
+    register("linear", "mftkit_plugins.schedules.linear:Linear", summary="s")
+
+@mftkit.hookimpl
 def register_model_adapters(register):
     register("family", Family, summary="s")
 """

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from mftkit import MftError
+from mftkit import MftError, Reporter
 from mftkit.spec import TrainingSpec
-from mftkit.training.schedule import Extension, Schedule, extend, warmup_steps
+from mftkit.training.schedule import Extension, RunSchedule, check_schedule, extend, warmup_steps
 
 SETTINGS = {"learning_rate": 1.0, "min_learning_rate": 0.1, "warmup": 0.1}
 
@@ -19,7 +19,7 @@ def training(**changes: Any) -> TrainingSpec:
 
 def rate(step: int, total: int, **changes: Any) -> float:
     settings = training(**changes)
-    return Schedule.of(settings, total).rate(step, settings)
+    return RunSchedule.of(settings, total).rate(step, settings)
 
 
 @pytest.mark.parametrize("scheduler", ["cosine", "linear"])
@@ -48,15 +48,50 @@ def test_warmup_of_one_or_more_is_in_steps() -> None:
     assert warmup_steps(0.07, 100) == 7
 
 
+WSD = {"name": "wsd", "options": {"decay": 0.2}}
+
+
+def test_wsd_stays_at_the_peak_and_falls_in_the_last_part() -> None:
+    rates = [rate(step, 100, scheduler=WSD) for step in range(1, 101)]
+    assert rates[9:80] == [1.0] * 71
+    assert rates[84] == pytest.approx(0.1 + 0.9 * 0.5)  # 1 - the root of a quarter of the decay
+    assert rates[-1] == pytest.approx(0.1)
+    # The peak does not depend on the end, so a run that stopped before the decay is extended without a trace.
+    longer = extended("stretch", 1000, step=60, scheduler=WSD)
+    assert (longer.rate_before, longer.rate) == (1.0, 1.0)
+    assert extended("hold", 200, scheduler=WSD).rate == pytest.approx(0.1)
+
+
+def test_a_decay_that_does_not_fit_is_refused() -> None:
+    long = {"name": "wsd", "options": {"decay": 95}}
+    with pytest.raises(MftError, match="decay: 95 is 95 of the 100 steps, and the warmup takes 10"):
+        check_schedule(training(scheduler=long), 100, Reporter())
+    with pytest.raises(MftError, match="95 of the 60 steps"):
+        extended("stretch", 60, step=50, scheduler=long)
+    check_schedule(training(scheduler=WSD), 1, Reporter())
+
+
+def test_a_minimum_that_is_not_reached_is_noted() -> None:
+    noted: list[str] = []
+
+    class Notes(Reporter):
+        def note(self, text: str) -> None:
+            noted.append(text)
+
+    for scheduler in ("constant", "cosine", WSD):
+        check_schedule(training(scheduler=scheduler), 100, Notes())
+    assert noted == ['training.min_learning_rate has no effect with scheduler "constant"']
+
+
 def extended(way: str, total: int, step: int = 100, **changes: Any) -> Extension:
     settings = training(extension=way, **changes)
-    return extend(Schedule.of(settings, 100), 100, total, step, settings)
+    return extend(RunSchedule.of(settings, 100), 100, total, step, settings)
 
 
 def test_a_stretched_schedule_reaches_the_minimum_at_the_new_end_and_keeps_the_steps_of_its_warmup() -> None:
     settings = training()
     longer = extended("stretch", 200)
-    assert longer.schedule == Schedule(warmup=10, end=200)
+    assert (longer.schedule.warmup, longer.schedule.end) == (10, 200)
     assert longer.schedule.rate(200, settings) == pytest.approx(0.1)
     assert longer.rate_before == pytest.approx(0.1)
     assert longer.rate == longer.schedule.rate(101, settings)
@@ -71,7 +106,7 @@ def test_a_stretched_schedule_reaches_the_minimum_at_the_new_end_and_keeps_the_s
 def test_a_held_schedule_keeps_its_last_learning_rate() -> None:
     settings = training()
     longer = extended("hold", 200)
-    assert longer.schedule == Schedule.of(settings, 100)
+    assert longer.schedule == RunSchedule.of(settings, 100)
     assert [longer.schedule.rate(step, settings) for step in (100, 101, 200)] == pytest.approx([0.1] * 3)
     assert "schedule kept, and held from step 100 (learning rate 0.1, then 0.1)" in str(longer)
     assert extended("hold", 200, scheduler="constant").rate == 1.0

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _SHOWN_FILES = 3
 _TRAINING = (
     ("learning_rate", "learning rate"),
+    ("optimizer", "optimizer"),
     ("scheduler", "schedule"),
     ("batch_size", "packed rows per optimizer step"),
     ("weight_decay", "weight decay"),
@@ -104,7 +105,10 @@ def _settings(run: RunRecord) -> Iterable[tuple[str, str]]:
         if name:
             yield key, str(name)
     if isinstance(training, dict):
-        yield from ((words, f"{training[key]}") for key, words in _TRAINING if training.get(key) is not None)
+        for key, words in _TRAINING:
+            value = training.get(key)
+            if value is not None:
+                yield words, str(value["name"]) if isinstance(value, dict) else f"{value}"
     for key, words in (("parameters", "parameters"), ("trainable", "trained parameters")):
         number = run.plan.get(key)
         if isinstance(number, int):

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from mftkit.tools.plan.memory import Load
     from mftkit.tools.plan.sizes import Sizes
 
-UPDATE_BYTES = 28
-"""Bytes that AdamW reads and writes per float32 parameter: two states and the weight both ways, and the gradient."""
+UPDATE_BYTES = 12
+"""Bytes that an update reads and writes per float32 parameter beside the optimizer's state: the weight both ways, and
+the gradient."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def step_time(
         return None
     arithmetic = flop / (devices * device.flops * utilization)
     read = load.micro_batches * passes * (sizes.frozen_bytes + sizes.trained_bytes)
-    transfers = (read + UPDATE_BYTES * sizes.trained / sharding.optimizer) / device.bandwidth
+    update = UPDATE_BYTES * sizes.trained + 2 * sizes.optimizer_bytes  # the state both ways
+    transfers = (read + update / sharding.optimizer) / device.bandwidth
     if transfers > arithmetic:
         return StepTime(transfers, "memory bandwidth")
     return StepTime(arithmetic, "arithmetic")

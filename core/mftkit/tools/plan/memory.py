@@ -10,9 +10,6 @@ if TYPE_CHECKING:
     from mftkit.tools.plan.fake_step import Moment
     from mftkit.tools.plan.sizes import Sizes
 
-ADAMW_STATES = 2
-"""Moving averages of AdamW, each in the dtype of the trained weights: 8 bytes per float32 parameter (arXiv 1711.05101,
-algorithm 2)."""
 COPY_BYTES = 4
 """Of one number of an optimizer's own float32 copy of the weights."""
 
@@ -66,7 +63,7 @@ def fixed_use(sizes: Sizes, sharding: Sharding, gradient_copies: int = 1) -> Mem
     trained = sizes.trained_bytes / sharding.trained
     gradients = sizes.trained_bytes * gradient_copies / sharding.gradients
     copies = COPY_BYTES * sizes.trained if sharding.copies_weights else 0
-    optimizer = (ADAMW_STATES * sizes.trained_bytes + copies) / sharding.optimizer
+    optimizer = (sizes.optimizer_bytes + copies) / sharding.optimizer
     host = 0.0
     if sharding.offloads_weights:
         host, frozen, trained = frozen + trained, 0.0, 0.0

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.plan.arithmetic import flop_per_token, step_time
+from mftkit.tools.plan.engines import refusals
 from mftkit.tools.plan.fake_step import moments
 from mftkit.tools.plan.formula import formula_moments
-from mftkit.tools.plan.memory import ADAMW_STATES, Load, MemoryUse, peak_use
+from mftkit.tools.plan.memory import Load, MemoryUse, peak_use
 from mftkit.tools.plan.outline import outline, planned_precision
 from mftkit.tools.plan.sizes import measure
 
@@ -124,7 +125,7 @@ def plan_resources(
     planner = _Planner(outline(spec, precision), device, devices)
     load = planner.load
     sizes = planner.sizes
-    size = planner.checkpoint_weights + ADAMW_STATES * sizes.trained_bytes
+    size = planner.checkpoint_weights + sizes.optimizer_bytes
     seconds = size / disk_rate
     planned = tuple(planner.engine(name, engine, utilization) for name, engine in engines.items())
     return ResourcePlan(
@@ -147,7 +148,7 @@ def plan_resources(
         checkpoint=CheckpointPlan(size, seconds, seconds * (1 / WRITING_SHARE - 1)),
         checkpoint_every=spec.dump()["training"]["checkpoint_every"],
         disk_rate=disk_rate,
-        notes=tuple(planner.notes),
+        notes=(*planner.notes, *refusals(spec, engines, devices, frozen_base=planner.frozen_base)),
     )
 
 
@@ -161,6 +162,7 @@ class _Planner:
         self.sizes: Sizes = measure(outlined)
         self.load = _load(outlined.spec, devices)
         self.notes = list(_notes(outlined.spec, devices))
+        self.frozen_base = outlined.tuning.freezes_base
         self._moments = self._activations()
 
     def _activations(self) -> tuple[Moment, ...]:
@@ -211,7 +213,7 @@ class _Planner:
         return EnginePlan(name, use, fits, fewest, time if known else None)
 
     def _sharding(self, engine: Engine, devices: int) -> Sharding:
-        return engine.sharding(devices, frozen_base=self._outline.tuning.freezes_base)
+        return engine.sharding(devices, frozen_base=self.frozen_base)
 
     def _use(self, engine: Engine, devices: int) -> MemoryUse:
         load = _load(self._outline.spec, devices)

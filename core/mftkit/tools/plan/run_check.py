@@ -15,6 +15,7 @@ from mftkit.tools.plan.outline import Outline
 from mftkit.tools.plan.sizes import measure
 from mftkit.training.engine_choice import named_engine, preferred
 from mftkit.training.model_loading import outline_model
+from mftkit.training.optimizer import check_engine
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -70,6 +71,13 @@ def with_fitting_engine(checked: CheckedRun, reporter: Reporter) -> CheckedRun:
             if name == checked.engine.name:
                 return checked
             engine.check(checked.tuning, per_task_gradients=checked.combiner is not None)
+            check_engine(
+                checked.spec.training.optimizer.name,
+                checked.optimizer,
+                engine,
+                processes.count,
+                frozen_base=checked.tuning.freezes_base,
+            )
             reporter.note(
                 f"engine: {name}, because with {checked.engine.name} weights, gradients and optimizer do not fit the "
                 f"{size(total)} of the device"

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from mftkit.plugins import installed, kinds
+from mftkit.training.optimizer import trained_parameters
 from mftkit.training.plan import parameter_size
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class Sizes:
     """As they are stored, quantized or not."""
     trained_bytes: int
     """Of trained weights; their gradients take as much."""
+    optimizer_bytes: float
+    """Of the optimizer's state."""
     buffer_bytes: int
     frozen_unit: float
     """Bytes of the largest decoder layer's frozen weights."""
@@ -67,7 +71,10 @@ def measure(outline: Outline) -> Sizes:
         used = share if ".experts." in name else 1.0
         multiplied = parameter.ndim >= 2 and (parameter is not table or parameter is head)
         tally.add(parameter, stored.bytes_of(parameter), used, multiplied, in_layer.get(id(parameter)))
+    ref = outline.spec.training.optimizer
+    optimizer = installed.build(kinds.OPTIMIZER, ref.name, ref.options)
     return tally.sizes(
+        optimizer=float(sum(map(optimizer.state_bytes, trained_parameters(model, base)))),
         buffers=sum(_bytes(buffer) for buffer in model.buffers()),
         largest_dequantized=stored.largest * outline.precision.arithmetic.itemsize,
     )
@@ -96,13 +103,14 @@ class _Tally:
             self.products[trains] += parameter_size(parameter) * used
             self.layer_products += parameter_size(parameter) * used if layer is not None else 0.0
 
-    def sizes(self, *, buffers: int, largest_dequantized: int) -> Sizes:
+    def sizes(self, *, optimizer: float, buffers: int, largest_dequantized: int) -> Sizes:
         return Sizes(
             total=self.total,
             trained=self.trained,
             active=self.active,
             frozen_bytes=self.bytes[False],
             trained_bytes=int(self.bytes[True]),
+            optimizer_bytes=optimizer,
             buffer_bytes=buffers,
             frozen_unit=max(self.layers[False], default=0.0),
             trained_unit=max(self.layers[True], default=0.0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -16,7 +16,7 @@ from mftkit.training.environment import describe_environment
 from mftkit.training.export import trained_tokenizer
 from mftkit.training.metrics_lines import rollback_line
 from mftkit.training.run_state import RunState
-from mftkit.training.schedule import Schedule, extend
+from mftkit.training.schedule import RunSchedule, extend
 from mftkit.training.used_plugins import report_changed_plugins
 from mftkit.training.validation_history import Rollback
 from mftkit_registry import MftError
@@ -42,7 +42,7 @@ class Continuation:
 
     manifest: Manifest
     """Of the checkpoint from which it continues."""
-    schedule: Schedule
+    schedule: RunSchedule
     extension: Extension | None
     """How the run's end has moved since the checkpoint; None if it has not."""
     stopped_early: bool = False
@@ -197,7 +197,9 @@ def _continuation(
     progress = cast("Progress", checkpoint.state["progress"])
     total = progress.get("total") or _end_before(progress["step"], sampler, directory, earlier)
     kept = progress.get("schedule")
-    schedule = Schedule.of(training, total) if kept is None else Schedule(kept["warmup"], kept["end"])
+    schedule = RunSchedule.of(training, total)
+    if kept is not None:
+        schedule = replace(schedule, warmup=kept["warmup"], end=kept["end"])
     if total == sampler.total:
         return Continuation(checkpoint.manifest, schedule, None)
     built.history.load_state_dict(progress["standing"])

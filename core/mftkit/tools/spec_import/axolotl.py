@@ -16,11 +16,13 @@ from mftkit.tools.spec_import.datasets import (
     translate_start,
 )
 from mftkit.tools.spec_import.shared import (
+    AdamKeys,
     AdapterKeys,
     check_supervised,
     translate_batch,
     translate_every,
     translate_length,
+    translate_optimizer,
     translate_precision,
     translate_rate,
     translate_schedule,
@@ -191,11 +193,7 @@ def _training(config: Config) -> None:
     if patience and any(task["valid"] for task in config.spec.content["tasks"]):
         config.put("training.early_stopping", {"patience": patience})
     config.translated("early_stopping_patience", to="training.early_stopping.patience")
-    optimizer = config.text("optimizer")
-    if optimizer in ("adamw_torch", "adamw_torch_fused", "adamw_hf"):
-        config.translated("optimizer", to="AdamW, the optimizer of every run")
-    elif optimizer:
-        config.approximated("optimizer", to="AdamW", why=f"there is no optimizer {optimizer!r} here")
+    translate_optimizer(config, "optimizer", AdamKeys())
 
 
 def _trackers(config: Config) -> None:

@@ -22,6 +22,11 @@ def component(meaning: str) -> str:
     return str(_table()["components"][meaning])
 
 
+def options_of(meaning: str) -> JsonObject:
+    """Return the options with which the component does what ``meaning`` says; empty for none."""
+    return dict(_table()["options"].get(meaning, {}))
+
+
 def meaning_of(setting: str, value: object) -> str | None:
     """Return what a value of a toolkit's setting means; None for a value that has no counterpart.
 

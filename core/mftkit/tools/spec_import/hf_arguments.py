@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from mftkit.tools.spec_import.config import direct, ignored_keys
 from mftkit.tools.spec_import.datasets import output_path
 from mftkit.tools.spec_import.shared import (
+    AdamKeys,
     translate_batch,
     translate_every,
     translate_length,
+    translate_optimizer,
     translate_precision,
     translate_rate,
     translate_schedule,
@@ -25,7 +27,6 @@ DEFAULTS: dict[str, object] = {
     "num_train_epochs": 3.0, "lr_scheduler_type": "linear", "max_grad_norm": 1.0, "seed": 42, "logging_steps": 500,
     "save_steps": 500, "save_strategy": "steps",
 }  # fmt: skip
-_OPTIMIZERS = ("adamw_torch", "adamw_torch_fused", "adamw_hf", "adamw_apex_fused")
 RULES: dict[str, Rule] = {
     "run_name": direct("name"),
     "save_total_limit": direct("training.keep_checkpoints"),
@@ -65,11 +66,7 @@ def translate_arguments(config: Config) -> None:
     translate_precision(config, "bf16", "fp16")
     if config.value("report_to") is not None:
         translate_trackers(config, "report_to")
-    optimizer = config.text("optim")
-    if optimizer in _OPTIMIZERS:
-        config.translated("optim", to="AdamW, the optimizer of every run")
-    elif optimizer:
-        config.approximated("optim", to="AdamW", why=f"there is no optimizer {optimizer!r} here")
+    translate_optimizer(config, "optim", AdamKeys())
     for key, path in (
         ("logging_steps", "training.log_every"),
         ("weight_decay", "training.weight_decay"),

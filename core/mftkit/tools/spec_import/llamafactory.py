@@ -74,6 +74,9 @@ def translate(config: Config) -> None:
     _tasks(config)
     _rows(config)
     hf_arguments.translate_arguments(config)
+    if config.flag("use_muon"):
+        config.put("training.optimizer", component("orthogonalized"))
+    config.translated("use_muon", to="training.optimizer")
     config.put("training.gradient_checkpointing", not config.flag("disable_gradient_checkpointing"))
     for key in ("disable_gradient_checkpointing", "gradient_checkpointing"):
         config.translated(key, to="training.gradient_checkpointing")

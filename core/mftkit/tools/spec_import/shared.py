@@ -5,19 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mftkit.tools.spec_import.components import component, meaning_of, peft_fields
+from mftkit.tools.spec_import.components import component, meaning_of, options_of, peft_fields
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
     from mftkit.tools.spec_import.config import Config
 
-_SCHEDULES = {
-    "cosine": "cosine",
-    "linear": "linear",
-    "constant": "constant",
-    "constant_with_warmup": "constant",
-}
+_FALLING = "half a cosine"
+_AVERAGES = "averages"
+_WITHOUT_BETAS = ("factored",)
 _WITH_MINIMUM = ("cosine_with_min_lr", "cosine_warmup_with_min_lr")
 
 
@@ -84,26 +81,58 @@ def translate_rate(config: Config, rate: str, minimum: str | None = None) -> flo
 def translate_schedule(
     config: Config, key: str, arguments: str | None = None, rate: float | None = None
 ) -> None:
-    """Translate the schedule of the learning rate; one that does not exist here becomes "cosine"."""
+    """Translate the schedule of the learning rate; one that does not exist here falls along half a cosine."""
     name = config.text(key)
     if name is None:
         return
     settings = config.value(arguments) if arguments else None
-    least = settings.get("min_lr") if isinstance(settings, dict) else None
-    share = settings.get("min_lr_rate") if isinstance(settings, dict) else None
+    settings = settings if isinstance(settings, dict) else {}
+    least, share = settings.get("min_lr"), settings.get("min_lr_rate")
+    meaning = meaning_of("schedule", name)
+    others = [arguments] if arguments else []
     if name in _WITH_MINIMUM and rate:
         lowest = float(least) if least is not None else rate * float(share or 0)
-        config.put("training.scheduler", "cosine")
+        config.put("training.scheduler", component(_FALLING))
         config.put("training.min_learning_rate", float(f"{lowest:.10g}"))
-        config.translated(
-            key, *([arguments] if arguments else []), to="training.scheduler, min_learning_rate"
-        )
-    elif name in _SCHEDULES:
-        config.put("training.scheduler", _SCHEDULES[name])
+        config.translated(key, *others, to="training.scheduler, min_learning_rate")
+    elif isinstance(steps := settings.get("num_decay_steps"), int) and meaning is not None:
+        config.put("training.scheduler", {"name": component(meaning), "options": {"decay": steps}})
+        why = "the shape of the decay is that of training.scheduler.options.shape"
+        config.approximated(key, *others, to="training.scheduler", why=why)
+    elif meaning is not None:
+        config.put("training.scheduler", component(meaning))
         config.translated(key, to="training.scheduler")
     else:
-        config.put("training.scheduler", "cosine")
-        config.approximated(key, to='training.scheduler "cosine"', why=f"there is no schedule {name!r} here")
+        falling = component(_FALLING)
+        config.put("training.scheduler", falling)
+        why = f"there is no schedule {name!r} here"
+        config.approximated(key, to=f'training.scheduler "{falling}"', why=why)
+
+
+def translate_optimizer(config: Config, key: str, keys: AdamKeys) -> None:
+    """Translate the optimizer and its betas; one that does not exist here becomes the default."""
+    name = config.text(key)
+    meaning = meaning_of("optimizer", name) if name else _AVERAGES
+    known = meaning or _AVERAGES
+    options = options_of(known)
+    first, second, eps = (config.number(each) for each in (keys.first, keys.second, keys.eps))
+    if known in _WITHOUT_BETAS:
+        config.without_meaning(
+            keys.first, keys.second, keys.eps, why="this optimizer has no such options here"
+        )
+    else:
+        if first is not None or second is not None:
+            options["betas"] = [0.9 if first is None else first, 0.999 if second is None else second]
+        if eps:
+            options["eps"] = eps
+        config.translated(keys.first, keys.second, keys.eps, to="training.optimizer.options")
+    if name or options:
+        chosen = component(known)
+        config.put("training.optimizer", {"name": chosen, "options": options} if options else chosen)
+    if meaning is not None:
+        config.translated(key, to="training.optimizer")
+    else:
+        config.approximated(key, to="training.optimizer", why=f"there is no optimizer {name!r} here")
 
 
 def translate_warmup(config: Config, steps: str, ratio: str | None = None) -> None:
@@ -147,6 +176,15 @@ def translate_every(
         config.approximated(
             *extra, steps, to=f'{path} "epoch"', why="a share of all steps cannot be given here"
         )
+
+
+@dataclass(frozen=True)
+class AdamKeys:
+    """The keys of a toolkit for the options of Adam."""
+
+    first: str = "adam_beta1"
+    second: str = "adam_beta2"
+    eps: str = "adam_epsilon"
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ from mftkit.tools.plan.sizes import Sizes
 
 GIB = 2**30
 FULL = Sizes(
-    total=GIB, trained=GIB, active=GIB, frozen_bytes=0, trained_bytes=4 * GIB, buffer_bytes=0, frozen_unit=0,
+    total=GIB, trained=GIB, active=GIB, frozen_bytes=0, trained_bytes=4 * GIB, optimizer_bytes=8 * GIB, buffer_bytes=0, frozen_unit=0,
     trained_unit=GIB // 4, frozen_root=0, trained_root=GIB, largest_dequantized=0, frozen_products=0,
     trained_products=GIB, layer_products=GIB,
 )  # fmt: skip
 LORA = Sizes(
-    total=GIB, trained=GIB // 64, active=GIB, frozen_bytes=GIB, trained_bytes=GIB // 16, buffer_bytes=0,
+    total=GIB, trained=GIB // 64, active=GIB, frozen_bytes=GIB, trained_bytes=GIB // 16, optimizer_bytes=GIB // 8, buffer_bytes=0,
     frozen_unit=GIB // 8, trained_unit=GIB // 128, frozen_root=GIB // 4, trained_root=0, largest_dequantized=7,
     frozen_products=GIB, trained_products=GIB // 64, layer_products=GIB,
 )  # fmt: skip

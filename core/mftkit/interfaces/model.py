@@ -100,6 +100,13 @@ class ModelAdapter(Component[OptionsT]):
 
     tell = RenamedAttribute("describe")
 
+    def packing_problem(self, config: dict[str, Any]) -> str:  # noqa: ARG002
+        """Why samples that share a row see each other in a model with this config, in a few words.
+
+        "": nothing is known, and a run tries the loaded model. What is known makes plans right, which load no weights.
+        """
+        return ""
+
     @required
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """Model and tokenizer; the tokenizer is None if the checkpoint has none."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LENGTHS = (5, 7)
 """Tokens of the samples that share a row."""
 THRESHOLDS = re.compile(
-    r".*(window(_size)?|chunk_size|max_position_embeddings|n_positions|seq_length|seq_len)"
+    r".*(window(_size)?|chunk_size|max_position_embeddings|n_positions|seq_length|seq_len|compressed(_sparse)?_attention)"
 )
 """Keys of a config whose value may be a length at which a model changes its arithmetic."""
 MOST_WORK = (10**11, 10**13)
@@ -109,7 +109,7 @@ def isolation_problem(adapter: ModelAdapter, model: PreTrainedModel, longest: in
     """
     attention = attention_of(model)
     if attention not in adapter.isolating_attentions:
-        return f"attention {attention} is not known to keep them apart"
+        return f"attention {attention} is not known to keep packed samples apart"
     rows = _row(model, LENGTHS, rows=2)
     alone = _row(model, LENGTHS[1:], first=LENGTHS[0])
     flash = attention.startswith("flash")

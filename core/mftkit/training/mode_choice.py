@@ -43,15 +43,12 @@ class ModeChoice:
         """One line for the user; "" if the spec's mode leaves no choice."""
         rows = f"tokenization {self.name}: {self.mode.describe()}"
         if self.reason:
-            return f"{rows}, because packed samples would not be kept apart: {self.reason}"
+            return f"{rows}: {self.reason}"
         if self.other is None:
             return ""
-        tried = (
-            "which the model does"
-            if self.is_final
-            else "if the model does, which a run tries once it is loaded"
+        return f"{rows} and kept apart" + (
+            "" if self.is_final else " (a run tries this once the model is loaded)"
         )
-        return f"{rows} and kept apart, {tried}"
 
     def dump(self) -> JsonObject | None:
         """As environment.json has it; None if the spec's mode leaves no choice."""
@@ -87,7 +84,7 @@ def choose_mode(
     attention = spec.model.attention
     problem = adapter.packing_problem(config)
     if not problem and attention not in ("auto", *adapter.isolating_attentions):
-        problem = f"attention {attention} is not known to keep them apart"
+        problem = f"attention {attention} is not known to keep packed samples apart"
     return choice.replaced(problem) if problem else choice
 
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mftkit
 from mftkit_plugins.models.tiny import EXPERTS, WINDOW
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _SIZES = {key: value for key, value in EXPERTS.items() if key != "intermediate_size"}
 
@@ -32,3 +37,7 @@ class DeepSeekV4(mftkit.MoEAdapter):
             note="transformers offers neither sdpa nor flash attention",
         ),
     )  # fmt: skip
+
+    def lora_targets(self, model: PreTrainedModel) -> list[str]:
+        """Return the linear layers except the first output projection, which is used in groups of heads."""
+        return [name for name in super().lora_targets(model) if name != "o_a_proj"]

@@ -46,7 +46,10 @@ class GLM(mftkit.MoEAdapter):
     )  # fmt: skip
 
     def balance_loss(
-        self, model: PreTrainedModel, batch: mftkit.Batch, routed: RouterOutputs
-    ) -> Tensor | None:  # noqa: ARG002
+        self,
+        model: PreTrainedModel,  # noqa: ARG002
+        batch: mftkit.Batch,
+        routed: RouterOutputs,
+    ) -> Tensor | None:
         """Return the loss of each sample by itself, as for DeepSeek-V3."""
         return balance_by_sample(batch, routed, by_softmax=False)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mftkit
 from mftkit_plugins.models.tiny import EXPERTS, WINDOW
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 class Laguna(mftkit.MoEAdapter):
@@ -22,3 +27,14 @@ class Laguna(mftkit.MoEAdapter):
             router_loss=True,
         ),
     )  # fmt: skip
+
+    def lora_targets(self, model: PreTrainedModel) -> list[str]:
+        """Return the linear layers except those of shared experts.
+
+        transformers 5.23 renames keys of shared experts in a saved adapter when it attaches it, and then drops them.
+        """
+        names = [name for name, _ in model.named_modules() if "shared_expert" not in name]
+        ends = super().lora_targets(model)
+        return sorted(
+            {name for name in names for end in ends if name.endswith(f".{end}") and "experts" not in name}
+        )

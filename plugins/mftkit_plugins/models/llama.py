@@ -32,14 +32,7 @@ class Llama(mftkit.NativeAdapter):
         ),
         mftkit.Family(
             "CWM",
-            {
-                "model_type": "cwm",
-                **GROUPED,
-                **WINDOW,
-                "head_dim": 16,
-                "rope_parameters": _ROPE,
-                "layer_types": _LAYERS,
-            },
+            {"model_type": "cwm", **GROUPED, **WINDOW, **_CWM},
             "CwmForCausalLM",
         ),
     )

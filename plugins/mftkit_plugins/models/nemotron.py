@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mftkit
 from mftkit_plugins.models.tiny import EXPERTS, KEEPS_STATE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _SIZES = {key: value for key, value in EXPERTS.items() if key != "num_hidden_layers"}
 
@@ -27,3 +32,7 @@ class Nemotron(mftkit.MoEAdapter):
             note="no loss of its router is known",
         ),
     )  # fmt: skip
+
+    def lora_targets(self, model: PreTrainedModel) -> list[str]:
+        """Return the linear layers except the Mamba layers' last: a fused kernel reads its weights past LoRA."""
+        return [name for name in super().lora_targets(model) if name != "out_proj"]

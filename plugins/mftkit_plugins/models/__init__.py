@@ -35,7 +35,7 @@ def register_model_adapters(register: Register) -> None:
     register("glm", f"{here}.glm:GLM", summary="GLM-4 to 4.7, with and without experts")
     register("granite", f"{here}.granite:Granite", summary="Granite 3 and 4, with and without experts")
     register("gpt-oss", f"{here}.gpt_oss:GptOss", summary="gpt-oss")
-    register("seed", f"{here}.seed:Seed", summary="Seed-OSS")
+    register("seed-oss", f"{here}.seed_oss:SeedOss", summary="Seed-OSS")
     register("mellum", f"{here}.mellum:Mellum", summary="Mellum, with experts")
     register("laguna", f"{here}.laguna:Laguna", summary="Laguna")
     register("nemotron", f"{here}.nemotron:Nemotron", summary="Nemotron-H and Nemotron 3")

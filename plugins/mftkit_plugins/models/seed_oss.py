@@ -6,7 +6,7 @@ import mftkit
 from mftkit_plugins.models.tiny import GROUPED
 
 
-class Seed(mftkit.NativeAdapter):
+class SeedOss(mftkit.NativeAdapter):
     """``SeedOssForCausalLM``."""
 
     model_types = ("seed_oss",)

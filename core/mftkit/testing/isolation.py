@@ -8,7 +8,7 @@ from mftkit.models.model_checks import isolation_problem
 from mftkit.plugins import installed
 from mftkit.plugins.kinds import MODEL_ADAPTER
 from mftkit.testing.adapter_training import quiet
-from mftkit.testing.tiny import AnyAdapter, from_random, tiny_config
+from mftkit.testing.tiny import AnyAdapter, from_random, logits, tiny_config
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ATTENTIONS = ("sdpa", "eager")
 HEADINGS = ("model type", *ATTENTIONS)
 ABSENT = "not offered"
+LAYERS = {"lfm2": ("conv", "full_attention"), "lfm2_moe": ("conv", "full_attention")}
+"""Layers of the published models, for families whose default in transformers is attention alone."""
 
 
 def isolation_table(model_types: Iterable[str] | None = None) -> str:
@@ -36,6 +38,8 @@ def _rows(model_types: Iterable[str] | None) -> Iterator[tuple[str, ...]]:
     for name in sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) if model_types is None else model_types:
         with quiet():
             config = declared.get(name) or tiny_config(name)
+            if config is not None and name in LAYERS:
+                config = {**config, "layer_types": list(LAYERS[name])}
             found = [] if config is None else [_tried(config, attention) for attention in ATTENTIONS]
         if any(cell != ABSENT for cell in found):
             yield (f"`{name}`", *found)
@@ -61,7 +65,8 @@ def _tried(config: Mapping[str, Any], attention: str) -> str:
     adapter = AnyAdapter(AnyAdapter.Options())
     try:
         model = from_random(adapter, dict(config), attention=attention)
-    except MftError:
+        logits(model)
+    except (MftError, RuntimeError):  # the second: sizes that do not fit together
         return ABSENT
     try:
         return "no" if isolation_problem(adapter, model) else "yes"

@@ -107,7 +107,9 @@ class TokenizationModeConformance(Conformance):
                 len(layout.offsets) == len(lengths) + 1,
                 "the mode that without_isolation returns puts several samples in a row",
             )
-            require(bool(other.describe()), "the mode that without_isolation returns does not describe its rows")
+            require(
+                bool(other.describe()), "the mode that without_isolation returns does not describe its rows"
+            )
 
     def _collate(self, rows_at_once: int) -> None:
         mode = self.make()

@@ -38,6 +38,7 @@ ALLOWED = {
     ("pad_token.py", "fim"),
     ("output_layer.py", "lora"),
     ("earlier_defaults.py", "pack"),
+    ("earlier_defaults.py", "mixed"),
     ("reasoning.py", "gpt-oss"),
     ("figures.py", "padding"),
     ("lines.py", "padding"),

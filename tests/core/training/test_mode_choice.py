@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 import mftkit
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
+from mftkit.spec import Spec
 from mftkit.training.setup import build_run, check_run, plan_run
 from small_runs import rows, small_spec, write_rows
 
@@ -40,7 +41,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def spec_of(project: Path, config: dict[str, Any], **changes: Any) -> mftkit.Spec:
+def spec_of(project: Path, config: dict[str, Any], **changes: Any) -> Spec:
     model = {"init": "random", "config": config, "tokenizer": {"train_bpe": 400}}
     return mftkit.load_spec(small_spec(model=model, **changes), directory=project)
 

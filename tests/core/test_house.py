@@ -32,19 +32,25 @@ HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "numpy", "py
 
 ORDINARY = {"equal", "fixed", "full", "local", "mixed", "pack", "padding"}
 """Components whose names are English words that core may write in prose: only whole strings are looked at."""
-EVERYDAY = {"chat", "constant", "cosine", "judge", "linear", "loss", "proportions", "temperature", "text"}
+EVERYDAY = {
+    "auto", "chat", "constant", "cosine", "judge", "linear", "loss", "proportions", "temperature", "text",
+}  # fmt: skip
 """Components whose names are words that core needs for other things."""
 ALLOWED = {
     ("adapter_training.py", "adamw"),
     ("engine_training.py", "adamw"),
     ("pad_token.py", "fim"),
     ("output_layer.py", "lora"),
+    ("earlier_defaults.py", "pack"),
+    ("earlier_defaults.py", "mixed"),
+    ("reasoning.py", "gpt-oss"),
     ("figures.py", "padding"),
     ("lines.py", "padding"),
     ("loop.py", "padding"),
 }
 """Strings that mean something else: the key of metrics.jsonl for the share of positions that are padding; part
-of the names of tokens; a key of the spec; torch's class."""
+of the names of tokens; a key of the spec; torch's class; what was the default in an earlier version; the name
+of a format of replies."""
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:

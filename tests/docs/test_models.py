@@ -6,6 +6,7 @@ import runpy
 from pathlib import Path
 
 from mftkit.plugins import installed, kinds
+from mftkit.testing.isolation import isolation_table
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 
@@ -13,6 +14,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "models.md"
 def test_the_table_is_as_the_adapters_give_it() -> None:
     page = PAGE.read_text("utf-8")
     assert runpy.run_path(str(PAGE.with_suffix(".py")))["written"](page) == page, "run: python docs/models.py"
+
+
+def test_the_table_of_isolation_is_what_tiny_models_show() -> None:
+    page = PAGE.read_text("utf-8")
+    for row in isolation_table(["llama", "qwen3_next", "gpt_oss"]).splitlines()[2:]:
+        assert f"{row}\n" in page, "run: python docs/models.py --isolation"
 
 
 def test_every_built_in_adapter_but_the_fallback_has_a_row() -> None:

@@ -23,7 +23,9 @@ class Family:
     native_class: str
     """The transformers class of the loaded model."""
     attentions: tuple[str, ...] = ("sdpa", "eager")
-    """The attentions that the family has on a CPU; packed samples stay apart under each."""
+    """The attentions that the family has on a CPU under which packed samples stay apart; (): they never do."""
+    leaks: str = ""
+    """Why they do not, as a predicate: "keeps state across packed samples"; "" if they stay apart."""
     router_loss: bool = False
     """Whether it has experts, whose router's balance is part of the objective."""
     plain: bool = True

@@ -100,6 +100,16 @@ class ModelAdapter(Component[OptionsT]):
 
     tell = RenamedAttribute("describe")
 
+    def packing_problem(self, config: dict[str, Any]) -> str:
+        """Why samples that share a row see each other in a model with this config, by what ``families`` state.
+
+        "": nothing is known, and a run tries the loaded model. What is known makes plans right, which load no weights.
+        """
+        types = {part.get("model_type") for part in (config, config.get("text_config") or {})}
+        leaking = (family for family in self.families if family.leaks)
+        found = next((each for each in leaking if each.config.get("model_type") in types), None)
+        return "" if found is None else f"{found.name} {found.leaks}"
+
     @required
     def load(self, request: LoadRequest) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
         """Model and tokenizer; the tokenizer is None if the checkpoint has none."""

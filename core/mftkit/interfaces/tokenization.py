@@ -128,3 +128,14 @@ class TokenizationMode(Component[OptionsT]):
     def collate(self, samples: MicroBatch) -> Batch:
         """The tensors of one forward pass; ``mftkit.collate`` does the work for most modes."""
         raise NotImplementedError
+
+    def without_isolation(self) -> TokenizationMode | None:
+        """The mode that takes its place if the model cannot keep the samples of a row apart.
+
+        It puts one sample in each row. None: such a model is refused if this mode isolates samples.
+        """
+        return None
+
+    def describe(self) -> str:
+        """How samples share rows, in a few words; for the line in which a run reports which mode it uses."""
+        return ""

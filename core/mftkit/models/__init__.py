@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mftkit.models.config import read_config
-    from mftkit.models.model_checks import check_head, check_independence, check_isolation
+    from mftkit.models.model_checks import (
+        check_head,
+        check_independence,
+        check_isolation,
+        isolation_problem,
+    )
     from mftkit.models.pad_token import choose_pad
     from mftkit.models.selection import select_adapter
 
@@ -17,6 +22,7 @@ __all__ = [
     "check_independence",
     "check_isolation",
     "choose_pad",
+    "isolation_problem",
     "read_config",
     "select_adapter",
 ]
@@ -26,6 +32,7 @@ _MODULES = {
     "check_independence": "model_checks",
     "check_isolation": "model_checks",
     "choose_pad": "pad_token",
+    "isolation_problem": "model_checks",
     "read_config": "config",
     "select_adapter": "selection",
 }

@@ -47,7 +47,7 @@ def _cells(name: str, adapter: ModelAdapter, family: Family) -> tuple[str, ...]:
         f"`{family.native_class}`",
         f"`{name}`",
         family.compared_with,
-        ", ".join(family.attentions),
+        ", ".join(family.attentions) or f"never: {family.leaks}",
         "yes" if family.router_loss else "",
         formats,
         family.note,

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 LENGTHS = (5, 7)
 """Tokens of the samples that share a row."""
 THRESHOLDS = re.compile(
-    r".*(window(_size)?|chunk_size|max_position_embeddings|n_positions|seq_length|seq_len)"
+    r".*(window(_size)?|chunk_size|max_position_embeddings|n_positions|seq_length|seq_len|compressed(_sparse)?_attention)"
 )
 """Keys of a config whose value may be a length at which a model changes its arithmetic."""
 MOST_WORK = (10**11, 10**13)
@@ -85,6 +85,22 @@ def check_independence(adapter: ModelAdapter, model: PreTrainedModel, longest: i
 def check_isolation(adapter: ModelAdapter, model: PreTrainedModel, longest: int = 0) -> None:
     """Raise MftError unless samples that share a row and restart their positions are independent of each other.
 
+    Tried as ``isolation_problem`` does.
+    """
+    problem = isolation_problem(adapter, model, longest)
+    if not problem:
+        return
+    hint = ""
+    if attention_of(model) not in adapter.isolating_attentions and adapter.isolating_attentions:
+        hint = f"set model.attention to {' or '.join(adapter.isolating_attentions)}, or "
+    raise MftError(
+        f"packed samples cannot be isolated in {type(model).__name__}: {problem}; {hint}{_one_per_row_hint()}"
+    )
+
+
+def isolation_problem(adapter: ModelAdapter, model: PreTrainedModel, longest: int = 0) -> str:
+    """Return why samples that share a row and restart their positions depend on each other; "" if they do not.
+
     Tried on two rows of two samples, on the device of training: no gradient of the last sample's hidden states
     reaches the input of another sample, and its states equal those of the sample alone. A sliding window is
     shortened, because a long one would hide what it does at its edge. The states are compared once more with samples on
@@ -93,13 +109,7 @@ def check_isolation(adapter: ModelAdapter, model: PreTrainedModel, longest: int 
     """
     attention = attention_of(model)
     if attention not in adapter.isolating_attentions:
-        supported = " or ".join(adapter.isolating_attentions)
-        hint = f"set model.attention to {supported}, or " if supported else ""
-        raise MftError(
-            _leak(model, f"attention {attention} is not known to keep them apart")
-            + hint
-            + _one_per_row_hint()
-        )
+        return f"attention {attention} is not known to keep packed samples apart"
     rows = _row(model, LENGTHS, rows=2)
     alone = _row(model, LENGTHS[1:], first=LENGTHS[0])
     flash = attention.startswith("flash")
@@ -109,30 +119,24 @@ def check_isolation(adapter: ModelAdapter, model: PreTrainedModel, longest: int 
             with torch.no_grad():
                 expected = adapter.hidden_states(model, alone)[0]
         except (TypeError, ValueError) as error:  # a decoder that takes no position_ids
-            raise MftError(_leak(model, str(error)) + _one_per_row_hint()) from error
+            return str(error) or type(error).__name__
     if leaked > 0:
-        raise MftError(
-            _leak(model, f"with attention {attention}, samples of one row see each other")
-            + _one_per_row_hint()
-        )
+        return f"with attention {attention}, samples of one row see each other"
     if _differs(hidden.detach()[-1, LENGTHS[0] :], expected, model):
-        raise MftError(
-            _leak(model, "the hidden states of a sample depend on its position in the row")
-            + _one_per_row_hint()
-        )
+        return "the hidden states of a sample depend on its position in the row"
+    return _problem_at_thresholds(adapter, model, longest)
+
+
+def _problem_at_thresholds(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> str:
+    flash = attention_of(model).startswith("flash")
     for short, long in _around_thresholds(model, longest):
         for first, second in ((long, short), (short, long)):
             with evaluation(model), half_precision(model, flash), torch.no_grad():
                 packed = adapter.hidden_states(model, _row(model, (first, second)))[0, first:]
                 expected = adapter.hidden_states(model, _row(model, (second,), first=first))[0]
             if _differs(packed, expected, model, NEAR):
-                raise MftError(
-                    _leak(
-                        model,
-                        f"the hidden states of a sample of {second} tokens depend on one of {first} tokens in its row",
-                    )
-                    + _one_per_row_hint()
-                )
+                return f"the hidden states of a sample of {second} tokens depend on one of {first} tokens in its row"
+    return ""
 
 
 def _differs(found: Tensor, expected: Tensor, model: PreTrainedModel, least: float = 1e-3) -> bool:
@@ -165,7 +169,7 @@ def _thresholds(config: Mapping[str, object]) -> Iterator[int]:
 
 
 def _one_per_row_hint() -> str:
-    """Return how to fix it, with the names of the installed modes that put one sample in each row by default."""
+    """Return how to fix it, with the names of the installed modes that put one sample in each row of such a model."""
     names = []
     for name in installed.registry().names(TOKENIZATION_MODE):
         try:
@@ -173,7 +177,7 @@ def _one_per_row_hint() -> str:
             layout = mode.layout(np.array([1, 1]), np.array([0, 0]), np.array([0, 1]), 8)
         except Exception:  # a broken mode of another package is not worth proposing
             continue
-        if len(layout.offsets) == 3:
+        if len(layout.offsets) == 3 or mode.without_isolation() is not None:
             names.append(name)
     examples = f" ({', '.join(names)})" if names else ""
     return (
@@ -266,7 +270,3 @@ def _rows_of(model: PreTrainedModel, lengths: tuple[int, ...]) -> Batch:
 
 def _tolerance(least: float, *results: Tensor) -> float:
     return max(least, *(8 * torch.finfo(result.dtype).eps for result in results))
-
-
-def _leak(model: PreTrainedModel, cause: str) -> str:
-    return f"packed samples cannot be isolated in {type(model).__name__}: {cause}; "

@@ -84,7 +84,7 @@ class NativeAdapter(ModelAdapter):
         return Head(
             weight=weight,
             bias=bias,
-            # Granite, Cohere and Falcon-H1 scale their logits, each under its own key.
+            # Several families scale their logits, each under a key of its config.
             scale=_number(config, "logit_scale", 1.0)
             * _number(config, "lm_head_multiplier", 1.0)
             / _number(config, "logits_scaling", 1.0),

@@ -119,14 +119,22 @@ def check_chunked_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
 
 
 def check_rows(
-    adapter: ModelAdapter, model: PreTrainedModel, modes: Mapping[str, Mapping[str, Any]] | None
+    adapter: ModelAdapter,
+    model: PreTrainedModel,
+    modes: Mapping[str, Mapping[str, Any]] | None,
+    *,
+    packed: bool = True,
 ) -> None:
-    """In each mode that isolates samples, each sample has the same log-probability as alone in a batch."""
+    """In each mode that isolates samples, each sample has the same log-probability as alone in a batch.
+
+    Without ``packed``, only modes that put one sample in each row are tried.
+    """
     members = samples(model)
     alone = torch.cat([_sums(adapter, model, one_per_row((sample,))) for sample in members])
     for name, mode in installed_components(TOKENIZATION_MODE, modes):
         batch, most = batch_of(mode, members)
-        if most > 1 and batch.position_ids is None:  # in this mode, the samples of a row attend to each other
+        # In the second case, the samples of a row attend to each other.
+        if most > 1 and (not packed or batch.position_ids is None):
             continue
         found = _sums(adapter, model, batch)[np.argsort(batch.sample_index)]
         off = float((found - alone).abs().max())

@@ -12,7 +12,7 @@ import torch
 
 from mftkit.batches.collate import idle_batch
 from mftkit.models.config import read_config
-from mftkit.models.model_checks import check_head, check_isolation
+from mftkit.models.model_checks import check_head, check_isolation, isolation_problem
 from mftkit.models.native import attention_of
 from mftkit.testing.adapter_training import check_chunked_head, check_router, check_rows, check_tunings, quiet
 from mftkit.testing.assertions import advise, require
@@ -43,7 +43,8 @@ class ModelAdapterConformance(Conformance):
     checkpoint: ClassVar[Path | None] = None
     """A tiny checkpoint to load instead of a random initialization: for a family whose checkpoints are converted."""
     attentions: ClassVar[tuple[str, ...] | None] = None
-    """The attentions to check; None: all of the adapter's ``isolating_attentions`` that run on a CPU."""
+    """The attentions to check; None: all of the adapter's ``isolating_attentions`` that run on a CPU.
+    (): the family does not keep packed samples apart, which is checked."""
     router_loss: ClassVar[bool | None] = None
     """Whether there must be a router loss; None: a model with experts but without router loss causes a warning."""
     tunings: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
@@ -158,7 +159,15 @@ class ModelAdapterConformance(Conformance):
 
     def test_isolation(self) -> None:
         """Packed samples do not attend to each other, with each attention available here, in each mode."""
-        for attention in self.attentions or self.make().isolating_attentions:
+        if self.attentions == ():
+            model = self.model()
+            require(
+                bool(isolation_problem(self.make(), model)),
+                "attentions = () states that packed samples see each other, but they do not",
+            )
+            check_rows(self.make(), model, self.modes, packed=False)
+        given = self.make().isolating_attentions if self.attentions is None else self.attentions
+        for attention in given:
             if _is_available(attention):
                 model = self.model(attention=attention)
                 used = attention_of(model)

@@ -98,6 +98,19 @@ class TokenizationModeConformance(Conformance):
         for rows in _rows_of(mode, samples, len(self.tasks), 2):
             check_batch(mode.collate(MicroBatch(rows, MAX_LENGTH, PAD)), rows, MAX_LENGTH, PAD)
 
+    def test_without_isolation(self) -> None:
+        """The mode for models that cannot isolate, if there is one, puts one sample in each row."""
+        other, lengths = self.make().without_isolation(), self.lengths()["uneven lengths"]
+        if other is not None:
+            layout = lay_out(other, lengths, len(self.tasks), 0)
+            require(
+                len(layout.offsets) == len(lengths) + 1,
+                "the mode that without_isolation returns puts several samples in a row",
+            )
+            require(
+                bool(other.describe()), "the mode that without_isolation returns does not describe its rows"
+            )
+
     def _collate(self, rows_at_once: int) -> None:
         mode = self.make()
         for lengths in self.lengths().values():

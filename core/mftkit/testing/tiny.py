@@ -97,7 +97,7 @@ def config_for(adapter: ModelAdapter) -> dict[str, Any]:
     best = max(ranks.values())
     matched = [name for name, rank in ranks.items() if rank == best > 0]
     for name in sorted(matched, key=lambda name: (name != PLAIN, name)):
-        config = _tiny_config(name)
+        config = tiny_config(name)
         if config is not None:
             return config
     raise ConformanceError(
@@ -106,7 +106,7 @@ def config_for(adapter: ModelAdapter) -> dict[str, Any]:
     )
 
 
-def _tiny_config(model_type: str) -> dict[str, Any] | None:
+def tiny_config(model_type: str) -> dict[str, Any] | None:
     """Return a config with the sizes that the family reads; None if they do not make a small model."""
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 

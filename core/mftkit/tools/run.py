@@ -148,8 +148,8 @@ def plan(spec: Spec, reporter: Reporter, callbacks: Sequence[Callback] = ()) -> 
 
 
 def _with_earlier_defaults(spec: Spec, directory: RunDirectory, reporter: Reporter) -> Spec:
-    spec, note = with_earlier_defaults(spec, directory.spec_before())
-    if note:
+    spec, notes = with_earlier_defaults(spec, directory.spec_before())
+    for note in notes:
         reporter.note(note)
     return spec
 

@@ -70,6 +70,7 @@ def describe_environment(run: Run) -> dict[str, Any]:
         "dtype": checked.precision.name,
         "components": used_components(checked.spec, checked.adapter_name),
         "plugins": used_plugins(checked.spec, checked.adapter_name),
+        "tokenization": checked.mode_choice.dump(),
         "data": checked.corpus.fingerprint,
         "content": checked.corpus.content,
         "model": checked.base_content,

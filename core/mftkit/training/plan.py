@@ -104,6 +104,7 @@ def _notes(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...]) 
     notes = (
         describe_streaming(checked.spec),
         describe_row_weights(checked.corpus),
+        checked.mode_choice.describe(),
         *model_notes,
         describe_result_dtype(checked),
         *checked.adapter.notes(tuning.base_model(model)),

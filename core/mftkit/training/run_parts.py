@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from mftkit.training.gradients import Gradients
     from mftkit.training.logprob_model import LogprobModel
     from mftkit.training.mixing import Mixing
+    from mftkit.training.mode_choice import ModeChoice
     from mftkit.training.objective import Objective
     from mftkit.training.precision import Precision
     from mftkit.training.run_evaluations import RunEvaluations
@@ -63,11 +64,16 @@ class CheckedRun:
     corpus: Corpus
     balancer: Balancer
     combiner: GradientCombiner | None
-    mode: TokenizationMode
+    mode_choice: ModeChoice
     tuning: Tuning
     optimizer: Optimizer
     sampler: BatchSampler
     objective: Objective
+
+    @property
+    def mode(self) -> TokenizationMode:
+        """The tokenization mode that lays out the rows."""
+        return self.mode_choice.mode
 
     @property
     def base_content(self) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from mftkit.training.logprob_model import LogprobModel
 from mftkit.training.loss_checks import check_loss
 from mftkit.training.mixing import make_mixing
 from mftkit.training.mixing_notes import warn_repeated_samples
+from mftkit.training.mode_choice import choose_mode, tried
 from mftkit.training.model_loading import choose_adapter, load_model, load_tokenizer, outline_model
 from mftkit.training.objective import Objective
 from mftkit.training.optimizer import build_optimizer, group_parameters, make_optimizer, trained_parameters
@@ -59,6 +61,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.plan import Plan
     from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
+    from mftkit.training.mode_choice import ModeChoice
 
 
 def check_run(
@@ -91,14 +94,12 @@ def check_run(
     deciding_metrics(spec)
     check_mixer(spec, corpus.mixer, tasks)
     combiner = build_combiner(spec, tasks)
-    mode: TokenizationMode = installed.build(
-        kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, tasks
-    )
+    choice = choose_mode(with_model, adapter, config, tasks, fresh=fresh)
     loss = _loss(spec, corpus, reporter)
     tuning = installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks)
     engine.check(tuning, per_task_gradients=combiner is not None)
-    sampler = make_sampler(spec, corpus, mode)
-    _check_steps(spec, corpus, sampler, mode, reporter)
+    sampler = make_sampler(spec, corpus, choice.mode)
+    _check_steps(spec, corpus, sampler, choice.mode, reporter)
     return CheckedRun(
         spec=spec,
         model=with_model.model,
@@ -115,7 +116,7 @@ def check_run(
         corpus=corpus,
         balancer=balancer,
         combiner=combiner,
-        mode=mode,
+        mode_choice=choice,
         tuning=tuning,
         optimizer=build_optimizer(spec.training, engine, tuning),
         sampler=sampler,
@@ -173,7 +174,7 @@ def build_run(
     Raises:
         MftError: something that the user can fix.
     """
-    spec, processes, corpus, objective = checked.spec, checked.processes, checked.corpus, checked.objective
+    spec, processes, corpus = checked.spec, checked.processes, checked.corpus
     if not checked.needs_own_base:
         own_base = None
     if spec.training.parameter_groups:  # refused before any weights are read
@@ -181,7 +182,8 @@ def build_run(
     model, notes = load_model(checked, own_base, reporter)
     engine = checked.engine
     logprob_model, parallel_model = _parallel(checked, model)
-    _check_on_device(checked, model)
+    checked = _check_on_device(checked, model)
+    objective = checked.objective
     pad_id = int(checked.tokenizer.pad_token_id)
     batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
     validator = Validator(corpus.valid, len(corpus.tasks), batcher, objective.dtype)
@@ -243,19 +245,38 @@ def _groups(checked: CheckedRun, model: nn.Module) -> list[ParameterGroup]:
     )
 
 
-def _check_on_device(checked: CheckedRun, model: nn.Module) -> None:
-    """Check the loaded model by running it: that rows, and samples of one row, do not affect each other."""
+def _check_on_device(checked: CheckedRun, model: nn.Module) -> CheckedRun:
+    """Check the loaded model by running it: that rows, and samples of one row, do not affect each other.
+
+    Returns the run with the tokenization mode that fits the model.
+    """
     base, longest = checked.tuning.base_model(model), longest_row(checked).positions
     isolates = isolates_samples(checked.mode, checked.corpus, checked.sampler, checked.spec.max_length)
 
+    choice = checked.mode_choice
+
     @torch.enable_grad()
-    def work() -> None:
+    def work() -> ModeChoice:
         check_independence(checked.adapter, base, longest)
+        if choice.other is not None:
+            return tried(choice, checked.spec, checked.adapter, base, longest, checked.processes)
         if isolates:
             check_isolation(checked.adapter, base, longest)
+        return choice
 
     with torch.no_grad():  # no backward pass of the whole model follows
-        checked.engine.within(base, work)
+        found = checked.engine.within(base, work)
+    return _with_mode(checked, found)
+
+
+def _with_mode(checked: CheckedRun, choice: ModeChoice) -> CheckedRun:
+    """The run with the rows of a mode."""
+    if choice.mode is checked.mode:
+        return replace(checked, mode_choice=choice)
+    spec, loss = checked.spec, checked.objective.loss
+    sampler = make_sampler(spec, checked.corpus, choice.mode)
+    objective = _objective(spec, loss, sampler, checked.processes)
+    return replace(checked, mode_choice=choice, sampler=sampler, objective=objective)
 
 
 def _chat_format(spec: Spec, tokenizer: PreTrainedTokenizerBase) -> ChatFormat | None:

@@ -44,7 +44,7 @@ def used_registrations(spec: Spec, adapter: str | None) -> list[Registration[Com
         (kind, adapter or ref.name if kind is kinds.MODEL_ADAPTER else ref.name)
         for kind, ref in named_components(spec)
     ]
-    found = [registry.get(kind, name) for kind, name in named if name != AUTO]
+    found = [registry.get(kind, name) for kind, name in named if name != AUTO or AUTO not in kind.reserved]
     found += [registry.get(kinds.CHAT_MODEL, name) for name in _chat_models(spec)]
     return list(dict.fromkeys(found))
 

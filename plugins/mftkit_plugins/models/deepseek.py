@@ -60,21 +60,7 @@ class DeepSeek(mftkit.MoEAdapter):
         f_e is E / (k T) times the number of the sample's T tokens sent to expert e of E. P_e is the mean over these T
         tokens of the router's probability of e: by the softmax in V2, by sigmoids divided by their sum in V3.
         """
-        import torch
-
-        real, sample = _samples(batch)
-        if batch.real_tokens == 0:
-            return torch.stack([logits.sum() for logits in routed.logits]).sum() * 0.0
-        total = routed.logits[0].new_zeros(())
-        for logits, chosen in zip(routed.logits, routed.chosen, strict=True):
-            assert chosen is not None  # both classes' routers return their choice
-            if model.config.model_type == "deepseek_v2":
-                probabilities = logits.float().softmax(-1)
-            else:
-                probabilities = logits.float().sigmoid()
-                probabilities = probabilities / probabilities.sum(-1, keepdim=True)
-            total = total + _balance(probabilities[real], chosen[real], sample[real])
-        return total
+        return balance_by_sample(batch, routed, by_softmax=model.config.model_type == "deepseek_v2")
 
     def notes(self, model: PreTrainedModel) -> list[str]:
         """Return a note that V3's bias stays fixed."""
@@ -85,6 +71,25 @@ class DeepSeek(mftkit.MoEAdapter):
                 f"{self.coefficient(model):g}"
             ]
         return super().notes(model)
+
+
+def balance_by_sample(batch: mftkit.Batch, routed: RouterOutputs, *, by_softmax: bool) -> Tensor:
+    """Return the sum over layers of the mean over samples of sum_e f_e P_e; the other probabilities are sigmoids'."""
+    import torch
+
+    real, sample = _samples(batch)
+    if batch.real_tokens == 0:
+        return torch.stack([logits.sum() for logits in routed.logits]).sum() * 0.0
+    total = routed.logits[0].new_zeros(())
+    for logits, chosen in zip(routed.logits, routed.chosen, strict=True):
+        assert chosen is not None  # the routers of these classes return their choice
+        if by_softmax:
+            probabilities = logits.float().softmax(-1)
+        else:
+            probabilities = logits.float().sigmoid()
+            probabilities = probabilities / probabilities.sum(-1, keepdim=True)
+        total = total + _balance(probabilities[real], chosen[real], sample[real])
+    return total
 
 
 def _samples(batch: mftkit.Batch) -> tuple[torch.Tensor, torch.Tensor]:

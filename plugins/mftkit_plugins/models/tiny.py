@@ -23,5 +23,16 @@ GROUPED: JsonObject = {**ATTENTION, "num_key_value_heads": 2}
 EXPERTS: JsonObject = {**GROUPED, "num_experts_per_tok": 2}
 ORIGINAL = "the original code's, on a tiny checkpoint"
 """The reference for the logits of a converted family."""
+LINEAR: JsonObject = {
+    "head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "layer_types": ["linear_attention", "full_attention"],
+}
+"""A layer of linear attention, and one of full attention."""
+KEEPS_STATE = "keeps state across packed samples"
+"""Of families with recurrent or convolutional layers, which read a row from its start."""
 WINDOW = {"sliding_window": 4}
 """Shorter than the samples, so that it has an effect."""

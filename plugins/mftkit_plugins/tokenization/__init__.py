@@ -12,13 +12,18 @@ if TYPE_CHECKING:
 
 @mftkit.hookimpl
 def register_tokenization_modes(register: Register) -> None:
-    """Register the three modes of the paper's toolkit."""
+    """Register the three modes of the paper's toolkit, and the one that chooses between them."""
     here = "mftkit_plugins.tokenization"
+    register(
+        "auto",
+        f"{here}.auto:Auto",
+        summary="packs and isolates if the model can, else one sample per row, grouped by length",
+        default=True,
+    )
     register(
         "pack",
         f"{here}.pack:Pack",
         summary="fills rows with complete samples, isolated or with shared attention",
-        default=True,
     )
     register("padding", f"{here}.padding:Padding", summary="one sample per row, padded to max_length")
     register(

@@ -69,6 +69,10 @@ class Pack(TokenizationMode):
         """Return rows as long as the longest of them."""
         return mftkit.collate(samples, isolated=self.options.attention == "isolated")
 
+    def describe(self) -> str:
+        """Return that rows hold several samples."""
+        return "samples are packed"
+
 
 def _scatter(n: int) -> Ints:
     """Return a fixed permutation of n positions that spreads each stretch of them over all (Fibonacci hashing).

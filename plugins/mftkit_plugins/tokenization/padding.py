@@ -37,6 +37,10 @@ class Padding(TokenizationMode):
         """Return rows of ``max_length`` positions."""
         return mftkit.collate(samples, pad_to=samples.max_length)
 
+    def describe(self) -> str:
+        """Return that rows hold one sample."""
+        return "rows of one sample, all of max_length"
+
 
 class DynamicPadding(TokenizationMode):
     """Each sample is a row, as long as the longest row of its micro-batch."""
@@ -65,6 +69,10 @@ class DynamicPadding(TokenizationMode):
     def collate(self, samples: MicroBatch) -> Batch:
         """Return rows as long as the longest of them."""
         return mftkit.collate(samples)
+
+    def describe(self) -> str:
+        """Return that rows hold one sample, and whether similar lengths are put together."""
+        return "rows of one sample" + (", grouped by length" if self.options.group_by_length else "")
 
 
 def _runs(lengths: NDArray[np.int64], size: int) -> NDArray[np.int64]:

@@ -25,11 +25,26 @@ def spec(directory: Path, learning_rate: float | None) -> Any:
     [(1e-4, None, 1e-4), (3e-4, None, 1e-5), (1e-4, 1e-5, 1e-5), (None, None, 1e-5)],
 )
 def test_the_learning_rate(before: float | None, now: float | None, kept: float, tmp_path: Path) -> None:
-    found, note = with_earlier_defaults(spec(tmp_path, now), spec(tmp_path, before).dump())
+    found, notes = with_earlier_defaults(spec(tmp_path, now), spec(tmp_path, before).dump())
     assert found.training.learning_rate == kept
-    assert note.startswith("training.learning_rate: the run keeps 0.0001") == (kept == 1e-4)
+    assert [note[:46] for note in notes] == ["training.learning_rate: the run keeps 0.0001, "] * (
+        kept == 1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "kept"), [("pack", None, "pack"), ("padding", None, "auto"), ("pack", "auto", "auto")]
+)
+def test_the_tokenization(before: str, now: str | None, kept: str, tmp_path: Path) -> None:
+    started = mftkit.load_spec(small_spec(tokenization=before), directory=tmp_path).dump()
+    given = mftkit.load_spec(small_spec(**({"tokenization": now} if now else {})), directory=tmp_path)
+    found, notes = with_earlier_defaults(given, started)
+    assert found.tokenization.name == kept
+    assert notes == ["tokenization: the run keeps pack, the default with which it was started (now auto)"] * (
+        kept == "pack"
+    )
 
 
 def test_no_run_is_there(tmp_path: Path) -> None:
     given = spec(tmp_path, None)
-    assert with_earlier_defaults(given, None) == (given, "")
+    assert with_earlier_defaults(given, None) == (given, [])

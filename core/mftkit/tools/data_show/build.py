@@ -10,7 +10,6 @@ from mftkit.data.corpus import prepare
 from mftkit.data.task_formats import build_task_format, uses_chat
 from mftkit.data.task_rows import task_rows, validation_rows
 from mftkit.data.tokens.token_cache import TableSource, TokenCache
-from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.data_show.choice import chosen_rows, number_of_rows
@@ -18,6 +17,7 @@ from mftkit.tools.data_show.packed import packed_row
 from mftkit.tools.data_show.samples import SampleViews
 from mftkit.tools.data_show.tokens import TokenReader
 from mftkit.tools.data_show.view import DataView, TaskView
+from mftkit.training.mode_choice import choose_mode
 from mftkit.training.model_loading import choose_adapter, load_tokenizer
 from mftkit.training.setup import make_sampler
 from mftkit.training.start import find_start
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from mftkit.data.corpus import Corpus
     from mftkit.data.text.chat_protocol import ChatFormat
-    from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.spec import Spec, TaskSpec
     from mftkit.tools.data_show.choice import ChosenRow, Request
     from mftkit.tools.data_show.collected import CollectedReports
@@ -56,9 +55,8 @@ def data_view(spec: Spec, path: Path, request: Request, reports: CollectedReport
     _name, adapter, config = choose_adapter(with_model, reports)
     tokenizer = load_tokenizer(with_model, adapter, config, reports)
     corpus = prepare(spec, tokenizer, reports)
-    mode: TokenizationMode = installed.build(
-        kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, corpus.tasks
-    )
+    choice = choose_mode(with_model, adapter, config, corpus.tasks, fresh=False)
+    mode = choice.mode
     chosen = [index for index, name in enumerate(names) if request.task in (None, name)]
     builder = _TaskViews(spec, tokenizer, corpus, reports)
     tasks = tuple(builder.view(index, request) for index in chosen)

@@ -13,6 +13,7 @@ from mftkit.interfaces.model import LoadRequest
 from mftkit.models.recomputation import recompute_activations
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
+from mftkit.training.mode_choice import choose_mode
 from mftkit.training.model_loading import choose_adapter
 from mftkit.training.precision import Precision
 from mftkit.training.start import find_start
@@ -65,9 +66,7 @@ def outline(spec: Spec, precision: Precision) -> Outline:
     _, adapter, config = choose_adapter(with_model, reporter, start)
     tasks = tuple(TaskInfo(task.name, task.weight, 0, 0, 0) for task in spec.tasks)
     tuning: Tuning = installed.build(kinds.TUNING, spec.tuning.method, spec.tuning.options, tasks)
-    mode: TokenizationMode = installed.build(
-        kinds.TOKENIZATION_MODE, spec.tokenization.name, spec.tokenization.options, tasks
-    )
+    mode = choose_mode(with_model, adapter, config, tasks).mode
     request = LoadRequest(
         path=with_model.model.path,
         config=_with_vocabulary(with_model.model, config),

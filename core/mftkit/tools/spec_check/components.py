@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 def check_components(spec: Spec, findings: Findings) -> None:
     """Check every component that the spec names, and those that their options name."""
     for at, kind, ref in located_components(spec):
-        if ref.name == AUTO:
+        if ref.name == AUTO and AUTO in kind.reserved:
             continue
         component = _built(spec, at, kind, ref, findings)
         if component is None or _is_made(spec, at, kind):

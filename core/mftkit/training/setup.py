@@ -175,8 +175,7 @@ def build_run(
         MftError: something that the user can fix.
     """
     spec, processes, corpus = checked.spec, checked.processes, checked.corpus
-    if not checked.needs_own_base:
-        own_base = None
+    own_base = own_base if checked.needs_own_base else None
     if spec.training.parameter_groups:  # refused before any weights are read
         _groups(checked, outline_model(checked)[0])
     model, notes = load_model(checked, own_base, reporter)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from mftkit.base import threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +41,7 @@ class BatchesAhead:
         self._sampler = sampler
         self._make = make
         self._pending: tuple[int, Future[StepBatch]] | None = None
+        self._thread: ThreadPoolExecutor | None = None
 
     def take(self, number: int) -> StepBatch:
         """Return the batch of step ``number``, from 1, and begin with the one after it.
@@ -55,13 +55,22 @@ class BatchesAhead:
             _wait(pending)
             made = self._made(number)
         if number < self._sampler.total and self._sampler.knows_step_after(made.batch):
-            self._pending = number + 1, threads.run(lambda: self._made(number + 1), "batches ahead")
+            if self._thread is None:
+                self._thread = ThreadPoolExecutor(1, "batches ahead")
+            self._pending = number + 1, self._thread.submit(self._made, number + 1)
         return made
 
     def forget(self) -> None:
-        """Wait for the thread, and drop what it made; to be called before the sampler's state changes, and at the end."""
+        """Drop what was made, once the thread is done with it: before the sampler's state changes."""
         pending, self._pending = self._pending, None
         _wait(pending)
+
+    def end(self) -> None:
+        """End the thread; another ``take`` starts one again."""
+        self.forget()
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown()
 
     def _made(self, number: int) -> StepBatch:
         return self._make(self._sampler[number])

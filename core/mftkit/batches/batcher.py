@@ -43,7 +43,7 @@ class Batcher:
         return self.on_host(samples, rows, collate).to(self.processes.device)
 
     def step(self, batch: GlobalBatch, samples: Samples, collate: Callable[[MicroBatch], Batch]) -> StepBatch:
-        """This process's part of a global batch, from whose memory its device copies without a wait."""
+        """The part of a global batch that this process trains, in memory that its device reads by itself."""
         samples, processes = samples.in_epoch(batch.epoch), self.processes
         rows = batch.micro_batches(self.micro_batch_size, processes.rank, processes.count)
         made = [self.on_host(samples, each, collate) for each in rows]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mftkit.base import threads
 from mftkit.base.atomic_files import begin_directory, complete_directory, disk_errors
 from mftkit.runs.checkpoint import Checkpoint, surplus
 from mftkit.runs.shard_writing import ShardPlan, StagedShards, WrittenShards, finish_shards
@@ -17,14 +18,11 @@ from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from concurrent.futures import Future
     from pathlib import Path
 
     from mftkit.processes import Processes
     from mftkit.runs.checkpoint import CheckpointStore
     from mftkit.training.run_state import CapturedState
-
-_THREAD = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ class CheckpointWriting:
             work = partial(self._write_part, step, checkpoint, staged)
         elif checkpoint is not None:
             work = partial(self._store.write, step, checkpoint)
-        future = None if work is None else threads.run(work, _THREAD, in_thread=self._asynchronous)
+        future = None if work is None else _run(work, in_thread=self._asynchronous)
         self._pending = _Pending(step, checkpoint, staged, removed, future)
         if not self._asynchronous:
             self.wait()
@@ -136,7 +134,7 @@ class CheckpointWriting:
         if self._processes.is_main:
             hidden = [self._store.hide(step) for step in pending.surplus]
             # In a thread, too: to free the blocks of large files takes as long as to copy their content.
-            self._removal = threads.run(partial(_remove, hidden), _THREAD, in_thread=self._asynchronous)
+            self._removal = _run(partial(_remove, hidden), in_thread=self._asynchronous)
             self._saved(pending.step, self._store.path(pending.step))
 
     def wait(self) -> None:
@@ -218,3 +216,20 @@ class CheckpointWriting:
 def _remove(directories: list[Path]) -> None:
     for directory in directories:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _run(work: Callable[[], Any], *, in_thread: bool) -> Future[Any]:
+    """Do the work here or in a thread, which a second signal does not wait for."""
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    if in_thread:
+        threading.Thread(target=run, name="checkpoint", daemon=True).start()
+    else:
+        run()
+    return future

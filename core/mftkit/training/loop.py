@@ -97,16 +97,16 @@ class Trainer:
         with StopRequest(self._listener.stop_requested) as stop:
             try:
                 outcome = self._train(stop)
-                self._ahead.forget()
+                self._ahead.end()
                 self._writing.end()
             except NonFiniteLossError as error:
-                self._ahead.forget()
+                self._ahead.end()
                 self._writing.end()  # all processes have seen it after the same step
                 saved = self._directory.checkpoints.steps()
                 message = describe_nonfinite(error, self._corpus, self._sampler, self._processes, saved)
                 return Outcome("failed", error.step, self._best_step, error=message)
             except Exception:
-                self._ahead.forget()
+                self._ahead.end()
                 self._writing.wait_alone()
                 raise
         return outcome

@@ -40,7 +40,7 @@ class Samples(SimpleNamespace):
 def sampler(kind: type[BatchSampler] = BatchSampler, *, streamed: bool = False) -> Any:
     lengths = np.random.default_rng(0).integers(2, 9, len(TASK))
     samples: Any = Samples(lengths=lengths, loss_tokens=lengths - 1, task=TASK, is_streamed=streamed)
-    mixed = {"mixture": Mixture(TASK, (20, 9), 1)} if kind is ChangingSampler else {}
+    mixed: Any = {"mixture": Mixture(TASK, (20, 9), 1)} if kind is ChangingSampler else {}
     mode = One(cast(Any, None))
     return kind(
         samples, mode, tasks=2, seed=1, batch_size=4, max_length=16, epochs=2, max_steps=TOTAL, **mixed

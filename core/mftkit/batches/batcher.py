@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mftkit.batches.ahead import StepBatch
 from mftkit.batches.collate import idle_batch
 from mftkit.interfaces.tokenization import MicroBatch
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mftkit.batches.sampler import GlobalBatch
     from mftkit.data.corpus import Samples
     from mftkit.interfaces.tokenization import Batch, Sample
     from mftkit.processes import Processes
@@ -38,11 +40,30 @@ class Batcher:
         collate: Callable[[MicroBatch], Batch],
     ) -> Batch:
         """The batch of some rows of samples, on this process's device; an idle one if there are no rows."""
+        return self.on_host(samples, rows, collate).to(self.processes.device)
+
+    def step(self, batch: GlobalBatch, samples: Samples, collate: Callable[[MicroBatch], Batch]) -> StepBatch:
+        """The part of a global batch that this process trains, in memory that its device reads by itself."""
+        samples, processes = samples.in_epoch(batch.epoch), self.processes
+        rows = batch.micro_batches(self.micro_batch_size, processes.rank, processes.count)
+        made = [self.on_host(samples, each, collate) for each in rows]
+        if processes.device.type == "cuda":
+            with torch.cuda.device(processes.device):  # in another thread, it would be the first one
+                made = [each.pin_memory() for each in made]
+        return StepBatch(batch, rows, made)
+
+    def on_host(
+        self,
+        samples: Samples,
+        rows: Sequence[Sequence[int] | NDArray[np.int64]],
+        collate: Callable[[MicroBatch], Batch],
+    ) -> Batch:
+        """As ``batch``, in the host's memory."""
         if not len(rows):
-            return idle_batch(self.pad_id).to(self.processes.device)
+            return idle_batch(self.pad_id)
         members = tuple(tuple(samples[int(i)] for i in row) for row in rows)
         batch = collate(MicroBatch(members, self.max_length, self.pad_id))
-        return _with_sample_weights(batch, members).to(self.processes.device)
+        return _with_sample_weights(batch, members)
 
 
 def _with_sample_weights(batch: Batch, rows: tuple[tuple[Sample, ...], ...]) -> Batch:

@@ -68,12 +68,17 @@ class ChangingSampler(BatchSampler):
         self.draws = [list(counts) for counts in draws]
         self._interval_layouts = {}
 
+    def knows_step_after(self, batch: GlobalBatch) -> bool:
+        """Whether the interval of the step after ``batch`` is decided."""
+        return batch.number // self.interval < len(self.draws)
+
     def __getitem__(self, number: int) -> GlobalBatch:
         """The global batch of step ``number``, from 1; its interval must be decided."""
         interval, place = divmod(number - 1, self.interval)
-        if interval not in self._interval_layouts:
-            self._interval_layouts = {interval: self._layout_of(interval, self.draws[interval])}
-        layout = self._interval_layouts[interval]
+        layout = self._interval_layouts.get(interval)
+        if layout is None:
+            layout = self._layout_of(interval, self.draws[interval])
+            self._interval_layouts = {interval: layout}
         # As evenly as possible: each step has the batch size, or some steps of an interval a row less.
         bounds = np.linspace(0, len(layout.offsets) - 1, self.interval + 1).round().astype(int)
         epoch = self._epoch_of(number)

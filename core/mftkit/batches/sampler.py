@@ -139,9 +139,11 @@ class BatchSampler:
 
     def layout(self, epoch: int) -> Layout:
         """The rows of an epoch, checked; only the latest epoch is kept."""
-        if epoch not in self._layouts:
-            self._layouts = {epoch: self._laid_out(epoch)}
-        return self._layouts[epoch]
+        found = self._layouts.get(epoch)  # read once: another thread may be at the next epoch
+        if found is None:
+            found = self._laid_out(epoch)
+            self._layouts = {epoch: found}
+        return found
 
     def _laid_out(self, epoch: int) -> Layout:
         drawn = None if self._mixture is None else self._mixture.epoch(epoch)
@@ -173,6 +175,13 @@ class BatchSampler:
         while not self._ends or self._ends[-1] < number:
             self._end(len(self._ends))
         return bisect_left(self._ends, number)
+
+    def knows_step_after(self, batch: GlobalBatch) -> bool:
+        """Whether the batch of the step after ``batch`` can be made before ``batch`` was trained.
+
+        A chunk of streamed data takes the place of the one before, so it is made only when it is needed.
+        """
+        return not (batch.ends_epoch and self._samples.is_streamed)
 
     def __getitem__(self, number: int) -> GlobalBatch:
         """The global batch of step ``number``, from 1."""

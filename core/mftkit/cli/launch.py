@@ -19,6 +19,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from mftkit.base.threads import usable_cores
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
@@ -97,7 +99,7 @@ def _start(
         NOTICES: str(notices),
         LAUNCHER: str(os.getpid()),
     }
-    environment.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // count)))
+    environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // count)))
     return [
         subprocess.Popen(
             [sys.executable, "-m", "mftkit.cli", *arguments],

@@ -73,9 +73,9 @@ def list_(
 
 def _select_plugins_of(spec: Path | None) -> None:
     """Use the plugins that a spec names by their files."""
-    from mftkit.spec.local_plugins import select_plugins_of_file
-
     if spec is not None:
+        from mftkit.spec.local_plugins import select_plugins_of_file
+
         select_plugins_of_file(spec)
 
 

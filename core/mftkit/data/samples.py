@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,9 @@ class Part:
 
 class Samples:
     """The samples of a split, numbered from 0: those of the first task, then those of the second, and so on."""
+
+    is_streamed: ClassVar[bool] = False
+    """Whether only one epoch's samples are there at a time."""
 
     def __init__(self, parts: Sequence[Part], max_length: int, *, read_weights: bool = False) -> None:
         """``read_weights``: whether data rows' weights are read; otherwise every sample has weight 1."""
@@ -65,13 +68,15 @@ class Samples:
         number = epoch % math.lcm(*variants)
         if number == 0:
             return self
-        if number not in self._variants:  # only the latest one is kept
+        found = self._variants.get(number)
+        if found is None:  # only the latest one is kept
             parts = [
                 replace(part, table=part.table.of_variant(number % count))
                 for part, count in zip(self._parts, variants, strict=True)
             ]
-            self._variants = {number: Samples(parts, self._max_length, read_weights=self._read_weights)}
-        return self._variants[number]
+            found = Samples(parts, self._max_length, read_weights=self._read_weights)
+            self._variants = {number: found}
+        return found
 
     @property
     def parts(self) -> Sequence[Part]:

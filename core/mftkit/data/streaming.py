@@ -81,6 +81,8 @@ class StreamedTask(TaskInfo):
 class ChunkedSamples(Samples):
     """The training samples of a stream. The first chunk is there all the time, and one other chunk beside it."""
 
+    is_streamed = True
+
     def __init__(
         self, first: Sequence[Part], max_length: int, prepare: Callable[[int], Sequence[Part]]
     ) -> None:

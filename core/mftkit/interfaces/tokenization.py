@@ -10,6 +10,8 @@ from mftkit.interfaces.component import Component, OptionsT, required
 from mftkit.interfaces.deprecation import renamed_fields
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     import torch
     from numpy.typing import NDArray
@@ -92,13 +94,18 @@ class Batch:
         """The batch with its tensors on ``device``; the host does not wait for the copies."""
         if device.type == "cpu":
             return self
+        held = self.pin_memory() if device.type == "cuda" else self
+        return held._with_each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The batch with its tensors in memory that a CUDA device reads by itself; those that already are stay."""
+        return self._with_each(lambda tensor: tensor.pin_memory())
+
+    def _with_each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The batch with each of its tensors changed."""
         held = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved = {
-            name: (value.pin_memory() if device.type == "cuda" else value).to(device, non_blocking=True)
-            for name, value in held.items()
-            if hasattr(value, "pin_memory")
-        }
-        return Batch(**{**held, **moved})
+        changed = {name: change(value) for name, value in held.items() if hasattr(value, "pin_memory")}
+        return Batch(**{**held, **changed})
 
 
 @documented

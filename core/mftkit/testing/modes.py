@@ -91,6 +91,14 @@ class TokenizationModeConformance(Conformance):
         """The same for micro-batches of several rows."""
         self._collate(4)
 
+    def test_collate_draws_nothing(self) -> None:
+        """``collate`` draws no random numbers: it runs beside the step before, whose dropout draws them."""
+        mode = self.make()
+        samples = [_sample(index, 3 + index) for index in range(4)]
+        rows = next(_rows_of(mode, samples, len(self.tasks), 2))
+        with assert_rng_untouched("collate"):
+            mode.collate(MicroBatch(rows, MAX_LENGTH, PAD))
+
     def test_first_tokens_never_count(self) -> None:
         """A sample's first token is never a loss token, even if the sample's loss mask marks it as one."""
         mode = self.make()

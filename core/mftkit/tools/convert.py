@@ -15,6 +15,7 @@ from mftkit.models.config import checkpoint_dtype
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.loading import check_code
 from mftkit.models.logits_check import compare_logits, sample_logits
+from mftkit.models.saving import unwrapped
 from mftkit.models.stray_adapter import warn_stray_adapter
 from mftkit.models.vocabulary import describe_surplus
 from mftkit.reporting.reporter import Reporter
@@ -92,4 +93,5 @@ def convert(path: str, output: Path, reporter: Reporter | None = None, adapter: 
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | None, directory: Path) -> None:
     if tokenizer is not None:
         tokenizer.save_pretrained(directory)
-    model.save_pretrained(directory)
+    with unwrapped():
+        model.save_pretrained(directory)

@@ -16,6 +16,7 @@ from mftkit.models.example_prompt import example_prompt
 from mftkit.models.generation_config import fix_generation_config
 from mftkit.models.logits_check import compare_logits, sample_logits
 from mftkit.models.merging import merge_adapter
+from mftkit.models.saving import unwrapped
 from mftkit.models.stray_adapter import has_stray_adapter, how_to_use
 from mftkit.models.vocabulary import guard_vocabulary
 from mftkit.reporting.reporter import Reporter
@@ -88,7 +89,8 @@ def merge(
     del base
     try:
         with new_directory(output) as partial:
-            merged.save_pretrained(partial)
+            with unwrapped():
+                merged.save_pretrained(partial)
             if tokenizer is not None:
                 tokenizer.save_pretrained(partial)
             del merged  # so that two models are never in memory at once

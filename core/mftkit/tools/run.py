@@ -33,6 +33,7 @@ from mftkit.training.loop import Trainer
 from mftkit.training.setup import build_run, check_run, plan_run
 from mftkit.training.signals import StopRequest
 from mftkit.training.stop_requests import StopRequests
+from mftkit.training.threads import threads_of
 from mftkit.training.trackers import listening_trackers, make_trackers
 from mftkit.training.used_plugins import plugins_line, used_plugins
 from mftkit_registry import MftError
@@ -104,7 +105,7 @@ def _run(spec: Spec, fresh: bool, reporter: LoggedReporter, callbacks: Sequence[
                 return _finished_before(earlier, directory, reporter)
         is_main = processes.is_main
         called = make_callbacks(spec, callbacks, checked.corpus.tasks) if is_main else []
-        with directory if is_main else nullcontext():
+        with directory if is_main else nullcontext(), threads_of(checked, reporter):
             # Since the first look, by another process:
             if is_main and not fresh and directory.is_finished(spec):
                 raise MftError(f"output: {spec.output} was just finished by another process.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from mftkit.base.atomic_files import new_directory
 from mftkit.models import check_head, choose_pad, read_config
 from mftkit.models.generation_config import fix_generation_config
+from mftkit.models.saving import unwrapped
 from mftkit_registry import MftWarning
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ def ensure_base(
         if contradiction := fix_generation_config(model):
             warnings.warn(contradiction, MftWarning, stacklevel=2)
         with new_directory(own_base.staged) as partial:
-            model.save_pretrained(partial)
+            with unwrapped():
+                model.save_pretrained(partial)
             tokenizer.save_pretrained(partial)
     notes = processes.from_main(notes)  # the others wait here until the base is written
     path = str(own_base.current)

@@ -3,7 +3,8 @@
 What a step does, and where (N tasks, k statistics per task, several micro-batches):
 
 - ``batches/sampler.py`` decides which samples the global batch of a step holds, ``batches/batcher.py`` and a
-  tokenization mode make tensors of them, ``training/logprob_model.py`` runs the model.
+  tokenization mode make tensors of them, one step ahead (``batches/ahead.py``); ``training/logprob_model.py`` runs the
+  model.
 - ``TrainStep`` below is the step: micro-batches, forward, backward, update.
 - Losses are functions of sums: ``training/objective.py`` has a micro-batch's ``statistics`` [N, k], the objective F of
   their total over the global batch, and its slopes dF/ds [N, k].
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
+from mftkit.batches.ahead import BatchesAhead
 from mftkit.reporting.outcome import Outcome
 from mftkit.training.checkpoint_timing import CheckpointTiming
 from mftkit.training.checkpoint_writing import CheckpointWriting
@@ -70,6 +72,7 @@ class Trainer:
         self.history = run.history
         self._deciding = run.deciding
         self._train_step = TrainStep.of(run)
+        self._ahead = BatchesAhead(self._sampler, self._train_step.prepare)
         self._meter = Meter(len(self._task_names), run.device, checked.objective.dtype)
         self._clock = StepClock()
         self._last: StepResult | None = None
@@ -94,13 +97,16 @@ class Trainer:
         with StopRequest(self._listener.stop_requested) as stop:
             try:
                 outcome = self._train(stop)
+                self._ahead.end()
                 self._writing.end()
             except NonFiniteLossError as error:
+                self._ahead.end()
                 self._writing.end()  # all processes have seen it after the same step
                 saved = self._directory.checkpoints.steps()
                 message = describe_nonfinite(error, self._corpus, self._sampler, self._processes, saved)
                 return Outcome("failed", error.step, self._best_step, error=message)
             except Exception:
+                self._ahead.end()
                 self._writing.wait_alone()
                 raise
         return outcome
@@ -124,9 +130,8 @@ class Trainer:
 
     def _make_step(self, stop: StopRequest) -> Outcome | None:
         """Train on the next batch, with all that is due after it; returns the outcome if the run ends by a request."""
-        batch = self._sampler[self.step + 1]
+        batch = self._train_on(self.step + 1)
         final = batch.number == self._sampler.total
-        self._train_on(batch)
         window_ends = batch.is_due(self._training.log_every)
         line = self._log(window_ends=window_ends) if final or window_ends else None
         self._listener.step_ended(batch.number, line)
@@ -219,20 +224,23 @@ class Trainer:
         self.save()
         return Outcome("finished", self.step, self._best_step, stopped_by=stopped_by)
 
-    def _train_on(self, batch: GlobalBatch) -> None:
-        """One optimizer step, with what comes before and after it."""
+    def _train_on(self, number: int) -> GlobalBatch:
+        """One optimizer step, with what comes before and after it; returns what it trained on."""
         self._clock.start()
+        prepared = self._ahead.take(number)
+        batch = prepared.batch
         balancing = self._run.balancing
         balancing.before_step(batch.number)
         self._run.mixing.before_step(batch.number)
         rate = self._schedule.rate(batch.number, self._training)
-        self._last = result = self._train_step(batch, rate, self._meter)
+        self._last = result = self._train_step(batch, rate, self._meter, prepared)
         self.step = batch.number
         balancing.after_step(batch.number, result.task_losses, result.losses_after_update)
         self._run.mixing.after_step(batch.number)
         if self._run.device.type == "cpu" or len(self._train_step.guard) >= CHECK_EVERY:
             self._check_finite()
         self._clock.stop()
+        return batch
 
     def _check_finite(self) -> None:
         """Raise NonFiniteLossError if a step since the last check was not finite."""
@@ -384,5 +392,6 @@ class Trainer:
 
     def _restore(self, checkpoint: Checkpoint) -> None:
         """Restore all but the histories and the schedule."""
+        self._ahead.forget()
         self._state.restore(checkpoint, self._meter, self._listener)
         self._clock.spent = checkpoint.state["seconds"]

@@ -9,6 +9,7 @@ import torch
 from mftkit.base.atomic_files import write_json
 from mftkit.base.json_files import read_json_object
 from mftkit.models.config import ADAPTER_CONFIG
+from mftkit.models.saving import unwrapped
 from mftkit.models.streamed_saving import StreamedSaving, checksum, plan_saving
 from mftkit.runs.checkpoint import CheckpointError
 from mftkit.training.read_back import ReadBack, ReadBackError
@@ -91,7 +92,8 @@ class WholeWriter:
             exact, logits = logits, read_back.logits()
             read_back.check_rounding(exact, logits, written)
             cast_parameters(model, written)
-        checked.tuning.export(run.model, place, base)
+        with unwrapped():
+            checked.tuning.export(run.model, place, base)
         if run.own_base is None and checked.model.revision is not None:
             _name_revision(place, checked.model.revision)
         if written != trained:

@@ -13,6 +13,7 @@ from mftkit.training.step_result import StepResult
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from mftkit.batches.ahead import StepBatch
     from mftkit.batches.batcher import Batcher
     from mftkit.batches.sampler import GlobalBatch
     from mftkit.data.corpus import Samples
@@ -69,19 +70,24 @@ class TrainStep:
             run.gradients,
         )
 
-    def __call__(self, batch: GlobalBatch, learning_rate: float, meter: Meter) -> StepResult:
-        """Train on one global batch."""
+    def prepare(self, batch: GlobalBatch) -> StepBatch:
+        """Lay out and collate this process's part of a global batch; may run in another thread than the step."""
+        return self._batcher.step(batch, self._samples, self._mode.collate)
+
+    def __call__(
+        self, batch: GlobalBatch, learning_rate: float, meter: Meter, prepared: StepBatch | None = None
+    ) -> StepResult:
+        """Train on one global batch; ``prepared`` is what ``prepare`` returns for it, None: it is made now."""
         processes, objective = self._processes, self._objective
-        rows = batch.micro_batches(self._batcher.micro_batch_size, processes.rank, processes.count)
-        samples = self._samples.in_epoch(batch.epoch)
-        micro_batches = [self._batcher.batch(samples, each, self._mode.collate) for each in rows]
+        made = prepared or self.prepare(batch)
+        micro_batches = [each.to(processes.device) for each in made.micro_batches]
         counts = objective.counts(batch.tokens, batch.samples)  # of the global batch, before any forward pass
         coefficients = Coefficients(
             self._model, objective, self._balancing, processes, batch.number, micro_batches, counts
         )
         totals = objective.zeros()
         router_total: Tensor | None = None
-        self._gradients.begin(rows, samples.task)
+        self._gradients.begin(made.rows, self._samples.in_epoch(batch.epoch).task)
         for i, micro_batch in enumerate(micro_batches):
             coefficients.begin_forward(i)
             with self._gradients.accumulate(i):

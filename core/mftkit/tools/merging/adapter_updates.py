@@ -8,6 +8,7 @@ import torch
 
 from mftkit.base.quiet import without_peft_noise
 from mftkit.models.generation_config import fix_generation_config
+from mftkit.models.saving import unwrapped
 from mftkit.models.vocabulary import guard_vocabulary
 from mftkit.runs.reference_loading import open_reference
 from mftkit.tools.merging.methods import wide
@@ -103,6 +104,7 @@ def merge_updates(
         merged: PreTrainedModel = tuned.unload()
     if contradiction := fix_generation_config(merged):
         reporter.warn(contradiction)
-    merged.save_pretrained(target)
+    with unwrapped():
+        merged.save_pretrained(target)
     if tokenizer is not None:
         tokenizer.save_pretrained(target)

@@ -1,0 +1,106 @@
+"""What does it cost to start the program?
+
+CPU seconds, user and system, of new processes, the median of several, in turns: ``mft --help`` and ``mft plugins list``
+with 30 plugins of others installed, each a package with one loss; and ``mft run`` of the quickstart up to its first
+step, with its data cached. ``python -c pass`` and ``import torch`` are what no program of this kind can do without.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from bench.figures import Figure, main
+
+QUESTION = "What does it cost to start the program?"
+QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.json"
+PLUGINS = 30
+PLUGIN = """
+import mftkit
+
+@mftkit.hookimpl
+def register_losses(register):
+    register("loss-{number}", "plug_{number}:Loss", summary="a loss")
+"""
+FIRST_STEP = """
+import os
+from mftkit.cli import main
+from mftkit.training import loop
+loop.Trainer._train_on = lambda trainer, number: os._exit(0)
+raise SystemExit(main(["run", {spec!r}, "--fresh"]) or 9)
+"""
+
+
+def measure(*, quick: bool) -> list[Figure]:
+    """CPU seconds of each start."""
+    repetitions = 1 if quick else 5
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        site = install_plugins(directory / "site")
+        path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")])
+        spec = quickstart(directory)
+        mft = [sys.executable, "-m", "mftkit.cli"]
+        listed = cpu_seconds([*mft, "plugins", "list"], {**environment, "PYTHONPATH": path}, "loss-29")
+        commands: dict[str, tuple[list[str], dict[str, str]]] = {
+            "python -c pass": ([sys.executable, "-c", "pass"], environment),
+            "mft --help": ([*mft, "--help"], {**environment, "PYTHONPATH": path}),
+            "mft plugins list": ([*mft, "plugins", "list"], {**environment, "PYTHONPATH": path}),
+        }
+        if not quick:
+            first = [sys.executable, "-c", FIRST_STEP.format(spec=str(spec))]
+            cpu_seconds(first, environment)  # makes the data
+            commands["import torch"] = ([sys.executable, "-c", "import torch"], environment)
+            commands["mft run to the first step"] = (first, environment)
+        found: dict[str, list[float]] = {name: [] for name in commands}
+        for _ in range(repetitions):
+            for name, (command, variables) in commands.items():
+                found[name].append(cpu_seconds(command, variables))
+    assert listed > 0
+    goals = {"mft --help": 0.2, "mft plugins list": 0.2}
+    return [
+        Figure(name, statistics.median(took), "s CPU", at_most=None if quick else goals.get(name))
+        for name, took in found.items()
+    ]
+
+
+def cpu_seconds(command: list[str], environment: dict[str, str], expected: str = "") -> float:
+    """The CPU time of a process, which must end well and print ``expected``."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode or expected not in done.stdout:
+        raise RuntimeError(f"{command} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def install_plugins(site: Path) -> Path:
+    """Install plugins as an installer does: modules, and the metadata of their distributions."""
+    for number in range(PLUGINS):
+        metadata = site / f"plug_{number}-1.0.dist-info"
+        metadata.mkdir(parents=True)
+        (site / f"plug_{number}.py").write_text(PLUGIN.format(number=number), encoding="utf-8")
+        about = f"Metadata-Version: 2.1\nName: plug-{number}\nVersion: 1.0\n"
+        (metadata / "METADATA").write_text(about, encoding="utf-8")
+        (metadata / "entry_points.txt").write_text(f"[mft]\np{number} = plug_{number}\n", encoding="utf-8")
+    return site
+
+
+def quickstart(directory: Path) -> Path:
+    """The quickstart's spec with its output and its cache in ``directory``."""
+    spec: dict[str, Any] = json.loads(QUICKSTART.read_text(encoding="utf-8"))
+    spec |= {"output": str(directory / "run"), "data": {"cache": str(directory / "cache")}}
+    file = directory / "spec.json"
+    file.write_text(json.dumps(spec), encoding="utf-8")
+    return file
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

@@ -110,7 +110,9 @@ def in_threads(count: int, work: Callable[[ThreadProcess], Any]) -> list[Any]:
 class GradientRecorder(torch.optim.Optimizer):
     """Keeps the gradients of each step, and changes no weight."""
 
-    _step_supports_amp_scaling = True  # as the fused kernels: the host does not wait for the flag of a bad step
+    _step_supports_amp_scaling = (
+        True  # as the fused kernels: the host does not wait for the flag of a bad step
+    )
 
     def __init__(self, parameters: Any) -> None:
         super().__init__(parameters, {"lr": 0.0})

@@ -1,0 +1,367 @@
+"""Whole training steps on a CPU beside TRL's own trainer, and balanced training beside plain cross-entropy.
+
+A Llama of hidden size 256 with 4 layers and a vocabulary of 32,000, from a random start, in float32, trains on functions
+of Python's standard library of at most 512 tokens. All variants have the same samples, tokenized once, the same
+weights at the start, every token but a sample's first in the loss, fused AdamW without weight decay, and gradients clipped to 1.
+
+    mftkit packed   batches of 2 rows, packed: 2 x 512 positions
+    TRL bfd         SFTTrainer, packing with "bfd": 2 rows, which it flattens into one
+    TRL padding     SFTTrainer at its defaults: 8 samples, padded to the longest
+
+Tokens are real ones, without padding, per CPU second of one thread, in turns of a few steps; medians. TRL's rows are left
+out where TRL is not installed.
+"""
+
+from __future__ import annotations
+
+import ast
+import gc
+import importlib.util
+import json
+import random
+import statistics
+import sysconfig
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.child import in_child
+from bench.figures import Figure, main, peak_mib
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mftkit.training.run_parts import Run
+
+QUESTION = "How fast and how large is a whole training step, and what does balancing add to it?"
+ABOUT = """
+"Extra memory" is the peak of resident memory in two steps above what the process has before the first, with model,
+data and trainer in place: gradients, optimizer and activations. The first losses are those of one batch at the same
+weights, by a packed step of mftkit and by TRL's trainer on the same samples padded. Balanced training and `mixed`
+take the same batches step by step in turns, and the figure is the median of the ratios of steps.
+"""
+SHARES = {"a": 0.55, "b": 0.25, "c": 0.15, "d": 0.05}
+"""Tasks, and their shares of the samples."""
+CAP = 512
+BALANCED = ("token-balanced", "sample-balanced")
+TRL = {"bfd": {"packing": True, "packing_strategy": "bfd"}, "padding": {}}
+PUBLISHED = {"bfd": "a plain loop on packed rows: 2.03 x", "padding": "a plain loop on packed rows: 6.4 x"}
+"""Of TRL 1.16 on another machine of this kind, 377 and 120 tokens per CPU second."""
+
+
+def measure(*, quick: bool) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix="mft-end-to-end-") as directory:
+        spec = str(write_spec(Path(directory), quick=quick))
+        found = in_child("bench.end_to_end", "speed", spec, *((1, 1) if quick else (3, 1)))
+        balance = in_child("bench.end_to_end", "balance", spec, 1 if quick else 8)
+        trainers = ["mftkit", *(TRL if has_trl() else ())]
+        memory = {name: in_child("bench.end_to_end", "memory", spec, name) for name in trainers}
+    return [*speed_figures(found), *memory_figures(memory), *balance_figures(balance)]
+
+
+def has_trl() -> bool:
+    return importlib.util.find_spec("trl") is not None
+
+
+def speed_figures(found: dict[str, Any]) -> list[Figure]:
+    speeds = {name: statistics.median(each) for name, each in found["speeds"].items()}
+    figures = [Figure("mftkit packed", speeds["mftkit"], "tokens/CPU s", note="loss `mixed`")]
+    for name, goal in (("bfd", 2.0), ("padding", 6.0)):
+        own = f"packed over TRL {name}"
+        if f"TRL {name}" not in speeds:
+            figures.append(
+                Figure(
+                    own, float("nan"), "x", at_least=goal, peer=PUBLISHED[name], note="TRL is not installed"
+                )
+            )
+            continue
+        peer = speeds[f"TRL {name}"]
+        figures.append(Figure(f"TRL {name}", peer, "tokens/CPU s", note=f"TRL {version('trl')}"))
+        figures.append(Figure(own, speeds["mftkit"] / peer, "x", at_least=goal, peer=PUBLISHED[name]))
+    if "losses" in found:
+        ours, theirs = found["losses"]
+        note = f"{ours:.5f} and {theirs:.5f}, the same samples and weights"
+        figures.append(
+            Figure(
+                "first loss: packed against TRL padding", abs(ours - theirs), "nats", at_most=1e-3, note=note
+            )
+        )
+    return figures
+
+
+def memory_figures(memory: dict[str, float]) -> list[Figure]:
+    figures = [Figure(f"extra memory, {name}", size, "MiB") for name, size in memory.items()]
+    for name in TRL:
+        own = f"extra memory over TRL {name}"
+        if name in memory:
+            share = memory["mftkit"] / memory[name]
+            figures.append(Figure(own, share, "x", at_most=0.5, peer=f"{memory[name]:.0f} MiB, TRL"))
+        else:
+            figures.append(Figure(own, float("nan"), "x", at_most=0.5, note="TRL is not installed"))
+    return figures
+
+
+def balance_figures(balance: dict[str, float]) -> list[Figure]:
+    figures = [
+        Figure(f"{loss} over mixed", balance[loss], "x", at_most=1.02, note="balancer `equal`")
+        for loss in BALANCED
+    ]
+    note = "two micro-batches per step in both; the first pass is what task-focal adds"
+    return [*figures, Figure("task-focal over mixed", balance["task-focal"], "x", at_most=1.4, note=note)]
+
+
+def write_spec(directory: Path, *, quick: bool) -> Path:
+    """The spec of all variants, with its rows and its tokenizer."""
+    from mftkit.data.tokens.train_tokenizer import train_bpe
+
+    texts = list(functions(400 if quick else 12_000))
+    vocabulary = 1000 if quick else 32_000
+    train_bpe(texts, vocabulary).save_pretrained(directory / "tokenizer")
+    random.Random(0).shuffle(texts)
+    texts = texts[: 200 if quick else 2000]
+    tasks, start = [], 0
+    for name, share in SHARES.items():
+        part = texts[start : start + round(share * len(texts))]
+        start += len(part)
+        rows = [json.dumps({"text": text}) + "\n" for text in part]
+        (directory / f"{name}.jsonl").write_text("".join(rows), encoding="utf-8")
+        tasks.append({"name": name, "train": [str(directory / f"{name}.jsonl")], "format": "text"})
+    config = {"model_type": "llama", "hidden_size": 32 if quick else 256, "intermediate_size": 688}
+    config |= {
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "vocab_size": vocabulary,
+    }
+    config |= {"max_position_embeddings": 4096}
+    spec = {
+        "name": "end-to-end",
+        "output": str(directory / "run"),
+        "model": {
+            "init": "random",
+            "config": config,
+            "tokenizer": str(directory / "tokenizer"),
+            "dtype": "float32",
+        },
+        "tuning": {"method": "full"},
+        "tasks": tasks,
+        "data": {"cache": str(directory / "cache"), "processes": 1},
+        "tokenization": {"name": "pack", "options": {"attention": "isolated", "scope": "mixed"}},
+        "max_length": CAP,
+        "loss": "mixed",
+        "training": {
+            "max_steps": 1000,
+            "batch_size": 2,
+            "micro_batch_size": 2,
+            "learning_rate": 1e-4,
+            "scheduler": "constant",
+            "warmup": 0.0,
+            "weight_decay": 0.0,
+        },
+    }
+    path = directory / "spec.json"
+    path.write_text(json.dumps(spec), encoding="utf-8")
+    return path
+
+
+def functions(limit: int) -> Iterator[str]:
+    """Functions of the standard library of 3 to 60 lines."""
+    count = 0
+    for file in sorted(Path(sysconfig.get_paths()["stdlib"]).rglob("*.py")):
+        if "site-packages" in file.parts:
+            continue
+        try:
+            source = file.read_text(encoding="utf-8")
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError):  # files that test the parser
+            continue
+        lines = source.splitlines()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and 3 <= (node.end_lineno or 0) - node.lineno <= 60:
+                yield "\n".join(lines[node.lineno - 1 : node.end_lineno])
+                count += 1
+                if count == limit:
+                    return
+
+
+def build(spec: str, *overrides: str) -> Run:
+    import mftkit
+    from mftkit.reporting.reporter import Reporter
+    from mftkit.training.setup import build_run, check_run
+
+    run = build_run(check_run(mftkit.load_spec(spec, list(overrides)), Reporter()))
+    run.logprob_model.train()
+    return run
+
+
+class OurTrainer:
+    """Makes the steps of a run one by one, as the trainer makes them."""
+
+    def __init__(self, run: Run) -> None:
+        from mftkit.training.meter import Meter
+        from mftkit.training.schedule import Schedule
+        from mftkit.training.train_step import TrainStep
+
+        self.run, self.number = run, 0
+        self._step = TrainStep.of(run)
+        self._schedule = Schedule.of(run.checked.spec.training, run.checked.sampler.total)
+        self.meter = Meter(len(run.checked.corpus.tasks), run.device, run.checked.objective.dtype)
+
+    def step(self) -> float:
+        """Train a step; returns the objective before it."""
+        self.number += 1
+        checked, balancing = self.run.checked, self.run.balancing
+        batch = checked.sampler[self.number]
+        balancing.before_step(self.number)
+        result = self._step(batch, self._schedule.rate(self.number, checked.spec.training), self.meter)
+        balancing.after_step(self.number, result.task_losses, result.losses_after_update)
+        return float(result.objective)
+
+    def speed(self, steps: int) -> float:
+        """Real tokens per CPU second over some steps, after one that is not counted."""
+        self.step()
+        self.meter.reset()
+        start = time.process_time()
+        for _ in range(steps):
+            self.step()
+        return self.meter.real_tokens / (time.process_time() - start)
+
+
+def trl_trainer(run: Run, mode: str, steps: int) -> Any:
+    """TRL's trainer on the samples of a run, from its weights."""
+    import copy
+    import warnings
+
+    warnings.filterwarnings("ignore")
+    import datasets
+    import transformers
+    from trl import SFTConfig, SFTTrainer
+
+    transformers.logging.set_verbosity_error()
+    datasets.utils.logging.disable_progress_bar()
+    samples = run.checked.corpus.train
+    ids = [samples[i].tokens.tolist() for i in range(len(samples))]
+    model = transformers.LlamaForCausalLM(copy.deepcopy(run.model.config))
+    model.load_state_dict(run.model.state_dict())
+    config = SFTConfig(
+        output_dir=tempfile.mkdtemp(prefix="mft-end-to-end-trl-"),
+        per_device_train_batch_size=2 if mode == "bfd" else 8,
+        max_steps=steps + 1,
+        max_length=CAP,
+        logging_steps=1000,
+        report_to="none",
+        save_strategy="no",
+        bf16=False,
+        fp16=False,
+        gradient_checkpointing=False,
+        use_cpu=True,
+        disable_tqdm=True,
+        learning_rate=1e-4,
+        lr_scheduler_type="constant",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=False,
+        **TRL[mode],
+    )
+    return SFTTrainer(
+        model,
+        args=config,
+        train_dataset=datasets.Dataset.from_dict({"input_ids": ids}),
+        processing_class=run.checked.tokenizer,
+    )
+
+
+def trl_speed(trainer: Any) -> Callable[[], float]:
+    """Trains the trainer's steps; returns real tokens per CPU second, without the first step."""
+    from transformers import TrainerCallback
+
+    marks: list[tuple[float, int]] = []
+    seen = [0]
+    collate = trainer.data_collator
+
+    def counting(examples: list[dict[str, Any]]) -> Any:
+        seen[0] += sum(len(example["input_ids"]) for example in examples)
+        return collate(examples)
+
+    class Clock(TrainerCallback):  # type: ignore[misc]
+        def on_step_end(self, *_arguments: Any, **_more: Any) -> None:
+            marks.append((time.process_time(), seen[0]))
+
+    trainer.data_collator = counting
+    trainer.add_callback(Clock())
+
+    def run() -> float:
+        marks.clear()
+        trainer.train()
+        (start, before), (end, after) = marks[0], marks[-1]
+        return (after - before) / (end - start)
+
+    return run
+
+
+def speed(spec: str, rounds: int, steps: int) -> dict[str, Any]:
+    run = build(spec)
+    found: dict[str, Any] = {}
+    ours = OurTrainer(run)
+    variants: dict[str, Callable[[], float]] = {"mftkit": lambda: ours.speed(3 * steps)}
+    if has_trl():
+        padding = trl_trainer(run, "padding", steps)
+        bfd = trl_trainer(run, "bfd", 3 * steps)
+        found["losses"] = first_losses(ours, padding)
+        variants |= {"TRL bfd": trl_speed(bfd), "TRL padding": trl_speed(padding)}
+    speeds: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, variant in variants.items():
+            gc.collect()
+            speeds[name].append(variant())
+    return {**found, "speeds": speeds}
+
+
+def first_losses(ours: OurTrainer, theirs: Any) -> tuple[float, float]:
+    """The loss of the first batch at the first weights: by a packed step, and by TRL's trainer padded."""
+    import numpy as np
+
+    checked = ours.run.checked
+    members = np.concatenate(checked.sampler[1].rows)
+    examples = [{"input_ids": checked.corpus.train[int(i)].tokens.tolist()} for i in members]
+    loss = float(theirs.compute_loss(theirs.model, theirs.data_collator(examples)).detach())
+    return ours.step(), loss
+
+
+def memory(spec: str, name: str) -> float:
+    """The extra memory of two steps, in MiB."""
+    run = build(spec)
+    if name == "mftkit":
+        ours = OurTrainer(run)
+        return peak_mib(lambda: [ours.step() for _ in range(2)])
+    trainer = trl_trainer(run, name, 1)
+    del run
+    return peak_mib(trainer.train)
+
+
+def balance(spec: str, rounds: int) -> dict[str, float]:
+    """CPU time of a step over that of ``mixed`` on the same batch; median over steps."""
+    two = "training.micro_batch_size=1"
+    runs = {"mixed": build(spec)} | {loss: build(spec, f"loss={loss}") for loss in BALANCED}
+    runs |= {"mixed, 2": build(spec, two), "task-focal": build(spec, two, "loss=task-focal")}
+    trainers = {name: OurTrainer(run) for name, run in runs.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    names = list(runs)
+    for turn in range(rounds + 1):
+        for name in names[turn % len(names) :] + names[: turn % len(names)]:
+            start = time.process_time()
+            trainers[name].step()
+            if turn:
+                seconds[name].append(time.process_time() - start)
+    base = {loss: "mixed" for loss in BALANCED} | {"task-focal": "mixed, 2"}
+    return {
+        name: statistics.median(a / b for a, b in zip(seconds[name], seconds[other], strict=True))
+        for name, other in base.items()
+    }
+
+
+if __name__ == "__main__":
+    main(__spec__.name)

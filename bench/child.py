@@ -1,4 +1,4 @@
-"""Parts of a benchmark in processes of their own: peak memory, and what one library leaves behind, are a process's."""
+"""Parts of a benchmark in new processes: for their peak memory, and for what a library changes in a whole process."""
 
 from __future__ import annotations
 

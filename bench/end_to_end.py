@@ -1,15 +1,16 @@
 """Whole training steps on a CPU beside TRL's own trainer, and balanced training beside plain cross-entropy.
 
-A Llama of hidden size 256 with 4 layers and a vocabulary of 32,000, from a random start, in float32, trains on functions
-of Python's standard library of at most 512 tokens. All variants have the same samples, tokenized once, the same
-weights at the start, every token but a sample's first in the loss, fused AdamW without weight decay, and gradients clipped to 1.
+A Llama of hidden size 256 with 4 layers and a vocabulary of 32,000, from a random start, in float32, trains on
+functions of Python's standard library of at most 512 tokens. All variants have the same samples, tokenized once, the
+same weights at the start, every token but a sample's first in the loss, fused AdamW without weight decay, and gradients
+clipped to 1.
 
     mftkit packed   batches of 2 rows, packed: 2 x 512 positions
     TRL bfd         SFTTrainer, packing with "bfd": 2 rows, which it flattens into one
     TRL padding     SFTTrainer at its defaults: 8 samples, padded to the longest
 
-Tokens are real ones, without padding, per CPU second of one thread, in turns of a few steps; medians. TRL's rows are left
-out where TRL is not installed.
+Tokens are real ones, without padding, per CPU second of one thread, in turns of a few steps; medians. TRL's rows are
+not measured where TRL is not installed.
 """
 
 from __future__ import annotations
@@ -356,7 +357,7 @@ def balance(spec: str, rounds: int) -> dict[str, float]:
             trainers[name].step()
             if turn:
                 seconds[name].append(time.process_time() - start)
-    base = {loss: "mixed" for loss in BALANCED} | {"task-focal": "mixed, 2"}
+    base = dict.fromkeys(BALANCED, "mixed") | {"task-focal": "mixed, 2"}
     return {
         name: statistics.median(a / b for a, b in zip(seconds[name], seconds[other], strict=True))
         for name, other in base.items()

@@ -39,17 +39,20 @@ QUESTION = "How does the cost of a step grow with each size?"
 ABOUT = """
 ![CPU seconds of a step by tasks, samples, context, micro-batches and processes](images/growth.svg)
 
-An exponent is the slope between the smallest and the largest size in the plot, where both axes are logarithmic: 0 is flat, 1 is linear.
+An exponent is the slope between the smallest and the largest size in the plot, where both axes are logarithmic: 0 is
+flat, 1 is linear.
 
 - **Tasks**: sums by task are tensors of one row per task, so a step with more tasks makes the same calls.
-- **Samples**: a step reads its own rows through a memory map, whatever the size of the table. The layout of an epoch is made once, and is linear.
-- **Context**: with the same number of tokens in a step, all but attention costs the same. Attention is quadratic in a sample's length, so its part per
-  token is linear in the context. Packed rows on a CPU pay the same: torch's sdpa computes the masked products, too, and needs the mask of
-  the whole row. Rows much longer than the samples gain nothing there; on a GPU, flash attention computes each sample alone.
-- **Micro-batches**: each pass has a fixed cost of its own, mostly the calls of the model's layers, and smaller matrix products. It is
-  large beside a model as tiny as this one.
-- **Processes**: each process updates all weights with `ddp`, and sends gradients; the passes over rows are divided. A process that waits for a message
-  spins on a CPU, which counts.
+- **Samples**: a step reads its own rows through a memory map, whatever the size of the table. The layout of an epoch is
+  made once, and is linear.
+- **Context**: with the same number of tokens in a step, all but attention costs the same. Attention is quadratic in a
+  sample's length, so its part per token is linear in the context. Packed rows on a CPU pay the same: torch's sdpa
+  computes the masked products, too, and needs the mask of the whole row. Rows much longer than the samples gain nothing
+  there; on a GPU, flash attention computes each sample alone.
+- **Micro-batches**: each forward pass has a fixed cost, mostly the calls of the model's layers, and smaller matrix
+  products. It is large beside a model as tiny as this one.
+- **Processes**: each process updates all weights with `ddp`, and sends gradients; the passes over rows are divided. A
+  process that waits for a message spins on a CPU, which counts.
 """
 PANELS = ("tasks", "samples", "context", "micro-batches", "processes")
 SIZES = {

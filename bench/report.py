@@ -25,7 +25,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bench.figures import Figure, machine, show
+from bench.figures import Figure, load, machine, show
 
 Json = dict[str, Any]
 
@@ -37,15 +37,16 @@ PACKAGES = ("mftkit", "torch", "transformers", "trl")
 INTRODUCTION = """\
 # Performance
 
-What mftkit's speed and memory are, each figure beside its goal and the best peer's figure for the same work. The page is written by
+What mftkit's speed and memory are, each figure beside its goal and the best peer's figure for the same work. This page
+is written by
 
 ```sh
 python -m bench.report
 ```
 
-and its numbers are in [performance.json](performance.json). Each table has the command that measures it alone. Times are
-CPU seconds of one thread unless a row says otherwise: the ratios are taken in one run, variants in turns, medians. **A goal that is missed is
-marked, with the reason.** Read ratios rather than seconds: machines of this kind are shared, and differ.
+from a source checkout, and its numbers are in [performance.json](performance.json). Each table has the command that
+measures it alone. Times are CPU seconds of one thread unless a row says otherwise; ratios are taken in one run,
+variants in turns, medians. Read ratios rather than seconds: such machines are shared, and differ.
 """
 
 
@@ -178,6 +179,22 @@ def _plain(text: str) -> str:
     return " ".join(text.replace("|", "\\|").split())
 
 
+def write(output: Path, results: dict[str, Json]) -> None:
+    """Write the document, and the plots of the benchmarks that draw some, from their figures."""
+    output.write_text(document(results), encoding="utf-8")
+    for name, result in results.items():
+        drawing = (
+            getattr(load(f"bench.{name}"), "draw", None) if _draws(name) and "figures" in result else None
+        )
+        for file, content in drawing(figures_of(result)).items() if drawing else ():
+            (output.parent / "images").mkdir(exist_ok=True)
+            (output.parent / "images" / file).write_text(content, encoding="utf-8")
+
+
+def _draws(name: str) -> bool:
+    return "\ndef draw(" in (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+
+
 def main() -> None:
     """Run, print and write."""
     parser = argparse.ArgumentParser(
@@ -202,9 +219,9 @@ def main() -> None:
         show(f"{name}: {results[name]['question']}", figures_of(results[name]))
         if not arguments.quick:  # after each, so that little is lost if this is interrupted
             kept.write_text(json.dumps(results, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-            arguments.output.write_text(document(results), encoding="utf-8")
+            write(arguments.output, results)
     if not names:
-        arguments.output.write_text(document(results), encoding="utf-8")
+        write(arguments.output, results)
     if any("error" in results[name] for name in names):
         raise SystemExit(1)
 

@@ -120,7 +120,7 @@ def test_the_page_of_the_documents_is_what_was_measured(report: Any, tmp_path: P
     results = json.loads((ROOT / "docs" / "performance.json").read_text("utf-8"))
     report.write(tmp_path / "performance.md", results)
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert len(written) == 2, "the page and its plot"
+    assert tmp_path / "performance.md" in written
     for path in written:
         kept = ROOT / "docs" / path.relative_to(tmp_path)
         assert kept.read_text("utf-8") == path.read_text("utf-8"), (

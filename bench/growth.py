@@ -52,8 +52,8 @@ flat, 1 is linear.
   computes each sample alone.
 - **Micro-batches**: linear with a small slope. Each pass has a fixed cost, most of which are the calls of the model's
   layers in transformers and torch, and its matrix products are smaller. It is large beside a model as tiny as this one.
-- **Processes**: each process updates all weights with `ddp`, and sends gradients; the passes over rows are divided. Waiting
-  for a message counts where a process spins.
+- **Processes**: each process updates all weights with `ddp`, and sends gradients; the passes over rows are divided.
+  Waiting for a message counts where a process spins.
 """
 PANELS = ("tasks", "samples", "context", "micro-batches", "processes")
 SIZES = {
@@ -326,7 +326,7 @@ def draw(figures: list[Figure]) -> dict[str, str]:
             curves[panel].setdefault(series, []).append((int(size.replace(",", "")), figure.value / 1000))
     width, height = 210, 190
     columns = 3
-    full = (columns * (width + 60), 2 * (height + 70) + 10)
+    full = (columns * (width + 60) + 20, 2 * (height + 70) + 10)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {full[0]} {full[1]}" font-family="sans-serif" '
         'font-size="11" fill="#808080" role="img" aria-label="CPU seconds of a step by each size">'
@@ -365,7 +365,8 @@ def _panel(title: str, lines: dict[str, list[tuple[int, float]]], width: int, he
         for point in points:
             x, y = place(*point).split()
             parts.append(f'<circle cx="{x}" cy="{y}" r="3" fill="{color}"/>')
-        parts.append(f'<text x="{90 * number}" y="{height + 30}" fill="{color}">{series}</text>')
+        after = sum(14 + 5.5 * len(each) for each in list(lines)[:number])  # in letters of about 5.5 pixels
+        parts.append(f'<text x="{after:g}" y="{height + 30}" fill="{color}">{series}</text>')
     return "".join(parts)
 
 

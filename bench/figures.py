@@ -104,13 +104,14 @@ def main(name: str) -> None:
     figures = benchmark.measure(quick=arguments.quick)
     show(benchmark.QUESTION, figures)
     if arguments.json:
-        content = {
-            "question": benchmark.QUESTION,
-            "machine": machine(),
-            # JSON has no NaN.
-            "figures": [{**asdict(f), "value": None if math.isnan(f.value) else f.value} for f in figures],
-        }
-        arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        save(arguments.json, benchmark.QUESTION, figures)
+
+
+def save(file: Path, question: str, figures: list[Figure]) -> None:
+    """Write figures as JSON, which has no NaN: null stands for it."""
+    rows = [{**asdict(each), "value": None if math.isnan(each.value) else each.value} for each in figures]
+    content = {"question": question, "machine": machine(), "figures": rows}
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def show(question: str, figures: list[Figure]) -> None:

@@ -34,6 +34,15 @@ DOCUMENT = FOLDER.parent / "docs" / "performance.md"
 LIMIT = 1800
 """Seconds after which a benchmark is ended."""
 PACKAGES = ("mftkit", "torch", "transformers", "trl")
+_MEASURE = """
+import sys
+from pathlib import Path
+from bench.figures import load, save
+name, quick, file = sys.argv[1:]
+benchmark = load(name)
+save(Path(file), benchmark.QUESTION, benchmark.measure(quick=bool(quick)))
+"""
+"""A benchmark may have a command line with other options."""
 INTRODUCTION = """\
 # Performance
 
@@ -78,14 +87,7 @@ def run(name: str, *, quick: bool) -> Json:
     facts |= {"machine": machine(), "date": datetime.now(UTC).date().isoformat(), "versions": versions()}
     with tempfile.TemporaryDirectory() as directory:
         result = Path(directory) / "figures.json"
-        command = [
-            sys.executable,
-            "-m",
-            f"bench.{name}",
-            *(["--quick"] if quick else []),
-            "--json",
-            str(result),
-        ]
+        command = [sys.executable, "-c", _MEASURE, f"bench.{name}", "quick" if quick else "", str(result)]
         # Its process group ends with it: processes that it has started must not disturb the next benchmark.
         child = subprocess.Popen(
             command,

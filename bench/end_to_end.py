@@ -196,12 +196,12 @@ class OurTrainer:
 
     def __init__(self, run: Run) -> None:
         from mftkit.training.meter import Meter
-        from mftkit.training.schedule import Schedule
+        from mftkit.training.schedule import RunSchedule
         from mftkit.training.train_step import TrainStep
 
         self.run, self.number = run, 0
         self._step = TrainStep.of(run)
-        self._schedule = Schedule.of(run.checked.spec.training, run.checked.sampler.total)
+        self._schedule = RunSchedule.of(run.checked.spec.training, run.checked.sampler.total)
         self.meter = Meter(len(run.checked.corpus.tasks), run.device, run.checked.objective.dtype)
 
     def step(self) -> float:

@@ -23,7 +23,7 @@ import torch
 import mftkit
 from mftkit.reporting.reporter import Reporter
 from mftkit.training.meter import Meter
-from mftkit.training.schedule import Schedule
+from mftkit.training.schedule import RunSchedule
 from mftkit.training.setup import build_run, check_run
 from mftkit.training.train_step import TrainStep
 
@@ -84,7 +84,7 @@ def turn(run: Run, train_step: TrainStep, first: int) -> float:
     checked, balancing = run.checked, run.balancing
     meter = Meter(len(checked.corpus.tasks), run.device, checked.objective.dtype)
     run.logprob_model.train()
-    schedule = Schedule.of(checked.spec.training, checked.sampler.total)
+    schedule = RunSchedule.of(checked.spec.training, checked.sampler.total)
     start = time.process_time()
     for number in range(first, first + TURN):
         batch = checked.sampler[number]

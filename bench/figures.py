@@ -15,6 +15,7 @@ import argparse
 import gc
 import importlib
 import json
+import math
 import os
 import platform
 import statistics
@@ -37,6 +38,7 @@ class Figure:
 
     name: str
     value: float
+    """NaN: not measured; ``note`` says why."""
     unit: str = ""
     at_most: float | None = None
     at_least: float | None = None
@@ -47,8 +49,8 @@ class Figure:
 
     @property
     def met(self) -> bool | None:
-        """Whether the goal is met; None without a goal."""
-        if self.at_most is None and self.at_least is None:
+        """Whether the goal is met; None without a goal, or if it was not measured."""
+        if (self.at_most is None and self.at_least is None) or math.isnan(self.value):
             return None
         return not (
             (self.at_most is not None and self.value > self.at_most)
@@ -66,11 +68,16 @@ class Figure:
         verdict = {None: "", True: ": met", False: ": MISSED"}[self.met]
         return (
             self.name,
-            f"{self.value:,.4g} {self.unit}".strip(),
+            "-" if math.isnan(self.value) else f"{rounded(self.value)} {self.unit}".strip(),
             self.goal + verdict,
             self.peer,
             self.note,
         )
+
+
+def rounded(value: float) -> str:
+    """The number with four digits, or with all those before the point; never with an exponent like 3e+04."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 class Benchmark(Protocol):
@@ -97,12 +104,14 @@ def main(name: str) -> None:
     figures = benchmark.measure(quick=arguments.quick)
     show(benchmark.QUESTION, figures)
     if arguments.json:
-        content = {
-            "question": benchmark.QUESTION,
-            "machine": machine(),
-            "figures": [asdict(f) for f in figures],
-        }
-        arguments.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        save(arguments.json, benchmark.QUESTION, figures)
+
+
+def save(file: Path, question: str, figures: list[Figure]) -> None:
+    """Write figures as JSON, which has no NaN: null stands for it."""
+    rows = [{**asdict(each), "value": None if math.isnan(each.value) else each.value} for each in figures]
+    content = {"question": question, "machine": machine(), "figures": rows}
+    file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
 def show(question: str, figures: list[Figure]) -> None:

@@ -33,8 +33,8 @@ class _ForwardRecord(NamedTuple):
     step: int
     sample_index: tuple[int, ...]
     sample_task: Tensor
-    bad_tokens: Tensor
-    """[samples]: tokens with a log-probability that is not finite."""
+    marks: Tensor
+    """[samples]: 0, or NaN for a sample with a log-probability that is not finite."""
 
 
 class _StepRecord(NamedTuple):
@@ -61,9 +61,9 @@ class NonFiniteGuard:
 
     def add_micro_batch(self, step: int, logprobs: Tensor, batch: Batch) -> None:
         """Record which samples of one forward pass have a log-probability that is not finite."""
-        bad = torch.zeros(len(batch.sample_task), dtype=torch.int32, device=logprobs.device)
-        bad.index_add_(0, batch.sample, (~torch.isfinite(logprobs.detach())).int())
-        self._forward_passes.append(_ForwardRecord(step, batch.sample_index, batch.sample_task, bad))
+        zeros = logprobs.detach() * 0.0  # NaN where one is not finite
+        marks = zeros.new_zeros(len(batch.sample_task)).index_add_(0, batch.sample, zeros)
+        self._forward_passes.append(_ForwardRecord(step, batch.sample_index, batch.sample_task, marks))
 
     def add_step(self, step: int, objective: Tensor, task_losses: Tensor, grad_norm: Tensor) -> Tensor:
         """Record one step; returns a scalar float32, 1 if its update must be left out.
@@ -91,7 +91,7 @@ class NonFiniteGuard:
         samples: list[int] = []
         for record in self._forward_passes:
             if record.step == step:
-                where = record.bad_tokens.nonzero().flatten().tolist()
+                where = record.marks.isnan().nonzero().flatten().tolist()
                 samples += [record.sample_index[i] for i in where]
                 tasks |= {int(record.sample_task[i]) for i in where}
         return NonFiniteLossError(step, sorted(tasks), samples)

@@ -9,6 +9,7 @@ gradient of that micro-batch's statistics: exact, whatever the split into micro-
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -42,7 +43,7 @@ class BatchCounts:
     samples: Tensor
     """[tasks]: samples of each task."""
 
-    @property
+    @cached_property
     def present(self) -> Tensor:
         """[tasks] bool: which tasks have a loss token in the batch."""
         return self.tokens > 0

@@ -91,10 +91,15 @@ class TrainStep:
         for i, micro_batch in enumerate(micro_batches):
             coefficients.begin_forward(i)
             with self._gradients.accumulate(i):
-                logprobs, router_loss = self._model(micro_batch, coefficients.factors(micro_batch))
-                statistics = objective.statistics(logprobs, micro_batch)
+                factors = coefficients.factors(micro_batch)
+                logprobs, router_loss = self._model(micro_batch, factors)
                 # Its gradient is this micro-batch's part of the step's gradient; its value means nothing.
-                surrogate = coefficients.surrogate(statistics)
+                if factors is None:
+                    statistics = objective.statistics(logprobs, micro_batch)
+                    surrogate = coefficients.surrogate(statistics)
+                else:
+                    statistics = objective.statistics(logprobs.detach(), micro_batch)
+                    surrogate = (factors.to(logprobs.dtype) * logprobs).sum()
                 if router_loss is not None:
                     # The router's loss is a product of means, so no sum over micro-batches is exact: each one is
                     # weighted by its share of the loss tokens, and by no task weight.

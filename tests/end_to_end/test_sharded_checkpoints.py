@@ -15,11 +15,13 @@ from small_runs import metrics, rows, small_spec, write_rows
 
 pytestmark = [pytest.mark.engines, pytest.mark.long]
 
-# The second process is killed after it has written its shards of step 6, while the main one still writes.
+# The second process is killed after it has written its shards of step 6, while the main one still writes; or before it
+# trains on step 6, for an adapter, whose checkpoints have no shards.
 KILLS = """
 import os, signal, time
 import mftkit
 from mftkit.runs import shard_writing
+from mftkit.training.train_step import TrainStep
 
 own = shard_writing.StagedShards.write
 
@@ -31,8 +33,17 @@ def write(self, checkpoint):
         os.kill(os.getpid(), signal.SIGKILL)
     return own(self, checkpoint)
 
+own_step = TrainStep.__call__
+
+def step(self, batch, *rest):
+    if batch.number == 6 and os.environ["RANK"] == "1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return own_step(self, batch, *rest)
+
 if os.environ.get("KILLS"):  # the plugin is loaded by the resumed run, too, which compares it
     shard_writing.StagedShards.write = write
+    if os.environ["KILLS"] == "step":
+        TrainStep.__call__ = step
 
 @mftkit.hookimpl
 def on_run_start(run, step):
@@ -43,7 +54,7 @@ def on_run_start(run, step):
 def spec(output: str, **changes: Any) -> Any:
     made = small_spec(
         output=output,
-        tuning="full",
+        tuning=changes.pop("tuning", "full"),
         training={"max_steps": 8, "log_every": 1, "evaluate_every": 4, "checkpoint_every": 3, "micro_batch_size": 4},
         **changes,
     )  # fmt: skip
@@ -51,14 +62,14 @@ def spec(output: str, **changes: Any) -> Any:
     return made
 
 
-def run(project: Path, output: str, processes: int, *, kills: bool = False) -> Any:
+def run(project: Path, output: str, processes: int, *, kills: str = "", **changes: Any) -> Any:
     engine = "fsdp2" if processes > 1 else "auto"
     file = f"{output}-{processes}.json"
     (project / file).write_text(
-        json.dumps(spec(output, engine=engine, plugins=["kills.py"] if kills else []))
+        json.dumps(spec(output, engine=engine, plugins=["kills.py"] if kills else [], **changes))
     )
     several = ["--processes", str(processes)] if processes > 1 else []
-    return mft_forked("run", file, *several, cwd=project, KILLS="1" if kills else "")
+    return mft_forked("run", file, *several, cwd=project, KILLS=kills)
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +81,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = run(place, "whole", 2)
     assert done.returncode == 0, done.stderr
     (place / "kills.py").write_text(KILLS)
-    assert run(place, "killed", 2, kills=True).returncode != 0
+    assert run(place, "killed", 2, kills="writing").returncode != 0
     return place
 
 
@@ -106,6 +117,16 @@ def test_another_number_of_processes_gives_the_same_losses(project: Path, proces
     assert done.returncode == 0, done.stderr
     assert "resuming from step 4 of 8" in done.stderr
     assert losses(project / name) == pytest.approx(losses(project / "whole"), rel=1e-6)
+
+
+def test_lora_on_two_processes_that_is_killed_continues_on_four(project: Path) -> None:
+    lora: dict[str, Any] = {"tuning": {"method": "lora", "rank": 4, "dropout": 0.0}}
+    assert run(project, "lora-whole", 2, **lora).returncode == 0
+    assert run(project, "lora", 2, kills="step", **lora).returncode != 0
+    done = run(project, "lora", 4, **lora)
+    assert done.returncode == 0, done.stderr
+    assert "resuming from step" in done.stderr
+    assert losses(project / "lora") == pytest.approx(losses(project / "lora-whole"), rel=1e-7)
 
 
 def test_a_damaged_shard_is_reported_and_the_one_before_used(project: Path) -> None:

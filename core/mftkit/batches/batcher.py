@@ -32,6 +32,10 @@ class Batcher:
     """The most rows of ``max_length`` tokens in a forward pass of this process."""
     max_length: int
     pad_id: int
+    length_step: int = 1
+    """As in ``MicroBatch``."""
+    least_rows: int = 1
+    """As in ``MicroBatch``."""
 
     def batch(
         self,
@@ -62,7 +66,7 @@ class Batcher:
         if not len(rows):
             return idle_batch(self.pad_id)
         members = tuple(tuple(samples[int(i)] for i in row) for row in rows)
-        batch = collate(MicroBatch(members, self.max_length, self.pad_id))
+        batch = collate(MicroBatch(members, self.max_length, self.pad_id, self.length_step, self.least_rows))
         return _with_sample_weights(batch, members)
 
 

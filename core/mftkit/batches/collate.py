@@ -25,7 +25,8 @@ T = TypeVar("T", bound=np.generic)
 def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = None) -> Batch:
     """The tensors of one forward pass, on the CPU: B rows padded on the right to S positions.
 
-    S is ``pad_to``, or the length of the longest row. A token is a loss token if its ``loss_mask`` says so and it is
+    S is ``pad_to``, or the length of the longest row, rounded up to ``samples.length_step``, and there may be rows of
+    padding after the others (``samples.least_rows``). A token is a loss token if its ``loss_mask`` says so and it is
     not its sample's first, whose predecessor would lie in another sample. ``position_ids`` is None if each row is
     plainly causal (one sample per row, or not ``isolated``): no token sees the padding on its right. Otherwise
     positions restart at each sample, and each padding token is a sequence by itself, at position 0.
@@ -40,12 +41,13 @@ def collate(samples: MicroBatch, *, isolated: bool = True, pad_to: int | None = 
     starts = np.cumsum(lengths) - lengths
     row = np.repeat(np.arange(len(in_row)), in_row)
     row_lengths = np.bincount(row, weights=lengths, minlength=len(in_row)).astype(np.int64)
-    width = _width(row_lengths, pad_to)
+    width = _width(row_lengths, pad_to, samples)
+    height = max(len(in_row), samples.least_rows)
     cells = _cells(row_lengths, width)
     tokens = _joined([sample.tokens for sample in flat], np.int64)
-    input_ids = np.full(len(in_row) * width, samples.pad_id, np.int64)
+    input_ids = np.full(height * width, samples.pad_id, np.int64)
     input_ids[cells] = tokens
-    token_mask = np.zeros(len(in_row) * width, np.bool_)
+    token_mask = np.zeros(height * width, np.bool_)
     token_mask[cells] = True
     positions = None
     if isolated and (in_row > 1).any():
@@ -91,10 +93,11 @@ def idle_batch(pad_id: int) -> Batch:
     )
 
 
-def _width(row_lengths: Ints, pad_to: int | None) -> int:
+def _width(row_lengths: Ints, pad_to: int | None, samples: MicroBatch) -> int:
     longest = max(1, int(row_lengths.max()))
     if pad_to is None:
-        return longest
+        rounded = -(-longest // samples.length_step) * samples.length_step
+        return max(longest, min(rounded, samples.max_length))
     if longest > pad_to:
         raise ValueError(f"a row of {longest} tokens does not fit into {pad_to} positions")
     return pad_to

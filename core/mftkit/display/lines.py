@@ -25,7 +25,11 @@ def train_facts(line: TrainLine) -> list[str]:
         f"{number(line.tokens_per_second, ',.0f')} tokens/s",
         f"padding {number(line.padding, '.1%')}",
     ]
-    return facts if line.auxiliary_loss is None else [*facts, f"auxiliary loss {nats(line.auxiliary_loss)}"]
+    if line.auxiliary_loss is not None:
+        facts.append(f"auxiliary loss {nats(line.auxiliary_loss)}")
+    if line.compiled is not None:
+        facts.append(f"compiled graphs {line.compiled}")
+    return facts
 
 
 def train_line(line: TrainLine, total: int | None, left: str) -> str:

@@ -45,6 +45,10 @@ class MicroBatch:
     """Maximum number of tokens in a row (``max_length`` of the spec)."""
     pad_id: int
     """The padding token; it is never a loss token, and real tokens may have the same id."""
+    length_step: int = 1
+    """S is a multiple of it, or ``max_length``, so that batches have few shapes; ``mftkit.collate`` obeys it."""
+    least_rows: int = 1
+    """B is at least this number, with rows of padding; ``mftkit.collate`` obeys it."""
 
 
 @documented

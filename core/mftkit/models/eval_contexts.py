@@ -13,7 +13,7 @@ from mftkit.models.vocabulary import embedding
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import nn
+    from torch import Tensor, nn
     from transformers import PreTrainedModel
 
     from mftkit.models.native import DecoderOutputs
@@ -56,6 +56,22 @@ def enlarged(model: PreTrainedModel, factor: float) -> Iterator[None]:
     handle = decoder(model).register_forward_hook(enlarge)
     try:
         yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def kept_embedding(model: PreTrainedModel) -> Iterator[list[Tensor]]:
+    """The output of the embedding in each forward pass within it, as a tensor at which gradients end."""
+    kept: list[Tensor] = []
+
+    def keep(_module: nn.Module, _arguments: object, output: Tensor) -> Tensor:
+        kept.append(output.detach().requires_grad_())
+        return kept[-1]
+
+    handle = embedding(model).register_forward_hook(keep)
+    try:
+        yield kept
     finally:
         handle.remove()
 

@@ -12,7 +12,14 @@ import torch
 from mftkit.base.reasons import reason
 from mftkit.batches.collate import collate
 from mftkit.interfaces.tokenization import MicroBatch, Sample
-from mftkit.models.eval_contexts import enlarged, evaluation, half_precision, short_window, without_flash
+from mftkit.models.eval_contexts import (
+    enlarged,
+    evaluation,
+    half_precision,
+    kept_embedding,
+    short_window,
+    without_flash,
+)
 from mftkit.models.logits_check import NOT_FINITE
 from mftkit.models.native import attention_of
 from mftkit.models.vocabulary import embedding, embedding_rows
@@ -23,7 +30,7 @@ from mftkit_registry import MftError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from torch import Tensor, nn
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from mftkit.interfaces.model import Head, ModelAdapter
@@ -49,7 +56,7 @@ def check_head(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     Tried on one short row, with the hidden states as they are and enlarged, which reveals a soft cap; without flash
     attention, which needs a GPU and half precision.
     """
-    batch = _row(model, LENGTHS[1:])
+    batch = row_of_samples(model, LENGTHS[1:])
     with evaluation(model), without_flash(model), torch.no_grad():
         largest = _compare_head(adapter, model, batch)
         if largest > 0:
@@ -65,7 +72,7 @@ def check_independence(adapter: ModelAdapter, model: PreTrainedModel, longest: i
     that would cost more than ``MOST_WORK`` allows is not tried.
     """
     for short, long in _around_thresholds(model, longest):
-        alone = _row(model, (short,))
+        alone = row_of_samples(model, (short,))
         rows = _rows_of(model, (short, long))
         with (
             evaluation(model),
@@ -110,8 +117,8 @@ def isolation_problem(adapter: ModelAdapter, model: PreTrainedModel, longest: in
     attention = attention_of(model)
     if attention not in adapter.isolating_attentions:
         return f"attention {attention} is not known to keep packed samples apart"
-    rows = _row(model, LENGTHS, rows=2)
-    alone = _row(model, LENGTHS[1:], first=LENGTHS[0])
+    rows = row_of_samples(model, LENGTHS, rows=2)
+    alone = row_of_samples(model, LENGTHS[1:], first=LENGTHS[0])
     flash = attention.startswith("flash")
     with evaluation(model), short_window(model), half_precision(model, flash):
         try:
@@ -132,8 +139,8 @@ def _problem_at_thresholds(adapter: ModelAdapter, model: PreTrainedModel, longes
     for short, long in _around_thresholds(model, longest):
         for first, second in ((long, short), (short, long)):
             with evaluation(model), half_precision(model, flash), torch.no_grad():
-                packed = adapter.hidden_states(model, _row(model, (first, second)))[0, first:]
-                expected = adapter.hidden_states(model, _row(model, (second,), first=first))[0]
+                packed = adapter.hidden_states(model, row_of_samples(model, (first, second)))[0, first:]
+                expected = adapter.hidden_states(model, row_of_samples(model, (second,), first=first))[0]
             if _differs(packed, expected, model, NEAR):
                 return f"the hidden states of a sample of {second} tokens depend on one of {first} tokens in its row"
     return ""
@@ -231,28 +238,21 @@ def _compare_head(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -
 
 def _gradient_elsewhere(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> tuple[Tensor, float]:
     """Return hidden states, and the largest gradient of the last sample's at the input of any other sample."""
-    inputs: list[Tensor] = []
-
-    def keep(_module: nn.Module, _arguments: object, output: Tensor) -> Tensor:
-        inputs.append(output.detach().requires_grad_())
-        return inputs[-1]
-
-    handle = embedding(model).register_forward_hook(keep)
-    try:
-        with torch.enable_grad():
-            hidden = adapter.hidden_states(model, batch)
-            # A direction without a pattern: sums and squares of normalized states are constant and have no gradient.
-            direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
-            (gradient,) = torch.autograd.grad((hidden[-1, LENGTHS[0] :] @ direction).sum(), inputs[-1])
-    finally:
-        handle.remove()
+    with torch.enable_grad(), kept_embedding(model) as inputs:
+        hidden = adapter.hidden_states(model, batch)
+        # A direction without a pattern: sums and squares of normalized states are constant and have no gradient.
+        direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
+        (gradient,) = torch.autograd.grad((hidden[-1, LENGTHS[0] :] @ direction).sum(), inputs[-1])
     gradient = gradient.reshape(*batch.input_ids.shape, -1)
     gradient[-1, LENGTHS[0] :] = 0
     return hidden, float(gradient.abs().max())
 
 
-def _row(model: PreTrainedModel, lengths: tuple[int, ...], rows: int = 1, first: int = 0) -> Batch:
-    """Return equal rows of samples of these lengths, cut from one text; they start at its token ``first``."""
+def row_of_samples(model: PreTrainedModel, lengths: tuple[int, ...], rows: int = 1, first: int = 0) -> Batch:
+    """Return equal rows of samples of these lengths, on the model's device.
+
+    They are cut from one text, from its token ``first``.
+    """
     vocabulary = embedding_rows(model)
     text = (np.arange(first, first + sum(lengths)) * 7 + 3).astype(np.int32) % vocabulary
     pieces = np.split(text, np.cumsum(lengths)[:-1])

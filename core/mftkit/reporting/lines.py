@@ -56,6 +56,8 @@ class TrainLine:
     """The balancer's own metrics after the step, by name; empty where it has none."""
     shares: dict[str, float | None] = field(default_factory=dict)
     """Each task's share of the samples as the mixer decided it, 0..1; empty where the shares do not change."""
+    compiled: int | None = None
+    """Graphs that were compiled since the process started; None without ``training.compile``."""
     time: str | None = None
     """When the line was written, in ISO 8601 with the offset of UTC."""
     seconds: float | None = None
@@ -90,6 +92,7 @@ class TrainLine:
             auxiliary_loss=_number(line.get("auxiliary_loss")),
             balancer=_numbers(line.get("balancer")),
             shares=_numbers(line.get("shares")),
+            compiled=_whole(line.get("compiled")),
             time=_text(line.get("time")),
             seconds=_number(line.get("seconds")),
             peak_memory_bytes=_whole(line.get("peak_memory_bytes")),
@@ -300,7 +303,9 @@ def line_from_json(line: object) -> Line | None:
     return None if kind is None else kind.from_json(line)
 
 
-OPTIONAL = ("auxiliary_loss", "balancer", "shares", "time", "seconds", "peak_memory_bytes", "lost_best_step")
+OPTIONAL = (
+    "auxiliary_loss", "balancer", "shares", "compiled", "time", "seconds", "peak_memory_bytes", "lost_best_step",
+)  # fmt: skip
 """Keys that a line lacks where they have no value: not every model has one, and not every version wrote one."""
 
 

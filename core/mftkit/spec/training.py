@@ -73,8 +73,14 @@ class TrainingSpec(Section):
     """Weight decay, applied to weight matrices."""
     max_grad_norm: float | None = Field(default=1.0, gt=0)
     """Gradients with a larger norm are scaled down to this norm; null: never."""
-    gradient_checkpointing: Annotated[bool, OnResuming("free")] = False
-    """Whether activations are recomputed, which takes about a third more time and much less memory."""
+    gradient_checkpointing: Annotated[bool | Literal["selective"], OnResuming("free")] = False
+    """Whether activations are recomputed, which takes about a third more time and much less memory. "selective":
+    all but the results of products with weight matrices and of attention: little more time, and less memory."""
+    compile: Annotated[bool, OnResuming("free")] = False
+    """Whether torch.compile makes kernels of the decoder layers; rows are then padded to few lengths, so that it
+    compiles few times."""
+    fused_kernels: Annotated[bool, OnResuming("free")] = False
+    """Whether norms, rotary positions and SwiGLU run by the kernels of the package liger-kernel, on CUDA."""
     check_memory: Annotated[bool, OnResuming("free")] = True
     """Whether a run is refused, before its weights are loaded, whose weights, gradients and optimizer alone exceed the
     device's memory; activations are not counted."""

@@ -76,7 +76,7 @@ def describe_out_of_memory(
     if training.micro_batch_size > 1:
         half = training.micro_batch_size // 2
         ways.append(f"lower training.micro_batch_size (--set training.micro_batch_size={half})")
-    if not training.gradient_checkpointing:
+    if training.gradient_checkpointing is not True:
         ways.append("set training.gradient_checkpointing to true")
     if not ways:
         return (

@@ -274,6 +274,7 @@ class Trainer:
             result=self._last,
             balancer=self._run.balancing.metrics(),
             shares=self._run.mixing.shares_at(self.step),
+            compiled=None if self._run.compiled is None else self._run.compiled.graphs,
         )
         if window_ends:
             self._meter.reset()

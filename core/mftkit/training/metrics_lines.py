@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from mftkit.processes import Processes
     from mftkit.reporting.lines import MetricPoint
@@ -43,6 +44,7 @@ def train_line(
     result: StepResult,
     balancer: Mapping[str, float | None] = MappingProxyType({}),
     shares: Mapping[str, float] = MappingProxyType({}),
+    compiled: int | None = None,
 ) -> TrainLine:
     """The train line of the steps since the last one; every process must call it.
 
@@ -57,27 +59,19 @@ def train_line(
         result: of the last step.
         balancer: its own metrics, after the last step.
         shares: of the samples, by task, in the last step's interval; empty if they do not change.
+        compiled: graphs that this process has compiled; None if it compiles none.
     """
     positions_and_tokens = torch.tensor(
         [meter.positions, meter.real_tokens], dtype=meter.nll.dtype, device=meter.nll.device
     )
     nll = processes.sum(meter.nll).cpu().double()
     positions, real_tokens = processes.sum(positions_and_tokens).tolist()
-    weights = result.weights.tolist()
     seconds, peak = _time_and_memory(processes, seconds)
     return TrainLine(
         step=step,
         epoch=round(epoch, 6),
         loss=float(meter.objective) / meter.steps,
-        tasks={
-            name: TaskTraining(
-                loss=float(nll[i] / meter.tokens[i]) if meter.tokens[i] else None,
-                weight=weights[i],
-                tokens=int(meter.tokens[i]),
-                samples=int(meter.samples[i]),
-            )
-            for i, name in enumerate(task_names)
-        },
+        tasks=_tasks(meter, task_names, nll, result.weights.tolist()),
         learning_rate=learning_rate,
         grad_norm=float(result.grad_norm),
         tokens_per_second=round(real_tokens / max(seconds, 1e-9), 1),
@@ -85,10 +79,25 @@ def train_line(
         auxiliary_loss=None if result.router_loss is None else float(processes.sum(result.router_loss)),
         balancer=dict(balancer),
         shares=dict(shares),
+        compiled=compiled,
         time=_now(),
         seconds=seconds,
         peak_memory_bytes=peak,
     )
+
+
+def _tasks(
+    meter: Meter, task_names: Sequence[str], nll: Tensor, weights: Sequence[float]
+) -> dict[str, TaskTraining]:
+    return {
+        name: TaskTraining(
+            loss=float(nll[i] / meter.tokens[i]) if meter.tokens[i] else None,
+            weight=weights[i],
+            tokens=int(meter.tokens[i]),
+            samples=int(meter.samples[i]),
+        )
+        for i, name in enumerate(task_names)
+    }
 
 
 def valid_line(

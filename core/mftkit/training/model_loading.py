@@ -254,8 +254,7 @@ def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequ
     may_grow = not tuning.saves_adapter or request.init == "random" or adapter.converts(request.config)
     trained_ids = turn_end_ids(checked.chat, tokenizer)
     pad_note = choose_pad(tokenizer, model, trained_ids, may_grow=may_grow, known=adapter.pad_tokens)
-    if checked.spec.training.gradient_checkpointing:
-        recompute_activations(model)
+    recompute_activations(model, checked.spec.training.gradient_checkpointing)
     torch.manual_seed(checked.spec.seed)  # what a tuning draws does not depend on how the model was loaded
     tuned = tuning.apply(model, adapter)
     adapter.head(tuning.base_model(tuned))  # called for what it refuses: a head that the tuning has changed

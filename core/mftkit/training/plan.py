@@ -9,6 +9,7 @@ import numpy as np
 from mftkit.data.streaming import describe_streaming
 from mftkit.reporting.plan import Plan, PlannedTask
 from mftkit.training.balancing import extra_work
+from mftkit.training.compiling import describe_compiling
 from mftkit.training.first_samples import first_samples
 from mftkit.training.gradients import describe_memory
 from mftkit.training.mixing_notes import describe_mixing
@@ -111,6 +112,7 @@ def _notes(checked: CheckedRun, model: nn.Module, model_notes: tuple[str, ...]) 
         *tuning.notes(model),
         *checked.optimizer.notes(groups),
         *describe_groups(checked.spec.training, groups),
+        describe_compiling(checked),
         _describe_balancer_work(checked),
         describe_memory(checked.combiner, [p for p in model.parameters() if p.requires_grad]),
     )

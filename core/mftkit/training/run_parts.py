@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
+    from mftkit.training.compiling import CompiledLayers
     from mftkit.training.deciding import MetricHistory
     from mftkit.training.gradients import Gradients
     from mftkit.training.logprob_model import LogprobModel
@@ -116,6 +117,8 @@ class Run:
     gradients: Gradients
     optimizer: torch.optim.Optimizer
     plan: Plan
+    compiled: CompiledLayers | None
+    """The decoder layers that are compiled; None: none are."""
     own_base: dict[str, list[int]] | None
     """Fingerprint of the base that the run directory keeps; None if it keeps none."""
 

@@ -16,11 +16,13 @@ from mftkit.data.task_formats import uses_chat
 from mftkit.data.text.chat_format import chat_format
 from mftkit.evaluation.best_by import deciding_metrics
 from mftkit.models import check_independence, check_isolation
+from mftkit.models.fused_kernels import check_fused_kernels, use_fused_kernels
 from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.base_checkpoint import base_fingerprint
 from mftkit.training.balancing import Balancing
+from mftkit.training.compiling import CompiledLayers, Shapes, check_compiling, compile_layers
 from mftkit.training.component_checks import (
     build_balancer,
     build_combiner,
@@ -53,8 +55,10 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedTokenizerBase
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.data.corpus import Corpus
     from mftkit.data.text.chat_protocol import ChatFormat
+    from mftkit.interfaces.engine import Engine
     from mftkit.interfaces.loss import Loss
     from mftkit.interfaces.optimizer import ParameterGroup
     from mftkit.interfaces.tokenization import TokenizationMode
@@ -84,6 +88,7 @@ def check_run(
     start = find_start(spec, reporter, fresh=fresh)
     with_model = spec if start is None else start.applied_to(spec)
     adapter_name, adapter, config = choose_adapter(with_model, reporter, start)
+    _check_kernels(spec, engine, config)
     adapter.describe(config, spec.max_length, reporter)
     tokenizer = load_tokenizer(with_model, adapter, config, reporter)
     chat = _chat_format(spec, tokenizer)
@@ -122,6 +127,14 @@ def check_run(
         sampler=sampler,
         objective=_objective(spec, loss, sampler, processes),
     )
+
+
+def _check_kernels(spec: Spec, engine: Engine, config: JsonObject) -> None:
+    """Raise MftError if a step cannot be made by the kernels that the spec asks for."""
+    if spec.training.compile:
+        check_compiling(engine)
+    if spec.training.fused_kernels:
+        check_fused_kernels(engine.processes.device, config)
 
 
 def _loss(spec: Spec, corpus: Corpus, reporter: Reporter) -> Loss:
@@ -180,8 +193,10 @@ def build_run(
         _groups(checked, outline_model(checked)[0])
     model, notes = load_model(checked, own_base, reporter)
     engine = checked.engine
+    reporter = reporter or Reporter()
     logprob_model, parallel_model = _parallel(checked, model)
     checked = _check_on_device(checked, model)
+    compiled = compile_layers(checked, checked.tuning.base_model(model), reporter)
     objective = checked.objective
     pad_id = int(checked.tokenizer.pad_token_id)
     batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
@@ -195,7 +210,7 @@ def build_run(
         minibatch_losses=minibatch_losses,
         stopped_tasks=lambda: deciding.stopped_tasks,
     )
-    evaluations = make_evaluations(checked, model, logprob_model, batcher, reporter or Reporter())
+    evaluations = make_evaluations(checked, model, logprob_model, batcher, reporter)
     mixing = make_mixing(
         corpus.mixer, checked.sampler, minibatch_losses, processes, streams=spec.data.streaming is not None
     )
@@ -208,7 +223,7 @@ def build_run(
         model=model,
         logprob_model=logprob_model,
         parallel_model=parallel_model,
-        batcher=batcher,
+        batcher=_training_batcher(checked, batcher, compiled),
         validator=validator,
         history=history,
         metric_history=metric_history,
@@ -218,6 +233,7 @@ def build_run(
         gradients=gradients,
         optimizer=engine.optimizer,
         plan=make_plan(checked, model, notes),
+        compiled=compiled,
         own_base=None if own_base is None else base_fingerprint(own_base.current),
     )
 
@@ -238,6 +254,14 @@ def _parallel(checked: CheckedRun, model: nn.Module) -> tuple[LogprobModel, nn.M
     return logprob_model, engine.wrap(logprob_model, optimizer)
 
 
+def _training_batcher(checked: CheckedRun, batcher: Batcher, compiled: CompiledLayers | None) -> Batcher:
+    """The batcher of training, which makes batches of few shapes if layers are compiled for each."""
+    if compiled is None:
+        return batcher
+    shapes = Shapes.of(checked)
+    return replace(batcher, length_step=shapes.length_step, least_rows=shapes.rows)
+
+
 def _groups(checked: CheckedRun, model: nn.Module) -> list[ParameterGroup]:
     return group_parameters(
         trained_parameters(model, checked.tuning.base_model(model)), checked.spec.training
@@ -256,6 +280,8 @@ def _check_on_device(checked: CheckedRun, model: nn.Module) -> CheckedRun:
 
     @torch.enable_grad()
     def work() -> ModeChoice:
+        if checked.spec.training.fused_kernels:
+            use_fused_kernels(checked.adapter, base)
         check_independence(checked.adapter, base, longest)
         if choice.other is not None:
             return tried(choice, checked.spec, checked.adapter, base, longest, checked.processes)

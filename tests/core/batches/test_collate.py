@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,32 @@ def test_every_tensor_is_what_a_loop_over_tokens_gives(
     assert sorted(set(batch.sample.tolist())) == list(range(len(batch.sample_task)))
     assert len(batch.sample_index) == len(batch.sample_task)
     assert batch.real_tokens == sum(len(each.tokens) for row in samples.rows for each in row)
+
+
+@given(micro_batches(), st.booleans(), st.integers(1, 5), st.integers(1, 9))
+def test_few_shapes_change_the_padding_alone(
+    samples: MicroBatch, isolated: bool, step: int, rows: int
+) -> None:
+    plain = collate(samples, isolated=isolated)
+    few = collate(dataclasses.replace(samples, length_step=step, least_rows=rows), isolated=isolated)
+    height, width = plain.input_ids.shape
+    assert few.input_ids.shape[0] == max(height, rows)
+    assert few.input_ids.shape[1] - width in range(step)
+    assert few.input_ids.shape[1] % step == 0
+    assert torch.equal(few.input_ids[:height, :width], plain.input_ids)
+    assert few.token_mask is not None
+    assert int(few.token_mask.sum()) == plain.real_tokens
+    assert (few.input_ids[~few.token_mask] == PAD).all()
+    assert torch.equal(few.targets, plain.targets)
+    flat = few.input_ids.flatten()
+    assert torch.equal(flat[few.predictor_index], plain.input_ids.flatten()[plain.predictor_index])
+
+
+def test_a_length_is_rounded_up_to_the_longest_row_at_most() -> None:
+    row = [sample(0, [1, 2, 3, 4, 5], [1] * 5)]
+    for longest, width in ((8, 8), (7, 7), (5, 5)):
+        made = dataclasses.replace(micro_batch(row, max_length=longest), length_step=4)
+        assert collate(made).input_ids.shape == (1, width)
 
 
 def test_tensors_are_int64_and_shaped_as_promised() -> None:

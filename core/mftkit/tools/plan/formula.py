@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 NUMBERS_PER_LAYER = 17
 """Numbers per token and channel that a layer keeps without attention scores: 34 bytes in 16 bits (arXiv 2205.05198,
 section 4.1)."""
+SELECTIVE_NUMBERS_PER_LAYER = 11
+"""Of these, what selective checkpointing keeps: the layer's input, and the results of the products and of attention."""
 
 
 def formula_moments(outline: Outline, rows: int) -> tuple[Moment, ...]:
@@ -22,11 +24,11 @@ def formula_moments(outline: Outline, rows: int) -> tuple[Moment, ...]:
     layers = len(decoder_layers(outline.tuning.base_model(outline.model)))
     numbers = rows * outline.spec.max_length * int(getattr(config, "hidden_size", 0))
     size = outline.precision.arithmetic.itemsize
-    kept = (
-        layers + NUMBERS_PER_LAYER
-        if outline.spec.training.gradient_checkpointing
-        else layers * NUMBERS_PER_LAYER
-    )
+    kept = {
+        False: layers * NUMBERS_PER_LAYER,
+        True: layers + NUMBERS_PER_LAYER,
+        "selective": layers * SELECTIVE_NUMBERS_PER_LAYER + NUMBERS_PER_LAYER,
+    }[outline.spec.training.gradient_checkpointing]
     trained = [p for p in outline.model.parameters() if p.requires_grad]
     casts = sum(p.numel() for p in trained) * size if outline.precision.autocast else 0
     logits = (

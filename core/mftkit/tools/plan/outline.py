@@ -79,8 +79,7 @@ def outline(spec: Spec, precision: Precision) -> Outline:
     quantization = tuning.load_options(precision.arithmetic).get("quantization_config")
     with torch.device("meta"):
         model, _ = adapter.load(replace(request, load_options={}))
-        if spec.training.gradient_checkpointing:
-            recompute_activations(model)
+        recompute_activations(model, spec.training.gradient_checkpointing)
         tuned = tuning.apply(model, adapter)
     return Outline(spec, adapter, tuning, precision, mode, tuned, quantization)
 

@@ -189,7 +189,7 @@ class _Planner:
             self.sizes,
             base.config.get_text_config(),
             spec.max_length,
-            recomputes=spec.training.gradient_checkpointing,
+            recomputes=spec.training.gradient_checkpointing is True,
         )
         return per_token * spec.training.batch_size * spec.max_length
 
@@ -198,7 +198,7 @@ class _Planner:
         use = self._use(engine, self._devices)
         fits = self._fits(use)
         fewest = next((count for count in COUNTS if self._fits(self._use(engine, count))), None)
-        recomputes = self._outline.spec.training.gradient_checkpointing
+        recomputes = bool(self._outline.spec.training.gradient_checkpointing)
         known = self._outline.precision.name == "bfloat16"  # the dtype of the devices' figures
         time = step_time(
             self.flop_per_step,
@@ -230,7 +230,7 @@ def _load(spec: Spec, devices: int) -> Load:
     micro_batches = math.ceil(training.batch_size / (training.micro_batch_size * devices))
     rows = math.ceil(training.batch_size / (micro_batches * devices))
     copies = 1 if spec.gradients is None else len(spec.tasks) + 1
-    return Load(rows, micro_batches, copies, recomputes=training.gradient_checkpointing)
+    return Load(rows, micro_batches, copies, recomputes=bool(training.gradient_checkpointing))
 
 
 def _notes(spec: Spec, devices: int) -> Iterator[str]:

@@ -84,11 +84,11 @@ def real(outlined: Outline) -> LogprobModel:
     return model
 
 
-@pytest.mark.parametrize("recomputes", [False, True])
+@pytest.mark.parametrize("recomputes", [False, True, "selective"])
 @pytest.mark.parametrize("tuning", ["full", {"method": "lora", "rank": 8}])
 @pytest.mark.parametrize("config", [{}, EXPERTS], ids=["dense", "experts"])
 def test_a_step_without_values_takes_the_memory_of_a_real_one(
-    config: dict[str, Any], tuning: object, recomputes: bool, tmp_path: Path
+    config: dict[str, Any], tuning: object, recomputes: object, tmp_path: Path
 ) -> None:
     read = spec(tmp_path, tuning, config, gradient_checkpointing=recomputes)
     outlined = outline(read, planned_precision("float32", bfloat16=False))

@@ -1,0 +1,94 @@
+"""Norms, rotary positions and SwiGLU by the kernels of the package liger-kernel, compared with the model's own code."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mftkit.models.eval_contexts import evaluation, half_precision, kept_embedding
+from mftkit.models.model_checks import LENGTHS, row_of_samples
+from mftkit.models.native import attention_of
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from mftkit.base.json_types import JsonObject
+    from mftkit.interfaces.model import ModelAdapter
+
+OFF = "set training.fused_kernels to false"
+LARGEST_DIFFERENCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
+"""Relative difference of hidden states, and of gradients, that may come from rounding: kernels add in another order."""
+
+
+def check_fused_kernels(device: torch.device, config: JsonObject) -> None:
+    """Raise MftError where the kernels cannot be used; called before any weights are read.
+
+    Args:
+        device: of training.
+        config: the model's.
+    """
+    if device.type != "cuda":
+        raise MftError(
+            f"training.fused_kernels: the kernels run on CUDA, and this run trains on {device.type}; {OFF}"
+        )
+    kind = config.get("model_type")
+    families = _patches().MODEL_TYPE_TO_APPLY_LIGER_FN
+    if kind not in families:
+        raise MftError(
+            f"training.fused_kernels: liger-kernel has no kernels for model_type {kind} (it has them for: "
+            f"{', '.join(sorted(families))}); {OFF}"
+        )
+
+
+def use_fused_kernels(adapter: ModelAdapter, model: PreTrainedModel) -> None:
+    """Replace modules' code in place, and raise MftError unless the results stay the same up to rounding.
+
+    Hidden states and the gradient at the embedding are compared on a row of two samples. The function for rotary
+    positions is replaced for all models of the family in this process.
+    """
+    patches = _patches()
+    before = _results(adapter, model)
+    # It patches instances only; the head and the loss stay core's.
+    patches._apply_liger_kernel_to_instance(
+        model=model,
+        rope=True,
+        rms_norm=True,
+        swiglu=True,
+        geglu=True,
+        cross_entropy=False,
+        fused_linear_cross_entropy=False,
+    )
+    after = _results(adapter, model)
+    for what, own, found in zip(("hidden states", "gradients"), before, after, strict=True):
+        most = LARGEST_DIFFERENCE.get(own.dtype, 1e-3)
+        difference = float((found.double() - own.double()).norm() / own.double().norm())
+        if not difference <= most:  # NaN differs too
+            raise MftError(
+                f"training.fused_kernels: with liger-kernel's kernels the {what} of {type(model).__name__} differ by "
+                f"{difference:.2g} (relative; rounding explains {most:g}), so the kernels do not compute what this "
+                f"model does; {OFF}"
+            )
+
+
+def _patches() -> Any:
+    try:
+        return import_module("liger_kernel.transformers.monkey_patch")
+    except ImportError as error:
+        raise MftError(
+            f'training.fused_kernels: needs the package liger-kernel ({error}); pip install "mftkit[liger]", or {OFF}'
+        ) from error
+
+
+def _results(adapter: ModelAdapter, model: PreTrainedModel) -> tuple[Tensor, Tensor]:
+    """The hidden states of a row of two samples, and the gradient of one direction of theirs at the embedding."""
+    batch = row_of_samples(model, LENGTHS)
+    flash = attention_of(model).startswith("flash")
+    with evaluation(model), half_precision(model, flash), torch.enable_grad(), kept_embedding(model) as kept:
+        hidden = adapter.hidden_states(model, batch)
+        direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
+        (gradient,) = torch.autograd.grad((hidden @ direction).sum(), kept[-1])
+    return hidden.detach(), gradient

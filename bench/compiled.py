@@ -21,8 +21,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from mftkit.models.decoder_layers import named_layers
 from mftkit.models.recomputation import recompute_activations
 from mftkit.tools.plan.live_bytes import LiveBytes
-from mftkit.training import compiling
-from mftkit.training.compiling import CompiledLayers
+from mftkit.training import compiled_layers
+from mftkit.training.compiled_layers import CompiledLayers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,12 +46,12 @@ def measure(*, quick: bool = False) -> list[Figure]:
 
 
 def _compiled(model: LlamaForCausalLM, ids: Tensor, quick: bool) -> list[Figure]:
-    backend, compiling.BACKEND = compiling.BACKEND, "eager" if quick else compiling.BACKEND
+    backend, compiled_layers.BACKEND = compiled_layers.BACKEND, "eager" if quick else compiled_layers.BACKEND
     compiled = copy.deepcopy(model)
     try:
         layers = CompiledLayers(named_layers(compiled), 1, print)
     finally:
-        compiling.BACKEND = backend
+        compiled_layers.BACKEND = backend
     before = os.times()
     started = time.perf_counter()
     _step(compiled, ids)

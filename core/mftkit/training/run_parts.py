@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.spec.model import ModelSpec
     from mftkit.training.balancing import Balancing
-    from mftkit.training.compiling import CompiledLayers
+    from mftkit.training.compiled_layers import CompiledLayers
     from mftkit.training.deciding import MetricHistory
     from mftkit.training.gradients import Gradients
     from mftkit.training.logprob_model import LogprobModel

@@ -22,7 +22,7 @@ from mftkit.processes import Processes
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.base_checkpoint import base_fingerprint
 from mftkit.training.balancing import Balancing
-from mftkit.training.compiling import CompiledLayers, Shapes, check_compiling, compile_layers
+from mftkit.training.compiling import Shapes, check_compiling, compile_layers
 from mftkit.training.component_checks import (
     build_balancer,
     build_combiner,
@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.plan import Plan
     from mftkit.runs.base_checkpoint import BaseCheckpoint
     from mftkit.spec import Spec
+    from mftkit.training.compiled_layers import CompiledLayers
     from mftkit.training.mode_choice import ModeChoice
 
 
@@ -192,23 +193,20 @@ def build_run(
     if spec.training.parameter_groups:  # refused before any weights are read
         _groups(checked, outline_model(checked)[0])
     model, notes = load_model(checked, own_base, reporter)
-    engine = checked.engine
-    reporter = reporter or Reporter()
+    reporter, engine = reporter or Reporter(), checked.engine
     logprob_model, parallel_model = _parallel(checked, model)
     checked = _check_on_device(checked, model)
     compiled = compile_layers(checked, checked.tuning.base_model(model), reporter)
     objective = checked.objective
-    pad_id = int(checked.tokenizer.pad_token_id)
-    batcher = Batcher(processes, spec.training.micro_batch_size, spec.max_length, pad_id)
+    batcher = _batcher(checked)
     validator = Validator(corpus.valid, len(corpus.tasks), batcher, objective.dtype)
     history, metric_history = make_histories(spec)
-    deciding = metric_history or history
     minibatch_losses = partial(validator.minibatch_losses, logprob_model, objective)
     balancing = Balancing(
         checked.balancer,
         len(corpus.tasks),
         minibatch_losses=minibatch_losses,
-        stopped_tasks=lambda: deciding.stopped_tasks,
+        stopped_tasks=lambda: (metric_history or history).stopped_tasks,
     )
     evaluations = make_evaluations(checked, model, logprob_model, batcher, reporter)
     mixing = make_mixing(
@@ -252,6 +250,11 @@ def _parallel(checked: CheckedRun, model: nn.Module) -> tuple[LogprobModel, nn.M
     name = checked.spec.training.optimizer.name
     optimizer = make_optimizer(name, checked.optimizer, _groups(checked, model), engine.name)
     return logprob_model, engine.wrap(logprob_model, optimizer)
+
+
+def _batcher(checked: CheckedRun) -> Batcher:
+    spec, pad_id = checked.spec, int(checked.tokenizer.pad_token_id)
+    return Batcher(checked.processes, spec.training.micro_batch_size, spec.max_length, pad_id)
 
 
 def _training_batcher(checked: CheckedRun, batcher: Batcher, compiled: CompiledLayers | None) -> Batcher:

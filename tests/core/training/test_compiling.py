@@ -15,8 +15,9 @@ import mftkit
 from forked import run_forked
 from mftkit.processes import Processes
 from mftkit.reporting.reporter import Reporter
-from mftkit.training import compiling
-from mftkit.training.compiling import CompiledLayers, check_compiling, length_step
+from mftkit.training import compiled_layers
+from mftkit.training.compiled_layers import CompiledLayers
+from mftkit.training.compiling import check_compiling, length_step
 from mftkit.training.engine_choice import no_engine
 from mftkit_registry import MftError
 from small_runs import metrics, rows, small_spec, write_rows
@@ -44,7 +45,7 @@ class Warnings(Reporter):
 def without_kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Trace and guard as ever, but run what was traced: making kernels takes a C++ compiler a minute."""
     if not request.node.get_closest_marker("engines"):
-        monkeypatch.setattr(compiling, "BACKEND", "eager")
+        monkeypatch.setattr(compiled_layers, "BACKEND", "eager")
     torch._dynamo.reset()
 
 
@@ -136,7 +137,7 @@ def test_a_layer_that_cannot_be_traced_is_named(monkeypatch: pytest.MonkeyPatch)
     def broken(_graph: object, _inputs: object) -> Any:
         raise RuntimeError("no kernel for this")
 
-    monkeypatch.setattr(compiling, "BACKEND", broken)
+    monkeypatch.setattr(compiled_layers, "BACKEND", broken)
     model = layers()
     CompiledLayers(list(model), 1, lambda _message: None)
     with pytest.raises(
@@ -225,9 +226,9 @@ PROCESSES = """
 import os
 from pathlib import Path
 import mftkit
-from mftkit.training import compiling
+from mftkit.training import compiled_layers
 from small_runs import small_spec
-compiling.BACKEND = "eager"
+compiled_layers.BACKEND = "eager"
 count = int(os.environ.get("WORLD_SIZE", "1"))
 for engine in ["ddp", {"name": "deepspeed", "options": {"stage": 2}}] if count > 1 else ["ddp"]:
     name = engine if isinstance(engine, str) else "deepspeed"

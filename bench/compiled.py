@@ -63,7 +63,7 @@ def _compiled(model: LlamaForCausalLM, ids: Tensor, quick: bool) -> list[Figure]
         Figure("step, compiled layers", kernels, "CPU s"),
         Figure("compiled / as they are", kernels / eager),
         Figure("first step with its compilation", spent, "CPU s", note=f"{seconds:.0f} s by the clock"),
-        Figure("graphs", layers.graphs, note=f"{SHAPE['num_hidden_layers']} layers, one shape"),
+        Figure("graphs", layers.graphs, note=f"{len(named_layers(compiled))} layers, one shape"),
     ]
 
 

@@ -37,8 +37,8 @@ SCHEMA = pa.schema(
     ]
 )
 _ROWS, _MANIFEST = "samples.arrow", "manifest.json"
-_BATCH_TOKENS = 1 << 22
-"""Tokens per record batch: few enough to build in memory, so many that a million samples are a few dozen batches."""
+_BATCH_TOKENS = 1 << 20
+"""Tokens per record batch: few enough to build in a few MiB, so many that a million samples are a few hundred batches."""
 
 
 class RowColumns(NamedTuple):
@@ -84,7 +84,7 @@ class TableWriter:
         columns = [
             _lists(encoded.tokens, np.asarray(encoded.lengths)),
             _lists(encoded.spans, 2 * np.asarray(encoded.span_counts)),
-            *(pa.array(column) for column in rows),
+            *(_as_column(values, declared.type) for values, declared in zip(rows, list(SCHEMA)[2:], strict=True)),
         ]
         self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
         self._waiting_tokens += len(encoded.tokens)
@@ -131,7 +131,13 @@ def _prefixes(digests: Sequence[bytes]) -> NDArray[np.uint64]:
 def _lists(values: array[int], lengths: NDArray[np.int32]) -> pa.ListArray:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.frombuffer(values, dtype=np.int32)))
+    numbers = np.frombuffer(values, dtype=np.int32)
+    return pa.ListArray.from_arrays(_as_column(offsets, pa.int32()), _as_column(numbers, pa.int32()))
+
+
+def _as_column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Return numbers as a column that shares their memory; pyarrow's own conversion imports pandas."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def _as_numpy(column: pa.Array) -> NDArray[Any]:

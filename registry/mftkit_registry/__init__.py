@@ -1,5 +1,9 @@
 """Plugin host: entry points, typed registries, provenance. Knows nothing of training."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from mftkit_registry.errors import (
     BrokenComponentError,
     ConflictError,
@@ -8,13 +12,16 @@ from mftkit_registry.errors import (
     UnknownComponentError,
     UnknownKindError,
 )
+from mftkit_registry.importing import import_object
 from mftkit_registry.kinds import Kind, find_kind
-from mftkit_registry.local import LocalPlugin
 from mftkit_registry.markers import Register, hookimpl, hookspec, registration_hook
 from mftkit_registry.nearest import nearest
-from mftkit_registry.records import PluginRecord, Registration, import_object
-from mftkit_registry.registry import Registry
+from mftkit_registry.records import PluginRecord, Registration
 from mftkit_registry.tracing import traced
+
+if TYPE_CHECKING:
+    from mftkit_registry.local import LocalPlugin
+    from mftkit_registry.registry import Registry
 
 __all__ = [
     "BrokenComponentError",
@@ -37,3 +44,13 @@ __all__ = [
     "registration_hook",
     "traced",
 ]
+
+_LATE = {"Registry": "mftkit_registry.registry:Registry", "LocalPlugin": "mftkit_registry.local:LocalPlugin"}
+"""What reads metadata or files is imported on first use: a start that needs no plugin does without."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found = import_object(_LATE[name])
+    return found

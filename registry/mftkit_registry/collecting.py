@@ -41,7 +41,7 @@ class Collector:
             name,
             summary.strip(),
             target,
-            self.kind.interface,
+            self.kind.base,
             self.found.distribution,
             self.found.version,
             self.found.name,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distributions
+from importlib.metadata import Distribution, EntryPoint, PackageNotFoundError, distributions, version
 from typing import TYPE_CHECKING
 
 from mftkit_registry.records import describe
@@ -53,8 +53,9 @@ def discover(group: str, first: str) -> list[Found]:
     """
     found: list[Found] = []
     seen: set[str] = set()
+    installed = _installed_version(first)
     for candidate in distributions():
-        if not _entry_points(candidate, group):
+        if not _declares(candidate, group):
             continue
         name = _text(candidate, "name")
         if _normal(name) in seen:
@@ -62,7 +63,9 @@ def discover(group: str, first: str) -> list[Found]:
         if name != UNKNOWN:
             seen.add(_normal(name))
         distribution = _first_on_path(candidate, name)
-        unmet = None if _normal(name) == _normal(first) else unmet_requirement(distribution, first)
+        unmet = None
+        if installed is not None and _normal(name) != _normal(first):
+            unmet = unmet_requirement(distribution, first, installed)
         if unmet is not None:
             unmet += f"; install matching versions: pip install --upgrade {name} {first}"
         found += [
@@ -80,18 +83,28 @@ def _first_on_path(distribution: Distribution, name: str) -> Distribution:
         return distribution
 
 
+def _installed_version(name: str) -> str | None:
+    try:
+        return version(name)
+    except (PackageNotFoundError, ValueError, OSError):
+        return None
+
+
+def _declares(distribution: Distribution, group: str) -> bool:
+    """Whether it has entry points of the group, as text: every distribution is asked, few are to be parsed."""
+    return f"[{group}]" in (distribution.read_text("entry_points.txt") or "")
+
+
 def _entry_points(distribution: Distribution, group: str) -> list[Found]:
+    if not _declares(distribution, group):
+        return []
+    declared = _text(distribution, "version")
     try:
         points = [point for point in distribution.entry_points if point.group == group]
     except Exception as error:
-        text = distribution.read_text("entry_points.txt") or ""
-        if f"[{group}]" not in text:
-            return []
         name = _text(distribution, "name")
-        return [
-            Found(name, name, _text(distribution, "version"), None, f"entry_points.txt: {describe(error)}")
-        ]
-    return [Found(point.name, "", _text(distribution, "version"), point) for point in points]
+        return [Found(name, name, declared, None, f"entry_points.txt: {describe(error)}")]
+    return [Found(point.name, "", declared, point) for point in points]
 
 
 def _text(distribution: Distribution, key: str) -> str:

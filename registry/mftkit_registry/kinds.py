@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from mftkit_registry.errors import UnknownKindError
+from mftkit_registry.importing import import_object, import_string
 from mftkit_registry.nearest import nearest
 
 if TYPE_CHECKING:
@@ -26,12 +27,28 @@ class Kind(Generic[C_co]):
 
     name: str
     """In singular, lower case, with hyphens."""
-    interface: type[C_co]
-    """The base class of its components."""
+    base: type[C_co] | str
+    """The base class of its components, or "package.module:Class", which is imported when it is needed."""
     aliases: tuple[str, ...] = ()
     """Other names by which a user may call the kind."""
     reserved: tuple[str, ...] = ()
     """Names that no component of this kind may have, because the host gives them a meaning."""
+
+    @property
+    def interface(self) -> type[C_co]:
+        """The base class of its components."""
+        found: type[C_co] = import_object(self.base) if isinstance(self.base, str) else self.base
+        return found
+
+    @property
+    def interface_name(self) -> str:
+        """The name of that class, which is not imported."""
+        return import_string(self.base).rpartition(":")[2]
+
+    @property
+    def package(self) -> str:
+        """The top-level package of that class."""
+        return import_string(self.base).partition(":")[0].partition(".")[0]
 
     @property
     def plural(self) -> str:

@@ -42,6 +42,6 @@ def registration_hook(kind: Kind[object], module: str) -> Callable[[Register], N
 
     declaration.__name__ = declaration.__qualname__ = kind.hook
     declaration.__module__ = module
-    base = f"{kind.interface.__module__.partition('.')[0]}.{kind.interface.__name__}"
+    base = f"{kind.package}.{kind.interface_name}"
     declaration.__doc__ = f"Register {kind.plural.replace('-', ' ')}, subclasses of ``{base}``."
     return hookspec(declaration)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Literal
+from typing import Generic, Literal
 
 from mftkit_registry.errors import BrokenComponentError, MftError
+from mftkit_registry.importing import import_object
 from mftkit_registry.kinds import C_co
 
 Status = Literal["ok", "blocked", "error", "conflict"]
@@ -43,14 +43,20 @@ class Registration(Generic[C_co]):
     summary: str
     target: str | type
     """The class, or "package.module:Class"."""
-    interface: type[C_co]
-    """The class that it must subclass."""
+    base: type[C_co] | str
+    """The class that it must subclass, or "package.module:Class"."""
     distribution: str
     version: str
     entry_point: str
     default: bool = False
     is_local: bool = False
     """True for a plugin in no package: ``distribution`` is its path, ``version`` the beginning of its hash."""
+
+    @property
+    def interface(self) -> type[C_co]:
+        """The class that it must subclass."""
+        found: type[C_co] = import_object(self.base) if isinstance(self.base, str) else self.base
+        return found
 
     @property
     def origin(self) -> str:
@@ -89,15 +95,6 @@ class Registration(Generic[C_co]):
                 f'{self.kind} "{self.name}" of {self.origin} cannot be loaded from '
                 f'"{self.target}": {describe(error)}; {self.fix}'
             ) from error
-
-
-def import_object(path: str) -> Any:
-    """The object that "package.module:Class" names. Raises whatever the import raises."""
-    module, _, attribute = path.partition(":")
-    found: Any = importlib.import_module(module)
-    for part in attribute.split("."):
-        found = getattr(found, part)
-    return found
 
 
 def describe(error: BaseException) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from importlib.metadata import Distribution, PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 
-def unmet_requirement(distribution: Distribution, host: str) -> str | None:
-    """In words, the requirement on ``host`` that the installed version does not meet; None if there is none.
+def unmet_requirement(distribution: Distribution, host: str, installed: str) -> str | None:
+    """In words, the requirement on ``host`` that its ``installed`` version does not meet; None if there is none.
 
     Requirements of extras are left out, and so is what cannot be read: pip has complained about it already.
     """
     try:
-        installed = version(host)
         lines = distribution.requires or []
-    except (PackageNotFoundError, ValueError, OSError):
+    except (ValueError, OSError):
         return None
     lines = [line for line in lines if _project(line) == _project(host)]
     if not lines:

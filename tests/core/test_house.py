@@ -80,6 +80,13 @@ def test_the_front_door_is_light(code: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_listing_plugins_imports_no_interface_and_the_help_no_metadata() -> None:
+    listed = "from mftkit.cli import main; assert main(['plugins', 'list']) == 0; import sys"
+    assert python(f"{listed}; assert 'mftkit.interfaces.component' not in sys.modules").returncode == 0
+    shown = "from mftkit.cli import main; assert main(['--help']) == 0; import sys"
+    assert python(f"{shown}; assert 'mftkit_registry.discovery' not in sys.modules").returncode == 0
+
+
 def test_every_public_name_resolves() -> None:
     assert sorted(mftkit.__all__) == list(mftkit.__all__)
     assert set(mftkit.__all__) <= set(dir(mftkit))

@@ -103,7 +103,8 @@ def one_line(text: str) -> str:
     >>> one_line("two\nlines and \x1b[31mred")
     'two lines and \\x1b[31mred'
     """
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(text.split("\n")))
+    line = " ".join(text.split("\n"))
+    return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def escaped(text: str) -> str:

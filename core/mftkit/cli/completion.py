@@ -16,7 +16,7 @@ def kinds(incomplete: str) -> list[tuple[str, str]]:
 
 def components(context: typer.Context, incomplete: str) -> list[tuple[str, str]]:
     """Components of the kind given before, with their summaries."""
-    from mftkit.plugins.installed import registry
+    from mftkit.plugins.process_registry import registry
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a message would land in the middle of the command line

@@ -48,7 +48,7 @@ def list_(
 
     MFT_BLOCK_PLUGINS=name,... (names of entry points) blocks plugins: they are not imported.
     """
-    from mftkit.plugins.installed import registry
+    from mftkit.plugins.process_registry import registry
 
     _select_plugins_of(spec)
     rows = registry().plugins

@@ -4,9 +4,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-AUTO = "auto"
-"""Stands for the name of an adapter or an executor that is chosen automatically."""
-
 
 class ComponentRef(BaseModel):
     """A component and its options, in a spec ``{"name": ..., "options": {...}}`` or the bare name."""

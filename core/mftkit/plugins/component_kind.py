@@ -5,21 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from mftkit.interfaces.component import Component
 from mftkit_registry import Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-C_co = TypeVar("C_co", bound=Component, covariant=True)
+    from mftkit.interfaces.component import Component
+
+C_co = TypeVar("C_co", bound="Component", covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentKind(Kind[C_co]):
     """A kind: name, interface, place in the spec, conformance suite and scaffold templates.
 
-    >>> ComponentKind("loss", Component, place="loss").suite
-    'mftkit.testing:ComponentConformance'
+    >>> ComponentKind("loss", "mftkit.interfaces.loss:Loss", place="loss").suite
+    'mftkit.testing:LossConformance'
     """
 
     place: str
@@ -34,7 +35,7 @@ class ComponentKind(Kind[C_co]):
 
     def __post_init__(self) -> None:
         if not self.suite:
-            object.__setattr__(self, "suite", f"mftkit.testing:{self.interface.__name__}Conformance")
+            object.__setattr__(self, "suite", f"mftkit.testing:{self.interface_name}Conformance")
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -50,7 +51,7 @@ class ComponentKind(Kind[C_co]):
     def noun(self) -> str:
         """The last word of the name: ends the names of classes, and names modules.
 
-        >>> ComponentKind("gradient-combiner", Component, place="gradients").noun
+        >>> ComponentKind("gradient-combiner", "mftkit:GradientCombiner", place="gradients").noun
         'combiner'
         """
         return self.name.rpartition("-")[2]
@@ -58,7 +59,7 @@ class ComponentKind(Kind[C_co]):
     def in_spec(self, component: str) -> str:
         """The place in the spec as JSON, with the text ``component`` in it.
 
-        >>> ComponentKind("data-filter", Component, place="tasks[].filters[]").in_spec("NAME")
+        >>> ComponentKind("data-filter", "mftkit:DataFilter", place="tasks[].filters[]").in_spec("NAME")
         '"tasks": [{"filters": [NAME], ...}, ...]'
         """
         text = component

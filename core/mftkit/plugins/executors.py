@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from mftkit.interfaces.references import AUTO
+from mftkit.interfaces import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit_registry import MftError
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from mftkit.interfaces.component import Component
 from mftkit.plugins import kinds
 from mftkit.plugins.compatibility import check_interface
-from mftkit.plugins.process_registry import ProcessRegistry
+from mftkit.plugins.process_registry import registry as registry
 from mftkit_registry import BrokenComponentError, MftError, Registration
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Component)
 
 
-registry = ProcessRegistry()
-"""Returns the registry in use; loaded once per process."""
 registry_of, using_plugins, select_plugins = registry.of, registry.using, registry.select
 
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, get_args, get_origin
 from pydantic import BaseModel
 from pydantic_core import to_jsonable_python
 
+from mftkit.interfaces import AUTO
 from mftkit.interfaces.chat import ChatModel
 from mftkit.interfaces.component import InputName, InputPath
-from mftkit.interfaces.references import AUTO, ChatRef, ComponentRef
+from mftkit.interfaces.references import ChatRef, ComponentRef
 from mftkit.plugins import installed, kinds
 from mftkit_registry import Kind
 

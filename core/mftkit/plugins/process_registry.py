@@ -67,6 +67,10 @@ class ProcessRegistry:
         self._extended.clear()
 
 
+registry = ProcessRegistry()
+"""Returns the registry in use; loaded once per process."""
+
+
 def _load() -> Registry:
     names = os.environ.get("MFT_BLOCK_PLUGINS", "").split(",")
     blocked = [name.strip() for name in names if name.strip()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast
 
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
-from mftkit.interfaces.references import AUTO
+from mftkit.interfaces import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit.plugins.local import LoadedPlugins, load_plugins
 from mftkit.spec.problems import Problem, refuse, refuse_one

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, WithJsonSchema, WrapValidator, field_serializer, model_validator
 
 from mftkit.base.json_types import JsonObject
+from mftkit.interfaces import AUTO
 from mftkit.interfaces.component import InputName
-from mftkit.interfaces.references import AUTO, ComponentRef
+from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import kinds
 from mftkit.spec.on_resuming import OnResuming
 from mftkit.spec.paths import SpecPathOrHubId, WeightsReference, absolute_if_local

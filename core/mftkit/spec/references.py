@@ -12,8 +12,9 @@ from pydantic_core import CoreSchema
 from pydantic_core.core_schema import with_info_wrap_validator_function
 
 from mftkit.base.json_types import JsonObject
+from mftkit.interfaces import AUTO
 from mftkit.interfaces.component import Component
-from mftkit.interfaces.references import AUTO, ChatRef, ComponentRef
+from mftkit.interfaces.references import ChatRef, ComponentRef
 from mftkit.plugins import installed, kinds
 from mftkit.plugins.option_strictness import loosely_typed
 from mftkit.spec.positions import Location

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mftkit.interfaces import AUTO
 from mftkit.interfaces.component import Options
-from mftkit.interfaces.references import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit.spec.references import KIND_KEY
 from mftkit.spec.spec import Spec

@@ -14,7 +14,8 @@ from pydantic import (
 )
 
 from mftkit.base.json_types import JsonObject
-from mftkit.interfaces.references import AUTO, ComponentRef
+from mftkit.interfaces import AUTO
+from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import installed, kinds
 from mftkit.spec.best_by import best_by_problems
 from mftkit.spec.chat import ChatSpec

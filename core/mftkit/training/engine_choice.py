@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mftkit.interfaces import AUTO
 from mftkit.interfaces.engine import Engine, ProcessGroup
-from mftkit.interfaces.references import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit_registry import MftError
 

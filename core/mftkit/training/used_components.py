@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypedDict
 
 from mftkit.chat_client.cache_key import chat_refs
-from mftkit.interfaces.references import AUTO
+from mftkit.interfaces import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit.spec.references import named_components
 

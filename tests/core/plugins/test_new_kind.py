@@ -13,7 +13,7 @@ from pydantic import Field
 import mftkit
 from mftkit.cli import main
 from mftkit.interfaces.references import ComponentRef
-from mftkit.plugins import hookspecs, installed, kinds
+from mftkit.plugins import hookspecs, installed, kinds, process_registry
 from mftkit.plugins.component_kind import ComponentKind
 from mftkit.spec.references import Place, named_components, unnamed
 from mftkit.spec.section import Section
@@ -83,7 +83,8 @@ def cadence(install: Install, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
     monkeypatch.setattr(kinds, "KINDS", (*kinds.KINDS, kind))
     loaded = Registry.load(kinds.KINDS, [hookspecs], group="mft-new-kind")
-    monkeypatch.setattr(installed, "registry", lambda: loaded)
+    for module in (process_registry, installed):
+        monkeypatch.setattr(module, "registry", lambda: loaded)
     return kind
 
 

@@ -36,9 +36,11 @@ SCHEMA = pa.schema(
         ("weight", pa.float64()),
     ]
 )
+_TOKENS = {np.dtype(np.int32): pa.int32(), np.dtype(np.uint16): pa.uint16()}
+"""How tokens may be stored; whoever reads them gets int32."""
 _ROWS, _MANIFEST = "samples.arrow", "manifest.json"
-_BATCH_TOKENS = 1 << 22
-"""Tokens per record batch: few enough to build in memory, so many that a million samples are a few dozen batches."""
+_BATCH_TOKENS = 1 << 20
+"""Tokens per record batch: few enough to build in a few MiB; a million samples are a few hundred batches."""
 
 
 class RowColumns(NamedTuple):
@@ -67,12 +69,21 @@ class RowColumns(NamedTuple):
 class TableWriter:
     """Writes a table into a directory; ``close`` completes it."""
 
-    def __init__(self, directory: Path, variants: int = 1) -> None:
-        """``variants``: samples that stand together as the versions of one."""
+    def __init__(self, directory: Path, variants: int = 1, highest: int | None = None) -> None:
+        """Open the file.
+
+        Args:
+            directory: where it is written.
+            variants: samples that stand together as the versions of one.
+            highest: the highest id of a token; None: unknown. Ids that fit into two bytes take no more on the disk.
+        """
         self._directory = directory
+        narrow = highest is not None and highest <= np.iinfo(np.uint16).max
+        self._tokens = np.dtype(np.uint16 if narrow else np.int32)
+        self._schema = SCHEMA.set(0, pa.field("tokens", pa.list_(_TOKENS[self._tokens])))
         self._variants = variants
         self._file = (directory / _ROWS).open("wb")
-        self._writer = pa.ipc.new_file(self._file, SCHEMA)
+        self._writer = pa.ipc.new_file(self._file, self._schema)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_tokens = 0
         self._digests = array("Q")
@@ -81,12 +92,16 @@ class TableWriter:
 
     def append(self, encoded: Encoded, rows: RowColumns) -> None:
         """Add a batch of samples and the row of each. The samples of a row stand together in one batch."""
+        of_rows: tuple[NDArray[Any], ...] = rows
         columns = [
-            _lists(encoded.tokens, np.asarray(encoded.lengths)),
-            _lists(encoded.spans, 2 * np.asarray(encoded.span_counts)),
-            *(pa.array(column) for column in rows),
+            _lists(np.asarray(encoded.tokens).astype(self._tokens, copy=False), np.asarray(encoded.lengths)),
+            _lists(np.asarray(encoded.spans), 2 * np.asarray(encoded.span_counts)),
+            *(
+                _as_column(values, declared.type)
+                for values, declared in zip(of_rows, list(SCHEMA)[2:], strict=True)
+            ),
         ]
-        self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=SCHEMA))
+        self._waiting.append(pa.RecordBatch.from_arrays(columns, schema=self._schema))
         self._waiting_tokens += len(encoded.tokens)
         self.samples += len(rows.lines)
         if self._waiting_tokens >= _BATCH_TOKENS:
@@ -128,10 +143,17 @@ def _prefixes(digests: Sequence[bytes]) -> NDArray[np.uint64]:
     return np.frombuffer(b"".join(digest[:8] for digest in digests), ">u8").astype(np.uint64)
 
 
-def _lists(values: array[int], lengths: NDArray[np.int32]) -> pa.ListArray:
+def _lists(values: NDArray[np.int32 | np.uint16], lengths: NDArray[np.int32]) -> pa.ListArray:
     offsets = np.zeros(len(lengths) + 1, dtype=np.int32)
     np.cumsum(lengths, out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.frombuffer(values, dtype=np.int32)))
+    return pa.ListArray.from_arrays(
+        _as_column(offsets, pa.int32()), _as_column(values, _TOKENS[values.dtype])
+    )
+
+
+def _as_column(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """Return numbers as a column that shares their memory; pyarrow's own conversion imports pandas."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
 
 
 def _as_numpy(column: pa.Array) -> NDArray[Any]:
@@ -156,8 +178,8 @@ class _Lists:
 
     def row(self, batch: int, row: int) -> NDArray[np.int32]:
         offsets = self.offsets[batch]
-        found: NDArray[np.int32] = self.values[batch][offsets[row] : offsets[row + 1]]
-        return found
+        found = self.values[batch][offsets[row] : offsets[row + 1]]
+        return found.astype(np.int32, copy=False)
 
     def lengths(self) -> NDArray[np.int64]:
         return joined([np.diff(offsets) for offsets in self.offsets]).astype(np.int64)
@@ -227,7 +249,7 @@ class TokenTable:
         return np.stack([self._column("source"), self._column("line")], axis=1).astype(np.int64)
 
     def sample(self, row: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-        """Return views of a row's tokens [n] and of its spans of loss tokens [2 * spans]."""
+        """Return a row's tokens [n] and its spans of loss tokens [2 * spans], int32: views where they are stored so."""
         batch, inner = self._place(row)
         return self._tokens.row(batch, inner), self._spans.row(batch, inner)
 

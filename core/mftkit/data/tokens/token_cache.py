@@ -131,6 +131,11 @@ class TokenCache:
         )
 
     @cached_property
+    def _highest_id(self) -> int:
+        """The highest id that a token can have."""
+        return max(self._tokenizer.get_vocab().values())
+
+    @cached_property
     def _identity(self) -> str:
         """Identity of the tokenizer: everything that the tokens of a text depend on."""
         ends = [self._tokenizer.bos_token_id, self._tokenizer.eos_token_id]
@@ -202,7 +207,7 @@ class TokenCache:
         directory: Path,
     ) -> None:
         findings = RowFindings(self._spec.data.on_bad_row)
-        writer = TableWriter(directory, source.variants)
+        writer = TableWriter(directory, source.variants, self._highest_id)
         try:
             with (
                 made_by as made_samples,

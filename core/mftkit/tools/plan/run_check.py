@@ -9,7 +9,7 @@ import torch
 
 from mftkit.base.formatting import size
 from mftkit.base.machine import memory
-from mftkit.interfaces.references import AUTO
+from mftkit.interfaces import AUTO
 from mftkit.tools.plan.memory import MemoryUse, fixed_use
 from mftkit.tools.plan.outline import Outline
 from mftkit.tools.plan.sizes import measure

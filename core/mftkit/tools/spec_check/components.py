@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from mftkit.base.optional_packages import missing_packages, missing_packages_text
 from mftkit.data.made.generated import GeneratedRows
 from mftkit.data.task_formats import tasks_before_data
+from mftkit.interfaces import AUTO
 from mftkit.interfaces.balancer import Balancer
 from mftkit.interfaces.mixer import Mixer
-from mftkit.interfaces.references import AUTO
 from mftkit.plugins import installed, kinds
 from mftkit.plugins.executors import choose_executor
 from mftkit.plugins.option_files import MISSING, file_digests, option_components

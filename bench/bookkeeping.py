@@ -104,14 +104,14 @@ def _step(loss: str, tasks: int, micro_batches: int) -> Callable[[], None]:
         slopes = objective.slopes(None, counts, weights) if objective.linear else None
         for _ in range(micro_batches):
             logprobs = _logprobs()
-            if slopes is not None and objective.loss.linear_in_logprobs:
-                factors = objective.factors(batch, slopes)
+            if slopes is not None:
+                linear = objective.loss.linear_in_logprobs
+                factors = objective.factors(batch, slopes, None if linear else logprobs)
                 statistics = objective.statistics(logprobs.detach(), batch)
                 (factors.to(logprobs.dtype) * logprobs).sum().backward()
             else:
                 statistics = objective.statistics(logprobs, batch)
-                if slopes is None:
-                    slopes = objective.slopes(statistics, counts, weights)
+                slopes = objective.slopes(statistics, counts, weights)
                 (slopes * statistics).sum().backward()
             totals += statistics.detach()
             meter.add_micro_batch(logprobs, batch)

@@ -11,8 +11,9 @@ become known depends on the loss and on the balancer:
    s. The random state is then rewound, so that dropout draws the same masks in the second pass.
 3. *From the only micro-batch*, if the step has one: its sums are the step's, and no second pass is needed.
 
-In the first two cases, and if the statistics are linear in the log-probabilities, so is the gradient at each of them:
-the head's gradients are then formed in the forward pass (``Coefficients.factors``).
+In the first case, if the statistics are linear in the log-probabilities, the gradient at each of them is known before
+the forward pass, too; in the second case it is for any loss, at the log-probabilities of the first pass. The head's
+gradients are then formed in the forward pass (``Coefficients.factors``).
 """
 
 from __future__ import annotations
@@ -75,6 +76,8 @@ class Coefficients:
         self._counts = counts
         self._weights: Tensor | None = None
         self._slopes: Tensor | None = None
+        self._first_logprobs: list[Tensor] = []
+        """[V] of each micro-batch in the first pass, if there was one."""
         self._dropout: list[DropoutState] = []
         """The state at the start of each forward pass, in the order of the micro-batches."""
         if objective.linear and not balancing.needs_step_losses:
@@ -99,11 +102,19 @@ class Coefficients:
         elif self._balancing.needs_losses_after_update:
             self._dropout.append(DropoutState.capture(self._processes.device))
 
-    def factors(self, micro_batch: Batch) -> Tensor | None:
-        """The surrogate's gradient [V] at the micro-batch's log-probabilities, if known before its forward pass."""
-        if self._slopes is None or not self._objective.loss.linear_in_logprobs:
+    def factors(self, number: int) -> Tensor | None:
+        """The surrogate's gradient [V] at the log-probabilities of micro-batch ``number``.
+
+        None if it is not known before the micro-batch's forward pass.
+        """
+        if self._slopes is None:
             return None
-        return self._objective.factors(micro_batch, self._slopes)
+        micro_batch = self._micro_batches[number]
+        if self._objective.loss.linear_in_logprobs:
+            return self._objective.factors(micro_batch, self._slopes)
+        if self._had_first_pass:
+            return self._objective.factors(micro_batch, self._slopes, self._first_logprobs[number])
+        return None
 
     def surrogate(self, statistics: Tensor) -> Tensor:
         """The scalar that a micro-batch with these statistics [tasks, k] back-propagates.
@@ -134,7 +145,9 @@ class Coefficients:
         totals = self._objective.zeros()
         for micro_batch in self._micro_batches:
             self._dropout.append(DropoutState.capture(self._processes.device))
-            totals += self._statistics(micro_batch)
+            logprobs, _ = self._model(micro_batch)
+            self._first_logprobs.append(logprobs)
+            totals += self._objective.statistics(logprobs, micro_batch)
         return self._processes.sum(totals)
 
     def _statistics(self, micro_batch: Batch) -> Tensor:

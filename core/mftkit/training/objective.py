@@ -121,10 +121,15 @@ class Objective:
             )
         return found.to(self.dtype)
 
-    def factors(self, batch: Batch, slopes: Tensor) -> Tensor:
-        """The gradient [V] of ``(slopes * statistics).sum()`` at log-probabilities in which statistics are linear."""
-        with torch.enable_grad():  # linear: the gradient is the same at any log-probabilities
-            at = torch.full(batch.task.shape, -1.0, dtype=self.dtype, device=self.device, requires_grad=True)
+    def factors(self, batch: Batch, slopes: Tensor, logprobs: Tensor | None = None) -> Tensor:
+        """The gradient [V] of ``(slopes * statistics).sum()`` at ``logprobs`` [V].
+
+        Without them it is the gradient at any, for statistics that are linear in them.
+        """
+        with torch.enable_grad():
+            if logprobs is None:
+                logprobs = torch.full(batch.task.shape, -1.0, dtype=self.dtype, device=self.device)
+            at = logprobs.detach().requires_grad_()
             (factors,) = torch.autograd.grad((slopes * self.statistics(at, batch)).sum(), at)
         return factors
 

@@ -91,7 +91,7 @@ class TrainStep:
         for i, micro_batch in enumerate(micro_batches):
             coefficients.begin_forward(i)
             with self._gradients.accumulate(i):
-                factors = coefficients.factors(micro_batch)
+                factors = coefficients.factors(i)
                 logprobs, router_loss = self._model(micro_batch, factors)
                 # Its gradient is this micro-batch's part of the step's gradient; its value means nothing.
                 if factors is None:

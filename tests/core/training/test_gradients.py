@@ -334,14 +334,14 @@ def trained_weights(loss: Any, micro: int) -> tuple[torch.Tensor, list[bool]]:
     return torch.cat([p.detach().flatten() for p in model.parameters()]), seen
 
 
-@pytest.mark.parametrize("micro", [2, 20])
+@pytest.mark.parametrize("micro", [2, 9])
 @pytest.mark.parametrize("loss", LINEAR_IN_LOGPROBS)
 def test_a_run_has_the_same_weights_with_and_without_known_factors(
     loss: str, micro: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built = installed.build(kinds.LOSS, loss, {}, TASKS)
     mine, seen = trained_weights(built, micro)
-    has_first_pass = not built.linear and micro == 2
+    has_first_pass = not built.linear  # a step has a micro-batch per task at least
     assert set(seen) == {LINEAR_IN_LOGPROBS[loss] or has_first_pass}, "used wherever the loss allows it"
     monkeypatch.setattr(Coefficients, "factors", lambda _self, _number: None)
     plain, seen = trained_weights(built, micro)

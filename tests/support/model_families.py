@@ -36,8 +36,8 @@ EVERY_TUNING = {
 """Families that train with full, lora and qlora, and what is special about their layers."""
 
 
-SINCE = {"IQuest-Coder": "5.23"}
-"""The version of transformers that brought a family, if it is not the lowest that is supported."""
+SINCE = {"IQuest-Coder": "5.23", "Granite 3 MoE": "5.18", "Granite 4": "5.18"}
+"""The version of transformers that brought a family, or its routers' choices, if it is not the lowest supported one."""
 
 
 def family_suites(layout: Layout) -> dict[str, type[Conformance]]:

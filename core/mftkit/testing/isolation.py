@@ -65,7 +65,9 @@ def _tried(config: Mapping[str, Any], attention: str) -> str:
     try:
         model = from_random(adapter, dict(config), attention=attention)
         logits(model)
-    except Exception:  # no such attention, sizes that do not fit together, an input that only this family needs
+    except (
+        Exception
+    ):  # no such attention, sizes that do not fit together, an input that only this family needs
         return ABSENT
     try:
         return "no" if isolation_problem(adapter, model) else "yes"

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
 import mftkit
 from mftkit_plugins.models.tiny import EXPERTS, GROUPED
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 _SCALES = {
     "logits_scaling": 4.0, "embedding_multiplier": 2.0, "attention_multiplier": 0.25, "residual_multiplier": 0.5,
@@ -34,3 +40,15 @@ class Granite(mftkit.MoEAdapter):
             router_loss=True,
         ),
     )
+
+    def outputs(self, model: PreTrainedModel, batch: mftkit.Batch) -> Any:
+        """Return the decoder's outputs; raise MftError if a model with experts would train without its router's loss."""
+        outputs = super().outputs(model, batch)
+        has_experts = bool(getattr(model.config, "num_local_experts", 0))
+        if has_experts and self.coefficient(model) and self.auxiliary_loss(outputs) is None:
+            raise mftkit.MftError(
+                f"model: transformers {version('transformers')} does not return the choices of Granite's routers, which "
+                'their balance loss needs. Install a newer one (pip install "transformers>=5.18"), or train without that '
+                'loss: "adapter": {"name": "granite", "options": {"router_loss": 0}}'
+            )
+        return outputs

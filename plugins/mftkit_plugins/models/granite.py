@@ -42,13 +42,13 @@ class Granite(mftkit.MoEAdapter):
     )
 
     def outputs(self, model: PreTrainedModel, batch: mftkit.Batch) -> Any:
-        """Return the decoder's outputs; raise MftError if a model with experts would train without its router's loss."""
+        """Return the decoder's outputs; raise MftError if a model with experts would lack its router's loss."""
         outputs = super().outputs(model, batch)
         has_experts = bool(getattr(model.config, "num_local_experts", 0))
         if has_experts and self.coefficient(model) and self.auxiliary_loss(outputs) is None:
             raise mftkit.MftError(
-                f"model: transformers {version('transformers')} does not return the choices of Granite's routers, which "
-                'their balance loss needs. Install a newer one (pip install "transformers>=5.18"), or train without that '
-                'loss: "adapter": {"name": "granite", "options": {"router_loss": 0}}'
+                f"model: transformers {version('transformers')} does not return the choices of Granite's routers, "
+                'which their balance loss needs. Install a newer one (pip install "transformers>=5.18"), or train '
+                'without that loss: "adapter": {"name": "granite", "options": {"router_loss": 0}}'
             )
         return outputs

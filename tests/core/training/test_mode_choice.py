@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
+from packaging.version import Version
 from torch.nn.functional import cross_entropy
 
 import mftkit
@@ -23,7 +25,11 @@ BAMBA = {
     "max_position_embeddings": 128,
 }  # fmt: skip
 """Of a family that leaks and that no adapter names."""
-LEAKING = ("qwen", "gpt-oss", "granite", "nemotron", "kimi", "deepseek-v4")
+LACKS_ROUTERS = Version(transformers.__version__) < Version("5.18")
+LEAKING = (
+    "qwen", "gpt-oss", "nemotron", "kimi", "deepseek-v4",
+    pytest.param("granite", marks=pytest.mark.skipif(LACKS_ROUTERS, reason="its routers' choices need 5.18")),
+)  # fmt: skip
 
 
 def leaking(adapter: str) -> dict[str, Any]:

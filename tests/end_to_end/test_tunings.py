@@ -17,7 +17,7 @@ from fixture_types import Install
 from mftkit.plugins import installed
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.merge import merge
-from small_runs import comparable, metrics, rows, small_spec, write_rows
+from small_runs import comparable, metrics, rows, small_spec, unfinished, write_rows
 
 ADAPTER = {"rank": 8, "alpha": 64, "dropout": 0.1}
 
@@ -63,16 +63,6 @@ def both(data: Path) -> dict[str, Path]:
 @pytest.fixture(params=["lora", "qlora"])
 def finished(request: pytest.FixtureRequest, both: dict[str, Path]) -> Path:
     return both[request.param]
-
-
-def unfinished(run: Path, *, keep: tuple[int, ...]) -> None:
-    """Put a run back to where only the checkpoints of the steps ``keep`` were written."""
-    shutil.rmtree(run / "model")
-    for checkpoint in (run / "checkpoints").iterdir():
-        if int(checkpoint.name.removeprefix("step-")) not in keep:
-            shutil.rmtree(checkpoint)
-    lines = [json.dumps(line) + "\n" for line in metrics(run) if line["event"] != "end"]
-    (run / "metrics.jsonl").write_text("".join(lines))
 
 
 def falls(run: Path) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,16 @@ def train(project: Path, spec: dict[str, Any], *arguments: str, name: str = "spe
 
 def metrics(run: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def unfinished(run: Path, *, keep: tuple[int, ...]) -> None:
+    """Put a run back to where only the checkpoints of the steps ``keep`` were written."""
+    shutil.rmtree(run / "model")
+    for checkpoint in (run / "checkpoints").iterdir():
+        if int(checkpoint.name.removeprefix("step-")) not in keep:
+            shutil.rmtree(checkpoint)
+    lines = [json.dumps(line) + "\n" for line in metrics(run) if line["event"] != "end"]
+    (run / "metrics.jsonl").write_text("".join(lines))
 
 
 def comparable(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -94,5 +94,5 @@ class Optimizer(Component[OptionsT]):
         return []
 
     def state_bytes(self, parameter: TrainedParameter) -> int:
-        """Bytes of a parameter's state, by which memory is planned; by default two numbers for each of its own."""
+        """Bytes of a parameter's state, by which memory is planned; by default those of two numbers per weight."""
         return 2 * parameter.tensor.numel() * parameter.tensor.element_size()

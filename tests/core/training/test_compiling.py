@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from mftkit.training.compiled_layers import CompiledLayers
 from mftkit.training.compiling import check_compiling, length_step
 from mftkit.training.engine_choice import no_engine
 from mftkit_registry import MftError
-from small_runs import metrics, rows, small_spec, write_rows
+from small_runs import metrics, rows, small_spec, unfinished, write_rows
 
 # Warnings of torch's own code: it hides the first where it is shown, which is too late where warnings are errors.
 pytestmark = [
@@ -58,7 +56,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Layer(nn.Module):
-    """torch traces no call of its own modules alone."""
+    """A module that torch compiles: it traces no call that runs torch's built-in modules alone."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,16 +91,6 @@ def losses(lines: list[dict[str, Any]]) -> list[float]:
 def falls(lines: list[dict[str, Any]]) -> bool:
     found = losses(lines)
     return found[-1] < found[0]
-
-
-def unfinished(run: Path, *, keep: tuple[int, ...]) -> None:
-    """Put a run back to where only the checkpoints of the steps ``keep`` were written."""
-    shutil.rmtree(run / "model")
-    for checkpoint in (run / "checkpoints").iterdir():
-        if int(checkpoint.name.removeprefix("step-")) not in keep:
-            shutil.rmtree(checkpoint)
-    lines = [json.dumps(line) + "\n" for line in metrics(run) if line["event"] != "end"]
-    (run / "metrics.jsonl").write_text("".join(lines))
 
 
 def test_each_shape_is_one_graph_and_none_runs_uncompiled_in_training() -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from torch import Tensor
+
     from mftkit.processes import Processes
     from mftkit.runs.checkpoint import CheckpointStore
     from mftkit.training.run_state import CapturedState
@@ -71,6 +73,7 @@ class CheckpointWriting:
         self._saved = saved
         self._asynchronous = asynchronous
         self._copies = HostCopies()
+        self._has_reserved = False
         self._plan: ShardPlan | None = None
         self._pending: _Pending | None = None
         self._removal: Future[Any] | None = None
@@ -88,6 +91,12 @@ class CheckpointWriting:
     def is_busy(self) -> bool:
         """Whether this process is still writing."""
         return self._pending is not None and self._pending.work is not None and not self._pending.work.done()
+
+    def reserve(self, copied: Callable[[], list[Tensor]]) -> None:
+        """On the first call, start to get memory for what the first checkpoint will copy of this process."""
+        if self._asynchronous and not self._has_reserved:
+            self._has_reserved = True
+            self._copies.reserve(copied())
 
     def start(
         self, step: int, captured: CapturedState, keep: Callable[[list[int]], set[int]], newest: int

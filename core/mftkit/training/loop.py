@@ -131,6 +131,7 @@ class Trainer:
     def _make_step(self, stop: StopRequest) -> Outcome | None:
         """Train on the next batch, with all that is due after it; returns the outcome if the run ends by a request."""
         batch = self._train_on(self.step + 1)
+        self._writing.reserve(self._state.copied)
         final = batch.number == self._sampler.total
         window_ends = batch.is_due(self._training.log_every)
         line = self._log(window_ends=window_ends) if final or window_ends else None

@@ -23,6 +23,7 @@ from mftkit.models.rotary import fix_rotary
 from mftkit.models.stray_adapter import warn_stray_adapter
 from mftkit.reporting.reporter import Reporter
 from mftkit.training.base_writer import ensure_base
+from mftkit.training.node_loading import load_once_per_node
 from mftkit.training.position_checks import check_positions, describe_long_samples, longest_row
 from mftkit.training.start import lacking
 from mftkit.training.start_adapter import continue_adapter
@@ -136,7 +137,13 @@ def load_model(
             make=partial(_start_base, checked, request, reporter),
         )
     request = replace(request, load_options=_load_options(checked, request))
-    model = _model_to_tune(checked, request, own_base is not None, reporter)
+    load = partial(_model_to_tune, checked, request, own_base is not None, reporter)
+    reads_share = _reads_share(checked, request, own_base is not None)
+    model = (
+        load()
+        if reads_share or not checked.engine.shards_weights
+        else load_once_per_node(load, checked.processes)
+    )
     model = checked.engine.distribute(model, tuned=False)
     notes = _check_against_data(checked, model, request)
     with torch.no_grad():
@@ -171,9 +178,21 @@ def _model_to_tune(
     start = checked.start
     if start is not None and start.lacks_model:
         return _without_weights(checked, start, request)
-    if start is None or start.is_on_disk or has_own_base or start.source is None:
+    if start is None or _is_read(start, has_own_base):
         return _with_pad_row(checked, checked.adapter.load(request)[0])
     return start.load(checked.tokenizer, reporter, request.dtype, request.attention)
+
+
+def _is_read(start: Start | None, has_own_base: bool) -> bool:
+    """Return True if the weights are read as they are, and not made of several files."""
+    return start is None or start.is_on_disk or has_own_base or start.source is None
+
+
+def _reads_share(checked: CheckedRun, request: LoadRequest, has_own_base: bool) -> bool:
+    """Return True if each process reads no more of the weights than its share."""
+    start, quantized = checked.start, "quantization_config" in request.load_options
+    read = request.init == "pretrained" and (start is None or not start.lacks_model)
+    return read and _is_read(start, has_own_base) and bool(checked.engine.load_options(quantized=quantized))
 
 
 def _without_weights(checked: CheckedRun, start: Start, request: LoadRequest) -> PreTrainedModel:

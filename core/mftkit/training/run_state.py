@@ -17,7 +17,13 @@ from mftkit.runs.checkpoint import (
     set_random_state,
 )
 from mftkit.training.meter import add_up
-from mftkit.training.shards import divided_like, divided_optimizer_state, empty_like, take_divided
+from mftkit.training.shards import (
+    divided_like,
+    divided_optimizer_state,
+    empty_like,
+    own_parts,
+    take_divided,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,6 +96,12 @@ class RunState:
                     state["callbacks"] = callbacks
                 checkpoint = Checkpoint(weights, dict(state), self._manifest())
             yield CapturedState(checkpoint, divided)
+
+    def copied(self) -> list[Tensor]:
+        """Weights and optimizer state as far as this process holds them and copies them for a checkpoint."""
+        states = self._run.checked.engine.optimizer.state.values()
+        tensors = [*self._saved_parameters(), *(value for state in states for value in state.values())]
+        return own_parts(tensors, whole=self._processes.is_main)
 
     def _manifest(self) -> Manifest:
         corpus = self._run.checked.corpus

@@ -24,6 +24,16 @@ def take_divided(prefix: str, state: Mapping[Any, Any], taken: dict[str, Tensor]
     return rest
 
 
+def own_parts(values: Sequence[object], *, whole: bool) -> list[Tensor]:
+    """What this process holds of divided tensors among ``values``, and with ``whole`` the other tensors."""
+    tensors = [value for value in values if isinstance(value, torch.Tensor)]
+    return [
+        each.to_local() if isinstance(each, DTensor) else each
+        for each in tensors
+        if whole or isinstance(each, DTensor)
+    ]
+
+
 def divided_like(state: Mapping[str, Tensor], model: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Whole tensors divided as those of the same names in ``model``."""
     return {name: _like(tensor, model.get(name)) for name, tensor in state.items()}

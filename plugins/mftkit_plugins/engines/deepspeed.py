@@ -1,8 +1,8 @@
 """DeepSpeed's ZeRO: optimizer and gradients sharded (stage 2), and weights too (stage 3), on request in host memory.
 
-arXiv 1910.02054. Stage 3 shards weights once the tuning has been applied: until then every process holds the whole
-model in host memory. DeepSpeed updates a flat copy of each process's share of the trained weights, with the run's own
-AdamW, also where optimizer and weights are offloaded, so that no compiler is needed.
+arXiv 1910.02054. Stage 3 shards weights once the tuning has been applied: until then the processes of a node share one
+copy of the model in host memory. DeepSpeed updates a flat copy of each process's share of the trained weights, with the
+run's own AdamW, also where optimizer and weights are offloaded, so that no compiler is needed.
 """
 
 from __future__ import annotations
@@ -117,9 +117,12 @@ class DeepSpeed(mftkit.Engine):
         self._group_sizes = [len(group["params"]) for group in optimizer.param_groups]
         self._check_model(model)
         deepspeed = _import_deepspeed(self.processes.device)
+        config = self._config()
         with _silence():
+            if self.shards_weights:
+                _shard(model, config)
             self._engine = deepspeed.initialize(
-                model=model, optimizer=optimizer, config=self._config(), dist_init_required=False
+                model=model, optimizer=optimizer, config=config, dist_init_required=False
             )[0]
         self._use_own_norm()
         if self.shards_weights:
@@ -338,6 +341,18 @@ def _silence() -> Iterator[None]:
         os.dup2(kept[1], 2)
         for descriptor in (*kept, nothing):
             os.close(descriptor)
+
+
+def _shard(model: nn.Module, config: dict[str, Any]) -> None:
+    """Shard the weights one by one, so that a process has no copy of more than one of those that it shares."""
+    import deepspeed
+    from torch import nn
+
+    first, *others = model.parameters()
+    deepspeed.zero.Init(nn.ParameterList([first]), config_dict_or_path=config)
+    for parameter in others:
+        parameter.data = parameter.data.clone()  # overwritten with the main process's
+        first.convert_to_zero_parameters(param_list=[parameter])  # type: ignore[attr-defined]
 
 
 def _is_sharded(parameter: nn.Parameter) -> bool:

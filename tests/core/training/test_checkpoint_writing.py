@@ -121,3 +121,35 @@ def test_copies_use_their_memory_again() -> None:
         assert copied["b"] == (1, None)
         places.append(copied["a"][0].data_ptr())
     assert places[0] == places[1]
+
+
+def test_the_first_copies_get_memory_that_was_reserved_while_the_run_trained() -> None:
+    copies, given = HostCopies(), [torch.ones(2, 3), torch.ones(4), torch.ones(4)]
+    copies.reserve(given)
+    assert copies._reserving is not None
+    copies._reserving.join()
+    reserved = {each.data_ptr() for of_kind in copies._reserved.values() for each in of_kind}
+    copies.begin()
+    copied = [copies.tensor(str(i), each) for i, each in enumerate([*given, torch.ones(5)])]
+    copies.end()
+    assert {each.data_ptr() for each in copied[:3]} == reserved
+    assert all(bool((each == 1).all()) for each in copied)
+    assert not copies._reserved
+
+
+@pytest.mark.parametrize("asynchronous", [True, False])
+def test_memory_is_reserved_once_and_only_for_copies_made_while_the_run_trains(
+    tmp_path: Path, asynchronous: bool
+) -> None:
+    session, asked = Session(tmp_path, asynchronous=asynchronous), []
+
+    def copied() -> list[torch.Tensor]:
+        asked.append(session.weight)
+        return [session.weight]
+
+    session.writing.reserve(copied)
+    session.writing.reserve(copied)
+    assert len(asked) == asynchronous
+    session.save(1)
+    session.writing.end()
+    assert session.saved == [1]

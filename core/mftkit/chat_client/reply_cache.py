@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors
+from mftkit.base.checksums import CHECKSUM, verify_checksum, with_checksum
 from mftkit.chat_client.reasoning import without_reasoning
 from mftkit.interfaces.chat import Reply
 
@@ -84,6 +85,8 @@ class ReplyCache:
         for line in whole.splitlines():
             try:
                 entry = json.loads(line)
+                verify_checksum(entry)
+                entry.pop(CHECKSUM, None)
                 identity = entry.pop("request")
                 split = "reasoning" in entry
                 reply = Reply(**entry)
@@ -96,7 +99,7 @@ class ReplyCache:
 def _line(identity: str, reply: Reply) -> str:
     entry = {"request": identity, **asdict(reply)}
     del entry["cached"]
-    return json.dumps(entry) + "\n"
+    return json.dumps(with_checksum(entry)) + "\n"
 
 
 def _digest(value: object) -> str:

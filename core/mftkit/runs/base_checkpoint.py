@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mftkit.runs.checkpoint import fingerprint
+from mftkit.base.checksums import fingerprint
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import random
 import re
 import shutil
-import zlib
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from mftkit.base.atomic_files import new_directory, temporary, write_json
+from mftkit.base.checksums import fingerprint, verify_checksum, with_checksum
 from mftkit.base.json_files import read_json_object
 from mftkit.runs.shard_reading import Shards
 from mftkit.runs.shard_writing import SHARDS
@@ -113,7 +111,7 @@ class CheckpointStore:
         self, directory: Path, step: int, manifest: Manifest, files: dict[str, list[int]]
     ) -> None:
         """Write the manifest, after all ``files``."""
-        write_json(directory / MANIFEST, {**manifest, "step": step, "files": files})
+        write_json(directory / MANIFEST, with_checksum({**manifest, "step": step, "files": files}))
 
     def read(self, step: int) -> Checkpoint:
         """The checkpoint of a step, verified; its shards are verified when they are read.
@@ -193,9 +191,11 @@ class CheckpointStore:
         """The manifest of a step's checkpoint, whose files are not verified. Raises CheckpointError without one."""
         path = self.path(step)
         try:
-            return cast("Manifest", read_json_object(path / MANIFEST))
+            manifest = read_json_object(path / MANIFEST)
+            verify_checksum(manifest)
         except (OSError, ValueError) as error:
-            raise CheckpointError(f"{path} is damaged: {error}") from error
+            raise CheckpointError(f"{path} is damaged: {MANIFEST}: {error}") from error
+        return cast("Manifest", manifest)
 
     def discard(self, step: int) -> None:
         """Remove a checkpoint; it is hidden first, so that a kill leaves no half of one under its name."""
@@ -239,42 +239,3 @@ def check_state(key: str, name: str, component: Balancer | Callback | GradientCo
             f"{key}: {name}: a checkpoint cannot restore what state_dict() returns ({str(error).splitlines()[0]}); fix "
             "the plugin: a state may hold tensors, numbers, strings, and lists and dicts of them."
         ) from error
-
-
-def fingerprint(path: Path) -> list[int]:
-    """Size in bytes and CRC-32: enough to detect a truncated or altered file, at the disk's speed."""
-    crc = 0
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            crc = zlib.crc32(block, crc)
-    return [path.stat().st_size, crc]
-
-
-def random_state() -> dict[str, Any]:
-    """The state of every random number generator that training may use."""
-    version, numbers, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002  # whatever a plugin draws from
-    return {
-        "python": [version, list(numbers), gauss],
-        "numpy": [
-            str(name),
-            torch.from_numpy(np.asarray(keys).astype(np.int64)),
-            position,
-            has_gauss,
-            cached,
-        ],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def set_random_state(state: dict[str, Any]) -> None:
-    """Restore what ``random_state`` returned."""
-    version, numbers, gauss = state["python"]
-    random.setstate((version, tuple(numbers), gauss))
-    name, keys, *rest = state["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    torch.set_rng_state(state["torch"])
-    # The machine may have fewer devices than the one on which the state was saved, or none.
-    for device, of_device in enumerate(state["cuda"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(of_device, device)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from mftkit.base.random_state import seed_generators
 from mftkit.testing.assertions import require
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def assert_rng_untouched(what: str) -> Iterator[None]:
 def seeded(seed: int) -> Iterator[None]:
     """Seed the random state of torch, numpy and Python in the block, and restore it afterwards."""
     before = _read()
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    random.seed(seed)
+    seed_generators(seed)
     try:
         yield
     finally:

@@ -11,6 +11,7 @@ import torch
 from transformers import GenerationConfig
 
 from mftkit.base import tokenizer_files
+from mftkit.base.random_state import seed_generators
 from mftkit.data.task_formats import uses_chat
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
@@ -119,7 +120,7 @@ def load_model(
 
     ``own_base`` is where a base that exists nowhere else is kept, for a tuning whose result names its base.
     """
-    torch.manual_seed(checked.spec.seed)
+    seed_generators(checked.spec.seed)
     reporter = reporter or Reporter()
     adapter, tokenizer = checked.adapter, checked.tokenizer
     request = base_request(checked)
@@ -255,7 +256,7 @@ def _check_against_data(checked: CheckedRun, model: PreTrainedModel, request: Lo
 
 def outline_model(checked: CheckedRun) -> tuple[nn.Module, tuple[str, ...]]:
     """As ``load_model``, but with parameters that have sizes and no values: for a dry run."""
-    torch.manual_seed(checked.spec.seed)
+    seed_generators(checked.spec.seed)
     request = base_request(checked)
     with torch.device("meta"):
         model, _ = checked.adapter.load(replace(request, init="random"))
@@ -274,7 +275,7 @@ def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequ
     trained_ids = turn_end_ids(checked.chat, tokenizer)
     pad_note = choose_pad(tokenizer, model, trained_ids, may_grow=may_grow, known=adapter.pad_tokens)
     recompute_activations(model, checked.spec.training.gradient_checkpointing)
-    torch.manual_seed(checked.spec.seed)  # what a tuning draws does not depend on how the model was loaded
+    seed_generators(checked.spec.seed)  # what a tuning draws does not depend on how the model was loaded
     tuned = tuning.apply(model, adapter)
     adapter.head(tuning.base_model(tuned))  # called for what it refuses: a head that the tuning has changed
     return tuned, pad_note

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
+from mftkit.base.random_state import random_state, seed_generators, set_random_state
 from mftkit.runs.checkpoint import (
     MODEL_SHARDS,
     Checkpoint,
     CheckpointError,
     Manifest,
-    random_state,
-    set_random_state,
 )
 from mftkit.training.meter import add_up
 from mftkit.training.shards import (
@@ -180,4 +179,4 @@ class RunState:
         set_random_state(saved[0]["random"])
         if processes.rank:
             drawn = int(torch.randint(2**62, ()))  # the same in each process
-            torch.manual_seed(drawn + processes.rank)
+            seed_generators(drawn + processes.rank)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mftkit.base.random_state import seed_generators
 from mftkit.batches.batcher import Batcher
 from mftkit.batches.changing_sampler import ChangingSampler
 from mftkit.batches.sampler import BatchSampler
@@ -215,7 +216,7 @@ def build_run(
     trained = [p for p in logprob_model.parameters() if p.requires_grad]
     gradients = make_gradients(engine, trained, processes, checked.combiner)
     # Dropout depends on the seed and the process alone, not on how the model was loaded.
-    torch.manual_seed(spec.seed + processes.rank)
+    seed_generators(spec.seed + processes.rank)
     return Run(
         checked=checked,
         model=model,

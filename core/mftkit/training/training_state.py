@@ -29,7 +29,7 @@ class ProcessState(TypedDict):
     """The state that each process has for itself."""
 
     random: dict[str, Any]
-    """State of every random number generator (``mftkit.runs.checkpoint.random_state``)."""
+    """State of every random number generator (``mftkit.base.random_state.random_state``)."""
     meter: MeterState
 
 

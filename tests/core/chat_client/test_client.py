@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import mftkit
+from mftkit.base.checksums import CHECKSUM
 from mftkit.chat_client.client import ChatClient
 from mftkit.chat_client.reply_cache import ReplyCache
 from mftkit.interfaces.chat import BudgetSpent, ChatError, ChatRequest, Reply
@@ -141,8 +142,9 @@ def test_a_line_that_cannot_be_read_is_counted(tmp_path: Path) -> None:
     with chat(path, Echo(1)) as asking:
         list(asking.ask_all(requests(3)))
     lines = path.read_text().splitlines()
-    path.write_text("\n".join([lines[0], "\0\0\0", "[]", lines[2]]) + "\n")
-    assert ReplyCache(path, "echo").damaged == 2
+    altered = lines[1].replace('"text": "', '"text": "x')
+    path.write_text("\n".join([lines[0], "\0\0\0", "[]", altered, lines[2]]) + "\n")
+    assert ReplyCache(path, "echo").damaged == 3
     model = Echo(1)
     with chat(path, model) as asking:
         list(asking.ask_all(requests(3)))
@@ -294,7 +296,7 @@ def test_replies_of_earlier_versions_are_split_when_they_are_read(
     with chat(tmp_path / "r", Echo()) as opened:
         opened.ask([{"role": "user", "content": "hi"}])
     record = json.loads((tmp_path / "r").read_text())
-    del record["reasoning"]
+    del record["reasoning"], record[CHECKSUM]
     (tmp_path / "r").write_text(json.dumps({**record, "text": text}) + "\n")
     with chat(tmp_path / "r", Echo()) as opened:
         reply = opened.ask([{"role": "user", "content": "hi"}])

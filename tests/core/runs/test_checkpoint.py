@@ -1,18 +1,17 @@
-import random
+import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
+from mftkit.base.checksums import CHECKSUM
 from mftkit.runs.checkpoint import (
+    MANIFEST,
     MODEL,
     STATE,
     Checkpoint,
     CheckpointError,
     CheckpointStore,
-    random_state,
-    set_random_state,
     surplus,
 )
 
@@ -53,6 +52,24 @@ def test_damage_is_noticed(store: CheckpointStore, name: str, damage: str) -> No
         store.read(1)
 
 
+@pytest.mark.parametrize("key", ["step", "data", "files"])
+def test_an_altered_manifest_is_noticed(store: CheckpointStore, key: str) -> None:
+    file = store.write(1, checkpoint()) / MANIFEST
+    manifest = json.loads(file.read_text())
+    altered = {"step": 2, "data": "abd", "files": {MODEL: manifest["files"][MODEL]}}[key]
+    file.write_text(json.dumps({**manifest, key: altered}))
+    with pytest.raises(CheckpointError, match=r"manifest\.json: its content is not the one that was written"):
+        store.read(1)
+
+
+def test_a_manifest_of_an_earlier_version_has_no_checksum(store: CheckpointStore) -> None:
+    file = store.write(1, checkpoint()) / MANIFEST
+    manifest = json.loads(file.read_text())
+    del manifest[CHECKSUM]
+    file.write_text(json.dumps(manifest))
+    assert store.read(1).manifest["data"] == "abc"
+
+
 def test_the_newest_and_the_best_are_no_surplus() -> None:
     assert surplus([1, 2, 3, 4, 5], 2, {2}) == [1, 3]
     assert surplus([2, 4, 5], 1, set()) == [2, 4]
@@ -65,22 +82,3 @@ def test_half_written_ones_are_neither_listed_nor_left(store: CheckpointStore) -
     assert store.steps() == [1]
     store.clear_partial()
     assert [entry.name for entry in store.directory.iterdir()] == ["step-00000001"]
-
-
-def test_random_numbers_continue_where_they_were(store: CheckpointStore) -> None:
-    def draw() -> tuple[float, float, float]:
-        return random.random(), float(np.random.random()), float(torch.rand(()))
-
-    random.gauss(0, 1)  # leaves a second number behind, which is state too
-    np.random.normal()
-    store.write(1, Checkpoint({"w": torch.zeros(1)}, random_state(), {}))
-    expected = draw(), random.gauss(0, 1), float(np.random.normal())
-    draw()
-    set_random_state(store.read(1).state)
-    assert (draw(), random.gauss(0, 1), float(np.random.normal())) == expected
-
-
-def test_random_state_of_more_devices_than_there_are_is_left_out() -> None:
-    state = random_state()
-    saved = [torch.get_rng_state()] * (torch.cuda.device_count() + 1)
-    set_random_state({**state, "cuda": [*state["cuda"], saved[-1]]})

@@ -10,8 +10,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from mftkit.base.random_state import random_state
 from mftkit.runs import verified_reading
-from mftkit.runs.checkpoint import MODEL, STATE, Checkpoint, CheckpointStore, random_state
+from mftkit.runs.checkpoint import MODEL, STATE, Checkpoint, CheckpointStore
 from mftkit.runs.verified_reading import CheckpointError, VerifiedFile, read_state, read_tensors
 
 _opened: Counter[str] = Counter()

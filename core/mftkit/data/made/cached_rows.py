@@ -3,7 +3,7 @@
 Generated rows and filtered rows are the two stages. Each keeps in a directory of the cache::
 
     rows.jsonl       complete or absent
-    manifest.json    what the rows were made from, and their size; written last
+    manifest.json    what the rows were made from, their size and checksum; written last
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors, sync, temporary, write_text
+from mftkit.base.checksums import fingerprint, verify_checksum, with_checksum
 from mftkit.base.json_files import read_json_object
 from mftkit.data.made.storage import CACHE_FULL_HINT, locked
 from mftkit.data.rows.files import FileSource
@@ -52,9 +53,19 @@ class CachedRows(ABC):
         """Return True if all rows were written and no budget stopped them early."""
         try:
             manifest = read_json_object(self.directory / "manifest.json")
-            return bool(self.path.stat().st_size == manifest["bytes"] and manifest.get("stopped") is None)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            verify_checksum(manifest)
+            written = [manifest["bytes"], manifest.get("crc32")]
+            found = fingerprint(self.path) if written[1] is not None else [self.path.stat().st_size, None]
+            if found != written:
+                raise ValueError(f"the content of {self.path.name} is not the one that was written")
+        except FileNotFoundError:
             return False
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self.reporter.warn(
+                f"the cache entry {self.directory} is damaged and will be made again ({error})"
+            )
+            return False
+        return manifest.get("stopped") is None
 
     @abstractmethod
     def make(self) -> None:
@@ -72,9 +83,10 @@ class CachedRows(ABC):
         return number
 
     def write_manifest(self, manifest: JsonObject) -> None:
-        """Complete the rows; ``manifest`` is kept beside them, with the size by which a damaged file is found."""
-        manifest = {**manifest, "bytes": self.path.stat().st_size}
-        text = json.dumps(manifest, indent=1, ensure_ascii=False, default=str)
+        """Complete the rows; ``manifest`` is kept beside them, with the size and checksum by which damage is found."""
+        size, crc = fingerprint(self.path)
+        plain = json.loads(json.dumps({**manifest, "bytes": size, "crc32": crc}, default=str))
+        text = json.dumps(with_checksum(plain), indent=1, ensure_ascii=False)
         write_text(self.directory / "manifest.json", text, CACHE_FULL_HINT)
 
 

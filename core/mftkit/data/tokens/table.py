@@ -1,6 +1,7 @@
 """The tokens of one task's sources, in a memory-mapped Arrow file.
 
-A table is a directory: ``samples.arrow`` and ``manifest.json``, which holds the size by which damage is found.
+A table is a directory: ``samples.arrow`` and ``manifest.json``, which holds the size and the checksum by which damage
+is found.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
+
+from mftkit.base.checksums import fingerprint, verify_checksum, with_checksum
+from mftkit.base.json_files import read_json_object
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -120,13 +124,16 @@ class TableWriter:
         self._flush()
         self._writer.close()
         self._file.close()
-        manifest = {
+        size, crc = fingerprint(self._directory / _ROWS)
+        manifest: JsonObject = {
             "samples": self.samples,
-            "bytes": (self._directory / _ROWS).stat().st_size,
+            "bytes": size,
+            "crc32": crc,
             "facts": facts,
             **({"variants": self._variants} if self._variants > 1 else {}),
         }
-        (self._directory / _MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+        text = json.dumps(with_checksum(manifest), indent=1)
+        (self._directory / _MANIFEST).write_text(text, encoding="utf-8")
 
     def abandon(self) -> None:
         """Close an unfinished file. Does nothing after ``close``."""
@@ -193,10 +200,13 @@ class TokenTable:
 
     def __init__(self, directory: Path) -> None:
         """Map the table into memory. Raises Damaged, or FileNotFoundError if it does not exist."""
-        manifest = json.loads((directory / _MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json_object(directory / _MANIFEST)
+        verify_checksum(manifest)
         path = directory / _ROWS
         if not path.exists() or path.stat().st_size != manifest["bytes"]:
             raise Damaged(f"the size of {path} is not the one that was written")
+        if "crc32" in manifest and fingerprint(path)[1] != manifest["crc32"]:
+            raise Damaged(f"the content of {path} is not the one that was written")
         try:
             reader = pa.ipc.open_file(pa.memory_map(str(path)))
             batches = [reader.get_batch(number) for number in range(reader.num_record_batches)]

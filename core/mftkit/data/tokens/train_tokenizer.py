@@ -6,7 +6,8 @@ import hashlib
 import json
 from typing import TYPE_CHECKING
 
-from mftkit.base.atomic_files import new_directory
+from mftkit.base.atomic_files import new_directory, write_json
+from mftkit.base.checksums import fingerprint
 from mftkit.base.native_calls import in_thread
 from mftkit.data.made.storage import CACHE_FULL_HINT, cache_root, locked
 from mftkit.data.rows.reading import RowFindings, read_rows
@@ -40,7 +41,7 @@ LONGEST_WORD = 256
 """Characters of a word that training looks at together; longer ones are cut. The time of the trainer grows with the
 square of a word's length: 100,000 letters without a space took 10 s, and 2 MB of base64 more than 15 minutes. Ordinary
 text has no such words, and gets the same tokenizer as without this limit."""
-_FILE = "tokenizer.json"
+_FILE, _FINGERPRINT = "tokenizer.json", "fingerprint.json"
 
 
 def train_bpe(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
@@ -84,6 +85,7 @@ def tokenizer_of_tasks(spec: Spec, vocab_size: int, reporter: Reporter) -> PreTr
         trained = train_bpe(iter_texts(spec, reporter), vocab_size)
         with new_directory(directory, CACHE_FULL_HINT) as part:
             trained.backend_tokenizer.save(str(part / _FILE))
+            write_json(part / _FINGERPRINT, fingerprint(part / _FILE))
     return _wrapped(tokenizer_file=str(directory / _FILE))
 
 
@@ -92,6 +94,9 @@ def _cached(file: Path, reporter: Reporter) -> PreTrainedTokenizerFast | None:
     if not file.exists():
         return None
     try:
+        written = file.with_name(_FINGERPRINT)  # an entry of an earlier version has none
+        if written.exists() and json.loads(written.read_text("utf-8")) != fingerprint(file):
+            raise ValueError("its content is not the one that was written")
         return _wrapped(tokenizer_file=str(file))
     except Exception as error:  # the tokenizers library raises bare ones
         reporter.warn(f"{file} is damaged ({error}); the tokenizer is trained again")

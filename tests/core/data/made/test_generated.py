@@ -100,11 +100,14 @@ def test_rows_are_made_once_for_their_options(tmp_path: Path, plugins: Plugins) 
     assert generate_tasks(spec(tmp_path), None, Listener())["a"] != first
 
 
-def test_a_file_cut_short_is_made_again(tmp_path: Path, plugins: Plugins) -> None:
-    path = generate_tasks(spec(tmp_path), None, Listener())["a"]
+@pytest.mark.parametrize("damaged", [lambda rows: rows[:-10], lambda rows: rows.replace(b"1", b"7", 1)])
+def test_a_damaged_file_is_reported_and_made_again(tmp_path: Path, plugins: Plugins, damaged: Any) -> None:
+    path, listener = generate_tasks(spec(tmp_path), None, Listener())["a"], Listener()
     whole = path.read_bytes()
-    path.write_bytes(whole[:-10])
-    assert generate_tasks(spec(tmp_path), None, Listener())["a"].read_bytes() == whole
+    path.write_bytes(damaged(whole))
+    assert path.read_bytes() != whole
+    assert generate_tasks(spec(tmp_path), None, listener)["a"].read_bytes() == whole
+    assert [each for each in listener.warnings if "is damaged and will be made again" in each]
     assert (path.parents[1] / "work" / "notes").exists()
     assert Counter.asked == 2
 

@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from data_path import Listener, chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
 from mftkit.data.made.storage import cache_root
 from mftkit.data.text import encoder
+from mftkit.data.tokens.table import TokenTable
 from mftkit_registry.errors import MftError
 
 TOK = tokenizer()
@@ -138,6 +140,19 @@ def miscount(table: Path) -> None:
     (table / "manifest.json").write_text(json.dumps({**manifest, "samples": 3}), encoding="utf-8")
 
 
+def flip(table: Path) -> None:
+    """One bit of a token."""
+    rows = table / "samples.arrow"
+    content, first = bytearray(rows.read_bytes()), TokenTable(table).sample(0)[0][:8]
+    content[content.index(first.astype(np.uint16).tobytes())] ^= 1
+    rows.write_bytes(content)
+
+
+def refact(table: Path) -> None:
+    manifest = json.loads((table / "manifest.json").read_text(encoding="utf-8"))
+    (table / "manifest.json").write_text(json.dumps({**manifest, "facts": {}}), encoding="utf-8")
+
+
 def unmanifest(table: Path) -> None:
     (table / "manifest.json").write_text("{", encoding="utf-8")
 
@@ -146,7 +161,7 @@ def unrow(table: Path) -> None:
     (table / "samples.arrow").unlink()
 
 
-@pytest.mark.parametrize("damage", [truncate, scribble, miscount, unmanifest, unrow])
+@pytest.mark.parametrize("damage", [truncate, scribble, flip, miscount, refact, unmanifest, unrow])
 def test_a_damaged_table_is_reported_and_rebuilt(tmp_path: Path, damage: Any) -> None:
     write(tmp_path, 30)
     first = made(tmp_path)

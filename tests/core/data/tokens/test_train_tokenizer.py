@@ -60,6 +60,14 @@ def test_each_source_is_read_once_and_the_result_is_kept(
     def train(*_arguments: Any) -> None:
         raise AssertionError("trained again")
 
+    [file] = tmp_path.glob("**/tokenizers/*/tokenizer.json")
+    whole = file.read_text("utf-8")
+    file.write_text(whole.replace('"id": 1', '"id": 2', 1), "utf-8")  # a tokenizer, and another one
+    listener = Listener()
+    again = tokenizer_of_tasks(spec, 300, listener)
+    assert again.backend_tokenizer.to_str() == first.backend_tokenizer.to_str()
+    assert [each for each in listener.warnings if "the tokenizer is trained again" in each]
+
     monkeypatch.setattr(train_tokenizer, "train_bpe", train)
     second = tokenizer_of_tasks(spec, 300, Listener())
     assert second.backend_tokenizer.to_str() == first.backend_tokenizer.to_str()

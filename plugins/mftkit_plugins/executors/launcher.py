@@ -31,6 +31,7 @@ import sys
 import time
 from typing import TypedDict
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
@@ -89,6 +90,9 @@ def enter(config: Config) -> None:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(text)
+    _prctl(
+        PR_SET_PDEATHSIG, signal.SIGKILL
+    )  # where something kills the supervisor; becoming a user would undo it
     _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)  # rights in a user namespace end with the launcher
     _prctl(PR_SET_NO_NEW_PRIVS, 1)  # no rights by sudo and the like
     if config["confined"]:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -12,6 +13,7 @@ import pytest
 import mftkit
 import mftkit.testing
 from mftkit.plugins import installed, kinds
+from mftkit.testing.executors import running
 from mftkit_plugins.executors import (
     availability,
     bubblewrap,
@@ -165,6 +167,15 @@ class TestRlimitsWithoutNamespaces(TestRlimits):
         found = self.make().not_kept()
         assert "the network" in found
         assert "the number and total size of its files" in found
+
+    def test_a_program_ends_with_its_supervisor(self) -> None:
+        source = "import os, time\nprint(os.getppid(), flush=True)\ntime.sleep(20)"
+        mark = f"mft-mark-{os.getpid()}-supervised"
+        program = mftkit.Program({"main.py": source}, (mftkit.PYTHON, "main.py", mark))
+        with self.make().open(program, self.limits) as session:
+            os.kill(int(session.receive() or ""), signal.SIGKILL)
+            assert session.receive() is None
+        assert not running(mark)
 
     def test_it_neither_writes_outside_nor_ends_others(self) -> None:
         if launcher.landlock() < launcher.LANDLOCK_SCOPES:

@@ -10,7 +10,7 @@ from mftkit.interfaces.attribute_docs import documented
 from mftkit.interfaces.component import Component, OptionsT, required
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PYTHON = "python"
 """The first word of a command that runs the executor's Python interpreter."""
@@ -165,6 +165,10 @@ class Executor(Component[OptionsT]):
     def unavailable(self) -> str | None:
         """A few words on why it cannot be used on this machine, found by trying it; None if it can."""
         raise NotImplementedError
+
+    def not_kept(self) -> Sequence[str]:
+        """Return the bounds that it does not keep on this machine, each in a few words: they are reported."""
+        return ()
 
     @required
     def run(self, program: Program, limits: Limits) -> Execution:

@@ -30,14 +30,19 @@ def choose_executor(ref: ComponentRef, report: Callable[[str], None]) -> Executo
         if reason is None:
             _refuse_weak(name, executor, unavailable)
             if executor.isolated:
-                report(f"programs run in {name}")
+                report(f"programs run in {name}{_unbounded(executor)}")
             else:
                 others = f"; not available: {'; '.join(unavailable)}" if unavailable else ""
-                report(f"programs run in {name}, which isolates weakly{others}")
+                report(f"programs run in {name}, which isolates weakly{_unbounded(executor)}{others}")
             return executor
         unavailable.append(f"{name} ({reason})")
     reasons = "; ".join(unavailable) or "no executor is installed"
     raise MftError(f"programs cannot be run in isolation on this machine: {reasons}")
+
+
+def _unbounded(executor: Executor) -> str:
+    found = executor.not_kept()
+    return f"; not bounded here: {', '.join(found)}" if found else ""
 
 
 def _candidates(ref: ComponentRef, broken: list[str]) -> Iterator[tuple[str, Executor]]:

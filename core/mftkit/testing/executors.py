@@ -194,9 +194,9 @@ class ExecutorConformance(Conformance):
         )
 
     def test_a_killed_parent(self) -> None:
-        """If the process that runs a program or a session is killed, the program stops too."""
+        """If the process that runs a program or a session is killed, the program and its daemon stop too."""
         limits = replace(self.limits, seconds=60.0)
-        program = "import time; time.sleep(60)"
+        program = f"{DAEMON}\ntime.sleep(60)"
         self.killed(lambda mark: self.marked(program, mark, limits))
         self.killed(lambda mark: self.talk(program, mark, limits))
 

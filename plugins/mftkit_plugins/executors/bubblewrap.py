@@ -14,14 +14,22 @@ from typing import TYPE_CHECKING
 
 import mftkit
 from mftkit_plugins.executors.availability import failure_of
-from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
+from mftkit_plugins.executors.launch import (
+    ENVIRONMENT,
+    Lifeline,
+    launcher,
+    not_kept,
+    standard_input,
+    supervision,
+)
 from mftkit_plugins.executors.live_session import LiveSession
-from mftkit_plugins.executors.supervisor import PATIENCE, Supervised
+from mftkit_plugins.executors.supervisor import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOME = "/program"
+_IN_MEMORY = ("/dev/shm", "/tmp", HOME)
 FIRST_USER = 1_500_000_000
 """User ids from here on are not assigned by systems."""
 _SYSTEM = ("/bin", "/sbin", "/lib", "/lib32", "/lib64")
@@ -51,6 +59,10 @@ class Bubblewrap(mftkit.Executor):
         """Run a test program."""
         return "bwrap is not installed" if _bwrap() is None else _tried(self)
 
+    def not_kept(self) -> list[str]:
+        """See ``mftkit.Executor``."""
+        return not_kept()
+
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
         """Run in new namespaces, which end with the program."""
         with self._started(program, limits) as running:
@@ -72,7 +84,7 @@ class Bubblewrap(mftkit.Executor):
                 directory=HOME,
                 uid=user,
                 # bwrap's own --die-with-parent misses a parent that dies while bwrap starts.
-                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
+                supervise=supervision(lifeline.end, limits, _IN_MEMORY),
             )
             yield Supervised(
                 [*self.namespaces(limits), "--", *inside],
@@ -87,7 +99,8 @@ class Bubblewrap(mftkit.Executor):
         root = os.geteuid() == 0
         # Root needs no user namespace and gives up its rights for good; other users need one to have any rights.
         rights = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
-        size = ["--size", str(limits.disk), "--perms", "1777", "--tmpfs"]
+        sized = ["--size", str(limits.disk), "--perms", "1777", "--tmpfs"]
+        in_memory = [word for place in _IN_MEMORY for word in (*sized, place)]
         return [
             str(_bwrap()),
             *("--unshare-pid", "--unshare-net", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"),
@@ -96,7 +109,7 @@ class Bubblewrap(mftkit.Executor):
             *self._environment(),
             *("--ro-bind", "/usr", "/usr"),
             *_system(),
-            *("--proc", "/proc", "--dev", "/dev", *size, "/dev/shm", *size, "/tmp", *size, HOME),
+            *("--proc", "/proc", "--dev", "/dev", *in_memory),
             *self._readable(),  # after /tmp, because a place may be below it
             *("--remount-ro", "/dev", "--remount-ro", "/"),
         ]

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Literal
 
 import mftkit
 from mftkit_plugins.executors.availability import failure_of
-from mftkit_plugins.executors.launch import ENVIRONMENT, launcher, standard_input
+from mftkit_plugins.executors.launch import ENVIRONMENT, launcher, standard_input, supervision
 from mftkit_plugins.executors.live_session import LiveSession
-from mftkit_plugins.executors.supervisor import PATIENCE, Supervised
+from mftkit_plugins.executors.supervisor import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -81,7 +81,7 @@ class Docker(mftkit.Executor):
             program,
             limits,
             directory=HOME,
-            supervise={"lifeline": None, "seconds": limits.seconds + PATIENCE},
+            supervise=supervision(None, limits, ("/dev/shm", "/tmp", HOME)),
         )
         return [
             *(engine, "run", "--rm", "--interactive", "--name", name, "--pull", "never"),

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from mftkit import PYTHON
+from mftkit_plugins.executors.supervisor import PATIENCE
+from mftkit_plugins.executors.syscalls import available, filter_program
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import mftkit
 
 ENVIRONMENT = {
@@ -24,6 +28,23 @@ ENVIRONMENT = {
 """The whole environment of a program, except for HOME and TMPDIR."""
 _FILES = 256
 """Limit on open files."""
+INODES = 20_000
+"""Limit on the files of each directory in memory: an empty one takes a kibibyte of the kernel's memory."""
+KERNEL_MEMORY = "memory that the kernel uses for pipes and sockets"
+UNFILTERED = "memory of memfd_create and System V, and of file systems that it mounts in user namespaces"
+
+
+def not_kept() -> list[str]:
+    """Return the bounds that no executor without control groups keeps on this machine."""
+    return [KERNEL_MEMORY, *([] if available() else [UNFILTERED])]
+
+
+def supervision(
+    lifeline: int | None, limits: mftkit.Limits, directories: Sequence[str] = ()
+) -> dict[str, object]:
+    """Return the launcher's setting: longer than this process's own limit, so it matters only if that has died."""
+    seconds = limits.seconds + PATIENCE
+    return {"lifeline": lifeline, "seconds": seconds, "directories": list(directories), "inodes": INODES}
 
 
 def launcher(
@@ -37,6 +58,9 @@ def launcher(
         "files": len(_header(program)),
         "limits": resources(limits),
         "uid": None,
+        "confined": False,
+        "filter": filter_program(),
+        "mounts": [],
         "supervise": None,
         **settings,
     }
@@ -64,7 +88,7 @@ def standard_input(program: mftkit.Program) -> bytes:
 
     It goes through a pipe: a program could rewind a file and read it again.
     """
-    return _header(program) + program.stdin.encode()
+    return _header(program) + program.stdin.encode("utf-8", "surrogatepass")
 
 
 class Lifeline:

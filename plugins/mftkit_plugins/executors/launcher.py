@@ -7,9 +7,14 @@ only the standard library. ``argv[1]`` is a JSON object:
 - ``files``: length in bytes of a JSON object {path: text} on standard input, before the program's own input.
 - ``limits``: {name of a resource: number}.
 - ``uid``: the user to become, or null.
-- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``}: stay as the program's parent, and leave no
-  process behind when the program ends, when the lifeline closes (the process that held its other end has died), or
-  after the seconds.
+- ``confined``: whether the program is kept by Landlock, as far as the kernel has it, from writing outside its
+  directory, and from signals to and looking into processes that it has not started.
+- ``filter``: the filter of system calls that the program gets, as instructions of four numbers, or null.
+- ``mounts``: [[directory, options of a tmpfs]], made first, in order; needs a mount namespace and rights in it.
+- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``, ``directories``, ``inodes``}: stay as the
+  program's parent, and leave no process behind when the program ends, when the lifeline closes (the process that held
+  its other end has died), after the seconds, or when one of the directories, each a file system of its own, holds more
+  files than that.
 """
 
 from __future__ import annotations
@@ -21,15 +26,32 @@ import os
 import resource
 import select
 import signal
+import struct
 import sys
 import time
 from typing import TypedDict
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
+PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 22, 2
+PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
+MS_NOSUID, MS_NODEV = 2, 4
+LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
+"""The same numbers on every machine."""
+LANDLOCK_WRITES, LANDLOCK_SCOPES = 3, 6
+"""Landlock's versions that know all ways of writing, and signals."""
+WRITE_FILE = 1 << 1 | 1 << 14
+WRITE = WRITE_FILE | sum(1 << bit for bit in range(4, 14))
+"""Writing, truncating, removing, making and linking."""
+SCOPES = 1 << 0 | 1 << 1
+"""Abstract sockets and signals."""
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
 NOT_STARTED = 127
 AGAIN = 0.02
 """Seconds between two attempts to kill."""
+COUNTED_EVERY = 0.1
+"""Seconds between two counts of files."""
 ROUNDS = 200
 """Attempts to find and kill processes before giving up."""
 
@@ -39,6 +61,8 @@ class Supervision(TypedDict):
 
     lifeline: int | None
     seconds: float
+    directories: list[str]
+    inodes: int
 
 
 class Config(TypedDict):
@@ -49,6 +73,9 @@ class Config(TypedDict):
     files: int
     limits: dict[str, int]
     uid: int | None
+    confined: bool
+    filter: list[list[int]] | None
+    mounts: list[tuple[str, str]]
     supervise: Supervision | None
 
 
@@ -63,7 +90,15 @@ def enter(config: Config) -> None:
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)  # noqa: PTH103, PTH120
         with open(path, "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(text)
-    ctypes.CDLL(None).prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # no rights by sudo and the like
+    _prctl(
+        PR_SET_PDEATHSIG, signal.SIGKILL
+    )  # where something kills the supervisor; becoming a user would undo it
+    _prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL)  # rights in a user namespace end with the launcher
+    _prctl(PR_SET_NO_NEW_PRIVS, 1)  # no rights by sudo and the like
+    if config["confined"]:
+        _confine(config["directory"])
+    if config["filter"] is not None:
+        _filter(config["filter"])
     for name, number in config["limits"].items():
         resource.setrlimit(getattr(resource, name), (number, number))
     try:
@@ -72,6 +107,58 @@ def enter(config: Config) -> None:
         sys.stderr.write(f"{config['command'][0]}: {error.strerror}\n")
         sys.stderr.flush()
         os._exit(NOT_STARTED)
+
+
+def _prctl(option: int, *given: object) -> None:
+    """Call prctl(2); a program does not run without what it asks for."""
+    called = ctypes.CDLL(None, use_errno=True)
+    if called.prctl(option, *given, *[0] * (4 - len(given))) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"prctl({option}): {os.strerror(number)}")
+
+
+def _filter(instructions: list[list[int]]) -> None:
+    program = b"".join(struct.pack("=HBBI", *instruction) for instruction in instructions)
+    kept = ctypes.create_string_buffer(program)
+    described = struct.pack("@HP", len(instructions), ctypes.addressof(kept))
+    _prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.create_string_buffer(described))
+
+
+def landlock() -> int:
+    """Return the version of Landlock; at most 0 if the kernel has none."""
+    return int(ctypes.CDLL(None).syscall(LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1))
+
+
+def _confine(directory: str) -> None:
+    version = landlock()
+    if version < LANDLOCK_WRITES:
+        return
+    kinds = struct.pack("=QQQ", WRITE, 0, SCOPES)[: 24 if version >= LANDLOCK_SCOPES else 8]
+    rules = _called(LANDLOCK_CREATE_RULESET, kinds, ctypes.c_size_t(len(kinds)), 0)
+    for place in (directory, *DEVICES):
+        if os.path.exists(place):  # noqa: PTH110
+            parent = os.open(place, os.O_PATH)
+            allowed = WRITE if place == directory else WRITE_FILE
+            _called(LANDLOCK_ADD_RULE, rules, 1, struct.pack("=Qi", allowed, parent), 0)
+            os.close(parent)
+    _called(LANDLOCK_RESTRICT_SELF, rules, 0)
+    os.close(rules)
+
+
+def _called(number: int, *given: object) -> int:
+    called = ctypes.CDLL(None, use_errno=True)
+    found = int(called.syscall(number, *given))
+    if found < 0:
+        raise OSError(ctypes.get_errno(), f"system call {number}: {os.strerror(ctypes.get_errno())}")
+    return found
+
+
+def _mount(directory: str, options: str) -> None:
+    os.makedirs(directory, exist_ok=True)  # noqa: PTH103 - it may be below the last one
+    called = ctypes.CDLL(None, use_errno=True)
+    if called.mount(b"tmpfs", directory.encode(), b"tmpfs", MS_NOSUID | MS_NODEV, options.encode()) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{directory}: {os.strerror(number)}")
 
 
 def _exactly(number: int) -> str:
@@ -87,7 +174,9 @@ def _exactly(number: int) -> str:
 
 def supervise(config: Config, supervision: Supervision) -> int:
     """Run the program as a child. Return its exit code, or 128 plus the number of the signal that ended it."""
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans of the program become our children
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of the program become our children
+    for directory, options in config["mounts"]:
+        _mount(directory, options)
     child = os.fork()
     if child == 0:
         if supervision["lifeline"] is not None:
@@ -103,14 +192,25 @@ def _wait(child: int, uid: int | None, supervision: Supervision) -> int:
     ended = os.pidfd_open(child)
     watched = [ended] if supervision["lifeline"] is None else [ended, supervision["lifeline"]]
     until = time.monotonic() + supervision["seconds"]
+    most = COUNTED_EVERY if supervision["directories"] else supervision["seconds"]
     ready: list[int] = []
-    while not ready and time.monotonic() < until:
-        ready = select.select(watched, [], [], max(0.0, until - time.monotonic()))[0]
+    too_many = False
+    while not ready and not too_many and time.monotonic() < until:
+        ready = select.select(watched, [], [], min(most, max(0.0, until - time.monotonic())))[0]
+        too_many = not ready and _has_too_many(supervision)
     while ended not in ready:  # repeatedly: it may not have changed its user yet
         _kill([child], uid)
         ready = select.select([ended], [], [], AGAIN)[0]
     _, status = os.waitpid(child, 0)
+    if too_many:
+        os.write(2, f"\nit makes more than {supervision['inodes']} files\n".encode())
+        return 128 + signal.SIGXFSZ
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def _has_too_many(supervision: Supervision) -> bool:
+    found = [os.statvfs(place) for place in supervision["directories"] if os.path.isdir(place)]  # noqa: PTH112
+    return any(place.f_files - place.f_ffree > supervision["inodes"] for place in found)
 
 
 def _leave_none(uid: int | None) -> None:

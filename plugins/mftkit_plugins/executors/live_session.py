@@ -46,7 +46,7 @@ class LiveSession(mftkit.Session):
         if "\n" in line:
             msg = f"a session sends one line at a time, but this text holds a newline: {line[:80]!r}"
             raise ValueError(msg)
-        self._running.pipes.write(line.encode() + b"\n")
+        self._running.pipes.write(line.encode("utf-8", "surrogatepass") + b"\n")
 
     def receive(self) -> str | None:
         """Wait for the next line, at most until a limit."""

@@ -17,9 +17,19 @@ from typing import TYPE_CHECKING
 
 import mftkit
 from mftkit_plugins.executors.availability import failure_of
-from mftkit_plugins.executors.launch import ENVIRONMENT, Lifeline, launcher, standard_input
+from mftkit_plugins.executors.directories import fresh_directory
+from mftkit_plugins.executors.launch import (
+    ENVIRONMENT,
+    INODES,
+    Lifeline,
+    launcher,
+    not_kept,
+    standard_input,
+    supervision,
+)
+from mftkit_plugins.executors.launcher import LANDLOCK_SCOPES, LANDLOCK_WRITES, landlock
 from mftkit_plugins.executors.live_session import LiveSession
-from mftkit_plugins.executors.supervisor import PATIENCE, Supervised
+from mftkit_plugins.executors.supervisor import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,8 +37,11 @@ if TYPE_CHECKING:
 FIRST_USER = 1_800_000_000
 """User ids from here on are not assigned by systems."""
 _NAMESPACES = ("--net", "--ipc", "--pid", "--fork", "--kill-child=KILL")
+_PRIVATE = "--mount"
 _OWN_PROC = "--mount-proc"
 """Hides the processes outside; containers may forbid it."""
+_SHARED = ("/tmp", "/var/tmp", "/dev/shm")
+"""Directories that every user may write in: a program gets its own, in memory, where it can."""
 _COUNTED_BY_NAMESPACE = (5, 14)
 """Linux version from which on RLIMIT_NPROC is counted per user namespace."""
 
@@ -37,8 +50,9 @@ class Rlimits(mftkit.Executor):
     """Runs programs as ordinary processes under kernel limits, which isolates weakly.
 
     Time, memory, processes and output are limited, and no process is left behind. If the system allows this user to
-    create namespaces, there is no network. But a program can read what its user can read, and write where its user can
-    write. Started by root, it runs as a user that has no files and no other processes.
+    create namespaces, there is no network, and its directory and those for temporary files are in memory. But a program
+    can read what its user can read, and write where its user can write. Started by root, it runs as a user that has no
+    files and no other processes.
     """
 
     strength = 100
@@ -49,6 +63,23 @@ class Rlimits(mftkit.Executor):
         if platform.system() != "Linux":
             return "it requires Linux"
         return None if _interpreter() else _interpreter_failure(sys.executable) or "no Python can be started"
+
+    def not_kept(self) -> list[str]:
+        """See ``mftkit.Executor``; what namespaces keep is not kept where the system allows none."""
+        prefix, found = _namespaces(), not_kept()
+        if not prefix:
+            found += ["the network"]
+            if os.geteuid() != 0 and landlock() < LANDLOCK_SCOPES:
+                found += [
+                    "this user's other processes: it can end them, and read their environment with its keys"
+                ]
+        if _PRIVATE not in prefix:
+            found += ["the number and total size of its files"]
+            if landlock() < LANDLOCK_WRITES:
+                found += ["files that it leaves outside its directory"]
+        elif open_to_all := [place for place in _shared_directories() if not _can_be_covered(place)]:
+            found += [f"files in {', '.join(open_to_all)}, where this Python is"]
+        return found
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
         """Run in a temporary directory, which is removed afterwards."""
@@ -63,28 +94,49 @@ class Rlimits(mftkit.Executor):
 @contextmanager
 def _started(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> Iterator[Supervised]:
     user = FIRST_USER + secrets.randbelow(1 << 28) if os.geteuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="mft-program-", ignore_cleanup_errors=True) as directory:
-        if user is not None:
-            os.chown(directory, user, user)
-        with Lifeline() as lifeline:
-            command = launcher(
-                interpreter,
-                program,
-                _counted(limits),
-                directory=directory,
-                uid=user,
-                # Longer than this process's own limit: it matters only if this process has died.
-                supervise={"lifeline": lifeline.end, "seconds": limits.seconds + PATIENCE},
-            )
-            command[0] = sys.executable  # the supervisor keeps this process's user
-            yield Supervised(
-                [*_namespaces(), *command],
-                limits,
-                standard_input(program),
-                environment={**ENVIRONMENT, "HOME": directory, "TMPDIR": directory},
-                stop=lifeline.cut,
-                pass_fds=(lifeline.end,),
-            )
+    with fresh_directory(user) as directory, Lifeline() as lifeline:
+        mounts = _mounts(directory, user, limits) if _PRIVATE in _namespaces() else []
+        command = launcher(
+            interpreter,
+            program,
+            _counted(limits),
+            directory=directory,
+            uid=user,
+            mounts=mounts,
+            confined=not mounts,
+            supervise=supervision(lifeline.end, limits),
+        )
+        command[0] = sys.executable  # the supervisor keeps this process's user
+        yield Supervised(
+            [*_namespaces(), *command],
+            limits,
+            standard_input(program),
+            environment={**ENVIRONMENT, "HOME": directory, "TMPDIR": directory},
+            stop=lifeline.cut,
+            pass_fds=(lifeline.end,),
+        )
+
+
+def _mounts(directory: str, user: int | None, limits: mftkit.Limits) -> list[tuple[str, str]]:
+    """Return the file systems in memory that a program gets: its directory, and those for temporary files."""
+    owner = os.geteuid() if user is None else user
+    bounds = f"size={limits.disk},nr_inodes={INODES}"
+    covered = [(place, f"{bounds},mode=1777") for place in _shared_directories() if _can_be_covered(place)]
+    return [
+        *covered,
+        (directory, f"{bounds},mode=0700,uid={owner},gid={owner if user is not None else os.getegid()}"),
+    ]
+
+
+def _shared_directories() -> list[str]:
+    places = (tempfile.gettempdir(), *_SHARED)
+    return list(dict.fromkeys(os.path.realpath(place) for place in places if Path(place).is_dir()))
+
+
+def _can_be_covered(place: str) -> bool:
+    """Whether neither this Python nor the program's is in a directory."""
+    interpreters = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.executable, *_interpreters())
+    return not any(Path(os.path.realpath(each)).is_relative_to(place) for each in interpreters)
 
 
 def _counted(limits: mftkit.Limits) -> mftkit.Limits:
@@ -113,10 +165,18 @@ def _namespaces() -> tuple[str, ...]:
     unshare = shutil.which("unshare")
     if unshare is None:
         return ()
-    prefix = (unshare, *(() if os.geteuid() == 0 else ("--user",)), *_NAMESPACES)
-    for tried in ((*prefix, _OWN_PROC), prefix):
-        if subprocess.run([*tried, "true"], capture_output=True, check=False).returncode == 0:
-            return tried
+    user = () if os.geteuid() == 0 else ("--user",)
+    # Rights in the user namespace, for the launcher alone, to mount; the program gives them up.
+    mapped = () if os.geteuid() == 0 else ("--user", "--map-current-user", "--keep-caps")
+    trial = f"mount -t tmpfs none {_SHARED[0]}"
+    for prefix, command in (
+        ((*mapped, _PRIVATE, _OWN_PROC, *_NAMESPACES), ("sh", "-c", trial)),
+        ((*mapped, _PRIVATE, *_NAMESPACES), ("sh", "-c", trial)),
+        ((*user, _OWN_PROC, *_NAMESPACES), ("true",)),
+        ((*user, *_NAMESPACES), ("true",)),
+    ):
+        if subprocess.run([unshare, *prefix, *command], capture_output=True, check=False).returncode == 0:
+            return unshare, *prefix
     return ()
 
 

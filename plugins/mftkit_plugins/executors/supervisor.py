@@ -20,7 +20,7 @@ MEMORY_CHECK_EVERY = 0.1
 """Seconds between two checks of the memory in use."""
 PATIENCE = 5.0
 """Seconds that a command has to end after it was asked to."""
-_PAGE = os.sysconf("SC_PAGE_SIZE")
+_KIB = 1024
 How = Literal["exited", "time", "memory", "output"]
 
 
@@ -90,7 +90,7 @@ class Supervised:
             if now >= min(self._until, self._closed):
                 return "time" if now >= self._until else "exited"
             if now >= next_check:
-                if resident(self._process.pid) > self._limits.memory:
+                if resident(self._process.pid, self._limits.memory) > self._limits.memory:
                     return "memory"
                 next_check = now + MEMORY_CHECK_EVERY
             self._wait(max(0.0, min(self._until, self._closed, next_check) - now))
@@ -115,15 +115,47 @@ class Supervised:
             os.killpg(self._process.pid, signal.SIGKILL)
 
 
-def resident(pid: int) -> int:
-    """Return the memory of a process and all its descendants in bytes, without pages of files."""
-    total = 0
-    waiting = [pid]
+def resident(pid: int, most: int = 0) -> int:
+    """Return the memory of a process and all its descendants in bytes, without pages of files but with shared memory.
+
+    Memory that several processes map is divided among them, unless the whole is at most ``most`` even without that.
+    """
+    places = _descendants(pid)
+    whole = sum(map(_whole, places))
+    return whole if whole <= most else sum(map(_share, places))
+
+
+def _descendants(pid: int) -> list[Path]:
+    found, waiting = [], [pid]
     while waiting:
-        found = Path("/proc", str(waiting.pop()))
-        with contextlib.suppress(OSError, ValueError):  # the process has ended
-            _, all_pages, of_files = found.joinpath("statm").read_text().split()[:3]
-            total += (int(all_pages) - int(of_files)) * _PAGE
-            for thread in found.joinpath("task").iterdir():
+        place = Path("/proc", str(waiting.pop()))
+        found.append(place)
+        with contextlib.suppress(OSError):  # the process has ended
+            for thread in place.joinpath("task").iterdir():
                 waiting += [int(child) for child in thread.joinpath("children").read_text().split()]
-    return total
+    return found
+
+
+def _share(place: Path) -> int:
+    """Return the process's share of its memory; all of it if this user may not read the share."""
+    try:
+        return _sum(place.joinpath("smaps_rollup"), ("Pss_Anon:", "Pss_Shmem:", "SwapPss:"))
+    except OSError:  # it also has ended, or its first thread has
+        return _whole(place)
+
+
+def _whole(place: Path) -> int:
+    keys = ("RssAnon:", "RssShmem:", "VmSwap:")
+    with contextlib.suppress(OSError):  # the process has ended
+        if found := _sum(place.joinpath("status"), keys):
+            return found
+        # Its first thread has ended, and the others hold its memory.
+        return max(
+            (_sum(thread.joinpath("status"), keys) for thread in place.joinpath("task").iterdir()), default=0
+        )
+    return 0
+
+
+def _sum(file: Path, keys: tuple[str, ...]) -> int:
+    lines = file.read_text().splitlines()
+    return sum(int(line.split()[1]) * _KIB for line in lines if line.startswith(keys))

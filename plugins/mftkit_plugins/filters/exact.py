@@ -33,7 +33,8 @@ class ExactDuplicates(mftkit.DataFilter):
         seen: dict[bytes, str] = {}
         for number, row in enumerate(rows, 1):
             text = part_of(row, self.options.part)
-            digest = sha256(("".join(text.split()) if self.options.ignore_space else text).encode()).digest()
+            compared = "".join(text.split()) if self.options.ignore_space else text
+            digest = sha256(compared.encode("utf-8", "surrogatepass")).digest()
             if digest in seen:
                 context.drop(row, "duplicates an earlier row", detail=seen[digest])
                 continue

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 import mftkit
-from mftkit_plugins.filters.text.code import code_that_answers, parsed
+from mftkit_plugins.filters.text.code import code_that_answers
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -84,10 +85,14 @@ class Asking(Generic[Result]):
             self.report(**{f"{self.stage}: {what}": number})
 
 
+_TRIED = 1000
+"""Brackets of a reply that may begin its list: a model that got stuck writes nothing else."""
+
+
 def json_list(text: str) -> list[object]:
     """Return the JSON list in a reply: the whole reply, in a fenced block, or after some words. Raises BadReply."""
     decoder = json.JSONDecoder()
-    for match in re.finditer(r"\[", text):
+    for match in islice(re.finditer(r"\[", text), _TRIED):
         try:
             found, _end = decoder.raw_decode(text, match.start())
         except (ValueError, RecursionError):

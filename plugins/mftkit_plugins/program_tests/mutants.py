@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ast
-import copy
 import random
+from itertools import islice
 from typing import TYPE_CHECKING
 
-from mftkit_plugins.program_tests.source import parsed
+from mftkit_plugins.python_code import TooDeepError, parsed, unparsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,7 +39,10 @@ _COMPARISONS: dict[type[ast.cmpop], type[ast.cmpop]] = {
 
 
 def mutants(solution: str, number: int, seed: int) -> list[str]:
-    """Return up to ``number`` mutants, drawn with ``seed``: each parses, differs from the solution and the others."""
+    """Return up to ``number`` mutants, drawn with ``seed``: each parses, differs from the solution and the others.
+
+    Raises TooDeepError: the solution cannot be written, so neither can its mutants.
+    """
     tree = parsed(solution)
     if tree is None or number < 1:
         return []
@@ -50,17 +53,27 @@ def mutants(solution: str, number: int, seed: int) -> list[str]:
     ]
     random.Random(seed).shuffle(places)
     found: dict[str, None] = {}
-    original = ast.unparse(tree)
+    original = unparsed(tree)
     for place, change in places:
         if len(found) == number:
             break
-        mutated = copy.deepcopy(tree)
-        node = next(node for at, node in enumerate(ast.walk(mutated)) if at == place)
-        list(_changes(node))[change]()
-        text = ast.unparse(ast.fix_missing_locations(mutated))
-        if text != original and parsed(text) is not None:
+        text = _mutant(solution, place, change)
+        if text is not None and text != original and parsed(text) is not None:
             found[text] = None
     return list(found)
+
+
+def _mutant(solution: str, place: int, change: int) -> str | None:
+    """Return the solution with one change of the node at a place of its walk; None if that cannot be written."""
+    tree = parsed(solution)
+    if tree is None:  # it has been parsed before, with a frame less on the stack
+        return None
+    node = next(islice(ast.walk(tree), place, None))
+    list(_changes(node))[change]()
+    try:
+        return unparsed(tree)
+    except TooDeepError:
+        return None
 
 
 def _changes(node: ast.AST) -> Iterator[Callable[[], None]]:

@@ -16,6 +16,15 @@ _SANDBOX = Path(__file__).with_name("sandbox")
 _COMMON = ("plain", "operations", "proxies", "crossing", "peer")
 _LINE = 1 << 24
 """Bytes that the processes may say to each other; the program's own output has its own limit."""
+_SAID: dict[str, type] = {
+    **dict.fromkeys(("cannot", "dead"), str),
+    **dict.fromkeys(("loaded", "too_deep", "objects"), bool),
+    **dict.fromkeys(("failed", "passed"), int),
+    **dict.fromkeys(("errors", "not_run"), list),
+    "assertions": dict,
+}
+"""What the tests' process says at its end, ``Trial.run``."""
+_WRITES = "it writes to the line of its process"
 ENDED = {"time": "it takes too long", "memory": "it takes too much memory", "output": "it prints too much"}
 
 
@@ -31,7 +40,7 @@ def converse(given: dict[str, Any], executor: mftkit.Executor, limits: mftkit.Li
         printed = 0
         while (line := tests.receive()) is not None:
             if line[:1] == "V":
-                return dict(json.loads(line[1:]))
+                return _said(line[1:])
             program.send(line[1:])
             answer = program.receive()
             if answer is None:
@@ -40,6 +49,25 @@ def converse(given: dict[str, Any], executor: mftkit.Executor, limits: mftkit.Li
             printed += _printed(answer)
             tests.send(json.dumps({"dead": ENDED["output"]}) if printed > limits.output else _clean(answer))
         return {"ended": _end(tests)}
+
+
+def _said(line: str) -> dict[str, Any]:
+    """Return what the tests' process says; tests that write to its line themselves are as tests that end it."""
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        found = None
+    return found if _is_verdict(found) else {"ended": _WRITES}
+
+
+def _is_verdict(found: Any) -> bool:
+    if not isinstance(found, dict) or not all(
+        isinstance(found.get(key), kind) for key, kind in _SAID.items()
+    ):
+        return False
+    texts = (*found["errors"], *found["not_run"])
+    numbers = [found["assertions"].get(key) for key in ("all", "held", "failed")]
+    return all(isinstance(text, str) for text in texts) and all(isinstance(one, int) for one in numbers)
 
 
 def _end(session: mftkit.Session) -> str:
@@ -56,7 +84,7 @@ def _clean(answer: str) -> str:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict) or "dead" in found:
-        return json.dumps({"dead": "it writes to the line of its process"})
+        return json.dumps({"dead": _WRITES})
     return answer if answer.isascii() else json.dumps(found)
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from mftkit_plugins import python_code
+
 FAILS = "its solution fails its tests"
 NO_FUNCTION = "its solution has no function to test"
 NOTHING_TESTED = "its tests pass with a stub of the solution: they test nothing"
 NO_CODE = "its solution does not parse as Python"
+TOO_DEEP = f"its solution is {python_code.TOO_DEEP}: no stubs or mutants of it can be made"
 NOT_RUN = "tests did not run: "
 """How the reasons begin that say why a part of the tests did not run."""
 SKIPPED = NOT_RUN + "skipped, or expected to fail"
@@ -17,6 +20,7 @@ LEFT = NOT_RUN + "an assertion was left by an error that nobody saw"
 NO_PYTEST = NOT_RUN + "pytest is not installed"
 CANNOT = NOT_RUN + "a value cannot be passed between the program and its tests"
 UNREADABLE = NOT_RUN + "they do not parse as Python"
+TESTS_TOO_DEEP = NOT_RUN + f"they are {python_code.TOO_DEEP}"
 Way = Literal["values", "objects"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from mftkit_plugins.program_tests.source import parsed
+from mftkit_plugins.python_code import on_trees, parsed, unparsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,18 +17,19 @@ def stubs(solution: str) -> list[str]:
     """Return two stubs: every function body raises NotImplementedError, or every body returns None.
 
     Empty if the solution has no function. Other statements outside of functions are kept, but their exceptions are
-    caught: a stub must fail in its tests, not before them.
+    caught: a stub must fail in its tests, not before them. Raises TooDeepError.
     """
     made = []
     for body in (_raises, _passes):
         tree = parsed(solution)
         if tree is None or not any(map(_is_function, ast.walk(tree))):
             return []
-        tree = _Emptied(body).visit(tree)
+        with on_trees():
+            tree = _Emptied(body).visit(tree)
         tree.body = [
             node if isinstance(node, _KEPT) or _is_docstring(node) else _guarded(node) for node in tree.body
         ]
-        made.append(ast.unparse(ast.fix_missing_locations(tree)))
+        made.append(unparsed(tree))
     return made
 
 

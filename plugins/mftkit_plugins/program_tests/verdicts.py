@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from mftkit_plugins.program_tests import results
 from mftkit_plugins.program_tests.relay import converse
 from mftkit_plugins.program_tests.results import TestedProgram, TestResult
-from mftkit_plugins.program_tests.source import parsed
 from mftkit_plugins.program_tests.stubs import functions
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     import mftkit
@@ -41,7 +41,7 @@ def run_tests(
 def passes_by_itself(program: TestedProgram, executor: mftkit.Executor, limits: mftkit.Limits) -> bool:
     """Whether no test of a stub fails by itself: failures that the tests catch do not count, as the user sees none."""
     said = converse(_given(program, lenient=False, stub=True), executor, limits)
-    return not (said.get("ended") or said["dead"] or said["cannot"] or said["failed"])
+    return not (said.get("ended") or said["dead"] or said["too_deep"] or said["cannot"] or said["failed"])
 
 
 def _given(program: TestedProgram, *, lenient: bool, stub: bool) -> dict[str, Any]:
@@ -70,6 +70,8 @@ def _verdict(said: dict[str, Any], pass_rate: float, *, report: bool) -> TestRes
         "not_run": missing,
         "way": "objects" if said["objects"] else "values",
     }
+    if said["too_deep"]:
+        return TestResult(False, results.TESTS_TOO_DEEP, **counts)
     if said["cannot"]:
         return TestResult(False, results.CANNOT, said["cannot"][:_SHOWN], **counts)
     if said["dead"] or not said["loaded"] or (failed and good / (good + failed) < pass_rate):

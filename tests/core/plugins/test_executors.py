@@ -75,6 +75,11 @@ def test_auto_takes_the_strongest_that_works(monkeypatch: pytest.MonkeyPatch) ->
     assert chosen("fair") == ("Fair", ["programs run in fair"])
 
 
+def test_bounds_that_are_not_kept_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mftkit.Executor, "not_kept", lambda _self: ["the network", "files"])
+    assert chosen("fair")[1] == ["programs run in fair; not bounded here: the network, files"]
+
+
 def test_a_weak_one_is_refused_unless_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STRONG_IS", "not installed")
     monkeypatch.setenv("FAIR_IS", "no engine")

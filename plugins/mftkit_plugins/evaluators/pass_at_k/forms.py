@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import mftkit
 from mftkit_plugins.evaluators.execution.sandbox import place
-from mftkit_plugins.filters.text.code import parsed
 from mftkit_plugins.program_tests import TestedProgram, run_tests
 from mftkit_plugins.program_tests.results import NO_CODE
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,8 @@ import mftkit
 from mftkit_plugins.evaluators.execution.sandbox import place
 from mftkit_plugins.evaluators.pass_at_k.forms import Form, asked, tested, text_of
 from mftkit_plugins.evaluators.pass_at_k.python_answers import STOPS, solution
-from mftkit_plugins.filters.text.code import all_code, code_that_answers, parsed
+from mftkit_plugins.filters.text.code import all_code, code_that_answers
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     from mftkit_plugins.evaluators.execution.sandbox import Sandbox

@@ -87,7 +87,7 @@ class HumanEvalX(Form):
         name = other_languages.function_name(language, text_of(row, "declaration"))
         program = other_languages.program(language, text_of(row, "prompt"), name, answer, ask)
         # The same every time; the answer was written without knowing it.
-        word = hashlib.sha256(f"{row.id}\n{program}".encode()).hexdigest()[:24]
+        word = hashlib.sha256(f"{row.id}\n{program}".encode("utf-8", "surrogatepass")).hexdigest()[:24]
         source = f"{program}\n{other_languages.with_mark(language, test, word)}\n"
         flags = ("-lcrypto", "-lssl") if "openssl/" in source else ()
         [done] = run_program(language, source, [""], sandbox, flags)

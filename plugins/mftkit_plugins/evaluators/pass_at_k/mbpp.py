@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import mftkit
 from mftkit_plugins.evaluators.execution.sandbox import place
 from mftkit_plugins.evaluators.pass_at_k.forms import Form, asked, tested, text_of
-from mftkit_plugins.filters.text.code import code_that_answers, parsed
+from mftkit_plugins.filters.text.code import code_that_answers
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     from mftkit_plugins.evaluators.execution.sandbox import Sandbox

@@ -16,8 +16,8 @@ STOPS = {
     "javascript": ("\nconsole.log", "\nmodule.exports", "\nconst test"),
 }
 _NAME = {
-    "cpp": re.compile(r"(\w+)\s*\([^(){}]*\)\s*\{"),
-    "java": re.compile(r"(\w+)\s*\([^(){}]*\)\s*(?:throws\s+[\w., ]+)?\{"),
+    "cpp": re.compile(r"\b(\w+)\s*\([^(){}]*\)\s*\{"),
+    "java": re.compile(r"\b(\w+)\s*\([^(){}]*\)\s*(?:throws\s+[\w., ]+)?\{"),
     "javascript": re.compile(r"(?:const|let|var|function)\s+(\w+)"),
 }
 _QUOTED = re.compile(
@@ -53,7 +53,7 @@ def program(language: str, prompt: str, name: str, answer: str, ask: Ask) -> str
     if ask == "completion":
         return usual + _completed(language, prompt, answer)
     code = mftkit.answer_code(answer, language, other_languages=True) or answer
-    if not name or not re.search(rf"\b{re.escape(name)}\b\s*(?:=|\()[^;]*\{{", code):
+    if not name or not _defines(code, name):
         return usual + _completed(language, prompt, code)
     head = _head(prompt, name)
     if language == "java":
@@ -63,6 +63,13 @@ def program(language: str, prompt: str, name: str, answer: str, ask: Ask) -> str
     if set(_NAME[language].findall(_COMMENT.sub("", head))) & set(_NAME[language].findall(code)):
         head = "\n".join(line for line in head.splitlines() if line.startswith(("#", "using ")))
     return f"{usual}{head}\n{code}"
+
+
+def _defines(code: str, name: str) -> bool:
+    """Whether a brace follows a function's name and "(" or "=", with no semicolon between them."""
+    begun = re.compile(rf"\b{re.escape(name)}\b\s*[=(]")
+    parts = ((part, begun.search(part)) for part in code.split(";"))
+    return any(found is not None and "{" in part[found.end() :] for part, found in parts)
 
 
 def function_name(language: str, declaration: str) -> str:

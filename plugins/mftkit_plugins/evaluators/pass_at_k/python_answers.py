@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from mftkit_plugins.filters.text.code import code_that_answers, parsed
+from mftkit_plugins.filters.text.code import code_that_answers
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     from mftkit_plugins.evaluators.pass_at_k.forms import Ask

@@ -8,7 +8,7 @@ import mftkit
 
 _TOKEN = re.compile(
     r"--[^\n]*|/\*.*?(?:\*/|\Z)"  # comments
-    r"|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*\]"  # literals and quoted names
+    r"|'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|`[^`]*`|\[[^\]]*(?:\]|\Z)"  # literals and quoted names
     r"|\w+(?:\.\w+)*|<=|>=|<>|!=|==|\|\||\S",
     re.DOTALL,
 )

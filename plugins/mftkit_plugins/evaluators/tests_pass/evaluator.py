@@ -11,8 +11,8 @@ from mftkit_plugins.evaluators.execution.sandbox import SandboxOptions, judged, 
 from mftkit_plugins.evaluators.execution.toolchains import require_toolchain
 from mftkit_plugins.evaluators.tests_pass.programs import by_cases, by_tests, tests_of
 from mftkit_plugins.evaluators.tests_pass.unit_tests import program_of, try_tests
-from mftkit_plugins.filters.text.code import parsed
-from mftkit_plugins.program_tests import mutants
+from mftkit_plugins.program_tests import mutants, stubs
+from mftkit_plugins.python_code import TooDeepError, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,7 +90,15 @@ class TestsPass(mftkit.Evaluator):
                 f"{NAME}: {place(row)} has no Python program with a function, under {where} or in its question; add "
                 "it, or name its key with the option program"
             )
-        if self._kills and not mutants(program, 1, seed):
+        try:
+            stubs(program)
+            changed = mutants(program, 1, seed) if self._kills else []
+        except TooDeepError as error:
+            raise mftkit.MftError(
+                f"{NAME}: the program of {place(row)} is {error}: no stubs or mutants of it can be made; take the row "
+                "away"
+            ) from None
+        if self._kills and not changed:
             raise mftkit.MftError(
                 f"{NAME}: the program of {place(row)} has no mutants, as it has neither operators nor returned values; "
                 'take the row away, or set "mutants": 0'

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import mftkit
 from mftkit_plugins.evaluators.execution.toolchains import run_program
-from mftkit_plugins.filters.text.code import code_that_answers, parsed
+from mftkit_plugins.filters.text.code import code_that_answers
 from mftkit_plugins.program_tests import TestedProgram, TestResult, run_tests
 from mftkit_plugins.program_tests.results import NO_CODE
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     from mftkit_plugins.evaluators.execution.sandbox import Sandbox

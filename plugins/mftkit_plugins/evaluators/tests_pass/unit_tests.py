@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import mftkit
-from mftkit_plugins.filters.text.code import all_code, parsed
+from mftkit_plugins.filters.text.code import all_code
 from mftkit_plugins.program_tests import TestedProgram, mutants, run_tests, stubs
 from mftkit_plugins.program_tests.results import NOTHING_TESTED
 from mftkit_plugins.program_tests.stubs import functions
 from mftkit_plugins.program_tests.verdicts import passes_by_itself
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     from mftkit_plugins.evaluators.execution.sandbox import Sandbox

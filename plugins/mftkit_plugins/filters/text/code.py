@@ -1,18 +1,12 @@
-"""Python code in texts: what parses, one canonical layout, docstrings."""
+"""Python code in texts: the code of an answer, one canonical layout, docstrings."""
 
 from __future__ import annotations
 
 import ast
-import gc
 import re
-import warnings
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from mftkit import answer_code, code_blocks, split_reasoning
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from mftkit_plugins.python_code import TooDeepError, parsed, unparsed
 
 
 def all_code(text: str, language: str) -> str:
@@ -40,28 +34,18 @@ LONGEST_PARSED = 200_000
 compared by their tokens alone, because trees of them take long and much memory."""
 
 
-def parsed(code: str) -> ast.Module | None:
-    """Return the syntax tree of Python code, or None if it does not parse."""
-    try:
-        with warnings.catch_warnings(), _no_collection():
-            warnings.simplefilter("ignore")  # invalid escapes in other people's code
-            return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
 def canonical(code: str) -> str:
     r"""Return Python code in one canonical layout, without comments.
 
-    Code that does not parse, or is longer than ``LONGEST_PARSED``, is unchanged.
+    Code that does not parse, is too deep to be written, or is longer than ``LONGEST_PARSED``, is unchanged.
 
     >>> canonical("if(x ==1) :\n  y = (x)  # as is")
     'if x == 1:\n    y = x'
     """
     tree = parsed(code) if len(code) <= LONGEST_PARSED else None
     try:
-        return code if tree is None else ast.unparse(tree)
-    except RecursionError:
+        return code if tree is None else unparsed(tree)
+    except TooDeepError:
         return code
 
 
@@ -76,15 +60,3 @@ def docstrings(code: str) -> list[str]:
     kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     found = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, kinds))
     return [text for text in found if text]
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Pause the collection of garbage: of a large tree it finds none, and takes as long as the parser."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()

@@ -84,7 +84,8 @@ def windows(found: Sequence[str], size: int) -> NDArray[np.uint64]:
     if not found:
         return np.zeros(0, dtype=np.uint64)
     size = min(size, len(found))
-    numbers = np.fromiter((zlib.crc32(token.encode()) for token in found), dtype=np.uint64, count=len(found))
+    encoded = (token.encode("utf-8", "surrogatepass") for token in found)
+    numbers = np.fromiter(map(zlib.crc32, encoded), dtype=np.uint64, count=len(found))
     total = np.zeros(len(found) - size + 1, dtype=np.uint64)
     for offset in range(size):  # a polynomial hash: the arithmetic is meant to wrap at 2^64
         total = total * _PRIME + numbers[offset : offset + len(total)]

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from mftkit import code_blocks, row_texts, with_answer
-from mftkit_plugins.filters.text.code import all_code, code_that_answers, parsed
+from mftkit_plugins.filters.text.code import all_code, code_that_answers
 from mftkit_plugins.filters.verification.trial import Verdict
 from mftkit_plugins.program_tests import TestedProgram
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     from mftkit import JsonObject

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import Field, model_validator
 
 import mftkit
-from mftkit_plugins.filters.text.code import parsed
 from mftkit_plugins.filters.verification import prompts
 from mftkit_plugins.filters.verification.cases import Case, case_of
 from mftkit_plugins.filters.verification.trial import FAILS, NO_CODE, Demands, verdict_on
 from mftkit_plugins.program_tests.execution_options import ExecutionOptions
 from mftkit_plugins.program_tests.stubs import functions
+from mftkit_plugins.python_code import parsed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

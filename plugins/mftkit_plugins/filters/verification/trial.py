@@ -6,10 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from mftkit_plugins.program_tests import TestedProgram, TestResult, mutants, run_tests, stubs
-from mftkit_plugins.program_tests.results import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED, Way
+from mftkit_plugins.program_tests.results import FAILS, NO_CODE, NO_FUNCTION, NOTHING_TESTED, TOO_DEEP, Way
 from mftkit_plugins.program_tests.verdicts import passes_by_itself
+from mftkit_plugins.python_code import TooDeepError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import mftkit
 
 __all__ = [
@@ -56,7 +59,11 @@ def verdict_on(
     program: TestedProgram, executor: mftkit.Executor, limits: mftkit.Limits, demands: Demands
 ) -> Verdict:
     """Run the tests with the solution; if they pass, run them with its stubs and mutants, with which they must fail."""
-    made = stubs(program.solution)
+    try:
+        made = stubs(program.solution)
+        changed = mutants(program.solution, demands.mutants, demands.seed)
+    except TooDeepError:
+        return Verdict(TOO_DEEP)
     if not made:
         return Verdict(NO_FUNCTION)
     result = _run(program, executor, limits, demands)
@@ -64,7 +71,7 @@ def verdict_on(
         return Verdict(result.reason, result.detail, result.error, bool(result.not_run), result.way)
     if any(passes_by_itself(replace(program, solution=stub), executor, limits) for stub in made):
         return Verdict(NOTHING_TESTED)
-    weak = _weakness(program, executor, limits, demands)
+    weak = _weakness(program, changed, executor, limits, demands)
     return Verdict(TOO_WEAK, weak) if weak else Verdict(not_run=bool(result.not_run), way=result.way)
 
 
@@ -76,10 +83,13 @@ def _run(
 
 
 def _weakness(
-    program: TestedProgram, executor: mftkit.Executor, limits: mftkit.Limits, demands: Demands
+    program: TestedProgram,
+    made: Sequence[str],
+    executor: mftkit.Executor,
+    limits: mftkit.Limits,
+    demands: Demands,
 ) -> str:
     """Return how few mutants the tests kill, if that is too few."""
-    made = mutants(program.solution, demands.mutants, demands.seed)
     tried = (replace(program, solution=mutant) for mutant in made)
     killed = sum(not _run(one, executor, limits, demands).passed for one in tried)
     enough = not made or killed / len(made) >= demands.mutants_killed

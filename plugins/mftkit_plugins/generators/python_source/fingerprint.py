@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 from hashlib import sha256
 
+from mftkit_plugins.python_code import on_trees
+
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 
 _IGNORED = frozenset(
@@ -18,16 +20,17 @@ def fingerprint(function: FunctionNode) -> str:
 
     Ignored: the function's own name, its docstring, decorators, annotations, comments and layout, and the names of
     arguments and local variables (each is numbered by its first appearance). Everything else matters, including the
-    names of attributes, keywords and whatever is not bound in the function.
+    names of attributes, keywords and whatever is not bound in the function. Raises TooDeepError.
 
     >>> one, other = ast.parse("def f(a): 'Adds.'; return a + 1\ndef g(b: int): return b + 1").body
     >>> fingerprint(one) == fingerprint(other)
     True
     """
     writer = _Writer(_bound_names(function))
-    writer.write(function.args)
-    for statement in body_without_docstring(function):
-        writer.write(statement)
+    with on_trees():
+        writer.write(function.args)
+        for statement in body_without_docstring(function):
+            writer.write(statement)
     return sha256("\n".join(writer.parts).encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

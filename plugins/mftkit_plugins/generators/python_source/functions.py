@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import inspect
 import re
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ from mftkit_plugins.generators.python_source.fingerprint import (
     docstring_node,
     fingerprint,
 )
+from mftkit_plugins.python_code import TooDeepError, parsed
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -67,7 +67,7 @@ def functions_of(source: str, label: str, dropped: Counter[str]) -> list[Functio
     if _GENERATED.search(source[:2000]):
         dropped["generated_files"] += 1
         return []
-    tree = parse(source)
+    tree = parsed(source)
     if tree is None:
         dropped["unparsable_files"] += 1
         return []
@@ -82,23 +82,16 @@ def functions_of(source: str, label: str, dropped: Counter[str]) -> list[Functio
     return found
 
 
-def parse(source: str) -> ast.Module | None:
-    """Return the syntax tree, or None if the source is not Python of this version."""
-    with warnings.catch_warnings():
-        # Invalid escapes in other people's strings: the data must not depend on whether warnings are errors.
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(source)
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            return None
-
-
-def _definitions(tree: ast.AST) -> Iterator[FunctionNode]:
-    for node in ast.iter_child_nodes(tree):
+def _definitions(tree: ast.Module) -> Iterator[FunctionNode]:
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
         if isinstance(node, FunctionNode):
             yield node
-        elif isinstance(node, ast.stmt | ast.ExceptHandler) and not isinstance(node, ast.Expr | ast.Assign):
-            yield from _definitions(node)
+        elif node is tree or (
+            isinstance(node, ast.stmt | ast.ExceptHandler) and not isinstance(node, ast.Expr | ast.Assign)
+        ):
+            waiting += reversed(list(ast.iter_child_nodes(node)))
 
 
 def _function(node: FunctionNode, lines: list[str], label: str) -> Function | str:
@@ -113,8 +106,11 @@ def _function(node: FunctionNode, lines: list[str], label: str) -> Function | st
     if len(text) > LONGEST:
         return "overlong"
     docstring, span = _docstring(node, lines)
-    identity = f"{label}:{node.lineno} {node.name}"
-    return Function(identity, fingerprint(node), node.name, text, docstring, span)
+    try:
+        group = fingerprint(node)
+    except TooDeepError:
+        return "too_deep"
+    return Function(f"{label}:{node.lineno} {node.name}", group, node.name, text, docstring, span)
 
 
 def _is_empty(statement: ast.stmt) -> bool:

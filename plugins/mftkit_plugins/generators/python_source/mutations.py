@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mftkit_plugins.generators.python_source.fingerprint import FunctionNode, body_without_docstring
-from mftkit_plugins.generators.python_source.functions import parse
+from mftkit_plugins.python_code import on_trees, parsed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,26 +57,34 @@ class Mutation:
 def mutate(text: str, seed: str) -> str | None:
     """Return the function with one bug, the same for the same seed; None if there is no place for one.
 
+    Raises TooDeepError.
+
     The kind of bug is drawn first, then its place, so that frequent kinds do not crowd out rare ones.
     """
     by_kind: dict[str, list[Mutation]] = {}
-    for mutation in mutations(text):
-        by_kind.setdefault(mutation.kind, []).append(mutation)
+    with on_trees():
+        for mutation in mutations(text):
+            by_kind.setdefault(mutation.kind, []).append(mutation)
     draw = random.Random(seed)
-    original = ast.dump(ast.parse(text)) if by_kind else ""
+    original = _dumped(text) if by_kind else None
     for kind in draw.sample(sorted(by_kind), len(by_kind)):
         places = sorted(by_kind[kind])
         for place in draw.sample(places, len(places)):
             mutated = place.apply(text)
-            tree = parse(mutated)
-            if tree is not None and ast.dump(tree) != original:
+            if _dumped(mutated) not in (None, original):
                 return mutated
     return None
 
 
+def _dumped(text: str) -> str | None:
+    tree = parsed(text)
+    with on_trees():
+        return None if tree is None else ast.dump(tree)
+
+
 def mutations(text: str) -> list[Mutation]:
     """Return every possible bug in the body of the single function in ``text``."""
-    tree = parse(text)
+    tree = parsed(text)
     if tree is None or not isinstance(tree.body[0], FunctionNode):
         return []
     place = _Places(text)

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Literal
 
 from mftkit_plugins.generators.python_source.mutations import mutate
+from mftkit_plugins.python_code import TooDeepError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +108,10 @@ def _text_to_code(function: Function, _seed: str) -> Pair | str:
 
 
 def _repair(function: Function, seed: str) -> Pair | str:
-    mutated = mutate(function.text, seed)
+    try:
+        mutated = mutate(function.text, seed)
+    except TooDeepError:
+        return "too_deep"
     return "no_place_for_a_bug" if mutated is None else Pair(mutated, function.text)
 
 

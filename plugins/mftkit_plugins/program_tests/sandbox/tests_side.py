@@ -97,6 +97,8 @@ class Trial:
         self.failed = 0
         self.results: Any = None
         """What ``call_function`` has collected, in a variable of its tests."""
+        self.too_deep = False
+        """Whether the tests are nested too deeply to be numbered."""
         self.strict = bool(given["stub"])
         """A stub has to fail by the tests themselves, not by the account."""
 
@@ -164,6 +166,7 @@ class Trial:
             self.errors.append(f"AssertionError: {lost[0]} fails{caught}")
         return {
             "cannot": cannot,
+            "too_deep": self.too_deep,
             "dead": dead,
             "loaded": loaded,
             "errors": self.errors,
@@ -176,10 +179,15 @@ class Trial:
         }
 
     def _run(self) -> bool:
-        tree = ast.parse(self.given["tests"])
-        examples = docstrings(tree)
         numbered = Numbered(self.account)
-        tree = numbered.whole(tree)
+        try:
+            tree = ast.parse(self.given["tests"])
+            examples = docstrings(tree)
+            tree = numbered.whole(tree)
+            parts = self._compiled(tree)
+        except (RecursionError, MemoryError):
+            self.too_deep = True
+            return False
         try:
             solution = self.peer.request("load", self.given["solution"])
         except Exception as error:
@@ -194,7 +202,7 @@ class Trial:
         sys.modules["tests"] = module
         module.__dict__.update({**names, "__mft__": self.account})
         known = dict(module.__dict__)
-        self._execute(tree, module)
+        self._execute(parts, module)
         self.results = module.__dict__.get("_results") if self.given.get("results") else None
         own = {name: value for name, value in vars(module).items() if known.get(name) is not value}
         forms.run_all(self, module, own, names, numbered.holders, examples)
@@ -203,11 +211,13 @@ class Trial:
                 thread.join(5)
         return True
 
-    def _execute(self, tree: ast.Module, module: types.ModuleType) -> None:
-        """Run the module's statements; leniently one by one, each with its own error."""
+    def _compiled(self, tree: ast.Module) -> list[types.CodeType]:
+        """Return the module's code; leniently that of each statement, which is run with its own error."""
         parts = [[node] for node in tree.body] if self.account.lenient else [tree.body]
-        for part in parts:
-            code = compile(ast.Module(part, []), "tests.py", "exec")
+        return [compile(ast.Module(part, []), "tests.py", "exec") for part in parts]
+
+    def _execute(self, parts: list[types.CodeType], module: types.ModuleType) -> None:
+        for code in parts:
             before = self.passed
             self.caught(exec, code, module.__dict__)
             self.passed = before

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-import warnings
 from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
+
+from mftkit_plugins.python_code import parsed
 
 LONGEST = 200_000
 """Characters of a text that is parsed; more would take seconds."""
@@ -29,11 +30,8 @@ def syntax_spans(text: str) -> dict[str, list[Span]]:
     """
     if len(text) > LONGEST:
         return {}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the code, such as a backslash in a string
-            tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = parsed(text)
+    if tree is None:
         return {}
     places = _Places(text)
     found: dict[str, set[Span]] = {"statement": set(), "body": set(), "expression": set(), "arguments": set()}

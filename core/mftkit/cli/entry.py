@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return SIGNALLED + stop.signal
     except (Exception, KeyboardInterrupt) as error:
         if debug:
-            traceback.print_exc()
+            show_message(traceback.format_exc().rstrip())
         return _report(error)
     return code if isinstance(code, int) else 0
 

@@ -108,7 +108,7 @@ def write_text(path: Path, text: str, hint: str = FREE_SPACE) -> None:
     partial = temporary(path)
     with disk_errors(path, hint):
         try:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # also valid JSON
             sync(partial)
             partial.replace(path)
         except BaseException:

@@ -146,8 +146,8 @@ def without_control(text: str) -> str:
 
     Line breaks and tabs stay, and so do joiners and spaces of any kind.
 
-    >>> without_control("a\tb\n\x1b[31m\r\u202e")
-    'a\tb\n\\x1b[31m\\r\\u202e'
+    >>> without_control("a\tb\n\x1b[31m\r\u202e\ud800")
+    'a\tb\n\\x1b[31m\\r\\u202e\\ud800'
     """
     return "".join(repr(c)[1:-1] if _is_control(c) else c for c in text)
 
@@ -155,7 +155,7 @@ def without_control(text: str) -> str:
 def _is_control(c: str) -> bool:
     if c in "\n\t":
         return False
-    return unicodedata.category(c) == "Cc" or unicodedata.bidirectional(c) in _BIDI_CONTROLS
+    return unicodedata.category(c) in ("Cc", "Cs") or unicodedata.bidirectional(c) in _BIDI_CONTROLS
 
 
 SYMBOLS = {"\n": "⏎", "\t": "⇥"}

@@ -127,7 +127,9 @@ def shown(value: object) -> str:
 
 
 def _details(problem: Problem) -> InitErrorDetails:
-    context = {"what": problem.what, "shows_given": problem.shows_given, "hint": problem.hint}
+    # Half of a surrogate pair, as in the message of a plugin, is nothing that Pydantic can hold.
+    what, hint = (text.encode("utf-8", "backslashreplace").decode() for text in (problem.what, problem.hint))
+    context = {"what": what, "shows_given": problem.shows_given, "hint": hint}
     kind = PydanticCustomError("spec", "{what}", context)
     return InitErrorDetails(type=kind, loc=problem.location, input=problem.given)
 

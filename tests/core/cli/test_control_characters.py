@@ -117,7 +117,7 @@ def test_a_stream_that_lacks_characters_gets_escapes(monkeypatch: pytest.MonkeyP
     main(["--help"])
     result("\u00e9")
     stream.flush()
-    assert stream.buffer.getvalue().endswith(b"\\xe9\n")  # type: ignore[attr-defined]
+    assert stream.buffer.getvalue().endswith(b"\\xe9\n")
 
 
 def test_every_way_to_print_escapes(capsys: pytest.CaptureFixture[str]) -> None:

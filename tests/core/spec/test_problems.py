@@ -16,6 +16,8 @@ WRONG = [
     ({"seed": -1}, "seed: should be greater than or equal to 0 (given: -1)"),
     ({"seed": True}, "seed: should be a valid integer (given: true)"),
     ({"seed": "3"}, 'seed: should be a valid integer (given: "3")'),
+    ({"max_length": 10**12}, "max_length: should be less than or equal to 2147483647 (given: 1000000000000)"),
+    ({"training": {"batch_size": 10**9}}, "training.batch_size: should be less than or equal to 1048576"),
     ({"max_length": 1}, "max_length: should be greater than or equal to 2 (given: 1)"),
     ({"outptu": "x"}, 'outptu: unknown key (given: "x"); allowed: "name", "output"'),
     ({"outptu": "x"}, 'did you mean "output"?'),

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mftkit import testing as testing
+    from mftkit.base.credentials import keep_secret as keep_secret
+    from mftkit.base.credentials import names_secret as names_secret
+    from mftkit.base.credentials import without_secrets as without_secrets
     from mftkit.base.json_types import JsonObject as JsonObject
     from mftkit.base.quiet import without_peft_noise as without_peft_noise
     from mftkit.base.reasoning import REASONING_TOKENS as REASONING_TOKENS
@@ -137,6 +140,7 @@ if TYPE_CHECKING:
     __version__: str
 
 _NAMES = {
+    "mftkit.base.credentials": "keep_secret names_secret without_secrets",
     "mftkit.base.json_types": "JsonObject",
     "mftkit.base.quiet": "without_peft_noise",
     "mftkit.base.reasoning": "REASONING_TOKENS opened_reasoning split_reasoning",

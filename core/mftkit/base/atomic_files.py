@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mftkit.base.credentials import without_known_secrets
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -102,11 +103,12 @@ def _replaced(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str, hint: str = FREE_SPACE) -> None:
-    """Replace a file completely or not at all; raises MftError if the disk cannot be written."""
+    """Replace a file completely or not at all, without known secrets; raises MftError if the disk cannot be written."""
+    text = without_known_secrets(text)
     partial = temporary(path)
     with disk_errors(path, hint):
         try:
-            partial.write_text(text, encoding="utf-8")
+            partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # also valid JSON
             sync(partial)
             partial.replace(path)
         except BaseException:

@@ -8,6 +8,8 @@ import os
 import unicodedata
 from pathlib import Path
 
+from mftkit.base.credentials import without_secrets
+
 
 def whole(number: float) -> str:
     """A count.
@@ -97,33 +99,43 @@ def row_place(text: str) -> str:
     return f"{place(Path(name))}{colon}{line}" if Path(name).is_absolute() else text
 
 
+def shortened(text: str, longest: int) -> str:
+    """A text of at most ``longest`` characters without secrets, which are hidden before it is cut.
+
+    >>> shortened("a long message", 10)
+    'a long ...'
+    """
+    text = without_secrets(text)
+    return text if len(text) <= longest else f"{text[: longest - 4]} ..."
+
+
 def one_line(text: str) -> str:
-    r"""Text from elsewhere as one line without control characters, which could change the terminal.
+    r"""Text from elsewhere as one line without secrets and control characters, which could change the terminal.
 
     >>> one_line("two\nlines and \x1b[31mred")
     'two lines and \\x1b[31mred'
     """
-    line = " ".join(text.split("\n"))
+    line = " ".join(without_secrets(text).split("\n"))
     return line if line.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in line)
 
 
 def escaped(text: str) -> str:
-    r"""Text from elsewhere with control characters escaped; line breaks stay.
+    r"""Text from elsewhere without secrets and with control characters escaped; line breaks stay.
 
     >>> print(escaped("two\nlines and \x1b[31mred"))
     two
     lines and \x1b[31mred
     """
-    return "\n".join(map(one_line, text.split("\n")))
+    return "\n".join(map(one_line, without_secrets(text).split("\n")))
 
 
 def escaped_json(text: str) -> str:
-    r"""JSON with control characters as ``\uXXXX``, also those that JSON allows in strings as they are.
+    r"""JSON without secrets and with control characters as ``\uXXXX``, also those that JSON allows as they are.
 
     >>> print(escaped_json('{"a": "\x9b\u202e"}'))
     {"a": "\u009b\u202e"}
     """
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in without_secrets(text))
 
 
 _BIDI_CONTROLS = ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
@@ -134,8 +146,8 @@ def without_control(text: str) -> str:
 
     Line breaks and tabs stay, and so do joiners and spaces of any kind.
 
-    >>> without_control("a\tb\n\x1b[31m\r\u202e")
-    'a\tb\n\\x1b[31m\\r\\u202e'
+    >>> without_control("a\tb\n\x1b[31m\r\u202e\ud800")
+    'a\tb\n\\x1b[31m\\r\\u202e\\ud800'
     """
     return "".join(repr(c)[1:-1] if _is_control(c) else c for c in text)
 
@@ -143,7 +155,7 @@ def without_control(text: str) -> str:
 def _is_control(c: str) -> bool:
     if c in "\n\t":
         return False
-    return unicodedata.category(c) == "Cc" or unicodedata.bidirectional(c) in _BIDI_CONTROLS
+    return unicodedata.category(c) in ("Cc", "Cs") or unicodedata.bidirectional(c) in _BIDI_CONTROLS
 
 
 SYMBOLS = {"\n": "⏎", "\t": "⇥"}

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Self
 
+from mftkit.base.credentials import without_known_secrets
 from mftkit.chat_client.budget import Budget
 from mftkit.chat_client.reasoning import without_reasoning
 from mftkit.interfaces.chat import ChatRequest
@@ -130,7 +131,7 @@ class ChatClient:
         replies: Sequence[Reply] = ()
         try:
             replies = self._model.replies([pending.request for pending in batch])
-            replies = [without_reasoning(reply) for reply in replies]
+            replies = [_without_secrets(without_reasoning(reply)) for reply in replies]
             pairs = list(zip(batch, replies, strict=True))
             self._replies.record((pending.identity, reply) for pending, reply in pairs)
         except BaseException as error:  # raised where the reply is awaited
@@ -141,6 +142,16 @@ class ChatClient:
         self._budget.settle(reserved, replies)
         for pending, reply in pairs:
             pending.reply.set_result(reply)
+
+
+def _without_secrets(reply: Reply) -> Reply:
+    """The reply without a key that the server has sent back."""
+    return replace(
+        reply,
+        text=without_known_secrets(reply.text),
+        reasoning=without_known_secrets(reply.reasoning),
+        finish_reason=without_known_secrets(reply.finish_reason),
+    )
 
 
 class _Batches:

@@ -9,6 +9,7 @@ import threading
 import traceback
 import warnings
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
 import typer
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ``--debug`` may stand anywhere in the arguments.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what its encoding lacks is shown as an escape
+            stream.reconfigure(errors="backslashreplace")
     # Before torch is imported. Threads that wait by spinning take the processor from working ones: a step on two
     # cores beside a busy process took 3.9 s, and 0.56 s with this setting (bench/waiting_threads.py).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -52,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return SIGNALLED + stop.signal
     except (Exception, KeyboardInterrupt) as error:
         if debug:
-            traceback.print_exc()
+            show_message(traceback.format_exc().rstrip())
         return _report(error)
     return code if isinstance(code, int) else 0
 

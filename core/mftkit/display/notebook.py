@@ -244,10 +244,14 @@ class NotebookReporter(Reporter):
         parts = []
         if self._messages:
             parts.append(f"<div style='{_MESSAGES}'>{escape(chr(10).join(self._messages))}</div>")
-        parts += [f"<div>{_bar(work.done, work.total)} {escape(work.text)}</div>" for work in self._works]
+        parts += [
+            f"<div>{_bar(work.done, work.total)} {escape(one_line(work.text))}</div>" for work in self._works
+        ]
         if self._name or self._end:
             bar = "" if self._end else f"{_bar(self._step, self._total)} "
-            parts.append(f"<div>{bar}<b>{escape(self._name or 'run')}</b>: {escape(self._state())}</div>")
+            parts.append(
+                f"<div>{bar}<b>{escape(one_line(self._name or 'run'))}</b>: {escape(self._state())}</div>"
+            )
         if self._tasks:
             parts.append(_table(HEADINGS, self._rows()))
         return "".join(parts)
@@ -274,5 +278,7 @@ def _bar(done: int, total: int | None) -> str:
 
 def _table(headings: tuple[str, ...], rows: list[list[str]]) -> str:
     head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
-    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{escape(one_line(cell))}</td>' for cell in row)}</tr>" for row in rows
+    )
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -8,6 +8,7 @@ import traceback
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO, cast
 
+from mftkit.base.credentials import without_secrets
 from mftkit.base.formatting import one_line
 from mftkit.display.plain import PlainReporter
 from mftkit.reporting.reporter import Reporter
@@ -48,7 +49,7 @@ class LogFile(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Append a text; its first line has a time stamp, and no line has control characters."""
-        lines = [one_line(line).rstrip() for line in text.rstrip("\n").split("\n")]
+        lines = [one_line(line).rstrip() for line in without_secrets(text).rstrip("\n").split("\n")]
         stamped = [f"{time.strftime(_STAMP)} {lines[0]}", *(f"{_INDENT}{line}" for line in lines[1:])]
         self._append("".join(f"{line.rstrip()}\n" for line in stamped))
         return len(text)

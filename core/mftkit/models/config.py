@@ -8,6 +8,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mftkit.base.formatting import shortened
 from mftkit.base.reasons import reason
 from mftkit_registry import MftError, nearest
 
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
 
 ADAPTER_CONFIG = "adapter_config.json"
+LARGEST = {
+    "layers": 2_000,
+    "heads": 100_000,
+    "experts": 100_000,
+    "n_layer": 2_000,
+    "n_head": 100_000,
+    "hidden_size": 10_000_000,
+    "hidden_dim": 10_000_000,
+    "n_embd": 10_000_000,
+    "d_model": 10_000_000,
+    "head_dim": 1_000_000,
+    "intermediate_size": 100_000_000,
+    "n_inner": 100_000_000,
+    "vocab_size": 100_000_000,
+    "max_position": 2**40,
+}
+"""Limits of a config's sizes by parts of their keys: far more than any model has."""
 ALWAYS_KNOWN = {"bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "rope_scaling", "torch_dtype"}
 """Keys that transformers reads for every family, or under an older name, and that no config class declares."""
 
@@ -40,12 +58,35 @@ def read_config(path: str, trust_remote_code: bool = False, *, revision: str | N
     at = {} if revision is None else {"revision": revision}
     try:
         config, _ = PreTrainedConfig.get_config_dict(source, trust_remote_code=trust_remote_code, **at)
-    except (OSError, TypeError, ValueError) as error:  # the last two where it is JSON, but not an object
+    except (
+        OSError,
+        TypeError,
+        ValueError,
+        RecursionError,
+    ) as error:  # JSON, but not an object
         where = f" at revision {revision}" if revision else ""
         raise MftError(f"model.path: {path}{where} has no readable config: {reason(error)}") from error
     if not config:
         raise MftError(f"model.path: config.json of {path} is empty")
+    check_sizes(config, f"model.path: {source}/config.json: ")
     return dict(config)
+
+
+def check_sizes(config: JsonObject, where: str = "model.config.") -> None:
+    """Raise MftError for a size, also of a part of a model, that would take hours or all memory to lay out.
+
+    Args:
+        config: as config.json has it.
+        where: what stands before the key in the message.
+    """
+    for key, value in config.items():
+        if isinstance(value, dict):
+            check_sizes(value, f"{where}{key}.")
+        most = next((limit for name, limit in LARGEST.items() if name in key), None)
+        if most is not None and isinstance(value, int) and value > most:
+            raise MftError(
+                f"{where}{key}: should be at most {most:,}, as in every model (given: {shortened(str(value), 40)})"
+            )
 
 
 def is_hub_id(path: str) -> bool:
@@ -61,6 +102,7 @@ def build_config(values: JsonObject, given_by_hand: bool = True) -> PreTrainedCo
     """
     from transformers import CONFIG_MAPPING
 
+    check_sizes(values)
     model_type = str(values.get("model_type"))
     if model_type not in CONFIG_MAPPING:
         near = nearest(model_type, CONFIG_MAPPING)

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mftkit.base.formatting import shortened
 from mftkit.base.json_diff import differences
 from mftkit.plugins import installed, kinds
 from mftkit.plugins.option_files import input_places
@@ -125,5 +126,4 @@ def _names_input(task: JsonObject, chain: Sequence[str], option: Sequence[str]) 
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
+    return shortened(json.dumps(value, ensure_ascii=False), LONGEST)

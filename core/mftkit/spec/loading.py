@@ -12,6 +12,7 @@ from mftkit.plugins import installed
 from mftkit.spec.local_plugins import own_plugins, without_consequences
 from mftkit.spec.overrides import apply_overrides, overridden
 from mftkit.spec.own_directory import at_home, spec_file
+from mftkit.spec.passwords import password_problems
 from mftkit.spec.positions import Positions
 from mftkit.spec.problems import SpecError, problems_of
 from mftkit.spec.reading import read_spec_file
@@ -37,6 +38,8 @@ class SpecSource:
 
         Raises SpecError, which lists all errors with their lines.
         """
+        if problems := list(password_problems(self.data)):
+            raise SpecError(self.positions, problems)
         context = dict(self.context)
         with own_plugins(self.data, context, plugins) as complete:
             try:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from mftkit.base.credentials import HIDDEN, names_secret
+from mftkit.base.formatting import shortened
 from mftkit.spec.keys import allowed_keys
 from mftkit_registry import MftError, nearest
 
@@ -24,6 +26,10 @@ LONGEST = 80
 """Characters of a given value that are shown."""
 YAML_BOOLEANS = ("yes", "no", "on", "off", "y", "n")
 """Booleans of YAML 1.1, which are text in YAML 1.2."""
+_PASSWORD, _QUERY = (
+    re.compile(r"(?<=://)(?:[^\"\\]|\\.)*(?=@)"),
+    re.compile(r"(://[^\"?]*\?)(?:[^\"\\]|\\.)*"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,8 +46,12 @@ class Problem:
     @property
     def text(self) -> str:
         """What is wrong, without the key."""
-        given = f" (given: {shown(self.given)})" if self.shows_given else ""
+        given = f" (given: {self._shown()})" if self.shows_given else ""
         return f"{self.what}{given}{self.hint}"
+
+    def _shown(self) -> str:
+        secret = isinstance(self.given, str) and any(names_secret(str(key)) for key in self.location[-1:])
+        return HIDDEN if secret else shown(self.given)
 
     def __str__(self) -> str:
         where = ".".join(map(str, self.location)) or "the spec"
@@ -108,16 +118,18 @@ def problems_of(error: ValidationError, data: object, model: type[BaseModel]) ->
 
 
 def shown(value: object) -> str:
-    """Return a value as JSON, shortened to one line."""
+    """Return a value as JSON, shortened to one line; of a URL that may hold a password only the host is shown."""
     try:
         text = json.dumps(value, ensure_ascii=False)
     except (TypeError, ValueError):
         text = repr(value)
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 4]} ..."
+    return shortened(_QUERY.sub(rf"\1{HIDDEN}", _PASSWORD.sub(HIDDEN, text)), LONGEST)
 
 
 def _details(problem: Problem) -> InitErrorDetails:
-    context = {"what": problem.what, "shows_given": problem.shows_given, "hint": problem.hint}
+    # Half of a surrogate pair, as in the message of a plugin, is nothing that Pydantic can hold.
+    what, hint = (text.encode("utf-8", "backslashreplace").decode() for text in (problem.what, problem.hint))
+    context = {"what": what, "shows_given": problem.shows_given, "hint": hint}
     kind = PydanticCustomError("spec", "{what}", context)
     return InitErrorDetails(type=kind, loc=problem.location, input=problem.given)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mftkit.base.json_files import read_limited_text
 from mftkit.spec.json_text import RefusedTextError, parse_json, parse_json_lines
 from mftkit.spec.positions import Positions
 from mftkit.spec.yaml_text import parse_yaml_lines
@@ -53,7 +54,7 @@ def read_spec_file(path: Path) -> tuple[JsonObject, Positions]:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8-sig")
+        return read_limited_text(path)
     except FileNotFoundError:
         raise MftError(f"{path}: no such file") from None
     except OSError as error:

@@ -61,7 +61,7 @@ class Spec(Section):
     """How a conversation becomes text."""
     tokenization: Annotated[ComponentRef, Place(kinds.TOKENIZATION_MODE)] = Field(default_factory=unnamed)
     """The tokenization mode: which samples share a packed row."""
-    max_length: int = Field(default=2048, ge=2)
+    max_length: int = Field(default=2048, ge=2, le=2**31 - 1)
     """Maximum length of a sample, and of a packed row, in tokens."""
     loss: Annotated[ComponentRef, Place(kinds.LOSS)] = Field(default_factory=unnamed)
     """The loss."""

@@ -47,7 +47,7 @@ class TrainingSpec(Section):
     """Number of passes over the training data; fractions are allowed."""
     max_steps: Annotated[int | None, OnResuming("end")] = Field(default=None, ge=1)
     """Number of optimizer steps, overriding ``epochs``; null: as given by ``epochs``."""
-    batch_size: int = Field(default=16, ge=1)
+    batch_size: int = Field(default=16, ge=1, le=2**20)
     """Packed rows per optimizer step, over all processes and micro-batches."""
     micro_batch_size: Annotated[int, OnResuming("free")] = Field(default=MICRO_BATCH, ge=1)
     """Packed rows per forward pass in one process; by default 4, or ``batch_size`` if that is smaller."""

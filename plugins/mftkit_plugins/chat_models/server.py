@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 import mftkit
+from mftkit_plugins.chat_models.limits import PATIENCE, in_time, limited
 from mftkit_plugins.chat_models.retrying import Passing, Retries
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 """Fields of a message in which servers send its reasoning."""
 THINKING_PARTS = ("thinking", "reasoning")
 """Types of a content's parts that are reasoning."""
+LONGEST_MESSAGE = 500
+"""Characters of a server's message that are shown."""
+LONGEST_BODY = 1_000_000
+"""Characters of a server's message that are looked at."""
+LONGEST_REASON = 80
+"""Characters of the reason for which a reply ends."""
 BYTES_PER_TOKEN = 4
 """Estimate for servers that do not report tokens."""
 
@@ -57,7 +64,8 @@ class Server(mftkit.ChatModel):
         concurrency: int = Field(default=8, ge=1, le=1024)
         """Number of concurrent requests."""
         timeout: float = Field(default=120.0, gt=0)
-        """Seconds without any data from the server after which a request is repeated."""
+        """Seconds without any data from the server after which a request is repeated. A server that sends its answer
+        little by little has five times as long in all."""
         retries: int = Field(default=7, ge=0)
         """Number of times that a request is repeated if it fails for a reason that may be temporary: no connection, a
         timeout, too many requests while no other is answered, a server error, an invalid reply."""
@@ -71,11 +79,20 @@ class Server(mftkit.ChatModel):
         @field_validator("base_url")
         @classmethod
         def _address(cls, value: str) -> str:
-            parts = urlsplit(value)
-            if parts.scheme not in ("http", "https") or not parts.hostname:
-                raise ValueError("should be a URL such as http://localhost:8000/v1")
-            if parts.username or parts.password or parts.query:
+            if "@" in value or "?" in value or "#" in value:
                 raise ValueError("contains a password or a query; a key can only be set in the environment")
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname or not value.isprintable():
+                raise ValueError("should be a URL such as http://localhost:8000/v1")
+            return value
+
+        @field_validator("extra")
+        @classmethod
+        def _no_key(cls, value: mftkit.JsonObject) -> mftkit.JsonObject:
+            if name := _secret_in(value):
+                raise ValueError(
+                    f"contains {name}, which would be written to files; set the key in the environment"
+                )
             return value
 
     options: Options
@@ -91,6 +108,7 @@ class Server(mftkit.ChatModel):
 
         self._package = openai
         self._key = self._key_of_environment()
+        mftkit.keep_secret(self._key)
         if problems := self.preflight():
             raise mftkit.ChatError(problems[0])
         self._client = openai.OpenAI(
@@ -98,14 +116,22 @@ class Server(mftkit.ChatModel):
             base_url=self.options.base_url,
             timeout=self.options.timeout,
             max_retries=0,  # ours coordinate the threads, and are reported
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=openai.DefaultHttpxClient(event_hooks={"response": [self._limit]}),
         )
         self._retries = Retries(
-            self.options.base_url, self.options.retries, self.options.longest_wait, self._without_key(tell)
+            self.options.base_url, self.options.retries, self.options.longest_wait, _without_secrets(tell)
         )
         self._estimated = False
 
     def preflight(self) -> list[str]:
         """See ``mftkit.Component``; the key is looked for where it is required."""
+        if not all("!" <= c <= "~" for c in self._key_of_environment()):
+            variable = self.options.key_variable
+            return [
+                f"the key in the environment variable {variable} contains a space, a line break or a character "
+                "outside of ASCII, which no key has; set it again"
+            ]
         if self._key_of_environment() or self.options.base_url.rstrip("/") != OWN:
             return []
         return [f"{OWN} requires a key: set the environment variable {self.options.key_variable}"]
@@ -121,7 +147,14 @@ class Server(mftkit.ChatModel):
 
     def reply(self, request: mftkit.ChatRequest) -> mftkit.Reply:
         """See ``mftkit.ChatModel``."""
-        return self._retries.run(lambda: self._attempt(request))
+        return self._retries.run(lambda: in_time(lambda: self._attempt(request), self._longest))
+
+    @property
+    def _longest(self) -> float:
+        return PATIENCE * self.options.timeout
+
+    def _limit(self, response: Any) -> None:
+        limited(response, self._longest)
 
     def _attempt(self, request: mftkit.ChatRequest) -> mftkit.Reply:
         """Send a request once. Raises Passing for temporary failures, ChatError for others.
@@ -132,14 +165,16 @@ class Server(mftkit.ChatModel):
         try:
             completion = self._client.chat.completions.create(**self._body(request))
         except package.APIStatusError as error:
-            status, message, code = error.status_code, self._scrubbed(error), str(error.code or "")
+            status, message, code = error.status_code, _message(error), str(error.code or "")
             wait = error.response.headers.get("retry-after")
         except package.APITimeoutError:
             raise Passing(f"no answer within {self.options.timeout:g} s") from None
         except package.APIConnectionError as error:
-            raise Passing(self._scrubbed(error.__cause__ or error)) from None
+            raise Passing(_message(error.__cause__ or error)) from None
+        except RecursionError:
+            raise Passing("invalid reply: it is nested too deeply") from None
         except (package.OpenAIError, ValueError) as error:
-            raise Passing(f"invalid reply: {self._scrubbed(error)}") from None
+            raise Passing(f"invalid reply: {_message(error)}") from None
         else:
             return self._reply(request, completion)
         if status in (400, 413, 422) and any(sign in f"{code} {message}".lower() for sign in TOO_LONG):
@@ -163,15 +198,15 @@ class Server(mftkit.ChatModel):
         try:
             choice = completion.choices[0]
             text, reasoning = _texts(choice.message)
-            reason = str(choice.finish_reason or "stop")
-        except (AttributeError, IndexError, TypeError):
-            message = self._clean(str(getattr(completion, "error", "") or "it is empty"))
+            reason = str(choice.finish_reason or "stop")[:LONGEST_REASON]
+        except (AttributeError, LookupError, TypeError, RecursionError):
+            message = _one_line(str(getattr(completion, "error", "") or "it is empty"))
             raise Passing(f"invalid reply: {message}") from None
         usage = getattr(completion, "usage", None)
-        if usage is None:
+        prompt, made = (getattr(usage, key, None) or 0 for key in ("prompt_tokens", "completion_tokens"))
+        if usage is None or not all(isinstance(count, int) and count >= 0 for count in (prompt, made)):
             return self._estimate(request, text, reason, reasoning)
-        counts = (usage.prompt_tokens or 0, usage.completion_tokens or 0)
-        return mftkit.Reply(text, *counts, reason, reasoning=reasoning)
+        return mftkit.Reply(text, prompt, made, reason, reasoning=reasoning)
 
     def _estimate(self, request: mftkit.ChatRequest, text: str, reason: str, reasoning: str) -> mftkit.Reply:
         if not self._estimated:
@@ -211,18 +246,32 @@ class Server(mftkit.ChatModel):
             return f"; check {self.options.base_url}, which usually ends in /v1"
         similar = mftkit.nearest(self.options.model, names)
         listed = f"; it has: {', '.join(names[:8])}{', ...' if len(names) > 8 else ''}" if names else ""
-        return self._clean(listed + (f"; did you mean {similar[0]}?" if similar else ""))
+        return _one_line(listed + (f"; did you mean {similar[0]}?" if similar else ""))
 
-    def _without_key(self, tell: Callable[[str], None]) -> Callable[[str], None]:
-        return lambda line: tell(self._clean(line))
 
-    def _scrubbed(self, error: BaseException) -> str:
-        """Return an error's message on one line, without the key."""
-        message = getattr(error, "message", None) or str(error) or type(error).__name__
-        return self._clean(" ".join(str(message).split())[:500])
+def _without_secrets(tell: Callable[[str], None]) -> Callable[[str], None]:
+    return lambda line: tell(mftkit.without_secrets(line))
 
-    def _clean(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
+
+def _message(error: BaseException) -> str:
+    """Return an error's message on one line, without the key."""
+    return _one_line(str(getattr(error, "message", None) or str(error) or type(error).__name__))
+
+
+def _one_line(text: str) -> str:
+    """Return the first characters of a text on one line; the key is hidden before it is cut."""
+    line = " ".join(text[:LONGEST_BODY].split())[: 20 * LONGEST_MESSAGE]
+    return mftkit.without_secrets(line)[:LONGEST_MESSAGE]
+
+
+def _secret_in(value: object) -> str | None:
+    """Return the name of a value that is a key or a password; None if there is none."""
+    if isinstance(value, list):
+        return next(filter(None, map(_secret_in, value)), None)
+    if not isinstance(value, dict):
+        return None
+    own = (name for name, inner in value.items() if isinstance(inner, str) and mftkit.names_secret(name))
+    return next(own, None) or _secret_in(list(value.values()))
 
 
 def _texts(message: Any) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import pytest
 from mftkit.base.formatting import escaped_json
 from mftkit.cli.chat import _write
 from mftkit.cli.console import result, show_message
+from mftkit.cli.entry import main
 from mftkit.display.plain import write
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 HOSTILE = "a\x1b[31m\x9b2J\u202ered\x07"
 """An escape sequence, one that begins with a C1 control, a change of the writing direction, and the bell."""
+OUTSIDE = f"{HOSTILE}\x7f\x00\r\u2066\ud800[red]\x1b]8;;http://x\x07"
+"""More that no file name may have: half a surrogate pair, a link, and markup."""
 FILE = "rows\x1b[1m\u202e.jsonl"
 
 
@@ -81,6 +84,40 @@ def test_pipes_get_plain_text(mft: Mft, project: Path, arguments: list[str]) -> 
     assert not controls(done.stdout + done.stderr)
     if "--json" in arguments:
         json.loads(done.stdout)
+
+
+def test_the_message_of_a_plugin_is_escaped(mft: Mft, project: Path) -> None:
+    (project / "own.py").write_text(f"raise ValueError({OUTSIDE!r})")
+    (project / "plugin.json").write_text(json.dumps({"name": "x", "plugins": ["own.py"], "tasks": []}))
+    done = mft("spec", "check", "plugin.json")
+    assert done.returncode == 2
+    assert not controls(done.stderr)
+    assert r"\u2066\ud800[red]\x1b]8;;" in done.stderr
+
+
+def test_a_traceback_is_escaped(mft: Mft) -> None:
+    done = mft("run", HOSTILE, "--debug")
+    assert "Traceback" in done.stderr
+    assert not controls(done.stderr)
+
+
+def test_a_page_of_a_run_with_half_a_surrogate_pair(mft: Mft, project: Path) -> None:
+    run = project / "damaged"
+    run.mkdir()
+    (run / "metrics.jsonl").write_text(json.dumps({OUTSIDE: 1}) + "\n")
+    (run / "spec.json").write_text(json.dumps({"name": f"</script>{OUTSIDE}", "tasks": []}))
+    done = mft("report", "damaged")
+    assert done.returncode in (0, 2)
+    assert not controls(done.stdout + done.stderr)
+
+
+def test_a_stream_that_lacks_characters_gets_escapes(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    main(["--help"])
+    result("\u00e9")
+    stream.flush()
+    assert stream.buffer.getvalue().endswith(b"\\xe9\n")
 
 
 def test_every_way_to_print_escapes(capsys: pytest.CaptureFixture[str]) -> None:

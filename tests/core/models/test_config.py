@@ -5,6 +5,7 @@ from transformers import PreTrainedModel
 
 from mftkit import MftError
 from mftkit.models import read_config
+from mftkit.models.config import build_config
 
 
 def refused(path: Path | str) -> str:
@@ -42,3 +43,23 @@ def test_an_id_that_the_hub_does_not_serve_is_reported_in_one_message(path: str)
     message = refused(path)
     assert message.startswith(f"model.path: {path} ")
     assert "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        ({"hidden_size": 10**9}, "hidden_size"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers"),
+        ({"vocab_size": 10**12}, "vocab_size"),
+        ({"text_config": {"num_local_experts": 10**30}}, "text_config.num_local_experts"),
+    ],
+)
+def test_sizes_that_no_model_has_are_refused(config: dict[str, object], key: str) -> None:
+    with pytest.raises(MftError, match=rf"model.config.{key}: should be at most"):
+        build_config({"model_type": "llama", **config})
+
+
+def test_a_config_that_is_nested_too_deeply_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"a":' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(MftError, match="has no readable config"):
+        read_config(str(tmp_path))

@@ -1,5 +1,6 @@
 """The client of an OpenAI server, against real HTTP on the loopback."""
 
+import base64
 import json
 import logging
 import time
@@ -284,6 +285,9 @@ def test_a_server_that_dies_and_comes_back(connect: Callable[..., Server], lines
         Answer(status=500, error={"message": f"oops {SECRET}"}),
         Answer(status=404, error={"message": f"none for {SECRET}"}),
         Answer(body=f'{{"error": "{SECRET}"}}'.encode()),
+        Answer(status=400, error={"message": f"{'x' * 450} {SECRET} {SECRET}"}),
+        Answer(status=400, error={"message": f"Basic {base64.b64encode(f'me:{SECRET}'.encode()).decode()}"}),
+        Answer(status=404, error={"message": f"no page ?api_key={SECRET.replace('-', '%2D')}"}),
     ],
 )
 def test_the_key_stands_in_no_message_log_or_traceback(
@@ -294,13 +298,49 @@ def test_the_key_stands_in_no_message_log_or_traceback(
         connect(server, retries=1).reply(ASK)
     shown = "".join(traceback.format_exception(error.value)) + "".join(lines)
     assert "[key]" in shown
-    assert SECRET not in shown
+    assert not any(SECRET[start : start + 8] in shown for start in range(len(SECRET) - 7))
     ours = [record.getMessage() for record in caplog.records if not record.name.startswith("httpcore")]
     assert SECRET not in "".join(ours)
 
 
+@pytest.mark.parametrize("key", ["sk-one\nsk-two", "sk one", "sk-\u00e9", "Bearer\tsk-one"])
+def test_a_key_that_no_header_may_have_is_refused_unseen(
+    connect: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(mftkit.ChatError, match="variable OPENAI_API_KEY contains a space, a line") as error:
+        connect("http://127.0.0.1:1/v1")
+    assert not any(part in str(error.value) for part in key.split())
+
+
+@pytest.mark.parametrize("extra", [{"api_key": "sk-1"}, {"inner": [{"Authorization": "Bearer x"}]}])
+def test_a_key_among_the_options_is_refused(extra: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="set the key in the environment"):
+        Server.Options(model="m", extra=extra)
+
+
+def test_a_key_that_the_server_sends_back_is_not_written(
+    connect: Callable[..., Server], tmp_path: Path
+) -> None:
+    with scripted(Answer(f"Your key is {SECRET}, is it not?", finish=SECRET)) as server:
+        replies = ReplyCache(tmp_path / "replies.jsonl", {})
+        with ChatClient(connect(server), replies, print, lambda: None) as client:
+            reply = client.ask([{"role": "user", "content": "hello"}])
+    assert reply.text == "Your key is [key], is it not?"
+    assert SECRET not in (tmp_path / "replies.jsonl").read_text("utf-8")
+
+
 @pytest.mark.parametrize(
-    "url", ["localhost:8000", "ftp://x", "http://", "http://me:word@host/v1", "http://h/v1?key=1"]
+    "url",
+    [
+        "localhost:8000",
+        "ftp://x",
+        "http://",
+        "http://h\n/v1",
+        "http://me:word@host/v1",
+        "http://me:w/rd@host/v1",
+        "http://h/v1?key=1",
+    ],
 )
 def test_an_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match=r"should be a URL|contains a password"):

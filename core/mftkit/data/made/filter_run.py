@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from mftkit.base.formatting import shortened
 from mftkit.chat_client import open_chat
 from mftkit.data.made.storage import locked
 from mftkit.interfaces.data_filter import FilterContext
@@ -146,16 +147,10 @@ class FilterRun:
             return ""
         sample = self.samples[reason][0]
         detail = f" ({sample['detail']})" if "detail" in sample else ""
-        return (
-            f"{detail}, for example: {_shortened(json.dumps(sample['row'], ensure_ascii=False, default=str))}"
-        )
+        return f"{detail}, for example: {shortened(json.dumps(sample['row'], ensure_ascii=False, default=str), _SHOWN)}"
 
     def _counted(self, rows: Iterator[JsonObject], changed: Callable[[], None]) -> Iterator[JsonObject]:
         for row in rows:
             self.seen += 1
             changed()
             yield row
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."

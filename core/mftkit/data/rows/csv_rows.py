@@ -9,10 +9,11 @@ from __future__ import annotations
 import csv
 import json
 import re
-from typing import TYPE_CHECKING, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from mftkit.data.rows.conversations import CONVERSATIONS
 from mftkit.data.rows.faults import BadRow, RowError
+from mftkit.data.rows.limits import MOST_BYTES, limited_lines, size_fault
 from mftkit.data.rows.source import Numbered
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
 JSON_KEYS = frozenset({*CONVERSATIONS, "history", "tools", "functions", "tool_calls"})
 """Keys whose cells hold JSON."""
-_LARGEST_FIELD = 2**31 - 1
-"""Largest number of characters in a cell; the default of the csv module is 128 KiB."""
 _LONGEST_NAME = 200
 """Maximum length of a column's name; a longer one is a row."""
 _NUMBER = re.compile(r"\s*-?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?\s*")
@@ -29,7 +28,7 @@ _SHOWN = 8
 """Columns that are listed in a message."""
 
 
-def csv_rows(file: Iterable[bytes], name: str, delimiter: str) -> Iterator[Numbered]:
+def csv_rows(file: IO[bytes], name: str, delimiter: str) -> Iterator[Numbered]:
     """Yield the records after the header, each with the line on which it starts.
 
     Args:
@@ -40,7 +39,7 @@ def csv_rows(file: Iterable[bytes], name: str, delimiter: str) -> Iterator[Numbe
     Raises:
         RowError: the header or the quoting cannot be used, so the rest of the file cannot be read either.
     """
-    csv.field_size_limit(_LARGEST_FIELD)
+    csv.field_size_limit(MOST_BYTES)
     header: list[str] | None = None
     for line, cells in _records(file, name, delimiter):
         if not cells:  # a blank line
@@ -62,8 +61,8 @@ def parse_cell(key: str, text: str) -> object:
     return text
 
 
-def _records(file: Iterable[bytes], name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    lines = _Lines(file, name)
+def _records(file: IO[bytes], name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    lines = _Lines(limited_lines(file, name), name)
     reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         start = lines.number + 1
@@ -104,6 +103,8 @@ class _Lines:
 def _refuse_quoting(name: str, line: int, error: csv.Error) -> NoReturn:
     if "unexpected end of data" in str(error):
         what = "a quote is opened in this record and never closed; the rest cannot be read"
+    elif "field limit" in str(error):
+        raise RowError(name, line, f"{size_fault(MOST_BYTES + 1)}; the rest cannot be read") from None
     elif "new-line character" in str(error):
         what = "lines end with a carriage return alone; save the file with line feeds"
     else:

@@ -8,17 +8,18 @@ import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, cast
 
 from mftkit.data.rows.arrow_rows import BATCH, arrow_rows
 from mftkit.data.rows.csv_rows import csv_rows
 from mftkit.data.rows.faults import RowError
 from mftkit.data.rows.json_rows import array_rows, json_line_rows, starts_with_bracket
+from mftkit.data.rows.limits import check_array
 from mftkit.data.rows.source import Digest, Numbered, Source, without_nulls
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 __all__ = ["ENDINGS", "Digest", "FileSource", "Numbered", "Source", "without_nulls"]
@@ -74,6 +75,7 @@ class FileSource:
             elif ending.endswith(".gz"):
                 yield from _gzip_rows(file, self.name, partial(self._line_rows, unread=unread))
             elif ending == ".json" and starts_with_bracket(file):
+                check_array(self.path.stat().st_size, self.name)
                 yield from array_rows(file.read(), self.name)
             else:
                 yield from self._line_rows(file, unread)
@@ -83,7 +85,7 @@ class FileSource:
         """Whether the file must be in memory to be read, as one JSON array must."""
         return self._ending == ".json"
 
-    def _line_rows(self, lines: Iterable[bytes], unread: int) -> Iterator[Numbered]:
+    def _line_rows(self, lines: IO[bytes], unread: int) -> Iterator[Numbered]:
         if self.has_text_cells:
             return csv_rows(lines, self.name, "," if self._ending.startswith(".csv") else "\t")
         return json_line_rows(lines, self.name, unread)
@@ -104,12 +106,12 @@ class FileSource:
 
 
 def _gzip_rows(
-    file: IO[bytes], name: str, read: Callable[[Iterable[bytes]], Iterator[Numbered]]
+    file: IO[bytes], name: str, read: Callable[[IO[bytes]], Iterator[Numbered]]
 ) -> Iterator[Numbered]:
     number = 0
     try:
         with gzip.GzipFile(fileobj=file) as unpacked:
-            for row in read(unpacked):
+            for row in read(cast("IO[bytes]", unpacked)):
                 number = row.line
                 yield row
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:

@@ -6,19 +6,22 @@ import json
 from typing import IO, TYPE_CHECKING
 
 from mftkit.data.rows.faults import BadRow, RowError
+from mftkit.data.rows.limits import limited_lines, size_fault
 from mftkit.data.rows.source import Numbered, without_nulls
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 _GZIP = b"\x1f\x8b"
 _HEAD = 1 << 20
 """Bytes in which the first character that is not white space is searched."""
 
 
-def json_line_rows(file: Iterable[bytes], name: str, unread: int = 0) -> Iterator[Numbered]:
+def json_line_rows(file: IO[bytes], name: str, unread: int = 0) -> Iterator[Numbered]:
     """Yield one row per line that is not blank; the first ``unread`` are not parsed, and their values are None."""
-    for number, line in enumerate(file, 1):  # binary: lines end at \n only, not at U+2028 and the like
+    for number, line in enumerate(
+        limited_lines(file, name), 1
+    ):  # lines end at \n only, not at U+2028 and the like
         if number == 1 and line.startswith(_GZIP):
             raise RowError(name, 1, "not UTF-8: these are gzip bytes; name the file .jsonl.gz")
         if number == 1:
@@ -34,6 +37,8 @@ def json_line_rows(file: Iterable[bytes], name: str, unread: int = 0) -> Iterato
 
 
 def _parsed(line: bytes, number: int) -> object:
+    if (fault := size_fault(len(line))) is not None:
+        return BadRow(fault)
     try:
         return _without_nulls(json.loads(line.decode()))
     except UnicodeDecodeError as error:
@@ -71,6 +76,7 @@ def array_rows(content: bytes, name: str) -> Iterator[Numbered]:
         position = _skip_space(text, position)
         if text[position : position + 1] == "]" or position == len(text):
             break
+        start = position
         try:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
@@ -80,7 +86,8 @@ def array_rows(content: bytes, name: str) -> Iterator[Numbered]:
             what = f"not readable as JSON: {error}"
             raise RowError(name, _line(text, position), what) from None
         number += 1
-        yield Numbered(number, _without_nulls(value))
+        fault = size_fault(position - start)
+        yield Numbered(number, _without_nulls(value) if fault is None else BadRow(fault))
         position = _after_element(text, position, name)
     if text[position + 1 :].strip() or position == len(text):
         what = (

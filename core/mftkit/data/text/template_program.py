@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from jinja2 import TemplateError
 
 from mftkit.data.rows.faults import BadRow
+from mftkit.data.text.bounded import SECONDS, OutOfTimeError, bounded
 from mftkit.data.text.control_tokens import AddedToken, added_tokens, any_of
 from mftkit.data.text.template_traits import (
     PROBE_TOOL,
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
 HINT = 'chat.format "markers" works with any conversation of questions and answers'
 USER: JsonObject = {"role": "user", "content": "mftprobequestion"}
 MARK = "mftprobeanswer"
+TRIED = 32
+"""Texts that are rendered within limits of time and memory, before a template is trusted to end."""
+LONGEST = 256 << 20
+"""Characters of the longest text; a row has at most 32 MiB."""
+_BY_SIZE = (OverflowError, RecursionError)
+"""What Jinja's sandbox raises for loops that are too long, and Python for macros that call themselves."""
 _CLOSERS = "\"'}]) \n"
 """What closes the arguments of a call."""
 
@@ -55,6 +63,7 @@ class TemplateProgram:
         """Matches every added token."""
         self.eos: str | None = tokenizer.eos_token
         self.name = str(tokenizer.name_or_path or type(tokenizer).__name__)
+        self._left_to_try = TRIED
         self._stops: dict[tuple[bool, bool], Stop] = {}
         self._traits: dict[bool, ToolTraits | None] = {}
 
@@ -62,12 +71,23 @@ class TemplateProgram:
         self, messages: Sequence[JsonObject], tools: Sequence[JsonObject], *, prompt: bool = False
     ) -> str:
         """Return what the template renders. Raises BadRow if it rejects the messages."""
+        self._left_to_try -= 1
         try:
-            text = self._tokenizer.apply_chat_template(
-                list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=prompt
+            with bounded() if self._left_to_try >= 0 else nullcontext():
+                text = self._tokenizer.apply_chat_template(
+                    list(messages), tools=list(tools) or None, tokenize=False, add_generation_prompt=prompt
+                )
+        except (OutOfTimeError, MemoryError) as error:
+            what = (
+                f"ends within {SECONDS:g} s" if isinstance(error, OutOfTimeError) else "fits into the memory"
             )
-        except (TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
+            raise MftError(
+                f"chat: nothing that the chat template of {self.name} renders {what}; {HINT}"
+            ) from None
+        except (TemplateError, TypeError, ValueError, LookupError, AttributeError, *_BY_SIZE) as error:
             raise BadRow(f"the chat template rejects this conversation: {error}; {HINT}") from None
+        if len(text) > LONGEST:
+            raise MftError(f"chat: the chat template of {self.name} renders {len(text):,} characters; {HINT}")
         return str(text)
 
     def tools(self, *, given: bool) -> ToolTraits | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from mftkit.base.formatting import nats, place, whole
+from mftkit.base.formatting import nats, one_line, place, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,18 +26,18 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]], caption: str =
 def losses_table(name: str, outcome: Outcome, losses: Sequence[Losses], where: Path) -> str:
     """A run's validation losses, and where its files are."""
     rows = [[one.name, nats(one.first), nats(one.best), whole(one.step), nats(one.last)] for one in losses]
-    error = f"<p>{escape(outcome.error)}</p>" if outcome.error else ""
+    error = f"<p>{escape(one_line(outcome.error))}</p>" if outcome.error else ""
     shown = (
         table(["validation loss", "first", "best", "at step", "last"], rows)
         if rows
         else "<p>no validation</p>"
     )
     return (
-        f"<p><b>{escape(name)}</b>: {escape(outcome.reason)} at step {whole(outcome.step)}</p>{error}{shown}"
+        f"<p><b>{escape(one_line(name))}</b>: {escape(outcome.reason)} at step {whole(outcome.step)}</p>{error}{shown}"
         f"<p><code>{escape(place(where))}</code></p>"
     )
 
 
 def _cell(tag: str, text: str, column: int) -> str:
     align = "right" if column else "left"
-    return f"<{tag} style='text-align:{align}'>{escape(text)}</{tag}>"
+    return f"<{tag} style='text-align:{align}'>{escape(one_line(text))}</{tag}>"

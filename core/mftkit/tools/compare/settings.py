@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mftkit.base.formatting import shortened
 from mftkit.spec.reading import parse_json
 from mftkit_registry import MftError
 
@@ -174,8 +175,7 @@ def short_text(settings: Sequence[Setting], names: Mapping[str, str] | None = No
         f"{(names or {}).get(each.key) or each.key.rpartition('.')[2]}={_shown(each.value)}"
         for each in settings
     ]
-    text = ", ".join(shown)
-    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 4]} ..."
+    return shortened(", ".join(shown), LONGEST_LABEL)
 
 
 def _shortest(key: str, keys: set[str]) -> str:

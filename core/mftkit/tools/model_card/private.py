@@ -6,18 +6,13 @@ import re
 from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING
 
+from mftkit.base.credentials import HIDDEN, names_secret, without_secrets
+
 if TYPE_CHECKING:
     from mftkit.base.json_types import JsonObject
 
-HIDDEN = "(hidden)"
 LEFT_OUT = ("output", "trackers")
 """Keys that say nothing about the model."""
-_SECRET = re.compile(
-    r"(?i)(^|[_-])(api[_-]?key|key|token|secret|password|passwd|credentials?|authorization|cookie)$"
-)
-_CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
-_TOKENS = re.compile(r"\b(hf|sk|ghp|github_pat|glpat|xox[abp])[_-][A-Za-z0-9_-]{8,}")
-"""Access tokens by their first letters, wherever they stand."""
 _PATH = re.compile(r"(?<![\w:/.<])(?:~|[A-Za-z]:(?=\\))?(?:[/\\][^/\\\s\"'<>|]+){2,}[/\\]?")
 """An absolute path inside a text."""
 
@@ -36,11 +31,11 @@ def public_text(text: str) -> str:
     """A text without absolute paths and credentials.
 
     >>> public_text("/home/me/data/rows.jsonl"), public_text("https://me:pw@host/v1"), public_text("a/b")
-    ('rows.jsonl', 'https://host/v1', 'a/b')
+    ('rows.jsonl', 'https://(hidden)@host/v1', 'a/b')
     """
     if _is_absolute(text):
         return _last_name(text)
-    text = _TOKENS.sub(HIDDEN, _CREDENTIALS.sub("", text))
+    text = without_secrets(text)
     return _PATH.sub(lambda found: _last_name(found[0]), text)
 
 
@@ -56,7 +51,7 @@ def _last_name(path: str) -> str:
 def _public(value: object) -> object:
     if isinstance(value, dict):
         return {
-            key: HIDDEN if isinstance(inner, str) and _SECRET.search(str(key)) else _public(inner)
+            key: HIDDEN if isinstance(inner, str) and names_secret(str(key)) else _public(inner)
             for key, inner in value.items()
         }
     if isinstance(value, list):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
+from mftkit.base.reasons import whole_reason
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ def hub_errors(repo: str, endpoint: str) -> Iterator[None]:
             "push: HF_HUB_OFFLINE (or TRANSFORMERS_OFFLINE) is set, so nothing can be pushed; unset it."
         ) from error
     except HFValidationError as error:
-        raise MftError(f"REPO: {repo} is no name of a repository: {_line(error)}") from error
+        raise MftError(f"REPO: {repo} is no name of a repository: {whole_reason(error)}") from error
     except HfHubHTTPError as error:
         raise MftError(_describe(error, repo, endpoint)) from error
     except ValueError as error:  # the metadata of the card, which the hub checks first
-        raise MftError(f"push: the files cannot be pushed to {repo}: {_line(error)}") from error
+        raise MftError(f"push: the files cannot be pushed to {repo}: {whole_reason(error)}") from error
     except Exception as error:
         described = _describe_chain(error, repo, endpoint)
         if described is None:
@@ -46,8 +47,8 @@ def _describe_chain(error: BaseException, repo: str, endpoint: str) -> str | Non
             return _describe(cause, repo, endpoint)
         if isinstance(cause, ConnectionError | TimeoutError) or _is_of_network(cause):
             return (
-                f"push: {endpoint} cannot be reached ({type(cause).__name__}: {_line(cause)}). Check the network; the "
-                "same command pushes again."
+                f"push: {endpoint} cannot be reached ({type(cause).__name__}: {whole_reason(cause)}). Check the "
+                "network; the same command pushes again."
             )
         cause = cause.__cause__
     return None
@@ -55,7 +56,7 @@ def _describe_chain(error: BaseException, repo: str, endpoint: str) -> str | Non
 
 def _describe(error: HfHubHTTPError, repo: str, endpoint: str) -> str:
     status = error.response.status_code if error.response is not None else None
-    answer = error.server_message or _line(error)
+    answer = error.server_message or whole_reason(error)
     if status == 401:
         return (
             f"push: {endpoint} does not accept the token (401). Set HF_TOKEN to a valid one with write access, or run "
@@ -73,7 +74,3 @@ def _describe(error: HfHubHTTPError, repo: str, endpoint: str) -> str:
 
 def _is_of_network(error: BaseException) -> bool:
     return type(error).__module__.partition(".")[0] in _NETWORK
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

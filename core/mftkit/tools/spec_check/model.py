@@ -10,7 +10,7 @@ from mftkit.base.json_files import read_json_object
 from mftkit.base.tokenizer_files import VOCABULARY_FILES
 from mftkit.data.task_formats import uses_chat
 from mftkit.interfaces.model import ModelAdapter
-from mftkit.models.config import ADAPTER_CONFIG, is_hub_id
+from mftkit.models.config import ADAPTER_CONFIG, check_sizes, is_hub_id
 from mftkit.models.loading import check_code
 from mftkit.models.selection import FALLBACK, select_adapter
 from mftkit.models.stray_adapter import is_adapter
@@ -86,6 +86,7 @@ def _check_start(reference: str, findings: Findings) -> None:
 def _config(spec: Spec, findings: Findings) -> tuple[JsonObject | None, Path | None]:
     """The config of the model, and the directory of a checkpoint; None for what cannot be read here."""
     if spec.model.init == "random":
+        _check_sizes(spec.model.config or {}, ("model", "config"), findings)
         findings.unchecked(("model", "config"), "the keys of a model that begins at random")
         return dict(spec.model.config or {}), None
     assert spec.model.path is not None, "a spec of a pretrained model has a path"
@@ -104,10 +105,18 @@ def _config(spec: Spec, findings: Findings) -> tuple[JsonObject | None, Path | N
     except (OSError, ValueError) as error:
         findings.error(PATH, f"{file} cannot be read: {error}")
     else:
+        _check_sizes(config, PATH, findings)
         if config:
             return config, directory
         findings.error(PATH, f"{file} is empty")
     return None, None
+
+
+def _check_sizes(config: JsonObject, at: Location, findings: Findings) -> None:
+    try:
+        check_sizes(config, "")
+    except MftError as error:
+        findings.error(at, str(error))
 
 
 def _local(path: str, at: Location, what: str, findings: Findings) -> Path | None:

@@ -59,8 +59,9 @@ def _incomplete(file: Path) -> str | None:
         ends = [
             entry["data_offsets"][1] for name, entry in json.loads(header).items() if name != "__metadata__"
         ]
-    except (ValueError, KeyError, TypeError, AttributeError):
+        whole = _LENGTH + length + max(ends, default=0)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return f"{file} is truncated or corrupt; download it again"
-    if size < _LENGTH + length + max(ends, default=0):
+    if size < whole:
         return f"{file} is truncated; download it again"
     return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from mftkit.base.json_files import read_limited_text
 from mftkit.spec import Spec, load_spec
 from mftkit.spec.names import name_for_files
 from mftkit.tools.spec_import import axolotl, llamafactory, mftcoder, trl
@@ -88,7 +89,7 @@ def _checked(config: Config) -> JsonObject:
 def read(path: Path) -> JsonObject:
     """Return the object in a YAML or JSON file. Raises MftError if there is none."""
     try:
-        text = path.read_text("utf-8-sig")
+        text = read_limited_text(path)
     except FileNotFoundError:
         raise MftError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -100,6 +101,8 @@ def read(path: Path) -> JsonObject:
         line = "" if mark is None else f":{mark.line + 1}"
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise MftError(f"{path}{line}: not valid YAML or JSON: {problem}") from None
+    except RecursionError:
+        raise MftError(f"{path}: is nested too deeply") from None
     if not isinstance(value, dict):
         raise MftError(f"{path}: expected an object with keys, not {type(value).__name__}")
     return {str(key): child for key, child in value.items()}

@@ -160,7 +160,7 @@ def measure(place: Path, processes: int, arguments: argparse.Namespace) -> dict[
     command = [sys.executable, "-m", "mftkit.cli", "run", "spec.json"]
     if processes > 1:
         command += ["--processes", str(processes), "--set", "engine=fsdp2"]
-    environment = {"OMP_NUM_THREADS": "1", **os.environ, "BENCH_OUTPUT": str(place)}
+    environment = {**os.environ, "BENCH_OUTPUT": str(place)}
     subprocess.run(command, cwd=place, env=environment, check=True, stderr=subprocess.DEVNULL)
     ranks = [json.loads((place / f"rank-{rank}.json").read_text()) for rank in range(processes)]
     checkpoint = max((place / "run" / "checkpoints").iterdir())

@@ -11,7 +11,7 @@ from mftkit.processes import Processes
 from mftkit.training.node_loading import load_once_per_node
 from mftkit_registry import MftError
 
-SHAPE = dict(hidden_size=512, intermediate_size=1024, num_hidden_layers=2, vocab_size=8000)
+SHAPE = dict(hidden_size=1024, intermediate_size=1024, num_hidden_layers=1, vocab_size=24000)
 
 
 def anonymous():

@@ -90,23 +90,37 @@ class MetricsFile:
             metrics.is_cut_off = True
         return metrics
 
-    def cut(self, step: int, *, rollbacks: int = 0, reopened: bool = False) -> None:
+    def cut(self, step: int, *, rollbacks: int = 0, reopened: bool = False) -> list[int]:
         """Drop lines past ``step``, and earlier ends: a resumed run writes them again.
+
+        Damaged lines are dropped, too; returns the numbers of those, from 1, that are not written again.
 
         Args:
             step: of the checkpoint from which the run resumes; -1: of none.
             rollbacks: number of roll-backs before the checkpoint; what was written before the last of them is kept.
             reopened: the train line of ``step`` is written again, too, over more steps.
         """
-        before, after = _split(self._texts(), rollbacks)
-        kept = [text for text in before if _event(text) not in ("", "end")]
-        kept += [text for text in after if _is_before(text, step, step - 1 if reopened else step)]
-        write_text(self.path, "".join(text + "\n" for text in kept))
+        texts = self._texts()
+        before, after = _split(texts, rollbacks)
+        trained = step - 1 if reopened else step
+        kept = [place for place, text in enumerate(before) if _event(text) not in ("", "end")]
+        kept += [place for place, text in enumerate(after, len(before)) if _is_before(text, step, trained)]
+        write_text(self.path, "".join(texts[place] + "\n" for place in kept))
+        return [
+            place + 1 for place in range(max(kept, default=0)) if texts[place] and not _event(texts[place])
+        ]
 
     def _texts(self) -> list[str]:
         if not self.path.exists():
             return []
         return self.path.read_text(encoding="utf-8", errors="replace").split("\n")
+
+
+def describe_damaged(numbers: list[int]) -> str:
+    """A sentence about damaged lines of metrics.jsonl, by their numbers."""
+    shown = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    lines = "1 damaged line was" if len(numbers) == 1 else f"{len(numbers)} damaged lines were"
+    return f"metrics.jsonl: {lines} left out (line {shown})"
 
 
 def _split(texts: list[str], rollbacks: int) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from mftkit.base.json_files import read_json_object
-from mftkit.runs.metrics_file import MetricsFile
+from mftkit.runs.metrics_file import MetricsFile, describe_damaged
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -109,6 +109,5 @@ def _line_faults(metrics: Metrics, path: Path) -> list[str]:
             "the last line of metrics.jsonl is cut off and was left out: it is or was being written"
         )
     if metrics.damaged:
-        numbers = ", ".join(map(str, metrics.damaged[:8])) + (", ..." if len(metrics.damaged) > 8 else "")
-        faults.append(f"metrics.jsonl: {len(metrics.damaged)} damaged lines were left out (line {numbers})")
+        faults.append(describe_damaged(metrics.damaged))
     return faults

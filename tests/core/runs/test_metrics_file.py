@@ -62,6 +62,14 @@ def test_lines_past_a_step_and_ends_are_cut_and_the_others_kept_as_they_are(file
     assert file.path.read_text() == "\n".join([VALID, TRAIN, later, ""])
 
 
+def test_damaged_lines_that_are_not_written_again_are_named(file: MetricsFile) -> None:
+    later = TRAIN.replace('"step": 5', '"step": 6')
+    file.path.write_text("\n".join([VALID, "\0", TRAIN[:-1], TRAIN, "", "{", later, '{"event": "tra']))
+    assert file.cut(5) == [2, 3]
+    assert file.path.read_text() == f"{VALID}\n{TRAIN}\n"
+    assert file.cut(5) == []
+
+
 def test_a_line_cut_off_by_a_kill_is_left_out(file: MetricsFile) -> None:
     file.path.write_text(f'{VALID}\n{{"event": "tra')
     read = file.read()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from mftkit.base.atomic_files import write_json
 from mftkit.runs.checkpoint import CheckpointError
+from mftkit.runs.metrics_file import describe_damaged
 from mftkit.tools.resuming.checks import check_base_model, check_inputs
 from mftkit.tools.resuming.environment_changes import describe_environment_changes, environment_changes
 from mftkit.tools.resuming.messages import describe_move
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mftkit.runs.checkpoint import Checkpoint, Manifest
     from mftkit.runs.directory import RunDirectory
     from mftkit.runs.earlier_run import EarlierRun
+    from mftkit.runs.metrics_file import MetricsFile
     from mftkit.runs.spec_changes import Change
     from mftkit.training.run_parts import Run
     from mftkit.training.schedule import Extension
@@ -142,17 +144,24 @@ def prepare_directory(
     if checkpoint is None or continuation is None:
         directory.metrics.cut(-1)
     else:
-        meter = checkpoint.state["processes"][0]["meter"]
         stopped = earlier is not None and earlier.end is not None and earlier.end.stopped_by is not None
-        reopened = (continuation.extension is not None or stopped) and meter["steps"] > 0
-        rollbacks = _rollbacks(checkpoint)
-        metrics = directory.metrics
-        metrics.cut(checkpoint.manifest["step"], rollbacks=len(rollbacks), reopened=reopened)
-        for rollback in rollbacks[
-            len(metrics.read().rollbacks) :
-        ]:  # the run was killed before it wrote the line
-            metrics.write(rollback_line(rollback, built.deciding.task_names, rollback.to))
+        reopens = continuation.extension is not None or stopped
+        _continue_metrics(built, directory.metrics, checkpoint, reporter, reopens=reopens)
     return continuation
+
+
+def _continue_metrics(
+    built: Run, metrics: MetricsFile, checkpoint: Checkpoint, reporter: Reporter, *, reopens: bool
+) -> None:
+    """Leave in metrics.jsonl what was written up to a checkpoint; ``reopens``: its last window continues."""
+    reopened = reopens and checkpoint.state["processes"][0]["meter"]["steps"] > 0
+    rollbacks = _rollbacks(checkpoint)
+    damaged = metrics.cut(checkpoint.manifest["step"], rollbacks=len(rollbacks), reopened=reopened)
+    if damaged:
+        reporter.warn(f"{describe_damaged(damaged)}; the report lacks their numbers")
+    # The run was killed before it wrote the lines of these.
+    for rollback in rollbacks[len(metrics.read().rollbacks) :]:
+        metrics.write(rollback_line(rollback, built.deciding.task_names, rollback.to))
 
 
 def _check_start(built: Run) -> None:

@@ -16,8 +16,9 @@ from mftkit.data.task_formats import uses_chat
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, choose_pad, read_config, select_adapter
-from mftkit.models.converted import checkpoint_file
+from mftkit.models.converted import ConvertedAdapter, checkpoint_file
 from mftkit.models.loading import check_code
+from mftkit.models.native import NativeAdapter
 from mftkit.models.pad_token import restore_pad
 from mftkit.models.recomputation import recompute_activations
 from mftkit.models.rotary import fix_rotary
@@ -139,12 +140,10 @@ def load_model(
         )
     request = replace(request, load_options=_load_options(checked, request))
     load = partial(_model_to_tune, checked, request, own_base is not None, reporter)
-    reads_share = _reads_share(checked, request, own_base is not None)
-    model = (
-        load()
-        if reads_share or not checked.engine.shards_weights
-        else load_once_per_node(load, checked.processes)
-    )
+    sharded_later = checked.engine.shards_weights and not _reads_share(checked, request, own_base is not None)
+    # An adapter's own way to load may have effects in a process beside the model.
+    shares = sharded_later and type(adapter).load in (NativeAdapter.load, ConvertedAdapter.load)
+    model = load_once_per_node(load, checked.processes) if shares else load()
     model = checked.engine.distribute(model, tuned=False)
     notes = _check_against_data(checked, model, request)
     with torch.no_grad():

@@ -7,6 +7,7 @@ overwrites becomes its own, page by page, and the others do not see it.
 from __future__ import annotations
 
 import os
+import pickle
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 def load_once_per_node(load: Callable[[], PreTrainedModel], processes: Processes) -> PreTrainedModel:
     """What ``load`` returns, called by one process of each node; its random state is the others', too.
 
-    Where processes of a node cannot share memory in this way, each calls ``load``.
+    Where processes of a node cannot share the model in this way, each calls ``load``: it has an object that cannot be
+    pickled, say, or a class that only the process has which loaded it.
 
     Raises:
         MftError: in all processes, if ``load`` raises it in one.
@@ -35,20 +37,47 @@ def load_once_per_node(load: Callable[[], PreTrainedModel], processes: Processes
     own = nodes[processes.rank]
     if own is None or nodes.count(own) == 1:
         return load()
+    model: PreTrainedModel | None = None
     with _file_in_memory() as file:
         written, fault = None, None
         if nodes.index(own) == processes.rank:
             try:
-                torch.save((load(), torch.get_rng_state()), file)
-                written = file
+                model = load()
+                written = _write(model, file)
             except MftError as error:
                 fault = str(error)
         files, faults = zip(*processes.gather((written, fault)), strict=True)
         if any(faults):
             raise MftError(next(each for each in faults if each))
-        model, random_state = torch.load(files[nodes.index(own)], mmap=True, weights_only=False)
-        torch.set_rng_state(random_state)
+        shared = _mapped(files[nodes.index(own)])
         processes.barrier()  # every process has mapped the file
+    if shared is not None:
+        return shared
+    return load() if model is None else model
+
+
+def _write(model: PreTrainedModel, file: str) -> str | None:
+    """Write a model to a file, and the random state of this process; None if that is not possible."""
+    try:
+        torch.save((model, torch.get_rng_state()), file)
+    except (
+        pickle.PicklingError,
+        AttributeError,
+        TypeError,
+    ):  # what pickle raises for closures, locks and the like
+        return None
+    return file
+
+
+def _mapped(file: str | None) -> PreTrainedModel | None:
+    """The model in a file; None if there is none, or this process lacks a class of it or may not open it."""
+    if file is None:
+        return None
+    try:
+        model, random_state = torch.load(file, mmap=True, weights_only=False)
+    except (OSError, ImportError, AttributeError, RuntimeError):
+        return None
+    torch.set_rng_state(random_state)
     return cast("PreTrainedModel", model)
 
 

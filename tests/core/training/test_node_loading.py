@@ -45,6 +45,16 @@ with torch.no_grad():
 processes.barrier()
 assert bool((model.lm_head.weight == processes.rank).all())
 
+def load_with_closure():
+    made = torch.nn.Linear(2, 2)
+    made.closure = lambda: made
+    return made
+
+
+torch.manual_seed(5)
+assert load_once_per_node(load_with_closure, processes).closure() is not None
+assert len(set(processes.gather(float(torch.rand(()))))) == 1
+
 try:
     load_once_per_node(fail, processes)
 except MftError as error:

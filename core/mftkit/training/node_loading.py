@@ -58,8 +58,11 @@ def load_once_per_node(load: Callable[[], PreTrainedModel], processes: Processes
 
 def _write(model: PreTrainedModel, file: str) -> str | None:
     """Write a model to a file, and the random state of this process; None if that is not possible."""
+    if any(parameter.device.type != "cpu" for parameter in model.parameters()):
+        return None  # a device is of one process
+    classes = {name: type(parameter) for name, parameter in model.named_parameters()}
     try:
-        torch.save((model, torch.get_rng_state()), file)
+        torch.save((model, classes, torch.get_rng_state()), file)
     except (
         pickle.PicklingError,
         AttributeError,
@@ -74,9 +77,13 @@ def _mapped(file: str | None) -> PreTrainedModel | None:
     if file is None:
         return None
     try:
-        model, random_state = torch.load(file, mmap=True, weights_only=False)
+        model, classes, random_state = torch.load(file, mmap=True, weights_only=False)
     except (OSError, ImportError, AttributeError, RuntimeError):
         return None
+    for name, parameter in model.named_parameters():
+        parameter.__class__ = classes[
+            name
+        ]  # torch pickles a parameter of any class, such as a quantized one, as plain
     torch.set_rng_state(random_state)
     return cast("PreTrainedModel", model)
 

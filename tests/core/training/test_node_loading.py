@@ -51,6 +51,18 @@ def load_with_closure():
     return made
 
 
+class Marked(torch.nn.Parameter):
+    pass
+
+
+def load_marked():
+    made = torch.nn.Linear(2, 2)
+    made.weight = Marked(made.weight.detach())
+    return made
+
+
+assert type(load_once_per_node(load_marked, processes).weight) is Marked
+
 torch.manual_seed(5)
 assert load_once_per_node(load_with_closure, processes).closure() is not None
 assert len(set(processes.gather(float(torch.rand(()))))) == 1

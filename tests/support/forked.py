@@ -7,6 +7,7 @@ warnings, the light start) needs a new interpreter: ``commands.mft_process``.
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import os
 import shutil
@@ -158,6 +159,7 @@ def _free_port() -> int:
 
 def _run(call: _Call) -> None:
     """Be the process that is asked for; called in a fork of the server."""
+    gc.freeze()  # what the server imported: a collection would copy the pages of all of it
     for descriptor, name in zip((1, 2), call.output, strict=True):
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(file, descriptor)

@@ -165,7 +165,7 @@ def test_a_loss_that_is_not_finite_in_one_process_ends_all_in_the_same_way(fault
 
 @pytest.mark.long
 @pytest.mark.engines
-def test_a_signal_to_one_process_and_a_killed_launcher_save_once_and_resume_bit_for_bit(
+def test_after_a_signal_to_one_process_a_killed_launcher_and_a_kill_of_all_it_resumes_bit_for_bit(
     faulty: Path,
 ) -> None:
     write_spec(faulty, "whole", epochs=2)
@@ -188,6 +188,15 @@ def test_a_signal_to_one_process_and_a_killed_launcher_save_once_and_resume_bit_
     assert end(faulty / "run")["reason"] == "interrupted"
     step = end(faulty / "run")["step"]
     assert CheckpointStore(faulty / "run" / "checkpoints").steps()[-1] == step
+
+    process = start(faulty, "slow:0:0")
+    wait_for(lambda: has_step(faulty / "run", step + 2), process)
+    process.send_signal(signal.SIGSTOP)  # so that it cannot react
+    for pid in pids(faulty):
+        os.kill(pid, signal.SIGKILL)
+    process.kill()
+    wait_for(lambda: not any(map(is_running, pids(faulty))))
+    assert metrics(faulty / "run")[-1]["event"] != "end"
 
     assert start(faulty, "none:0:0").wait(SOON) == 0
     assert comparable(metrics(faulty / "run")) == comparable(metrics(faulty / "whole"))

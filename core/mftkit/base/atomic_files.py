@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FREE_SPACE = "free some space"
+_REACHABLE = "make sure that its directory exists and can be written"
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _OF_DISKS = _NO_ROOM | {errno.EIO, errno.EROFS, errno.EACCES, errno.EPERM}
 _OF_RUST = re.compile(r"os error (\d+)|Os \{ code: (\d+)")
@@ -40,7 +41,7 @@ def temporary(path: Path) -> Path:
 
 @contextmanager
 def disk_errors(path: Path, hint: str = FREE_SPACE) -> Iterator[None]:
-    """Turn errors in writing ``path`` into one MftError; ``hint`` says how to fix them.
+    """Turn errors in writing ``path`` into one MftError; ``hint`` says how to fix them, by default by their kind.
 
     The errors that libraries raise on a full disk count too. Other errors pass unchanged: the block may also read other
     files.
@@ -53,7 +54,9 @@ def disk_errors(path: Path, hint: str = FREE_SPACE) -> Iterator[None]:
         reason = _disk_error(error, path)
         if reason is None:
             raise
-        kind = DiskFullError if reason in (_FULL, _FULL_OR_FAILING) else MftError
+        is_full = reason in (_FULL, _FULL_OR_FAILING)
+        kind = DiskFullError if is_full else MftError
+        hint = _REACHABLE if hint == FREE_SPACE and not is_full else hint
         raise kind(f"cannot write {path}: {reason}; {hint}, then run again.") from error
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, cast
 import torch
 from safetensors.torch import save_file
 
-from mftkit.base.atomic_files import new_directory, temporary, write_json
+from mftkit.base.atomic_files import begin_directory, disk_errors, new_directory, temporary, write_json
 from mftkit.base.checksums import fingerprint, verify_checksum, with_checksum
 from mftkit.base.json_files import read_json_object
 from mftkit.runs.shard_reading import Shards
@@ -70,8 +70,10 @@ class Checkpoint:
 class CheckpointStore:
     """The ``checkpoints`` directory of a run."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, check: Callable[[], None] = lambda: None) -> None:
+        """``check`` is called before a checkpoint is written, and raises MftError if it must not be."""
         self.directory = directory
+        self._check = check
 
     def path(self, step: int) -> Path:
         """The path of the checkpoint of a step."""
@@ -91,10 +93,17 @@ class CheckpointStore:
     def write(self, step: int, checkpoint: Checkpoint) -> Path:
         """Write it beside its path, flush it, rename it: a crash leaves it complete or absent."""
         path = self.path(step)
+        self._check()
         with new_directory(path) as partial:
             files = self.write_own(partial, checkpoint)
             self.write_manifest(partial, step, checkpoint.manifest, files)
         return path
+
+    def begin(self, step: int) -> None:
+        """Make the directory into which several processes write a checkpoint."""
+        self._check()
+        with disk_errors(self.path(step)):
+            begin_directory(self.path(step))
 
     def write_own(
         self, directory: Path, checkpoint: Checkpoint, *, has_shards: bool = False

@@ -58,8 +58,8 @@ class RunDirectory(OutputDirectory):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.checkpoints = CheckpointStore(path / "checkpoints")
-        self.metrics = MetricsFile(path / "metrics.jsonl")
+        self.checkpoints = CheckpointStore(path / "checkpoints", self.check_in_place)
+        self.metrics = MetricsFile(path / "metrics.jsonl", self.check_in_place)
         self.log = path / "log.txt"
         self.model = path / "model"
         self.best = path / "best"

@@ -19,6 +19,7 @@ from mftkit.reporting.lines import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -54,12 +55,15 @@ class Metrics:
 class MetricsFile:
     """metrics.jsonl: one JSON object per line, appended and flushed."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, check: Callable[[], None] = lambda: None) -> None:
+        """``check`` is called before a line is written, and raises MftError if it must not be."""
         self.path = path
+        self._check = check
 
     def write(self, line: Line) -> None:
         """Append a line; numbers that are not finite are written as null."""
         text = json.dumps(_finite(line.to_json()), ensure_ascii=False, allow_nan=False)
+        self._check()
         with disk_errors(self.path), self.path.open("a", encoding="utf-8") as file:
             file.write(text + "\n")
 

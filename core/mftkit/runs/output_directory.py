@@ -42,6 +42,8 @@ class OutputDirectory:
         self.path = path
         self._lock = FileLock(path / ".lock")
         self._is_new = False
+        self._place: tuple[int, int] | None = None
+        """Device and number of the directory that is held, while it is."""
 
     @property
     def hint(self) -> str:
@@ -59,12 +61,30 @@ class OutputDirectory:
                 f"{self.key}: {self.path} is in use by another {self.content}; wait for it to end, or choose another "
                 f"{self.key}."
             ) from None
+        self._place = self._found()
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._is_new and error[0] is not None:
             self._remove_empty()
+        self._place = None
         self._lock.release()
+
+    def _found(self) -> tuple[int, int] | None:
+        """Device and number of what is at the path now; None if there is nothing."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def check_in_place(self) -> None:
+        """Raise MftError if the directory that is held was moved or removed: what is written would lack the rest."""
+        if self._place is not None and self._found() != self._place:
+            raise MftError(
+                f"{self.key}: {self.path} was moved or removed while this {self.content} wrote to it. If it still "
+                f"exists, move it back and run again, which resumes; otherwise choose another {self.key}."
+            )
 
     def _remove_empty(self) -> None:
         """Remove a directory into which nothing was written; the lock is held meanwhile, and none waits for it."""

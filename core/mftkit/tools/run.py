@@ -24,7 +24,7 @@ from mftkit.tools.plan.run_check import check_memory, with_fitting_engine, with_
 from mftkit.tools.resuming.checks import check_end, check_inputs, describe_next
 from mftkit.tools.resuming.directory import follow_move, newest_checkpoint, prepare_directory
 from mftkit.tools.resuming.messages import report_changes, report_earlier_run
-from mftkit.tools.run_ending import Ending
+from mftkit.tools.run_ending import Ending, write_missing_report
 from mftkit.training.callbacks import CallbackListener, check_callbacks, make_callbacks
 from mftkit.training.events import HookCaller
 from mftkit.training.export import write_results
@@ -166,6 +166,7 @@ def _finished_before(earlier: EarlierRun, directory: RunDirectory, reporter: Rep
     end = earlier.end
     assert end is not None, "a finished run has an end line"
     follow_move(earlier, directory, reporter)
+    write_missing_report(directory, reporter)
     if earlier.changes:
         reporter.warn(f"no effect on a finished run: {'; '.join(map(str, earlier.changes))}")
     by = "" if end.stopped_by is None else f", stopped by {end.stopped_by}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from mftkit.base.atomic_files import begin_directory, complete_directory, disk_errors
+from mftkit.base.atomic_files import complete_directory, disk_errors
 from mftkit.runs.checkpoint import Checkpoint, surplus
 from mftkit.runs.shard_writing import ShardPlan, StagedShards, WrittenShards, finish_shards
 from mftkit.training.host_copies import HostCopies
@@ -113,8 +113,7 @@ class CheckpointWriting:
         checkpoint, staged = self._staged(captured)
         if staged is not None:
             if self._processes.is_main:
-                with disk_errors(self._store.path(step)):
-                    begin_directory(self._store.path(step))
+                self._store.begin(step)
             self._processes.barrier()
         steps = sorted({*self._store.steps(), step})
         removed = surplus(steps, newest, keep(steps)) if self._processes.is_main else []

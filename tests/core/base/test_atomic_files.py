@@ -95,7 +95,7 @@ def test_a_kill_leaves_a_whole_directory_or_none_and_the_next_clears_up(
 
 def test_what_the_disk_says_is_one_message(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a directory")
-    with pytest.raises(MftError, match=r"cannot write .*spec\.json: Not a directory; free some space"):
+    with pytest.raises(MftError, match=r"cannot write .*spec\.json: Not a directory; make sure that its"):
         write_text(tmp_path / "file" / "spec.json", "{}")
     said = r"cannot write .*model: Not a directory; look elsewhere, then"
     with pytest.raises(MftError, match=said), new_directory(tmp_path / "file" / "model", "look elsewhere"):

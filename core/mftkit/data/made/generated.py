@@ -104,8 +104,9 @@ class GeneratedRows(CachedRows):
             counted = _counted(_until_spent(rows, stopped), progress, changed)
             self.write_rows(counted, f"generator {self.name}")
         reason = str(stopped[0]) if stopped else None
-        if reason is not None and not progress.rows:
-            raise MftError(f"task {self.label}: {self.name} made no rows: {reason}")
+        if not progress.rows:
+            why = reason or "check its options, and what it read"
+            raise MftError(f"task {self.label}: {self.name} made no rows: {why}")
         self.write_manifest(self._manifest(progress, reason))
         self._report(progress, reason)
 

@@ -11,6 +11,7 @@ from mftkit.base.formatting import nats
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.directory import RunDirectory
 from mftkit.tools.run import run as train
+from mftkit.tools.run_ending import write_missing_report
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ def train_all(
     """
     open_runs = [run for run in comparison.runs if not _is_finished(run)]
     done = len(comparison.runs) - len(open_runs)
+    for run in comparison.runs:
+        if run not in open_runs:
+            write_missing_report(RunDirectory(run.spec.output), reporter)
     if done:
         reporter.note(f"{done} of {len(comparison.runs)} runs are finished already and are not trained again")
     total, messages = sum(run.steps for run in open_runs), set[str]()

@@ -112,6 +112,12 @@ def test_a_damaged_file_is_reported_and_made_again(tmp_path: Path, plugins: Plug
     assert Counter.asked == 2
 
 
+def test_no_rows_are_an_error(tmp_path: Path, plugins: Plugins) -> None:
+    with pytest.raises(MftError, match="^task a: counter made no rows: check its options"):
+        generate_tasks(spec(tmp_path, count=0), None, Listener())
+    assert not list(tmp_path.glob("generated/*/*/*/manifest.json"))
+
+
 def test_rows_are_written_as_they_are_made_and_seen_when_they_are_whole(
     tmp_path: Path, plugins: Plugins
 ) -> None:
@@ -213,10 +219,13 @@ def test_validation_rows_that_are_training_rows_are_left_out(tmp_path: Path, plu
 
 @pytest.mark.parametrize(
     ("options", "problem"),
-    [({}, "40 of 40 generated validation rows are"), ({"count": 0}, "the generator made no validation rows")],
+    [
+        ({}, r"task a: 40 of 40 generated validation rows are.* none is left\. Change the options of valid"),
+        ({"count": 0}, r"task a \(valid\): counter made no rows"),
+    ],
 )
 def test_no_validation_row_left(
     tmp_path: Path, plugins: Plugins, options: dict[str, Any], problem: str
 ) -> None:
-    with pytest.raises(MftError, match=rf"task a: {problem}.* none is left\. Change the options of valid"):
+    with pytest.raises(MftError, match=problem):
         prepare(spec(tmp_path, valid=options), tokenizer(), Listener())

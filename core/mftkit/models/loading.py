@@ -10,6 +10,7 @@ from mftkit.base.reasons import reason
 from mftkit.models.config import build_config
 from mftkit.models.corrupt_files import corrupt_files
 from mftkit.models.stray_adapter import NO_ADAPTER
+from mftkit.models.weight_index import check_indexes
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ def load_strict(
     Missing, unused and misshapen weights raise MftError with their names: transformers would initialize them at random
     or drop them, with no more than a warning.
     """
+    check_indexes(request.path)
     model, info = cast(
         "tuple[PreTrainedModel, LoadingInfo]",
         _call_transformers(

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mftkit.base.json_files import read_json_object
-from mftkit.base.quiet import without_peft_noise
-from mftkit.base.reasons import reason
 from mftkit.base.tokenizer_files import load_tokenizer
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models.config import ADAPTER_CONFIG, dtype_of, read_config
@@ -165,13 +163,9 @@ def _about_base(result: Result, error: MftError) -> MftError:
 
 def with_peft_adapter(result: Result, base: PreTrainedModel) -> PeftModel:
     """Return the base inside peft's model, with the result's adapter in place."""
-    with without_peft_noise():
-        from peft import PeftModel
+    from mftkit.models.adapter_loading import load_adapter  # imports torch
 
-        try:
-            return PeftModel.from_pretrained(base, str(result.path))
-        except (KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
-            raise MftError(f"RUN: cannot load the adapter in {result.path}: {reason(error)}") from error
+    return load_adapter(base, result.path)
 
 
 def _as_model(tuned: PeftModel) -> PreTrainedModel:

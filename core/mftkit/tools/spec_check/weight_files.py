@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from mftkit.base.json_files import read_json_object
+from mftkit.models.weight_index import shards_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,9 +33,9 @@ def missing_weights(directory: Path) -> str | None:
 
 def _missing_shards(directory: Path, index: str) -> str | None:
     try:
-        shards = sorted({str(name) for name in read_json_object(directory / index)["weight_map"].values()})
-    except (OSError, ValueError, KeyError, AttributeError):
-        return f"{directory / index} cannot be read as an index of weight files; download it again"
+        shards = shards_of(directory / index)
+    except (OSError, ValueError) as error:
+        return f"{directory / index} cannot be read as an index of weight files ({error}); download it again"
     missing = [name for name in shards if not (directory / name).is_file()]
     if missing:
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""

@@ -1,0 +1,136 @@
+"""An adapter is loaded completely or refused with what is wrong, and an index names files of its own directory."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from mftkit.base.quiet import without_peft_noise
+from mftkit.models.adapter_loading import load_adapter
+from mftkit.models.weight_index import check_indexes
+from mftkit_registry import MftError
+
+SHAPE: dict[str, Any] = {
+    "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 32,
+}  # fmt: skip
+WEIGHTS = "adapter_model.safetensors"
+
+
+def base() -> PreTrainedModel:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(**SHAPE))
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("adapter")
+    config = LoraConfig(
+        task_type="CAUSAL_LM", r=2, target_modules=["q_proj", "v_proj"], modules_to_save=["embed_tokens"],
+        init_lora_weights=False,
+    )  # fmt: skip
+    with without_peft_noise():
+        model: Any = get_peft_model(base(), config)
+        model.save_pretrained(str(place))
+    return place
+
+
+class Runs:
+    """Runs code where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return exec, ("raise SystemExit('it ran')",)
+
+
+def reshape(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Callable[[Path], None]:
+    def act(place: Path) -> None:
+        save_file(change(load_file(place / WEIGHTS)), place / WEIGHTS)
+
+    return act
+
+
+def configure(**changes: Any) -> Callable[[Path], None]:
+    def act(place: Path) -> None:
+        file = place / "adapter_config.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+    return act
+
+
+def pickled(place: Path) -> None:
+    (place / WEIGHTS).unlink()
+    torch.save({"a": Runs()}, place / "adapter_model.bin")
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a tensor is missing": (
+        reshape(lambda all_: {name: each for name, each in all_.items() if "q_proj.lora_A" not in name}),
+        r"lacks tensors that the model needs: .*q_proj\.lora_A",
+    ),
+    "none": (
+        reshape(lambda all_: {name: each for name, each in all_.items() if "lora" not in name}),
+        "lacks tensors that the model needs: .*lora_A",
+    ),
+    "foreign": (
+        reshape(lambda all_: {**all_, "base_model.model.other.lora_A.weight": torch.zeros(2, 2)}),
+        "has tensors that the model does not use: .*other",
+    ),
+    "shape": (
+        reshape(lambda all_: {name: torch.zeros(3, 3) for name in all_}),
+        "cannot load the adapter in .*size mismatch",
+    ),
+    "header": (
+        lambda place: (place / WEIGHTS).write_bytes((2**60).to_bytes(8, "little") + b"{}"),
+        "cannot load the adapter in .*[Hh]eader",
+    ),
+    "empty": (
+        lambda place: (place / WEIGHTS).write_bytes(b""),
+        "cannot load the adapter in .*header",
+    ),
+    "code": (pickled, "contains more than tensors, and code in it is not run"),
+    "no weights": (lambda place: (place / WEIGHTS).unlink(), r"has no weights of an adapter \(adapter_model"),
+    "pattern": (configure(target_modules="(q_proj"), "cannot load the adapter in .*unterminated subpattern"),
+    "rank": (configure(r="two"), "cannot load the adapter in "),
+    "modules": (
+        configure(modules_to_save=["embed_tokens", "nope"]),
+        "modules_to_save names no module .*: nope$",
+    ),
+}
+
+
+def test_all_of_an_adapter_is_loaded(saved: Path) -> None:
+    tuned = load_adapter(base(), saved)
+    held = {name.replace(".default", ""): each for name, each in tuned.state_dict().items()}
+    stored = load_file(saved / WEIGHTS)
+    assert all(torch.equal(held[name], each) for name, each in stored.items() if "lora" in name)
+    assert sum("lora" in name for name in stored) == 4
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damage_is_one_message(saved: Path, tmp_path: Path, name: str) -> None:
+    place = shutil.copytree(saved, tmp_path / "adapter")
+    damage, message = DAMAGE[name]
+    damage(place)
+    with pytest.raises(MftError, match=f"^RUN: .*{message}") as caught:
+        load_adapter(base(), place)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", 3, None, ""])
+def test_an_index_names_files_of_its_directory(tmp_path: Path, name: Any) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(
+        json.dumps({"metadata": {}, "weight_map": {"a": "part-1.safetensors", "b": "deep/part-2"}})
+    )
+    check_indexes(str(tmp_path))
+    index.write_text(json.dumps({"metadata": {}, "weight_map": {"a": "part-1.safetensors", "b": name}}))
+    with pytest.raises(
+        MftError, match=r"model\.path: .*index\.json: weight_map names .*; download the checkpoint"
+    ):
+        check_indexes(str(tmp_path))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-import torch
-
 from mftkit.base.json_files import read_json_object
 from mftkit.base.quiet import without_peft_noise
 from mftkit.base.reasons import reason
@@ -35,6 +33,7 @@ def load_adapter(base: PreTrainedModel, directory: Path) -> PeftModel:
         raise MftError(f"RUN: {directory} has no weights of an adapter ({' or '.join(WEIGHTS)})")
     with without_peft_noise(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Found missing adapter keys")  # reported below, as an error
+        import torch
         from peft import PeftModel
 
         try:

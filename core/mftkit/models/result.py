@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from mftkit.base.json_files import read_json_object
 from mftkit.base.tokenizer_files import load_tokenizer
 from mftkit.interfaces.model import LoadRequest
+from mftkit.models.adapter_loading import load_adapter
 from mftkit.models.config import ADAPTER_CONFIG, dtype_of, read_config
 from mftkit.models.selection import select_adapter
 from mftkit.models.stray_adapter import is_adapter, warn_stray_adapter
@@ -163,8 +164,6 @@ def _about_base(result: Result, error: MftError) -> MftError:
 
 def with_peft_adapter(result: Result, base: PreTrainedModel) -> PeftModel:
     """Return the base inside peft's model, with the result's adapter in place."""
-    from mftkit.models.adapter_loading import load_adapter  # imports torch
-
     return load_adapter(base, result.path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import typer
 
-from mftkit.base.formatting import escaped
+from mftkit.base.formatting import escaped, shortened
 from mftkit.cli.app import with_commands
 from mftkit.cli.arguments import SIGNALLED
 from mftkit.cli.console import show_message
@@ -78,8 +79,8 @@ def _report(error: BaseException) -> int:
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         show_message(f"error: out of memory: {str(error).splitlines()[0] if str(error) else 'no details'}")
         return FAULT
-    if missing := _missing_method(error):
-        show_message(f"error: {missing}")
+    if problem := _missing_method(error) or _too_long(error):
+        show_message(f"error: {problem}")
         return MftError.exit_code
     from mftkit.plugins.ownership import plugin_of_error
 
@@ -87,6 +88,13 @@ def _report(error: BaseException) -> int:
     source = f"plugin {plugin} failed" if plugin else "internal error"
     show_message(f"{source}: {type(error).__name__}: {error}; run again with --debug for the traceback")
     return FAULT
+
+
+def _too_long(error: BaseException) -> str | None:
+    """A sentence about a path that no file can have; None for another error."""
+    if not isinstance(error, OSError) or error.errno != errno.ENAMETOOLONG:
+        return None
+    return f"{shortened(str(error.filename), 80)}: a name in this path is too long; give a shorter one"
 
 
 def _missing_method(error: BaseException) -> str | None:

@@ -13,7 +13,7 @@ only the standard library. ``argv[1]`` is a JSON object:
 - ``mounts``: [[directory, options of a tmpfs]], made first, in order; needs a mount namespace and rights in it.
 - ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``, ``directories``, ``inodes``}: stay as the
   program's parent, and leave no process behind when the program ends, when the lifeline closes (the process that held
-  its other end has died), after the seconds, or when one of the directories, each a file system of its own, holds more
+  its other end has died), after the seconds, or when one of the directories, each a separate file system, holds more
   files than that.
 """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,6 +31,14 @@ def spec_file(tmp_path: Path) -> Path:
 def test_a_users_mistake_is_one_message(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["spec", "check", str(tmp_path / "nothing.json")]) == 2
     assert capsys.readouterr() == ("", f"error: {tmp_path / 'nothing.json'}: no such file\n")
+
+
+@pytest.mark.parametrize("command", ["run {}.json", "merge {} --output out", "report {}"])
+def test_a_name_that_no_file_can_have_is_one_message(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(command.format("x" * 300).split()) == 2
+    assert re.fullmatch(r"error: [^\n]*too long[^\n]*\n", "".join(capsys.readouterr()))
 
 
 @pytest.mark.parametrize("where", ["before", "after", "environment"])

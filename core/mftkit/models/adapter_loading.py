@@ -48,7 +48,8 @@ def load_adapter(base: PreTrainedModel, directory: Path) -> PeftModel:
         ) as error:  # peft, safetensors, pickle and re each raise their own on a damaged adapter
             raise MftError(f"RUN: cannot load the adapter in {directory}: {_explain(error)}") from error
     _reject(directory, "lacks tensors that the model needs", found.missing_keys)
-    _reject(directory, "has tensors that the model does not use", found.unexpected_keys)
+    if not tuned.peft_config[_NAME].is_prompt_learning:  # its tensors are in no layer of the model
+        _reject(directory, "has tensors that the model does not use", found.unexpected_keys)
     _reject(
         directory,
         f"{ADAPTER_CONFIG}: modules_to_save names no module of the model",

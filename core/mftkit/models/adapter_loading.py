@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _NAME = "default"
 """By which peft calls an adapter that has no name."""
+_PROMPTS = ("prompt_embeddings", "prefix_task_cols", "prefix_task_rows")
+"""What peft writes for prompt tuning; they are in no layer of the model."""
 
 
 def load_adapter(base: PreTrainedModel, directory: Path) -> PeftModel:
@@ -43,13 +45,15 @@ def load_adapter(base: PreTrainedModel, directory: Path) -> PeftModel:
             )  # what peft made of it, which the call above does not say
         except (torch.OutOfMemoryError, MemoryError):
             raise
-        except (
-            Exception
-        ) as error:  # peft, safetensors, pickle and re each raise their own on a damaged adapter
-            raise MftError(f"RUN: cannot load the adapter in {directory}: {_explain(error)}") from error
-    _reject(directory, "lacks tensors that the model needs", found.missing_keys)
-    if not tuned.peft_config[_NAME].is_prompt_learning:  # its tensors are in no layer of the model
-        _reject(directory, "has tensors that the model does not use", found.unexpected_keys)
+        except Exception as error:  # peft, safetensors, pickle and re each raise their own
+            raise MftError(
+                f"RUN: cannot load the adapter in {directory}: {_explain(error, directory)}"
+            ) from error
+    _reject(directory, "lacks tensors that the model needs", _not_shared(tuned, found.missing_keys))
+    unused = found.unexpected_keys
+    if tuned.peft_config[_NAME].is_prompt_learning:
+        unused = [name for name in unused if name not in _PROMPTS]
+    _reject(directory, "has tensors that the model does not use", unused)
     _reject(
         directory,
         f"{ADAPTER_CONFIG}: modules_to_save names no module of the model",
@@ -65,7 +69,20 @@ def _foreign(base: PreTrainedModel, directory: Path) -> list[str]:
     return [each for each in named if not any(f".{name}".endswith(f".{each}") for name in names)]
 
 
-def _explain(error: Exception) -> str:
+def _not_shared(tuned: PeftModel, missing: list[str]) -> list[str]:
+    """Those of the missing names whose tensor is not loaded under another name (VB-LoRA's bank is in each layer)."""
+    held = dict(tuned.named_parameters(remove_duplicate=False))
+    lacking = set(missing)
+    loaded = {id(each) for name, each in held.items() if name not in lacking}
+    return [name for name in missing if id(held.get(name)) not in loaded]
+
+
+def _explain(error: Exception, directory: Path) -> str:
+    if isinstance(error, TypeError):
+        config = read_json_object(directory / ADAPTER_CONFIG)
+        for name in ("r", "lora_alpha"):
+            if name in config and not isinstance(config[name], (int, float)):
+                return f"{ADAPTER_CONFIG}: {name} should be a number (given: {config[name]!r})"
     if "Weights only load failed" in str(error):
         return "its PyTorch file contains more than tensors, and code in it is not run; use safetensors"
     return reason(error)

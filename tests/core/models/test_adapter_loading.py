@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PromptTuningConfig, VBLoRAConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
@@ -96,7 +96,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "code": (pickled, "contains more than tensors, and code in it is not run"),
     "no weights": (lambda place: (place / WEIGHTS).unlink(), r"has no weights of an adapter \(adapter_model"),
     "pattern": (configure(target_modules="(q_proj"), "cannot load the adapter in .*unterminated subpattern"),
-    "rank": (configure(r="two"), "cannot load the adapter in "),
+    "rank": (configure(r="two"), r"adapter_config\.json: r should be a number \(given: 'two'\)"),
+    "no rank": (configure(r=None), r"adapter_config\.json: r should be a number \(given: None\)"),
     "modules": (
         configure(modules_to_save=["embed_tokens", "nope"]),
         "modules_to_save names no module .*: nope$",
@@ -120,6 +121,30 @@ def test_damage_is_one_message(saved: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(MftError, match=f"^RUN: .*{message}") as caught:
         load_adapter(base(), place)
     assert "\n" not in str(caught.value)
+
+
+def write(place: Path, config: Any) -> None:
+    with without_peft_noise():
+        model: Any = get_peft_model(base(), config)
+        model.save_pretrained(str(place))
+
+
+def test_a_tensor_that_layers_share_is_stored_once(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        VBLoRAConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], r=2, num_vectors=4, vector_length=4),
+    )
+    held = load_adapter(base(), tmp_path).state_dict()
+    stored = load_file(tmp_path / WEIGHTS)["base_model.vblora_vector_bank"]
+    assert torch.equal(held["base_model.vblora_vector_bank.default"], stored)
+
+
+def test_a_prompt_with_a_foreign_tensor_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
+    load_adapter(base(), tmp_path)
+    reshape(lambda all_: {**all_, "other": torch.zeros(2)})(tmp_path)
+    with pytest.raises(MftError, match="has tensors that the model does not use: other$"):
+        load_adapter(base(), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", 3, None, ""])

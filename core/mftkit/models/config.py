@@ -58,12 +58,8 @@ def read_config(path: str, trust_remote_code: bool = False, *, revision: str | N
     at = {} if revision is None else {"revision": revision}
     try:
         config, _ = PreTrainedConfig.get_config_dict(source, trust_remote_code=trust_remote_code, **at)
-    except (
-        OSError,
-        TypeError,
-        ValueError,
-        RecursionError,
-    ) as error:  # JSON, but not an object
+    # The others where it is JSON, but not an object, or nested too deeply.
+    except (OSError, TypeError, ValueError, RecursionError) as error:
         where = f" at revision {revision}" if revision else ""
         raise MftError(f"model.path: {path}{where} has no readable config: {reason(error)}") from error
     if not config:

@@ -1,4 +1,4 @@
-"""The index of a checkpoint in several files: it names files of its own directory alone."""
+"""The index of a checkpoint in several files, which may name files beside it alone."""
 
 from __future__ import annotations
 

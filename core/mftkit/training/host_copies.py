@@ -43,7 +43,7 @@ class HostCopies:
             for shape, dtype, pinned in needed:
                 # Written to, because the system gives memory only then.
                 self._reserved[shape, dtype].append(
-                    torch.zeros(shape, dtype=dtype, pin_memory=pinned).zero_()
+                    torch.empty(shape, dtype=dtype, pin_memory=pinned).zero_()
                 )
 
     def begin(self) -> None:

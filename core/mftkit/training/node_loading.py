@@ -63,11 +63,7 @@ def _write(model: PreTrainedModel, file: str) -> str | None:
     classes = {name: type(parameter) for name, parameter in model.named_parameters()}
     try:
         torch.save((model, classes, torch.get_rng_state()), file)
-    except (
-        pickle.PicklingError,
-        AttributeError,
-        TypeError,
-    ):  # what pickle raises for closures, locks and the like
+    except (pickle.PicklingError, AttributeError, TypeError):  # raised for closures, locks and the like
         return None
     return file
 

@@ -1,4 +1,4 @@
-"""An adapter is loaded completely or refused with what is wrong, and an index names files of its own directory."""
+"""An adapter is loaded completely or refused with what is wrong, and an index names files beside it."""
 
 import json
 import shutil

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 import mftkit
 from mftkit.base.quiet import without_peft_noise
 from mftkit.cli import main
+from mftkit.models.saving import unwrapped
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.merge import merge
 
@@ -31,7 +32,8 @@ def make(tmp_path: Path) -> Callable[..., Path]:
         model = AutoModelForCausalLM.from_config(
             AutoConfig.for_model("llama", **TINY, **changes), dtype=dtype
         )
-        model.save_pretrained(tmp_path / "base")
+        with unwrapped():
+            model.save_pretrained(tmp_path / "base")
         with without_peft_noise():
             tuned = peft.get_peft_model(model, config)
         for parameter in tuned.parameters():

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.base.atomic_files import disk_errors, sync, temporary, write_text
 from mftkit.base.checksums import fingerprint, verify_checksum, with_checksum
+from mftkit.base.credentials import without_known_secrets
 from mftkit.base.json_files import read_json_object
 from mftkit.data.made.storage import CACHE_FULL_HINT, locked
 from mftkit.data.rows.files import FileSource
@@ -85,8 +86,9 @@ class CachedRows(ABC):
     def write_manifest(self, manifest: JsonObject) -> None:
         """Complete the rows; ``manifest`` is kept beside them, with the size and checksum by which damage is found."""
         size, crc = fingerprint(self.path)
-        plain = json.loads(json.dumps({**manifest, "bytes": size, "crc32": crc}, default=str))
-        text = json.dumps(with_checksum(plain), indent=1, ensure_ascii=False)
+        # As it will be on the disk: the checksum is of that.
+        written = without_known_secrets(json.dumps({**manifest, "bytes": size, "crc32": crc}, default=str))
+        text = json.dumps(with_checksum(json.loads(written)), indent=1, ensure_ascii=False)
         write_text(self.directory / "manifest.json", text, CACHE_FULL_HINT)
 
 

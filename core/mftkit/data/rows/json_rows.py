@@ -19,9 +19,8 @@ _HEAD = 1 << 20
 
 def json_line_rows(file: IO[bytes], name: str, unread: int = 0) -> Iterator[Numbered]:
     """Yield one row per line that is not blank; the first ``unread`` are not parsed, and their values are None."""
-    for number, line in enumerate(
-        limited_lines(file, name), 1
-    ):  # lines end at \n only, not at U+2028 and the like
+    # Lines end at \n only, not at U+2028 and the like.
+    for number, line in enumerate(limited_lines(file, name), 1):
         if number == 1 and line.startswith(_GZIP):
             raise RowError(name, 1, "not UTF-8: these are gzip bytes; name the file .jsonl.gz")
         if number == 1:

@@ -112,6 +112,18 @@ def test_a_damaged_file_is_reported_and_made_again(tmp_path: Path, plugins: Plug
     assert Counter.asked == 2
 
 
+def test_a_secret_among_the_options_is_no_damage(
+    tmp_path: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "counter-a1b2c3")
+    listener, given = Listener(), spec(tmp_path, "counter-a1b2c3")
+    made = generate_tasks(given, None, listener)
+    [manifest] = tmp_path.glob("generated/*/*/*/manifest.json")
+    assert "counter-a1b2c3" not in manifest.read_text()
+    assert generate_tasks(given, None, listener) == made
+    assert (Counter.asked, listener.warnings) == (1, [])
+
+
 def test_no_rows_are_an_error(tmp_path: Path, plugins: Plugins) -> None:
     with pytest.raises(MftError, match="^task a: counter made no rows: check its options"):
         generate_tasks(spec(tmp_path, count=0), None, Listener())

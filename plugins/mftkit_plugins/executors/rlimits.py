@@ -77,7 +77,7 @@ class Rlimits(mftkit.Executor):
             found += ["the number and total size of its files"]
             if landlock() < LANDLOCK_WRITES:
                 found += ["files that it leaves outside its directory"]
-        elif open_to_all := [place for place in _shared_directories() if not _can_be_covered(place)]:
+        elif open_to_all := _open_directories(_interpreter() or sys.executable):
             found += [f"files in {', '.join(open_to_all)}, where this Python is"]
         return found
 
@@ -95,7 +95,7 @@ class Rlimits(mftkit.Executor):
 def _started(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> Iterator[Supervised]:
     user = FIRST_USER + secrets.randbelow(1 << 28) if os.geteuid() == 0 else None
     with fresh_directory(user) as directory, Lifeline() as lifeline:
-        mounts = _mounts(directory, user, limits) if _PRIVATE in _namespaces() else []
+        mounts = _mounts(directory, user, limits, interpreter) if _PRIVATE in _namespaces() else []
         command = launcher(
             interpreter,
             program,
@@ -117,13 +117,15 @@ def _started(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -
         )
 
 
-def _mounts(directory: str, user: int | None, limits: mftkit.Limits) -> list[tuple[str, str]]:
+def _mounts(
+    directory: str, user: int | None, limits: mftkit.Limits, interpreter: str
+) -> list[tuple[str, str]]:
     """Return the file systems in memory that a program gets: its directory, and those for temporary files."""
     owner = os.geteuid() if user is None else user
     bounds = f"size={limits.disk},nr_inodes={INODES}"
-    covered = [(place, f"{bounds},mode=1777") for place in _shared_directories() if _can_be_covered(place)]
+    left = _open_directories(interpreter)
     return [
-        *covered,
+        *((place, f"{bounds},mode=1777") for place in _shared_directories() if place not in left),
         (directory, f"{bounds},mode=0700,uid={owner},gid={owner if user is not None else os.getegid()}"),
     ]
 
@@ -133,10 +135,13 @@ def _shared_directories() -> list[str]:
     return list(dict.fromkeys(os.path.realpath(place) for place in places if Path(place).is_dir()))
 
 
-def _can_be_covered(place: str) -> bool:
-    """Whether neither this Python nor the program's is in a directory."""
-    interpreters = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.executable, *_interpreters())
-    return not any(Path(os.path.realpath(each)).is_relative_to(place) for each in interpreters)
+def _open_directories(interpreter: str) -> list[str]:
+    """Return the directories for temporary files that a program shares with others, because its Python is in them."""
+    needed = [interpreter]
+    if interpreter == sys.executable:
+        needed += [sys.prefix, sys.base_prefix, sys.exec_prefix]
+    found = {at for each in needed for at in (Path(each).absolute(), Path(each).resolve())}
+    return [place for place in _shared_directories() if any(at.is_relative_to(place) for at in found)]
 
 
 def _counted(limits: mftkit.Limits) -> mftkit.Limits:

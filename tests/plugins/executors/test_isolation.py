@@ -68,7 +68,7 @@ time.sleep(20)
 """
 MANY_FILES = """
 import os, sys
-for place in (".", "/tmp", "/dev/shm"):
+for place in sys.argv[1:]:
     try:
         for number in range(30_000):
             os.close(os.open(f"{place}/mft-many-{number}", os.O_CREAT | os.O_WRONLY))
@@ -98,8 +98,10 @@ class KeepsBounds(mftkit.testing.ExecutorConformance):
         assert done.how == "exited"
 
     def test_files_are_bounded_in_number_and_none_is_left(self) -> None:
-        before = _temporary()
-        done = self.run(MANY_FILES)
+        before, open_to_all = _temporary(), " ".join(self.make().not_kept())
+        places = (".", *(place for place in ("/tmp", "/dev/shm") if f"files in {place}" not in open_to_all))
+        program = mftkit.Program({"main.py": MANY_FILES}, (mftkit.PYTHON, "main.py", *places))
+        done = self.make().run(program, self.limits)
         assert "made in" not in done.stdout, done
         assert _temporary() <= before
 
@@ -158,6 +160,22 @@ class TestRlimits(KeepsBounds):
         source = "import os\nos.makedirs('a/b')\nopen('a/b/c', 'w')\nos.chmod('a/b', 0)\nos.chmod('a', 0)\nprint(1)"
         assert self.run(source).stdout == "1\n"
         assert _temporary() <= before
+
+
+def test_a_python_in_a_temporary_directory_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    if rlimits._PRIVATE not in rlimits._namespaces():
+        pytest.skip("this system allows no mount namespaces")
+    found = rlimits._interpreter()
+    assert found is not None
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        Path(place).chmod(0o755)
+        python = Path(place, "python3")
+        python.symlink_to(os.path.realpath(found))
+        monkeypatch.setattr(rlimits, "_interpreter", lambda: str(python))
+        executor = Rlimits(mftkit.Options())
+        assert "files in /tmp, where this Python is" in executor.not_kept()
+        done = executor.run(mftkit.Program({"main.py": "print(1)"}), mftkit.Limits())
+    assert done.stdout == "1\n", done
 
 
 class TestRlimitsWithoutNamespaces(TestRlimits):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import mftkit
 from mftkit_plugins.executors.availability import failure_of
+from mftkit_plugins.executors.control_groups import ControlGroup, parents
 from mftkit_plugins.executors.launch import (
     ENVIRONMENT,
     Lifeline,
@@ -61,7 +62,7 @@ class Bubblewrap(mftkit.Executor):
 
     def not_kept(self) -> list[str]:
         """See ``mftkit.Executor``."""
-        return not_kept()
+        return [] if parents() else not_kept()
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
         """Run in new namespaces, which end with the program."""
@@ -75,7 +76,7 @@ class Bubblewrap(mftkit.Executor):
     @contextmanager
     def _started(self, program: mftkit.Program, limits: mftkit.Limits) -> Iterator[Supervised]:
         user = FIRST_USER + secrets.randbelow(1 << 28) if os.geteuid() == 0 else None
-        with Lifeline() as lifeline:
+        with ControlGroup(parents(), limits) as group, Lifeline() as lifeline:
             inside = launcher(
                 sys.executable,
                 program,
@@ -91,6 +92,7 @@ class Bubblewrap(mftkit.Executor):
                 limits,
                 standard_input(program),
                 environment={"PATH": os.environ.get("PATH", "")},
+                group=group,
                 pass_fds=(lifeline.end,),
             )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import mftkit
 from mftkit_plugins.executors.availability import failure_of
+from mftkit_plugins.executors.control_groups import ControlGroup
 from mftkit_plugins.executors.launch import ENVIRONMENT, launcher, standard_input, supervision
 from mftkit_plugins.executors.live_session import LiveSession
 from mftkit_plugins.executors.supervisor import Supervised
@@ -21,6 +23,10 @@ if TYPE_CHECKING:
 
 HOME = "/program"
 NOBODY = "65534:65534"
+_MEMORY_EVENTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
+"""In a container, of version 2 and version 1 of control groups."""
+_ATTEMPTS = 50
+"""To kill a container that its engine may still be starting, five per second."""
 _TIMEOUT = 20.0
 """Seconds until an engine counts as not responding."""
 Engine = Literal["docker", "podman"]
@@ -53,7 +59,7 @@ class Docker(mftkit.Executor):
         return _tried_once(self.options.image, engine)
 
     def run(self, program: mftkit.Program, limits: mftkit.Limits) -> mftkit.Execution:
-        """Run in a new container, which ends with the program; if this process dies, soon after the time limit."""
+        """Run in a new container, which ends with the program or with this process."""
         with self._started(program, limits) as running:
             return running.run()
 
@@ -64,13 +70,15 @@ class Docker(mftkit.Executor):
     @contextmanager
     def _started(self, program: mftkit.Program, limits: mftkit.Limits) -> Iterator[Supervised]:
         engine, name = self._engine() or self._engines()[0], f"mft-program-{uuid.uuid4().hex}"
-        yield Supervised(
-            self.command(engine, name, program, limits),
-            limits,
-            standard_input(program),
-            environment=os.environ,  # for the engine's client only; the container sees none of it
-            stop=lambda: _kill(engine, name),
-        )
+        with _ending_with_this_process(engine, name):
+            yield Supervised(
+                self.command(engine, name, program, limits),
+                limits,
+                standard_input(program),
+                group=ControlGroup((), limits),  # the engine makes one
+                environment=os.environ,  # for the engine's client only; the container sees none of it
+                stop=lambda: _kill(engine, name),
+            )
 
     def command(self, engine: str, name: str, program: mftkit.Program, limits: mftkit.Limits) -> list[str]:
         """Return the engine's command line."""
@@ -81,7 +89,7 @@ class Docker(mftkit.Executor):
             program,
             limits,
             directory=HOME,
-            supervise=supervision(None, limits, ("/dev/shm", "/tmp", HOME)),
+            supervise=supervision(None, limits, ("/dev/shm", "/tmp", HOME), _MEMORY_EVENTS),
         )
         return [
             *(engine, "run", "--rm", "--interactive", "--name", name, "--pull", "never"),
@@ -124,6 +132,28 @@ def _silent(engine: str) -> str | None:
 @functools.cache
 def _tried_once(image: str, engine: Engine) -> str | None:
     return failure_of(Docker(Docker.Options(image=image, engine=engine)))
+
+
+@contextmanager
+def _ending_with_this_process(engine: Engine, name: str) -> Iterator[None]:
+    """Have a container killed if this process is: its engine would let it run."""
+    end, held = os.pipe()
+    script = f'read -r _ && exit; for _ in $(seq {_ATTEMPTS}); do "$@" && exit; sleep 0.2; done'
+    watcher = subprocess.Popen(
+        ["/bin/sh", "-c", script, "sh", engine, "kill", name],
+        stdin=end,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(end)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(BrokenPipeError):  # something has killed it
+            os.write(held, b"\n")
+        os.close(held)
+        watcher.wait()
 
 
 def _kill(engine: str, name: str) -> None:

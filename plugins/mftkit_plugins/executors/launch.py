@@ -35,16 +35,25 @@ UNFILTERED = "memory of memfd_create and System V, and of file systems that it m
 
 
 def not_kept() -> list[str]:
-    """Return the bounds that no executor without control groups keeps on this machine."""
+    """Return the bounds that cannot be kept on this machine without control groups."""
     return [KERNEL_MEMORY, *([] if available() else [UNFILTERED])]
 
 
 def supervision(
-    lifeline: int | None, limits: mftkit.Limits, directories: Sequence[str] = ()
+    lifeline: int | None,
+    limits: mftkit.Limits,
+    directories: Sequence[str] = (),
+    memory_events: Sequence[str] = (),
 ) -> dict[str, object]:
     """Return the launcher's setting: longer than this process's own limit, so it matters only if that has died."""
     seconds = limits.seconds + PATIENCE
-    return {"lifeline": lifeline, "seconds": seconds, "directories": list(directories), "inodes": INODES}
+    return {
+        "lifeline": lifeline,
+        "seconds": seconds,
+        "directories": list(directories),
+        "inodes": INODES,
+        "memory_events": list(memory_events),
+    }
 
 
 def launcher(

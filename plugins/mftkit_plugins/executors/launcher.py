@@ -11,10 +11,11 @@ only the standard library. ``argv[1]`` is a JSON object:
   directory, and from signals to and looking into processes that it has not started.
 - ``filter``: the filter of system calls that the program gets, as instructions of four numbers, or null.
 - ``mounts``: [[directory, options of a tmpfs]], made first, in order; needs a mount namespace and rights in it.
-- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``, ``directories``, ``inodes``}: stay as the
-  program's parent, and leave no process behind when the program ends, when the lifeline closes (the process that held
-  its other end has died), after the seconds, or when one of the directories, each a separate file system, holds more
-  files than that.
+- ``supervise``: null, or {``lifeline``: a descriptor or null, ``seconds``, ``directories``, ``inodes``,
+  ``memory_events``}: stay as the program's parent, and leave no process behind when the program ends, when the lifeline
+  closes (the process that held its other end has died), after the seconds, when one of the directories, each a separate
+  file system, holds more files than that, or when a file of a control group counts a process that was ended because the
+  memory was used up.
 """
 
 from __future__ import annotations
@@ -48,10 +49,12 @@ SCOPES = 1 << 0 | 1 << 1
 """Abstract sockets and signals."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty")
 NOT_STARTED = 127
+OUT_OF_MEMORY = 193
+"""Exit code, above those of signals, if a control group's memory was used up."""
 AGAIN = 0.02
 """Seconds between two attempts to kill."""
 COUNTED_EVERY = 0.1
-"""Seconds between two counts of files."""
+"""Seconds between two looks at files and memory."""
 ROUNDS = 200
 """Attempts to find and kill processes before giving up."""
 
@@ -63,6 +66,7 @@ class Supervision(TypedDict):
     seconds: float
     directories: list[str]
     inodes: int
+    memory_events: list[str]
 
 
 class Config(TypedDict):
@@ -81,6 +85,9 @@ class Config(TypedDict):
 
 def enter(config: Config) -> None:
     """Become the program; does not return."""
+    # Where memory is used up, the kernel ends the program, not its supervisor.
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123
+        file.write("1000")
     if config["uid"] is not None:
         os.setgroups([])
         os.setgid(config["uid"])
@@ -192,25 +199,40 @@ def _wait(child: int, uid: int | None, supervision: Supervision) -> int:
     ended = os.pidfd_open(child)
     watched = [ended] if supervision["lifeline"] is None else [ended, supervision["lifeline"]]
     until = time.monotonic() + supervision["seconds"]
-    most = COUNTED_EVERY if supervision["directories"] else supervision["seconds"]
+    counts = supervision["directories"] or supervision["memory_events"]
+    most = COUNTED_EVERY if counts else supervision["seconds"]
     ready: list[int] = []
-    too_many = False
-    while not ready and not too_many and time.monotonic() < until:
+    exceeded = 0
+    while not ready and not exceeded and time.monotonic() < until:
         ready = select.select(watched, [], [], min(most, max(0.0, until - time.monotonic())))[0]
-        too_many = not ready and _has_too_many(supervision)
+        exceeded = 0 if ended in ready else _exceeded(supervision)
     while ended not in ready:  # repeatedly: it may not have changed its user yet
         _kill([child], uid)
         ready = select.select([ended], [], [], AGAIN)[0]
     _, status = os.waitpid(child, 0)
-    if too_many:
-        os.write(2, f"\nit makes more than {supervision['inodes']} files\n".encode())
-        return 128 + signal.SIGXFSZ
+    if exceeded:
+        return exceeded
+    if _out_of_memory(supervision):
+        return OUT_OF_MEMORY
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def _has_too_many(supervision: Supervision) -> bool:
+def _exceeded(supervision: Supervision) -> int:
+    """Return the exit code that stands for an exceeded bound, or 0."""
     found = [os.statvfs(place) for place in supervision["directories"] if os.path.isdir(place)]  # noqa: PTH112
-    return any(place.f_files - place.f_ffree > supervision["inodes"] for place in found)
+    if any(place.f_files - place.f_ffree > supervision["inodes"] for place in found):
+        os.write(2, f"\nit makes more than {supervision['inodes']} files\n".encode())
+        return 128 + signal.SIGXFSZ
+    return OUT_OF_MEMORY if _out_of_memory(supervision) else 0
+
+
+def _out_of_memory(supervision: Supervision) -> bool:
+    for path in supervision["memory_events"]:
+        if os.path.exists(path):  # noqa: PTH110
+            with open(path) as file:  # noqa: PTH123
+                if any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in file):
+                    return True
+    return False
 
 
 def _leave_none(uid: int | None) -> None:

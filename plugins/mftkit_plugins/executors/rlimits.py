@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import mftkit
 from mftkit_plugins.executors.availability import failure_of
+from mftkit_plugins.executors.control_groups import ControlGroup, parents
 from mftkit_plugins.executors.directories import fresh_directory
 from mftkit_plugins.executors.launch import (
     ENVIRONMENT,
@@ -33,6 +34,8 @@ from mftkit_plugins.executors.supervisor import Supervised
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from mftkit_plugins.executors.control_groups import Parent
 
 FIRST_USER = 1_800_000_000
 """User ids from here on are not assigned by systems."""
@@ -66,7 +69,7 @@ class Rlimits(mftkit.Executor):
 
     def not_kept(self) -> list[str]:
         """See ``mftkit.Executor``; what namespaces keep is not kept where the system allows none."""
-        prefix, found = _namespaces(), not_kept()
+        prefix, found = _namespaces(), [] if _groups() else not_kept()
         if not prefix:
             found += ["the network"]
             if os.geteuid() != 0 and landlock() < LANDLOCK_SCOPES:
@@ -94,7 +97,11 @@ class Rlimits(mftkit.Executor):
 @contextmanager
 def _started(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -> Iterator[Supervised]:
     user = FIRST_USER + secrets.randbelow(1 << 28) if os.geteuid() == 0 else None
-    with fresh_directory(user) as directory, Lifeline() as lifeline:
+    with (
+        fresh_directory(user) as directory,
+        ControlGroup(_groups(), limits) as group,
+        Lifeline() as lifeline,
+    ):
         mounts = _mounts(directory, user, limits, interpreter) if _PRIVATE in _namespaces() else []
         command = launcher(
             interpreter,
@@ -112,9 +119,16 @@ def _started(interpreter: str, program: mftkit.Program, limits: mftkit.Limits) -
             limits,
             standard_input(program),
             environment={**ENVIRONMENT, "HOME": directory, "TMPDIR": directory},
+            group=group,
             stop=lifeline.cut,
             pass_fds=(lifeline.end,),
         )
+
+
+def _groups() -> tuple[Parent, ...]:
+    """Return ``parents()``; none where a program could leave its group."""
+    hidden = os.geteuid() == 0 or _PRIVATE in _namespaces() or landlock() >= LANDLOCK_WRITES
+    return parents() if hidden else ()
 
 
 def _mounts(
@@ -124,7 +138,10 @@ def _mounts(
     owner = os.geteuid() if user is None else user
     bounds = f"size={limits.disk},nr_inodes={INODES}"
     left = _open_directories(interpreter)
+    # A program of this user could leave its control group by writing there.
+    hidden = dict.fromkeys(str(parent.mount) for parent in _groups())
     return [
+        *((place, "nr_inodes=1,mode=0555") for place in hidden),
         *((place, f"{bounds},mode=1777") for place in _shared_directories() if place not in left),
         (directory, f"{bounds},mode=0700,uid={owner},gid={owner if user is not None else os.getegid()}"),
     ]

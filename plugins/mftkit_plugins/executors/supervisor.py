@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import mftkit
+from mftkit_plugins.executors.launcher import OUT_OF_MEMORY
 from mftkit_plugins.executors.pipes import Pipes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
+    from mftkit_plugins.executors.control_groups import ControlGroup
 
 MEMORY_CHECK_EVERY = 0.1
 """Seconds between two checks of the memory in use."""
@@ -34,17 +37,19 @@ class Supervised:
         stdin: bytes,
         *,
         environment: Mapping[str, str],
+        group: ControlGroup,
         stop: Callable[[], None] | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        """Start ``command`` and send it ``stdin``; ``stop`` asks it to end (default: it is killed)."""
+        """Start ``command`` in ``group`` and send it ``stdin``; ``stop`` asks it to end (default: it is killed)."""
         self._limits = limits
+        self._group = group
         self._stop = stop
         self._started = time.monotonic()
         self._until = self._started + limits.seconds
         self._closed = float("inf")
         self._process = subprocess.Popen(
-            command,
+            group.entering(command),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -77,6 +82,8 @@ class Supervised:
             self.end()
         self.pipes.drain(time.monotonic() + PATIENCE)
         code = self._process.wait()
+        if how == "exited" and (code == OUT_OF_MEMORY or self._group.out_of_memory()):
+            how, code = "memory", 128 + signal.SIGKILL
         if how == "exited" and code == 128 + signal.SIGXCPU:
             how = "time"
         code = 128 - code if code < 0 else code
@@ -90,13 +97,16 @@ class Supervised:
             if now >= min(self._until, self._closed):
                 return "time" if now >= self._until else "exited"
             if now >= next_check:
-                if resident(self._process.pid, self._limits.memory) > self._limits.memory:
+                if self._group.out_of_memory() or self._resident() > self._limits.memory:
                     return "memory"
                 next_check = now + MEMORY_CHECK_EVERY
             self._wait(max(0.0, min(self._until, self._closed, next_check) - now))
             if self.pipes.full:
                 return "output"
         return "exited"
+
+    def _resident(self) -> int:
+        return resident(self._process.pid, self._limits.memory)
 
     def _wait(self, seconds: float) -> None:
         if self.pipes.open():

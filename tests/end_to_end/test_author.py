@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from commands import environment, mft
+from commands import environment
 from documents import ROOT, SHELLS, blocks, commands
 from forked import start_code
 
@@ -47,7 +47,9 @@ class Author:
 
     def _python(self, begin: str, call: str) -> subprocess.CompletedProcess[str]:
         """Run code in a process of its own that sees what is installed in the environment."""
-        inside = f"import site, sys; site.addsitedir({str(self.site)!r}); sys.executable = {str(self.python)!r}"
+        inside = (
+            f"import site, sys; site.addsitedir({str(self.site)!r}); sys.executable = {str(self.python)!r}"
+        )
         process = start_code(f"{inside}\n{begin}\nsys.exit({call})", self.directory)
         out, err = process.communicate()
         return subprocess.CompletedProcess([call], process.wait(), out, err)

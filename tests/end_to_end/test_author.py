@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
 import subprocess
 import sys
 import sysconfig
@@ -15,68 +13,71 @@ from pathlib import Path
 import pytest
 
 from commands import environment
+from documents import ROOT, SHELLS, blocks, commands
+from forked import start_code
 
-PAGE = Path(__file__).parents[2] / "docs" / "first-plugin.md"
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-INTO = re.compile(r"into `([^`]+)`:[^`]*$")
+PAGE = ROOT / "docs" / "first-plugin.md"
 
 
-def script() -> str:
-    """The page as one shell script: a block that stands after "into `FILE`:" is that file."""
-    page, end, steps = PAGE.read_text(encoding="utf-8"), 0, ["set -euo pipefail"]
-    for block in BLOCK.finditer(page):
-        language, text = block.groups()
-        named = INTO.search(page[end : block.start()])
-        if named:
-            steps.append(f"cat > {shlex.quote(named[1])} <<'END-OF-FILE'\n{text}END-OF-FILE")
+class Author:
+    """Who follows the page: a directory, and an environment into which the author's package is installed."""
+
+    def __init__(self, place: Path) -> None:
+        self.directory = place / "project"
+        self.directory.mkdir()
+        venv.create(place / "venv", with_pip=False)
+        self.python = place / "venv" / "bin" / "python"
+        self.site = Path(sysconfig.get_path("purelib", vars={"base": str(place / "venv")}))
+        here = sysconfig.get_path("purelib")
+        (self.site / "outer.pth").write_text(f"import site; site.addsitedir({here!r})\n")
+
+    def follow(self, words: list[str]) -> str:
+        """Run one command of the page; what it wrote."""
+        if words[0] == "cd":
+            self.directory /= words[1]
+            return ""
+        if words[0] == "mft":
+            done = self._python("from mftkit.cli import main", f"main({words[1:]})")
+        elif words[0] == "pytest":
+            done = self._python("from pytest import main", f"main({[*words[1:], '-p', 'no:cacheprovider']})")
         else:
-            assert language == "sh", f"a block that is neither a command nor a file: {text}"
-            steps.append(text)
-        end = block.end()
-    return "\n".join(steps)
+            done = self._pip(words)
+        assert done.returncode == 0, (words, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+        return done.stdout
 
+    def _python(self, begin: str, call: str) -> subprocess.CompletedProcess[str]:
+        """Run code in a process of its own that sees what is installed in the environment."""
+        inside = (
+            f"import site, sys; site.addsitedir({str(self.site)!r}); sys.executable = {str(self.python)!r}"
+        )
+        process = start_code(f"{inside}\n{begin}\nsys.exit({call})", self.directory)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess([call], process.wait(), out, err)
 
-@pytest.fixture
-def programs(tmp_path: Path) -> dict[str, str]:
-    """An environment of its own that sees what is installed here; its pip fetches nothing."""
-    home = tmp_path / "venv"
-    venv.create(home, with_pip=False)
-    python = home / "bin" / "python"
-    site = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
-    here = sysconfig.get_path("purelib")
-    (site / "outer.pth").write_text(f"import site; site.addsitedir({here!r})\n")
-    commands = {
-        "mft": '-m mftkit.cli "$@"',
-        "pytest": '-m pytest -p no:cacheprovider "$@"',
-        "pip": '-m pip "$@" --no-deps --no-build-isolation',
-    }
-    for name, arguments in commands.items():
-        program = home / "bin" / name
-        program.write_text(f'#!/bin/sh\nexec "{python}" {arguments}\n')
-        program.chmod(0o755)
-    path = os.pathsep.join([str(home / "bin"), os.environ["PATH"]])
-    # Plugins of pytest that happen to be installed here take a second to import.
-    return environment(
-        PATH=path, PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INDEX="1", PYTEST_DISABLE_PLUGIN_AUTOLOAD="1"
-    )
+    def _pip(self, words: list[str]) -> subprocess.CompletedProcess[str]:
+        assert words[0] == "pip", words
+        return subprocess.run(
+            [self.python, "-m", *words, "--no-deps", "--no-build-isolation"],  # fetches nothing
+            cwd=self.directory, env=environment(PIP_DISABLE_PIP_VERSION_CHECK="1", PIP_NO_INDEX="1"),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
 
 
 @pytest.mark.long
 @pytest.mark.skipif(sys.platform == "win32", reason="the page is written for a POSIX shell")
-def test_the_page_leads_from_nothing_to_a_trained_model(programs: dict[str, str], tmp_path: Path) -> None:
-    project = tmp_path / "project"
-    project.mkdir()
-    done = subprocess.run(
-        ["bash", "-c", script()], cwd=project, env=programs, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    assert "The loss up to which a token costs nothing, in nats." in done.stdout
-    assert re.search(r"^\d\d passed", done.stdout.replace("= ", "\n"), re.MULTILINE), done.stdout[-3000:]
-    assert re.search(
-        r"^(\d\d) checks: \1 passed, 0 of them with a warning; 0 failed$", done.stdout, re.MULTILINE
-    )
+def test_the_page_leads_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
+    author, written = Author(tmp_path), ""
+    for block in blocks(PAGE):
+        if block.file:
+            (author.directory / block.file).write_text(block.text, "utf-8")
+        else:
+            assert block.language in SHELLS, f"a block that is neither a command nor a file: {block.text}"
+            written += "".join(map(author.follow, commands(block)))
+    assert "The loss up to which a token costs nothing, in nats." in written
+    assert re.search(r"^\d\d passed", written.replace("= ", "\n"), re.MULTILINE), written[-3000:]
+    assert re.search(r"^(\d\d) checks: \1 passed, 0 of them with a warning; 0 failed$", written, re.MULTILINE)
 
-    run = project / "mft-margin" / "runs" / "margin"
+    run = author.directory / "runs" / "margin"
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["reason"] == "finished"
     trained = [line for line in lines if line["event"] == "train"]

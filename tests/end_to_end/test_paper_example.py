@@ -32,15 +32,23 @@ TINY: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+@pytest.fixture(scope="module")
+def example() -> Iterator[ModuleType]:
     """The module ``run`` of the example; its neighbours are imported as they are by the command."""
-    monkeypatch.syspath_prepend(str(ROOT / "examples" / "paper"))
-    import run  # type: ignore[import-not-found]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "examples" / "paper"))
+        import run  # type: ignore[import-not-found]
 
-    yield run
+        yield run
     for name in MODULES:
         sys.modules.pop(name, None)
+
+
+@pytest.fixture(scope="module")
+def outside(example: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """Where the texts are that nothing is trained on, 64 of each task, and their tasks: seconds of parsing."""
+    place = tmp_path_factory.mktemp("outside")
+    return place, example.outside_sections(place, 16)
 
 
 @pytest.fixture
@@ -68,12 +76,12 @@ def data(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("size", ["cpu", "real", "gpu", "gpu-smollm2"])
 @pytest.mark.parametrize("generated", [False, True], ids=["folder", "generated"])
 def test_the_spec_of_a_size_is_valid(
-    size: str, generated: bool, example: Any, data: Path, tmp_path: Path
+    size: str, generated: bool, example: Any, outside: Any, data: Path, tmp_path: Path
 ) -> None:
     chosen = example.SIZES[size]
     sections = example.task_sections(None if generated else data, chosen, tmp_path)
     model = chosen.model or {"path": example.HUB_ID}
-    unseen = [task for task in example.outside_sections(tmp_path, 2) if task["name"] == "text-to-sql"]
+    unseen = [task for task in outside[1] if task["name"] == "text-to-sql"]
     spec = mftkit.load_spec(example.arms_spec(model, sections, unseen, chosen))
     assert len(spec.tasks) == (4 if generated else 2)
     measured = [task.name for task in spec.evaluation.tasks]
@@ -86,16 +94,15 @@ def test_a_folder_without_tasks_is_refused(example: Any, tmp_path: Path) -> None
 
 
 def test_what_is_forgotten_is_measured_on_text_that_nothing_is_trained_on(
-    example: Any, data: Path, tmp_path: Path
+    example: Any, outside: Any, data: Path, tmp_path: Path
 ) -> None:
-    def texts(file: str) -> set[str]:
-        return {json.loads(line)["text"] for line in (tmp_path / file).read_text("utf-8").splitlines()}
+    def texts(file: Path) -> set[str]:
+        return {json.loads(line)["text"] for line in file.read_text("utf-8").splitlines()}
 
     example.pretraining_sections(data, tmp_path)
-    example.outside_sections(tmp_path, 16)
-    held_out = texts("python-held-out.jsonl")
+    held_out = texts(outside[0] / "python-held-out.jsonl")
     assert len(held_out) == 64
-    assert not held_out & texts("python.jsonl")
+    assert not held_out & texts(tmp_path / "python.jsonl")
 
 
 def test_the_problems_of_humaneval_are_named_if_they_are_missing(
@@ -128,6 +135,8 @@ def test_the_command_runs_to_its_page(
     )
     monkeypatch.setitem(example.SIZES, "cpu", short)
     monkeypatch.setattr(example, "BASE_MODEL", TINY)
+    few = sys.modules["tasks"]._modules()[::20]  # the tokenizer reads all of their text
+    monkeypatch.setattr(sys.modules["tasks"], "_modules", lambda: few)
     output = tmp_path / "paper"
     monkeypatch.setattr(sys, "argv", ["run.py", "--data", str(data), "--output", str(output)])
     example.main()

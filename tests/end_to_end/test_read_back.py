@@ -23,7 +23,7 @@ from mftkit.reporting.outcome import Outcome
 from mftkit.training.read_back import ReadBack
 from mftkit_plugins.tunings.full import Full
 from mftkit_plugins.tunings.lora import Lora
-from small_runs import metrics, small_spec
+from small_runs import metrics, rows, small_spec, write_rows
 
 SHAPE = {
     "vocab_size": 300, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -31,6 +31,14 @@ SHAPE = {
 }  # fmt: skip
 LORA = {"method": "lora", "rank": 4, "alpha": 16}
 Change = Callable[[dict[str, torch.Tensor]], None]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A directory with the data of two tasks: no more rows than the four steps of a run read."""
+    write_rows(tmp_path / "data" / "big.jsonl", rows("big", 110))
+    write_rows(tmp_path / "data" / "small.jsonl", rows("small", 30))
+    return tmp_path
 
 
 def base(project: Path, dtype: torch.dtype = torch.float32, family: str = "llama", **changes: Any) -> Path:

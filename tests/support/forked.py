@@ -167,6 +167,7 @@ def _run(call: _Call) -> None:
     os.environ.clear()
     os.environ.update(call.variables)
     os.chdir(call.cwd)
+    vars(os)["fsync"] = os.fstat  # as in tests/conftest.py
     sys.path[:0] = call.sites
     importlib.invalidate_caches()
     installed.registry.cache_clear()

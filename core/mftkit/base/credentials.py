@@ -91,11 +91,16 @@ def _of_environment() -> set[str]:
     """Values of variables whose names say that they hold a secret, unless they could be plain words."""
     return {
         part
-        for name, value in os.environ.items()
-        if names_secret(name)
+        for name in _naming_secrets(tuple(os.environ))
+        for value in (os.environ.get(name, ""),)
         for part in (value.strip(), *value.split())
         if len(part) >= LONG and re.search(r"\d|[a-z][A-Z]|[^\W\d]{20}", part)
     }
+
+
+@lru_cache(maxsize=16)
+def _naming_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(filter(names_secret, names))
 
 
 @lru_cache(maxsize=256)

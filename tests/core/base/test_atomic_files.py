@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from forked import start_code
 from mftkit.base.atomic_files import disk_errors, new_directory, write_text
 from mftkit_registry import MftError
 
@@ -129,12 +130,14 @@ except MftError as error:
 """
 
 CHECKPOINT = """
-import pathlib, sys, torch
+import pathlib, resource, signal, sys, torch
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
 from mftkit.runs.checkpoint import Checkpoint, CheckpointStore
 from mftkit_registry import MftError
-model, state = (torch.zeros(int(size)) for size in sys.argv[2:])
+model, state = torch.zeros(MODEL), torch.zeros(STATE)
 try:
-    CheckpointStore(pathlib.Path(sys.argv[1])).write(3, Checkpoint({"w": model}, {"moments": state}, {}))
+    CheckpointStore(pathlib.Path.cwd()).write(3, Checkpoint({"w": model}, {"moments": state}, {}))
 except MftError as error:
     print(error)
 """
@@ -167,12 +170,13 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     ids=["model", "state"],
 )
 def test_a_full_disk_leaves_no_checkpoint(tmp_path: Path, model: int, state: int, said: str) -> None:
-    done = python(CHECKPOINT, tmp_path, model, state, file_size=1 << 16)
+    process = start_code(f"MODEL, STATE = {model}, {state}\n{CHECKPOINT}", tmp_path)
+    written, errors = process.communicate()
     path = tmp_path / "step-00000003"
-    assert (done.returncode, done.stdout) == (
+    assert (process.returncode, written) == (
         0,
         f"cannot write {path}: {said}; free some space, then run again.\n",
-    ), done.stderr
+    ), errors
     assert list(tmp_path.iterdir()) == []
 
 

@@ -80,21 +80,22 @@ def test_each_source_is_read_once_and_the_result_is_kept(
 
 
 ODD = {
-    "minified": "function a(b,c){return b.d(c)};" * 60_000,
-    "base64": base64.b64encode(random.Random(1).randbytes(1_500_000)).decode(),
-    "letters": "".join(random.Random(1).choices("abcdefghij", k=2_000_000)),
-    "chinese": "".join(chr(0x4E00 + i * i % 4096) for i in range(700_000)),
-    "spaces": "x" + " " * 2_000_000 + "y",
-    "one letter": "a" * 2_000_000,
+    "minified": "function a(b,c){return b.d(c)};" * 15_000,
+    "base64": base64.b64encode(random.Random(1).randbytes(375_000)).decode(),
+    "letters": "".join(random.Random(1).choices("abcdefghij", k=500_000)),
+    "chinese": "".join(chr(0x4E00 + i * i % 4096) for i in range(175_000)),
+    "spaces": "x" + " " * 500_000 + "y",
+    "one letter": "a" * 500_000,
 }
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_two_megabytes_without_white_space_take_seconds(kind: str) -> None:
-    before = time.monotonic()
+def test_half_a_megabyte_without_white_space_takes_seconds(kind: str) -> None:
+    """Without the limit, a hundred thousand letters take 10 s, and the time grows with the square."""
+    before = time.process_time()
     tok = train_bpe([ODD[kind], "def f(x):\n    return x\n"], 600)
     assert tok.decode(tok.encode(ODD[kind])) == ODD[kind]
-    assert time.monotonic() - before < 40  # a quarter of that alone on this machine
+    assert time.process_time() - before < 10  # a second if it is right
 
 
 def test_ordinary_text_gets_the_tokenizer_that_it_gets_without_the_limit(

@@ -146,7 +146,11 @@ def indexed(name: str) -> Spoil:
 
 
 def index_of(content: bytes) -> Spoil:
-    return lambda at: ((at / WEIGHTS).unlink(), (at / INDEX).write_bytes(content))
+    def spoil(at: Path) -> None:
+        (at / WEIGHTS).unlink()
+        (at / INDEX).write_bytes(content)
+
+    return spoil
 
 
 def configured(**changes: object) -> Spoil:
@@ -158,7 +162,11 @@ def configured(**changes: object) -> Spoil:
 
 
 def endless(name: str) -> Spoil:
-    return lambda at: ((at / name).unlink(), os.mkfifo(at / name))
+    def spoil(at: Path) -> None:
+        (at / name).unlink()
+        os.mkfifo(at / name)
+
+    return spoil
 
 
 CORRUPT = f"cannot be loaded: {WEIGHTS} is truncated or corrupt; download it again"

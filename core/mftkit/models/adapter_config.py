@@ -30,7 +30,7 @@ def read_adapter_config(directory: Path) -> JsonObject:
 
     kinds = {str(kind.value) for kind in PEFT_TYPE_TO_CONFIG_MAPPING}
     if (kind := config.get("peft_type")) not in kinds:
-        known = f"one that peft has, such as LORA (given: {shortened(repr(kind), 80)})"
+        known = f"one that peft has (given: {shortened(repr(kind), 80)})"
         raise MftError(f"RUN: {file}: peft_type should be {known}; fix it, or install the peft that wrote it")
     for key, (is_valid, expected) in _VALUES.items():
         if key in config and not is_valid(config[key]):
@@ -73,4 +73,4 @@ _VALUES = {
     "rank_pattern": (_are_numbers, "an object with numbers"),
     "alpha_pattern": (_are_numbers, "an object with numbers"),
 }
-"""Keys of LoRA's config, which other kinds share, with a test of their values and what they should be."""
+"""Keys that several kinds of peft share, with a test of their values and what they should be."""

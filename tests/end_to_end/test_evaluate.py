@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 
 import mftkit
 from commands import mft
-from forked import start_mft
+from forked import start_code, start_mft
 from mftkit.plugins.executors import WEAK
 from small_runs import comparable, metrics, rows, small_spec, train, write_rows
 
@@ -145,6 +145,35 @@ def test_a_killed_evaluation_continues_and_ends_as_one_that_was_not(project: Pat
     for task in ("big", "small"):
         ours, expected = ((project / name / f"{task}.jsonl").read_text() for name in ("killed", "whole"))
         assert ours == expected
+
+
+def test_an_evaluation_that_was_killed_between_its_files_is_written_whole(project: Path) -> None:
+    """The rows of one task are written; its answers end in the middle of a character."""
+    code = (
+        "import os, signal, mftkit.evaluation.evaluations as module\n"
+        "from mftkit.cli import main\n"
+        "write = module.write_rows\n"
+        "def write_and_die(directory, task, rows):\n"
+        "    write(directory, task, rows)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "module.write_rows = write_and_die\n"
+        "main(['evaluate', 'run', '--output', 'between'])"
+    )
+    output = project / "between"
+    killed = start_code(code, project)
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert sorted(entry.name for entry in output.iterdir()) == ["answers", "big.jsonl"]
+    with (output / "answers" / "big.jsonl").open("ab") as file:
+        file.write('{"key": "ä'.encode()[:-1])
+    (output / ".evaluation.json.partial").write_text("{")
+    again, whole = (mft("evaluate", "run", "--output", name, cwd=project) for name in ("between", "unbroken"))
+    assert (again.returncode, whole.returncode) == (0, 0), again.stderr
+    assert {path.name for path in output.iterdir()} == {
+        path.name for path in (project / "unbroken").iterdir()
+    }
+    for name in ("evaluation.json", "big.jsonl", "small.jsonl"):
+        assert (output / name).read_bytes() == (project / "unbroken" / name).read_bytes()
 
 
 def test_from_python_with_the_metrics(project: Path) -> None:

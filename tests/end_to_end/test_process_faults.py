@@ -95,14 +95,26 @@ def test_a_process_that_is_killed_ends_the_others_with_its_last_words(faulty: Pa
     assert not any(map(is_running, pids(faulty)))
 
 
-def test_a_lack_of_memory_in_one_process_ends_the_others_with_its_reason(faulty: Path) -> None:
-    process = start(faulty, "memory:1:5")
+@pytest.mark.parametrize(
+    ("fault", "reason", "hint"),
+    [
+        ("memory", "out of memory in step 5 (only here)", "lower training.micro_batch_size"),
+        ("device-memory", "out of memory in step 5 (only here)", "lower training.micro_batch_size"),
+        ("error", " failed: RuntimeError: only here", "faults.py"),
+    ],
+)
+def test_an_exception_in_one_process_ends_the_others_with_its_reason(
+    faulty: Path, fault: str, reason: str, hint: str
+) -> None:
+    process = start(faulty, f"{fault}:1:5")
     _, printed = process.communicate(SOON)
     assert process.returncode == 1
     last = end(faulty / "run")
     assert last["reason"] == "failed"
-    assert last["error"].startswith("process 1 of 2 failed: out of memory in step 5 (only here)")
-    assert "lower training.micro_batch_size" in last["error"]
+    assert last["error"].startswith("process 1 of 2 failed: ")
+    assert reason in last["error"]
+    assert hint in last["error"]
+    assert not any(map(is_running, pids(faulty)))
     assert f"the run failed in step 4: {last['error']}" in printed
     assert "closed by peer" not in printed
     assert CheckpointStore(faulty / "run" / "checkpoints").read(3).manifest["step"] == 3

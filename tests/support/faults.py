@@ -36,6 +36,8 @@ def broken(self, batch, factors=None):
             os.kill(os.getpid(), signal.SIGKILL)
         if FAULT == "memory":
             raise MemoryError("only here")
+        if FAULT == "device-memory":
+            raise torch.OutOfMemoryError("only here")
         if FAULT == "error":
             raise RuntimeError("only here")
         if FAULT == "native":

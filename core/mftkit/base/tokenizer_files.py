@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mftkit.base.json_files import read_json_object
 from mftkit.base.reasons import reason
+from mftkit.base.regular_files import check_regular_files
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from mftkit.base.json_types import JsonObject
 
 VOCABULARY_FILES = (
     "tokenizer.json",
@@ -20,6 +24,9 @@ VOCABULARY_FILES = (
     "tekken.json",
 )
 """Without one of them transformers silently builds an empty tokenizer from tokenizer_config.json or the model type."""
+
+LARGEST_ID = 100_000_000
+"""Far above any token's: the libraries lay out a table with a place for each id."""
 
 
 def load_tokenizer(
@@ -34,6 +41,7 @@ def load_tokenizer(
     if not has_vocabulary(path, revision):
         return None
     at = {} if revision is None else {"revision": revision}
+    check_tokenizer_files(path)
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             path, trust_remote_code=trust_remote_code, **at
@@ -46,7 +54,60 @@ def load_tokenizer(
                 "transformers (tokenizer.json)"
             ) from error
         raise MftError(f"the tokenizer of {path} cannot be read: {reason(error)}") from error
+    _try(tokenizer, path)
     return tokenizer
+
+
+def check_tokenizer_files(path: str) -> None:
+    """Raise MftError for files in a local directory on which the libraries would hang or fail without their name."""
+    directory = Path(path).expanduser()
+    if not directory.is_dir():
+        return
+    check_regular_files(directory, "model.tokenizer")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if not (directory / name).is_file():
+            continue
+        try:
+            content = read_json_object(directory / name)
+            if name == "tokenizer.json":
+                _check_ids(content)
+        except (OSError, ValueError) as error:
+            raise MftError(
+                f"the tokenizer of {path} cannot be read: {name}: {reason(error)}; download it again"
+            ) from error
+
+
+def _check_ids(content: JsonObject) -> None:
+    model, added = content.get("model"), content.get("added_tokens")
+    vocabulary = model.get("vocab") if isinstance(model, dict) else None
+    tokens = list(vocabulary.items()) if isinstance(vocabulary, dict) else []
+    extra = [each for each in added if isinstance(each, dict)] if isinstance(added, list) else []
+    own = [(str(each.get("content")), each.get("id")) for each in extra]
+    for token, number in [*tokens, *own]:
+        if isinstance(number, int) and not 0 <= number <= LARGEST_ID:
+            raise ValueError(f"the token {token!r} has the id {number}, which no vocabulary has")
+    first: dict[object, str] = {}
+    for token, number in own:
+        if isinstance(number, int) and first.setdefault(number, token) != token:
+            raise ValueError(f"the added tokens {first[number]!r} and {token!r} have the same id, {number}")
+
+
+def _try(tokenizer: PreTrainedTokenizerBase, path: str) -> None:
+    """Raise MftError for a tokenizer that was read and cannot be used."""
+    wrong = f"the tokenizer of {path} cannot be used: "
+    if not isinstance(tokenizer.model_max_length, int | float):
+        raise MftError(
+            f"{wrong}tokenizer_config.json: model_max_length should be a number (given: {tokenizer.model_max_length!r})"
+        )
+    if not isinstance(tokenizer.chat_template, str | dict | None):
+        raise MftError(f"{wrong}its chat_template should be a text (given: {tokenizer.chat_template!r})")
+    try:
+        tokenizer("x 1")
+    except BaseException as error:
+        # The panic of the tokenizers library is none of Python's Exceptions.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise MftError(f"{wrong}it cannot encode a text: {reason(error)}; download it again") from error
 
 
 def has_vocabulary(path: str, revision: str | None = None) -> bool:

@@ -55,10 +55,10 @@ class AnswerFile:
 
 def _read(path: Path) -> list[tuple[str, Generated]]:
     found = []
-    for line in path.read_text(encoding="utf-8").split("\n"):
+    for line in path.read_bytes().split(b"\n"):  # a kill may cut a character in two
         try:
             value = json.loads(line)
             found.append((value.pop("key"), Generated(**value)))
-        except (ValueError, KeyError, TypeError):  # cut off by a kill: it is generated again
+        except (ValueError, KeyError, TypeError, AttributeError):  # cut off by a kill: it is generated again
             continue
     return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
-from mftkit.base.json_files import read_json_object
 from mftkit.base.quiet import without_peft_noise
 from mftkit.base.reasons import reason
+from mftkit.models.adapter_config import read_adapter_config
 from mftkit.models.config import ADAPTER_CONFIG
 from mftkit_registry import MftError
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from peft import PeftModel
     from transformers import PreTrainedModel
+
+    from mftkit.base.json_types import JsonObject
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 _NAME = "default"
@@ -31,6 +33,7 @@ def load_adapter(base: PreTrainedModel, directory: Path) -> PeftModel:
         MftError: the adapter cannot be read, lacks tensors, has tensors that the model does not use, or names modules
             that the model does not have. peft would leave them at random or drop them, with no more than a warning.
     """
+    config = read_adapter_config(directory)
     if not any((directory / name).is_file() for name in WEIGHTS):
         raise MftError(f"RUN: {directory} has no weights of an adapter ({' or '.join(WEIGHTS)})")
     with without_peft_noise(), warnings.catch_warnings():
@@ -46,9 +49,7 @@ def load_adapter(base: PreTrainedModel, directory: Path) -> PeftModel:
         except (torch.OutOfMemoryError, MemoryError):
             raise
         except Exception as error:  # peft, safetensors, pickle and re each raise their own
-            raise MftError(
-                f"RUN: cannot load the adapter in {directory}: {_explain(error, directory)}"
-            ) from error
+            raise MftError(f"RUN: cannot load the adapter in {directory}: {_explain(error)}") from error
     _reject(directory, "lacks tensors that the model needs", _not_shared(tuned, found.missing_keys))
     unused = found.unexpected_keys
     if tuned.peft_config[_NAME].is_prompt_learning:
@@ -57,14 +58,14 @@ def load_adapter(base: PreTrainedModel, directory: Path) -> PeftModel:
     _reject(
         directory,
         f"{ADAPTER_CONFIG}: modules_to_save names no module of the model",
-        _foreign(base, directory),
+        _foreign(base, config),
     )
     return tuned
 
 
-def _foreign(base: PreTrainedModel, directory: Path) -> list[str]:
+def _foreign(base: PreTrainedModel, config: JsonObject) -> list[str]:
     """The names in ``modules_to_save`` that no module has."""
-    named = read_json_object(directory / ADAPTER_CONFIG).get("modules_to_save") or []
+    named = config.get("modules_to_save") or []
     names = [name.replace(".original_module", "") for name, _ in base.named_modules()]
     return [each for each in named if not any(f".{name}".endswith(f".{each}") for name in names)]
 
@@ -77,14 +78,12 @@ def _not_shared(tuned: PeftModel, missing: list[str]) -> list[str]:
     return [name for name in missing if id(held.get(name)) not in loaded]
 
 
-def _explain(error: Exception, directory: Path) -> str:
-    if isinstance(error, TypeError):
-        config = read_json_object(directory / ADAPTER_CONFIG)
-        for name in ("r", "lora_alpha"):
-            if name in config and not isinstance(config[name], (int, float)):
-                return f"{ADAPTER_CONFIG}: {name} should be a number (given: {config[name]!r})"
-    if "Weights only load failed" in str(error):
+def _explain(error: Exception) -> str:
+    text = str(error)
+    if "Weights only load failed" in text:
         return "its PyTorch file contains more than tensors, and code in it is not run; use safetensors"
+    if "can't allocate memory" in text:
+        return f"there is not enough memory for it; check the ranks in {ADAPTER_CONFIG}"
     return reason(error)
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import shortened
+from mftkit.base.json_files import read_json_object
 from mftkit.base.reasons import reason
+from mftkit.base.regular_files import check_regular_files
 from mftkit_registry import MftError, nearest
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def read_config(path: str, trust_remote_code: bool = False, *, revision: str | N
     at = {} if revision is None else {"revision": revision}
     try:
         config, _ = PreTrainedConfig.get_config_dict(source, trust_remote_code=trust_remote_code, **at)
-    # The others where it is JSON, but not an object, or nested too deeply.
+    # The others where one from the hub is JSON, but not an object, or nested too deeply.
     except (OSError, TypeError, ValueError, RecursionError) as error:
         where = f" at revision {revision}" if revision else ""
         raise MftError(f"model.path: {path}{where} has no readable config: {reason(error)}") from error
@@ -164,7 +166,14 @@ def _torch_dtypes(file: Path) -> list[torch.dtype]:
 
 
 def _check_directory(directory: Path) -> None:
+    check_regular_files(directory, "model.path")
     if (directory / "config.json").is_file():
+        try:
+            read_json_object(directory / "config.json")
+        except (OSError, ValueError) as error:
+            raise MftError(
+                f"model.path: {directory} has no readable config.json: {reason(error)}; download it again"
+            ) from error
         return
     if (directory / ADAPTER_CONFIG).is_file():
         raise MftError(

@@ -44,11 +44,11 @@ def _is_safetensors(file: Path) -> bool:
 
 
 def _is_index(file: Path) -> bool:
-    """Return True if transformers can read the index: the file of each weight, and metadata (either may be empty)."""
+    """Return True if transformers can read the index: the file of each weight, and metadata (which may be empty)."""
     try:
         index = json.loads(file.read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
-    return isinstance(index, dict) and all(
-        isinstance(index.get(key), dict) for key in ("weight_map", "metadata")
-    )
+    if not isinstance(index, dict) or not isinstance(index.get("metadata"), dict):
+        return False
+    return isinstance(index.get("weight_map"), dict) and bool(index["weight_map"])

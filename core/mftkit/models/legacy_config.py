@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from mftkit_registry import MftError
@@ -31,7 +32,7 @@ class LegacyConfig:
     def number(self, key: str, default: float | None = None) -> float:
         """Return a number, 0 or more."""
         value = self._required(key, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise self.error(key, value, "must be a number, 0 or more")
         return float(value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager
+from traceback import walk_tb
 from typing import TYPE_CHECKING, TypedDict, TypeVar, cast
 
 from mftkit.base.reasons import reason
@@ -14,7 +15,7 @@ from mftkit.models.weight_index import check_indexes
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from transformers import AutoModelForCausalLM, PreTrainedConfig, PreTrainedModel
 
@@ -135,14 +136,33 @@ def _explain(request: LoadRequest, error: Exception) -> str:
             f"{where} cannot be loaded: its PyTorch file contains more than tensors, and code in it is not run; "
             "use a checkpoint in safetensors"
         )
+    if names := _not_converted(error):
+        return f"{where} cannot be loaded: weights whose number or shape does not follow from config.json: {names}"
+    if "can't allocate memory" in str(error):
+        sizes = "its config.json" if request.path else "the config"
+        return f"{where} cannot be loaded: there is not enough memory for it; check the sizes in {sizes}"
     return f"{where} cannot be loaded: {reason(error)}"
+
+
+def _not_converted(error: Exception) -> str:
+    """The weights that transformers could not convert, which its error does not name."""
+    if "conversion of the weights" not in str(error):
+        return ""
+    found = [frame.f_locals.get("loading_info") for frame, _ in walk_tb(error.__traceback__)]
+    names = sorted({name for info in found for name in getattr(info, "conversion_errors", ())})
+    return _listed(names)
 
 
 def _reject(request: LoadRequest, fault: str, names: Iterable[str]) -> None:
     faulty = sorted(names)
     if faulty:
-        more = f" and {len(faulty) - 5} more" if len(faulty) > 5 else ""
-        raise MftError(f"model.path: {request.path} {fault}: {', '.join(faulty[:5])}{more}")
+        raise MftError(f"model.path: {request.path} {fault}: {_listed(faulty)}")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of many names, for a message."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(names[:5])}{more}"
 
 
 @contextmanager

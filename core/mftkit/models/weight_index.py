@@ -23,10 +23,13 @@ def shards_of(index: Path) -> list[str]:
         if (
             not isinstance(name, str)
             or not name
+            or not name.isprintable()
             or PurePath(name).is_absolute()
             or ".." in PurePath(name).parts
         ):
             raise ValueError(f"weight_map names {name!r}, which is no file of this directory")
+        if (index.parent / name).is_dir():
+            raise ValueError(f"weight_map names {name!r}, which is a directory")
     return sorted(set(names))
 
 

@@ -31,8 +31,8 @@ class FromHeads(ConversionOps):
     ) -> Weights:
         """Convert one tensor to one."""
         name, tensor = _only(input_dict)
-        size, rest = divmod(len(tensor), 3 * self.heads)
-        if rest:
+        size, rest = divmod(_rows(tensor), 3 * self.heads)
+        if rest or not size:
             return {name: tensor}  # the wrong shape is reported by the loader
         split = tensor.view(self.heads, 3, size, *tensor.shape[1:])
         return {name: split.transpose(0, 1).reshape(tensor.shape)}
@@ -56,8 +56,9 @@ class SplitRows(ConversionOps):
         layer, model = cast("str", kwargs["full_layer_name"]), cast("PreTrainedModel", kwargs["model"])
         parameters = [layer.replace(target_patterns[0], target) for target in target_patterns]
         sizes = [len(model.get_parameter(parameter)) for parameter in parameters]
-        if sum(sizes) != len(tensor):
-            return dict.fromkeys(target_patterns, tensor)
+        if sum(sizes) != _rows(tensor):
+            # With one more dimension where it fits a target as it is: it would be loaded as each of them.
+            return dict.fromkeys(target_patterns, tensor[None] if _rows(tensor) in sizes else tensor)
         pieces = torch.split_with_sizes(tensor, sizes)
         return {target: piece.contiguous() for target, piece in zip(target_patterns, pieces, strict=True)}
 
@@ -74,6 +75,8 @@ class UnitRows(ConversionOps):
     ) -> Weights:
         """Convert one tensor to one."""
         name, tensor = _only(input_dict)
+        if tensor.ndim != 2:
+            return {name: tensor}  # the wrong shape is reported by the loader
         exact = tensor.to(torch.promote_types(tensor.dtype, torch.float32))
         return {name: torch.nn.functional.normalize(exact).to(tensor.dtype)}
 
@@ -81,6 +84,10 @@ class UnitRows(ConversionOps):
 def split_qkv(packed: str, *before: ConversionOps) -> WeightConverter:
     """Return the conversion of a packed projection to q, k and v, row blocks of the native sizes."""
     return WeightConverter(packed, list(QKV), operations=[*before, SplitRows()])
+
+
+def _rows(tensor: torch.Tensor) -> int:
+    return len(tensor) if tensor.ndim else 0
 
 
 def _only(given: Weights) -> tuple[str, torch.Tensor]:

@@ -63,6 +63,13 @@ def configure(**changes: Any) -> Callable[[Path], None]:
     return act
 
 
+def configured_as(content: bytes) -> Callable[[Path], None]:
+    def act(place: Path) -> None:
+        (place / "adapter_config.json").write_bytes(content)
+
+    return act
+
+
 def pickled(place: Path) -> None:
     (place / WEIGHTS).unlink()
     torch.save({"a": Runs()}, place / "adapter_model.bin")
@@ -96,8 +103,60 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "code": (pickled, "contains more than tensors, and code in it is not run"),
     "no weights": (lambda place: (place / WEIGHTS).unlink(), r"has no weights of an adapter \(adapter_model"),
     "pattern": (configure(target_modules="(q_proj"), "cannot load the adapter in .*unterminated subpattern"),
-    "rank": (configure(r="two"), r"adapter_config\.json: r should be a number \(given: 'two'\)"),
-    "no rank": (configure(r=None), r"adapter_config\.json: r should be a number \(given: None\)"),
+    "rank": (
+        configure(r="two"),
+        r"adapter_config\.json: r should be an integer above 0 \(given: 'two'\); fix it",
+    ),
+    "no rank": (
+        configure(r=None),
+        r"adapter_config\.json: r should be an integer above 0 \(given: None\); fix it",
+    ),
+    "rank below 0": (
+        configure(r=-1),
+        r"adapter_config\.json: r should be an integer above 0 \(given: -1\); fix it",
+    ),
+    "rank of 10^9": (configure(r=10**9), "not enough memory for it; check the ranks in adapter_config.json"),
+    "alpha": (
+        configure(lora_alpha=None),
+        r"adapter_config\.json: lora_alpha should be a number \(given: None\)",
+    ),
+    "dropout": (configure(lora_dropout="x"), r"adapter_config\.json: lora_dropout should be a number from 0"),
+    "ranks": (
+        configure(rank_pattern=5),
+        r"adapter_config\.json: rank_pattern should be an object with numbers",
+    ),
+    "targets": (
+        configure(target_modules=5),
+        r"adapter_config\.json: target_modules should be a list of names, or",
+    ),
+    "a target": (
+        configure(target_modules=[5]),
+        r"adapter_config\.json: target_modules should be a list of names, or",
+    ),
+    "saved modules": (
+        configure(modules_to_save=5),
+        r"adapter_config\.json: modules_to_save should be a list of names",
+    ),
+    "no kind": (
+        configure(peft_type=None),
+        r"adapter_config\.json: peft_type should be one .*\(given: None\); fix it",
+    ),
+    "unknown kind": (
+        configure(peft_type="X"),
+        r"adapter_config\.json: peft_type should be one .*\(given: 'X'\); fix it",
+    ),
+    "a list": (
+        configured_as(b"[]"),
+        r"adapter_config\.json cannot be read: expected a JSON object, found list; write",
+    ),
+    "nested": (
+        configured_as(b'{"a":' * 100000),
+        r"adapter_config\.json cannot be read: it is nested too deeply; write",
+    ),
+    "no config": (
+        lambda place: (place / "adapter_config.json").unlink(),
+        r"has no adapter_config\.json; give the dir",
+    ),
     "modules": (
         configure(modules_to_save=["embed_tokens", "nope"]),
         "modules_to_save names no module .*: nope$",
@@ -147,7 +206,7 @@ def test_a_prompt_with_a_foreign_tensor_is_refused(tmp_path: Path) -> None:
         load_adapter(base(), tmp_path)
 
 
-@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", 3, None, ""])
+@pytest.mark.parametrize("name", ["../other.safetensors", "/etc/passwd", 3, None, "", ".", "sub"])
 def test_an_index_names_files_of_its_directory(tmp_path: Path, name: Any) -> None:
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(
@@ -155,6 +214,7 @@ def test_an_index_names_files_of_its_directory(tmp_path: Path, name: Any) -> Non
     )
     check_indexes(str(tmp_path))
     index.write_text(json.dumps({"metadata": {}, "weight_map": {"a": "part-1.safetensors", "b": name}}))
+    (tmp_path / "sub").mkdir()
     with pytest.raises(
         MftError, match=r"model\.path: .*index\.json: weight_map names .*; download the checkpoint"
     ):

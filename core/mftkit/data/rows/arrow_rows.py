@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.formats import READ_KEYS
+from mftkit.data.rows.limits import size_fault
 from mftkit.data.rows.source import Numbered
 from mftkit_registry.errors import MftError
 
@@ -55,21 +56,41 @@ def arrow_rows(
                 yield from (Numbered(number + i, None) for i in range(1, batch.num_rows + 1))
                 number += batch.num_rows
                 continue
+            batch.validate(full=True)  # a damaged offset would make pyarrow read foreign memory
             converters = {column.name: _converter(column.type) for column in batch.schema}
-            for values in batch.to_pylist():
+            for values in _rows(batch):
                 number += 1
-                yield Numbered(number, _row(values, converters))
+                yield Numbered(number, _row(values, converters) if isinstance(values, dict) else values)
     except (
         OSError,
         ValueError,
         OverflowError,
         KeyError,
         NotImplementedError,
+        MemoryError,
     ) as error:  # pyarrow's are among these
         first = (str(error).strip().splitlines() or [""])[0]
         raise MftError(
             f"{name}: cannot be read after row {number}: {type(error).__name__}: {first}"
         ) from None
+
+
+def _rows(batch: pa.RecordBatch | pa.Table) -> Iterator[dict[str, object] | BadRow]:
+    """Yield the rows of a table; of a large table one at a time, and the fault of a row that is too large."""
+    if size_fault(batch.nbytes) is None:
+        yield from batch.to_pylist()
+        return
+    has_dictionary = "dictionary<" in str(batch.schema)
+    for i in range(batch.num_rows):
+        row = batch.slice(i, 1)
+        fault = size_fault(row.nbytes)
+        if fault and not has_dictionary:
+            yield BadRow(fault)
+            continue
+        [values] = row.to_pylist()
+        if fault:  # Arrow counts all values of a dictionary, of which the row may have one
+            fault = size_fault(len(json.dumps(values, default=str, ensure_ascii=False)))
+        yield BadRow(fault) if fault else values
 
 
 def _row(values: dict[str, object], converters: dict[str, Convert | None]) -> object:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, TYPE_CHECKING, cast
 
-from mftkit.data.rows.arrow_rows import BATCH, arrow_rows
 from mftkit.data.rows.csv_rows import csv_rows
 from mftkit.data.rows.faults import RowError
 from mftkit.data.rows.json_rows import array_rows, json_line_rows, starts_with_bracket
 from mftkit.data.rows.limits import check_array
+from mftkit.data.rows.parquet_rows import parquet_rows
 from mftkit.data.rows.source import Digest, Numbered, Source, without_nulls
 from mftkit_registry.errors import MftError
 
@@ -71,7 +71,7 @@ class FileSource:
         ending = self._ending
         with self._opened() as file:
             if ending == ".parquet":
-                yield from _parquet_rows(file, self.name, unread)
+                yield from parquet_rows(file, self.name, unread)
             elif ending.endswith(".gz"):
                 yield from _gzip_rows(file, self.name, partial(self._line_rows, unread=unread))
             elif ending == ".json" and starts_with_bracket(file):
@@ -117,21 +117,3 @@ def _gzip_rows(
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         what = f"the gzip file is damaged or not gzip ({error}); the rest cannot be read"
         raise RowError(name, number + 1, what) from None
-
-
-def _parquet_rows(file: IO[bytes], name: str, unread: int) -> Iterator[Numbered]:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
-    try:
-        table = pq.ParquetFile(file)
-    except pa.ArrowException as error:
-        raise MftError(f"{name}: cannot be read as Parquet: {error}") from None
-    left_out = before = 0
-    sizes = [table.metadata.row_group(group).num_rows for group in range(table.num_row_groups)]
-    while left_out < len(sizes) and before + sizes[left_out] <= unread:
-        before += sizes[left_out]
-        left_out += 1
-    yield from (Numbered(number, None) for number in range(1, before + 1))
-    batches = table.iter_batches(batch_size=BATCH, row_groups=range(left_out, len(sizes)))
-    yield from arrow_rows(batches, name, before=before, unread=unread)

@@ -78,6 +78,7 @@ def compare(
         comparison = plan_runs(base, options, arms, every, directory, reporter, made)
 
         def record(*, tests: bool = False) -> ComparisonResult:
+            directory.check_in_place()
             result = collect_result(comparison, directory, tests=tests)
             write_result(directory.path, result)
             return result

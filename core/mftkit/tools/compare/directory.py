@@ -79,4 +79,5 @@ class ComparisonDirectory(OutputDirectory):
         self._save_state()
 
     def _save_state(self) -> None:
+        self.check_in_place()
         write_json(self.path / "state.json", self._state)

@@ -48,6 +48,7 @@ def merge_all(
                 f"{merge.title}: not merged, because these runs have no result: {'; '.join(lacking)}"
             )
             continue
+        directory.check_in_place()
         try:
             _make(merge, directory.merges / merge.key, reporter)
         except MftError as error:

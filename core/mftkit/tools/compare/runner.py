@@ -48,6 +48,7 @@ def train_all(
     total, messages = sum(run.steps for run in open_runs), set[str]()
     with reporter.progress("all runs", total) as advance:
         for number, run in enumerate(open_runs, done + 1):
+            directory.check_in_place()  # a run would make the directory again
             reporter.note(f"run {number} of {len(comparison.runs)}: {run.title}, {run.steps} steps")
             stopped = _train(run, directory, reporter, advance, messages)
             after_each()

@@ -101,6 +101,7 @@ def search_mixing(
 
 
 def _write(directory: SearchDirectory, result: SearchResult, reporter: Reporter) -> None:
+    directory.check_in_place()
     write_result(directory.path, result)
     write_page(directory.path, result, reporter)
 

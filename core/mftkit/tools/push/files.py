@@ -7,7 +7,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mftkit.base.formatting import escaped
 from mftkit.base.json_files import read_json_object
+from mftkit.base.reasons import reason
 from mftkit.models.config import ADAPTER_CONFIG
 from mftkit_registry import MftError
 
@@ -58,11 +60,18 @@ def files_to_push(place: Path, reporter: Reporter) -> list[Path]:
             f"RUN: {place} holds files that may run code when they are loaded: {', '.join(unsafe)}. Only safetensors "
             "are pushed: load the model and save it again with save_pretrained, or remove these files."
         )
-    pushed = [path for path in files if any(fnmatch(path.name, pattern) for pattern in PUSHED)]
+    named = [path for path in files if path.name.isprintable()]
+    pushed = [path for path in named if any(fnmatch(path.name, pattern) for pattern in PUSHED)]
+    for path in pushed:
+        if not path.resolve().is_relative_to(place.resolve()):
+            raise MftError(
+                f"RUN: {path} is a link to {path.resolve()}, outside of the result, which would be made public; "
+                "put a copy in its place, or remove it."
+            )
     if not any(path.suffix == ".safetensors" for path in pushed):
         raise MftError(f"RUN: {place} holds no weights: it has no *.safetensors file.")
     left = sorted(
-        path.name for path in place.iterdir() if path not in pushed and not path.name.startswith(".")
+        escaped(path.name) for path in place.iterdir() if path not in pushed and not path.name.startswith(".")
     )
     if left:
         reporter.warn(f"not pushed, because they are no part of a model: {', '.join(left)}")
@@ -73,7 +82,12 @@ def public_config(file: Path, base: str | None) -> bytes | None:
     """A config without paths of this machine, and with the ``base`` of an adapter; None to push it as it is."""
     if file.suffix != ".json" or "config" not in file.name:
         return None
-    config = read_json_object(file)
+    try:
+        config = read_json_object(file)
+    except (OSError, ValueError) as error:
+        raise MftError(
+            f"RUN: {file} cannot be read: {reason(error)}; write the result again, or remove the file."
+        ) from error
     public: JsonObject = {
         key: value for key, value in config.items() if not (key in _NAMES and _is_local(value))
     }

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, cast
 
 from mftkit.base.json_files import read_json_object
-from mftkit.base.tokenizer_files import VOCABULARY_FILES
+from mftkit.base.tokenizer_files import VOCABULARY_FILES, check_tokenizer_files
 from mftkit.data.task_formats import uses_chat
 from mftkit.interfaces.model import ModelAdapter
 from mftkit.models.config import ADAPTER_CONFIG, check_sizes, is_hub_id
@@ -166,6 +166,11 @@ def _check_tokenizer(
     if not any((directory / name).is_file() for name in VOCABULARY_FILES):
         hint = "Set model.tokenizer to a path or hub id that has them."
         findings.error(TOKENIZER, f"no tokenizer files in {directory}. {hint}")
+        return
+    try:
+        check_tokenizer_files(str(directory))
+    except MftError as error:
+        findings.error(TOKENIZER, str(error))
         return
     added: dict[int, SimpleNamespace] = {}
     file = directory / "tokenizer.json"

@@ -7,10 +7,20 @@ from typing import TYPE_CHECKING
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+)
 
 from mftkit.base.json_files import read_limited_text
+from mftkit.base.reasons import reason
 from mftkit.spec import Spec, load_spec
 from mftkit.spec.names import name_for_files
+from mftkit.spec.yaml_text import MOST_VALUES
 from mftkit.tools.spec_import import axolotl, llamafactory, mftcoder, trl
 from mftkit.tools.spec_import.config import Config
 from mftkit_registry import MftError, nearest
@@ -22,6 +32,8 @@ if TYPE_CHECKING:
     from mftkit.spec.commented import CommentedSpec
 
 TOOLKITS = {"mftcoder": mftcoder, "llamafactory": llamafactory, "axolotl": axolotl, "trl": trl}
+DEEPEST = 200
+"""Levels of nesting; the parser takes seconds for thousands."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +106,13 @@ def read(path: Path) -> JsonObject:
         raise MftError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise MftError(f"{path}: cannot be read as a text: {error}") from None
+    text = text.replace("\t", "  ")
     try:
-        value = YAML(typ="safe", pure=True).load(text.replace("\t", "  "))
+        if _size(text) > MOST_VALUES:
+            raise MftError(
+                f"{path}: stands for more than {MOST_VALUES:,} values, because of its aliases; write them out"
+            )
+        value = YAML(typ="safe", pure=True).load(text)
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f":{mark.line + 1}"
@@ -103,9 +120,36 @@ def read(path: Path) -> JsonObject:
         raise MftError(f"{path}{line}: not valid YAML or JSON: {problem}") from None
     except RecursionError:
         raise MftError(f"{path}: is nested too deeply") from None
+    except ValueError as error:  # an integer of thousands of digits
+        raise MftError(f"{path}: cannot be read: {reason(error)}") from None
     if not isinstance(value, dict):
         raise MftError(f"{path}: expected an object with keys, not {type(value).__name__}")
     return {str(key): child for key, child in value.items()}
+
+
+def _size(text: str) -> int:
+    """The number of values in a YAML text after its aliases are replaced, which are not replaced for that."""
+    sizes: dict[str, int] = {}
+    open_: list[tuple[str | None, int]] = [(None, 0)]
+    for event in YAML(typ="safe", pure=True).parse(text):
+        if isinstance(event, SequenceStartEvent | MappingStartEvent):
+            open_.append((event.anchor, 1))
+            if len(open_) > DEEPEST:
+                raise RecursionError
+            continue
+        if isinstance(event, SequenceEndEvent | MappingEndEvent):
+            anchor, size = open_.pop()
+        elif isinstance(event, AliasEvent):
+            anchor, size = None, sizes.get(event.anchor, 1)
+        elif isinstance(event, ScalarEvent):
+            anchor, size = event.anchor, 1
+        else:
+            continue
+        if anchor:
+            sizes[anchor] = size
+        outer, before = open_[-1]
+        open_[-1] = (outer, before + size)
+    return open_[0][1]
 
 
 def header(imported: ImportedSpec, toolkit: str, path: Path) -> list[str]:

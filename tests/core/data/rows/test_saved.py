@@ -184,3 +184,16 @@ def test_a_damaged_directory_is_one_message(single: Path, name: str) -> None:
     with pytest.raises(MftError, match=r"tasks\.0\.train\.0: .*single") as caught:
         [(source.digest(), list(source.rows())) for source in sources(single)]
     assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_offset_is_one_message(tmp_path: Path) -> None:
+    """pyarrow follows it into foreign memory, which ends the process."""
+    directory = tmp_path / "single"
+    datasets.Dataset.from_list([{"text": "x" * 50} for _ in range(300)]).save_to_disk(directory)
+    file = next(directory.glob("*.arrow"))
+    offset = (7 * 50).to_bytes(4, "little") + (8 * 50).to_bytes(4, "little")
+    content = file.read_bytes()
+    assert content.count(offset) == 1
+    file.write_bytes(content.replace(offset, b"\0\0\0\x7f" + offset[4:]))
+    with pytest.raises(MftError, match=r"single: cannot be read after row 0: ArrowInvalid: .*offset"):
+        [list(source.rows()) for source in sources(directory)]

@@ -92,7 +92,7 @@ def evaluated(data: str) -> dict[str, Any]:
         (spec_of(model={"path": "shards"}), "model.path: ./shards lacks 1 of 2 weight files: model-2.safetensors"),
         (spec_of(model={"path": "cut"}), "model.path: ./cut/model.safetensors is truncated"),
         (spec_of(model={"path": "no-tokenizer"}), "model.tokenizer: no tokenizer files in ./no-tokenizer"),
-        (spec_of(model={"path": "base", "tokenizer": "broken"}), "model.tokenizer: ./broken/tokenizer.json cannot be"),
+        (spec_of(model={"path": "base", "tokenizer": "broken"}), "model.tokenizer: the tokenizer of ./broken cannot be read: tokenizer.json: "),
         (spec_of(model={"path": "base", "adapter": "gemma"}), "model.adapter: gemma does not support model type"),
         (spec_of(chat={"format": "template"}), "chat.format: the tokenizer has no chat template"),
         (spec_of(output="a.jsonl"), "output: ./a.jsonl is a file; choose another output"),

@@ -250,3 +250,36 @@ def test_revisions_files_by_split_and_prompt_styles(tmp_path: Path) -> None:
     assert "revision" not in made.spec.content["model"]
     assert set(made.without_meaning) == {"revision_of_model"}
     assert set(made.approximated) == {"datasets[0].type"}
+
+
+def bomb(line: str) -> bytes:
+    """Nine levels, each of which has the one before nine times."""
+    made = [line.format(name=chr(98 + i), nine=",".join(["*" + chr(97 + i)] * 9)) for i in range(9)]
+    return ("a: &a {x: 1}\n" + "".join(made)).encode()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (bomb("{name}: &{name} [{nine}]\n"), "in.yaml: stands for more than 100,000 values, because of its aliases"),
+        (bomb("{name}: &{name} {{<<: [{nine}]}}\n"), "in.yaml: stands for more than 100,000 values, because of"),
+        (b"a: !!python/object/apply:os.system [id]\n", "in.yaml:1: not valid YAML or JSON: could not determine"),
+        (b"a: " + b"9" * 5000, "in.yaml: cannot be read: Exceeds the limit"),
+        (b"a: b\0c", "in.yaml: not valid YAML or JSON: unacceptable character"),
+        (b"\xff\xfe\0", "in.yaml: cannot be read as a text"),
+        (b"- a", "in.yaml: expected an object with keys, not list"),
+        (b"[" * 5000, "in.yaml: is nested too deeply"),
+    ],
+)  # fmt: skip
+def test_hostile_text_is_refused_in_one_message(given: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "in.yaml").write_bytes(given)
+    with pytest.raises(MftError, match=message) as caught:
+        read(tmp_path / "in.yaml")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_directory_and_an_endless_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(MftError, match="cannot be read as a text"):
+        read(tmp_path)
+    with pytest.raises(MftError, match="/dev/zero: has more than 64 MiB, so it is something else"):
+        read(Path("/dev/zero"))

@@ -55,7 +55,7 @@ def parquet_rows(file: IO[bytes], name: str, unread: int) -> Iterator[Numbered]:
 
 
 def _complete(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBatch]:
-    """Pass the tables of a row group on. Raises ValueError if they are not all: a damaged file may end early."""
+    """Yield the tables of a row group. Raises ValueError if some are missing: a damaged file may end early."""
     left = rows
     for batch in batches:
         left -= batch.num_rows

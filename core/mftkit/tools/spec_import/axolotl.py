@@ -21,6 +21,7 @@ from mftkit.tools.spec_import.shared import (
     check_supervised,
     translate_batch,
     translate_every,
+    translate_kernels,
     translate_length,
     translate_optimizer,
     translate_precision,
@@ -57,6 +58,7 @@ _ATTENTION = {
     "flash_attention": "flash_attention_2", "sdp_attention": "sdpa", "eager_attention": "eager",
     "flex_attention": "flex_attention",
 }  # fmt: skip
+_KERNELS = ("liger_rope", "liger_rms_norm", "liger_glu_activation", "liger_swiglu")
 
 
 def translate(config: Config) -> None:
@@ -194,6 +196,7 @@ def _training(config: Config) -> None:
         config.put("training.early_stopping", {"patience": patience})
     config.translated("early_stopping_patience", to="training.early_stopping.patience")
     translate_optimizer(config, "optimizer", AdamKeys())
+    translate_kernels(config, *_KERNELS)
 
 
 def _trackers(config: Config) -> None:

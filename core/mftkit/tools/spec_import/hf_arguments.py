@@ -10,6 +10,7 @@ from mftkit.tools.spec_import.shared import (
     AdamKeys,
     translate_batch,
     translate_every,
+    translate_kernels,
     translate_length,
     translate_optimizer,
     translate_precision,
@@ -67,6 +68,7 @@ def translate_arguments(config: Config) -> None:
     if config.value("report_to") is not None:
         translate_trackers(config, "report_to")
     translate_optimizer(config, "optim", AdamKeys())
+    translate_kernels(config, "use_liger_kernel", "enable_liger_kernel")
     for key, path in (
         ("logging_steps", "training.log_every"),
         ("weight_decay", "training.weight_decay"),

@@ -272,6 +272,20 @@ def translate_precision(config: Config, bf16: str, fp16: str) -> None:
     config.translated(bf16, fp16, to="model.dtype")
 
 
+def translate_kernels(config: Config, *kernels: str) -> None:
+    """Translate compiled layers, and ``kernels``: the toolkit's keys for kernels of the package liger-kernel."""
+    compiled = config.flag("torch_compile") or config.text("torch_compile") == "auto"
+    if compiled:
+        config.put("training.compile", True)
+    config.translated("torch_compile", to="training.compile")
+    used = [key for key in kernels if config.flag(key)]
+    if used:
+        config.put("training.fused_kernels", True)
+        why = "norms, rotary positions and SwiGLU, on CUDA only; output head and loss are computed in chunks anyway"
+        config.approximated(*used, to="training.fused_kernels", why=why)
+    config.translated(*kernels, to="training.fused_kernels")
+
+
 def translate_attention(config: Config, key: str, names: dict[str, str]) -> None:
     """Translate the implementation of attention."""
     name = config.text(key)

@@ -228,6 +228,35 @@ def test_revisions_and_adapters_to_start_from(
         assert any("merge ./saves/a into the model first" in what for what in made.missing)
 
 
+@pytest.mark.parametrize(
+    ("toolkit", "keys", "expected"),
+    [
+        ("trl", {"torch_compile": True, "torch_compile_mode": "default"}, {"compile": True}),
+        ("trl", {"torch_compile": False, "use_liger_kernel": True}, {"fused_kernels": True}),
+        ("llamafactory", {"enable_liger_kernel": True}, {"fused_kernels": True}),
+        ("llamafactory", {"enable_liger_kernel": False}, {}),
+        (
+            "axolotl",
+            {"torch_compile": "auto", "liger_rope": True, "liger_swiglu": False, "cut_cross_entropy": True},
+            {"compile": True, "fused_kernels": True},
+        ),
+    ],
+)
+def test_compiled_layers_and_kernels(
+    tmp_path: Path, toolkit: str, keys: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    path = tmp_path / "config.json"
+    model = "base_model" if toolkit == "axolotl" else "model_name_or_path"
+    path.write_text(json.dumps({model: "org/base", **keys}))
+    made = import_config(toolkit, path, tmp_path / "spec.yaml")
+    training = made.spec.content["training"]
+    assert {key: training[key] for key in ("compile", "fused_kernels") if key in training} == expected
+    kernels = [key for key in keys if "liger" in key and keys[key]]
+    assert all("on CUDA only" in made.approximated[key] for key in kernels)
+    groups = [made.translated, made.approximated, made.without_meaning]
+    assert sorted(key for group in groups for key in group) == sorted(read(path))
+
+
 def test_a_local_model_has_no_revision(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     config = tmp_path / "config.json"

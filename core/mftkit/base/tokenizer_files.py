@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from mftkit.base.regular_files import check_regular_files
 from mftkit_registry.errors import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from transformers import PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
@@ -27,6 +30,8 @@ VOCABULARY_FILES = (
 
 LARGEST_ID = 100_000_000
 """Far above any token's: the libraries lay out a table with a place for each id."""
+MOST_GROWTH = 10_000
+"""Times that the longest replacements of a tokenizer may lengthen a text; those of published ones hardly do."""
 
 
 def load_tokenizer(
@@ -71,6 +76,8 @@ def check_tokenizer_files(path: str) -> None:
             content = read_json_object(directory / name)
             if name == "tokenizer.json":
                 _check_ids(content)
+                for key in ("normalizer", "decoder"):
+                    _check_growth(key, content.get(key))
         except (OSError, ValueError) as error:
             raise MftError(
                 f"the tokenizer of {path} cannot be read: {name}: {reason(error)}; download it again"
@@ -90,6 +97,37 @@ def _check_ids(content: JsonObject) -> None:
     for token, number in own:
         if isinstance(number, int) and first.setdefault(number, token) != token:
             raise ValueError(f"the added tokens {first[number]!r} and {token!r} have the same id, {number}")
+
+
+def _check_growth(key: str, step: object) -> None:
+    """Raise ValueError for replacements that can make a text longer by orders of magnitude, one after another."""
+    growth = 1.0
+    for each in _steps(step):
+        content, pattern = each.get("content"), each.get("pattern")
+        if each.get("type") == "Replace" and isinstance(content, str) and isinstance(pattern, dict):
+            growth *= max(1.0, len(content) / _shortest_match(pattern))
+    if growth > MOST_GROWTH:
+        raise ValueError(f"its {key} can make a text {growth:,.0f} times as long")
+
+
+def _steps(step: object) -> Iterator[JsonObject]:
+    if isinstance(step, dict):
+        yield step
+        for key in ("normalizers", "decoders"):
+            inner = step.get(key)
+            for each in inner if isinstance(inner, list) else ():
+                yield from _steps(each)
+
+
+def _shortest_match(pattern: JsonObject) -> float:
+    """The characters that a pattern replaces at least; half a character if that can be none."""
+    text = pattern.get("String")
+    if isinstance(text, str):
+        return len(text) or 0.5
+    try:
+        return 0.5 if re.match(str(pattern.get("Regex")), "") else 1.0
+    except re.error:  # the library's expressions can have what Python's have not
+        return 1.0
 
 
 def _try(tokenizer: PreTrainedTokenizerBase, path: str) -> None:

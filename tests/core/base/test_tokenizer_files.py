@@ -41,6 +41,11 @@ def pipe(at: Path) -> None:
     os.mkfifo(at / CONFIG)
 
 
+def replacements(*each: tuple[dict[str, str], str]) -> Spoil:
+    steps = [{"type": "Replace", "pattern": pattern, "content": content} for pattern, content in each]
+    return edited(lambda it: it.update(normalizer={"type": "Sequence", "normalizers": steps}))
+
+
 POST = {
     "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "[N]", "type_id": 0}}], "pair": [],
     "special_tokens": {},
@@ -61,6 +66,13 @@ CASES: dict[str, tuple[Spoil, str]] = {
         f"{READ}Oniguruma error",
     ),
     "a panic": (edited(lambda it: it.update(post_processor=POST)), "cannot be used: it cannot encode a text: no entry"),
+    "a text that grows": (
+        replacements(({"String": "e"}, "e" * 1000), ({"Regex": "e"}, "e" * 1000)),
+        f"{READ}tokenizer.json: its normalizer can make a text 1,000,000 times as long; download it again",
+    ),
+    "a text that doubles": (
+        replacements(*[({"Regex": "x*"}, "x")] * 20), "its normalizer can make a text 1,048,576 times as long"
+    ),
     "config: a list": (written(CONFIG, b"[]"), f"{READ}tokenizer_config.json: expected a JSON object, found list"),
     "config: a length": (edited(lambda it: it.update(model_max_length="x"), CONFIG), r"model_max_length should be a number \(given: 'x'\)"),
     "config: a template": (edited(lambda it: it.update(chat_template=5), CONFIG), r"chat_template should be a text \(given: 5\)"),
@@ -77,6 +89,14 @@ def test_what_cannot_be_used_is_refused_in_one_message(case: str, tmp_path: Path
         load_tokenizer(str(tmp_path))
     assert str(tmp_path) in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_replacements_that_hardly_lengthen_a_text_are_used(tmp_path: Path) -> None:
+    train_bpe(["def sort(value): return sort(value)"] * 9, 300).save_pretrained(tmp_path)
+    replacements(
+        ({"String": " "}, "\u2581"), *[({"Regex": r"\p{Zs}+"}, " ")] * 30, ({"String": "\t"}, "    ")
+    )(tmp_path)
+    assert load_tokenizer(str(tmp_path)) is not None
 
 
 def test_the_tokenizer_unspoilt_is_read(tmp_path: Path) -> None:

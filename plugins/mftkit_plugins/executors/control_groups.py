@@ -63,7 +63,7 @@ class ControlGroup:
     """
 
     def __init__(self, parents: Sequence[Parent], limits: mftkit.Limits) -> None:
-        """Make it. Raises OSError if that is not possible."""
+        """Make it. Raises MftError if that is not possible any more."""
         name = _PREFIX + secrets.token_hex(8)
         self._groups = {parent.directory / name: parent for parent in parents}
         memory = limits.memory + limits.disk + SUPERVISION_MEMORY
@@ -77,9 +77,12 @@ class ControlGroup:
                     swap.write_text("0" if parent.memory == "memory.max" else str(memory))
                 if parent.processes:
                     group.joinpath(parent.processes).write_text(str(limits.processes + SUPERVISION))
-        except OSError:
+        except OSError as error:
             self.remove()
-            raise
+            where = ", ".join(str(parent.directory) for parent in parents)
+            raise mftkit.MftError(
+                f"no control group for a program can be made in {where}: {error.strerror}; start the command again"
+            ) from error
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +146,7 @@ def _can_be_used(found: tuple[Parent, ...]) -> bool:
     try:
         with ControlGroup(found, mftkit.Limits()) as group:
             return subprocess.run(group.entering(["true"]), capture_output=True, check=False).returncode == 0
-    except OSError:
+    except (OSError, mftkit.MftError):
         return False
 
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,12 @@ def test_a_command_whose_group_is_lost_does_not_run() -> None:
         done = _run(group, "print(1)")
     assert done.returncode != 0
     assert done.stdout == ""
+
+
+def test_a_parent_that_is_lost_is_named() -> None:
+    lost = [replace(parent, directory=parent.directory / "lost") for parent in control_groups.parents()]
+    with pytest.raises(mftkit.MftError, match=f"can be made in {lost[0].directory}.*: No such file"):
+        ControlGroup(lost, LIMITS)
 
 
 def test_groups_of_killed_processes_are_removed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:

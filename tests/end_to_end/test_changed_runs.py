@@ -15,8 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import mftkit
-from data_path import Listener
 from mftkit.training.train_step import TrainStep
+from recorder import Recorder
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 SHORT = {"max_steps": 3, "batch_size": 4, "micro_batch_size": 4, "evaluate_every": 2, "log_every": 2}
@@ -73,7 +73,7 @@ def test_an_extension_of_a_copy_equals_the_longer_run(project: Path, copied: Pat
     environment["components"].insert(0, {"kind": "tracker", "name": "x", "distribution": "x", "version": "1"})
     (copied / "environment.json").write_text(json.dumps(environment))
     assert mftkit.load_spec(copied).output == copied
-    heard = Listener()
+    heard = Recorder()
     extended = mftkit.load_spec(copied, ["training.max_steps=6", "name=renamed", "trackers=[]"])
     assert mftkit.run(extended, reporter=heard).step == 6
     assert "resuming from step 3 of 6" in heard.notes
@@ -156,7 +156,7 @@ def test_an_early_stopped_run_that_is_extended_validates_once_more(
     usual = {"evaluate_every": 1, "max_steps": 5, "early_stopping": {"patience": 1}}
     losses((5, 5), (4, 4), (4, 4), (3, 3), (3, 3), (2, 2), (2, 2))
     assert mftkit.run(spec(project, tmp_path / "run", usual)).step == 2
-    heard = Listener()
+    heard = Recorder()
     outcome = mftkit.run(spec(project, tmp_path / "run", usual | {"max_steps": 6}), reporter=heard)
     assert (outcome.reason, outcome.step) == ("early-stopped", 4)  # step 3 was the best, step 4 no better
     assert any("early stopping had ended the run; it continues" in note for note in heard.notes)
@@ -170,7 +170,7 @@ def test_an_unfinished_run_may_end_earlier(copied: Path) -> None:
     cut_short(copied)
     shutil.rmtree(copied / "model")
     shutil.rmtree(copied / "checkpoints" / "step-00000003")  # its last is that of step 2
-    heard = Listener()
+    heard = Recorder()
     shorter = mftkit.load_spec(copied, ["training.max_steps=2", "training.evaluate_every=5"])
     outcome = mftkit.run(shorter, reporter=heard)
     assert (outcome.reason, outcome.step) == ("finished", 2)
@@ -182,7 +182,7 @@ def test_an_unfinished_run_may_end_earlier(copied: Path) -> None:
 def test_a_start_from_step_0_says_so_and_keeps_the_metrics(copied: Path, fresh: bool) -> None:
     cut_short(copied, checkpoints=fresh)
     first = (copied / "metrics.jsonl").read_text()
-    heard = Listener()
+    heard = Recorder()
     rows_now = write_rows(
         copied.parent / "fewer.jsonl", rows("big", 30)
     )  # nothing is resumed, so they may differ

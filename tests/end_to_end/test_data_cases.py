@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mftkit
-from data_path import Listener, chat_row, tokenizer, write_lines
+from data_path import chat_row, tokenizer, write_lines
 from forked import mft_forked
 from mftkit.cli import main
 from mftkit.plugins import installed, kinds
+from recorder import Recorder
 from small_runs import small_spec
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def write_spec(tmp_path: Path, tokenizer_path: str) -> Any:
     return write
 
 
-class Planned(Listener):
+class Planned(Recorder):
     """Keeps the plan, too."""
 
     plan: Plan | None = None

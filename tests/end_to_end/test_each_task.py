@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 import mftkit
-from data_path import Listener
 from mftkit.training.validation import Validator
+from recorder import Recorder
 from scripted_losses import checkpoints, spec, unfinished
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
@@ -36,7 +36,7 @@ def weights(project: Path) -> list[tuple[float, float]]:
 def test_a_task_that_gains_no_more_trains_no_more(project: Path, losses: Any) -> None:
     # big is best at step 1, small at step 3; after two validations without a gain each is out
     losses((9, 9), (2, 8), (3, 7), (4, 6), (5, 7), (1, 8), (0, 0))
-    listener = Listener()
+    listener = Recorder()
     made = spec(project, log_every=1, early_stopping={"patience": 2, "criterion": "each"})
     outcome = mftkit.run(made, reporter=listener)
     assert (outcome.reason, outcome.step) == ("early-stopped", 5)
@@ -126,7 +126,7 @@ def test_a_lost_step_is_reported(project: Path, losses: Any) -> None:
     unfinished(project)
     weights = project / "run/checkpoints/step-00000001/model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-7])
-    listener = Listener()
+    listener = Recorder()
     mftkit.run(made, reporter=listener)
     assert any("step-00000001" in line and "is written without step 1" in line for line in listener.warnings)
     assert best_json(project)["tasks"]["big"]["path"] is None

@@ -13,9 +13,9 @@ import torch
 from safetensors.torch import load_file
 
 import mftkit
-from data_path import Listener
 from fim_tokenizers import fim_tokenizer
 from mftkit.data.corpus import prepare
+from recorder import Recorder
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 CODE = "def f{i}(a, b):\n    c = a + {i}\n    return b * c\n"
@@ -49,7 +49,7 @@ def load(project: Path, output: str = "run", fim: dict[str, Any] | None = None, 
 def corpus(project: Path, spec: Any) -> Any:
     from transformers import AutoTokenizer
 
-    return prepare(spec, AutoTokenizer.from_pretrained(project / "tokenizer"), Listener())
+    return prepare(spec, AutoTokenizer.from_pretrained(project / "tokenizer"), Recorder())
 
 
 def trained(run: Path) -> list[dict[str, Any]]:
@@ -114,7 +114,7 @@ def test_each_epoch_trains_its_own_split_and_a_resumed_run_the_same(
         if int(step.name.removeprefix("step-")) > stop:
             shutil.rmtree(step)
     shutil.rmtree(project / "cache")  # it is made again, to the same tokens
-    listener = Listener()
+    listener = Recorder()
     mftkit.run(load(project, mixing=mixing), reporter=listener)
     assert any(note.startswith("resuming from step") for note in listener.notes)
     assert comparable(metrics(run)) == comparable(metrics(whole))

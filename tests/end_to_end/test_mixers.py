@@ -15,16 +15,16 @@ import torch
 from safetensors.torch import load_file
 
 import mftkit
-from data_path import Listener
 from forked import run_forked, start_mft
 from mftkit.reporting.plan import Plan
+from recorder import Recorder
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 OPTIONS = {"every": 4, "samples": 2, "temperature": 0.05, "exploration": 0.0}
 MIXING = {"mixer": {"name": "bandit", "options": OPTIONS}}
 
 
-class Planner(Listener):
+class Planner(Recorder):
     """Keeps the plan, too."""
 
     plan: Plan

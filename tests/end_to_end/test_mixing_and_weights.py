@@ -12,14 +12,14 @@ import torch
 from safetensors.torch import load_file
 
 import mftkit
-from data_path import Listener
 from mftkit.reporting.plan import Plan
+from recorder import Recorder
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 MIXING = {"proportions": {"big": 1, "small": 2}, "epoch_samples": 45}
 
 
-class Planner(Listener):
+class Planner(Recorder):
     """Keeps the plan, too."""
 
     plan: Plan
@@ -112,7 +112,7 @@ def test_a_loss_that_does_not_read_weights_is_refused_with_them(project: Path, m
 
 def test_weights_that_are_all_0_are_reported(project: Path) -> None:
     write_rows(project / "data" / "small.jsonl", [{**row, "weight": 0} for row in rows("small", 12)])
-    listener = Listener()
+    listener = Recorder()
     mftkit.run(load(project, "run"), dry_run=True, reporter=listener)
     assert "task small: all training rows have weight 0, so nothing is learned from them" in listener.warnings
     write_rows(project / "data" / "big.jsonl", [{**row, "weight": 0} for row in rows("big", 40)])
@@ -123,7 +123,7 @@ def test_weights_that_are_all_0_are_reported(project: Path) -> None:
 def test_a_copy_that_can_be_seen_is_warned_of(project: Path) -> None:
     for attention, warned in (("isolated", False), ("shared", True)):
         pack = {"name": "pack", "options": {"attention": attention}}
-        listener = Listener()
+        listener = Recorder()
         made = load(project, "run", tokenization=pack, max_length=192)
         mftkit.run(made, dry_run=True, reporter=listener)
         assert any("hold a sample twice" in warning for warning in listener.warnings) == warned

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 import mftkit
-from data_path import Listener
+from recorder import Recorder
 from scripted_losses import checkpoints, spec, unfinished
 from small_runs import metrics, rows, write_rows
 
@@ -100,7 +100,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(project: Path, losses
     before = unfinished(project)
     damage(project, 6)
     losses((3, 3))
-    listener = Listener()
+    listener = Recorder()
     outcome = mftkit.run(made, reporter=listener)
     (told,) = [line for line in listener.warnings if "damaged" in line]
     assert "step-00000006" in told
@@ -122,7 +122,7 @@ def test_the_only_good_checkpoint_outlives_the_damaged_ones(project: Path, losse
     unfinished(project)
     for step in (4, 5):
         damage(project, step)
-    listener = Listener()
+    listener = Recorder()
     losses((2, 2), (1, 1))
     outcome = mftkit.run(made, reporter=listener)
     assert len([line for line in listener.warnings if "damaged" in line]) == 2
@@ -137,7 +137,7 @@ def test_all_damaged_is_reported_and_starts_at_the_beginning(project: Path, loss
     unfinished(project)
     damage(project, 1)
     damage(project, 2)
-    listener = Listener()
+    listener = Recorder()
     losses((9, 9), (5, 5))
     assert mftkit.run(made, reporter=listener).reason == "finished"
     consequences = [line.rsplit("; ")[-1] for line in listener.warnings if "damaged" in line]
@@ -156,7 +156,7 @@ def test_a_lost_best_is_reported_and_the_result_is_the_last_steps(project: Path,
     assert checkpoints(project) == [1, 4]
     unfinished(project)
     damage(project, 1, "model.safetensors")
-    listener = Listener()
+    listener = Recorder()
     outcome = mftkit.run(made, reporter=listener)
     assert outcome.reason == "finished"
     assert any(

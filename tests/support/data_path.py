@@ -11,7 +11,6 @@ from mftkit.data.text.encoder import Encoder
 from mftkit.data.tokens.train_tokenizer import train_bpe
 from mftkit.interfaces.task_format import FormatContext, FormattedSample, no_note
 from mftkit.plugins import installed, kinds
-from mftkit.reporting.reporter import Reporter
 from mftkit.spec import ChatSpec, DataSpec, MixingSpec, TaskSpec
 
 if TYPE_CHECKING:
@@ -115,20 +114,6 @@ def legacy_llama(template: str = LLAMA2) -> Any:
     )
     made.chat_template = template
     return made
-
-
-class Listener(Reporter):
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @dataclass

@@ -7,10 +7,11 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pytest
 
-from data_path import Listener, chat_row, sections, tokenizer, write_lines
+from data_path import chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
 from mftkit.data.rows.reading import RowFindings
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 
 TOK = tokenizer()
 
@@ -22,8 +23,8 @@ def rows(name: str, count: int) -> list[dict[str, Any]]:
     ]
 
 
-def corpus(cache: Path, *tasks: dict[str, Any], listener: Listener | None = None, **changes: Any) -> Corpus:
-    return prepare(sections(cache, *tasks, **changes), TOK, listener or Listener())
+def corpus(cache: Path, *tasks: dict[str, Any], listener: Recorder | None = None, **changes: Any) -> Corpus:
+    return prepare(sections(cache, *tasks, **changes), TOK, listener or Recorder())
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_overlong_samples_are_cut_and_counted(tmp_path: Path) -> None:
     long_answer, long_prompt = chat_row("short", "word " * 200), chat_row("word " * 200, "short")
     write_lines(tmp_path / "a.jsonl", [*rows("a", 4), long_answer, long_prompt])
     task = {"name": "a", "train": ["a.jsonl"], "valid": 0}
-    listener = Listener()
+    listener = Recorder()
     made = corpus(tmp_path, task, max_length=100, listener=listener)
     assert len(made.train) == 5
     assert made.train.lengths.max() == 100 == len(made.train[4].tokens)
@@ -122,7 +123,7 @@ def test_bad_rows_are_refused_or_counted(tmp_path: Path) -> None:
     with pytest.raises(MftError, match=r"a\.jsonl:6: 'prompt' must be a string"):
         corpus(tmp_path, task)
     for cached in (False, True):
-        listener = Listener()
+        listener = Recorder()
         made = corpus(tmp_path, task, data={"on_bad_row": "skip"}, listener=listener)
         assert (made.reports[0].skipped, made.reports[0].rows, made.reports[0].cached) == (2, 5, cached)
         assert any(
@@ -135,14 +136,14 @@ def test_no_sample_to_train_on_and_none_to_validate_with(tmp_path: Path) -> None
     with pytest.raises(MftError, match=r"task a: no samples left .*long\.jsonl.*no loss tokens left"):
         corpus(tmp_path, {"name": "a", "train": ["long.jsonl"]}, max_length=20)
     write_lines(tmp_path / "one.jsonl", rows("a", 1))
-    listener = Listener()
+    listener = Recorder()
     made = corpus(tmp_path, {"name": "a", "train": ["one.jsonl"]}, listener=listener)
     assert (len(made.train), len(made.valid)) == (1, 0)
     assert [warning for warning in listener.warnings if "validation set is empty" in warning]
 
 
 def test_validation_rows_that_are_trained_on_are_reported(tmp_path: Path, two: list[dict[str, Any]]) -> None:
-    listener = Listener()
+    listener = Recorder()
     corpus(tmp_path, *two, listener=listener)
     assert "task b: 12 validation rows are also training rows" in listener.warnings
 
@@ -151,8 +152,8 @@ def test_a_template_and_markers_are_cached_apart(tmp_path: Path, two: list[dict[
     tok = tokenizer()
     tok.chat_template = "{% for m in messages %}<s>{{ m['role'] }} {{ m['content'] }}</s>{% endfor %}"
     spec = sections(tmp_path, *two)
-    one = prepare(spec, tok, Listener())
-    two_ = prepare(sections(tmp_path, *two, chat={"format": "markers"}), tok, Listener())
+    one = prepare(spec, tok, Recorder())
+    two_ = prepare(sections(tmp_path, *two, chat={"format": "markers"}), tok, Recorder())
     assert one.fingerprint != two_.fingerprint
     assert TOK.decode(one.train[0].tokens).startswith("<s>user a 0?</s>")
     assert TOK.decode(two_.train[0].tokens).startswith("<s>human\na 0?\n<s>bot\n")

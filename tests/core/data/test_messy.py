@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from data_path import Listener, sections, tokenizer
+from data_path import sections, tokenizer
 from mftkit.data.corpus import Corpus, prepare
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 
 SHARED = Path(os.environ.get("MFT_SHARED") or Path(__file__).parents[3].parent / "shared")
 MESSY = SHARED / "data" / "messy"
@@ -25,9 +26,9 @@ def given(case: dict[str, Any]) -> Path:
     return path if path.parent == MESSY else path.parent
 
 
-def prepared(case: dict[str, Any], cache: Path, **data: str) -> tuple[Corpus | None, str, Listener]:
+def prepared(case: dict[str, Any], cache: Path, **data: str) -> tuple[Corpus | None, str, Recorder]:
     """(corpus, "") or (None, the error)."""
-    listener = Listener()
+    listener = Recorder()
     task = {"name": "messy", "train": [str(given(case))], "valid": 0}
     try:
         corpus = prepare(sections(cache, task, data=data), tokenizer(), listener)

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_path import Listener, chat_row, sections, tokenizer, write_lines
+from data_path import chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
 from mftkit.data.mixing import Mixture, apportion
 from mftkit.spec import MixingSpec
+from recorder import Recorder
 
 SIZES = (40, 10, 4)
 TASK = np.repeat(np.arange(3), SIZES)
@@ -78,7 +79,7 @@ def prepared(tmp_path: Path, mixing: dict[str, Any] | None) -> Corpus:
         tasks.append({"name": name, "train": [str(path)], "valid": 0})
     spec = sections(tmp_path, *tasks)
     spec.mixing = None if mixing is None else MixingSpec.model_validate(mixing)
-    return prepare(spec, TOK, Listener())
+    return prepare(spec, TOK, Recorder())
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from data_path import CHATML, THINKING, Listener, sections, tokenizer, write_lines
+from data_path import CHATML, THINKING, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 from templates.table import CHATS
 
 
@@ -25,7 +26,7 @@ def prepared(
 ) -> tuple[Corpus, list[str]]:
     write_lines(tmp_path / "rows.jsonl", rows)
     task = {"name": "t", "train": ["rows.jsonl"], "valid": 0, **changes.pop("task", {})}
-    listener = Listener()
+    listener = Recorder()
     corpus = prepare(sections(tmp_path, task, **changes), tok or tokenizer(CHATML), listener)
     return corpus, [line for line in listener.warnings if "validation set is empty" not in line]
 

@@ -8,17 +8,18 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.parquet as pq  # type: ignore[import-untyped]
 import pytest
 
-from data_path import Listener, chat_row, sections, tokenizer, write_lines
+from data_path import chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
 from mftkit.data.rows.faults import BadRow
 from mftkit.data.rows.formats import row_weight
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 
 TOK = tokenizer()
 
 
-def corpus(cache: Path, *tasks: dict[str, Any], listener: Listener | None = None, **changes: Any) -> Corpus:
-    return prepare(sections(cache, *tasks, **changes), TOK, listener or Listener())
+def corpus(cache: Path, *tasks: dict[str, Any], listener: Recorder | None = None, **changes: Any) -> Corpus:
+    return prepare(sections(cache, *tasks, **changes), TOK, listener or Recorder())
 
 
 def task(path: Path, **more: Any) -> dict[str, Any]:
@@ -61,7 +62,7 @@ def test_bad_weights_are_bad_rows_with_their_place(tmp_path: Path) -> None:
     with pytest.raises(MftError) as caught:
         corpus(tmp_path, task(path))
     assert str(caught.value).startswith(f"{path}:2: 'weight' must be")
-    listener = Listener()
+    listener = Recorder()
     made = corpus(tmp_path, task(path), listener=listener, data={"on_bad_row": "skip"})
     assert (made.reports[0].skipped, weights(made)) == (1, [1, 3])
     assert f"{path}:2: 'weight' must be" in "".join(listener.warnings)

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 import mftkit
-from data_path import Listener
 from mftkit.data import streaming
 from mftkit.data.corpus import _Preparation, prepare
 from mftkit.data.streaming import StreamedTask, rows_per_chunk
@@ -19,6 +18,7 @@ from mftkit.data.tokens.train_tokenizer import train_bpe
 from mftkit.reporting.reporter import Reporter
 from mftkit.training import loop
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 from small_runs import comparable, metrics, rows, small_spec, write_rows
 
 CHUNK = 24
@@ -77,7 +77,7 @@ def lines(samples: Any, task: int) -> list[int]:
 
 
 def test_chunks_hold_consecutive_rows_and_a_stream_starts_again(project: Path) -> None:
-    listener = Listener()
+    listener = Recorder()
     train = corpus_of(project, load(project, "order"), listener).train
     chunks = [train.in_epoch(number) for number in range(4)]
     half = CHUNK // 2

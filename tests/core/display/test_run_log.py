@@ -11,6 +11,7 @@ from mftkit.display.run_log import LoggedReporter
 from mftkit.reporting.listener import Listener
 from mftkit.reporting.reporter import Reporter
 from mftkit_registry import MftError
+from recorder import Recorder
 from small_runs import rows, small_spec, write_rows
 
 if TYPE_CHECKING:
@@ -50,14 +51,7 @@ def test_lines_wait_for_the_file_and_have_no_control_characters(tmp_path: Path) 
 
 
 def test_a_file_that_cannot_be_written_is_reported_once(tmp_path: Path) -> None:
-    class Seen(Reporter):
-        def __init__(self) -> None:
-            self.warnings: list[str] = []
-
-        def warn(self, message: str) -> None:
-            self.warnings.append(message)
-
-    seen = Seen()
+    seen = Recorder()
     logged = LoggedReporter(seen)
     logged.file.open_at(tmp_path / "nowhere" / "log.txt")
     logged.note("one")

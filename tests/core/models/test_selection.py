@@ -7,8 +7,8 @@ from fixture_types import Install
 from mftkit import MftError, ModelAdapter
 from mftkit.models import select_adapter
 from mftkit.plugins import installed
-from mftkit.reporting.reporter import Reporter
 from mftkit_registry.kinds import Kind
+from recorder import Recorder
 
 
 class Registered:
@@ -50,14 +50,6 @@ class Ranking(ModelAdapter):
 
     def matches(self, config: dict[str, Any]) -> Any:
         return self.rank(config) if callable(self.rank) else self.rank
-
-
-class Recorder(Reporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture

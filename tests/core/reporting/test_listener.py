@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from data_path import Listener as Recorder
 from mftkit.reporting.lines import ValidLine
 from mftkit.reporting.listener import FailureReport, Listener, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit_registry import MftError
+from recorder import Recorder
 
 VALID = ValidLine(0, 1.0, {})
 

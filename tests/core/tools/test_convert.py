@@ -15,16 +15,8 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 import mftkit
 from checkpoints import CHECKPOINTS, FAMILIES, WITH_TOKENIZER
 from commands import mft
-from mftkit.reporting.reporter import Reporter
 from mftkit.tools.convert import convert
-
-
-class Recorder(Reporter):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, message: str) -> None:
-        self.notes.append(message)
+from recorder import Recorder
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 import mftkit
-from data_path import Listener
 from fixture_types import Install
 from mftkit.plugins import installed
 from mftkit.tools.run import run
+from recorder import Recorder
 from small_runs import metrics, rows, small_spec, write_rows
 
 FILE = """
@@ -128,7 +128,7 @@ def calls(read: Any) -> list[Any]:
 
 
 def test_a_stopped_run_is_finished_and_continues_when_its_callbacks_change(project: Path) -> None:
-    listener = Listener()
+    listener = Recorder()
     read = spec(project, log(stop=3), "weak", balancer="seen")
     outcome = run(read, reporter=listener)
     assert (outcome.reason, outcome.step, outcome.best_step) == ("finished", 3, 3)
@@ -168,7 +168,7 @@ def test_a_stopped_run_is_finished_and_continues_when_its_callbacks_change(proje
     assert plugin["path"] == str(project / "watch.py")
     assert (plugin["sha256"], plugin["listens"]) == (read.plugins[0].sha256, True)
 
-    again = Listener()
+    again = Recorder()
     assert (
         run(spec(project, log(stop=3), "weak", balancer="seen"), reporter=again).stopped_by
         == outcome.stopped_by
@@ -177,7 +177,7 @@ def test_a_stopped_run_is_finished_and_continues_when_its_callbacks_change(proje
     assert "change its callbacks to continue it" in again.notes[-1]
 
     (project / "watch.py").write_text(FILE + "\n# changed\n")
-    more = Listener()
+    more = Recorder()
     read = spec(project, log(stop=99), balancer="seen")
     assert run(read, reporter=more).step == 6
     assert calls(read)[0] == ("start", 3, [1, 2, 3], ["big", "small"], ("big", "small"))
@@ -212,7 +212,7 @@ def test_ready_callbacks_and_one_name_twice(project: Path, install: Install) -> 
         def on_run_start(self, run: mftkit.RunInfo, step: int) -> None:
             self.started = (run.name, step, [task.name for task in self.tasks])
 
-    listener, mine = Listener(), Mine()
+    listener, mine = Recorder(), Mine()
     try:
         read = spec(project, log(), log(stop=9))
         outcome = run(read, reporter=listener, callbacks=[mine])

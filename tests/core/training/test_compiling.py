@@ -12,12 +12,12 @@ from torch import nn
 import mftkit
 from forked import run_forked
 from mftkit.processes import Processes
-from mftkit.reporting.reporter import Reporter
 from mftkit.training import compiled_layers
 from mftkit.training.compiled_layers import CompiledLayers
 from mftkit.training.compiling import check_compiling, length_step
 from mftkit.training.engine_choice import no_engine
 from mftkit_registry import MftError
+from recorder import Recorder
 from small_runs import metrics, rows, small_spec, unfinished, write_rows
 
 # Warnings of torch's own code: it hides the first where it is shown, which is too late where warnings are errors.
@@ -27,16 +27,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated"),
 ]
 WITHOUT_DROPOUT = {"attention_dropout": 0.0}
-
-
-class Warnings(Reporter):
-    """Keeps notes and warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture(autouse=True)
@@ -169,7 +159,7 @@ def test_a_compiled_run_has_the_losses_of_the_same_run(
     training = changes.pop("training", {})
     name = str(changes["tokenization"])
     plain = run(data, spec(f"{name}-plain", **changes, training=training))
-    reporter = Warnings()
+    reporter = Recorder()
     made = spec(f"{name}-compiled", **changes, training=training | {"compile": True})
     compiled = run(data, made, reporter=reporter)
     assert losses(compiled) == pytest.approx(losses(plain), rel=1e-5)

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from data_path import Listener as Recorder
 from mftkit.interfaces.run_info import RunInfo
 from mftkit.plugins import installed
 from mftkit.reporting.lines import TaskTraining, TaskValidation, TrainLine, ValidLine
 from mftkit.reporting.listener import FailureReport, Listeners
 from mftkit.reporting.outcome import Outcome
 from mftkit.training.events import HookCaller
+from recorder import Recorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

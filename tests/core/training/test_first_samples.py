@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from data_path import CHATML, Listener, chat_row, sections, tokenizer, write_lines
+from data_path import CHATML, chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import prepare
 from mftkit.training.first_samples import first_samples
+from recorder import Recorder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ def test_a_chat_and_a_text(tmp_path: Path, question: str, answer: str) -> None:
         {"name": "code", "train": [str(code)], "valid": 0, "format": "text"},
         max_length=4096,
     )
-    corpus = prepare(spec, tok, Listener())
+    corpus = prepare(spec, tok, Recorder())
     first, text = first_samples(corpus, tok)
     assert (first.task, first.place, text.task, text.place) == ("chat", f"{chat}:1", "code", f"{code}:1")
     assert (first.tokens, first.loss_tokens) == (corpus.train.lengths[0], corpus.train.loss_tokens[0])
@@ -45,7 +46,7 @@ def test_a_sample_that_max_length_cuts_ends_with_its_last_token(tmp_path: Path) 
     rows = write_lines(tmp_path / "chat.jsonl", [chat_row("a", "x = 1\n" * 90)])
     tok = tokenizer(CHATML)
     spec = sections(tmp_path / "cache", {"name": "chat", "train": [str(rows)], "valid": 0}, max_length=30)
-    [first] = first_samples(prepare(spec, tok, Listener()), tok)
+    [first] = first_samples(prepare(spec, tok, Recorder()), tok)
     assert (first.tokens, first.before) == (30, PROMPT.format("a"))
     assert (first.answer + first.stop).startswith("x = 1\n")
     assert first.stop != "<|im_end|>"

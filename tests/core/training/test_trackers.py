@@ -10,8 +10,8 @@ import pytest
 
 import mftkit
 from commands import mft
-from data_path import Listener
 from mftkit.plugins import installed
+from recorder import Recorder
 from small_runs import metrics, rows, small_spec, write_rows
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def spec(project: Path, *trackers: Any, **changes: Any) -> Any:
 
 
 def test_every_number_reaches_a_tracker_and_a_failing_one_is_reported_once(project: Path) -> None:
-    listener = Listener()
+    listener = Recorder()
     outcome = mftkit.run(spec(project, "lines", "weak"), reporter=listener)
     assert outcome.reason == "finished"
     lines = metrics(project / "run")

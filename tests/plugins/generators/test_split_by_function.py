@@ -6,9 +6,10 @@ import json
 import os
 from pathlib import Path
 
-from data_path import Listener, sections, tokenizer
+from data_path import sections, tokenizer
 from mftkit.data.corpus import prepare
 from mftkit.data.samples import Samples
+from recorder import Recorder
 
 SOURCE = [str(Path(os.__file__).with_name(name)) for name in ("json", "logging", "asyncio", "textwrap.py")]
 SAMPLES = {"completion": 150, "comment": 100, "text-to-code": 130, "repair": 60}
@@ -28,7 +29,7 @@ def test_the_same_side_in_every_task(tmp_path: Path) -> None:
     for kind, samples in SAMPLES.items():
         options = {"kind": kind, "samples": samples, "paths": SOURCE}
         tasks.append({"name": kind, "generator": {"name": "python-source", "options": options}, "valid": 0.2})
-    made = prepare(sections(tmp_path, *tasks, max_length=4096), tokenizer(), Listener())
+    made = prepare(sections(tmp_path, *tasks, max_length=4096), tokenizer(), Recorder())
     train, valid = groups(made.train, len(tasks)), groups(made.valid, len(tasks))
     held_out = {group for task in valid for group in task}
     assert not any(held_out & task for task in train)

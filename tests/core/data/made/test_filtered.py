@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import mftkit
-from data_path import Listener, chat_row, sections, tokenizer, write_lines
+from data_path import chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import prepare
 from mftkit.data.task_rows import task_rows
 from mftkit.data.tokens.train_tokenizer import iter_texts
 from mftkit.plugins import hookspecs, installed
 from mftkit.plugins.kinds import KINDS
 from mftkit_registry import Registry
+from recorder import Recorder
 
 if TYPE_CHECKING:
     from fixture_types import Install
@@ -101,8 +102,8 @@ def spec(tmp_path: Path, *filters: Any, **more: Any) -> Any:
     return sections(tmp_path / "cache", task, data=data, seed=seed)
 
 
-def made(given: Any, listener: Listener | None = None) -> Path:
-    [source] = task_rows(given, 0, given.tasks[0], listener or Listener())
+def made(given: Any, listener: Recorder | None = None) -> Path:
+    [source] = task_rows(given, 0, given.tasks[0], listener or Recorder())
     return Path(source.name)
 
 
@@ -111,7 +112,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def test_each_stage_tells_what_it_dropped_and_why(tmp_path: Path) -> None:
-    listener = Listener()
+    listener = Recorder()
     second = {"name": "word", "options": {"word": "question 7"}}
     path = made(spec(tmp_path, "word", second, "marks"), listener)
     assert [row["id"] for row in read(path)] == [1, 2, 3, 4, 6, 8, 9]
@@ -133,7 +134,7 @@ def test_each_stage_tells_what_it_dropped_and_why(tmp_path: Path) -> None:
 
 
 def test_rows_that_vanish_are_counted(tmp_path: Path) -> None:
-    listener = Listener()
+    listener = Recorder()
     made(spec(tmp_path, {"name": "word", "options": {"hide": True}}), listener)
     assert "task a:   2 dropped: no reason given" in listener.notes
 
@@ -167,10 +168,10 @@ def test_a_changed_filter_makes_no_row_of_a_generator_anew(tmp_path: Path, modul
 
 def test_what_is_trained_on_is_what_stays(tmp_path: Path) -> None:
     given = spec(tmp_path, "word")
-    corpus = prepare(given, tokenizer(), Listener())
+    corpus = prepare(given, tokenizer(), Recorder())
     assert len(corpus.train) + len(corpus.valid) == 8
-    assert not any(text == "bad" for text in iter_texts(given, Listener()))
-    grouped = prepare(spec(tmp_path, "word", generator="maker"), tokenizer(), Listener())
+    assert not any(text == "bad" for text in iter_texts(given, Recorder()))
+    grouped = prepare(spec(tmp_path, "word", generator="maker"), tokenizer(), Recorder())
     assert len(grouped.train) + len(grouped.valid) == 8
 
 
@@ -178,7 +179,7 @@ def test_bad_rows_are_reported_where_the_user_wrote_them(tmp_path: Path) -> None
     path = write_lines(tmp_path / "rows.jsonl", [*rows_of(2), {"prompt": "no answer"}, *rows_of(1)])
     with pytest.raises(mftkit.MftError, match=r"rows\.jsonl:3: .* is missing"):
         made(spec(tmp_path, "word"))
-    listener = Listener()
+    listener = Recorder()
     made(spec(tmp_path, "word", data={"on_bad_row": "skip"}), listener)
     [warning] = listener.warnings
     assert warning.startswith(f"task a: 1 bad rows skipped, 3 kept; the first: {path}:3: ")
@@ -192,4 +193,4 @@ def test_a_filter_that_gives_no_row_is_reported(tmp_path: Path) -> None:
 def test_when_no_row_stays_there_is_nothing_to_train_on(tmp_path: Path) -> None:
     given = spec(tmp_path, {"name": "word", "options": {"word": "question"}})
     with pytest.raises(mftkit.MftError, match="no samples left to train on"):
-        prepare(given, tokenizer(), Listener())
+        prepare(given, tokenizer(), Recorder())

@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 import mftkit
-from data_path import Listener, chat_row, sections, tokenizer, write_lines
+from data_path import chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import prepare, prepare_validation
 from mftkit.data.made import generated
 from mftkit.data.task_rows import generate_tasks
 from mftkit.spec import ComponentRef, GeneratedValidation
 from mftkit_registry import Kind
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 
 
 class Counter(mftkit.DataGenerator):
@@ -88,21 +89,21 @@ def spec(
 
 
 def test_rows_are_made_once_for_their_options(tmp_path: Path, plugins: Plugins) -> None:
-    listener = Listener()
+    listener = Recorder()
     first = generate_tasks(spec(tmp_path), None, listener)["a"]
     assert len(first.read_text(encoding="utf-8").splitlines()) == 40
     assert "task a: counter made 40 rows (dropped 2)" in listener.notes
-    assert generate_tasks(spec(tmp_path), "a", Listener())["a"] == first
+    assert generate_tasks(spec(tmp_path), "a", Recorder())["a"] == first
     assert Counter.asked == 1
     others = [spec(tmp_path, count=41), spec(tmp_path, seed=8), spec(tmp_path, "b")]
-    assert len({generate_tasks(other, None, Listener()).popitem()[1] for other in others} | {first}) == 4
+    assert len({generate_tasks(other, None, Recorder()).popitem()[1] for other in others} | {first}) == 4
     plugins.version = "1.1"
-    assert generate_tasks(spec(tmp_path), None, Listener())["a"] != first
+    assert generate_tasks(spec(tmp_path), None, Recorder())["a"] != first
 
 
 @pytest.mark.parametrize("damaged", [lambda rows: rows[:-10], lambda rows: rows.replace(b"1", b"7", 1)])
 def test_a_damaged_file_is_reported_and_made_again(tmp_path: Path, plugins: Plugins, damaged: Any) -> None:
-    path, listener = generate_tasks(spec(tmp_path), None, Listener())["a"], Listener()
+    path, listener = generate_tasks(spec(tmp_path), None, Recorder())["a"], Recorder()
     whole = path.read_bytes()
     path.write_bytes(damaged(whole))
     assert path.read_bytes() != whole
@@ -116,7 +117,7 @@ def test_a_secret_among_the_options_is_no_damage(
     tmp_path: Path, plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SOME_TOKEN", "counter-a1b2c3")
-    listener, given = Listener(), spec(tmp_path, "counter-a1b2c3")
+    listener, given = Recorder(), spec(tmp_path, "counter-a1b2c3")
     made = generate_tasks(given, None, listener)
     [manifest] = tmp_path.glob("generated/*/*/*/manifest.json")
     assert "counter-a1b2c3" not in manifest.read_text()
@@ -126,7 +127,7 @@ def test_a_secret_among_the_options_is_no_damage(
 
 def test_no_rows_are_an_error(tmp_path: Path, plugins: Plugins) -> None:
     with pytest.raises(MftError, match="^task a: counter made no rows: check its options"):
-        generate_tasks(spec(tmp_path, count=0), None, Listener())
+        generate_tasks(spec(tmp_path, count=0), None, Recorder())
     assert not list(tmp_path.glob("generated/*/*/*/manifest.json"))
 
 
@@ -134,7 +135,7 @@ def test_rows_are_written_as_they_are_made_and_seen_when_they_are_whole(
     tmp_path: Path, plugins: Plugins
 ) -> None:
     with pytest.raises(RuntimeError, match="half way"):
-        generate_tasks(spec(tmp_path, kind="failing"), None, Listener())
+        generate_tasks(spec(tmp_path, kind="failing"), None, Recorder())
     [partial] = tmp_path.glob("generated/*/*/*/.rows.jsonl.partial")
     assert partial.read_bytes().count(b"\n") == 25
     assert not list(tmp_path.glob("generated/*/*/*/rows.jsonl"))
@@ -142,7 +143,7 @@ def test_rows_are_written_as_they_are_made_and_seen_when_they_are_whole(
 
 
 def test_the_manifest_says_what_rows_were_made_of(tmp_path: Path, plugins: Plugins) -> None:
-    path = generate_tasks(spec(tmp_path, count=3), None, Listener())["a"]
+    path = generate_tasks(spec(tmp_path, count=3), None, Recorder())["a"]
     found = json.loads((path.parent / "manifest.json").read_text())
     assert found["options"] == {"count": 3, "kind": "good", "first": 0}
     assert (found["seed"], found["task"], found["generator"], found["rows"]) == (7, "a", "counter", 3)
@@ -154,7 +155,7 @@ def test_the_manifest_says_what_rows_were_made_of(tmp_path: Path, plugins: Plugi
 
 
 def test_a_group_is_on_the_same_side_in_every_task(tmp_path: Path, plugins: Plugins) -> None:
-    made = prepare(spec(tmp_path, "a", "b"), tokenizer(), Listener())
+    made = prepare(spec(tmp_path, "a", "b"), tokenizer(), Recorder())
 
     def groups(split: Any) -> list[set[str]]:
         found: list[set[str]] = [set(), set()]
@@ -172,12 +173,12 @@ def test_a_group_is_on_the_same_side_in_every_task(tmp_path: Path, plugins: Plug
 
 
 def test_a_generator_knows_the_tasks_of_the_run(tmp_path: Path, plugins: Plugins) -> None:
-    generate_tasks(spec(tmp_path, "a", "b"), "b", Listener())
+    generate_tasks(spec(tmp_path, "a", "b"), "b", Recorder())
     assert Counter.tasks_seen == (mftkit.TaskInfo("a"), mftkit.TaskInfo("b"))
 
 
 def test_rows_repeat_by_what_they_say_and_not_by_their_group(tmp_path: Path, plugins: Plugins) -> None:
-    listener = Listener()
+    listener = Recorder()
     prepare(spec(tmp_path), tokenizer(), listener)
     assert not [warning for warning in listener.warnings if "repeat" in warning]
     prepare(spec(tmp_path, kind="repeating"), tokenizer(), listener)
@@ -186,21 +187,21 @@ def test_rows_repeat_by_what_they_say_and_not_by_their_group(tmp_path: Path, plu
 
 def test_rows_that_are_no_rows_are_reported(tmp_path: Path, plugins: Plugins) -> None:
     with pytest.raises(MftError, match="generator counter: row 1 cannot be written as JSON"):
-        generate_tasks(spec(tmp_path, kind="unwritable"), None, Listener())
+        generate_tasks(spec(tmp_path, kind="unwritable"), None, Recorder())
     with pytest.raises(MftError, match=r"rows\.jsonl:1: .* is missing"):
-        prepare(spec(tmp_path, kind="bad"), tokenizer(), Listener())
+        prepare(spec(tmp_path, kind="bad"), tokenizer(), Recorder())
 
 
 def test_nothing_to_make_is_an_error(tmp_path: Path, plugins: Plugins) -> None:
     with pytest.raises(MftError, match=r"has no task x with a generator .*tasks with one: a"):
-        generate_tasks(spec(tmp_path), "x", Listener())
+        generate_tasks(spec(tmp_path), "x", Recorder())
     with pytest.raises(MftError, match="no task in this spec has a generator"):
-        generate_tasks(sections(tmp_path, {"name": "a", "train": ["a.jsonl"]}), None, Listener())
+        generate_tasks(sections(tmp_path, {"name": "a", "train": ["a.jsonl"]}), None, Recorder())
 
 
 def test_validation_rows_of_the_same_generator_are_others(tmp_path: Path, plugins: Plugins) -> None:
     """They have a seed of their own, are made once, and their groups are none of the training rows'."""
-    listener = Listener()
+    listener = Recorder()
     both = spec(tmp_path, valid={"first": 30})
     made = generate_tasks(both, None, listener)
     assert list(made) == ["a", "a (valid)"]
@@ -214,7 +215,7 @@ def test_validation_rows_of_the_same_generator_are_others(tmp_path: Path, plugin
     assert (len(found.train), len(found.valid)) == (40, 30)
     counted = "10 of 40 generated validation rows are training rows, or of the same group"
     assert f"task a: {counted}; they are left out" in listener.warnings
-    alone = prepare_validation(both, tokenizer(), Listener())
+    alone = prepare_validation(both, tokenizer(), Recorder())
     assert [alone.origin(i) for i in range(30)] == [found.valid.origin(i) for i in range(30)]
 
 
@@ -224,7 +225,7 @@ def test_validation_rows_that_are_training_rows_are_left_out(tmp_path: Path, plu
     made = spec(tmp_path, valid={"kind": "seedless"})
     files = {"train": [str(write_lines(tmp_path / "a.jsonl", rows))], "generator": None}
     made.tasks = [made.tasks[0].model_copy(update=files)]
-    listener = Listener()
+    listener = Recorder()
     assert len(prepare(made, tokenizer(), listener).valid) == 10
     assert any(warning.startswith("task a: 30 of 40 generated") for warning in listener.warnings)
 
@@ -240,4 +241,4 @@ def test_no_validation_row_left(
     tmp_path: Path, plugins: Plugins, options: dict[str, Any], problem: str
 ) -> None:
     with pytest.raises(MftError, match=problem):
-        prepare(spec(tmp_path, valid=options), tokenizer(), Listener())
+        prepare(spec(tmp_path, valid=options), tokenizer(), Recorder())

@@ -11,20 +11,22 @@ from typing import Any
 
 import pytest
 
-from data_path import Listener, chat_row, sections, tokenizer, write_lines
+from data_path import chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
 from mftkit.data.tokens.making_processes import MakingProcesses, number_of_processes
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 
 TOK = tokenizer()
 TRAIN = ["a.jsonl", "none.jsonl", "b.jsonl"]
 HOLD = """
 import sys
 from pathlib import Path
-from data_path import Listener, sections, tokenizer
+from data_path import (sections, tokenizer)
+from recorder import Recorder
 from mftkit.data.corpus import prepare
 task = {"name": "a", "train": ["a.jsonl"]}
-prepare(sections(Path(sys.argv[1]), task, data={"processes": 2}), tokenizer(), Listener())
+prepare(sections(Path(sys.argv[1]), task, data={"processes": 2}), tokenizer(), Recorder())
 """
 
 
@@ -43,10 +45,10 @@ def write(directory: Path, *, broken: int | None = None) -> None:
         (directory / "a.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
-def made(directory: Path, processes: int, listener: Listener | None = None, **data: Any) -> Corpus:
+def made(directory: Path, processes: int, listener: Recorder | None = None, **data: Any) -> Corpus:
     data = {"processes": processes, "on_bad_row": "skip", "cache": str(directory / str(processes)), **data}
     task = {"name": "a", "train": TRAIN}
-    return prepare(sections(directory, task, data=data), TOK, listener or Listener())
+    return prepare(sections(directory, task, data=data), TOK, listener or Recorder())
 
 
 def files(cache: Path) -> dict[str, bytes]:
@@ -55,7 +57,7 @@ def files(cache: Path) -> dict[str, bytes]:
 
 def test_the_table_and_what_is_reported_do_not_depend_on_the_number_of_processes(tmp_path: Path) -> None:
     write(tmp_path)
-    alone, together = Listener(), Listener()
+    alone, together = Recorder(), Recorder()
     one, two = made(tmp_path, 1, alone), made(tmp_path, 2, together)
     assert two.fingerprint == one.fingerprint
     assert two.content == one.content
@@ -90,7 +92,7 @@ def test_a_holder_that_is_killed_leaves_no_lock_and_no_processes(tmp_path: Path)
         time.sleep(0.01)
     holder.send_signal(signal.SIGKILL)  # its processes are about to start, or make chunks
     holder.wait()
-    listener = Listener()
+    listener = Recorder()
     task = {"name": "a", "train": ["a.jsonl"]}
     corpus = prepare(sections(tmp_path, task, data={"processes": 1}), TOK, listener)
     assert corpus.reports[0].rows == 4000
@@ -107,7 +109,7 @@ def test_a_process_that_dies_is_an_error_that_says_so() -> None:
 
 def test_a_spec_with_plugins_of_its_own_is_tokenized_by_one_process_and_says_so(tmp_path: Path) -> None:
     write_lines(tmp_path / "a.jsonl", [chat_row("ask", "answer")])
-    task, listener = {"name": "a", "train": ["a.jsonl"]}, Listener()
+    task, listener = {"name": "a", "train": ["a.jsonl"]}, Recorder()
     prepare(sections(tmp_path, task, data={"processes": 2}, plugins=("own.py",)), TOK, listener)
     assert any(note.startswith("task a: one process tokenizes, not 2") for note in listener.notes)
 

@@ -12,18 +12,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_path import Listener, chat_row, sections, tokenizer, write_lines
+from data_path import chat_row, sections, tokenizer, write_lines
 from mftkit.data.corpus import Corpus, prepare
 from mftkit.data.made.storage import cache_root
 from mftkit.data.text import encoder
 from mftkit.data.tokens.table import TokenTable
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 
 TOK = tokenizer()
 PREPARE = """
 import sys, time
 from pathlib import Path
-from data_path import Listener, sections, tokenizer
+from data_path import (sections, tokenizer)
+from recorder import Recorder
 from mftkit.data.corpus import prepare
 from mftkit.data.text.encoder import Encoder
 from mftkit_registry.errors import MftError
@@ -40,7 +42,7 @@ tok = tokenizer()
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    made = prepare(sections(Path(sys.argv[1]), {"name": "a", "train": ["a.jsonl"]}), tok, Listener())
+    made = prepare(sections(Path(sys.argv[1]), {"name": "a", "train": ["a.jsonl"]}), tok, Recorder())
 except MftError as error:
     print("error", error, flush=True)
 else:
@@ -52,8 +54,8 @@ def write(cache: Path, count: int) -> None:
     write_lines(cache / "a.jsonl", [chat_row(f"ask {i}", f"answer {i}") for i in range(count)])
 
 
-def made(cache: Path, listener: Listener | None = None) -> Corpus:
-    return prepare(sections(cache, {"name": "a", "train": ["a.jsonl"]}), TOK, listener or Listener())
+def made(cache: Path, listener: Recorder | None = None) -> Corpus:
+    return prepare(sections(cache, {"name": "a", "train": ["a.jsonl"]}), TOK, listener or Recorder())
 
 
 def process(cache: Path, wait: float = 0, before: Any = None) -> "subprocess.Popen[str]":
@@ -101,11 +103,11 @@ def test_the_same_bytes_under_another_ending_are_read_by_it(tmp_path: Path) -> N
     packed = tmp_path / "a.jsonl.gz"
     packed.write_bytes(gzip.compress(json.dumps(chat_row("q", "answer")).encode()))
     task = {"name": "a", "valid": 0}
-    prepare(sections(tmp_path, {**task, "train": [str(packed)]}), TOK, Listener())
+    prepare(sections(tmp_path, {**task, "train": [str(packed)]}), TOK, Recorder())
     plain = tmp_path / "a.jsonl"
     plain.write_bytes(packed.read_bytes())
     with pytest.raises(MftError, match=r"a\.jsonl:1: not UTF-8: these are gzip bytes"):
-        prepare(sections(tmp_path, {**task, "train": [str(plain)]}), TOK, Listener())
+        prepare(sections(tmp_path, {**task, "train": [str(plain)]}), TOK, Recorder())
 
 
 def test_a_changed_file_is_noticed_and_a_moved_one_is_known(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ def test_a_changed_file_is_noticed_and_a_moved_one_is_known(tmp_path: Path) -> N
     assert not changed.reports[0].cached
     assert changed.fingerprint != first.fingerprint
     (tmp_path / "a.jsonl").rename(tmp_path / "b.jsonl")
-    moved = prepare(sections(tmp_path, {"name": "a", "train": ["b.jsonl"]}), TOK, Listener())
+    moved = prepare(sections(tmp_path, {"name": "a", "train": ["b.jsonl"]}), TOK, Recorder())
     assert moved.reports[0].cached
     assert moved.train.origin(0).startswith(str(tmp_path / "b.jsonl:"))
 
@@ -166,7 +168,7 @@ def test_a_damaged_table_is_reported_and_rebuilt(tmp_path: Path, damage: Any) ->
     write(tmp_path, 30)
     first = made(tmp_path)
     damage(tables(tmp_path)[0])
-    listener = Listener()
+    listener = Recorder()
     again = made(tmp_path, listener)
     assert not again.reports[0].cached
     assert any("is damaged and will be rebuilt" in warning for warning in listener.warnings)
@@ -222,7 +224,7 @@ def test_a_cache_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     spec = sections(tmp_path, {"name": "a", "train": ["a.jsonl"]}, data={"cache": str(tmp_path / "file")})
     with pytest.raises(MftError, match="cannot write"):
-        prepare(spec, TOK, Listener())
+        prepare(spec, TOK, Recorder())
 
 
 def test_where_the_cache_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

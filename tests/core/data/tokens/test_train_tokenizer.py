@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from data_path import TEXTS, Listener, chat_row, sections, write_lines
+from data_path import TEXTS, chat_row, sections, write_lines
 from mftkit.data.tokens import train_tokenizer
 from mftkit.data.tokens.train_tokenizer import iter_texts, tokenizer_of_tasks, train_bpe
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 
 AGAIN = "from data_path import TEXTS, train_bpe\nprint(train_bpe(TEXTS, 400).backend_tokenizer.to_str())"
 
@@ -54,8 +55,8 @@ def test_each_source_is_read_once_and_the_result_is_kept(
         {"name": "b", "train": ["*a.jsonl"]},
         {"name": "t", "format": "text", "train": ["t.jsonl"]},
     )
-    assert list(iter_texts(spec, Listener())) == ["x", "ask", "answer", "raw"]
-    first = tokenizer_of_tasks(spec, 300, Listener())
+    assert list(iter_texts(spec, Recorder())) == ["x", "ask", "answer", "raw"]
+    first = tokenizer_of_tasks(spec, 300, Recorder())
 
     def train(*_arguments: Any) -> None:
         raise AssertionError("trained again")
@@ -63,20 +64,20 @@ def test_each_source_is_read_once_and_the_result_is_kept(
     [file] = tmp_path.glob("**/tokenizers/*/tokenizer.json")
     whole = file.read_text("utf-8")
     file.write_text(whole.replace('"id": 1', '"id": 2', 1), "utf-8")  # a tokenizer, and another one
-    listener = Listener()
+    listener = Recorder()
     again = tokenizer_of_tasks(spec, 300, listener)
     assert again.backend_tokenizer.to_str() == first.backend_tokenizer.to_str()
     assert [each for each in listener.warnings if "the tokenizer is trained again" in each]
 
     monkeypatch.setattr(train_tokenizer, "train_bpe", train)
-    second = tokenizer_of_tasks(spec, 300, Listener())
+    second = tokenizer_of_tasks(spec, 300, Recorder())
     assert second.backend_tokenizer.to_str() == first.backend_tokenizer.to_str()
     assert second.eos_token == "</s>"
     with pytest.raises(AssertionError, match="trained again"):
-        tokenizer_of_tasks(spec, 301, Listener())
+        tokenizer_of_tasks(spec, 301, Recorder())
     write_lines(tmp_path / "t.jsonl", [{"text": "RAW"}])
     with pytest.raises(AssertionError, match="trained again"):
-        tokenizer_of_tasks(spec, 300, Listener())
+        tokenizer_of_tasks(spec, 300, Recorder())
 
 
 ODD = {

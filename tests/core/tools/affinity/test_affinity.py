@@ -19,6 +19,7 @@ from mftkit.tools.affinity.measure import cosines, measure
 from mftkit.tools.affinity.parameters import choose
 from mftkit.tools.affinity.sampling import Halves, step_of
 from mftkit_registry import MftError
+from recorder import Recorder
 from small_runs import small_spec, write_rows
 
 SETTINGS = Settings("run", "some-loss", "as it starts", "all", 10, 30, 4, 0)
@@ -144,16 +145,6 @@ def test_cosines_are_those_of_the_gradients() -> None:
     assert float(found[0, 1]) == pytest.approx(float(expected), abs=1e-6)
     assert float(found[1, 1]) == pytest.approx(float(cosine(one[1], other[1], 0)), abs=1e-6)
     assert found[2].tolist() == found[:, 2].tolist() == [0, 0, 0]
-
-
-class Recorder(Reporter):
-    """Keeps warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 def corpus_of(*counts: int) -> Any:

@@ -6,21 +6,11 @@ from typing import Any
 
 import pytest
 
-from mftkit.reporting.reporter import Reporter
 from mftkit.tools.affinity.measured import MeasuredLoss, measured_losses
 from mftkit_registry import MftError
+from recorder import Recorder
 
 TASKS = ("a", "b", "c")
-
-
-class Recorder(Reporter):
-    """Keeps warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 def write_run(path: Path, losses: dict[str, list[float]], *, ended: bool = True, **spec: Any) -> None:

@@ -9,7 +9,6 @@ import pytest
 from scipy.stats import rankdata
 
 import mftkit
-from data_path import Listener
 from mftkit.plugins import installed
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.compare.arms import (
@@ -25,6 +24,7 @@ from mftkit.tools.compare.outcomes import mean_ranks
 from mftkit.tools.compare.planning import plan_runs
 from mftkit.tools.compare.specs import run_spec, single_spec
 from mftkit_registry import MftError
+from recorder import Recorder
 from small_runs import rows, small_spec, write_rows
 
 if TYPE_CHECKING:
@@ -251,7 +251,7 @@ def test_a_single_model_is_best_by_the_metrics_that_it_has(project: Path) -> Non
 def test_single_models_without_the_metric_that_decides_are_reported(project: Path, tmp_path: Path) -> None:
     spec = small_spec(training={"best_by": "exact-match/exact-match"}, evaluation={"every": 2})
     spec["tasks"][0]["evaluate"] = {"evaluators": ["exact-match"]}
-    loaded, wish, listener = mftkit.load_spec(spec, directory=project), options(), Listener()
+    loaded, wish, listener = mftkit.load_spec(spec, directory=project), options(), Recorder()
     with ComparisonDirectory(tmp_path / "out") as directory:
         directory.begin(loaded, fresh=False)
         plan_runs(loaded, wish, make_arms(loaded, wish), [7], directory, listener)

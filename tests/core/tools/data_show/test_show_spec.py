@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from data_path import CHATML, THINKING, Listener, tokenizer
+from data_path import CHATML, THINKING, tokenizer
 from fim_tokenizers import FAMILIES, fim_tokenizer
 from mftkit.data.corpus import prepare
 from mftkit.spec import load_spec
+from recorder import Recorder
 from templates.conversations import WEATHER, call, result, turn
 from templates.table import CHATS
 
@@ -90,7 +91,7 @@ def test_the_samples_are_those_of_the_run(mft: Mft, write_spec: WriteSpec) -> No
     rows = [chat(*pair) for pair in PAIRS]
     spec = write_spec({"chat": rows, "code": ([{"text": answer} for _, answer in PAIRS], {"format": "text"})})
     view = shown(mft, "--rows", "9")
-    corpus = prepare(load_spec(spec), tokenizer(CHATML), Listener())
+    corpus = prepare(load_spec(spec), tokenizer(CHATML), Recorder())
     samples = [sample for task in view["tasks"] for sample in task["samples"]]
     assert len(samples) == len(corpus.train) == 6
     for index, sample in enumerate(samples):
@@ -260,7 +261,7 @@ def test_a_text_with_its_middle_moved_is_shown_as_the_first_epoch_has_it(
     tok = fim_tokenizer(family)
     spec = write_spec({"code": (rows, {"format": {"name": "fim", "options": options}})}, tok=tok)
     [task] = shown(mft, "--rows", "9")["tasks"]
-    corpus = prepare(load_spec(spec), tok, Listener())
+    corpus = prepare(load_spec(spec), tok, Recorder())
     assert (len(task["samples"]), task["rows"], task["variants"]) == (6, 6, splits)
     for index, sample in enumerate(task["samples"]):
         assert sample["place"].endswith(f"code.jsonl:{index + 1}")

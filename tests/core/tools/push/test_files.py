@@ -7,14 +7,7 @@ import pytest
 from mftkit.reporting.reporter import Reporter
 from mftkit.tools.push.files import files_to_push, public_config
 from mftkit_registry import MftError
-
-
-class Recorder(Reporter):
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
+from recorder import Recorder
 
 
 @pytest.fixture

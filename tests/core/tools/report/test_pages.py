@@ -178,18 +178,18 @@ def test_a_page_is_made_without_torch(run: Path) -> None:
 def test_a_report_that_fails_takes_nothing_from_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from data_path import Listener
     from mftkit.processes import Processes
     from mftkit.reporting.outcome import Outcome
     from mftkit.runs.directory import RunDirectory
     from mftkit.tools import run_ending
     from mftkit.training.failure_exchange import FailureExchange
+    from recorder import Recorder
 
     def broken(*_: Any) -> None:
         raise ValueError("no page")
 
     monkeypatch.setattr(run_ending, "report_run", broken)
-    listener, processes = Listener(), Processes()
+    listener, processes = Recorder(), Processes()
     exchange = FailureExchange(processes, listener.warn)
     run_ending.Ending(RunDirectory(tmp_path), processes, exchange, listener).write(Outcome("finished", 1, 1))
     assert listener.warnings == [

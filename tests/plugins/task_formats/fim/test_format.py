@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from data_path import Listener, sections, tokenizer, write_lines
+from data_path import sections, tokenizer, write_lines
 from fim_tokenizers import FAMILIES, fim_tokenizer
 from mftkit.data.corpus import Corpus, Samples, prepare
 from mftkit_registry.errors import MftError
+from recorder import Recorder
 
 CODE = "def add_{i}(a, b):\n    total = a + b\n    return total\n\n\nprint(add_{i}(1, {i}))\n"
 
@@ -22,7 +23,7 @@ def texts(count: int) -> list[str]:
 
 
 def prepared(
-    path: Path, tok: Any, rows: list[str], listener: Listener | None = None, **changes: Any
+    path: Path, tok: Any, rows: list[str], listener: Recorder | None = None, **changes: Any
 ) -> Corpus:
     data = {"data": changes.pop("data", {}), "max_length": changes.pop("max_length", 512)}
     seed = {"seed": changes.pop("seed", 7)}
@@ -33,7 +34,7 @@ def prepared(
         "train": ["rows.jsonl"],
         "valid": 0,
     }
-    return prepare(sections(path, task, **data, **seed), tok, listener or Listener())
+    return prepare(sections(path, task, **data, **seed), tok, listener or Recorder())
 
 
 def ids(tok: Any, text: str) -> list[int]:
@@ -152,14 +153,14 @@ def test_a_plain_sample_is_what_the_format_text_makes(tmp_path: Path) -> None:
     tok, rows = fim_tokenizer("starcoder2", adds_bos=True), texts(12)
     made = prepared(tmp_path, tok, rows, rate=0)
     text = {"name": "fill", "format": "text", "train": ["rows.jsonl"], "valid": 0}
-    plain = prepare(sections(tmp_path, text), tok, Listener())
+    plain = prepare(sections(tmp_path, text), tok, Recorder())
     assert list(each(made.train)) == list(each(plain.train))
 
 
 @pytest.mark.parametrize("spans", ["characters", "lines", "syntax"])
 @pytest.mark.parametrize("max_length", [40, 64, 200])
 def test_the_middle_of_a_long_row_is_never_cut_off(tmp_path: Path, spans: str, max_length: int) -> None:
-    tok, listener = fim_tokenizer("starcoder2"), Listener()
+    tok, listener = fim_tokenizer("starcoder2"), Recorder()
     rows = [f"# {i}é\n" + "".join(texts(12)[i:]) for i in range(12)]
     made = prepared(tmp_path, tok, rows, listener, rate=1, spm=0, spans=spans, max_length=max_length)
     assert len(made.train) == 12
@@ -206,7 +207,7 @@ def test_new_splits_in_each_epoch(tmp_path: Path) -> None:
 
 
 def test_look_alikes_of_its_own_tokens_in_a_row_are_text(tmp_path: Path) -> None:
-    tok, listener = fim_tokenizer("starcoder2"), Listener()
+    tok, listener = fim_tokenizer("starcoder2"), Recorder()
     rows = [f"s = '<fim_middle>' + {i} + '<fim_prefix>'\n" for i in range(6)]
     made = prepared(tmp_path, tok, rows, listener, rate=1, spm=0)
     middle = tok.convert_tokens_to_ids("<fim_middle>")
@@ -235,15 +236,15 @@ def test_a_row_without_text_is_an_error_with_a_hint(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text(json.dumps({"content": "x = 1"}) + "\n", encoding="utf-8")
     task = {"name": "fill", "format": "fim", "train": ["rows.jsonl"], "valid": 0}
     with pytest.raises(MftError, match=r"rows\.jsonl:1: 'text' is missing.*columns"):
-        prepare(sections(tmp_path, task), fim_tokenizer("starcoder2"), Listener())
+        prepare(sections(tmp_path, task), fim_tokenizer("starcoder2"), Recorder())
     named = task | {"columns": {"content": "text"}}
-    assert len(prepare(sections(tmp_path, named), fim_tokenizer("starcoder2"), Listener()).train) == 1
+    assert len(prepare(sections(tmp_path, named), fim_tokenizer("starcoder2"), Recorder()).train) == 1
 
 
 def test_texts_without_the_spans_asked_for_are_reported_with_a_count(tmp_path: Path) -> None:
-    tok, listener = fim_tokenizer("starcoder2"), Listener()
+    tok, listener = fim_tokenizer("starcoder2"), Recorder()
     prepared(tmp_path, tok, ["x = (", "y = 1 +", *texts(4)], listener, rate=1, spans="syntax")
     assert any("2 rows do not parse as Python" in line for line in listener.warnings)
-    listener = Listener()
+    listener = Recorder()
     prepared(tmp_path, tok, ["one line", *texts(4)], listener, rate=1, spans="lines")
     assert any("1 row have a single line" in line or "1 row" in line for line in listener.warnings)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -126,17 +127,23 @@ class KeepsBounds(mftkit.testing.ExecutorConformance):
         done = self.run_for_long(SOCKETS)
         assert done.how == "memory", done
 
-    def test_files_are_bounded_in_number_and_none_is_left(self) -> None:
-        before, open_to_all = _temporary(), " ".join(self.make().not_kept())
+    def test_files_are_bounded_in_number_and_none_is_left(self, temporary: Path) -> None:
+        open_to_all = " ".join(self.make().not_kept())
         places = (".", *(place for place in ("/tmp", "/dev/shm") if f"files in {place}" not in open_to_all))
         program = mftkit.Program({"main.py": MANY_FILES}, (mftkit.PYTHON, "main.py", *places))
         done = self.make().run(program, self.limits)
         assert "made in" not in done.stdout, done
-        assert _temporary() <= before
+        assert not list(temporary.iterdir())
+        assert not [left for place in places for left in Path(place).glob("mft-many-*")]
 
 
-def _temporary() -> set[Path]:
-    return {found for place in ("/tmp", "/dev/shm") for found in Path(place).glob("mft-[mp][ar]*")}
+@pytest.fixture
+def temporary(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory for temporary files in which no other process of the tests makes any."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        Path(place).chmod(0o755)
+        monkeypatch.setattr(tempfile, "tempdir", place)
+        yield Path(place)
 
 
 class TestBubblewrap(KeepsBounds):
@@ -185,11 +192,10 @@ class TestRlimits(KeepsBounds):
     def _there(self) -> None:
         unless_required("rlimits", self.make().unavailable())
 
-    def test_what_it_leaves_behind_is_removed(self) -> None:
-        before = _temporary()
+    def test_what_it_leaves_behind_is_removed(self, temporary: Path) -> None:
         source = "import os\nos.makedirs('a/b')\nopen('a/b/c', 'w')\nos.chmod('a/b', 0)\nos.chmod('a', 0)\nprint(1)"
         assert self.run(source).stdout == "1\n"
-        assert _temporary() <= before
+        assert not list(temporary.iterdir())
 
 
 def test_a_python_in_a_temporary_directory_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ class Author:
         return done.stdout
 
     def _python(self, begin: str, call: str) -> subprocess.CompletedProcess[str]:
-        """Run code in a process of its own that sees what is installed in the environment."""
+        """Run code in a separate process that sees what is installed in the environment."""
         inside = (
             f"import site, sys; site.addsitedir({str(self.site)!r}); sys.executable = {str(self.python)!r}"
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import mftkit
+from mftkit_plugins.executors.launcher import out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,12 +100,9 @@ class ControlGroup:
 
     def out_of_memory(self) -> bool:
         """Whether the kernel has ended a process of the group because its memory was used up."""
-        for group, parent in self._groups.items():
-            if parent.killed:
-                lines = group.joinpath(parent.killed).read_text().splitlines()
-                if any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in lines):
-                    return True
-        return False
+        return out_of_memory(
+            [str(group / each.killed) for group, each in self._groups.items() if each.killed]
+        )
 
     def remove(self) -> None:
         """Kill what is left in it, and remove it."""

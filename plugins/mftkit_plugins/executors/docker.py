@@ -15,6 +15,7 @@ import mftkit
 from mftkit_plugins.executors.availability import failure_of
 from mftkit_plugins.executors.control_groups import ControlGroup
 from mftkit_plugins.executors.launch import ENVIRONMENT, launcher, standard_input, supervision
+from mftkit_plugins.executors.launcher import OUT_OF_MEMORY
 from mftkit_plugins.executors.live_session import LiveSession
 from mftkit_plugins.executors.supervisor import Supervised
 
@@ -78,6 +79,7 @@ class Docker(mftkit.Executor):
                 group=ControlGroup((), limits),  # the engine makes one
                 environment=os.environ,  # for the engine's client only; the container sees none of it
                 stop=lambda: _kill(engine, name),
+                memory_code=OUT_OF_MEMORY,
             )
 
     def command(self, engine: str, name: str, program: mftkit.Program, limits: mftkit.Limits) -> list[str]:

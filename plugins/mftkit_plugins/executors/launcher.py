@@ -212,7 +212,7 @@ def _wait(child: int, uid: int | None, supervision: Supervision) -> int:
     _, status = os.waitpid(child, 0)
     if exceeded:
         return exceeded
-    if _out_of_memory(supervision):
+    if out_of_memory(supervision["memory_events"]):
         return OUT_OF_MEMORY
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
@@ -223,11 +223,12 @@ def _exceeded(supervision: Supervision) -> int:
     if any(place.f_files - place.f_ffree > supervision["inodes"] for place in found):
         os.write(2, f"\nit makes more than {supervision['inodes']} files\n".encode())
         return 128 + signal.SIGXFSZ
-    return OUT_OF_MEMORY if _out_of_memory(supervision) else 0
+    return OUT_OF_MEMORY if out_of_memory(supervision["memory_events"]) else 0
 
 
-def _out_of_memory(supervision: Supervision) -> bool:
-    for path in supervision["memory_events"]:
+def out_of_memory(memory_events: list[str]) -> bool:
+    """Whether a file of a control group counts a process that was ended because the memory was used up."""
+    for path in memory_events:
         if os.path.exists(path):  # noqa: PTH110
             with open(path) as file:  # noqa: PTH123
                 if any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in file):

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import mftkit
-from mftkit_plugins.executors.launcher import OUT_OF_MEMORY
 from mftkit_plugins.executors.pipes import Pipes
 
 if TYPE_CHECKING:
@@ -39,11 +38,16 @@ class Supervised:
         environment: Mapping[str, str],
         group: ControlGroup,
         stop: Callable[[], None] | None = None,
+        memory_code: int | None = None,
         pass_fds: Sequence[int] = (),
     ) -> None:
-        """Start ``command`` in ``group`` and send it ``stdin``; ``stop`` asks it to end (default: it is killed)."""
+        """Start ``command`` in ``group`` and send it ``stdin``; ``stop`` asks it to end (default: it is killed).
+
+        ``memory_code`` is the exit code by which the command reports that its memory was used up.
+        """
         self._limits = limits
         self._group = group
+        self._memory_code = memory_code
         self._stop = stop
         self._started = time.monotonic()
         self._until = self._started + limits.seconds
@@ -82,7 +86,7 @@ class Supervised:
             self.end()
         self.pipes.drain(time.monotonic() + PATIENCE)
         code = self._process.wait()
-        if how == "exited" and (code == OUT_OF_MEMORY or self._group.out_of_memory()):
+        if how == "exited" and (code == self._memory_code or self._group.out_of_memory()):
             how, code = "memory", 128 + signal.SIGKILL
         if how == "exited" and code == 128 + signal.SIGXCPU:
             how = "time"

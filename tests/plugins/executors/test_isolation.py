@@ -153,6 +153,10 @@ class TestBubblewrap(KeepsBounds):
     def _there(self) -> None:
         unless_required("bubblewrap", self.make().unavailable())
 
+    def test_an_exit_code_is_the_programs_alone(self) -> None:
+        done = self.run(f"raise SystemExit({launcher.OUT_OF_MEMORY})")
+        assert (done.how, done.code) == ("exited", launcher.OUT_OF_MEMORY)
+
     def test_only_what_is_given_can_be_read(self, tmp_path: Path) -> None:
         (tmp_path / "data").write_text("numbers")
         tmp_path.chmod(0o755)

@@ -9,6 +9,7 @@ import torch
 
 from mftkit.batches.ahead import StepBatch
 from mftkit.batches.collate import idle_batch
+from mftkit.batches.joining import join_rows
 from mftkit.interfaces.tokenization import MicroBatch
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class Batcher:
     """As in ``MicroBatch``."""
     least_rows: int = 1
     """As in ``MicroBatch``."""
+    joins_rows: bool = False
+    """Whether a batch is one row without padding. A micro-batch then holds as many rows as have the tokens of
+    ``micro_batch_size`` rows of ``max_length``."""
 
     def batch(
         self,
@@ -49,12 +53,20 @@ class Batcher:
     def step(self, batch: GlobalBatch, samples: Samples, collate: Callable[[MicroBatch], Batch]) -> StepBatch:
         """The part of a global batch that this process trains, in memory that its device reads by itself."""
         samples, processes = samples.in_epoch(batch.epoch), self.processes
-        rows = batch.micro_batches(self.micro_batch_size, processes.rank, processes.count)
+        rows = self._rows(batch, samples)
         made = [self.on_host(samples, each, collate) for each in rows]
         if processes.device.type == "cuda":
             with torch.cuda.device(processes.device):  # in another thread, it would be the first one
                 made = [each.pin_memory() for each in made]
         return StepBatch(batch, rows, made)
+
+    def _rows(self, batch: GlobalBatch, samples: Samples) -> list[list[NDArray[np.int64]]]:
+        """The rows of this process's micro-batches."""
+        size, processes = self.micro_batch_size, self.processes
+        if not self.joins_rows or batch.row_task is not None:
+            return batch.micro_batches(size, processes.rank, processes.count)
+        lengths = [int(samples.lengths[row].sum()) for row in batch.rows]
+        return batch.micro_batches_of_tokens(lengths, size * self.max_length, processes.rank, processes.count)
 
     def on_host(
         self,
@@ -67,7 +79,7 @@ class Batcher:
             return idle_batch(self.pad_id)
         members = tuple(tuple(samples[int(i)] for i in row) for row in rows)
         batch = collate(MicroBatch(members, self.max_length, self.pad_id, self.length_step, self.least_rows))
-        return _with_sample_weights(batch, members)
+        return _with_sample_weights(join_rows(batch) if self.joins_rows else batch, members)
 
 
 def _with_sample_weights(batch: Batch, rows: tuple[tuple[Sample, ...], ...]) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from bisect import bisect_left
 from dataclasses import dataclass, replace
@@ -62,6 +63,27 @@ class GlobalBatch:
         return [
             self.rows[bounds[i * processes + rank] : bounds[i * processes + rank + 1]] for i in range(count)
         ]
+
+    def micro_batches_of_tokens(
+        self, lengths: Sequence[int], most: int, rank: int, processes: int
+    ) -> list[list[NDArray[np.int64]]]:
+        """As ``micro_batches``, but as few as possible of at most ``most`` tokens each, whatever their rows.
+
+        ``lengths`` are the tokens of each row. Each row, the longest first, joins the micro-batch that has the fewest
+        tokens by then.
+        """
+        count = math.ceil(sum(lengths) / (most * processes))
+        while True:
+            bins = [(0, i) for i in range(count * processes)]
+            rows: list[list[NDArray[np.int64]]] = [[] for _ in bins]
+            for row, length in zip(self.rows, lengths, strict=True):
+                tokens, i = bins[0]
+                heapq.heapreplace(bins, (tokens + length, i))
+                rows[i].append(row)
+            if max(tokens for tokens, _ in bins) <= most or count * processes >= len(lengths):
+                fullest = sorted(bins, key=lambda each: (-each[0], each[1]))
+                return [rows[i] for _, i in fullest][rank::processes]
+            count += 1
 
     def _micro_batches_of_one_task(self, micro_batch_size: int) -> list[list[NDArray[np.int64]]]:
         """All rows, in as few evenly filled micro-batches of one task as possible, the longest first."""

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import Batch
     from mftkit.reporting.reporter import Reporter
 
+VARLEN = "varlen"
+"""The attention, part of core, whose sequences follow one another in one row without padding and masks."""
+
 
 @documented
 @dataclass(frozen=True)
@@ -135,6 +138,10 @@ class ModelAdapter(Component[OptionsT]):
         """[B, S, H]: the last hidden states, as the head sees them."""
         hidden: Tensor = self.outputs(model, batch).last_hidden_state
         return hidden
+
+    def needs_one_row(self, model: PreTrainedModel) -> bool:  # noqa: ARG002
+        """Return True if ``model`` tells samples apart only in a batch of one row: batches then have no padding."""
+        return False
 
     @required
     def head(self, model: PreTrainedModel) -> Head:

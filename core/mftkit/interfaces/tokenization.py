@@ -93,6 +93,11 @@ class Batch:
     """[B, S] bool: True at positions that hold a sample's token; None: unknown, so padding cannot be distinguished."""
     sample_weight: Tensor | None = None
     """[samples] float64: the samples' weights, set by core after ``collate``; None if all are 1."""
+    cu_seqlens: Tensor | None = None
+    """[sequences + 1] int32: where the sequences of the flattened [B * S] positions begin, and where the last one ends;
+    set by core after ``collate`` for attention that needs it; None: as ``position_ids`` say."""
+    max_seqlen: int | None = None
+    """Positions of the longest of these sequences."""
 
     def to(self, device: torch.device) -> Batch:
         """The batch with its tensors on ``device``; the host does not wait for the copies."""

@@ -9,7 +9,7 @@ import torch
 
 from mftkit.models.eval_contexts import evaluation, half_precision, kept_embedding
 from mftkit.models.model_checks import LENGTHS, row_of_samples
-from mftkit.models.native import attention_of
+from mftkit.models.native import lacks_float32
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -86,8 +86,8 @@ def _patches() -> Any:
 def _results(adapter: ModelAdapter, model: PreTrainedModel) -> tuple[Tensor, Tensor]:
     """The hidden states of a row of two samples, and the gradient of one direction of theirs at the embedding."""
     batch = row_of_samples(model, LENGTHS)
-    flash = attention_of(model).startswith("flash")
-    with evaluation(model), half_precision(model, flash), torch.enable_grad(), kept_embedding(model) as kept:
+    half = half_precision(model, lacks_float32(model))
+    with evaluation(model), half, torch.enable_grad(), kept_embedding(model) as kept:
         hidden = adapter.hidden_states(model, batch)
         direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
         (gradient,) = torch.autograd.grad((hidden @ direction).sum(), kept[-1])

@@ -21,7 +21,7 @@ from mftkit.models.eval_contexts import (
     without_flash,
 )
 from mftkit.models.logits_check import NOT_FINITE
-from mftkit.models.native import attention_of
+from mftkit.models.native import attention_of, lacks_float32
 from mftkit.models.vocabulary import embedding, embedding_rows
 from mftkit.plugins import installed
 from mftkit.plugins.kinds import TOKENIZATION_MODE
@@ -71,12 +71,12 @@ def check_independence(adapter: ModelAdapter, model: PreTrainedModel, longest: i
     row): an ordinary model has no reason to change there, but a rotary scaling that follows the batch does. A threshold
     that would cost more than ``MOST_WORK`` allows is not tried.
     """
-    for short, long in _around_thresholds(model, longest):
+    for short, long in around_thresholds(model, longest):
         alone = row_of_samples(model, (short,))
         rows = _rows_of(model, (short, long))
         with (
             evaluation(model),
-            half_precision(model, attention_of(model).startswith("flash")),
+            half_precision(model, lacks_float32(model)),
             torch.no_grad(),
         ):
             expected = adapter.hidden_states(model, alone)[0]
@@ -119,8 +119,7 @@ def isolation_problem(adapter: ModelAdapter, model: PreTrainedModel, longest: in
         return f"attention {attention} is not known to keep packed samples apart"
     rows = row_of_samples(model, LENGTHS, rows=2)
     alone = row_of_samples(model, LENGTHS[1:], first=LENGTHS[0])
-    flash = attention.startswith("flash")
-    with evaluation(model), short_window(model), half_precision(model, flash):
+    with evaluation(model), short_window(model), half_precision(model, lacks_float32(model)):
         try:
             hidden, leaked = _gradient_elsewhere(adapter, model, rows)
             with torch.no_grad():
@@ -135,10 +134,9 @@ def isolation_problem(adapter: ModelAdapter, model: PreTrainedModel, longest: in
 
 
 def _problem_at_thresholds(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> str:
-    flash = attention_of(model).startswith("flash")
-    for short, long in _around_thresholds(model, longest):
+    for short, long in around_thresholds(model, longest):
         for first, second in ((long, short), (short, long)):
-            with evaluation(model), half_precision(model, flash), torch.no_grad():
+            with evaluation(model), half_precision(model, lacks_float32(model)), torch.no_grad():
                 packed = adapter.hidden_states(model, row_of_samples(model, (first, second)))[0, first:]
                 expected = adapter.hidden_states(model, row_of_samples(model, (second,), first=first))[0]
             if _differs(packed, expected, model, NEAR):
@@ -151,12 +149,12 @@ def _differs(found: Tensor, expected: Tensor, model: PreTrainedModel, least: flo
 
     Judged by the median over tokens: in low precision a router may send single tokens to other experts.
     """
-    tolerance = _tolerance(0.06 if attention_of(model).startswith("flash") else least, expected)
+    most = tolerance(0.06 if lacks_float32(model) else least, expected)
     difference = (found.double() - expected.double()).norm(dim=-1) / expected.double().norm(dim=-1)
-    return not bool(difference.median() <= tolerance)  # NaN differs too
+    return not bool(difference.median() <= most)  # NaN differs too
 
 
-def _around_thresholds(model: PreTrainedModel, longest: int) -> list[tuple[int, int]]:
+def around_thresholds(model: PreTrainedModel, longest: int) -> list[tuple[int, int]]:
     """Return a length below and one above each threshold in the config that some row exceeds."""
     config = model.config.get_text_config().to_dict()
     size = sum(parameter.numel() for parameter in model.parameters())
@@ -225,7 +223,7 @@ def _compare_head(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -
     largest = float(expected.abs().max())
     same_shape = given.shape == expected.shape
     difference = float((given - expected.to(given.dtype)).abs().max()) if same_shape else float("inf")
-    if not difference <= _tolerance(1e-4, hidden, expected) * max(
+    if not difference <= tolerance(1e-4, hidden, expected) * max(
         largest, 1e-30
     ):  # ``not <=`` refuses NaN too
         raise MftError(
@@ -268,5 +266,6 @@ def _rows_of(model: PreTrainedModel, lengths: tuple[int, ...]) -> Batch:
     return collate(MicroBatch(rows, max(lengths), 0)).to(embedding(model).weight.device)
 
 
-def _tolerance(least: float, *results: Tensor) -> float:
+def tolerance(least: float, *results: Tensor) -> float:
+    """Return the relative difference that rounding in the results' dtypes may make, at least ``least``."""
     return max(least, *(8 * torch.finfo(result.dtype).eps for result in results))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from mftkit.interfaces.model import Head, ModelAdapter
+from mftkit.interfaces.model import VARLEN, Head, ModelAdapter
 from mftkit.models.loading import from_random_init, pretrained
 from mftkit.models.output_layer import output_layer, output_weights
 from mftkit_registry import MftError
@@ -27,6 +28,8 @@ class DecoderOutputs(Protocol):
 
 class NativeAdapter(ModelAdapter):
     """A family whose class is part of transformers: loaded as it is, and run through its decoder."""
+
+    isolating_attentions = (*ModelAdapter.isolating_attentions, VARLEN)
 
     model_types: ClassVar[tuple[str, ...]] = ()
     """The ``model_type`` of the family's configs."""
@@ -63,19 +66,21 @@ class NativeAdapter(ModelAdapter):
         positions only if there is neither a mask nor a cache, and by default there is a cache.
         """
         ids, positions = batch.input_ids, batch.position_ids
-        flat = positions is not None and len(ids) > 1 and self.needs_one_row(model)
-        inputs = {"input_ids": ids.view(1, -1) if flat else ids}
+        inputs: dict[str, Tensor | int] = {"input_ids": ids}
         if positions is not None:
-            inputs["position_ids"] = positions.view(1, -1) if flat else positions
+            inputs["position_ids"] = positions
+            if self.needs_one_row(model):
+                inputs = {"input_ids": ids.view(1, -1), "position_ids": positions.view(1, -1)}
+                inputs |= _sequences(decoder(model), batch, positions)
         outputs: DecoderOutputs = decoder(model)(**inputs, attention_mask=None, use_cache=False)
-        if flat:
-            hidden = outputs.last_hidden_state
+        hidden = outputs.last_hidden_state
+        if hidden.shape[:2] != ids.shape:
             outputs.last_hidden_state = hidden.view(*ids.shape, hidden.shape[-1])
         return outputs
 
     def needs_one_row(self, model: PreTrainedModel) -> bool:
         """Return True if positions tell samples apart only in a batch of one row, as with flash attention."""
-        return attention_of(model).startswith("flash_attention")
+        return attention_of(model) == VARLEN or attention_of(model).startswith("flash_attention")
 
     def head(self, model: PreTrainedModel) -> Head:
         """Return the output layer, with the scale and the soft cap that the family's config may define."""
@@ -92,6 +97,27 @@ class NativeAdapter(ModelAdapter):
         )
 
 
+def _sequences(part: nn.Module, batch: Batch, positions: Tensor) -> dict[str, Tensor | int]:
+    """The borders of sequences as transformers passes them to attention: its layers need not look for them then.
+
+    {} for a decoder whose layers cannot be passed anything, which looks at the positions.
+    """
+    from mftkit.batches.joining import sequences_of
+
+    kinds = {parameter.kind for parameter in inspect.signature(part.forward).parameters.values()}
+    if inspect.Parameter.VAR_KEYWORD not in kinds:
+        return {}
+    borders, longest = batch.cu_seqlens, batch.max_seqlen
+    if borders is None or longest is None:
+        borders, longest = sequences_of(positions)
+    return {
+        "cu_seq_lens_q": borders,
+        "cu_seq_lens_k": borders,
+        "max_length_q": longest,
+        "max_length_k": longest,
+    }
+
+
 def decoder(model: PreTrainedModel) -> nn.Module:
     """Return the part of a causal language model that ends in the last hidden states."""
     found: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
@@ -105,6 +131,13 @@ def decoder(model: PreTrainedModel) -> nn.Module:
 def attention_of(model: PreTrainedModel) -> str:
     """Return the attention implementation that the model was loaded with, as transformers calls it."""
     return str(getattr(model.config.get_text_config(), "_attn_implementation", None))
+
+
+def lacks_float32(model: PreTrainedModel) -> bool:
+    """Return True if the model's attention computes in half precision only: flash attention, by whatever name."""
+    attention = attention_of(model)
+    on_cuda = model.device.type == "cuda"
+    return attention.startswith("flash") or (attention == VARLEN and on_cuda)
 
 
 def _is_linear(module: nn.Module) -> bool:

@@ -22,8 +22,8 @@ KEPT = frozenset(
 )
 """Operations whose results selective checkpointing keeps: products with weights, and kernels of attention. Batched
 products are not among them: those of eager attention are as large as its scores."""
-KEPT_NAMESPACES = ("flash_attn::", "flash_attn_3::")
-"""Of packages all of whose operations are kernels of attention."""
+KEPT_NAMESPACES = ("flash_attn::", "flash_attn_3::", "torch_attn::")
+"""Of packages, and of torch's namespace for varlen, all of whose operations are kernels of attention."""
 
 
 def recompute_activations(model: PreTrainedModel, how: bool | Literal["selective"] = True) -> None:

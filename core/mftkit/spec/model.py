@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, WithJsonSchema, WrapValidator, field
 from mftkit.base.json_types import JsonObject
 from mftkit.interfaces import AUTO
 from mftkit.interfaces.component import InputName
+from mftkit.interfaces.model import VARLEN
 from mftkit.interfaces.references import ComponentRef
 from mftkit.plugins import kinds
 from mftkit.spec.on_resuming import OnResuming
@@ -77,9 +78,15 @@ class ModelSpec(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float64"] = "auto"
     """Data type of weights and arithmetic; "auto": bfloat16 if the device supports it, otherwise float32."""
     attention: str = Field(default="auto", min_length=1)
-    """Attention implementation of transformers; "auto": the best available."""
+    """Attention implementation of transformers, or "varlen", which computes each sample of a row by itself, without
+    padding and masks; "auto": "varlen" where the model gives the same under it, else what transformers chooses."""
     trust_remote_code: bool = False
     """Whether code that comes with the checkpoint may be run."""
+
+    @property
+    def loaded_attention(self) -> str:
+        """The attention with which the model is loaded; "varlen" takes the place of the model's own afterwards."""
+        return "auto" if self.attention == VARLEN else self.attention
 
     @field_serializer("adapter")
     def _short(self, adapter: ComponentRef) -> object:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mftkit.models.converted import checkpoint_file
+from mftkit.models.native import attention_of
 from mftkit.training.used_components import used_components
 from mftkit.training.used_plugins import used_plugins
 
@@ -71,6 +72,7 @@ def describe_environment(run: Run) -> dict[str, Any]:
         "components": used_components(checked.spec, checked.adapter_name),
         "plugins": used_plugins(checked.spec, checked.adapter_name),
         "tokenization": checked.mode_choice.dump(),
+        "attention": attention_of(checked.tuning.base_model(run.model)),
         "data": checked.corpus.fingerprint,
         "content": checked.corpus.content,
         "model": checked.base_content,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mftkit.base.json_files import read_json_object
 from mftkit.models import isolation_problem
 from mftkit.plugins import installed, kinds
+from mftkit.training.recorded import recorded_environment
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -125,13 +126,12 @@ def tried(
 
 def _recorded(spec: Spec) -> JsonObject | None:
     """The choice of the run in the output directory, if it has a checkpoint to resume from."""
-    steps = spec.output / "checkpoints"
+    environment = recorded_environment(spec)
     try:
-        recorded = read_json_object(spec.output / "environment.json").get(RECORD)
         name = read_json_object(spec.output / "spec.json")["tokenization"]["name"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    has_checkpoint = steps.is_dir() and any(entry.name.startswith("step-") for entry in steps.iterdir())
-    if not has_checkpoint or name != spec.tokenization.name or not isinstance(recorded, dict):
+    recorded = None if environment is None else environment.get(RECORD)
+    if name != spec.tokenization.name or not isinstance(recorded, dict):
         return None
     return recorded if {"isolates", "reason"} <= recorded.keys() else None

@@ -307,7 +307,7 @@ def _load_request(model: ModelSpec, config: JsonObject, dtype: torch.dtype) -> L
         path=model.path,
         config=config,
         dtype=dtype,
-        attention=model.attention,
+        attention=model.loaded_attention,
         init=model.init,
         trust_remote_code=model.trust_remote_code,
         revision=model.revision,

@@ -193,7 +193,7 @@ class ReadBack:
                 path=path,
                 config=config,
                 dtype=result.dtype,
-                attention=checked.spec.model.attention,
+                attention=checked.spec.model.loaded_attention,
                 trust_remote_code=checked.spec.model.trust_remote_code,
             )
             model, _ = adapter.load(request)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from mftkit.reporting.plan import Plan
     from mftkit.spec import Spec
     from mftkit.spec.model import ModelSpec
+    from mftkit.training.attention_choice import Varlen
     from mftkit.training.balancing import Balancing
     from mftkit.training.compiled_layers import CompiledLayers
     from mftkit.training.deciding import MetricHistory
@@ -66,6 +67,7 @@ class CheckedRun:
     balancer: Balancer
     combiner: GradientCombiner | None
     mode_choice: ModeChoice
+    varlen: Varlen
     tuning: Tuning
     optimizer: Optimizer
     sampler: BatchSampler

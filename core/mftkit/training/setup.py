@@ -22,6 +22,7 @@ from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.base_checkpoint import base_fingerprint
+from mftkit.training.attention_choice import choose_varlen, set_attention
 from mftkit.training.balancing import Balancing
 from mftkit.training.compiling import Shapes, check_compiling, compile_layers
 from mftkit.training.component_checks import (
@@ -54,7 +55,7 @@ from mftkit.training.validation import Validator
 
 if TYPE_CHECKING:
     from torch import nn
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from mftkit.base.json_types import JsonObject
     from mftkit.data.corpus import Corpus
@@ -91,6 +92,7 @@ def check_run(
     with_model = spec if start is None else start.applied_to(spec)
     adapter_name, adapter, config = choose_adapter(with_model, reporter, start)
     _check_kernels(spec, engine, config)
+    varlen = choose_varlen(spec, processes, precision, fresh=fresh)
     adapter.describe(config, spec.max_length, reporter)
     tokenizer = load_tokenizer(with_model, adapter, config, reporter)
     chat = _chat_format(spec, tokenizer)
@@ -124,6 +126,7 @@ def check_run(
         balancer=balancer,
         combiner=combiner,
         mode_choice=choice,
+        varlen=varlen,
         tuning=tuning,
         optimizer=build_optimizer(spec.training, engine, tuning),
         sampler=sampler,
@@ -196,10 +199,10 @@ def build_run(
     model, notes = load_model(checked, own_base, reporter)
     reporter, engine = reporter or Reporter(), checked.engine
     logprob_model, parallel_model = _parallel(checked, model)
-    checked = _check_on_device(checked, model)
+    checked, remark = _check_on_device(checked, model)
     compiled = compile_layers(checked, checked.tuning.base_model(model), reporter)
     objective = checked.objective
-    batcher = _batcher(checked)
+    batcher = _batcher(checked, checked.tuning.base_model(model))
     validator = Validator(corpus.valid, len(corpus.tasks), batcher, objective.dtype)
     history, metric_history = make_histories(spec)
     minibatch_losses = partial(validator.minibatch_losses, logprob_model, objective)
@@ -231,7 +234,7 @@ def build_run(
         evaluations=evaluations,
         gradients=gradients,
         optimizer=engine.optimizer,
-        plan=make_plan(checked, model, notes),
+        plan=make_plan(checked, model, (*notes, *([remark] if remark else []))),
         compiled=compiled,
         own_base=None if own_base is None else base_fingerprint(own_base.current),
     )
@@ -253,9 +256,12 @@ def _parallel(checked: CheckedRun, model: nn.Module) -> tuple[LogprobModel, nn.M
     return logprob_model, engine.wrap(logprob_model, optimizer)
 
 
-def _batcher(checked: CheckedRun) -> Batcher:
+def _batcher(checked: CheckedRun, base: PreTrainedModel) -> Batcher:
     spec, pad_id = checked.spec, int(checked.tokenizer.pad_token_id)
-    return Batcher(checked.processes, spec.training.micro_batch_size, spec.max_length, pad_id)
+    joins_rows = checked.adapter.needs_one_row(base)
+    return Batcher(
+        checked.processes, spec.training.micro_batch_size, spec.max_length, pad_id, joins_rows=joins_rows
+    )
 
 
 def _training_batcher(checked: CheckedRun, batcher: Batcher, compiled: CompiledLayers | None) -> Batcher:
@@ -263,7 +269,7 @@ def _training_batcher(checked: CheckedRun, batcher: Batcher, compiled: CompiledL
     if compiled is None:
         return batcher
     shapes = Shapes.of(checked)
-    return replace(batcher, length_step=shapes.length_step, least_rows=shapes.rows)
+    return replace(batcher, length_step=shapes.length_step, least_rows=shapes.rows, joins_rows=False)
 
 
 def _groups(checked: CheckedRun, model: nn.Module) -> list[ParameterGroup]:
@@ -272,10 +278,10 @@ def _groups(checked: CheckedRun, model: nn.Module) -> list[ParameterGroup]:
     )
 
 
-def _check_on_device(checked: CheckedRun, model: nn.Module) -> CheckedRun:
+def _check_on_device(checked: CheckedRun, model: nn.Module) -> tuple[CheckedRun, str]:
     """Check the loaded model by running it: that rows, and samples of one row, do not affect each other.
 
-    Returns the run with the tokenization mode that fits the model.
+    Returns the run with the tokenization mode that fits the model, and a remark on its attention for the plan.
     """
     base, longest = checked.tuning.base_model(model), longest_row(checked).positions
     isolates = isolates_samples(checked.mode, checked.corpus, checked.sampler, checked.spec.max_length)
@@ -283,19 +289,21 @@ def _check_on_device(checked: CheckedRun, model: nn.Module) -> CheckedRun:
     choice = checked.mode_choice
 
     @torch.enable_grad()
-    def work() -> ModeChoice:
+    def work() -> tuple[ModeChoice, str]:
         if checked.spec.training.fused_kernels:
             use_fused_kernels(checked.adapter, base)
+        remark = set_attention(checked.varlen, checked.adapter, base, longest, checked.processes)
         check_independence(checked.adapter, base, longest)
         if choice.other is not None:
-            return tried(choice, checked.spec, checked.adapter, base, longest, checked.processes)
+            mode = tried(choice, checked.spec, checked.adapter, base, longest, checked.processes)
+            return mode, remark
         if isolates:
             check_isolation(checked.adapter, base, longest)
-        return choice
+        return choice, remark
 
     with torch.no_grad():  # no backward pass of the whole model follows
-        found = checked.engine.within(base, work)
-    return _with_mode(checked, found)
+        found, remark = checked.engine.within(base, work)
+    return _with_mode(checked, found), remark
 
 
 def _with_mode(checked: CheckedRun, choice: ModeChoice) -> CheckedRun:

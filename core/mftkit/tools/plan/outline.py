@@ -72,7 +72,7 @@ def outline(spec: Spec, precision: Precision) -> Outline:
         config=_with_vocabulary(with_model.model, config),
         dtype=precision.arithmetic if tuning.freezes_base else precision.weights,
         # The fused kernels of a device are not here; like them, this one keeps no scores of all pairs of tokens.
-        attention="sdpa" if "flash" in with_model.model.attention else with_model.model.attention,
+        attention="sdpa" if "flash" in with_model.model.attention else with_model.model.loaded_attention,
         init="random",
         trust_remote_code=with_model.model.trust_remote_code,
     )

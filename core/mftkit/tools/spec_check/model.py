@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from mftkit.base.json_files import read_json_object
 from mftkit.base.tokenizer_files import VOCABULARY_FILES, check_tokenizer_files
 from mftkit.data.task_formats import uses_chat
-from mftkit.interfaces.model import ModelAdapter
+from mftkit.interfaces.model import VARLEN, ModelAdapter
 from mftkit.models.config import ADAPTER_CONFIG, check_sizes, is_hub_id
 from mftkit.models.loading import check_code
 from mftkit.models.selection import FALLBACK, select_adapter
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 PATH: Location = ("model", "path")
 TOKENIZER: Location = ("model", "tokenizer")
-ALWAYS_THERE = ("auto", "eager", "sdpa")
+ALWAYS_THERE = ("auto", "eager", "sdpa", VARLEN)
 """Implementations of attention that need no package and no device."""
 
 

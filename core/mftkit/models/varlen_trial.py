@@ -1,0 +1,106 @@
+"""Puts the attention "varlen" in the place of a loaded model's own, where both give the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from mftkit.base.reasons import reason
+from mftkit.interfaces.model import VARLEN
+from mftkit.models.eval_contexts import evaluation, half_precision, kept_embedding
+from mftkit.models.model_checks import LENGTHS, around_thresholds, row_of_samples, tolerance
+from mftkit.models.native import attention_of
+from mftkit.models.varlen_attention import register
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedModel
+
+    from mftkit.interfaces.model import ModelAdapter
+    from mftkit.interfaces.tokenization import Batch
+
+
+def use_varlen(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> str:
+    """Replace a model's attention in place, unless hidden states or gradients then differ by more than rounding.
+
+    Compared are samples that follow one another in a row with each of them alone under the model's own attention, at
+    short lengths and on both sides of every threshold in the config that is below ``longest`` (tokens of the longest
+    row). On CUDA products are in bfloat16 meanwhile.
+
+    Returns:
+        Why the model keeps its own attention; "" if it was replaced.
+    """
+    own = attention_of(model)
+    if VARLEN not in adapter.isolating_attentions:
+        return f"{type(adapter).__name__} does not state that it keeps packed samples apart"
+    if not model._can_set_attn_implementation():
+        return f"{type(model).__name__} computes its attention by itself"
+    lengths = [LENGTHS, *around_thresholds(model, longest)]
+    expected = [_alone(adapter, model, pair) for pair in lengths]
+    register()
+    model.set_attn_implementation(VARLEN)
+    problem = ""
+    try:
+        for pair, (states, gradient) in zip(lengths, expected, strict=True):
+            problem = problem or _difference(adapter, model, pair, states, gradient)
+        if not problem:
+            _run_in_training(adapter, model)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever transformers, the model or the kernel raise
+        problem = reason(error)
+    if problem:
+        use_own(model, own)
+    return problem
+
+
+def use_own(model: PreTrainedModel, attention: str) -> None:
+    """Put an attention of transformers back in place."""
+    model.set_attn_implementation(attention)
+
+
+def _alone(adapter: ModelAdapter, model: PreTrainedModel, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """The hidden states [tokens, H] and gradients at the embedding [tokens, E] of samples in a row of their own."""
+    firsts = [sum(lengths[:i]) for i in range(len(lengths))]
+    each = [
+        _results(adapter, model, row_of_samples(model, (length,), first=first))
+        for length, first in zip(lengths, firsts, strict=True)
+    ]
+    states, gradients = zip(*each, strict=True)
+    return torch.cat(states), torch.cat(gradients)
+
+
+def _difference(
+    adapter: ModelAdapter, model: PreTrainedModel, lengths: tuple[int, ...], states: Tensor, gradient: Tensor
+) -> str:
+    found = _results(adapter, model, row_of_samples(model, lengths))
+    half = states.device.type == "cuda"
+    for what, one, other in zip(("hidden states", "gradients"), found, (states, gradient), strict=True):
+        error = (one.double() - other.double()).norm(dim=-1) / other.double().norm(dim=-1).clamp_min(1e-30)
+        # The median: in low precision a router may send single tokens to other experts.
+        if not error.median() <= tolerance(0.06 if half else 1e-3, one):  # NaN differs, too
+            return f"the {what} of samples of {' and '.join(map(str, lengths))} tokens differ from its own attention's"
+    return ""
+
+
+def _results(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
+    half = half_precision(model, batch.input_ids.device.type == "cuda")
+    with evaluation(model), half, torch.enable_grad(), kept_embedding(model) as kept:
+        hidden = adapter.hidden_states(model, batch)
+        direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
+        (gradient,) = torch.autograd.grad((hidden @ direction).sum(), kept[-1])
+    return hidden.detach().flatten(0, 1), gradient.flatten(0, 1)
+
+
+def _run_in_training(adapter: ModelAdapter, model: PreTrainedModel) -> None:
+    """Run the model as it is trained, with its dropout, which a kernel may lack."""
+    half = half_precision(model, next(model.parameters()).device.type == "cuda")
+    modes = {module: module.training for module in model.modules()}
+    model.train()
+    try:
+        with half, torch.no_grad():
+            adapter.hidden_states(model, row_of_samples(model, LENGTHS))
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,92 @@
+"""Which attention a run computes: what its spec names, or "varlen" wherever a model gives the same under it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from mftkit.interfaces.model import VARLEN
+from mftkit.models.native import attention_of
+from mftkit.models.varlen_trial import use_own, use_varlen
+from mftkit.training.recorded import recorded_environment
+from mftkit_registry import MftError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from mftkit.interfaces.model import ModelAdapter
+    from mftkit.processes import Processes
+    from mftkit.spec import Spec
+    from mftkit.training.precision import Precision
+
+RECORD = "attention"
+"""The key of environment.json that says which attention the run computes."""
+
+
+class Varlen(Enum):
+    """Whether a run uses the attention "varlen"."""
+
+    NO = "no"
+    TRY = "try"
+    """If the loaded model gives the same under it."""
+    REQUIRED = "required"
+
+
+def choose_varlen(spec: Spec, processes: Processes, precision: Precision, *, fresh: bool) -> Varlen:
+    """The choice by the spec; without ``fresh``, "auto" stays with what the run that resumes was begun with.
+
+    Raises MftError for what does not fit together, before any weights are read.
+    """
+    device, dtype = processes.device.type, precision.name
+    half = device != "cuda" or dtype == "bfloat16"
+    if spec.model.attention == VARLEN:
+        if spec.training.compile:
+            raise MftError(
+                f"model.attention: {VARLEN} cannot be compiled, its sequences have other lengths in each batch; "
+                "set training.compile to false, or model.attention to another one"
+            )
+        if not half:
+            raise MftError(
+                f"model.attention: {VARLEN} needs bfloat16 on CUDA, and this run computes in {dtype}; set model.dtype "
+                'to "bfloat16", or model.attention to "sdpa"'
+            )
+        return Varlen.REQUIRED
+    if spec.model.attention != "auto" or spec.training.compile or device not in ("cpu", "cuda") or not half:
+        return Varlen.NO
+    recorded = None if fresh else recorded_environment(spec)
+    return Varlen.TRY if recorded is None or recorded.get(RECORD) == VARLEN else Varlen.NO
+
+
+def set_attention(
+    choice: Varlen, adapter: ModelAdapter, model: PreTrainedModel, longest: int, processes: Processes
+) -> str:
+    """Replace the attention of a loaded model in place if the choice says so, in all processes or in none.
+
+    Args:
+        choice: of the run.
+        adapter: of the model.
+        model: below the run's tuning, on the device of training.
+        longest: tokens of the longest row.
+        processes: that train together.
+
+    Returns:
+        A sentence for the plan; "" if nothing was tried.
+
+    Raises:
+        MftError: the spec requires it, and the model's results differ under it.
+    """
+    if choice is Varlen.NO:
+        return ""
+    own = attention_of(model)
+    found = processes.gather(use_varlen(adapter, model, longest))
+    problem = next((each for each in found if each), "")
+    if not problem:
+        return f"attention {VARLEN}: each sample is computed by itself, without padding and masks"
+    if attention_of(model) == VARLEN:
+        use_own(model, own)
+    if choice is Varlen.REQUIRED:
+        raise MftError(
+            f"model.attention: {VARLEN} cannot be used with {type(model).__name__}: {problem}; set model.attention to "
+            f'"auto", which uses {own} for it'
+        )
+    return f"attention {own}: {VARLEN} cannot be used: {problem}"

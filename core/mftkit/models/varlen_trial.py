@@ -36,16 +36,9 @@ def use_varlen(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> s
         return f"{type(adapter).__name__} does not state that it keeps packed samples apart"
     if not model._can_set_attn_implementation():
         return f"{type(model).__name__} computes its attention by itself"
-    lengths = [LENGTHS, *around_thresholds(model, longest)]
-    expected = [_alone(adapter, model, pair) for pair in lengths]
     register()
-    model.set_attn_implementation(VARLEN)
-    problem = ""
     try:
-        for pair, (states, gradient) in zip(lengths, expected, strict=True):
-            problem = problem or _difference(adapter, model, pair, states, gradient)
-        if not problem:
-            _run_in_training(adapter, model)
+        problem = _replace(adapter, model, [LENGTHS, *around_thresholds(model, longest)])
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever transformers, the model or the kernel raise
@@ -53,6 +46,17 @@ def use_varlen(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> s
     if problem:
         use_own(model, own)
     return problem
+
+
+def _replace(adapter: ModelAdapter, model: PreTrainedModel, lengths: list[tuple[int, int]]) -> str:
+    """Replace the attention; returns how the results differ then, "" if they do not."""
+    expected = [_alone(adapter, model, pair) for pair in lengths]
+    model.set_attn_implementation(VARLEN)
+    for pair, (states, gradient) in zip(lengths, expected, strict=True):
+        if problem := _difference(adapter, model, pair, states, gradient):
+            return problem
+    _run_in_training(adapter, model)
+    return ""
 
 
 def use_own(model: PreTrainedModel, attention: str) -> None:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from mftkit.base.quiet import without_peft_noise
 from mftkit.batches.collate import collate
+from mftkit.batches.joining import join_rows
 from mftkit.interfaces.component import Component, TaskInfo
 from mftkit.interfaces.tokenization import MicroBatch, Sample
 from mftkit.models.eval_contexts import evaluation, stop_training
@@ -136,6 +137,8 @@ def check_rows(
         # In the second case, the samples of a row attend to each other.
         if most > 1 and (not packed or batch.position_ids is None):
             continue
+        if adapter.needs_one_row(model):
+            batch = join_rows(batch)
         found = _sums(adapter, model, batch)[np.argsort(batch.sample_index)]
         off = float((found - alone).abs().max())
         require(

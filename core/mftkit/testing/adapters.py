@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 
 from mftkit.batches.collate import idle_batch
+from mftkit.interfaces.model import VARLEN
 from mftkit.models.config import read_config
 from mftkit.models.model_checks import check_head, check_isolation, isolation_problem
 from mftkit.models.native import attention_of
+from mftkit.models.varlen_trial import use_varlen
 from mftkit.testing.adapter_training import check_chunked_head, check_router, check_rows, check_tunings, quiet
 from mftkit.testing.assertions import advise, require
 from mftkit.testing.conformance import Conformance
@@ -175,6 +177,13 @@ class ModelAdapterConformance(Conformance):
                 check_isolation(self.make(), model)
                 check_rows(self.make(), model, self.modes)
 
+    def test_isolation_without_masks(self) -> None:
+        """The same under "varlen", which a run uses where a model computes the same under it."""
+        adapter, model = self.make(), self.model()
+        if use_varlen(adapter, model, 0) == "":
+            check_isolation(adapter, model)
+            check_rows(adapter, model, self.modes)
+
     def test_router_loss(self) -> None:
         """A mixture of experts returns a router loss that ignores padding and whose gradient reaches the routers."""
         adapter, model = self.make(), self.model()
@@ -224,5 +233,5 @@ class ModelAdapterConformance(Conformance):
 
 
 def _is_available(attention: str) -> bool:
-    """Return True if a CPU can run the attention. Flash attention needs a GPU and its own package."""
-    return not attention.startswith("flash")
+    """Return True if a model can be loaded with the attention on a CPU. Flash attention needs a GPU."""
+    return attention != VARLEN and not attention.startswith("flash")

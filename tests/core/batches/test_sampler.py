@@ -1,11 +1,14 @@
+import math
 from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from mftkit.batches.sampler import BatchSampler, check_layout
+from mftkit.batches.sampler import BatchSampler, GlobalBatch, check_layout
 from mftkit.data.mixing import Mixture
 from mftkit.interfaces.tokenization import Layout, TokenizationMode
 from mftkit_registry import MftError
@@ -147,3 +150,26 @@ def test_a_layout_that_is_none_is_refused() -> None:
 def test_a_layout_that_is_wrong_is_refused(order: list[int], offsets: list[int], says: str) -> None:
     with pytest.raises(MftError, match=says):
         check_layout(Layout(np.array(order), np.array(offsets)), np.array([3, 3, 3]), 8, "Mine")
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=30), st.integers(1, 5), st.integers(1, 3))
+def test_micro_batches_of_tokens_are_few_and_none_is_too_large(
+    lengths: list[int], size: int, processes: int
+) -> None:
+    lengths.sort(reverse=True)
+    rows = [np.array([i]) for i in range(len(lengths))]
+    nothing = np.zeros(1)
+    step = GlobalBatch(1, 0, False, rows, nothing, nothing)
+    most = 40 * size
+    each = [step.micro_batches_of_tokens(lengths, most, rank, processes) for rank in range(processes)]
+    assert len({len(passes) for passes in each}) == 1
+    tokens = [sum(lengths[int(row[0])] for row in rows) for passes in each for rows in passes]
+    assert max(tokens) <= most
+    got = sorted(int(row[0]) for passes in each for rows in passes for row in rows)
+    assert got == list(range(len(lengths)))
+    assert len(each[0]) <= len(step.micro_batches(size, 0, processes))
+    assert len(each[0]) >= math.ceil(sum(lengths) / (most * processes))
+    at_once = [
+        [sum(lengths[int(row[0])] for row in passes[i]) for passes in each] for i in range(len(each[0]))
+    ]
+    assert [max(pair) for pair in at_once] == sorted((max(pair) for pair in at_once), reverse=True)

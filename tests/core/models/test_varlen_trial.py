@@ -1,0 +1,135 @@
+"""A model takes over the attention "varlen" only if it computes the same under it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+
+from mftkit.batches.collate import collate
+from mftkit.batches.joining import join_rows
+from mftkit.interfaces.model import VARLEN
+from mftkit.interfaces.tokenization import MicroBatch, Sample
+from mftkit.models import check_head, check_independence, check_isolation
+from mftkit.models.native import NativeAdapter, attention_of
+from mftkit.models.varlen_trial import use_varlen
+
+BASE = {
+    "vocab_size": 128, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 64, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2,
+}  # fmt: skip
+SAME: dict[str, dict[str, Any]] = {
+    "llama": {},
+    "mistral": {"sliding_window": 6},
+    "qwen3": {},
+    "mixtral": {"num_local_experts": 4},
+    "gpt_neox": {},
+    "phi": {},
+    "starcoder2": {"sliding_window": 6},
+    "gemma3_text": {"head_dim": 16, "sliding_window": 6},
+    "deepseek_v3": {
+        "num_key_value_heads": 4, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "kv_lora_rank": 16, "q_lora_rank": None,
+        "qk_rope_head_dim": 8, "qk_nope_head_dim": 8, "v_head_dim": 8, "first_k_dense_replace": 1, "moe_intermediate_size": 32,
+    },
+}  # fmt: skip
+OTHERS: dict[str, tuple[dict[str, Any], str]] = {
+    "gemma2": ({"head_dim": 16}, "cannot compute softcap"),
+    "bloom": ({"n_embed": 64, "n_layer": 2, "n_head": 4}, "computes its attention by itself"),
+    "gpt_oss": ({"num_local_experts": 2, "num_experts_per_tok": 1, "head_dim": 16}, "cannot compute s_aux"),
+    "bamba": (  # keeps a state across samples
+        {"attn_layer_indices": [1], "mamba_n_heads": 8, "mamba_d_head": 16, "mamba_d_state": 16},
+        "the hidden states of samples of 5 and 7 tokens differ from its own attention's",
+    ),
+}
+
+
+def tiny(family: str, changes: dict[str, Any]) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(family, **(BASE | changes))
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return model
+
+
+def native() -> NativeAdapter:
+    return NativeAdapter(NativeAdapter.Options())
+
+
+def rows() -> MicroBatch:
+    draw = np.random.default_rng(0)
+    lengths = ((9, 5), (20,), (3, 1, 12))
+    made = tuple(
+        tuple(Sample(0, 0, draw.integers(3, 128, n).astype(np.int32), np.ones(n, np.bool_)) for n in row)
+        for row in lengths
+    )
+    return MicroBatch(made, 24, 0)
+
+
+def results(model: PreTrainedModel, joined: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The states that predict loss tokens, and the gradients of a direction of theirs."""
+    batch = collate(rows())
+    batch = join_rows(batch) if joined else batch
+    model.zero_grad()
+    states = native().hidden_states(model, batch).flatten(0, 1)[batch.predictor_index]
+    (states @ torch.linspace(-1, 1, states.shape[1]).sin()).sum().backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    return states.detach(), gradients
+
+
+@pytest.mark.parametrize("family", SAME)
+def test_joined_rows_give_the_states_and_gradients_of_padded_rows(family: str) -> None:
+    model = tiny(family, SAME[family])
+    model.train(False)
+    expected, gradients = results(model, joined=False)
+    modes = {module: module.training for module in model.modules()}
+    assert use_varlen(native(), model, longest=24) == ""
+    assert attention_of(model) == VARLEN
+    assert {module: module.training for module in model.modules()} == modes
+    for joined in (True, False):  # a batch that cannot be joined has its padding as sequences
+        found, others = results(model, joined)
+        assert float((found - expected).abs().max()) < 2e-5
+        for name, gradient in gradients.items():
+            assert float((others[name] - gradient).abs().max()) <= 1e-4 * max(
+                1.0, float(gradient.abs().max())
+            ), name
+    check_head(native(), model)
+    check_independence(native(), model, 24)
+    check_isolation(native(), model, 24)
+
+
+@pytest.mark.parametrize("family", OTHERS)
+def test_a_model_that_computes_something_else_keeps_its_own(family: str) -> None:
+    changes, reason = OTHERS[family]
+    model = tiny(family, changes)
+    own = attention_of(model)
+    assert reason in use_varlen(native(), model, longest=24)
+    assert attention_of(model) == own != VARLEN
+
+
+def test_an_adapter_that_does_not_state_it_keeps_the_models_own() -> None:
+    class Stranger(NativeAdapter):
+        isolating_attentions = ("sdpa",)
+
+    model = tiny("llama", {})
+    assert use_varlen(Stranger(Stranger.Options()), model, 0) == (
+        "Stranger does not state that it keeps packed samples apart"
+    )
+    assert attention_of(model) == "sdpa"
+
+
+def test_generation_with_padding_and_a_cache_is_that_of_sdpa() -> None:
+    model = tiny("mistral", {"sliding_window": 6})
+    model.train(False)
+    ids = torch.randint(3, 128, (2, 11))
+    mask = torch.ones_like(ids)
+    mask[0, :4] = 0
+    options = {"attention_mask": mask, "max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
+    expected = model.generate(ids, **options)  # type: ignore[operator]
+    with torch.no_grad():
+        long = model(input_ids=ids).logits
+    assert use_varlen(native(), model, longest=24) == ""
+    assert torch.equal(model.generate(ids, **options), expected)  # type: ignore[operator]
+    with torch.no_grad():
+        assert float((model(input_ids=ids).logits - long).abs().max()) < 2e-5

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mftkit.interfaces.model import VARLEN
 from mftkit.models.model_checks import isolation_problem
+from mftkit.models.varlen_trial import use_varlen
 from mftkit.plugins import installed
 from mftkit.plugins.kinds import MODEL_ADAPTER
 from mftkit.testing.adapter_training import quiet
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from typing import Any
 
-ATTENTIONS = ("sdpa", "eager")
+ATTENTIONS = ("sdpa", "eager", VARLEN)
 HEADINGS = ("model type", *ATTENTIONS)
 ABSENT = "not offered"
 LAYERS = {"lfm2": ("conv", "full_attention"), "lfm2_moe": ("conv", "full_attention")}
@@ -63,12 +65,14 @@ def _declared_configs() -> dict[str, Mapping[str, Any]]:
 def _tried(config: Mapping[str, Any], attention: str) -> str:
     adapter = AnyAdapter(AnyAdapter.Options())
     try:
-        model = from_random(adapter, dict(config), attention=attention)
+        model = from_random(adapter, dict(config), attention="auto" if attention == VARLEN else attention)
         logits(model)
     except (
         Exception
     ):  # no such attention, sizes that do not fit together, an input that only this family needs
         return ABSENT
+    if attention == VARLEN and use_varlen(adapter, model, 0):
+        return "no"
     try:
         return "no" if isolation_problem(adapter, model) else "yes"
     except Exception as error:  # whatever a family raises when it is given positions without a mask

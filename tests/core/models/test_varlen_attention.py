@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import pytest
@@ -92,17 +91,19 @@ def test_a_mask_that_transformers_made_is_obeyed() -> None:
 @pytest.mark.parametrize("name", ["softcap", "s_aux", "position_bias"])
 def test_scores_that_the_kernel_lacks_are_refused(name: str) -> None:
     asked: dict[str, Any] = {name: 3.0}
+    query, key, value = inputs()
     with pytest.raises(ValueError, match=f"attention varlen cannot compute {name}"):
-        varlen_attention(nn.Module(), *inputs(), None, **borders(), **asked)
+        varlen_attention(nn.Module(), query, key, value, None, **borders(), **asked)
 
 
 def test_what_is_not_causal_is_refused() -> None:
     module = nn.Module()
     module.is_causal = False  # type: ignore[assignment]
-    asked: dict[str, Any] = {"is_causal": False}
-    for call in (partial(varlen_attention, module), partial(varlen_attention, nn.Module(), **asked)):
-        with pytest.raises(ValueError, match="cannot compute what is not causal"):
-            call(*inputs(), None, **borders())
+    query, key, value = inputs()
+    with pytest.raises(ValueError, match="cannot compute what is not causal"):
+        varlen_attention(module, query, key, value, None)
+    with pytest.raises(ValueError, match="cannot compute what is not causal"):
+        varlen_attention(nn.Module(), query, key, value, None, is_causal=False)
 
 
 def test_dropout_is_that_of_sdpa() -> None:

@@ -94,8 +94,13 @@ def describe_compiling(checked: CheckedRun) -> str:
     return (
         f"torch.compile: the decoder layers are compiled in training, for at most {shapes.count} shapes of "
         f"micro-batches: {shapes.rows} rows, padded to multiples of {shapes.length_step} tokens; each shape takes "
-        "time once"
+        "time once" + ("; the softmax of the head is compiled, too" if compiles_head(checked) else "")
     )
+
+
+def compiles_head(checked: CheckedRun) -> bool:
+    """Whether the softmax over the head's logits is compiled, too: on CUDA, as it is slower on a CPU."""
+    return checked.spec.training.compile and checked.processes.device.type == "cuda"
 
 
 def compile_layers(checked: CheckedRun, base: PreTrainedModel, reporter: Reporter) -> CompiledLayers | None:

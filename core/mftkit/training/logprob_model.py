@@ -51,14 +51,18 @@ class LogprobModel(nn.Module):
         within: Within | None = None,
         *,
         caches_casts: bool = True,
+        compiles_head: bool = False,
     ) -> None:
         """``within`` calls a function that uses parts of the model, with their weights in place (``Engine.within``).
 
         ``caches_casts``: whether autocast keeps its copies of weights until the forward pass ends. Of weights that are
         gathered layer by layer it would keep all, so that the complete model would be in memory.
+
+        ``compiles_head``: whether the softmax over the head's logits is computed by compiled kernels in training.
         """
         super().__init__()
         self._caches_casts = caches_casts
+        self._compiles_head = compiles_head
         self._within = within or _at_once
         self.model = model
         self._adapter = adapter
@@ -74,7 +78,8 @@ class LogprobModel(nn.Module):
 
         def work() -> tuple[Tensor, Tensor | None]:
             scored, head, auxiliary = self._scored(batch)
-            return token_logprobs(scored, batch.targets, head, factors=factors), auxiliary
+            compiled = self._compiles_head and self.model.training
+            return token_logprobs(scored, batch.targets, head, factors=factors, compiled=compiled), auxiliary
 
         with self._precision(batch):
             return self._within(self._tuning.base_model(self.model), work)

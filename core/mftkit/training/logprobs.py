@@ -12,9 +12,10 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from mftkit.training.chunk_softmax import ChunkPlan, InPlaceSoftmax
+from mftkit.training.compiled_softmax import CompiledSoftmax
 
+if TYPE_CHECKING:
     from torch import Tensor
 
     from mftkit.interfaces.model import Head
@@ -29,7 +30,13 @@ TOLERANCE = 1e-3
 
 
 def token_logprobs(
-    hidden: Tensor, targets: Tensor, head: Head, chunk: int | None = None, factors: Tensor | None = None
+    hidden: Tensor,
+    targets: Tensor,
+    head: Head,
+    chunk: int | None = None,
+    factors: Tensor | None = None,
+    *,
+    compiled: bool = False,
 ) -> Tensor:
     """Log p of each target token, in nats: [V] float32 (float64 if the hidden states are).
 
@@ -41,6 +48,7 @@ def token_logprobs(
         factors: [V], if it is known by now: the gradient that will come back to the log-probabilities, or a multiple of
             it. A trained head's gradients are then formed here, so that no logits are computed twice. If another
             gradient comes, the head's gradients become NaN, and the step is refused.
+        compiled: compute the softmax by kernels that torch.compile makes (``compiled_softmax``).
 
     Matrix products are in the dtype of autocast, or else in the narrower of the dtypes of hidden states and weight;
     everything after them is in float32. With V = 0 the gradients are zeros, not absent, as data parallelism needs.
@@ -54,6 +62,7 @@ def token_logprobs(
         chunk=chunk or _chunk_size(weight),
         matmul=_matmul_dtype(hidden, weight),
         early=trains and not trained,
+        softmax=CompiledSoftmax if compiled else InPlaceSoftmax,
     )
     known = factors.detach().to(plan.exact) if factors is not None and trains and trained else None
     logprobs: Tensor = _TokenLogprobs.apply(hidden, weight, head.bias, targets, known, plan)  # type: ignore[no-untyped-call]
@@ -68,8 +77,9 @@ def draw_tokens(hidden: Tensor, head: Head, random: torch.Generator, chunk: int 
     plan = _Plan(head.scale, head.soft_cap, size, _matmul_dtype(hidden, weight), early=False)
     drawn = torch.empty(len(hidden), dtype=torch.int64, device=hidden.device)
     with torch.autocast(hidden.device.type, enabled=False):
-        for part, logits in _chunks(hidden, weight.to(plan.matmul), head.bias, plan):
-            drawn[part] = torch.multinomial(logits.softmax(-1), 1, generator=random).squeeze(1)
+        softmax = InPlaceSoftmax(hidden, weight.to(plan.matmul), head.bias, plan)
+        for part in plan.parts(len(hidden)):
+            drawn[part] = torch.multinomial(softmax.logits(part).softmax(-1), 1, generator=random).squeeze(1)
     return drawn
 
 
@@ -79,21 +89,13 @@ def _chunk_size(weight: Tensor) -> int:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Plan(ChunkPlan):
     """The arguments of the function that are not tensors."""
 
-    scale: float
-    soft_cap: float | None
-    chunk: int
-    matmul: torch.dtype
     early: bool
     """Whether to form the hidden states' gradient in the forward pass. With a frozen head it is a token's incoming
     gradient times a vector that is known by then, so no logits are computed twice."""
-
-    @property
-    def exact(self) -> torch.dtype:
-        """The dtype of logits, softmax and sums over tokens."""
-        return torch.float64 if self.matmul == torch.float64 else torch.float32
+    softmax: type[InPlaceSoftmax | CompiledSoftmax] = InPlaceSoftmax
 
 
 def _matmul_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
@@ -131,16 +133,14 @@ class _TokenLogprobs(torch.autograd.Function):
             formed = _HeadGradients(hidden, weight, bias, plan, ctx.needs_input_grad)
         with torch.autocast(hidden.device.type, enabled=False):
             matrix = weight.to(plan.matmul)
-            for part, logits in _chunks(hidden, matrix, bias, plan):
+            softmax = plan.softmax(hidden, matrix, bias, plan)
+            for part in plan.parts(len(hidden)):
                 target = targets[part].unsqueeze(1)
-                chosen = logits.gather(1, target)
-                torch.amax(logits, 1, keepdim=True, out=top[part])
-                cap_slope = None if formed is None else _cap_slope(logits, plan)
-                torch.sum(logits.sub_(top[part]).exp_(), 1, keepdim=True, out=total[part])
-                logprobs[part] = (chosen - top[part]).sub_(total[part].log()).squeeze(1)
+                found, top[part], total[part] = softmax.logprobs(part, target, slopes=formed is not None)
+                logprobs[part] = found.squeeze(1)
                 if formed is not None:
                     factor = None if factors is None else factors[part].unsqueeze(1)
-                    formed.add(part, logits, cap_slope, target, total[part], matrix, factor)
+                    formed.add(part, *softmax.slope(target, total[part]), matrix, factor)
         ctx.plan, ctx.factors = plan, factors
         if formed is None:
             ctx.save_for_backward(hidden, weight, bias, targets, top, total)
@@ -172,11 +172,11 @@ class _TokenLogprobs(torch.autograd.Function):
         factor = incoming.unsqueeze(1)
         with torch.autocast(hidden.device.type, enabled=False):
             matrix = weight.to(plan.matmul)
-            for part, logits in _chunks(hidden, matrix, bias, plan):
-                cap_slope = _cap_slope(logits, plan)
-                logits.sub_(top[part]).exp_()
-                target = targets[part].unsqueeze(1)
-                sums.add(part, logits, cap_slope, target, total[part], matrix, factor[part])
+            softmax = plan.softmax(hidden, matrix, bias, plan)
+            for part in plan.parts(len(hidden)):
+                softmax.again(part, top[part])
+                slope, row = softmax.slope(targets[part].unsqueeze(1), total[part])
+                sums.add(part, slope, row, matrix, factor[part])
         return *sums.results(), None, None, None
 
 
@@ -192,30 +192,13 @@ class _HeadGradients:
         self._to_weight = torch.zeros_like(weight, dtype=plan.exact) if needed[1] else None
         self._to_bias = torch.zeros_like(bias, dtype=plan.exact) if needed[2] and bias is not None else None
 
-    def add(
-        self,
-        part: slice,
-        exponentials: Tensor,
-        cap_slope: Tensor | None,
-        target: Tensor,
-        total: Tensor,
-        matrix: Tensor,
-        factor: Tensor | None,
-    ) -> None:
-        """Add one chunk; overwrites ``exponentials`` [c, vocabulary], whose sums are ``total`` [c, 1].
+    def add(self, part: slice, slope: Tensor, row: Tensor, matrix: Tensor, factor: Tensor | None) -> None:
+        """Add one chunk: the slope of -log p [c, vocabulary], to be multiplied by ``row`` [c, 1].
 
         ``factor`` [c, 1] is the gradient at the tokens' log-probabilities, None: 1.
         """
         plan = self._plan
-        row = total.reciprocal().mul_(-plan.scale)
-        if factor is not None:
-            row = row * factor
-        slope = exponentials.scatter_add_(1, target, -total)  # d times the total
-        if cap_slope is not None:
-            slope.mul_(cap_slope)
-        if plan.matmul == torch.float16:  # the total may be above its largest number
-            slope.div_(total)
-            row = row * total
+        row = -row if factor is None else row * -factor
         narrow = slope.to(plan.matmul)
         if self._to_hidden is not None:
             self._to_hidden[part] = (narrow @ matrix).mul_(row)
@@ -223,7 +206,7 @@ class _HeadGradients:
             hidden = self._inputs[0]
             _add_product(self._to_weight, narrow.t(), (hidden[part] * row).to(plan.matmul))
         if self._to_bias is not None:
-            self._to_bias.addmv_(slope.t(), row.squeeze(1).to(plan.exact))
+            self._to_bias.addmv_(slope.t().to(plan.exact), row.squeeze(1).to(plan.exact))
 
     def results(self) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         """The gradients in their inputs' dtypes."""
@@ -237,35 +220,6 @@ class _HeadGradients:
 
 def _result_dtype(hidden: Tensor) -> torch.dtype:
     return torch.float64 if hidden.dtype == torch.float64 else torch.float32
-
-
-def _chunks(
-    hidden: Tensor, matrix: Tensor, bias: Tensor | None, plan: _Plan
-) -> Iterator[tuple[slice, Tensor]]:
-    """Each chunk's slice and its logits [c, vocabulary], which the next chunk overwrites."""
-    logits = hidden.new_empty((min(plan.chunk, len(hidden)), len(matrix)), dtype=plan.exact)
-    for start in range(0, len(hidden), plan.chunk):
-        part = slice(start, min(start + plan.chunk, len(hidden)))
-        z = logits[: part.stop - start]
-        rows = hidden[part].to(plan.matmul)
-        if plan.matmul == plan.exact:
-            torch.mm(rows, matrix.t(), out=z)
-        else:
-            z.copy_(rows @ matrix.t())
-        if bias is not None:
-            z.add_(bias)
-        if plan.scale != 1.0:
-            z.mul_(plan.scale)
-        if plan.soft_cap is not None:
-            z.div_(plan.soft_cap).tanh_().mul_(plan.soft_cap)
-        yield part, z
-
-
-def _cap_slope(logits: Tensor, plan: _Plan) -> Tensor | None:
-    """The slope of the soft cap at these logits after it, None without one."""
-    if plan.soft_cap is None:
-        return None
-    return (logits / plan.soft_cap).square_().neg_().add_(1.0)
 
 
 def _multiple(incoming: Tensor, factors: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from mftkit.reporting.reporter import Reporter
 from mftkit.runs.base_checkpoint import base_fingerprint
 from mftkit.training.attention_choice import choose_varlen, set_attention
 from mftkit.training.balancing import Balancing
-from mftkit.training.compiling import Shapes, check_compiling, compile_layers
+from mftkit.training.compiling import Shapes, check_compiling, compile_layers, compiles_head
 from mftkit.training.component_checks import (
     build_balancer,
     build_combiner,
@@ -250,6 +250,7 @@ def _parallel(checked: CheckedRun, model: nn.Module) -> tuple[LogprobModel, nn.M
         checked.precision.autocast,
         engine.within,
         caches_casts=not engine.shards_weights,
+        compiles_head=compiles_head(checked),
     )
     name = checked.spec.training.optimizer.name
     optimizer = make_optimizer(name, checked.optimizer, _groups(checked, model), engine.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from forked import run_forked
 from mftkit.processes import Processes
 from mftkit.training import compiled_layers
 from mftkit.training.compiled_layers import CompiledLayers
-from mftkit.training.compiling import check_compiling, length_step
+from mftkit.training.compiling import check_compiling, compiles_head, length_step
 from mftkit.training.engine_choice import no_engine
 from mftkit_registry import MftError
 from recorder import Recorder
@@ -227,3 +228,14 @@ def test_several_processes_train_compiled_layers_as_one_process_without(data: Pa
         compiled = metrics(tmp_path / f"2-{engine}")
         assert losses(compiled) == pytest.approx(losses(plain), rel=1e-4)
         assert all(line["compiled"] > 1 for line in compiled if line["event"] == "train")
+
+
+@pytest.mark.parametrize(
+    ("device", "compiles", "expected"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+)
+def test_the_head_is_compiled_on_cuda_alone(device: str, compiles: bool, expected: bool) -> None:
+    training = SimpleNamespace(compile=compiles)
+    checked: Any = SimpleNamespace(
+        spec=SimpleNamespace(training=training), processes=SimpleNamespace(device=torch.device(device))
+    )
+    assert compiles_head(checked) is expected

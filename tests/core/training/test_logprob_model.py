@@ -1,4 +1,4 @@
-"""Copies of weights that autocast makes in the forward pass."""
+"""Copies of weights that autocast makes in the forward pass, and where the head is compiled."""
 
 from __future__ import annotations
 
@@ -13,19 +13,25 @@ from mftkit import ModelAdapter, TokenizationMode, build_component
 from mftkit.interfaces.tuning import Tuning
 from mftkit.tools.plan.fake_step import full_batch
 from mftkit.tools.plan.live_bytes import LiveBytes
+from mftkit.training import logprob_model
 from mftkit.training.logprob_model import LogprobModel
+from mftkit.training.logprobs import token_logprobs
 
 T = TypeVar("T")
 
 
+def llama(layers: int) -> LlamaForCausalLM:
+    config = LlamaConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=layers, num_attention_heads=2, vocab_size=128
+    )
+    return LlamaForCausalLM(config)
+
+
 @pytest.mark.parametrize("caches", [True, False])
 def test_copies_of_sharded_weights_do_not_stay_until_the_forward_pass_ends(caches: bool) -> None:
-    config = LlamaConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=3, num_attention_heads=2, vocab_size=128
-    )
     adapter: Any = build_component(ModelAdapter, "llama")
     tuning = build_component(Tuning, "full")
-    model = tuning.apply(LlamaForCausalLM(config), adapter)
+    model = tuning.apply(llama(3), adapter)
     live = LiveBytes(model.parameters())
     copies: list[int] = []
 
@@ -40,3 +46,22 @@ def test_copies_of_sharded_weights_do_not_stay_until_the_forward_pass_ends(cache
         logprob_model(full_batch(mode, 1, 16))
     in_layers = 2 * sum(p.numel() for n, p in model.named_parameters() if "layers" in n and p.ndim == 2)
     assert copies == [in_layers if caches else 0]
+
+
+def test_a_compiled_head_is_used_in_training_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    def record(*arguments: Any, compiled: bool, **options: Any) -> torch.Tensor:
+        used.append(compiled)
+        return token_logprobs(*arguments, **options)
+
+    monkeypatch.setattr(logprob_model, "token_logprobs", record)
+    adapter: Any = build_component(ModelAdapter, "llama")
+    tuning = build_component(Tuning, "full")
+    mode: Any = build_component(TokenizationMode, "padding")
+    for compiles in (True, False):
+        made = LogprobModel(llama(1), adapter, tuning, compiles_head=compiles)
+        for training in (True, False):
+            made.train(training)
+            made(full_batch(mode, 1, 8))
+    assert used == [True, False, False, False]

@@ -6,6 +6,7 @@ import torch
 
 from mftkit.interfaces.model import Head
 from mftkit.training import logprobs
+from mftkit.training.chunk_softmax import InPlaceSoftmax
 from mftkit.training.logprobs import draw_tokens, token_logprobs
 
 TOKENS, HIDDEN, VOCABULARY = 11, 6, 13
@@ -303,7 +304,7 @@ def test_narrow_products_are_as_near_as_without(dtype: torch.dtype) -> None:
 def test_no_logits_in_the_backward_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     hidden, targets, head = problem("plain")
     values = token_logprobs(hidden, targets, head, 4, known(hidden[:, 0].detach()))
-    monkeypatch.setattr(logprobs, "_chunks", None)
+    monkeypatch.setattr(InPlaceSoftmax, "logits", None)
     (known(values) * values).sum().backward()
 
 
@@ -334,3 +335,25 @@ def test_nothing_that_weighs_gives_zeros(tokens: int) -> None:
     for tensor in (hidden, head.weight, head.bias):
         assert tensor is not None
         assert torch.equal(cast(Any, tensor.grad), torch.zeros_like(tensor))
+
+
+# Of torch's own import of its compiler.
+@pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")
+@pytest.mark.parametrize(("kind", "dtype"), [("everything", torch.float64), ("plain", torch.bfloat16)])
+def test_compiled_kernels_give_the_same(kind: str, dtype: torch.dtype) -> None:
+    """With a smaller last chunk, with the gradient known before and not, and with a frozen head."""
+    atol = 1e-12 if dtype == torch.float64 else 2e-2
+    for trained in (("hidden", "weight", "bias"), ("hidden",)):
+        for is_known in (False, True):
+            found = []
+            for compiled in (True, False):
+                hidden, targets, head = problem(kind, dtype, trained=trained)
+                factors = known(hidden[:, 0].detach())
+                values = token_logprobs(
+                    hidden, targets, head, 4, factors if is_known else None, compiled=compiled
+                )
+                tensors = (hidden, head.weight, head.bias)
+                found.append([values.detach(), *gradients_by(values, factors, tensors)])
+            for one, other in zip(*found, strict=True):
+                assert one.dtype == other.dtype
+                torch.testing.assert_close(one, other, rtol=atol, atol=atol)

@@ -1,6 +1,6 @@
 """Fine-tuning on one GPU: speed, memory and what only a GPU can show.
 
-    python -m bench.gpu [--part full|lora|qlora|large|checks]... [--json FILE]
+    python -m bench.gpu [--part full|lora|qlora|large|kernels|checks]... [--json FILE]
     python -m bench.gpu --device cpu --tiny        every path of it at a tiny size, on the CPU
 
 Models of the real shapes with random weights, packed rows of 4,096 tokens, bfloat16, one process. Each measurement
@@ -19,7 +19,7 @@ import tempfile
 from dataclasses import asdict, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from bench import gpu_checks, gpu_steps
@@ -40,8 +40,14 @@ PARTS: dict[str, list[Work]] = {
     ],
     "qlora": [Work("Qwen2.5-7B", "qlora"), Work("Llama-3-8B", "qlora")],
     "large": [Work("Llama-3-70B", "qlora", rows=2, micro_batch=1, recompute=True)],
+    "kernels": [Work("Qwen2.5-0.5B", "full", micro_batch=4)],
     "checks": [],
 }
+KERNELS: dict[str, dict[str, Any]] = {
+    "masked rows (sdpa)": {"attention": "sdpa"},
+    "compiled layers and head": {"compile": True},
+}
+"""What each measurement of the part "kernels" changes; the default is "varlen" without compilation."""
 MEASURED: dict[str, Callable[[Work, int], Speed]] = {
     "mftkit": gpu_steps.measure,
     "trl": gpu_steps.measure_trl,
@@ -75,7 +81,9 @@ def measure_part(part: str, *, tiny: bool) -> list[Figure]:
         work = small(each) if tiny else each
         mixed = _speed("mftkit", work)
         figures += speed_figures(work, mixed, tiny=tiny)
-        if part != "large":
+        if part == "kernels":
+            figures += _kernels(work, mixed)
+        elif part != "large":
             figures += _comparisons(work, mixed, tiny=tiny)
     return figures
 
@@ -95,6 +103,19 @@ def _comparisons(work: Work, mixed: Speed, *, tiny: bool) -> list[Figure]:
     ratio = mixed.tokens_per_second / peer.tokens_per_second
     memory = f"TRL: {peer.tokens_per_second:,.0f} tokens/s, {peer.peak_gib:.1f} GiB"
     return [*figures, Figure(f"{name}: over TRL", ratio, at_least=None if tiny else 1.1, peer=memory)]
+
+
+def _kernels(work: Work, usual: Speed) -> list[Figure]:
+    """The speed with other kernels, as a share of the usual one."""
+    speeds = {name: _speed("mftkit", replace(work, **changes)) for name, changes in KERNELS.items()}
+    return [
+        Figure(
+            f"{work.shape}, {work.tuning}: {name} / usual, tokens per second",
+            speed.tokens_per_second / usual.tokens_per_second,
+            note=f"{speed.peak_gib:.1f} GiB; first loss {speed.loss:.4f}",
+        )
+        for name, speed in speeds.items()
+    ]
 
 
 def speed_figures(work: Work, speed: Speed, *, tiny: bool) -> list[Figure]:

@@ -11,13 +11,15 @@ from bench.figures import Figure
 from bench.gpu_steps import Work, build, spec_of, steps_of
 
 import mftkit
+from mftkit.interfaces.model import Head
+from mftkit.training.logprobs import token_logprobs
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-ATTENTIONS = ("sdpa", "eager", "flash_attention_2", "flash_attention_3")
+ATTENTIONS = ("varlen", "sdpa", "eager", "flash_attention_2", "flash_attention_3")
 
 
 def _work(tiny: bool, **changes: object) -> Work:
@@ -30,7 +32,8 @@ def isolation(place: Path, *, tiny: bool) -> list[Figure]:
     """Whether packed samples are kept apart under each attention: the program's own check, made while a run starts."""
     figures = []
     for attention in ATTENTIONS:
-        dtype = "bfloat16" if attention.startswith("flash") else "float32"
+        half = attention.startswith("flash") or (attention == "varlen" and torch.cuda.is_available())
+        dtype = "bfloat16" if half else "float32"
         try:
             build(_work(tiny, attention=attention, dtype=dtype), place / attention, 2)
             figures.append(Figure(f"isolated under {attention}", 1, at_least=1))
@@ -46,6 +49,42 @@ def bfloat16_loss(place: Path, *, tiny: bool) -> list[Figure]:
         losses[dtype] = next(steps_of(build(_work(tiny, dtype=dtype), place / dtype, 2)))[2]
     difference = abs(losses["bfloat16"] - losses["float32"]) / losses["float32"]
     return [Figure("loss in bfloat16 against float32, relative", difference, at_most=2e-3)]
+
+
+def varlen_loss(place: Path, *, tiny: bool) -> list[Figure]:
+    """The relative difference of the first step's loss under "varlen" from that of masked rows, of the same weights."""
+    losses = {}
+    for attention in ("sdpa", "varlen"):
+        work = _work(tiny, attention=attention, dtype="bfloat16" if torch.cuda.is_available() else "float32")
+        losses[attention] = next(steps_of(build(work, place / attention, 2)))[2]
+    difference = abs(losses["varlen"] - losses["sdpa"]) / losses["sdpa"]
+    return [Figure("loss under varlen against masked rows, relative", difference, at_most=2e-3)]
+
+
+def compiled_head(place: Path, *, tiny: bool) -> list[Figure]:  # noqa: ARG001
+    """Log-probabilities and gradients by the compiled softmax against those by chunks in place."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    vocabulary, width, tokens = (500, 16, 50) if tiny else (151_936, 896, 2000)
+    drawn = torch.Generator().manual_seed(0)
+    found = []
+    for compiled in (True, False):
+        drawn.manual_seed(0)
+        hidden, weight = (
+            (torch.randn(n, width, generator=drawn) * 0.1).to(device, torch.bfloat16).requires_grad_()
+            for n in (tokens, vocabulary)
+        )
+        targets = torch.randint(vocabulary, (tokens,), generator=drawn).to(device)
+        values = token_logprobs(hidden, targets, Head(weight), compiled=compiled)
+        found.append((values.detach(), *torch.autograd.grad(values.sum(), (hidden, weight))))
+    names = ("log-probabilities", "gradients at hidden states", "gradients at the weight")
+    return [
+        Figure(
+            f"compiled head, {name}, relative",
+            float((one - other).double().norm() / other.double().norm()),
+            at_most=2e-2,
+        )
+        for name, one, other in zip(names, *found, strict=True)
+    ]
 
 
 def four_bit(place: Path, *, tiny: bool) -> list[Figure]:
@@ -94,6 +133,8 @@ def _is_finite(loss: float) -> bool:
 CHECKS: dict[str, Callable[..., list[Figure]]] = {
     "isolation": isolation,
     "bfloat16": bfloat16_loss,
+    "varlen": varlen_loss,
+    "compiled head": compiled_head,
     "four-bit": four_bit,
     "resumption": resumption,
 }

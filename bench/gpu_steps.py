@@ -41,6 +41,7 @@ class Work:
     max_length: int = 4096
     tiny: bool = False
     attention: str = "auto"
+    compile: bool = False
     loss: str = "mixed"
 
 
@@ -113,6 +114,7 @@ def spec_of(work: Work, directory: Path, steps: int) -> dict[str, Any]:
             "micro_batch_size": work.micro_batch,
             "learning_rate": 1e-5,
             "gradient_checkpointing": work.recompute,
+            "compile": work.compile,
         },
     }
 

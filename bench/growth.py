@@ -46,10 +46,9 @@ flat, 1 is linear.
 - **Samples**: a step reads its own rows through a memory map, whatever the size of the table. The layout of an epoch is
   made once, and is linear.
 - **Context**: with the same number of tokens in a step, all but attention costs the same. Attention is quadratic in a
-  sample's length, so its part per token is linear in the context. On a CPU, packed rows pay more than one sample of the
-  same length, not less: torch's sdpa gets the mask of the whole row, and computes the masked products, too, while a
-  single causal sample needs no mask. So rows much longer than the samples gain nothing there. On a GPU, flash attention
-  computes each sample alone.
+  sample's length, so its part per token is linear in the context. Packed samples cost the same in rows of any length,
+  because each is computed by itself ("varlen"); with a mask of the whole row they cost more, the longer it is
+  ([Attention](#attention)).
 - **Micro-batches**: linear with a small slope. Each pass has a fixed cost, most of which are the calls of the model's
   layers in transformers and torch, and its matrix products are smaller. It is large beside a model as tiny as this one.
 - **Processes**: each process updates all weights with `ddp`, and sends gradients; the passes over rows are divided.
@@ -70,15 +69,13 @@ QUICK = {
     "micro-batches": (1, 2),
     "processes": (1, 2),
 }
-LONGEST_PACKED = 8192
-"""Longest rows of several samples: the mask of a row of 32,768 positions takes 5 GiB."""
 EXPONENTS = {
     ("tasks", "step"): 0.1,
     ("samples", "step"): 0.1,
     ("samples", "batch"): 0.1,
     ("samples", "layout"): 1.1,
     ("context", "one sample per row"): 1.1,
-    ("context", "packed"): 1.1,
+    ("context", "packed"): 0.1,
     ("micro-batches", "step"): 1.1,
     ("processes", "step, all processes"): 1.1,
 }
@@ -155,8 +152,6 @@ def context(directory: str, sizes: list[int], quick: bool) -> dict[str, list[tup
         place.mkdir()
         checked = _checked(place, length=size, rows=rows, micro=1, **config)
         for curve, trainers in curves.items():
-            if curve == "packed" and size > LONGEST_PACKED:
-                continue
             length = size if curve == "one sample per row" else min(sizes)
             made = generated(place / curve, [length] * (2 * max(sizes) // length), vocabulary=1000)
             trainers[size] = OurTrainer(_run(_over(checked, made)))

@@ -12,6 +12,7 @@ from mftkit.training.recorded import recorded_environment
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
     from mftkit.interfaces.model import ModelAdapter
@@ -32,26 +33,26 @@ class Varlen(Enum):
     REQUIRED = "required"
 
 
-def choose_varlen(spec: Spec, processes: Processes, precision: Precision, *, fresh: bool) -> Varlen:
+def choose_varlen(spec: Spec, device: torch.device, precision: Precision, *, fresh: bool) -> Varlen:
     """The choice by the spec; without ``fresh``, "auto" stays with what the run that resumes was begun with.
 
     Raises MftError for what does not fit together, before any weights are read.
     """
-    device, dtype = processes.device.type, precision.name
-    half = device != "cuda" or dtype == "bfloat16"
+    suits = device.type != "cuda" or precision.name == "bfloat16"
     if spec.model.attention == VARLEN:
         if spec.training.compile:
             raise MftError(
                 f"model.attention: {VARLEN} cannot be compiled, its sequences have other lengths in each batch; "
                 "set training.compile to false, or model.attention to another one"
             )
-        if not half:
+        if not suits:
             raise MftError(
-                f"model.attention: {VARLEN} needs bfloat16 on CUDA, and this run computes in {dtype}; set model.dtype "
+                f"model.attention: {VARLEN} needs bfloat16 on CUDA, and this run computes in {precision.name}; set model.dtype "
                 'to "bfloat16", or model.attention to "sdpa"'
             )
         return Varlen.REQUIRED
-    if spec.model.attention != "auto" or spec.training.compile or device not in ("cpu", "cuda") or not half:
+    known = suits and device.type in ("cpu", "cuda")
+    if spec.model.attention != "auto" or spec.training.compile or not known:
         return Varlen.NO
     recorded = None if fresh else recorded_environment(spec)
     return Varlen.TRY if recorded is None or recorded.get(RECORD) == VARLEN else Varlen.NO

@@ -22,7 +22,7 @@ from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.base_checkpoint import base_fingerprint
-from mftkit.training.attention_choice import choose_varlen, set_attention
+from mftkit.training.attention_choice import Varlen, choose_varlen, set_attention
 from mftkit.training.balancing import Balancing
 from mftkit.training.compiling import Shapes, check_compiling, compile_layers, compiles_head
 from mftkit.training.component_checks import (
@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from mftkit.spec import Spec
     from mftkit.training.compiled_layers import CompiledLayers
     from mftkit.training.mode_choice import ModeChoice
+    from mftkit.training.precision import Precision
 
 
 def check_run(
@@ -91,8 +92,7 @@ def check_run(
     start = find_start(spec, reporter, fresh=fresh)
     with_model = spec if start is None else start.applied_to(spec)
     adapter_name, adapter, config = choose_adapter(with_model, reporter, start)
-    _check_kernels(spec, engine, config)
-    varlen = choose_varlen(spec, processes, precision, fresh=fresh)
+    varlen = _checked_kernels(spec, engine, config, precision, fresh=fresh)
     adapter.describe(config, spec.max_length, reporter)
     tokenizer = load_tokenizer(with_model, adapter, config, reporter)
     chat = _chat_format(spec, tokenizer)
@@ -134,12 +134,15 @@ def check_run(
     )
 
 
-def _check_kernels(spec: Spec, engine: Engine, config: JsonObject) -> None:
-    """Raise MftError if a step cannot be made by the kernels that the spec asks for."""
+def _checked_kernels(
+    spec: Spec, engine: Engine, config: JsonObject, precision: Precision, *, fresh: bool
+) -> Varlen:
+    """Whether to use "varlen". Raises MftError if a step cannot be made by the kernels that the spec asks for."""
     if spec.training.compile:
         check_compiling(engine)
     if spec.training.fused_kernels:
         check_fused_kernels(engine.processes.device, config)
+    return choose_varlen(spec, engine.processes.device, precision, fresh=fresh)
 
 
 def _loss(spec: Spec, corpus: Corpus, reporter: Reporter) -> Loss:

@@ -119,12 +119,13 @@ def test_an_adapter_that_does_not_state_it_keeps_the_models_own() -> None:
     assert attention_of(model) == "sdpa"
 
 
-def test_generation_with_padding_and_a_cache_is_that_of_sdpa() -> None:
+@pytest.mark.parametrize("padding", [0, 4])
+def test_generation_with_a_cache_is_that_of_sdpa(padding: int) -> None:
     model = tiny("mistral", {"sliding_window": 6})
     model.train(False)
     ids = torch.randint(3, 128, (2, 11))
     mask = torch.ones_like(ids)
-    mask[0, :4] = 0
+    mask[0, :padding] = 0
     options = {"attention_mask": mask, "max_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
     expected = model.generate(ids, **options)  # type: ignore[operator]
     with torch.no_grad():

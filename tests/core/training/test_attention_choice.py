@@ -14,6 +14,8 @@ from mftkit import MftError
 from mftkit.models.native import attention_of
 from mftkit.reporting.reporter import Reporter
 from mftkit.spec import Spec
+from mftkit.training.attention_choice import Varlen, choose_varlen
+from mftkit.training.precision import Precision
 from mftkit.training.run_parts import Run
 from mftkit.training.setup import build_run, check_run
 from small_runs import rows, small_spec, write_rows
@@ -146,3 +148,19 @@ def test_a_trial_leaves_the_random_state_to_the_run(project: Path) -> None:
         built(spec_of(project, attention))
         draws.append(torch.rand(3))
     assert torch.equal(*draws)
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "expected"),
+    [("cuda", "bfloat16", Varlen.TRY), ("cuda", "float32", Varlen.NO), ("mps", "float32", Varlen.NO)],
+)
+def test_other_devices(project: Path, device: str, dtype: str, expected: Varlen) -> None:
+    """The kernel of CUDA computes in half precision alone."""
+    precision = Precision(dtype, torch.float32, None)
+    chosen = choose_varlen(spec_of(project), torch.device(device), precision, fresh=True)
+    assert chosen is expected
+    if (device, dtype) == ("cuda", "float32"):
+        with pytest.raises(
+            MftError, match=r"varlen needs bfloat16 on CUDA, and this run computes in float32; set"
+        ):
+            choose_varlen(spec_of(project, "varlen"), torch.device(device), precision, fresh=True)

@@ -47,8 +47,8 @@ def choose_varlen(spec: Spec, device: torch.device, precision: Precision, *, fre
             )
         if not suits:
             raise MftError(
-                f"model.attention: {VARLEN} needs bfloat16 on CUDA, and this run computes in {precision.name}; set model.dtype "
-                'to "bfloat16", or model.attention to "sdpa"'
+                f"model.attention: {VARLEN} needs bfloat16 on CUDA, and this run computes in {precision.name}; "
+                'set model.dtype to "bfloat16", or model.attention to "sdpa"'
             )
         return Varlen.REQUIRED
     known = suits and device.type in ("cpu", "cuda")

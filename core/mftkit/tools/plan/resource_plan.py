@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from mftkit.interfaces.model import VARLEN
 from mftkit.spec.local_plugins import with_own_plugins
 from mftkit.tools.plan.arithmetic import flop_per_token, step_time
 from mftkit.tools.plan.engines import refusals
@@ -239,5 +240,5 @@ def _notes(spec: Spec, devices: int) -> Iterator[str]:
             f"training.batch_size is {spec.training.batch_size} rows, fewer than the {devices} devices: some have "
             "nothing to do"
         )
-    if spec.model.attention.startswith("flash"):
-        yield "activations are those of sdpa, which takes no less memory than flash attention"
+    if spec.model.attention.startswith("flash") or spec.model.attention == VARLEN:
+        yield f"activations are those of sdpa, which takes no less memory than {spec.model.attention}"

@@ -216,3 +216,12 @@ def test_a_tokenizer_that_is_not_here_is_named(tmp_path: Path) -> None:
     done = mft("plan", "spec.json", cwd=tmp_path)
     assert done.returncode == 2
     assert "model.config.vocab_size: required for a plan" in done.stderr
+
+
+@pytest.mark.parametrize("attention", ["varlen", "flash_attention_2"])
+def test_attention_without_masks_is_planned_as_sdpa_and_the_plan_says_so(
+    tmp_path: Path, attention: str
+) -> None:
+    given = mftkit.load_spec(written(tmp_path), [f"model.attention={attention}"])
+    plan = plan_resources(given, REPLICATED, DEVICES["4090-24g"])
+    assert f"activations are those of sdpa, which takes no less memory than {attention}" in plan.notes

@@ -2,8 +2,9 @@
 
 CPU seconds, user and system, of new processes, the median of several, in turns: ``mft --help`` and ``mft plugins list``
 with 30 plugins of others installed, each a package with one loss; and ``mft run`` of the quickstart up to its first
-step, with its data cached. ``python -c pass``, ``import torch``, and the imports that typer makes for any command with
-options are what no program of this kind can do without. Bytecode is on disk, as an installer leaves it.
+step, with its data cached. ``python -c pass`` and ``import torch`` are what these cannot do without; "imports of typer
+for options" is what ``mft plugins list`` does without, and other commands do not. Bytecode is on disk, as an installer
+leaves it.
 """
 
 from __future__ import annotations
@@ -23,9 +24,6 @@ from bench.figures import Figure, main
 QUESTION = "What does it cost to start the program?"
 QUICKSTART = Path(__file__).parent.parent / "examples" / "quickstart.json"
 PLUGINS = 30
-NOTES = {
-    "mft plugins list": "typer imports pydantic for the options of any command: more than half of it",
-}
 PLUGIN = """
 import mftkit
 
@@ -84,7 +82,6 @@ def measure(*, quick: bool) -> list[Figure]:
             statistics.median(took),
             "s CPU",
             at_most=None if quick else goals.get(name),
-            note=NOTES.get(name, ""),
         )
         for name, took in found.items()
     ]

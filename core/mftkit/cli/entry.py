@@ -66,7 +66,8 @@ def _run(words: Sequence[str]) -> object:
     ]:  # half the time of this command would be that of typer, which it has no use for
         from mftkit.cli.plugins_list import print_plugins
 
-        return print_plugins()
+        print_plugins()
+        return None
     from mftkit.cli.app import with_commands
 
     return with_commands()(words, prog_name="mft", standalone_mode=False)

@@ -1,10 +1,10 @@
 """What does training several tasks add to plain cross-entropy, by the number of tasks?
 
 A micro-batch has 4,096 loss tokens in 64 samples; CPU time of one thread. "per micro-batch" is what one more of them
-adds to a step: the factors that the step knows before the forward pass, statistics, the backward pass to the
+adds to a step: statistics, the factors that the step knows before the forward pass, the backward pass to the
 log-probabilities, the meter and the guard against numbers that are not finite, without the mean of the
-log-probabilities and its backward pass, which plain cross-entropy needs, too. "once per step" is the rest: counts,
-slopes and the value of the objective.
+log-probabilities and its backward pass, which plain cross-entropy needs, too. Of a first pass it is all but the forward
+pass. "once per step" is the rest: counts, slopes and the value of the objective.
 """
 
 from __future__ import annotations
@@ -32,10 +32,6 @@ MICRO_BATCHES = 9
 GOALS = {5: None, 16: 0.3, 32: None, 512: 1.5}
 """The most milliseconds, by the number of tasks."""
 PEERS = {5: "0.68", 32: "1.65", 512: "29.7"}
-NOTES = {
-    "token-balanced": "",
-    "task-focal": "the focal factors of 4,096 tokens are computed twice, once with a graph",
-}
 LOSSES = ("token-balanced", "task-focal")
 
 
@@ -68,7 +64,6 @@ def _figures(loss: str, tasks: int, repetitions: int, calls: int) -> list[Figure
             "ms",
             at_most=GOALS[tasks],
             peer=peer,
-            note=NOTES[loss],
         ),
         Figure(f"{name}, once per step", milliseconds["short"] - one, "ms"),
     ]
@@ -83,7 +78,7 @@ def _plain() -> None:
 
 
 def _step(loss: str, tasks: int, micro_batches: int) -> Callable[[], None]:
-    """A step of equal micro-batches, as ``TrainStep`` keeps its books; a first pass is not counted."""
+    """A step of equal micro-batches, as ``TrainStep`` and ``Coefficients`` keep its books."""
     drawn = np.random.default_rng(0)
     of_sample = drawn.integers(0, tasks, SAMPLES)
     sample = np.repeat(np.arange(SAMPLES), TOKENS // SAMPLES)
@@ -105,24 +100,20 @@ def _step(loss: str, tasks: int, micro_batches: int) -> Callable[[], None]:
     objective = Objective(installed.build(kinds.LOSS, loss, {}, infos), tasks)
     weights = torch.ones(tasks, dtype=torch.float64)
     meter = Meter(tasks, torch.device("cpu"), torch.float64)
+    passes, found = range(micro_batches), _logprobs().detach()
 
     def call() -> None:
         guard = NonFiniteGuard()
         counts = objective.counts(tokens, samples)
         totals = objective.zeros()
-        slopes = objective.slopes(None, counts, weights) if objective.linear else None
-        for _ in range(micro_batches):
+        first = [] if objective.linear else [objective.statistics_at(found, batch) for _ in passes]
+        sums = sum((each.values.detach() for each in first), objective.zeros())
+        slopes = objective.slopes(None if objective.linear else sums, counts, weights)
+        for i in passes:
             logprobs = _logprobs()
-            if slopes is not None:
-                linear = objective.loss.linear_in_logprobs
-                factors = objective.factors(batch, slopes, None if linear else logprobs)
-                statistics = objective.statistics(logprobs.detach(), batch)
-                (factors.to(logprobs.dtype) * logprobs).sum().backward()
-            else:
-                statistics = objective.statistics(logprobs, batch)
-                slopes = objective.slopes(statistics, counts, weights)
-                (slopes * statistics).sum().backward()
-            totals += statistics.detach()
+            factors = first[i].factors(slopes) if first else objective.factors(batch, slopes)
+            totals += first[i].values.detach() if first else objective.statistics(found, batch)
+            (factors.to(logprobs.dtype) * logprobs).sum().backward()
             meter.add_micro_batch(logprobs, batch)
             guard.add_micro_batch(1, logprobs, batch)
         value, task_losses = objective.value(totals, counts, weights)

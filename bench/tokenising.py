@@ -86,8 +86,7 @@ def measure(*, quick: bool) -> list[Figure]:
             f"anonymous memory of {many:,} rows above that of {few:,}",
             (highest - small["anonymous"]) / MIB,
             "MiB",
-            note="highest while they are prepared; it does not grow from 10,000 rows on (next row), "
-            "what takes it was not isolated",
+            note="highest while they are prepared",
             **goals.get("memory", {}),
         ),
         Figure(

@@ -8,9 +8,6 @@ from typing import Annotated
 
 import typer
 
-SIGNALLED = 128
-"""A command that a signal stopped exits with this plus the signal's number."""
-
 SpecFile = Annotated[
     Path, typer.Argument(metavar="SPEC", help="The spec, a JSON or YAML file.", show_default=False)
 ]

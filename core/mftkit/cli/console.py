@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import cache
 from typing import TYPE_CHECKING
 
 from mftkit.base.formatting import escaped, escaped_json, one_line
@@ -44,8 +45,9 @@ def show_view(view: RenderableType) -> None:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table as a result: drawn in a terminal, plain lines with uncut cells elsewhere."""
+    line = cache(one_line)  # many cells have the same text
     if not sys.stdout.isatty():
-        _plain([headings, *([one_line(cell) for cell in row] for row in rows)])
+        _plain([headings, *([line(cell) for cell in row] for row in rows)])
         return
     from rich.console import Console
     from rich.table import Table
@@ -57,7 +59,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for column in drawn.columns:
         column.overflow = "fold"
     for row in rows:
-        drawn.add_row(*(Text(one_line(cell)) for cell in row))
+        drawn.add_row(*(Text(line(cell)) for cell in row))
     Console(file=sys.stdout, color_system=color_system()).print(drawn)
 
 

@@ -13,19 +13,15 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, TextIO
 
-import typer
-
 from mftkit.base.formatting import escaped, shortened
-from mftkit.cli.app import with_commands
-from mftkit.cli.arguments import SIGNALLED
 from mftkit.cli.console import show_message
+from mftkit.cli.exit_codes import FAULT, INTERRUPTED, SIGNALLED
 from mftkit_registry import MftError, MftWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
-FAULT, INTERRUPTED = 1, 130
 OFF = ("", "0", "false", "no", "off")
 
 
@@ -47,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _signals_raised(), warnings.catch_warnings():
             _show_our_warnings()
             words = [word for word in given if word != "--debug"]
-            code = with_commands()(words, prog_name="mft", standalone_mode=False)
+            code = _run(words)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader of our results has gone, so that there is nobody to report to
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -62,8 +58,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _run(words: Sequence[str]) -> object:
+    """Run a command; returns what it returns."""
+    if words == [
+        "plugins",
+        "list",
+    ]:  # half the time of this command would be that of typer, which it has no use for
+        from mftkit.cli.plugins_list import print_plugins
+
+        print_plugins()
+        return None
+    from mftkit.cli.app import with_commands
+
+    return with_commands()(words, prog_name="mft", standalone_mode=False)
+
+
 def _report(error: BaseException) -> int:
     """Print what went wrong; returns the exit code for it."""
+    import typer
+
     if isinstance(error, KeyboardInterrupt | typer.Abort):
         show_message("interrupted")
         return INTERRUPTED

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mftkit.cli.app import app
-from mftkit.cli.arguments import SIGNALLED, Overrides, SpecFile, hide_other_progress
+from mftkit.cli.arguments import Overrides, SpecFile, hide_other_progress
 from mftkit.cli.console import json_result, show_view
+from mftkit.cli.exit_codes import SIGNALLED
 from mftkit.display import console_reporter
 from mftkit_registry import MftError
 

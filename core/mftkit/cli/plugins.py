@@ -1,21 +1,18 @@
 """``mft plugins``: the installed components and their options."""
 
 import inspect
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from mftkit.cli import completion
 from mftkit.cli.app import app
-from mftkit.cli.console import json_result, result, show_message, table
+from mftkit.cli.console import result, table
 from mftkit.cli.plugins_check import check
+from mftkit.cli.plugins_list import print_plugins, select_plugins_of
 from mftkit.cli.plugins_new import new
 from mftkit_registry import find_kind
-
-if TYPE_CHECKING:
-    from mftkit_registry import PluginRecord
 
 OfSpec = Annotated[
     Path | None,
@@ -48,45 +45,7 @@ def list_(
 
     MFT_BLOCK_PLUGINS=name,... (names of entry points) blocks plugins: they are not imported.
     """
-    from mftkit.plugins.process_registry import registry
-
-    _select_plugins_of(spec)
-    rows = registry().plugins
-    if kind is not None:
-        kind_name = registry().kind(kind).name
-        hidden = [row.name for row in rows if row.status in ("blocked", "error")]
-        if hidden:
-            show_message(
-                f"note: not loaded, so their kind is unknown: {', '.join(hidden)}; see mft plugins list"
-            )
-        rows = [row for row in rows if row.kind == kind_name or _listens(row.kind, kind_name)]
-    order = {known.name: number for number, known in enumerate(registry().kinds)}
-    rows = sorted(rows, key=lambda row: order.get(row.kind, len(order)))
-    if as_json:
-        json_result([asdict(row) for row in rows])
-    else:
-        table(
-            ("kind", "name", "summary", "distribution", "version", "status", "error"),
-            [_cells(row) for row in rows],
-        )
-
-
-def _select_plugins_of(spec: Path | None) -> None:
-    """Use the plugins that a spec names by their files."""
-    if spec is not None:
-        from mftkit.spec.local_plugins import select_plugins_of_file
-
-        select_plugins_of_file(spec)
-
-
-def _listens(row_kind: str, kind: str) -> bool:
-    """Whether the row is that of a plugin with hooks for the events of a run, which callbacks are called for, too."""
-    return row_kind == "callbacks" and kind == "callback"
-
-
-def _cells(row: "PluginRecord") -> tuple[str, ...]:
-    name = f"{row.name} (default)" if row.default else row.name
-    return row.kind, name, row.summary, row.distribution, row.version, row.status, row.error or ""
+    print_plugins(kind, spec, as_json=as_json)
 
 
 @commands.command()
@@ -112,7 +71,7 @@ def show(
     from mftkit.plugins import installed, kinds
     from mftkit.plugins.options import describe_options
 
-    _select_plugins_of(spec)
+    select_plugins_of(spec)
     registration = installed.registry().get(find_kind(kinds.KINDS, kind), name)
     found = installed.class_of(registration)
     result(f"{registration.kind} {registration.name}: {registration.summary}")

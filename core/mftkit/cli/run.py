@@ -10,13 +10,13 @@ import typer
 
 from mftkit.cli.app import app
 from mftkit.cli.arguments import (
-    SIGNALLED,
     AllowWeakIsolation,
     Overrides,
     SpecFile,
     allow_weak_isolation,
     hide_other_progress,
 )
+from mftkit.cli.exit_codes import SIGNALLED
 from mftkit.display import console_reporter
 from mftkit.reporting.reporter import Reporter
 from mftkit_registry import MftError

@@ -13,7 +13,8 @@ become known depends on the loss and on the balancer:
 
 In the first case, if the statistics are linear in the log-probabilities, the gradient at each of them is known before
 the forward pass, too; in the second case it is for any loss, at the log-probabilities of the first pass. The head's
-gradients are then formed in the forward pass (``Coefficients.factors``).
+gradients are then formed in the forward pass (``Coefficients.factors``). Statistics are computed once: those of the
+first pass, whose dropout the second one repeats, are the step's.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import Batch
     from mftkit.processes import Processes
     from mftkit.training.balancing import Balancing
-    from mftkit.training.objective import BatchCounts, Objective
+    from mftkit.training.objective import BatchCounts, Objective, StatisticsAt
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,8 @@ class Coefficients:
         self._counts = counts
         self._weights: Tensor | None = None
         self._slopes: Tensor | None = None
-        self._first_logprobs: list[Tensor] = []
-        """[V] of each micro-batch in the first pass, if there was one."""
+        self._first_statistics: list[StatisticsAt] = []
+        """Of each micro-batch in the first pass, if there was one."""
         self._dropout: list[DropoutState] = []
         """The state at the start of each forward pass, in the order of the micro-batches."""
         if objective.linear and not balancing.needs_step_losses:
@@ -103,18 +104,23 @@ class Coefficients:
             self._dropout.append(DropoutState.capture(self._processes.device))
 
     def factors(self, number: int) -> Tensor | None:
-        """The surrogate's gradient [V] at the log-probabilities of micro-batch ``number``.
+        """The surrogate's gradient [V] at the log-probabilities of micro-batch ``number``; to be read once.
 
         None if it is not known before the micro-batch's forward pass.
         """
         if self._slopes is None:
             return None
-        micro_batch = self._micro_batches[number]
-        if self._objective.loss.linear_in_logprobs:
-            return self._objective.factors(micro_batch, self._slopes)
         if self._had_first_pass:
-            return self._objective.factors(micro_batch, self._slopes, self._first_logprobs[number])
+            return self._first_statistics[number].factors(self._slopes)
+        if self._objective.loss.linear_in_logprobs:
+            return self._objective.factors(self._micro_batches[number], self._slopes)
         return None
+
+    def statistics(self, number: int, logprobs: Tensor) -> Tensor:
+        """The statistics [tasks, k] of micro-batch ``number`` at ``logprobs`` [V], or from its first pass."""
+        if self._had_first_pass:
+            return self._first_statistics[number].values
+        return self._objective.statistics(logprobs, self._micro_batches[number])
 
     def surrogate(self, statistics: Tensor) -> Tensor:
         """The scalar that a micro-batch with these statistics [tasks, k] back-propagates.
@@ -146,8 +152,9 @@ class Coefficients:
         for micro_batch in self._micro_batches:
             self._dropout.append(DropoutState.capture(self._processes.device))
             logprobs, _ = self._model(micro_batch)
-            self._first_logprobs.append(logprobs)
-            totals += self._objective.statistics(logprobs, micro_batch)
+            statistics = self._objective.statistics_at(logprobs, micro_batch)
+            self._first_statistics.append(statistics)
+            totals += statistics.values
         return self._processes.sum(totals)
 
     def _statistics(self, micro_batch: Batch) -> Tensor:

@@ -49,6 +49,21 @@ class BatchCounts:
         return self.tokens > 0
 
 
+@dataclass(frozen=True)
+class StatisticsAt:
+    """Statistics of one micro-batch at given log-probabilities, and the graph between them."""
+
+    logprobs: Tensor
+    """[V], a leaf of the graph."""
+    values: Tensor
+    """[tasks, k]."""
+
+    def factors(self, slopes: Tensor) -> Tensor:
+        """The gradient [V] of ``(slopes * statistics).sum()``; frees the graph, so it can be read once."""
+        (factors,) = torch.autograd.grad(self.values, self.logprobs, slopes)
+        return factors
+
+
 class Objective:
     """A loss, the meaning of its mean over tasks, and the arithmetic of a step. No method waits for the device."""
 
@@ -121,17 +136,16 @@ class Objective:
             )
         return found.to(self.dtype)
 
-    def factors(self, batch: Batch, slopes: Tensor, logprobs: Tensor | None = None) -> Tensor:
-        """The gradient [V] of ``(slopes * statistics).sum()`` at ``logprobs`` [V].
+    @torch.enable_grad()
+    def statistics_at(self, logprobs: Tensor, batch: Batch) -> StatisticsAt:
+        """The same statistics in a graph that begins at ``logprobs`` [V], whatever their own graph."""
+        leaf = logprobs.detach().requires_grad_()
+        return StatisticsAt(leaf, self.statistics(leaf, batch))
 
-        Without them it is the gradient at any, for statistics that are linear in them.
-        """
-        with torch.enable_grad():
-            if logprobs is None:
-                logprobs = torch.full(batch.task.shape, -1.0, dtype=self.dtype, device=self.device)
-            at = logprobs.detach().requires_grad_()
-            (factors,) = torch.autograd.grad((slopes * self.statistics(at, batch)).sum(), at)
-        return factors
+    def factors(self, batch: Batch, slopes: Tensor) -> Tensor:
+        """The gradient [V] of ``(slopes * statistics).sum()`` for statistics that are linear in log-probabilities."""
+        anywhere = torch.full(batch.task.shape, -1.0, dtype=self.dtype, device=self.device)
+        return self.statistics_at(anywhere, batch).factors(slopes)
 
     def slopes(self, totals: Tensor | None, counts: BatchCounts, weights: Tensor) -> Tensor:
         """The objective's slopes dF/ds [tasks, k] at the global sums ``totals``; None is enough for a linear loss.

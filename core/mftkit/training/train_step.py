@@ -98,7 +98,7 @@ class TrainStep:
                     statistics = objective.statistics(logprobs, micro_batch)
                     surrogate = coefficients.surrogate(statistics)
                 else:
-                    statistics = objective.statistics(logprobs.detach(), micro_batch)
+                    statistics = coefficients.statistics(i, logprobs.detach())
                     surrogate = (factors.to(logprobs.dtype) * logprobs).sum()
                 if router_loss is not None:
                     # The router's loss is a product of means, so no sum over micro-batches is exact: each one is

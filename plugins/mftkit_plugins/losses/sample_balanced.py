@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import mftkit
-from mftkit_plugins.losses.sums import sample_means, sums_by, weighted_samples
+from mftkit_plugins.losses.sums import sums_of_means, weighted_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,8 +24,7 @@ class SampleBalanced(mftkit.Loss):
 
     def statistics(self, tokens: mftkit.Tokens) -> Tensor:
         """Return [tasks, 1]."""
-        means = weighted_samples(tokens, sample_means(tokens, -tokens.logprobs.unsqueeze(1)))
-        return sums_by(tokens.sample_task, means, tokens.num_tasks)
+        return sums_of_means(tokens, weighted_tokens(tokens, -tokens.logprobs))
 
     def task_losses(self, totals: mftkit.Totals) -> Tensor:
         """Return [tasks], nats per token."""

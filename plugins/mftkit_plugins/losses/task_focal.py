@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mftkit_plugins.losses.focal import FocalLoss
-from mftkit_plugins.losses.sums import sample_means, sums_by, weighted_samples
+from mftkit_plugins.losses.sums import sums_of_means, weighted_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,10 +29,8 @@ class TaskFocal(FocalLoss):
         import torch
 
         # expm1: 1 - p keeps its digits for p near 1.
-        both = torch.stack([-tokens.logprobs, -torch.expm1(tokens.logprobs)], dim=1)
-        loss, missing = sample_means(tokens, both).unbind(1)
-        means = torch.stack([weighted_samples(tokens, loss), missing], dim=1)
-        return sums_by(tokens.sample_task, means, tokens.num_tasks)
+        missing = -torch.expm1(tokens.logprobs)
+        return sums_of_means(tokens, weighted_tokens(tokens, -tokens.logprobs), missing)
 
     def task_losses(self, totals: mftkit.Totals) -> Tensor:
         """Return [tasks]."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -122,3 +124,22 @@ def test_callbacks_are_listed(install: Install, rows: Rows) -> None:
     site = install("mft-watch", {"watch": "mft_watch"}, {"mft_watch": source})
     assert rows(site)["watch"]["kind"] == "callbacks"
     assert rows(site)["watch"]["summary"] == "listens to on_step_end"
+
+
+WITHOUT_TYPER = (
+    "import sys, atexit\n"
+    "atexit.register(lambda: sys.stderr.write(str([m for m in ('typer', 'pydantic') if m in sys.modules])))\n"
+    "from mftkit.cli import main\n"
+    "sys.exit(main(['plugins', 'list']))\n"
+)
+BY_TYPER = "from mftkit.cli.app import with_commands; with_commands()(['plugins', 'list'])"
+
+
+def test_the_list_without_typer_is_that_of_the_command() -> None:
+    light, plain = (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        for code in (WITHOUT_TYPER, BY_TYPER)
+    )
+    assert (light.returncode, light.stderr) == (0, "[]")
+    assert "token-balanced" in light.stdout
+    assert light.stdout == plain.stdout

@@ -4,6 +4,7 @@ logits, in float64."""
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -332,6 +333,19 @@ def test_a_first_pass_only_where_the_slopes_need_one(name: str) -> None:
     for micro, passes in ((5, 1), (2, 3)):
         (one,) = train(Objective(build(name), len(NAMES)), make_rows(PACKED), micro=micro)
         assert len(one.scored) == (passes if name in LINEAR or passes == 1 else 2 * passes)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_statistics_are_computed_once_with_or_without_a_first_pass(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once more for a loss that is linear in log-probabilities: its gradient is computed before they are known."""
+    objective = Objective(build(name), len(NAMES))
+    loss = objective.loss
+    statistics = Mock(wraps=loss.statistics)
+    monkeypatch.setattr(loss, "statistics", statistics)
+    train(objective, make_rows(PACKED), micro=2)
+    assert statistics.call_count == 3 * (2 if loss.linear_in_logprobs else 1)
 
 
 @pytest.mark.parametrize("name", ["task-focal", "root"])

@@ -29,6 +29,8 @@ _HEAD, _TAIL = 32, 512
 """Characters of an answer that may join with the text before it, and of that text."""
 _KEPT_JOINS = 4096
 """Pairs of prompt and answer whose tokens are remembered to join or not."""
+_CALL = 128
+"""Strings per call of the tokenizer, which returns about 100 bytes per token, most of which are no ids."""
 
 
 class Encoded(NamedTuple):
@@ -55,19 +57,22 @@ class _Part(NamedTuple):
 
 
 class _Jobs:
-    """Strings to encode in one call."""
+    """Strings to encode together."""
 
     def __init__(self, backend: Tokenizer) -> None:
         self.backend = backend
         self.texts: list[str] = []
-        self.ids: list[list[int]] = []
+        self.ids: list[array[int]] = []
 
     def add(self, text: str) -> int:
         self.texts.append(text)
         return len(self.texts) - 1
 
     def run(self) -> None:
-        self.ids = [done.ids for done in self.backend.encode_batch_fast(self.texts, add_special_tokens=False)]
+        for start in range(0, len(self.texts), _CALL):
+            texts = self.texts[start : start + _CALL]
+            done = self.backend.encode_batch_fast(texts, add_special_tokens=False)
+            self.ids += [array("i", each.ids) for each in done]
 
 
 class Encoder:
@@ -197,22 +202,24 @@ class Encoder:
         jobs: tuple[_Jobs, _Jobs],
         result: Encoded,
     ) -> None:
-        encoded: list[tuple[list[int], InLoss]] = [(self._start, "none")] if sample.adds_start else []
+        encoded: list[tuple[Sequence[int], InLoss]] = [(self._start, "none")] if sample.adds_start else []
         for parts, in_loss in planned:
-            ids: list[int] = []
+            ids = array("i")
             for part in parts:
                 if part.alone == self._eos and not part.plain and self._eos_id is not None:
                     ids.append(self._eos_id)
                 else:
-                    ids += self._without_anchor(jobs[part.plain].ids[part.job], part)
+                    ids.extend(self._without_anchor(jobs[part.plain].ids[part.job], part))
             encoded.append((ids, in_loss))
         _append(result, encoded)
 
-    def _without_anchor(self, ids: list[int], part: _Part) -> list[int]:
-        if tuple(ids[: len(part.skip)]) == part.skip:
-            ids = ids[len(part.skip) :]
-        else:  # the anchor merged with the text, so encode without it
+    def _without_anchor(self, found: array[int], part: _Part) -> Sequence[int]:
+        ids: Sequence[int] = found
+        if tuple(found[: len(part.skip)]) != part.skip:
+            # The anchor merged with the text, so encode without it.
             ids = self._ids(part.alone, plain=part.plain)
+        elif part.skip:
+            ids = found[len(part.skip) :]
         if part.plain and not self._control_ids.isdisjoint(
             ids
         ):  # this vocabulary also has control tokens as words
@@ -251,7 +258,7 @@ class Encoder:
         return self._ids(anchor + text)[len(self._ids(anchor)) :]
 
 
-def _append(result: Encoded, segments: list[tuple[list[int], InLoss]]) -> None:
+def _append(result: Encoded, segments: list[tuple[Sequence[int], InLoss]]) -> None:
     """Add one sample of (ids, in_loss); adjacent spans are joined, and the first token is never in the loss."""
     length = 0
     spans: list[int] = []
@@ -262,7 +269,7 @@ def _append(result: Encoded, segments: list[tuple[list[int], InLoss]]) -> None:
                 spans[-1] = end
             else:
                 spans += (start, end)
-        result.tokens.fromlist(ids)
+        result.tokens.extend(ids)
         length += len(ids)
     result.lengths.append(length)
     result.spans.fromlist(spans)

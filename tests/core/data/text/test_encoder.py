@@ -25,6 +25,17 @@ def test_a_text_counts_but_for_its_first_token(adds_bos: bool) -> None:
     assert ids.count(tok.eos_token_id) == 2
 
 
+def test_a_batch_is_encoded_alike_in_any_number_of_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    tok = tokenizer()
+    samples = text_samples(tok, *(f"def f{number}(a):\n    return a </y> {number}\n" for number in range(9)))
+    together = text_encoder(tok).encode(samples)
+    monkeypatch.setattr("mftkit.data.text.encoder._CALL", 2)
+    assert text_encoder(tok).encode(samples) == together
+    assert together.tokens.tolist() == [
+        token for sample in samples for token in text_encoder(tok).encode([sample]).tokens
+    ]
+
+
 def test_a_text_needs_an_end() -> None:
     tok = tokenizer()
     tok.eos_token = None

@@ -60,10 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: Sequence[str]) -> object:
     """Run a command; returns what it returns."""
-    if words == [
-        "plugins",
-        "list",
-    ]:  # half the time of this command would be that of typer, which it has no use for
+    if words == ["plugins", "list"]:
+        # Half of this command's time would be that of typer, which it has no use for.
         from mftkit.cli.plugins_list import print_plugins
 
         print_plugins()

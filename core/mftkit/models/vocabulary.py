@@ -22,7 +22,9 @@ def embedding(model: PreTrainedModel) -> nn.Embedding:
 
 def embedding_rows(model: PreTrainedModel) -> int:
     """Return the number of rows of the input embedding: ids below it can be read."""
-    return int(embedding(model).weight.shape[0])
+    layer = embedding(model)
+    # Between forward passes, an engine may leave an empty tensor in the place of a weight that it divides.
+    return int(layer.weight.shape[0]) or layer.num_embeddings
 
 
 def surplus_tokens(tokenizer: PreTrainedTokenizerBase, model: PreTrainedModel) -> dict[int, str]:

@@ -36,6 +36,9 @@ def use_varlen(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> s
         return f"{type(adapter).__name__} does not state that it keeps packed samples apart"
     if not model._can_set_attn_implementation():
         return f"{type(model).__name__} computes its attention by itself"
+    chunk = getattr(model.config.get_text_config(), "attention_chunk_size", None)
+    if chunk is not None and chunk < longest:  # such a length may cost too much to be tried
+        return f"its tokens see only those of their chunk of {chunk} tokens"
     register()
     try:
         problem = _replace(adapter, model, [LENGTHS, *around_thresholds(model, longest)])

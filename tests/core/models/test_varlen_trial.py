@@ -16,6 +16,7 @@ from mftkit.interfaces.model import VARLEN
 from mftkit.interfaces.tokenization import Batch, MicroBatch, Sample
 from mftkit.models import check_head, check_independence, check_isolation, model_checks
 from mftkit.models.native import NativeAdapter, attention_of
+from mftkit.models.varlen_attention import register, varlen_attention
 from mftkit.models.varlen_trial import use_varlen
 from mftkit_plugins.models import alibi
 
@@ -194,3 +195,37 @@ def test_attention_in_chunks_is_kept_even_where_a_trial_would_cost_too_much(
     )
     found = use_varlen(Llama4(Llama4.Options()), model, longest)
     assert found.startswith(problem) if problem else found == ""
+
+
+@pytest.mark.parametrize("longest", [9, 12])
+def test_a_window_that_is_ignored_shows_in_the_tokens_beyond_it(
+    monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    """Even one token, of a row of many that are the same."""
+    with monkeypatch.context() as patch:
+
+        def without_window(*given: Any, sliding_window: int | None = None, **options: Any) -> Any:
+            return varlen_attention(*given, **options)
+
+        patch.setattr("mftkit.models.varlen_attention.varlen_attention", without_window)
+        model = tiny("mistral", {"sliding_window": 8})
+        found = use_varlen(native(), model, longest)
+    register()
+    assert found == (
+        f"the hidden states of samples of 7 and {longest} tokens differ from its own attention's"
+    )
+    assert use_varlen(native(), model, longest) == ""
+
+
+def test_long_rows_are_tried_without_gradients() -> None:
+    """A run may recompute activations that do not fit into memory, and a trial does not."""
+    tried: list[tuple[int, bool]] = []
+
+    class Watched(NativeAdapter):
+        def outputs(self, model: PreTrainedModel, batch: Batch) -> Any:
+            tried.append((batch.input_ids.numel(), torch.is_grad_enabled()))
+            return super().outputs(model, batch)
+
+    assert use_varlen(Watched(Watched.Options()), tiny("mistral", {"sliding_window": 16}), 24) == ""
+    assert max(tokens for tokens, gradient in tried if gradient) == 12
+    assert max(tokens for tokens, gradient in tried if not gradient) == 15 + 24

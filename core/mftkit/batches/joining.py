@@ -21,7 +21,7 @@ def join_rows(batch: Batch) -> Batch:
     is, or takes a prediction from there.
     """
     ids, mask = batch.input_ids, batch.token_mask
-    if mask is None or not mask.flatten()[batch.predictor_index].all():
+    if mask is None or mask.shape != ids.shape or not mask.flatten()[batch.predictor_index].all():
         return batch
     kept = mask.flatten().nonzero().squeeze(1)
     if len(kept) < 2:  # some attention kernels take a row of one token for a step of generation

@@ -70,6 +70,8 @@ def test_a_batch_that_hides_its_padding_stays_as_it_is() -> None:
     plain = collate(rows())
     hidden = dataclasses.replace(plain, token_mask=None)
     assert join_rows(hidden) is hidden
+    wider = dataclasses.replace(plain, input_ids=torch.nn.functional.pad(plain.input_ids, (0, 2)))
+    assert join_rows(wider) is wider  # of a mode that adds tokens and keeps the mask
     assert plain.token_mask is not None
     padding = int((~plain.token_mask.flatten()).nonzero()[0])
     reads_it = dataclasses.replace(plain, predictor_index=plain.predictor_index.clone().fill_(padding))

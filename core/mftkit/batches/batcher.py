@@ -39,7 +39,7 @@ class Batcher:
     """As in ``MicroBatch``."""
     joins_rows: bool = False
     """Whether a batch is one row without padding. A micro-batch then holds as many rows as have the tokens of
-    ``micro_batch_size`` rows of ``max_length``."""
+    ``micro_batch_size`` rows that are as long as the step's longest."""
 
     def batch(
         self,

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def join_rows(batch: Batch) -> Batch:
     """The same loss tokens in a batch of one row, with the borders of its sequences (``cu_seqlens``).
 
-    A row whose positions do not restart is one sequence. A batch stays as it is if it does not say where its padding
+    A row whose positions are consecutive is one sequence. A batch stays as it is if it does not say where its padding
     is, or takes a prediction from there.
     """
     ids, mask = batch.input_ids, batch.token_mask
-    if mask is None or not mask.flatten()[batch.predictor_index].all():
+    if mask is None or mask.shape != ids.shape or not mask.flatten()[batch.predictor_index].all():
         return batch
     kept = mask.flatten().nonzero().squeeze(1)
     if len(kept) < 2:  # some attention kernels take a row of one token for a step of generation
@@ -30,8 +30,11 @@ def join_rows(batch: Batch) -> Batch:
     positions = batch.position_ids
     if positions is None:
         positions = torch.arange(ids.shape[1]).expand_as(ids)
+    row = kept // ids.shape[1]
+    # The first token of a row may follow padding that is left out.
+    begins = _begins(positions).flatten()[kept] | _begins(row.unsqueeze(0), step=0).flatten()
+    borders, longest = _borders(begins)
     joined = positions.flatten()[kept].unsqueeze(0)
-    borders, longest = sequences_of(joined)
     return replace(
         batch,
         input_ids=ids.flatten()[kept].unsqueeze(0),
@@ -44,11 +47,19 @@ def join_rows(batch: Batch) -> Batch:
 
 
 def sequences_of(position_ids: Tensor) -> tuple[Tensor, int]:
-    """Where sequences begin in flattened positions [B * S] that restart at 0, and the end: [sequences + 1] int32.
+    """Where sequences begin in the flattened positions [B, S], and the end: [sequences + 1] int32.
 
+    As in transformers' masks, a position that does not follow the last one begins a sequence, and so does each row.
     Second: the positions of the longest. On a GPU the host waits for it.
     """
-    begins = position_ids.flatten() == 0
-    begins[0] = True
+    return _borders(_begins(position_ids).flatten())
+
+
+def _begins(values: Tensor, step: int = 1) -> Tensor:
+    """[B, S] bool: True in the first column, and where a value is not ``step`` more than the last one."""
+    return functional.pad(values.diff(dim=-1) != step, (1, 0), value=True)
+
+
+def _borders(begins: Tensor) -> tuple[Tensor, int]:
     borders = functional.pad(begins.nonzero().squeeze(1), (0, 1), value=len(begins)).int()
     return borders, int(borders.diff().max())

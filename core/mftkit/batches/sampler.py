@@ -72,7 +72,9 @@ class GlobalBatch:
         ``lengths`` are the tokens of each row. Each row, the longest first, joins the micro-batch that has the fewest
         tokens by then.
         """
-        count = math.ceil(sum(lengths) / (most * processes))
+        # No micro-batch has more than most // n rows of at least n tokens.
+        each_fits = (math.ceil((i + 1) / max(1, most // max(1, n))) for i, n in enumerate(lengths))
+        count = math.ceil(max(sum(lengths) / most, *each_fits) / processes)
         while True:
             bins = [(0, i) for i in range(count * processes)]
             rows: list[list[NDArray[np.int64]]] = [[] for _ in bins]

@@ -70,7 +70,7 @@ class NativeAdapter(ModelAdapter):
         if positions is not None:
             inputs["position_ids"] = positions
             if self.needs_one_row(model):
-                inputs = {"input_ids": ids.view(1, -1), "position_ids": positions.view(1, -1)}
+                inputs = {"input_ids": ids.reshape(1, -1), "position_ids": positions.reshape(1, -1)}
                 inputs |= _sequences(decoder(model), batch, positions)
         outputs: DecoderOutputs = decoder(model)(**inputs, attention_mask=None, use_cache=False)
         hidden = outputs.last_hidden_state

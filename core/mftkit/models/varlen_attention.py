@@ -50,7 +50,8 @@ def varlen_attention(
         query: [B, heads, S, D].
         key: [B, key heads, S, D].
         value: [B, key heads, S, D of values].
-        attention_mask: made for padding or a cache, whose keys are more than the queries: sdpa computes both.
+        attention_mask: made for padding or a cache, whose keys are more than the queries: sdpa computes both. Never
+            with ``cu_seq_lens_q``: a mask that the model makes by itself may say more than where sequences begin.
         dropout: of the attention's weights; only on a CPU.
         scaling: of the scores; None: 1 / sqrt(D).
         sliding_window: how many tokens each sees, itself included; None: all before it.
@@ -67,6 +68,8 @@ def varlen_attention(
     asked = [name for name in UNSUPPORTED if options.get(name) is not None]
     if asked or not (getattr(module, "is_causal", True) and options.get("is_causal", True) is not False):
         raise ValueError(f"attention {VARLEN} cannot compute {' and '.join(asked) or 'what is not causal'}")
+    if attention_mask is not None and cu_seq_lens_q is not None:
+        raise ValueError(f"attention {VARLEN} cannot compute with the model's own mask")
     if attention_mask is not None or query.shape[2] != key.shape[2]:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 

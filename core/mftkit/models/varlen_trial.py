@@ -25,8 +25,8 @@ def use_varlen(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> s
     """Replace a model's attention in place, unless hidden states or gradients then differ by more than rounding.
 
     Compared are samples that follow one another in a row with each of them alone under the model's own attention, at
-    short lengths and on both sides of every threshold in the config that is below ``longest`` (tokens of the longest
-    row). On CUDA products are in bfloat16 meanwhile.
+    short lengths and, without gradients, on both sides of every threshold in the config that is below ``longest``
+    (tokens of the longest row). On CUDA products are in bfloat16 meanwhile.
 
     Returns:
         Why the model keeps its own attention; "" if it was replaced.
@@ -36,9 +36,12 @@ def use_varlen(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> s
         return f"{type(adapter).__name__} does not state that it keeps packed samples apart"
     if not model._can_set_attn_implementation():
         return f"{type(model).__name__} computes its attention by itself"
+    chunk = getattr(model.config.get_text_config(), "attention_chunk_size", None)
+    if chunk is not None and chunk < longest:  # such a length may cost too much to be tried
+        return f"its tokens see only those of their chunk of {chunk} tokens"
     register()
     try:
-        problem = _replace(adapter, model, [LENGTHS, *around_thresholds(model, longest)])
+        problem = _replace(adapter, model, around_thresholds(model, longest))
     except torch.OutOfMemoryError:
         raise
     except Exception as error:  # whatever transformers, the model or the kernel raise
@@ -48,12 +51,13 @@ def use_varlen(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> s
     return problem
 
 
-def _replace(adapter: ModelAdapter, model: PreTrainedModel, lengths: list[tuple[int, int]]) -> str:
+def _replace(adapter: ModelAdapter, model: PreTrainedModel, thresholds: list[tuple[int, int]]) -> str:
     """Replace the attention; returns how the results differ then, "" if they do not."""
-    expected = [_alone(adapter, model, pair) for pair in lengths]
+    pairs = [LENGTHS, *thresholds]
+    expected = [_alone(adapter, model, pair) for pair in pairs]
     model.set_attn_implementation(VARLEN)
-    for pair, (states, gradient) in zip(lengths, expected, strict=True):
-        if problem := _difference(adapter, model, pair, states, gradient):
+    for pair, results in zip(pairs, expected, strict=True):
+        if problem := _difference(adapter, model, pair, results):
             return problem
     _run_in_training(adapter, model)
     return ""
@@ -64,37 +68,57 @@ def use_own(model: PreTrainedModel, attention: str) -> None:
     model.set_attn_implementation(attention)
 
 
-def _alone(adapter: ModelAdapter, model: PreTrainedModel, lengths: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """The hidden states [tokens, H] and gradients at the embedding [tokens, E] of samples in a row of their own."""
-    firsts = [sum(lengths[:i]) for i in range(len(lengths))]
-    each = [
-        _results(adapter, model, row_of_samples(model, (length,), first=first))
-        for length, first in zip(lengths, firsts, strict=True)
-    ]
-    states, gradients = zip(*each, strict=True)
-    return torch.cat(states), torch.cat(gradients)
+def _alone(adapter: ModelAdapter, model: PreTrainedModel, lengths: tuple[int, int]) -> list[Tensor]:
+    """The ``_results`` of samples in a row of their own, one after another."""
+    first, _ = lengths
+    rows = (
+        row_of_samples(model, (length,), first=begin)
+        for length, begin in zip(lengths, (0, first), strict=True)
+    )
+    each = [_results(adapter, model, row, with_gradient=lengths == LENGTHS) for row in rows]
+    return [torch.cat(parts) for parts in zip(*each, strict=True)]
 
 
 def _difference(
-    adapter: ModelAdapter, model: PreTrainedModel, lengths: tuple[int, ...], states: Tensor, gradient: Tensor
+    adapter: ModelAdapter, model: PreTrainedModel, lengths: tuple[int, int], expected: list[Tensor]
 ) -> str:
-    found = _results(adapter, model, row_of_samples(model, lengths))
-    half = states.device.type == "cuda"
-    for what, one, other in zip(("hidden states", "gradients"), found, (states, gradient), strict=True):
+    batch = row_of_samples(model, lengths)
+    found = _results(adapter, model, batch, with_gradient=lengths == LENGTHS)
+    half = batch.input_ids.device.type == "cuda"
+    for what, one, other in zip(("hidden states", "gradients"), found, expected, strict=False):
         error = (one.double() - other.double()).norm(dim=-1) / other.double().norm(dim=-1)
-        # The median: in low precision a router may send single tokens to other experts.
-        if not error.median() <= tolerance(0.06 if half else 1e-3, one):  # NaN differs, too
+        # Medians: in low precision a router may send single tokens to other experts.
+        medians = [part.median() for part in error.split(_parts(lengths))]
+        if not torch.stack(medians).max() <= tolerance(0.06 if half else 1e-3, one):  # NaN differs, too
             return f"the {what} of samples of {' and '.join(map(str, lengths))} tokens differ from its own attention's"
     return ""
 
 
-def _results(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> tuple[Tensor, Tensor]:
+def _parts(lengths: tuple[int, int]) -> list[int]:
+    """The tokens of each part of a row that may differ by itself: both samples, the second up to a threshold and above.
+
+    The threshold is one more than the first sample's tokens.
+    """
+    first, second = lengths
+    below = second if lengths == LENGTHS else min(second, first + 1)
+    return [tokens for tokens in (first, below, second - below) if tokens]
+
+
+def _results(
+    adapter: ModelAdapter, model: PreTrainedModel, batch: Batch, *, with_gradient: bool
+) -> list[Tensor]:
+    """The hidden states [tokens, H], and the gradients of one direction of theirs at the embedding [tokens, E].
+
+    Without gradients for rows as long as those of training: activations may not fit that training recomputes.
+    """
     half = half_precision(model, batch.input_ids.device.type == "cuda")
-    with evaluation(model), half, torch.enable_grad(), kept_embedding(model) as kept:
+    with evaluation(model), half, torch.set_grad_enabled(with_gradient), kept_embedding(model) as kept:
         hidden = adapter.hidden_states(model, batch)
+        if not with_gradient:
+            return [hidden.flatten(0, 1)]
         direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
         (gradient,) = torch.autograd.grad((hidden @ direction).sum(), kept[-1])
-    return hidden.detach().flatten(0, 1), gradient.flatten(0, 1)
+    return [hidden.detach().flatten(0, 1), gradient.flatten(0, 1)]
 
 
 def _run_in_training(adapter: ModelAdapter, model: PreTrainedModel) -> None:

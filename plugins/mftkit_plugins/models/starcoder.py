@@ -41,7 +41,10 @@ class StarCoder(mftkit.NativeAdapter):
         width, most = batch.input_ids.shape[1], getattr(model.config, "n_positions", None)
         if most is not None and width > most:
             positions = batch.position_ids
-            last = width - 1 if positions is None else int(positions.max())
+            if batch.max_seqlen is not None:  # known on the host
+                last = batch.max_seqlen - 1
+            else:
+                last = width - 1 if positions is None else int(positions.max())
             if last >= most:
                 raise mftkit.MftError(
                     f"max_length: a sample has {last + 1} tokens, but this model has {most} learned positions; "

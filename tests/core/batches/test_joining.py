@@ -10,7 +10,7 @@ import torch
 
 from mftkit.batches.collate import collate
 from mftkit.batches.joining import join_rows, sequences_of
-from mftkit.interfaces.tokenization import MicroBatch, Sample
+from mftkit.interfaces.tokenization import Batch, MicroBatch, Sample
 
 LENGTHS = ((5, 3), (4,), (1, 2, 6))
 
@@ -70,6 +70,8 @@ def test_a_batch_that_hides_its_padding_stays_as_it_is() -> None:
     plain = collate(rows())
     hidden = dataclasses.replace(plain, token_mask=None)
     assert join_rows(hidden) is hidden
+    wider = dataclasses.replace(plain, input_ids=torch.nn.functional.pad(plain.input_ids, (0, 2)))
+    assert join_rows(wider) is wider  # of a mode that adds tokens and keeps the mask
     assert plain.token_mask is not None
     padding = int((~plain.token_mask.flatten()).nonzero()[0])
     reads_it = dataclasses.replace(plain, predictor_index=plain.predictor_index.clone().fill_(padding))
@@ -79,3 +81,24 @@ def test_a_batch_that_hides_its_padding_stays_as_it_is() -> None:
 def test_a_row_of_one_token_keeps_its_padding() -> None:
     alone = collate(rows(((1,),)), pad_to=3)
     assert join_rows(alone) is alone
+
+
+@pytest.mark.parametrize("first", [0, 3])
+def test_rows_stay_sequences_wherever_their_positions_start(first: int) -> None:
+    plain = collate(rows(((4,), (3,), (5,))))
+    places = torch.arange(5).expand(3, 5) + first
+    joined = join_rows(dataclasses.replace(plain, position_ids=places))
+    assert joined.cu_seqlens is not None
+    assert joined.cu_seqlens.tolist() == [0, 4, 7, 12]
+    assert joined.max_seqlen == 5
+    assert sequences_of(places)[0].tolist() == [0, 5, 10, 15]
+
+
+def test_padding_on_the_left_is_left_out() -> None:
+    ids = torch.tensor([[0, 0, 7, 8], [4, 5, 6, 7]])
+    nothing = torch.empty(0, dtype=torch.int64)
+    for places in (None, torch.tensor([[1, 1, 0, 1], [0, 1, 2, 3]])):
+        joined = join_rows(Batch(ids, places, nothing, nothing, nothing, nothing, nothing, (), 6, ids > 0))
+        assert joined.input_ids.tolist() == [[7, 8, 4, 5, 6, 7]]
+        assert joined.cu_seqlens is not None
+        assert joined.cu_seqlens.tolist() == [0, 2, 6]

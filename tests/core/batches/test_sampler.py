@@ -1,3 +1,4 @@
+import heapq
 import math
 from types import SimpleNamespace
 from typing import Any, cast
@@ -173,3 +174,21 @@ def test_micro_batches_of_tokens_are_few_and_none_is_too_large(
         [sum(lengths[int(row[0])] for row in passes[i]) for passes in each] for i in range(len(each[0]))
     ]
     assert [max(pair) for pair in at_once] == sorted((max(pair) for pair in at_once), reverse=True)
+
+
+def test_rows_above_half_a_micro_batch_are_placed_at_the_first_attempt(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Thousands of attempts with one micro-batch more each would take seconds per step."""
+    placed = []
+    place = heapq.heapreplace
+
+    def counted(bins: list[tuple[int, int]], item: tuple[int, int]) -> tuple[int, int]:
+        placed.append(item)
+        return place(bins, item)
+
+    monkeypatch.setattr(heapq, "heapreplace", counted)
+    lengths = [51] * 300
+    step = GlobalBatch(1, 0, False, [np.array([i]) for i in range(300)], np.zeros(1), np.zeros(1))
+    assert len(step.micro_batches_of_tokens(lengths, 100, 0, 2)) == 150
+    assert len(placed) == 300

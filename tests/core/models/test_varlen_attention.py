@@ -88,6 +88,13 @@ def test_a_mask_that_transformers_made_is_obeyed() -> None:
     assert torch.allclose(found, (scores.softmax(-1) @ value).transpose(1, 2), atol=1e-12)
 
 
+def test_a_mask_beside_borders_is_refused() -> None:
+    """A model made it by itself, so it holds more than the borders: the biases of ALiBi, for example."""
+    query, key, value = inputs()
+    with pytest.raises(ValueError, match="cannot compute with the model's own mask"):
+        varlen_attention(nn.Module(), query, key, value, torch.zeros(1, 1, 15, 15), **borders())
+
+
 @pytest.mark.parametrize("name", ["softcap", "s_aux", "position_bias"])
 def test_scores_that_the_kernel_lacks_are_refused(name: str) -> None:
     asked: dict[str, Any] = {name: 3.0}

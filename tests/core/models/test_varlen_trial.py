@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from mftkit.batches.collate import collate
 from mftkit.batches.joining import join_rows
 from mftkit.interfaces.model import VARLEN
-from mftkit.interfaces.tokenization import MicroBatch, Sample
-from mftkit.models import check_head, check_independence, check_isolation
+from mftkit.interfaces.tokenization import Batch, MicroBatch, Sample
+from mftkit.models import check_head, check_independence, check_isolation, model_checks
 from mftkit.models.native import NativeAdapter, attention_of
+from mftkit.models.varlen_attention import register, varlen_attention
 from mftkit.models.varlen_trial import use_varlen
+from mftkit_plugins.models import alibi
 
 BASE = {
     "vocab_size": 128, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -134,3 +137,95 @@ def test_generation_with_a_cache_is_that_of_sdpa(padding: int) -> None:
     assert torch.equal(model.generate(ids, **options), expected)  # type: ignore[operator]
     with torch.no_grad():
         assert float((model(input_ids=ids).logits - long).abs().max()) < 2e-5
+
+
+@pytest.mark.parametrize("joinable", [True, False])
+@pytest.mark.parametrize("first", [0, 5])
+def test_rows_of_any_positions_stay_apart(first: int, joinable: bool) -> None:
+    """As a mode of another package may make them: not from 0, and as views."""
+    model = tiny("llama", {})
+    model.train(False)
+    samples = (
+        (Sample(i, 0, np.arange(n, n + 6).astype(np.int32), np.ones(6, np.bool_)),)
+        for i, n in enumerate((3, 40))
+    )
+    plain = collate(MicroBatch(tuple(samples), 24, 0))
+    batch = replace(
+        plain,
+        position_ids=(torch.arange(6) + first).expand(2, 6),
+        token_mask=plain.token_mask if joinable else None,
+    )
+    with torch.no_grad():
+        expected = native().hidden_states(model, batch).flatten(0, 1)[batch.predictor_index]
+        assert use_varlen(native(), model, longest=24) == ""
+        joined = join_rows(batch)
+        found = native().hidden_states(model, joined).flatten(0, 1)[joined.predictor_index]
+    assert float((found - expected).abs().max()) < 2e-5
+
+
+def test_a_mask_that_the_model_makes_is_not_one_of_a_joined_row() -> None:
+    """The biases of ALiBi are a mask of the whole row: joined rows would make it larger."""
+    model = tiny("llama", {})
+    alibi.attach(model)
+    assert "cannot compute with the model's own mask" in use_varlen(native(), model, longest=24)
+    assert attention_of(model) == "sdpa"
+
+
+@pytest.mark.parametrize(
+    ("longest", "problem"), [(8, ""), (9, "its tokens see only those of their chunk of 8")]
+)
+def test_attention_in_chunks_is_kept_even_where_a_trial_would_cost_too_much(
+    monkeypatch: pytest.MonkeyPatch, longest: int, problem: str
+) -> None:
+    class Llama4(NativeAdapter):
+        def outputs(self, model: PreTrainedModel, batch: Batch) -> Any:
+            model.get_decoder = lambda: model.model  # type: ignore[method-assign]
+            return super().outputs(model, batch)
+
+    monkeypatch.setattr(model_checks, "MOST_WORK", (0, 0))
+    model = tiny(
+        "llama4_text",
+        {
+            "attention_chunk_size": 8,
+            "num_local_experts": 2,
+            "head_dim": 16,
+            "intermediate_size_mlp": 64,
+            "num_hidden_layers": 4,
+        },
+    )
+    found = use_varlen(Llama4(Llama4.Options()), model, longest)
+    assert found.startswith(problem) if problem else found == ""
+
+
+@pytest.mark.parametrize("longest", [9, 12])
+def test_a_window_that_is_ignored_shows_in_the_tokens_beyond_it(
+    monkeypatch: pytest.MonkeyPatch, longest: int
+) -> None:
+    """Even one token, of a row of many that are the same."""
+    with monkeypatch.context() as patch:
+
+        def without_window(*given: Any, sliding_window: int | None = None, **options: Any) -> Any:
+            return varlen_attention(*given, **options)
+
+        patch.setattr("mftkit.models.varlen_attention.varlen_attention", without_window)
+        model = tiny("mistral", {"sliding_window": 8})
+        found = use_varlen(native(), model, longest)
+    register()
+    assert found == (
+        f"the hidden states of samples of 7 and {longest} tokens differ from its own attention's"
+    )
+    assert use_varlen(native(), model, longest) == ""
+
+
+def test_long_rows_are_tried_without_gradients() -> None:
+    """A run may recompute activations that do not fit into memory, and a trial does not."""
+    tried: list[tuple[int, bool]] = []
+
+    class Watched(NativeAdapter):
+        def outputs(self, model: PreTrainedModel, batch: Batch) -> Any:
+            tried.append((batch.input_ids.numel(), torch.is_grad_enabled()))
+            return super().outputs(model, batch)
+
+    assert use_varlen(Watched(Watched.Options()), tiny("mistral", {"sliding_window": 16}), 24) == ""
+    assert max(tokens for tokens, gradient in tried if gradient) == 12
+    assert max(tokens for tokens, gradient in tried if not gradient) == 15 + 24

@@ -66,7 +66,8 @@ class Batcher:
         if not self.joins_rows or batch.row_task is not None:
             return batch.micro_batches(size, processes.rank, processes.count)
         lengths = [int(samples.lengths[row].sum()) for row in batch.rows]
-        return batch.micro_batches_of_tokens(lengths, size * self.max_length, processes.rank, processes.count)
+        # No more at once than as many rows as the longest, which have fitted.
+        return batch.micro_batches_of_tokens(lengths, size * max(lengths), processes.rank, processes.count)
 
     def on_host(
         self,

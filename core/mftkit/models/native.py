@@ -71,7 +71,8 @@ class NativeAdapter(ModelAdapter):
             inputs["position_ids"] = positions
             if self.needs_one_row(model):
                 inputs = {"input_ids": ids.reshape(1, -1), "position_ids": positions.reshape(1, -1)}
-                inputs |= _sequences(decoder(model), batch, positions)
+                if batch.cu_seqlens is not None or attention_of(model) == VARLEN:
+                    inputs |= _sequences(decoder(model), batch, positions)
         outputs: DecoderOutputs = decoder(model)(**inputs, attention_mask=None, use_cache=False)
         hidden = outputs.last_hidden_state
         if hidden.shape[:2] != ids.shape:
@@ -100,7 +101,8 @@ class NativeAdapter(ModelAdapter):
 def _sequences(part: nn.Module, batch: Batch, positions: Tensor) -> dict[str, Tensor | int]:
     """The borders of sequences as transformers passes them to attention: its layers need not look for them then.
 
-    {} for a decoder whose layers cannot be passed anything, which looks at the positions.
+    Flash attention finds them in the positions where they are not given: numbers among a compiled layer's arguments
+    would make a graph for each. {} for a decoder whose layers cannot be passed anything, which looks at the positions.
     """
     from mftkit.batches.joining import sequences_of
 

@@ -69,7 +69,7 @@ def test_losses_are_those_of_padded_rows_with_masks(project: Path, mode: Any) ->
 
 
 def test_short_rows_fill_a_micro_batch_by_their_tokens(project: Path) -> None:
-    changes = {"batch_size": 8, "micro_batch_size": 2}
+    changes = {"batch_size": 32, "micro_batch_size": 4}
     joined, padded = (
         built(spec_of(project, attention, tokenization="dynamic-padding", training=changes))
         for attention in ("varlen", "sdpa")
@@ -79,10 +79,10 @@ def test_short_rows_fill_a_micro_batch_by_their_tokens(project: Path) -> None:
         checked = run.checked
         step = run.batcher.step(checked.sampler[1], checked.corpus.train, checked.mode.collate)
         passes[attention_of(run.checked.tuning.base_model(run.model))] = step.micro_batches
-        most = 2 * checked.spec.max_length
+        most = 4 * max(checked.corpus.train.lengths[row].sum() for row in checked.sampler[1].rows)
         assert all(batch.real_tokens <= most for batch in step.micro_batches)
-        assert sum(len(batch.sample_index) for batch in step.micro_batches) == 8
-    assert len(passes["varlen"]) < len(passes["sdpa"]) == 4
+        assert sum(len(batch.sample_index) for batch in step.micro_batches) == 32
+    assert len(passes["varlen"]) < len(passes["sdpa"]) == 8
     assert all(len(batch.input_ids) == 1 for batch in passes["varlen"])
 
 

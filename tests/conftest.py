@@ -40,6 +40,18 @@ def pytest_collection_finish() -> None:
 
     One over all of them takes half a second, and a merge or the end of a run asks for one.
     """
+    _freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """The same after each file, for what its tests imported and what they left in caches."""
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        _freeze()
+
+
+def _freeze() -> None:
     gc.collect()
     gc.freeze()
 

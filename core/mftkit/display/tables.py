@@ -115,5 +115,6 @@ def as_text(renderable: RenderableType, width: int | None = None) -> str:
         force_terminal=False,
         legacy_windows=False,
     )
-    console.print(renderable, highlight=False, markup=False, emoji=False)
+    # Nothing is wider than the console, and looking for it would read the spaces after each text up to its width.
+    console.print(renderable, highlight=False, markup=False, emoji=False, crop=False)
     return "\n".join(line.rstrip() for line in file.getvalue().split("\n")).rstrip("\n")

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import plotly.graph_objects as go
 import pytest
 
 from mftkit.cli import main
 from mftkit.cli.report import write_page
+from mftkit.pages import figures
 from mftkit.runs.record import read_run
-from mftkit.runs.series import MOST_POINTS, thinned, validation_losses
+from mftkit.runs.series import MOST_POINTS, Series, thinned, validation_losses
 from mftkit.tools.report.writing import report_run
 from mftkit_registry import MftError
 from written_runs import END, TASKS, lines, write_run
@@ -38,6 +41,29 @@ def test_a_page_tells_results_plan_and_environment(run: Path) -> None:
         assert part in html
     assert 'name="viewport"' in html
     assert "prefers-color-scheme: dark" in html
+
+
+def test_every_plot_is_one_of_plotlys(run: Path) -> None:
+    """By its Python classes, which know each property and its values."""
+    html = page(report_run(run))
+    plots = [
+        json.loads(block)
+        for block in re.findall(r'<script type="application/json">(.*?)</script>', html, re.DOTALL)
+    ]
+    assert len(plots) == 10
+    for plot in plots:
+        known = go.Figure(plot).to_plotly_json()
+        assert list(known["data"]) == plot["data"]
+        assert known["layout"] == plot["layout"] | {"template": known["layout"]["template"]}
+    rest = [plot["layout"]["yaxis"].keys() - {"automargin", "zeroline"} for plot in plots]
+    assert [keys for keys in rest if keys] == [{"rangemode"}, {"exponentformat"}, {"rangemode", "tickformat"}]
+
+
+def test_a_number_that_json_does_not_have_is_a_gap() -> None:
+    drawn = figures.plot("a", "A", "a.", [figures.Curve(Series([1, 2, 3], [1.0, math.inf, math.nan]))])
+    assert drawn is not None
+    [trace] = json.loads(drawn.json)["data"]
+    assert (trace["x"], trace["y"]) == ([1, 2, 3], [1.0, None, None])
 
 
 def test_nothing_is_asked_of_a_network(run: Path) -> None:

@@ -45,15 +45,21 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """The same after each file, for what its tests imported and what they left in caches."""
+    """The same after each file, for what its tests left in caches, and after a test that imported much."""
     yield
-    if nextitem is None or nextitem.path != item.path:
+    if nextitem is None or nextitem.path != item.path or len(sys.modules) > _modules_frozen + 20:
         _freeze()
 
 
+_modules_frozen = 0
+"""How many modules there were when objects were last left out."""
+
+
 def _freeze() -> None:
+    global _modules_frozen
     gc.collect()
     gc.freeze()
+    _modules_frozen = len(sys.modules)
 
 
 @pytest.fixture(scope="session", autouse=True)

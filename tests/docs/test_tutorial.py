@@ -13,7 +13,7 @@ import pytest
 
 from commands import mft
 from documents import ROOT, SHELLS, Block, blocks, commands
-from forked import start_mft
+from forked import start_code, start_mft
 from small_runs import metrics
 
 PAGE = ROOT / "docs" / "tutorial.md"
@@ -68,6 +68,7 @@ def test_it_leads_from_data_to_a_merged_model(tmp_path: Path) -> None:
     [python] = [block for block in blocks(PAGE) if block.language == "python" and not block.file]
     script = tmp_path / "last.py"
     script.write_text(python.text, "utf-8")
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "step" in done.stdout
+    process = start_code(f"import runpy; runpy.run_path({str(script)!r}, run_name='__main__')", tmp_path)
+    printed, error = process.communicate()
+    assert process.wait() == 0, error
+    assert "step" in printed

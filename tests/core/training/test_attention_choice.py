@@ -68,7 +68,13 @@ def test_losses_are_those_of_padded_rows_with_masks(project: Path, mode: Any) ->
     assert any(line["padding"] > 0 for line in found["eager"])
 
 
-def test_short_rows_fill_a_micro_batch_by_their_tokens(project: Path) -> None:
+def test_a_micro_batch_is_counted_in_tokens(project: Path) -> None:
+    long = [
+        {"role": "human", "content": "count"},
+        {"role": "bot", "content": "def count(value): return value\n" * 7},
+    ]
+    turns = {"id": 99, "data_name": "big", "chat_rounds": long}
+    write_rows(project / "data" / "big.jsonl", [*rows("big", 40), *([turns] * 8)])
     changes = {"batch_size": 32, "micro_batch_size": 4}
     joined, padded = (
         built(spec_of(project, attention, tokenization="dynamic-padding", training=changes))

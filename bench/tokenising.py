@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 QUESTION = "How fast is a task's data tokenized with masks, and what does it take on disk and in memory?"
 ABOUT = """
-The tokenizer alone is most of it, and its rate is the machine's: on another one (Intel Xeon, used by other programs, too) it gave
-733,000 tokens/s, and the whole 529,000 with the code of that time, below the goal.
+The tokenizer alone is most of it, and its rate is the machine's: on another one (Intel Xeon, used by other programs,
+too) it gave 733,000 tokens/s, and the whole 529,000 with the code of that time, below the goal.
 """
 LINES = 26
 """Lines of code per row, half of them the answer: about 260 tokens."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.processes import Processes
+    from mftkit.reporting.reporter import Reporter
     from mftkit.spec import Spec
     from mftkit.training.precision import Precision
 
@@ -30,6 +31,8 @@ class Varlen(Enum):
     NO = "no"
     TRY = "try"
     """If the loaded model gives the same under it."""
+    RESUMED = "resumed"
+    """The same, and the run that resumes was begun with it."""
     REQUIRED = "required"
 
 
@@ -55,11 +58,18 @@ def choose_varlen(spec: Spec, device: torch.device, precision: Precision, *, fre
     if spec.model.attention != "auto" or spec.training.compile or not known:
         return Varlen.NO
     recorded = None if fresh else recorded_environment(spec)
-    return Varlen.TRY if recorded is None or recorded.get(RECORD) == VARLEN else Varlen.NO
+    if recorded is None:
+        return Varlen.TRY
+    return Varlen.RESUMED if recorded.get(RECORD) == VARLEN else Varlen.NO
 
 
 def set_attention(
-    choice: Varlen, adapter: ModelAdapter, model: PreTrainedModel, longest: int, processes: Processes
+    choice: Varlen,
+    adapter: ModelAdapter,
+    model: PreTrainedModel,
+    longest: int,
+    processes: Processes,
+    reporter: Reporter,
 ) -> str:
     """Replace the attention of a loaded model in place if the choice says so, in all processes or in none.
 
@@ -69,6 +79,7 @@ def set_attention(
         model: below the run's tuning, on the device of training.
         longest: tokens of the longest row.
         processes: that train together.
+        reporter: receives a warning if a run cannot stay with the attention with which it was begun.
 
     Returns:
         A sentence for the plan; "" if nothing was tried.
@@ -89,5 +100,10 @@ def set_attention(
         raise MftError(
             f"model.attention: {VARLEN} cannot be used with {type(model).__name__}: {problem}; set model.attention to "
             f'"auto", which uses {own} for it'
+        )
+    if choice is Varlen.RESUMED:
+        reporter.warn(
+            f"model.attention: the run was begun with {VARLEN}, which cannot be used here: {problem}; it continues "
+            f"with {own}, whose losses are the same up to rounding"
         )
     return f"attention {own}: {VARLEN} cannot be used: {problem}"

@@ -202,7 +202,7 @@ def build_run(
     model, notes = load_model(checked, own_base, reporter)
     reporter, engine = reporter or Reporter(), checked.engine
     logprob_model, parallel_model = _parallel(checked, model)
-    checked, remark = _check_on_device(checked, model)
+    checked, remark = _check_on_device(checked, model, reporter)
     compiled = compile_layers(checked, checked.tuning.base_model(model), reporter)
     objective = checked.objective
     batcher = _batcher(checked, checked.tuning.base_model(model))
@@ -282,7 +282,7 @@ def _groups(checked: CheckedRun, model: nn.Module) -> list[ParameterGroup]:
     )
 
 
-def _check_on_device(checked: CheckedRun, model: nn.Module) -> tuple[CheckedRun, str]:
+def _check_on_device(checked: CheckedRun, model: nn.Module, reporter: Reporter) -> tuple[CheckedRun, str]:
     """Check the loaded model by running it: that rows, and samples of one row, do not affect each other.
 
     Returns the run with the tokenization mode that fits the model, and a remark on its attention for the plan.
@@ -296,7 +296,7 @@ def _check_on_device(checked: CheckedRun, model: nn.Module) -> tuple[CheckedRun,
     def work() -> tuple[ModeChoice, str]:
         if checked.spec.training.fused_kernels:
             use_fused_kernels(checked.adapter, base)
-        remark = set_attention(checked.varlen, checked.adapter, base, longest, checked.processes)
+        remark = set_attention(checked.varlen, checked.adapter, base, longest, checked.processes, reporter)
         check_independence(checked.adapter, base, longest)
         if choice.other is not None:
             mode = tried(choice, checked.spec, checked.adapter, base, longest, checked.processes)

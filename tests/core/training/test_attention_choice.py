@@ -18,6 +18,7 @@ from mftkit.training.attention_choice import Varlen, choose_varlen
 from mftkit.training.precision import Precision
 from mftkit.training.run_parts import Run
 from mftkit.training.setup import build_run, check_run
+from recorder import Recorder
 from small_runs import rows, small_spec, write_rows
 
 NOTE = "attention varlen: each sample is computed by itself, without padding and masks"
@@ -130,6 +131,22 @@ def test_a_resumed_run_keeps_the_attention_with_which_it_was_begun(project: Path
         assert attention_of(run.model) == "sdpa"  # type: ignore[arg-type]
         recorded |= {"attention": ""}
     assert attention_of(build_run(check_run(spec, Reporter(), fresh=True)).model) == "varlen"  # type: ignore[arg-type]
+
+
+def test_a_resumed_run_that_cannot_stay_with_it_warns(project: Path) -> None:
+    model = {"init": "random", "config": GEMMA_2, "tokenizer": {"train_bpe": 400}}
+    spec = spec_of(project, model=model, training={"epochs": 1, "checkpoint_every": 1, "max_steps": 1})
+    mftkit.run(spec)
+    environment = spec.output / "environment.json"
+    recorded = json.loads(environment.read_text("utf-8"))
+    environment.write_text(json.dumps(recorded | {"attention": "varlen"}), "utf-8")
+    recorder = Recorder()
+    run = build_run(check_run(spec, recorder), reporter=recorder)
+    assert attention_of(run.model) != "varlen"  # type: ignore[arg-type]
+    (warning,) = (text for text in recorder.warnings if "attention" in text)
+    assert (
+        "was begun with varlen, which cannot be used here: attention varlen cannot compute softcap" in warning
+    )
 
 
 def test_weights_of_a_resumed_run_are_those_of_an_unbroken_one(project: Path) -> None:

@@ -32,12 +32,12 @@ def check_compiling(engine: Engine) -> None:
             f"training.compile: engine {engine.name} divides the weights of each layer, which was not tried with "
             "compiled layers; set training.compile to false, or use an engine that keeps whole weights in each process"
         )
-    lacking = _lacking_compiler(engine.processes.device)
+    lacking = lacking_compiler(engine.processes.device)
     if lacking:
         raise MftError(f"training.compile: {lacking}, or set training.compile to false")
 
 
-def _lacking_compiler(device: torch.device) -> str:
+def lacking_compiler(device: torch.device) -> str:
     """What torch.compile lacks on a device, with how to fix it; "" if it is there."""
     if device.type == "cpu":
         from torch._inductor.cpp_builder import get_cpp_compiler

@@ -157,13 +157,9 @@ def test_one_refusal_holds_up_all_requests(connect: Callable[..., Server]) -> No
 def test_many_requests_at_a_server_that_takes_few_wait_their_turn(
     connect: Callable[..., Server], tmp_path: Path
 ) -> None:
-    taken: list[float] = []
-
-    def script(body: dict[str, Any], _number: int) -> Answer:
-        now = time.monotonic()
-        if taken and now - taken[-1] < 0.04:
-            return Answer(status=429, error={"message": "25 requests a second"})
-        taken.append(now)
+    def script(body: dict[str, Any], number: int) -> Answer:
+        if number % 3:  # counted, not timed: a busy machine changes nothing
+            return Answer(status=429, error={"message": "too many requests"})
         return Answer(body["messages"][-1]["content"])
 
     with serving(script) as server:
@@ -172,10 +168,9 @@ def test_many_requests_at_a_server_that_takes_few_wait_their_turn(
         )
         with ChatClient(model, ReplyCache(tmp_path / "r", "x"), lambda _line: None, lambda: None) as chat:
             texts = [reply.text for reply in chat.ask_all(mftkit.ChatRequest.of(str(i)) for i in range(24))]
-        refused = server.requests - len(taken)
+        refused = server.requests - len(texts)
     assert texts == [str(i) for i in range(24)]
-    assert len(taken) == 24
-    assert refused > 24
+    assert refused in range(46, 51)
 
 
 def test_a_wait_that_is_too_long_ends_it(connect: Callable[..., Server]) -> None:

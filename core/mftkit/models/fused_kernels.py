@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mftkit.models.eval_contexts import evaluation, half_precision, kept_embedding
-from mftkit.models.model_checks import LENGTHS, row_of_samples
+from mftkit.models.model_checks import LENGTHS, row_of_samples, states_and_gradients
 from mftkit.models.native import lacks_float32
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from transformers import PreTrainedModel
 
     from mftkit.base.json_types import JsonObject
@@ -51,7 +49,8 @@ def use_fused_kernels(adapter: ModelAdapter, model: PreTrainedModel) -> None:
     positions is replaced for all models of the family in this process.
     """
     patches = _patches()
-    before = _results(adapter, model)
+    batch, half = row_of_samples(model, LENGTHS), lacks_float32(model)
+    before = states_and_gradients(adapter, model, batch, half=half)
     # It patches instances only; the head and the loss stay core's.
     patches._apply_liger_kernel_to_instance(
         model=model,
@@ -62,7 +61,7 @@ def use_fused_kernels(adapter: ModelAdapter, model: PreTrainedModel) -> None:
         cross_entropy=False,
         fused_linear_cross_entropy=False,
     )
-    after = _results(adapter, model)
+    after = states_and_gradients(adapter, model, batch, half=half)
     for what, own, found in zip(("hidden states", "gradients"), before, after, strict=True):
         most = LARGEST_DIFFERENCE.get(own.dtype, 1e-3)
         difference = float((found.double() - own.double()).norm() / own.double().norm())
@@ -81,14 +80,3 @@ def _patches() -> Any:
         raise MftError(
             f'training.fused_kernels: needs the package liger-kernel ({error}); pip install "mftkit[liger]", or {OFF}'
         ) from error
-
-
-def _results(adapter: ModelAdapter, model: PreTrainedModel) -> tuple[Tensor, Tensor]:
-    """The hidden states of a row of two samples, and the gradient of one direction of theirs at the embedding."""
-    batch = row_of_samples(model, LENGTHS)
-    half = half_precision(model, lacks_float32(model))
-    with evaluation(model), half, torch.enable_grad(), kept_embedding(model) as kept:
-        hidden = adapter.hidden_states(model, batch)
-        direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
-        (gradient,) = torch.autograd.grad((hidden @ direction).sum(), kept[-1])
-    return hidden.detach(), gradient

@@ -234,13 +234,35 @@ def _compare_head(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -
     return largest
 
 
+def states_and_gradients(
+    adapter: ModelAdapter, model: PreTrainedModel, batch: Batch, *, half: bool
+) -> tuple[Tensor, Tensor]:
+    """Return hidden states [B, S, H], and the gradient of one direction of theirs at the embedding [B, S, E].
+
+    With products in bfloat16 if ``half``.
+    """
+    with (
+        evaluation(model),
+        half_precision(model, half),
+        torch.enable_grad(),
+        kept_embedding(model) as kept,
+    ):
+        hidden = adapter.hidden_states(model, batch)
+        (gradient,) = torch.autograd.grad((hidden @ _direction(hidden)).sum(), kept[-1])
+    return hidden.detach(), gradient
+
+
+def _direction(hidden: Tensor) -> Tensor:
+    """Return [H] without a pattern: sums and squares of normalized states are constant and have no gradient."""
+    return torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
+
+
 def _gradient_elsewhere(adapter: ModelAdapter, model: PreTrainedModel, batch: Batch) -> tuple[Tensor, float]:
     """Return hidden states, and the largest gradient of the last sample's at the input of any other sample."""
     with torch.enable_grad(), kept_embedding(model) as inputs:
         hidden = adapter.hidden_states(model, batch)
-        # A direction without a pattern: sums and squares of normalized states are constant and have no gradient.
-        direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
-        (gradient,) = torch.autograd.grad((hidden[-1, LENGTHS[0] :] @ direction).sum(), inputs[-1])
+        of_last = hidden[-1, LENGTHS[0] :]
+        (gradient,) = torch.autograd.grad((of_last @ _direction(hidden)).sum(), inputs[-1])
     gradient = gradient.reshape(*batch.input_ids.shape, -1)
     gradient[-1, LENGTHS[0] :] = 0
     return hidden, float(gradient.abs().max())

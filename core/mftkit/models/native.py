@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from mftkit.interfaces.model import VARLEN, Head, ModelAdapter
@@ -11,6 +12,8 @@ from mftkit.models.output_layer import output_layer, output_weights
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
@@ -106,8 +109,7 @@ def _sequences(part: nn.Module, batch: Batch, positions: Tensor) -> dict[str, Te
     """
     from mftkit.batches.joining import sequences_of
 
-    kinds = {parameter.kind for parameter in inspect.signature(part.forward).parameters.values()}
-    if inspect.Parameter.VAR_KEYWORD not in kinds:
+    if not _takes_options(type(part).forward):
         return {}
     borders, longest = batch.cu_seqlens, batch.max_seqlen
     if borders is None or longest is None:
@@ -133,6 +135,13 @@ def decoder(model: PreTrainedModel) -> nn.Module:
 def attention_of(model: PreTrainedModel) -> str:
     """Return the attention implementation that the model was loaded with, as transformers calls it."""
     return str(getattr(model.config.get_text_config(), "_attn_implementation", None))
+
+
+@cache
+def _takes_options(forward: Callable[..., object]) -> bool:
+    """Return True if a decoder's function takes arguments for its layers; kept, as each pass asks."""
+    parameters = inspect.signature(forward).parameters.values()
+    return any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
 
 
 def lacks_float32(model: PreTrainedModel) -> bool:

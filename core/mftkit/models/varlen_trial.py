@@ -8,8 +8,14 @@ import torch
 
 from mftkit.base.reasons import reason
 from mftkit.interfaces.model import VARLEN
-from mftkit.models.eval_contexts import evaluation, half_precision, kept_embedding
-from mftkit.models.model_checks import LENGTHS, around_thresholds, row_of_samples, tolerance
+from mftkit.models.eval_contexts import evaluation, half_precision
+from mftkit.models.model_checks import (
+    LENGTHS,
+    around_thresholds,
+    row_of_samples,
+    states_and_gradients,
+    tolerance,
+)
 from mftkit.models.native import attention_of
 from mftkit.models.varlen_attention import register
 
@@ -47,7 +53,7 @@ def use_varlen(adapter: ModelAdapter, model: PreTrainedModel, longest: int) -> s
     except Exception as error:  # whatever transformers, the model or the kernel raise
         problem = reason(error)
     if problem:
-        use_own(model, own)
+        model.set_attn_implementation(own)
     return problem
 
 
@@ -61,11 +67,6 @@ def _replace(adapter: ModelAdapter, model: PreTrainedModel, thresholds: list[tup
             return problem
     _run_in_training(adapter, model)
     return ""
-
-
-def use_own(model: PreTrainedModel, attention: str) -> None:
-    """Put an attention of transformers back in place."""
-    model.set_attn_implementation(attention)
 
 
 def _alone(adapter: ModelAdapter, model: PreTrainedModel, lengths: tuple[int, int]) -> list[Tensor]:
@@ -111,14 +112,12 @@ def _results(
 
     Without gradients for rows as long as those of training: activations may not fit that training recomputes.
     """
-    half = half_precision(model, batch.input_ids.device.type == "cuda")
-    with evaluation(model), half, torch.set_grad_enabled(with_gradient), kept_embedding(model) as kept:
-        hidden = adapter.hidden_states(model, batch)
-        if not with_gradient:
-            return [hidden.flatten(0, 1)]
-        direction = torch.linspace(-1, 1, hidden.shape[-1], device=hidden.device).sin().to(hidden.dtype)
-        (gradient,) = torch.autograd.grad((hidden @ direction).sum(), kept[-1])
-    return [hidden.detach().flatten(0, 1), gradient.flatten(0, 1)]
+    on_cuda = batch.input_ids.device.type == "cuda"
+    if with_gradient:
+        states, gradients = states_and_gradients(adapter, model, batch, half=on_cuda)
+        return [states.flatten(0, 1), gradients.flatten(0, 1)]
+    with evaluation(model), half_precision(model, on_cuda), torch.no_grad():
+        return [adapter.hidden_states(model, batch).flatten(0, 1)]
 
 
 def _run_in_training(adapter: ModelAdapter, model: PreTrainedModel) -> None:

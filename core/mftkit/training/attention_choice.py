@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mftkit.interfaces.model import VARLEN
 from mftkit.models.native import attention_of
-from mftkit.models.varlen_trial import use_own, use_varlen
+from mftkit.models.varlen_trial import use_varlen
 from mftkit.training.recorded import recorded_environment
 from mftkit_registry import MftError
 
@@ -95,7 +95,7 @@ def set_attention(
     if not problem:
         return f"attention {VARLEN}: each sample is computed by itself, without padding and masks"
     if attention_of(model) == VARLEN:
-        use_own(model, own)
+        model.set_attn_implementation(own)
     if choice is Varlen.REQUIRED:
         raise MftError(
             f"model.attention: {VARLEN} cannot be used with {type(model).__name__}: {problem}; set model.attention to "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,6 +14,8 @@ def nearest(word: str, words: Iterable[str]) -> tuple[str, ...]:
     >>> nearest("lerning_rate", ["learning_rate", "epochs", "warmup"])
     ('learning_rate',)
     """
+    from difflib import get_close_matches  # few starts have a misspelt name
+
     folded: dict[str, str] = {}
     for candidate in words:
         folded.setdefault(candidate.lower().replace("_", "-"), candidate)

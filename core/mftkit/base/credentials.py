@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import html
 import os
 import re
 import string
@@ -81,6 +80,8 @@ def without_known_secrets(text: str) -> str:
 
 
 def _without(text: str, shortest: int) -> str:
+    if len(text) < shortest:  # most cells of a table
+        return text
     for secret in sorted(_known | _of_environment(), key=len, reverse=True):
         if len(secret) >= shortest:
             text = _without_base64(_pattern(secret).sub(KEY, text), secret)
@@ -119,6 +120,8 @@ def _pattern(secret: str) -> re.Pattern[str]:
 
 def _character(c: str) -> str:
     """Matches one character in each way in which it may be escaped."""
+    import html  # a start without such a secret has no use for its table of entities
+
     if c.isalnum() and c.isascii():
         return c
     code = ord(c)

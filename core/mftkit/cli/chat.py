@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mftkit.base.formatting import without_control
+from mftkit.base.importing import collector_paused
 from mftkit.cli.app import app
 from mftkit.cli.arguments import Reference  # noqa: TC001
 from mftkit.cli.console import show_message
@@ -154,9 +155,9 @@ def _read_side(path: Path | None, option: str) -> str:
 
 
 def _load(run: str, max_new_tokens: int, temperature: float) -> TextGenerator:
+    with collector_paused():
+        from mftkit.tools.chat import TextGenerator
     from transformers.utils import logging
-
-    from mftkit.tools.chat import TextGenerator
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with console_reporter() as reporter:

@@ -7,7 +7,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 import warnings
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -53,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return SIGNALLED + stop.signal
     except (Exception, KeyboardInterrupt) as error:
         if debug:
+            import traceback
+
             show_message(traceback.format_exc().rstrip())
         return _report(error)
     return code if isinstance(code, int) else 0
@@ -110,6 +111,8 @@ def _too_long(error: BaseException) -> str | None:
 
 def _missing_method(error: BaseException) -> str | None:
     """The message for a component without a required method, whose interface's own was called; else None."""
+    import traceback
+
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     if not isinstance(error, NotImplementedError) or not frames:
         return None

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from mftkit.base.importing import collector_paused
 from mftkit.cli.app import app
 from mftkit.cli.arguments import AllowWeakIsolation, Overrides, allow_weak_isolation, hide_other_progress
 from mftkit.cli.console import json_result, show_view
@@ -110,7 +111,9 @@ def evaluate(
     stand for the keys of the same names in all these sections.
     """
     from mftkit.spec import load_spec
-    from mftkit.tools.evaluate.evaluate import evaluate as evaluated
+
+    with collector_paused():
+        from mftkit.tools.evaluate.evaluate import evaluate as evaluated
     from mftkit.tools.evaluate.settings import with_answer_settings
 
     allow_weak_isolation(weak)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from mftkit.base.importing import collector_paused
 from mftkit.cli.app import app
 from mftkit.cli.arguments import Overrides, SpecFile, hide_other_progress
 from mftkit.cli.console import json_result, show_view
@@ -48,7 +49,9 @@ def plan(
     from mftkit.spec import load_spec
     from mftkit.tools.plan.devices import find_device
     from mftkit.tools.plan.engines import engines_of
-    from mftkit.tools.plan.resource_plan import plan_resources
+
+    with collector_paused():
+        from mftkit.tools.plan.resource_plan import plan_resources
     from mftkit.tools.plan.view import resource_view
 
     read = load_spec(spec, overrides or ())

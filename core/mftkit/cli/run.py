@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from mftkit.base.importing import collector_paused
 from mftkit.cli.app import app
 from mftkit.cli.arguments import (
     AllowWeakIsolation,
@@ -63,7 +64,8 @@ def run(
     read = load_spec(spec, overrides or ())
     if processes > 1 and not dry_run:
         raise typer.Exit(_launch(spec, overrides or [], fresh, processes))
-    from mftkit.tools.run import run as train
+    with collector_paused():
+        from mftkit.tools.run import run as train
 
     hide_other_progress()
     # Of several processes, only the first reports.

@@ -110,7 +110,8 @@ def four_bit(place: Path, *, tiny: bool) -> list[Figure]:
 
 def resumption(place: Path, *, tiny: bool) -> list[Figure]:
     """Whether a run that ended after half of its steps and was made longer ends with the weights of an unbroken one."""
-    spec = spec_of(_work(tiny, dtype="float32"), place, 6)
+    # Products and sums of eager attention repeat to the bit; the backward passes of other kernels add in any order.
+    spec = spec_of(_work(tiny, dtype="float32", attention="eager"), place, 6)
     fixed = {"learning_rate": 1e-4, "scheduler": "constant", "warmup": 1, "checkpoint_every": 3}
     spec["training"] = {**spec["training"], **fixed}
     (place / "spec.json").write_text(json.dumps(spec))
@@ -123,7 +124,8 @@ def resumption(place: Path, *, tiny: bool) -> list[Figure]:
             file.read_bytes() for file in sorted((place / name / "model").glob("*.safetensors"))
         )
         hashes.append(hashlib.sha256(content).hexdigest())
-    return [Figure("weights of a resumed run equal to the bit", hashes[0] == hashes[1] != [], at_least=1)]
+    same = hashes[0] == hashes[1] != hashlib.sha256().hexdigest()
+    return [Figure("weights of a resumed run equal to the bit", same, at_least=1)]
 
 
 def _is_finite(loss: float) -> bool:

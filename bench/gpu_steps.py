@@ -15,6 +15,7 @@ from bench import gpu_shapes
 from bench.gpu_shapes import text, write_base
 
 import mftkit
+from mftkit.batches.ahead import BatchesAhead
 from mftkit.reporting.reporter import Reporter
 from mftkit.training.meter import Meter
 from mftkit.training.setup import build_run, check_run
@@ -63,6 +64,8 @@ class Speed:
         return 100 * self.tokens_per_second * self.flops_per_token / peak if peak else 0.0
 
 
+LORA = {"rank": 16, "alpha": 32}
+"""The adapters of mftkit and TRL; without dropout, as in the peers' figures."""
 PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "B200": 2250e12, "L40S": 362e12, "RTX 4090": 165e12}
 """Dense bfloat16 FLOP per second, by a part of the device's name (the makers' data sheets)."""
 
@@ -100,7 +103,7 @@ def spec_of(work: Work, directory: Path, steps: int) -> dict[str, Any]:
             "dtype": work.dtype,
             "attention": work.attention,
         },
-        "tuning": work.tuning if work.tuning == "full" else {"method": work.tuning, "rank": 16},
+        "tuning": "full" if work.tuning == "full" else {"method": work.tuning, **LORA, "dropout": 0.0},
         "tasks": [
             {"name": name, "train": [str(directory / f"{name}.jsonl")], "format": "text"} for name in tasks
         ],
@@ -127,21 +130,26 @@ def build(work: Work, directory: Path, steps: int) -> Run:
 
 
 def steps_of(run: Run) -> Iterator[tuple[float, float, float]]:
-    """Train step by step; yields seconds, tokens and the objective of each."""
+    """Train step by step, with batches made ahead as in a run; yields seconds, tokens and the objective of each."""
     checked, step = run.checked, TrainStep.of(run)
+    ahead = BatchesAhead(checked.sampler, step.prepare)
     meter = Meter(len(checked.corpus.tasks), run.device, checked.objective.dtype)
     lengths = checked.corpus.train.lengths
     run.logprob_model.train()
-    for number in range(1, checked.sampler.total + 1):
-        batch = checked.sampler[number]
-        tokens = float(sum(int(lengths[row].sum()) for row in batch.rows))
-        synchronize(run.device)
-        start = time.perf_counter()
-        run.balancing.before_step(number)
-        result = step(batch, 1e-5, meter)
-        run.balancing.after_step(number, result.task_losses, result.losses_after_update)
-        synchronize(run.device)
-        yield time.perf_counter() - start, tokens, float(result.objective)
+    try:
+        for number in range(1, checked.sampler.total + 1):
+            batch = checked.sampler[number]
+            tokens = float(sum(int(lengths[row].sum()) for row in batch.rows))
+            synchronize(run.device)
+            start = time.perf_counter()
+            prepared = ahead.take(number)
+            run.balancing.before_step(number)
+            result = step(batch, 1e-5, meter, prepared)
+            run.balancing.after_step(number, result.task_losses, result.losses_after_update)
+            synchronize(run.device)
+            yield time.perf_counter() - start, tokens, float(result.objective)
+    finally:
+        ahead.end()
 
 
 def measure(work: Work, steps: int) -> Speed:
@@ -239,7 +247,8 @@ def _trl_trainer(work: Work, steps: int, place: Path, tokenizer: Any, device: to
 def _trl_model(work: Work, place: Path, device: torch.device) -> Any:
     from transformers import BitsAndBytesConfig
 
-    dtype = getattr(torch, work.dtype)
+    # Trained weights are in float32 with products in bfloat16: TRL's default, and what mftkit does.
+    dtype = torch.float32 if work.tuning == "full" else getattr(torch, work.dtype)
     quantization = None
     if work.tuning == "qlora":
         quantization = BitsAndBytesConfig(
@@ -259,7 +268,10 @@ def _trl_peft(work: Work) -> Any:
 
     if work.tuning == "full":
         return None
-    return LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32, target_modules="all-linear")
+    rank, alpha = LORA["rank"], LORA["alpha"]
+    return LoraConfig(
+        task_type="CAUSAL_LM", r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules="all-linear"
+    )
 
 
 def _clock(callback: Any, device: torch.device) -> Any:

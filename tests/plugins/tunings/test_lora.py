@@ -52,6 +52,34 @@ def test_the_base_is_frozen_in_its_dtype_and_adapters_are_float32(
     assert lora.state_dict(tuned).keys() == trained(tuned).keys()
 
 
+def test_autocast_alone_casts_the_inputs_of_adapters(
+    model: PreTrainedModel, adapter: Llama, tuning: Callable[..., Lora | QLora]
+) -> None:
+    lora = tuning(dropout=0, lora={"init_lora_weights": False})
+    tuned = lora.apply(model, adapter)
+    seen: list[torch.dtype] = []
+    adapters = [module for name, module in tuned.named_modules() if name.endswith("lora_A.default")]
+    for module in adapters:
+        module.register_forward_hook(lambda _module, inputs, _output: seen.append(inputs[0].dtype))
+    ids = torch.arange(3, 12).unsqueeze(0)
+
+    def logits() -> torch.Tensor:
+        seen.clear()
+        found: torch.Tensor = lora.base_model(tuned)(ids).logits
+        return found
+
+    with torch.no_grad():
+        logits()
+        assert set(seen) == {torch.float32}
+        with torch.autocast("cpu", torch.bfloat16):
+            ours = logits()
+            assert set(seen) == {torch.bfloat16}
+            for module in tuned.modules():
+                vars(module).pop("_cast_input_dtype", None)
+            assert torch.equal(ours, logits())  # as peft casts them
+            assert set(seen) == {torch.float32}
+
+
 @pytest.mark.parametrize(
     ("targets", "adapted"),
     [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
@@ -13,6 +14,7 @@ from mftkit_registry import MftError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from torch import Tensor, nn
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -76,7 +78,13 @@ class NativeAdapter(ModelAdapter):
                 inputs = {"input_ids": ids.reshape(1, -1), "position_ids": positions.reshape(1, -1)}
                 if batch.cu_seqlens is not None or attention_of(model) == VARLEN:
                     inputs |= _sequences(decoder(model), batch, positions)
-        outputs: DecoderOutputs = decoder(model)(**inputs, attention_mask=None, use_cache=False)
+        masks: AbstractContextManager[None] = nullcontext()
+        if "cu_seq_lens_q" in inputs and attention_of(model) == VARLEN:
+            from mftkit.models.varlen_attention import without_masks
+
+            masks = without_masks(model.config.get_text_config())
+        with masks:
+            outputs: DecoderOutputs = decoder(model)(**inputs, attention_mask=None, use_cache=False)
         hidden = outputs.last_hidden_state
         if hidden.shape[:2] != ids.shape:
             outputs.last_hidden_state = hidden.view(*ids.shape, hidden.shape[-1])

@@ -6,6 +6,7 @@ product for each sequence. A mask of the whole row, which sdpa needs, costs memo
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,10 +15,15 @@ from torch.nn import functional
 from mftkit.interfaces.model import VARLEN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor, nn
+    from transformers import PreTrainedConfig
 
 LARGEST_HEAD = 256
 """Channels of a head: the kernel takes no more."""
+WITHOUT_MASKS = "varlen_without_masks"
+"""The name of the same attention for which transformers makes no masks."""
 UNSUPPORTED = ("softcap", "s_aux", "position_bias")
 """Arguments by which transformers asks for scores that the kernel does not compute."""
 
@@ -27,7 +33,22 @@ def register() -> None:
     from transformers import AttentionInterface, AttentionMaskInterface
 
     AttentionInterface.register(VARLEN, varlen_attention)
+    AttentionInterface.register(WITHOUT_MASKS, varlen_attention)
     AttentionMaskInterface.register(VARLEN, _mask)
+
+
+@contextmanager
+def without_masks(config: PreTrainedConfig) -> Iterator[None]:
+    """Keep a model under this attention from making masks, for a forward pass with the borders of its sequences.
+
+    ``_mask`` makes none either, but to call it transformers looks for sequences in the positions, and the host waits
+    for the device there. Layers that are recomputed later find the usual name, which computes the same.
+    """
+    config._attn_implementation = WITHOUT_MASKS
+    try:
+        yield
+    finally:
+        config._attn_implementation = VARLEN
 
 
 def varlen_attention(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, masking_utils
 
 from mftkit.batches.collate import collate
 from mftkit.batches.joining import join_rows
@@ -16,6 +16,7 @@ from mftkit.interfaces.model import VARLEN
 from mftkit.interfaces.tokenization import Batch, MicroBatch, Sample
 from mftkit.models import check_head, check_independence, check_isolation, model_checks
 from mftkit.models.native import NativeAdapter, attention_of
+from mftkit.models.recomputation import recompute_activations
 from mftkit.models.varlen_attention import register, varlen_attention
 from mftkit.models.varlen_trial import use_varlen
 from mftkit_plugins.models import alibi
@@ -229,3 +230,27 @@ def test_long_rows_are_tried_without_gradients() -> None:
     assert use_varlen(Watched(Watched.Options()), tiny("mistral", {"sliding_window": 16}), 24) == ""
     assert max(tokens for tokens, gradient in tried if gradient) == 12
     assert max(tokens for tokens, gradient in tried if not gradient) == 15 + 24
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "gemma3_text"])
+def test_no_forward_pass_looks_for_sequences_whose_borders_are_given(
+    monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    """The host would wait for a GPU there. Recomputed layers, whose pass is over by then, give the same gradients."""
+    model = tiny(family, SAME[family])
+    assert use_varlen(native(), model, 0) == ""
+    batch = join_rows(collate(rows()))
+
+    def gradients() -> dict[str, torch.Tensor]:
+        model.zero_grad()
+        native().hidden_states(model, batch).square().sum().backward()
+        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+    expected = gradients()
+    recompute_activations(model)
+    model.train()
+    monkeypatch.setattr(masking_utils, "find_packed_sequence_indices", None)
+    found = gradients()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+    assert attention_of(model) == VARLEN

@@ -130,9 +130,8 @@ class Balancing:
             starts_interval = bool(every) and (step - 1) % every == 0
             self.balancer.prepare(step, train, self._losses_at_start if starts_interval else None)
         weights = weights_of(self.balancer, self._num_tasks)
-        stopped = list(self._stopped_tasks())
-        if stopped:
-            weights[stopped] = 0.0
+        for task in self._stopped_tasks():
+            weights[task] = 0.0  # not a list of them: its copy to the device would make the host wait
         return weights
 
     def after_step(self, step: int, train: Tensor, train_after: Tensor | None) -> None:

@@ -1,9 +1,10 @@
-"""What packed samples cost in a step on a CPU: under one mask for each row, and each by itself.
+"""What packed samples cost in a step on a CPU: under one mask for each row, each by itself, or each in its own row.
 
     python -m bench.attention [--quick] [--json FILE]
 
 Forward and backward pass of a Llama in float32 without its head, on the same packed samples: rows with the masks of
-transformers' sdpa, and the same rows joined under "varlen". CPU seconds of one thread, medians of passes in turns.
+transformers' sdpa, the same rows joined under "varlen", and the same samples in buckets: rows of one sample, all of one
+length, so that they need neither masks nor padding. CPU seconds of one thread, medians of passes in turns.
 """
 
 from __future__ import annotations
@@ -26,6 +27,11 @@ from mftkit.models.varlen_trial import use_varlen
 if TYPE_CHECKING:
     from mftkit.interfaces.tokenization import Batch
 
+ABOUT = """
+Buckets are at their best here: real samples have as many lengths as tokens, and buckets then pad them, or make small
+batches of what is left. Nested tensors call on a GPU the same kernel as "varlen". Flex attention has no backward pass
+on a CPU, and packed rows are not offered under it.
+"""
 QUESTION = "What do packed samples cost under a mask of the whole row, and each by itself?"
 SHAPE: dict[str, Any] = {
     "vocab_size": 2048, "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4,
@@ -50,21 +56,24 @@ def measure(*, quick: bool = False) -> list[Figure]:
     for length, samples in ((64, 4),) if quick else ((512, 4), (2048, 8), (8192, 32)):
         rows = (2 * length if quick else TOKENS) // length
         batch = _rows(rows, length, samples)
-        given = ((masked, batch), (varlen, join_rows(batch)))
-        spent: tuple[list[float], list[float]] = ([], [])
+        buckets = _rows(rows * samples, length // samples, 1)
+        given = ((masked, batch), (varlen, join_rows(batch)), (masked, buckets))
+        spent: tuple[list[float], ...] = ([], [], [])
         results = []
         for _ in range(2 if quick else ROUNDS):
             results = [
                 _pass(adapter, model, each, seconds)
                 for (model, each), seconds in zip(given, spent, strict=True)
             ]
-        one, other = map(statistics.median, spent)
+        one, other, alone = map(statistics.median, spent)
         name = f"rows of {length:,}, {samples} samples each"
         difference = float((results[0] - results[1]).norm() / results[0].norm())
         figures += [
             Figure(f"{name}: masked rows", one, "CPU s"),
             Figure(f"{name}: varlen", other, "CPU s", note=f"gradients differ by {difference:.1g}, relative"),
+            Figure(f"{name}: buckets of one length", alone, "CPU s"),
             Figure(f"{name}: varlen over masked rows", other / one, "x", at_most=1.0),
+            Figure(f"{name}: varlen over buckets", other / alone, "x"),
         ]
     return figures
 

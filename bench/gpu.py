@@ -1,12 +1,15 @@
 """Fine-tuning on one GPU: speed, memory and what only a GPU can show.
 
-    python -m bench.gpu [--part full|lora|qlora|large|kernels|checks]... [--json FILE]
+    python -m bench.gpu [--part full|lora|qlora|llama|large|kernels|checks]... [--json FILE]
     python -m bench.gpu --device cpu --tiny        every path of it at a tiny size, on the CPU
 
 Models of the real shapes with random weights, packed rows of 4,096 tokens, bfloat16, one process. Each measurement
 has a process to itself. The share of the peak counts 6N FLOP per token for full fine-tuning, 4N with a frozen base,
 and 2N more where activations are recomputed, N without an embedding that is no head. TRL trains the same rows in the
-same run where it is installed; nothing is downloaded. The exit code is 1 if a check of the device fails.
+same run where it is installed (``pip install "mftkit[bench]"``); nothing is downloaded. The exit code is 1 if a
+check of the device fails.
+
+Full fine-tuning is measured at 0.5B: 7B takes 16 bytes per parameter, 122 GB, before activations.
 """
 
 from __future__ import annotations
@@ -33,12 +36,9 @@ QUESTION = "How fast is fine-tuning on one GPU, and does it compute there what i
 STEPS = 8
 PARTS: dict[str, list[Work]] = {
     "full": [Work("Qwen2.5-0.5B", "full", micro_batch=4)],
-    "lora": [
-        Work("Qwen2.5-0.5B", "lora", micro_batch=4),
-        Work("Qwen2.5-7B", "lora"),
-        Work("Llama-3-8B", "lora"),
-    ],
-    "qlora": [Work("Qwen2.5-7B", "qlora"), Work("Llama-3-8B", "qlora")],
+    "lora": [Work("Qwen2.5-0.5B", "lora", micro_batch=4), Work("Qwen2.5-7B", "lora")],
+    "qlora": [Work("Qwen2.5-0.5B", "qlora", micro_batch=4), Work("Qwen2.5-7B", "qlora")],
+    "llama": [Work("Llama-3-8B", "lora"), Work("Llama-3-8B", "qlora")],
     "large": [Work("Llama-3-70B", "qlora", rows=2, micro_batch=1, recompute=True)],
     "kernels": [Work("Qwen2.5-0.5B", "full", micro_batch=4)],
     "checks": [],
@@ -60,16 +60,35 @@ PEERS = {
     ("Llama-3-70B", "qlora"): "335, Qwen",
 }
 SHARE_GOALS = {("Qwen2.5-0.5B", "full"): 33.6}
-"""Percent of the peak at least: twice the 16.8 % of prime-rl for Qwen3-0.6B."""
-MOST_GIB = {("Llama-3-70B", "qlora"): 68e9 / 2**30}
+"""Percent of the peak at least: twice that of the peer."""
+SHARE_PEERS = {("Qwen2.5-0.5B", "full"): "16.8, prime-rl, Qwen3-0.6B"}
+MOST_GIB = {("Llama-3-70B", "qlora"): round(68e9 / 2**30, 1)}
+
+
+NOT_MEASURED = Speed(*[float("nan")] * 5)
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """All parts; with ``quick`` tiny models, on whatever device there is."""
+    """All parts, with ``quick`` tiny models on whatever device there is; without a GPU, the goals as not measured."""
     if not quick and not torch.cuda.is_available():
-        note = "no GPU in this machine, so no goal of this part was measured; --device cpu --tiny tries its paths"
-        return [Figure("GPUs", 0, note=note)]
+        note = "not measured: no GPU in this machine"
+        goals = [figure for part in PARTS for figure in _goals(part) if figure.goal or figure.peer]
+        return [replace(figure, note=note) for figure in goals]
     return [figure for part in PARTS for figure in measure_part(part, tiny=quick)]
+
+
+def _goals(part: str) -> list[Figure]:
+    """What a part measures, without values."""
+    if part == "checks":
+        return [
+            Figure(f"check of the device: {name}", float("nan"), at_least=1) for name in gpu_checks.CHECKS
+        ]
+    figures = []
+    for work in PARTS[part] if part != "kernels" else []:
+        figures += speed_figures(work, NOT_MEASURED, tiny=False)
+        figures += [] if part == "large" else [_balanced(work, float("nan"), tiny=False)]
+        figures += [_over_trl(work, float("nan"), tiny=False)]
+    return figures
 
 
 def measure_part(part: str, *, tiny: bool) -> list[Figure]:
@@ -83,26 +102,32 @@ def measure_part(part: str, *, tiny: bool) -> list[Figure]:
         figures += speed_figures(work, mixed, tiny=tiny)
         if part == "kernels":
             figures += _kernels(work, mixed)
-        elif part != "large":
-            figures += _comparisons(work, mixed, tiny=tiny)
+            continue
+        if part != "large":  # a third process that makes 70B weights would take longer than a part may
+            balanced = _speed("mftkit", replace(work, loss="token-balanced"))
+            share = balanced.tokens_per_second / mixed.tokens_per_second
+            figures.append(_balanced(work, share, tiny=tiny))
+        figures.append(_compared(work, mixed, tiny=tiny))
     return figures
 
 
-def _comparisons(work: Work, mixed: Speed, *, tiny: bool) -> list[Figure]:
-    """Balanced training against the same run as ``mixed``, and mftkit against TRL."""
-    name = f"{work.shape}, {work.tuning}"
-    balanced = _speed("mftkit", replace(work, loss="token-balanced"))
-    share = balanced.tokens_per_second / mixed.tokens_per_second
-    figures = [Figure(f"{name}: balanced / mixed, tokens per second", share, at_least=None if tiny else 0.99)]
+def _compared(work: Work, mixed: Speed, *, tiny: bool) -> Figure:
+    """Compare with TRL, where it is installed."""
     if find_spec("trl") is None:
-        return [
-            *figures,
-            Figure(f"{name}: over TRL", float("nan"), note="TRL is not installed: pip install trl==1.16.0"),
-        ]
+        missing = _over_trl(work, float("nan"), tiny=tiny)
+        return replace(missing, note='TRL is not installed: pip install "mftkit[bench]"')
     peer = _speed("trl", work)
-    ratio = mixed.tokens_per_second / peer.tokens_per_second
-    memory = f"TRL: {peer.tokens_per_second:,.0f} tokens/s, {peer.peak_gib:.1f} GiB"
-    return [*figures, Figure(f"{name}: over TRL", ratio, at_least=None if tiny else 1.1, peer=memory)]
+    figure = _over_trl(work, mixed.tokens_per_second / peer.tokens_per_second, tiny=tiny)
+    return replace(figure, peer=f"TRL: {peer.tokens_per_second:,.0f} tokens/s, {peer.peak_gib:.1f} GiB")
+
+
+def _balanced(work: Work, share: float, *, tiny: bool) -> Figure:
+    name = f"{work.shape}, {work.tuning}: balanced / mixed, tokens per second"
+    return Figure(name, share, at_least=None if tiny else 0.99)
+
+
+def _over_trl(work: Work, ratio: float, *, tiny: bool) -> Figure:
+    return Figure(f"{work.shape}, {work.tuning}: over TRL", ratio, at_least=None if tiny else 1.1)
 
 
 def _kernels(work: Work, usual: Speed) -> list[Figure]:
@@ -129,11 +154,20 @@ def speed_figures(work: Work, speed: Speed, *, tiny: bool) -> list[Figure]:
         Figure(name, speed.tokens_per_second, "tokens/s", at_least=goal, peer=peer, note=note),
         Figure(f"{name}: peak memory", speed.peak_gib, "GiB", at_most=None if tiny else MOST_GIB.get(key)),
     ]
+    if speed is NOT_MEASURED:
+        share = float("nan")
     if share:
         goal = None if tiny else SHARE_GOALS.get(key)
         per_token = f"{speed.flops_per_token / speed.parameters:g}N per token"
         figures.append(
-            Figure(f"{name}: share of the bfloat16 peak", share, "%", at_least=goal, note=per_token)
+            Figure(
+                f"{name}: share of the bfloat16 peak",
+                share,
+                "%",
+                at_least=goal,
+                peer=SHARE_PEERS.get(key, ""),
+                note=per_token,
+            )
         )
     return figures
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from bench.figures import Figure
 from bench.gpu_steps import Work, build, spec_of, steps_of
+from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 import mftkit
 from mftkit.interfaces.model import Head
@@ -32,23 +33,43 @@ def isolation(place: Path, *, tiny: bool) -> list[Figure]:
     """Whether packed samples are kept apart under each attention: the program's own check, made while a run starts."""
     figures = []
     for attention in ATTENTIONS:
+        name, lacking = f"isolated under {attention}", _lacking(attention)
+        if lacking:
+            figures.append(Figure(name, float("nan"), at_least=1, note=lacking))
+            continue
         half = attention.startswith("flash") or (attention == "varlen" and torch.cuda.is_available())
         dtype = "bfloat16" if half else "float32"
         try:
             build(_work(tiny, attention=attention, dtype=dtype), place / attention, 2)
-            figures.append(Figure(f"isolated under {attention}", 1, at_least=1))
-        except (MftError, ImportError) as error:
-            figures.append(Figure(f"isolated under {attention}", 0, note=f"refused: {str(error)[:160]}"))
+            figures.append(Figure(name, 1, at_least=1))
+        except MftError as error:
+            figures.append(Figure(name, 0, at_least=1, note=str(error)[:160]))
     return figures
+
+
+def _lacking(attention: str) -> str:
+    """What an attention needs and is not there; "" if it can be tried."""
+    packages = {
+        "flash_attention_2": ("flash-attn", is_flash_attn_2_available),
+        "flash_attention_3": ("flash-attn 3", is_flash_attn_3_available),
+    }
+    if attention not in packages:
+        return ""
+    package, available = packages[attention]
+    return "" if available() else f"needs the package {package} and a GPU"
 
 
 def bfloat16_loss(place: Path, *, tiny: bool) -> list[Figure]:
     """The relative difference of the first step's loss in bfloat16 from that in float32, of the same weights."""
-    losses = {}
+    losses, dtypes = [], []
     for dtype in ("float32", "bfloat16"):
-        losses[dtype] = next(steps_of(build(_work(tiny, dtype=dtype), place / dtype, 2)))[2]
-    difference = abs(losses["bfloat16"] - losses["float32"]) / losses["float32"]
-    return [Figure("loss in bfloat16 against float32, relative", difference, at_most=2e-3)]
+        run = build(_work(tiny, dtype=dtype), place / dtype, 2)
+        losses.append(next(steps_of(run))[2])
+        dtypes.append(run.checked.precision.autocast)
+    name = "loss in bfloat16 against float32, relative"
+    if dtypes[1] is None:
+        return [Figure(name, float("nan"), at_most=2e-3, note="this device trains in float32")]
+    return [Figure(name, abs(losses[1] - losses[0]) / losses[0], at_most=2e-3)]
 
 
 def varlen_loss(place: Path, *, tiny: bool) -> list[Figure]:

@@ -137,7 +137,9 @@ def document(results: dict[str, Json]) -> str:
     goals = [(name, figure) for name, figure in every if figure.met is not None]
     missed = [(name, figure) for name, figure in goals if not figure.met]
     failed = [name for name, result in sorted(results.items()) if "error" in result]
-    parts = [INTRODUCTION, f"{len(goals) - len(missed)} of {len(goals)} goals are met.\n"]
+    open_goals = [(name, figure) for name, figure in every if figure.goal and figure.met is None]
+    count = f"{len(goals) - len(missed)} of {len(goals)} goals that were measured are met.\n"
+    parts = [INTRODUCTION, count]
     if missed:
         lines = [
             f"- {_plain(figure.name)} ({_link(name, results)}): {figure.cells()[1]}, goal {figure.goal}"
@@ -145,6 +147,9 @@ def document(results: dict[str, Json]) -> str:
             for name, figure in missed
         ]
         parts.append("Missed:\n\n" + "\n".join(lines) + "\n")
+    if open_goals:
+        where = ", ".join(_link(name, results) for name in sorted({name for name, _ in open_goals}))
+        parts.append(f"Goals that were not measured: {len(open_goals)} ({where}).\n")
     if failed:
         parts.append("Failed: " + ", ".join(_link(name, results) for name in failed) + ".\n")
     parts += [section(name, result) for name, result in sorted(results.items())]

@@ -79,8 +79,9 @@ def test_the_document_shows_each_figure_and_names_missed_goals_and_failures(repo
             "other": result(error="exit code 1: ValueError: no"),
         }
     )
-    assert "1 of 2 goals are met." in page
+    assert "1 of 2 goals that were measured are met." in page
     assert "- small ([One thing](#one-thing)): 5 MiB, goal at most 4; a \\| b\n" in page
+    assert "Goals that were not measured: 1 ([One thing](#one-thing))." in page
     assert "Failed: [Other](#other)." in page
     assert (
         "## One thing\n\nHow fast?\n\n`python -m bench.one_thing`, 2026-01-02, a machine, torch 2:\n" in page

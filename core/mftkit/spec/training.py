@@ -80,7 +80,8 @@ class TrainingSpec(Section):
     """Whether torch.compile makes kernels of the decoder layers; rows are then padded to few lengths, so that it
     compiles few times."""
     fused_kernels: Annotated[bool, OnResuming("free")] = False
-    """Whether norms, rotary positions and SwiGLU run by the kernels of the package liger-kernel, on CUDA."""
+    """Whether norms, rotary positions and SwiGLU run by the kernels of the package liger-kernel, and the softmax of the
+    head by kernels of torch.compile; on CUDA."""
     check_memory: Annotated[bool, OnResuming("free")] = True
     """Whether a run is refused, before its weights are loaded, whose weights, gradients and optimizer alone exceed the
     device's memory; activations are not counted."""

@@ -99,8 +99,10 @@ def describe_compiling(checked: CheckedRun) -> str:
 
 
 def compiles_head(checked: CheckedRun) -> bool:
-    """Whether the softmax over the head's logits is compiled, too: on CUDA, as it is slower on a CPU."""
-    return checked.spec.training.compile and checked.processes.device.type == "cuda"
+    """Whether the softmax over the head's logits is compiled: on CUDA, as it is slower on a CPU."""
+    training = checked.spec.training
+    chosen = training.compile or (training.fused_kernels and not checked.engine.shards_weights)
+    return chosen and checked.processes.device.type == "cuda"
 
 
 def compile_layers(checked: CheckedRun, base: PreTrainedModel, reporter: Reporter) -> CompiledLayers | None:

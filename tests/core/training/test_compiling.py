@@ -231,11 +231,23 @@ def test_several_processes_train_compiled_layers_as_one_process_without(data: Pa
 
 
 @pytest.mark.parametrize(
-    ("device", "compiles", "expected"), [("cuda", True, True), ("cuda", False, False), ("cpu", True, False)]
+    ("device", "options", "shards", "expected"),
+    [
+        ("cuda", {"compile": True}, False, True),
+        ("cuda", {"fused_kernels": True}, False, True),
+        ("cuda", {"fused_kernels": True}, True, False),
+        ("cuda", {}, False, False),
+        ("cpu", {"compile": True}, False, False),
+    ],
 )
-def test_the_head_is_compiled_on_cuda_alone(device: str, compiles: bool, expected: bool) -> None:
-    training = SimpleNamespace(compile=compiles)
+def test_the_head_is_compiled_on_cuda_alone(
+    device: str, options: dict[str, bool], shards: bool, expected: bool
+) -> None:
     checked: Any = SimpleNamespace(
-        spec=SimpleNamespace(training=training), processes=SimpleNamespace(device=torch.device(device))
+        spec=SimpleNamespace(
+            training=SimpleNamespace(**{"compile": False, "fused_kernels": False} | options)
+        ),
+        engine=SimpleNamespace(shards_weights=shards),
+        processes=SimpleNamespace(device=torch.device(device)),
     )
     assert compiles_head(checked) is expected

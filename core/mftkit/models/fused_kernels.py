@@ -5,21 +5,18 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from mftkit.models.model_checks import LENGTHS, row_of_samples, states_and_gradients
+from mftkit.models.model_checks import LENGTHS, rounding_limits, row_of_samples, states_and_gradients
 from mftkit.models.native import lacks_float32
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel
 
     from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.model import ModelAdapter
 
 OFF = "set training.fused_kernels to false"
-LARGEST_DIFFERENCE = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 6e-2}
-"""Relative difference of hidden states, and of gradients, that may come from rounding: kernels add in another order."""
 
 
 def check_fused_kernels(device: torch.device, config: JsonObject) -> None:
@@ -62,8 +59,8 @@ def use_fused_kernels(adapter: ModelAdapter, model: PreTrainedModel) -> None:
         fused_linear_cross_entropy=False,
     )
     after = states_and_gradients(adapter, model, batch, half=half)
-    for what, own, found in zip(("hidden states", "gradients"), before, after, strict=True):
-        most = LARGEST_DIFFERENCE.get(own.dtype, 1e-3)
+    limits = rounding_limits(before[0].dtype, half=half)
+    for (what, most), own, found in zip(limits.items(), before, after, strict=True):
         difference = float((found.double() - own.double()).norm() / own.double().norm())
         if not difference <= most:  # NaN differs too
             raise MftError(

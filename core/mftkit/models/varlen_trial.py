@@ -12,9 +12,9 @@ from mftkit.models.eval_contexts import evaluation, half_precision
 from mftkit.models.model_checks import (
     LENGTHS,
     around_thresholds,
+    rounding_limits,
     row_of_samples,
     states_and_gradients,
-    tolerance,
 )
 from mftkit.models.native import attention_of
 from mftkit.models.varlen_attention import register
@@ -85,12 +85,12 @@ def _difference(
 ) -> str:
     batch = row_of_samples(model, lengths)
     found = _results(adapter, model, batch, with_gradient=lengths == LENGTHS)
-    half = batch.input_ids.device.type == "cuda"
-    for what, one, other in zip(("hidden states", "gradients"), found, expected, strict=False):
+    limits = rounding_limits(found[0].dtype, half=batch.input_ids.device.type == "cuda")
+    for (what, most), one, other in zip(limits.items(), found, expected, strict=False):
         error = (one.double() - other.double()).norm(dim=-1) / other.double().norm(dim=-1)
         # Medians: in low precision a router may send single tokens to other experts.
         medians = [part.median() for part in error.split(_parts(lengths))]
-        if not torch.stack(medians).max() <= tolerance(0.06 if half else 1e-3, one):  # NaN differs, too
+        if not torch.stack(medians).max() <= most:  # NaN differs, too
             return f"the {what} of samples of {' and '.join(map(str, lengths))} tokens differ from its own attention's"
     return ""
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from mftkit.models import fused_kernels
 from mftkit.models.fused_kernels import check_fused_kernels, use_fused_kernels
 from mftkit.models.native import NativeAdapter
 from mftkit_registry import MftError
@@ -42,10 +43,12 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, factor: float) -> list[dict[str, A
     return calls
 
 
-def tiny() -> LlamaForCausalLM:
+def tiny(dtype: torch.dtype = torch.float32) -> LlamaForCausalLM:
     torch.manual_seed(0)
     shape: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
-    return LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2, vocab_size=64))
+    model = LlamaForCausalLM(LlamaConfig(**shape, num_attention_heads=2, vocab_size=64))
+    torch.nn.Module.to(model, dtype)
+    return model
 
 
 def adapter() -> NativeAdapter:
@@ -79,6 +82,18 @@ def test_a_wrong_backward_pass_is_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(patches, "_apply_liger_kernel_to_instance", apply)
     with pytest.raises(MftError, match="the gradients of LlamaForCausalLM differ by 1 "):
         use_fused_kernels(adapter(), tiny())
+
+
+@pytest.mark.parametrize(("half", "dtype"), [(True, torch.float32), (False, torch.bfloat16)])
+def test_products_in_16_bits_may_differ_more(
+    monkeypatch: pytest.MonkeyPatch, half: bool, dtype: torch.dtype
+) -> None:
+    monkeypatch.setattr(fused_kernels, "lacks_float32", lambda _model: half)
+    stand_in(monkeypatch, 1.01)
+    use_fused_kernels(adapter(), tiny(dtype))
+    stand_in(monkeypatch, 1.2)
+    with pytest.raises(MftError, match=r"hidden states .* differ by 0\.2.*rounding explains 0\.06"):
+        use_fused_kernels(adapter(), tiny(dtype))
 
 
 def test_where_they_cannot_run_they_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

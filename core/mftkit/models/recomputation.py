@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from mftkit.models.selective_modes import selective_modes
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -46,9 +48,7 @@ def recompute_activations(model: PreTrainedModel, how: bool | Literal["selective
 
 def selective_contexts() -> Any:
     """The contexts of one forward pass and its recomputation, as ``torch.utils.checkpoint`` asks for them."""
-    from torch.utils.checkpoint import create_selective_checkpoint_contexts
-
-    return create_selective_checkpoint_contexts(_policy)  # type: ignore[no-untyped-call]
+    return selective_modes(_policy)
 
 
 def _policy(_context: object, operation: Any, *_arguments: object, **_options: object) -> Any:

@@ -17,6 +17,8 @@ from mftkit.plugins import installed, kinds
 from mftkit.testing.running import suite_for
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mftkit import Family, ModelAdapter
     from mftkit.testing import Conformance
 
@@ -40,16 +42,21 @@ SINCE = {"IQuest-Coder": "5.23", "Granite 3 MoE": "5.18", "Granite 4": "5.18"}
 """The version of transformers that brought a family, or its routers' choices, if it is not the lowest supported one."""
 
 
-def family_suites(layout: Layout) -> dict[str, type[Conformance]]:
-    """Classes for pytest to collect, named after the families of one layout."""
-    found = {}
+def declared_families() -> Iterator[tuple[str, ModelAdapter, Family]]:
+    """Every family of a built-in adapter that the installed transformers has, with the adapter and its name."""
     for row in installed.registry().plugins:
         if row.kind == "model-adapter" and row.distribution == "mftkit":
             adapter: ModelAdapter = installed.build(kinds.MODEL_ADAPTER, row.name, {})
-            for family in adapter.families:
-                if _layout(adapter, family) == layout and _is_known(family):
-                    name = re.sub(r"\W+", "_", f"Test_{row.name}_{family.name}")
-                    found[name] = suite_for(kinds.MODEL_ADAPTER, type(adapter), **_settings(family))
+            yield from ((row.name, adapter, family) for family in adapter.families if _is_known(family))
+
+
+def family_suites(layout: Layout) -> dict[str, type[Conformance]]:
+    """Classes for pytest to collect, named after the families of one layout."""
+    found = {}
+    for name, adapter, family in declared_families():
+        if _layout(adapter, family) == layout:
+            suite = re.sub(r"\W+", "_", f"Test_{name}_{family.name}")
+            found[suite] = suite_for(kinds.MODEL_ADAPTER, type(adapter), **_settings(family))
     assert found
     return found
 

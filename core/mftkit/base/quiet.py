@@ -1,4 +1,4 @@
-"""Hides messages of peft and bitsandbytes that a user can do nothing about."""
+"""Hides messages of torch, peft and bitsandbytes that a user can do nothing about."""
 
 from __future__ import annotations
 
@@ -28,6 +28,24 @@ def without_peft_noise() -> Iterator[None]:
             yield
     finally:
         logger.removeFilter(_is_useful)
+
+
+@contextmanager
+def without_checkpoint_noise() -> Iterator[None]:
+    """Use while layers under selective checkpointing are compiled: torch warns of operations in place, in any layer.
+
+    They do no harm: see ``mftkit.models.selective_modes``.
+    """
+    logger = logging.getLogger("torch._higher_order_ops.wrap")
+    logger.addFilter(_is_not_about_context)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_not_about_context)
+
+
+def _is_not_about_context(record: logging.LogRecord) -> bool:
+    return "context_fn is passed to torch.utils.checkpoint" not in record.getMessage()
 
 
 def _is_useful(record: logging.LogRecord) -> bool:

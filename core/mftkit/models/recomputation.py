@@ -46,9 +46,9 @@ def recompute_activations(model: PreTrainedModel, how: bool | Literal["selective
 
 def selective_contexts() -> Any:
     """The contexts of one forward pass and its recomputation, as ``torch.utils.checkpoint`` asks for them."""
-    from torch.utils.checkpoint import create_selective_checkpoint_contexts
+    from mftkit.models.selective_modes import selective_modes  # of names that torch keeps for itself
 
-    return create_selective_checkpoint_contexts(_policy)  # type: ignore[no-untyped-call]
+    return selective_modes(_policy)
 
 
 def _policy(_context: object, operation: Any, *_arguments: object, **_options: object) -> Any:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from transformers import CONFIG_MAPPING
+
 from mftkit.interfaces.model import VARLEN
+from mftkit.models.config import build_config
 from mftkit.models.native import attention_of
 from mftkit.models.varlen_trial import use_varlen
 from mftkit.training.recorded import recorded_environment
@@ -15,6 +19,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
+    from mftkit.base.json_types import JsonObject
     from mftkit.interfaces.model import ModelAdapter
     from mftkit.processes import Processes
     from mftkit.reporting.reporter import Reporter
@@ -23,6 +28,11 @@ if TYPE_CHECKING:
 
 RECORD = "attention"
 """The key of environment.json that says which attention the run computes."""
+
+FLEX = "flex_attention"
+"""transformers' name for torch's flex attention."""
+DROPOUT = re.compile("^att(entio)?n_(.+_)?p?drop")
+"""Keys of configs for the dropout of attention weights: attention_dropout, attn_pdrop, and others."""
 
 
 class Varlen(Enum):
@@ -34,6 +44,37 @@ class Varlen(Enum):
     RESUMED = "resumed"
     """The same, and the run that resumes was begun with it."""
     REQUIRED = "required"
+
+
+def check_flex(spec: Spec, adapter: ModelAdapter, config: JsonObject, device: torch.device) -> None:
+    """Raise MftError if torch's flex attention cannot train the model of this config on this device."""
+    if spec.model.attention != FLEX:
+        return
+    if device.type in ("cpu", "mps"):
+        raise MftError(
+            f"model.attention: {FLEX} has no backward pass on the device {device.type}, on which this run trains; set "
+            'model.attention to "auto" or "sdpa", or train on a GPU'
+        )
+    if dropouts := _attention_dropouts(adapter, config):
+        where = "model.config" if spec.model.path is None else "the checkpoint's config.json"
+        given = " and ".join(f"{key} {rate:g}" for key, rate in dropouts.items())
+        raise MftError(
+            f"model.attention: {FLEX} has no dropout, and the model trains with {given}; set {' and '.join(dropouts)} "
+            f'to 0 in {where}, or model.attention to "auto" or "sdpa"'
+        )
+
+
+def _attention_dropouts(adapter: ModelAdapter, config: JsonObject) -> dict[str, float]:
+    """The keys by which a model drops attention weights, with their rates if they are above 0."""
+    values = dict(config)
+    if not adapter.converts(config) and config.get("model_type") in CONFIG_MAPPING:
+        # With the rates that the family has by default.
+        values = vars(build_config(config, given_by_hand=False).get_text_config())
+    return {
+        key: rate
+        for key, rate in values.items()
+        if DROPOUT.search(key) and isinstance(rate, int | float) and rate > 0
+    }
 
 
 def choose_varlen(spec: Spec, device: torch.device, precision: Precision, *, fresh: bool) -> Varlen:

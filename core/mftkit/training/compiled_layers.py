@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from mftkit.base.quiet import without_checkpoint_noise
 from mftkit.base.reasons import reason
 from mftkit_registry import MftError
 
@@ -72,8 +73,11 @@ class CompiledLayers:
         self._gradient_modes.add(is_grad_enabled())
         before = _graphs_in_process()
         # Not for the whole process: other code in it keeps its settings.
-        with config.patch(
-            recompile_limit=UNLIMITED, accumulated_recompile_limit=UNLIMITED, optimize_ddp=False
+        with (
+            config.patch(
+                recompile_limit=UNLIMITED, accumulated_recompile_limit=UNLIMITED, optimize_ddp=False
+            ),
+            without_checkpoint_noise(),
         ):
             try:
                 outputs = compiled(*args, **kwargs)

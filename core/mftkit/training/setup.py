@@ -22,7 +22,7 @@ from mftkit.plugins import installed, kinds
 from mftkit.processes import Processes
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.base_checkpoint import base_fingerprint
-from mftkit.training.attention_choice import Varlen, choose_varlen, set_attention
+from mftkit.training.attention_choice import Varlen, check_flex, choose_varlen, set_attention
 from mftkit.training.balancing import Balancing
 from mftkit.training.compiling import Shapes, check_compiling, compile_layers, compiles_head
 from mftkit.training.component_checks import (
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from mftkit.data.text.chat_protocol import ChatFormat
     from mftkit.interfaces.engine import Engine
     from mftkit.interfaces.loss import Loss
+    from mftkit.interfaces.model import ModelAdapter
     from mftkit.interfaces.optimizer import ParameterGroup
     from mftkit.interfaces.tokenization import TokenizationMode
     from mftkit.reporting.plan import Plan
@@ -92,7 +93,7 @@ def check_run(
     start = find_start(spec, reporter, fresh=fresh)
     with_model = spec if start is None else start.applied_to(spec)
     adapter_name, adapter, config = choose_adapter(with_model, reporter, start)
-    varlen = _checked_kernels(spec, engine, config, precision, fresh=fresh)
+    varlen = _checked_kernels(with_model, engine, adapter, config, precision, fresh=fresh)
     adapter.describe(config, spec.max_length, reporter)
     tokenizer = load_tokenizer(with_model, adapter, config, reporter)
     chat = _chat_format(spec, tokenizer)
@@ -135,13 +136,20 @@ def check_run(
 
 
 def _checked_kernels(
-    spec: Spec, engine: Engine, config: JsonObject, precision: Precision, *, fresh: bool
+    spec: Spec,
+    engine: Engine,
+    adapter: ModelAdapter,
+    config: JsonObject,
+    precision: Precision,
+    *,
+    fresh: bool,
 ) -> Varlen:
     """Whether to use "varlen". Raises MftError if a step cannot be made by the kernels that the spec asks for."""
     if spec.training.compile:
         check_compiling(engine)
     if spec.training.fused_kernels:
         check_fused_kernels(engine.processes.device, config)
+    check_flex(spec, adapter, config, engine.processes.device)
     return choose_varlen(spec, engine.processes.device, precision, fresh=fresh)
 
 

@@ -77,8 +77,11 @@ class Muon(mftkit.Optimizer):
         members = [member for group in groups for member in group.members]
         total = sum(member.tensor.numel() for member in members)
         own = sum(member.tensor.numel() for member in members if _is_muons(member))
-        stacked = any(member.tensor.ndim > 2 for member in members)
-        others = "embeddings, head, vectors" + (" and stacked experts" if stacked else "")
+        if own == total:
+            return [f"optimizer muon updates all {total:,} trained numbers"]
+        others = _kinds([member for member in members if not _is_muons(member)])
+        if own == 0:
+            return [f"optimizer muon updates none of {total:,} trained numbers, AdamW all of them ({others})"]
         return [
             f"optimizer muon updates {own:,} of {total:,} trained numbers, and AdamW the others ({others})"
         ]
@@ -91,6 +94,16 @@ class Muon(mftkit.Optimizer):
 
 def _is_muons(member: mftkit.TrainedParameter) -> bool:
     return member.tensor.ndim == 2 and not member.is_vocabulary
+
+
+def _kinds(others: list[mftkit.TrainedParameter]) -> str:
+    """What AdamW updates, of what there is."""
+    found = {
+        "embeddings or head": any(each.is_vocabulary for each in others),
+        "vectors": any(each.tensor.ndim < 2 and not each.is_vocabulary for each in others),
+        "stacked experts": any(each.tensor.ndim > 2 and not each.is_vocabulary for each in others),
+    }
+    return ", ".join(kind for kind, there in found.items() if there)
 
 
 def _part(group: mftkit.ParameterGroup, *, by_muon: bool) -> dict[str, Any]:

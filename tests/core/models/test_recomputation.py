@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from mftkit.models.recomputation import recompute_activations
+from mftkit.models.recomputation import recompute_activations, selective_contexts
 from mftkit.tools.plan.live_bytes import LiveBytes
 
 SHAPE: dict[str, Any] = {
@@ -42,3 +43,39 @@ def test_selective_recomputation_is_exact_and_between_both_in_memory(attention: 
         torch.testing.assert_close(also, expected, rtol=1e-6, atol=1e-7)
     assert least < 0.95 * some
     assert some < 0.95 * all_memory
+
+
+class Changing(torch.nn.Module):
+    """A layer that changes kept results in place, one of them through a view."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up, self.down = torch.nn.Linear(8, 8, bias=False), torch.nn.Linear(8, 8)
+        self.bias = torch.nn.Parameter(torch.randn(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = self.up(x)
+        hidden.add_(self.bias)
+        out = self.down(torch.nn.functional.silu(hidden))
+        out.view(-1)[:8].mul_(2)
+        return torch.sin(out)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_selective_recomputation_of_a_layer_that_changes_its_results(compiled: bool) -> None:
+    def gradients(selective: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        layer, x = Changing(), torch.randn(4, 8, requires_grad=True)
+
+        def forward(x: torch.Tensor) -> Any:
+            if not selective:
+                return layer(x)
+            return checkpoint(layer, x, use_reentrant=False, context_fn=selective_contexts)
+
+        if compiled:
+            torch._dynamo.reset()
+            forward = torch.compile(forward, backend="aot_eager")
+        forward(x).sum().backward()
+        return [tensor.grad for tensor in (x, *layer.parameters()) if tensor.grad is not None]
+
+    torch.testing.assert_close(gradients(selective=True), gradients(selective=False))

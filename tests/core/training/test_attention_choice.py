@@ -11,10 +11,11 @@ import torch
 
 import mftkit
 from mftkit import MftError
+from mftkit.models import select_adapter
 from mftkit.models.native import attention_of
 from mftkit.reporting.reporter import Reporter
 from mftkit.spec import Spec
-from mftkit.training.attention_choice import Varlen, choose_varlen
+from mftkit.training.attention_choice import Varlen, check_flex, choose_varlen
 from mftkit.training.precision import Precision
 from mftkit.training.run_parts import Run
 from mftkit.training.setup import build_run, check_run
@@ -187,3 +188,35 @@ def test_other_devices(project: Path, device: str, dtype: str, expected: Varlen)
             MftError, match=r"varlen needs bfloat16 on CUDA, and this run computes in float32; set"
         ):
             choose_varlen(spec_of(project, "varlen"), torch.device(device), precision, fresh=True)
+
+
+def test_flex_attention_is_refused_on_a_cpu_before_any_work(project: Path) -> None:
+    with pytest.raises(
+        MftError, match=r"model\.attention: flex_attention has no backward pass on the device cpu.*set"
+    ):
+        check_run(spec_of(project, "flex_attention"), Reporter())
+    assert not (project / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "fault"),
+    [
+        ({"model_type": "llama", "attention_dropout": 0.1}, "attention_dropout 0.1"),
+        ({"model_type": "llama"}, None),
+        ({"model_type": "gpt_bigcode"}, "attn_pdrop 0.1"),  # by default
+        ({"model_type": "gpt_bigcode", "attn_pdrop": 0.0, "resid_pdrop": 0.1}, None),
+    ],
+)
+def test_flex_attention_is_refused_for_dropout(
+    project: Path, config: dict[str, Any], fault: str | None
+) -> None:
+    _, adapter = select_adapter(config)
+    spec, gpu = spec_of(project, "flex_attention"), torch.device("cuda")
+    if fault is None:
+        check_flex(spec, adapter, config, gpu)
+    else:
+        with pytest.raises(
+            MftError, match=f"has no dropout, and the model trains with {fault}; set .* to 0 in model"
+        ):
+            check_flex(spec, adapter, config, gpu)
+    check_flex(spec_of(project), adapter, config, gpu)

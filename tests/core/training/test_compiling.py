@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import mftkit
 from forked import run_forked
+from mftkit.models.recomputation import selective_contexts
 from mftkit.processes import Processes
 from mftkit.training import compiled_layers
 from mftkit.training.compiled_layers import CompiledLayers
@@ -101,6 +104,25 @@ def test_each_shape_is_one_graph_and_none_runs_uncompiled_in_training() -> None:
     assert compiled.graphs == 14
     (message,) = warned
     assert "13 graphs are compiled, more than the 12" in message
+
+
+def test_selective_checkpointing_is_compiled_without_torchs_warning(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Checkpointed(Layer):
+        def forward(self, x: torch.Tensor) -> Any:
+            return checkpoint(super().forward, x, use_reentrant=False, context_fn=selective_contexts)
+
+    logger = logging.getLogger("torch._higher_order_ops.wrap")
+    monkeypatch.setattr(logger, "propagate", True)
+    logger.addHandler(caplog.handler)
+    torch._logging._internal.warning_once.cache_clear()  # each is shown once in a process
+    layer = Checkpointed()
+    compiled = CompiledLayers([layer], 1, lambda _message: None)
+    layer(torch.rand(3, 8, requires_grad=True)).sum().backward()
+    logger.removeHandler(caplog.handler)
+    assert compiled.graphs == 1
+    assert not [record for record in caplog.records if "context_fn" in record.getMessage()]
 
 
 def test_evaluation_runs_the_layers_as_they_are() -> None:

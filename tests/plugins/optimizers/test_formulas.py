@@ -100,6 +100,22 @@ def test_muon_trains_matrices_and_adamw_the_others() -> None:
     assert_same(stepped("muon", momentum=0.9), expected)
 
 
+@pytest.mark.parametrize(
+    ("trained", "note"),
+    [
+        (tuple(SHAPES), "128 of 632 trained numbers, and AdamW the others (embeddings or head, vectors, stacked experts)"),
+        (("up", "norm"), "128 of 136 trained numbers, and AdamW the others (vectors)"),
+        (("up",), "all 128 trained numbers"),
+        (("norm",), "none of 8 trained numbers, AdamW all of them (vectors)"),
+    ],
+)  # fmt: skip
+def test_muon_says_what_it_updates(trained: tuple[str, ...], note: str) -> None:
+    made = parameters()
+    members = tuple(mftkit.TrainedParameter(name, made[name], SHAPES[name][1]) for name in trained)
+    notes = component("muon").notes([mftkit.ParameterGroup(members, 0.1, 0.0)])
+    assert notes == [f"optimizer muon updates {note}"]
+
+
 @pytest.mark.parametrize("relative", [False, True])
 def test_adafactor(relative: bool) -> None:
     settings = {"relative_step": False, "scale_parameter": relative}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from mftkit.models.selective_modes import selective_modes
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -46,8 +48,6 @@ def recompute_activations(model: PreTrainedModel, how: bool | Literal["selective
 
 def selective_contexts() -> Any:
     """The contexts of one forward pass and its recomputation, as ``torch.utils.checkpoint`` asks for them."""
-    from mftkit.models.selective_modes import selective_modes  # of names that torch keeps for itself
-
     return selective_modes(_policy)
 
 

@@ -16,6 +16,7 @@ from mftkit.data.task_formats import uses_chat
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, choose_pad, read_config, select_adapter
+from mftkit.models.config import with_text_keys
 from mftkit.models.converted import ConvertedAdapter, checkpoint_file
 from mftkit.models.loading import check_code
 from mftkit.models.native import NativeAdapter
@@ -24,6 +25,7 @@ from mftkit.models.recomputation import recompute_activations
 from mftkit.models.rotary import fix_rotary
 from mftkit.models.stray_adapter import warn_stray_adapter
 from mftkit.reporting.reporter import Reporter
+from mftkit.runs.checkpoint_source import from_tokenizer
 from mftkit.training.base_writer import ensure_base
 from mftkit.training.node_loading import load_once_per_node
 from mftkit.training.position_checks import check_positions, describe_long_samples, longest_row
@@ -297,8 +299,8 @@ def base_request(checked: CheckedRun) -> LoadRequest:
     dtype = precision.arithmetic if tuning.freezes_base else precision.weights
     request = _load_request(checked.model, checked.model_config, dtype)
     if request.init == "random":
-        from_tokenizer = _config_from_tokenizer(checked.tokenizer)
-        request = replace(request, config={**from_tokenizer, **checked.model_config})
+        config = with_text_keys(checked.model_config, from_tokenizer(checked.tokenizer))
+        request = replace(request, config=config)
     return request
 
 
@@ -312,13 +314,3 @@ def _load_request(model: ModelSpec, config: JsonObject, dtype: torch.dtype) -> L
         trust_remote_code=model.trust_remote_code,
         revision=model.revision,
     )
-
-
-def _config_from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> JsonObject:
-    """Config keys of a model from a random start that follow from its tokenizer."""
-    return {
-        "vocab_size": len(tokenizer),
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }

@@ -24,6 +24,7 @@ from mftkit.models.pad_token import restore_pad
 from mftkit.models.recomputation import recompute_activations
 from mftkit.models.rotary import fix_rotary
 from mftkit.models.stray_adapter import warn_stray_adapter
+from mftkit.models.text_part import freeze_other_parts
 from mftkit.reporting.reporter import Reporter
 from mftkit.runs.checkpoint_source import from_tokenizer
 from mftkit.training.base_writer import ensure_base
@@ -150,11 +151,11 @@ def load_model(
     notes = _check_against_data(checked, model, request)
     with torch.no_grad():
         checked.engine.within(model, partial(check_head, adapter, model))
-    tuned, pad_note = _pad_and_tune(checked, model, request)
+    tuned, pad_note, rest_note = _pad_and_tune(checked, model, request)
     checked.engine.distribute(checked.tuning.base_model(tuned), tuned=True)
     _check_checkpoint_suffices(checked, tuned)
     _continue(checked, tuned, fill=True)
-    return tuned, (_describe_start(checked), *(base_notes or [pad_note]), *notes)
+    return tuned, (_describe_start(checked), *(base_notes or [pad_note]), rest_note, *notes)
 
 
 def _load_options(checked: CheckedRun, request: LoadRequest) -> dict[str, Any]:
@@ -265,12 +266,14 @@ def outline_model(checked: CheckedRun) -> tuple[nn.Module, tuple[str, ...]]:
     notes = _check_against_data(checked, model, request)
     # Called for what it refuses: a dry run should refuse that, too.
     checked.tuning.load_options(checked.precision.arithmetic)
-    tuned, pad_note = _pad_and_tune(checked, model, request)
+    tuned, pad_note, rest_note = _pad_and_tune(checked, model, request)
     _continue(checked, tuned, fill=False)
-    return tuned, (_describe_start(checked), pad_note, *notes)
+    return tuned, (_describe_start(checked), pad_note, rest_note, *notes)
 
 
-def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequest) -> tuple[nn.Module, str]:
+def _pad_and_tune(
+    checked: CheckedRun, model: PreTrainedModel, request: LoadRequest
+) -> tuple[nn.Module, str, str]:
     adapter, tokenizer, tuning = checked.adapter, checked.tokenizer, checked.tuning
     may_grow = not tuning.saves_adapter or request.init == "random" or adapter.converts(request.config)
     trained_ids = turn_end_ids(checked.chat, tokenizer)
@@ -278,8 +281,9 @@ def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequ
     recompute_activations(model, checked.spec.training.gradient_checkpointing)
     seed_generators(checked.spec.seed)  # what a tuning draws does not depend on how the model was loaded
     tuned = tuning.apply(model, adapter)
-    adapter.head(tuning.base_model(tuned))  # called for what it refuses: a head that the tuning has changed
-    return tuned, pad_note
+    base = tuning.base_model(tuned)
+    adapter.head(base)  # called for what it refuses: a head that the tuning has changed
+    return tuned, pad_note, freeze_other_parts(base)
 
 
 def turn_end_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) -> set[int]:

@@ -12,6 +12,7 @@ from mftkit.interfaces.component import TaskInfo
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models.config import text_values, with_text_keys
 from mftkit.models.recomputation import recompute_activations
+from mftkit.models.text_part import freeze_other_parts
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
 from mftkit.training.mode_choice import choose_mode
@@ -82,6 +83,7 @@ def outline(spec: Spec, precision: Precision) -> Outline:
         model, _ = adapter.load(replace(request, load_options={}))
         recompute_activations(model, spec.training.gradient_checkpointing)
         tuned = tuning.apply(model, adapter)
+        freeze_other_parts(tuning.base_model(tuned))
     return Outline(spec, adapter, tuning, precision, mode, tuned, quantization)
 
 

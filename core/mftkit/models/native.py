@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from mftkit.interfaces.model import VARLEN, Head, ModelAdapter
 from mftkit.models.loading import from_random_init, pretrained
 from mftkit.models.output_layer import output_layer, output_weights
-from mftkit.models.text_part import text_part
+from mftkit.models.text_part import find_decoder, text_part
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ def _sequences(part: nn.Module, batch: Batch, positions: Tensor) -> dict[str, Te
 
 def decoder(model: PreTrainedModel) -> nn.Module:
     """Return the part of a causal language model that ends in the last hidden states."""
-    found: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
-    if found is model:
+    found = find_decoder(model)
+    if found is None:
         raise MftError(
             f"{type(model).__name__} does not say which part is its decoder: it needs its own adapter"
         )

@@ -9,13 +9,27 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
+def find_decoder(model: PreTrainedModel) -> nn.Module | None:
+    """Return the part of a causal language model that ends in the last hidden states, None if it is not known.
+
+    transformers looks for it under usual names; elsewhere it is the only model within the model.
+    """
+    from transformers import PreTrainedModel
+
+    found: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
+    if found is not model:
+        return found
+    inner = [child for child in model.children() if isinstance(child, PreTrainedModel)]
+    return inner[0] if len(inner) == 1 else None
+
+
 def text_part(model: PreTrainedModel) -> set[nn.Module]:
     """Return all modules of the decoder and of the head if the model is composite, and otherwise all of the model's.
 
     The others of a composite model read images or sound, before the decoder.
     """
-    found: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
-    if model.config.get_text_config() is model.config or found is model:
+    found = find_decoder(model)
+    if model.config.get_text_config() is model.config or found is None:
         return set(model.modules())
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]  # with what a tuning put around it
     return {*found.modules(), *(head.modules() if head is not None else ())}

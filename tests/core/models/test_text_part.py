@@ -9,8 +9,8 @@ from transformers import PreTrainedModel
 
 import mftkit
 from mftkit.models import read_config, select_adapter
-from mftkit.models.text_part import freeze_other_parts
-from mftkit.testing.tiny import from_random, tiny_tokenizer
+from mftkit.models.text_part import find_decoder, freeze_other_parts
+from mftkit.testing.tiny import AnyAdapter, from_random, tiny_tokenizer, try_tiny_config
 from mftkit_plugins.models.gemma import Gemma
 from mftkit_plugins.models.llama import Llama
 
@@ -85,3 +85,12 @@ def test_a_composite_model_trains_on_text(tuning: str, tmp_path: Path) -> None:
     }
     assert changed
     assert all("language_model" in name for name in changed)
+
+
+def test_a_decoder_under_an_unusual_name_is_found() -> None:
+    config, _ = try_tiny_config("llama4_text")
+    model = from_random(AnyAdapter(AnyAdapter.Options()), config or {})
+    decoder = find_decoder(model)
+    assert decoder is model.model
+    assert isinstance(decoder, PreTrainedModel)
+    assert find_decoder(decoder) is None

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import mftkit
 from mftkit_plugins.models.formats import GEMMA
 from mftkit_plugins.models.tiny import GROUPED, WINDOW
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from mftkit import DecoderOutputs
 
 _HEADS = {**GROUPED, "head_dim": 16}
 _WINDOWS = {
@@ -76,4 +83,26 @@ class Gemma(mftkit.MoEAdapter):
             "Gemma4ForCausalLM",
             note="no loss of its router is known",
         ),
+    )
+
+    def outputs(self, model: PreTrainedModel, batch: mftkit.Batch) -> DecoderOutputs:
+        """Return the decoder's outputs; raise MftError if its second table of embeddings lacks tokens."""
+        _check_second_table(model)
+        return super().outputs(model, batch)
+
+    def head(self, model: PreTrainedModel) -> mftkit.Head:
+        """Return the output layer; raises as ``outputs``, which a dry run does not call."""
+        _check_second_table(model)
+        return super().head(model)
+
+
+def _check_second_table(model: PreTrainedModel) -> None:
+    """Raise MftError if the embeddings that each layer of Gemma 4 adds lack tokens of the vocabulary."""
+    config = model.config.get_text_config()
+    rows = getattr(config, "vocab_size_per_layer_input", None)
+    if rows is None or not config.hidden_size_per_layer_input or rows >= config.vocab_size:
+        return
+    raise mftkit.MftError(
+        f"model.config: vocab_size_per_layer_input is {rows:,}, less than the vocabulary of {config.vocab_size:,} "
+        "tokens, so the layers cannot read all of them; set it to at least that, or hidden_size_per_layer_input to 0"
     )

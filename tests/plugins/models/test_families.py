@@ -7,7 +7,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mftkit import LoadRequest, MftError, load_model
-from mftkit.models import select_adapter
+from mftkit.models import check_head, select_adapter
 from mftkit.reporting.reporter import Reporter
 from mftkit.testing.tiny import from_random
 from mftkit_plugins.models.gemma import Gemma
@@ -150,3 +150,21 @@ def test_the_fallback_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -> No
     assert note.startswith(
         "model.adapter: no installed adapter supports model type 'bloom'; using the fallback, huggingface"
     )
+
+
+@pytest.mark.parametrize("family", ["gemma4_text", "gemma4"])
+def test_a_second_table_of_embeddings_that_lacks_tokens_is_reported(family: str) -> None:
+    adapter = Gemma(Gemma.Options())
+    config: dict[str, Any] = dict(
+        next(r.config for r in adapter.families if r.config["model_type"] == family)
+    )
+    text = {**config.get("text_config", config), "vocab_size_per_layer_input": 100}
+    model = from_random(adapter, {**config, "text_config": text} if "text_config" in config else text)
+    told = (
+        "vocab_size_per_layer_input is 100, less than the vocabulary of 128 tokens.*; set it to at least that"
+    )
+    with pytest.raises(MftError, match=told):
+        adapter.head(model)
+    with pytest.raises(MftError, match=told):
+        check_head(adapter, model)
+    from_random(adapter, text | {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections import Counter
 from dataclasses import fields, is_dataclass
-from inspect import signature
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from mftkit.base.formatting import shortened
 from mftkit.base.json_files import read_json_object
@@ -40,6 +42,8 @@ LARGEST = {
 """Limits of a config's sizes by parts of their keys: far more than any model has."""
 ALWAYS_KNOWN = {"bos_token_id", "eos_token_id", "pad_token_id", "rope_theta", "rope_scaling", "torch_dtype"}
 """Keys that transformers reads for every family, or under an older name, and that no config class declares."""
+TEXT_PART = "text_config"
+"""The key of a composite config with the config of its language model."""
 
 
 def read_config(path: str, trust_remote_code: bool = False, *, revision: str | None = None) -> JsonObject:
@@ -107,14 +111,42 @@ def build_config(values: JsonObject, given_by_hand: bool = True) -> PreTrainedCo
         hint = f" (did you mean {' or '.join(near)}?)" if near else ""
         raise MftError(f"model.config.model_type: transformers has no model type {model_type!r}{hint}")
     config_class = CONFIG_MAPPING[model_type]
-    known = known_keys(config_class)
-    faults = [_unknown_key(key, known) for key in values if key not in known and key != "model_type"]
-    if faults and given_by_hand:
+    faults = _unknown_keys(config_class, values) if given_by_hand else []
+    if faults:
         raise MftError("\n".join(faults))
     try:
         return config_class(**{key: value for key, value in values.items() if key != "model_type"})
     except Exception as error:  # whatever a family's own validation raises is about the values given
         raise MftError(f"model.config: {reason(error)}") from error
+
+
+def with_text_keys(config: JsonObject, text_keys: JsonObject) -> JsonObject:
+    """Return a config with keys of a language model (``vocab_size``, token ids) where its type reads them.
+
+    A composite type, for text and images, reads them in its ``text_config``. What the config has itself stays.
+    """
+    if not _is_composite(config):
+        return {**text_keys, **config}
+    inner = config.get(TEXT_PART)
+    if inner is not None and not isinstance(inner, dict):
+        return config  # reported where the config is built
+    return {**config, TEXT_PART: {**text_keys, **(inner or {})}}
+
+
+def text_values(config: JsonObject) -> JsonObject:
+    """Return the part of a config that has the keys of the language model: of a composite type its ``text_config``."""
+    inner = config.get(TEXT_PART) if _is_composite(config) else config
+    return inner if isinstance(inner, dict) else {}
+
+
+def _is_composite(config: JsonObject) -> bool:
+    from transformers import CONFIG_MAPPING
+
+    model_type = str(config.get("model_type"))
+    if model_type not in CONFIG_MAPPING:
+        return False
+    config_class = CONFIG_MAPPING[model_type]
+    return TEXT_PART in config_class.sub_configs and "vocab_size" not in known_keys(config_class)
 
 
 def dtype_of(config: JsonObject) -> torch.dtype:
@@ -184,15 +216,79 @@ def _check_directory(directory: Path) -> None:
 
 
 def known_keys(config_class: type[PreTrainedConfig]) -> set[str]:
-    """Return the keys that a family's config reads."""
+    """Return the keys that a family's config declares."""
     if is_dataclass(config_class):
         names = {field.name for field in fields(config_class)}
     else:  # transformers before 5.4
-        names = {name for cls in config_class.__mro__ for name in signature(cls.__init__).parameters}
+        names = {name for cls in config_class.__mro__ for name in inspect.signature(cls.__init__).parameters}
     return names | set(config_class.attribute_map) | ALWAYS_KNOWN
 
 
-def _unknown_key(key: str, known: set[str]) -> str:
+def _unknown_keys(config_class: type[PreTrainedConfig], values: JsonObject, place: str = "") -> list[str]:
+    """Return a message for each key that nothing reads, also within the configs of parts."""
+    known = known_keys(config_class) | {"model_type"}
+    unknown = [key for key in values if key not in known]
+    if unknown:
+        read = _keys_read_by_code(cast("type", config_class))
+        unknown = [key for key in unknown if key not in read]
+    faults = [_unknown_key(key, known, values, place) for key in unknown]
+    for key in config_class.sub_configs:
+        part = values.get(key)
+        if isinstance(part, dict) and (part_class := _part_class(config_class, key, part)):
+            faults += _unknown_keys(part_class, part, f"{place}{key}.")
+    return faults
+
+
+def _part_class(
+    config_class: type[PreTrainedConfig], key: str, part: JsonObject
+) -> type[PreTrainedConfig] | None:
+    """The class of a part's config, None if it is that of any model type, and none is given."""
+    from transformers import CONFIG_MAPPING, AutoConfig
+
+    declared = config_class.sub_configs[key]
+    if declared is not AutoConfig:
+        return cast("type[PreTrainedConfig]", declared)
+    model_type = str(part.get("model_type"))
+    if model_type not in CONFIG_MAPPING:
+        return None
+    return CONFIG_MAPPING[model_type]
+
+
+def _unknown_key(key: str, known: set[str], values: JsonObject, place: str) -> str:
     near = nearest(key, sorted(known))
     hint = f"; did you mean {near[0]}?" if near else ""
-    return f"model.config.{key}: the config of this model type has no such key{hint}"
+    if not place and not near and _is_composite(values):
+        hint = f"; keys of the language model belong to {TEXT_PART}"
+    return f"model.config.{place}{key}: the config of this model type has no such key{hint}"
+
+
+@cache
+def _keys_read_by_code(config_class: type) -> frozenset[str]:
+    """Return the keys that a family's code in transformers reads though its config class does not declare them.
+
+    For example a ``head_dim`` other than the width divided by the heads, or a name that older checkpoints use. The
+    class keeps each key it is given, and the code asks for it: ``getattr(config, "head_dim", ...)``,
+    ``kwargs.pop("n_embed")``.
+    """
+    config_file = Path(inspect.getfile(config_class))
+    found: set[str] = set()
+    for file in (config_file, *sorted(config_file.parent.glob("modeling_*.py"))):
+        calls = (node for node in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(node, ast.Call))
+        found.update(key for key in map(_key_asked_for, calls) if key)
+    return frozenset(found)
+
+
+def _key_asked_for(call: ast.Call) -> str | None:
+    """The key in ``getattr(config, key)``, ``hasattr(config, key)``, ``kwargs.get(key)`` and the like."""
+    match call:
+        case ast.Call(
+            func=ast.Name(id="getattr" | "hasattr"),
+            args=[ast.Name(id=name) | ast.Attribute(attr=name), ast.Constant(value=str(key)), *_],
+        ) if name.endswith("config"):
+            return key
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="kwargs"), attr="get" | "pop" | "setdefault"),
+            args=[ast.Constant(value=str(key)), *_],
+        ):
+            return key
+    return None

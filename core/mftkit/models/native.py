@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 from mftkit.interfaces.model import VARLEN, Head, ModelAdapter
 from mftkit.models.loading import from_random_init, pretrained
 from mftkit.models.output_layer import output_layer, output_weights
+from mftkit.models.text_part import find_decoder, text_part
 from mftkit_registry import MftError
 
 if TYPE_CHECKING:
@@ -51,11 +52,17 @@ class NativeAdapter(ModelAdapter):
     def lora_targets(self, model: PreTrainedModel) -> list[str]:
         """Return the linear layers of the decoder, except head and routers, by their last names if those suffice."""
         skips = _is_router if self.lora_parameters(model) else _is_none
-        linear = [name for name, module in model.named_modules() if _is_linear(module) and not skips(name)]
-        head = {name for name, module in model.named_modules() if module is output_layer(model)}
-        inner = [name for name in linear if name not in head]
+        text = text_part(model)
+        head = output_layer(model)
+        inner = [
+            name
+            for name, module in model.named_modules()
+            if _is_linear(module) and module in text and module is not head and not skips(name)
+        ]
         short = {name.rpartition(".")[2] for name in inner}
-        clash = short & {name.rpartition(".")[2] for name in head}
+        # peft would adapt the head, and what reads images, where their layers have the same names.
+        others = (name for name, module in model.named_modules() if module is head or module not in text)
+        clash = short & {name.rpartition(".")[2] for name in others}
         return sorted(inner if clash else short)
 
     def lora_parameters(self, model: PreTrainedModel) -> list[str]:
@@ -132,8 +139,8 @@ def _sequences(part: nn.Module, batch: Batch, positions: Tensor) -> dict[str, Te
 
 def decoder(model: PreTrainedModel) -> nn.Module:
     """Return the part of a causal language model that ends in the last hidden states."""
-    found: nn.Module = model.get_decoder()  # type: ignore[no-untyped-call]
-    if found is model:
+    found = find_decoder(model)
+    if found is None:
         raise MftError(
             f"{type(model).__name__} does not say which part is its decoder: it needs its own adapter"
         )

@@ -10,7 +10,7 @@ from mftkit.base.reasons import reason
 from mftkit.base.tokenizer_files import has_vocabulary, load_tokenizer
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import result as results
-from mftkit.models.config import dtype_of, read_config
+from mftkit.models.config import dtype_of, read_config, with_text_keys
 from mftkit.models.pad_token import restore_pad
 from mftkit.plugins import installed, kinds
 from mftkit.runs.base_checkpoint import base_fingerprint
@@ -138,7 +138,7 @@ class CheckpointSource(Source):
         request = replace(self.request, dtype=dtype or self.request.dtype, attention=attention)
         tokenizer = tokenizer or self.tokenizer()
         if request.init == "random":
-            request = replace(request, config={**from_tokenizer(tokenizer), **request.config})
+            request = replace(request, config=with_text_keys(request.config, from_tokenizer(tokenizer)))
         model, _ = self.adapter.load(request)
         if self.is_adapter:
             return model

@@ -2,48 +2,65 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
+from mftkit.base.formatting import shortened
 from mftkit.interfaces.model import VARLEN
 from mftkit.models.model_checks import isolation_problem
 from mftkit.models.varlen_trial import use_varlen
 from mftkit.plugins import installed
 from mftkit.plugins.kinds import MODEL_ADAPTER
 from mftkit.testing.adapter_training import quiet
-from mftkit.testing.tiny import AnyAdapter, from_random, logits, tiny_config
+from mftkit.testing.tiny import AnyAdapter, from_random, logits, try_tiny_config
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 ATTENTIONS = ("sdpa", "eager", VARLEN)
 HEADINGS = ("model type", *ATTENTIONS)
 ABSENT = "not offered"
-LAYERS = {"lfm2": ("conv", "full_attention"), "lfm2_moe": ("conv", "full_attention")}
-"""Layers of the published models, for families whose default in transformers is attention alone."""
 
 
 def isolation_table(model_types: Iterable[str] | None = None) -> str:
     """Return a Markdown table: for each model type and attention, whether packed samples are kept apart.
 
-    ``model_types``: those of transformers; None: all causal language models of which a tiny one can be made.
+    Below it is a line with the types that were left out, if any, and why.
+
+    ``model_types``: those of transformers; None: all causal language models.
     """
-    lines = [HEADINGS, tuple("---" for _ in HEADINGS), *_rows(model_types)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _rows(model_types: Iterable[str] | None) -> Iterator[tuple[str, ...]]:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     declared = _declared_configs()
+    rows, left_out = [], {}
     for name in sorted(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) if model_types is None else model_types:
         with quiet():
-            config = declared.get(name) or tiny_config(name)
-            if config is not None and name in LAYERS:
-                config = {**config, "layer_types": list(LAYERS[name])}
+            config, why = (declared[name], "") if name in declared else try_tiny_config(name)
             found = [] if config is None else [_tried(config, attention) for attention in ATTENTIONS]
         if any(cell != ABSENT for cell in found):
-            yield (f"`{name}`", *found)
+            rows.append((f"`{name}`", *found))
+        else:
+            left_out[name] = why or "its forward pass fails under each attention"
+    lines = [HEADINGS, tuple("---" for _ in HEADINGS), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines) + _left_out(left_out)
+
+
+def _left_out(reasons: Mapping[str, str]) -> str:
+    """A line with the model types that have no row, those with the same reason together; "" for none."""
+    if not reasons:
+        return ""
+    names: dict[str, list[str]] = {}
+    for name, why in reasons.items():
+        names.setdefault(_in_a_line(why), []).append(f"`{name}`")
+    parts = [f"{', '.join(each)} ({why})" for why, each in names.items()]
+    return f"\nLeft out: {'; '.join(parts)}.\n"
+
+
+def _in_a_line(why: str) -> str:
+    own = why.rpartition("ValueError: ")[2]  # without which validator of a config class raised it
+    text = re.sub(r"[`|<>*\[\]]", " ", own)
+    return shortened(" ".join(text.split()).rstrip("."), 100)
 
 
 def _declared_configs() -> dict[str, Mapping[str, Any]]:

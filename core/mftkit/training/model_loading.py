@@ -16,6 +16,7 @@ from mftkit.data.task_formats import uses_chat
 from mftkit.data.tokens.train_tokenizer import tokenizer_of_tasks
 from mftkit.interfaces.model import LoadRequest
 from mftkit.models import check_head, choose_pad, read_config, select_adapter
+from mftkit.models.config import with_text_keys
 from mftkit.models.converted import ConvertedAdapter, checkpoint_file
 from mftkit.models.loading import check_code
 from mftkit.models.native import NativeAdapter
@@ -23,7 +24,9 @@ from mftkit.models.pad_token import restore_pad
 from mftkit.models.recomputation import recompute_activations
 from mftkit.models.rotary import fix_rotary
 from mftkit.models.stray_adapter import warn_stray_adapter
+from mftkit.models.text_part import freeze_other_parts
 from mftkit.reporting.reporter import Reporter
+from mftkit.runs.checkpoint_source import from_tokenizer
 from mftkit.training.base_writer import ensure_base
 from mftkit.training.node_loading import load_once_per_node
 from mftkit.training.position_checks import check_positions, describe_long_samples, longest_row
@@ -148,11 +151,11 @@ def load_model(
     notes = _check_against_data(checked, model, request)
     with torch.no_grad():
         checked.engine.within(model, partial(check_head, adapter, model))
-    tuned, pad_note = _pad_and_tune(checked, model, request)
+    tuned, pad_note, rest_note = _pad_and_tune(checked, model, request)
     checked.engine.distribute(checked.tuning.base_model(tuned), tuned=True)
     _check_checkpoint_suffices(checked, tuned)
     _continue(checked, tuned, fill=True)
-    return tuned, (_describe_start(checked), *(base_notes or [pad_note]), *notes)
+    return tuned, (_describe_start(checked), *(base_notes or [pad_note]), rest_note, *notes)
 
 
 def _load_options(checked: CheckedRun, request: LoadRequest) -> dict[str, Any]:
@@ -263,12 +266,14 @@ def outline_model(checked: CheckedRun) -> tuple[nn.Module, tuple[str, ...]]:
     notes = _check_against_data(checked, model, request)
     # Called for what it refuses: a dry run should refuse that, too.
     checked.tuning.load_options(checked.precision.arithmetic)
-    tuned, pad_note = _pad_and_tune(checked, model, request)
+    tuned, pad_note, rest_note = _pad_and_tune(checked, model, request)
     _continue(checked, tuned, fill=False)
-    return tuned, (_describe_start(checked), pad_note, *notes)
+    return tuned, (_describe_start(checked), pad_note, rest_note, *notes)
 
 
-def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequest) -> tuple[nn.Module, str]:
+def _pad_and_tune(
+    checked: CheckedRun, model: PreTrainedModel, request: LoadRequest
+) -> tuple[nn.Module, str, str]:
     adapter, tokenizer, tuning = checked.adapter, checked.tokenizer, checked.tuning
     may_grow = not tuning.saves_adapter or request.init == "random" or adapter.converts(request.config)
     trained_ids = turn_end_ids(checked.chat, tokenizer)
@@ -276,8 +281,9 @@ def _pad_and_tune(checked: CheckedRun, model: PreTrainedModel, request: LoadRequ
     recompute_activations(model, checked.spec.training.gradient_checkpointing)
     seed_generators(checked.spec.seed)  # what a tuning draws does not depend on how the model was loaded
     tuned = tuning.apply(model, adapter)
-    adapter.head(tuning.base_model(tuned))  # called for what it refuses: a head that the tuning has changed
-    return tuned, pad_note
+    base = tuning.base_model(tuned)
+    adapter.head(base)  # called for what it refuses: a head that the tuning has changed
+    return tuned, pad_note, freeze_other_parts(base)
 
 
 def turn_end_ids(chat: ChatFormat | None, tokenizer: PreTrainedTokenizerBase) -> set[int]:
@@ -297,8 +303,8 @@ def base_request(checked: CheckedRun) -> LoadRequest:
     dtype = precision.arithmetic if tuning.freezes_base else precision.weights
     request = _load_request(checked.model, checked.model_config, dtype)
     if request.init == "random":
-        from_tokenizer = _config_from_tokenizer(checked.tokenizer)
-        request = replace(request, config={**from_tokenizer, **checked.model_config})
+        config = with_text_keys(checked.model_config, from_tokenizer(checked.tokenizer))
+        request = replace(request, config=config)
     return request
 
 
@@ -312,13 +318,3 @@ def _load_request(model: ModelSpec, config: JsonObject, dtype: torch.dtype) -> L
         trust_remote_code=model.trust_remote_code,
         revision=model.revision,
     )
-
-
-def _config_from_tokenizer(tokenizer: PreTrainedTokenizerBase) -> JsonObject:
-    """Config keys of a model from a random start that follow from its tokenizer."""
-    return {
-        "vocab_size": len(tokenizer),
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-        "pad_token_id": tokenizer.pad_token_id,
-    }

@@ -7,8 +7,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from mftkit import LoadRequest, MftError, load_model
-from mftkit.models import select_adapter
+from mftkit.models import check_head, select_adapter
 from mftkit.reporting.reporter import Reporter
+from mftkit.testing.tiny import from_random
+from mftkit_plugins.models.gemma import Gemma
 from mftkit_plugins.models.huggingface import HuggingFace
 from mftkit_plugins.models.llama import Llama
 from mftkit_plugins.models.qwen import Qwen
@@ -43,6 +45,8 @@ SEVEN = ["down_proj", "gate_proj", "k_proj", "o_proj", "q_proj", "up_proj", "v_p
         ("gpt_neox", "gpt-neox"),
         ("phi3", "phi"),
         ("gemma2", "gemma"),
+        ("gemma3", "gemma"),
+        ("gemma4", "gemma"),
         ("glm4", "glm"),
         ("bloom", "huggingface"),
     ],
@@ -81,6 +85,21 @@ def test_only_the_fallback_takes_a_family_that_brings_its_code() -> None:
 def test_targets_are_the_decoders_linear_layers(adapter: type[Any], family: str, targets: list[str]) -> None:
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(family, **TINY))
     assert adapter(adapter.Options()).lora_targets(model) == targets
+
+
+@pytest.mark.parametrize("family", ["gemma3", "gemma4"])
+def test_targets_of_a_composite_model_are_in_its_language_model(family: str) -> None:
+    adapter = Gemma(Gemma.Options())
+    config = next(row.config for row in adapter.families if row.config["model_type"] == family)
+    model = from_random(adapter, dict(config))
+    targets = adapter.lora_targets(model)
+    found = [
+        name
+        for name, _ in model.named_modules()
+        if any(name == target or name.endswith(f".{target}") for target in targets)
+    ]
+    assert any(name.endswith("layers.1.mlp.up_proj") for name in found)
+    assert all("language_model" in name for name in found)
 
 
 def test_targets_of_the_same_name_as_the_head_are_distinguished() -> None:
@@ -131,3 +150,21 @@ def test_the_fallback_is_reported_by_name(monkeypatch: pytest.MonkeyPatch) -> No
     assert note.startswith(
         "model.adapter: no installed adapter supports model type 'bloom'; using the fallback, huggingface"
     )
+
+
+@pytest.mark.parametrize("family", ["gemma4_text", "gemma4"])
+def test_a_second_table_of_embeddings_that_lacks_tokens_is_reported(family: str) -> None:
+    adapter = Gemma(Gemma.Options())
+    config: dict[str, Any] = dict(
+        next(r.config for r in adapter.families if r.config["model_type"] == family)
+    )
+    text = {**config.get("text_config", config), "vocab_size_per_layer_input": 100}
+    model = from_random(adapter, {**config, "text_config": text} if "text_config" in config else text)
+    told = (
+        "vocab_size_per_layer_input is 100, less than the vocabulary of 128 tokens.*; set it to at least that"
+    )
+    with pytest.raises(MftError, match=told):
+        adapter.head(model)
+    with pytest.raises(MftError, match=told):
+        check_head(adapter, model)
+    from_random(adapter, text | {"model_type": "gemma4_text", "hidden_size_per_layer_input": 0})

@@ -10,7 +10,9 @@ import torch
 from mftkit.base import tokenizer_files
 from mftkit.interfaces.component import TaskInfo
 from mftkit.interfaces.model import LoadRequest
+from mftkit.models.config import text_values, with_text_keys
 from mftkit.models.recomputation import recompute_activations
+from mftkit.models.text_part import freeze_other_parts
 from mftkit.plugins import installed, kinds
 from mftkit.reporting.reporter import Reporter
 from mftkit.training.mode_choice import choose_mode
@@ -81,20 +83,21 @@ def outline(spec: Spec, precision: Precision) -> Outline:
         model, _ = adapter.load(replace(request, load_options={}))
         recompute_activations(model, spec.training.gradient_checkpointing)
         tuned = tuning.apply(model, adapter)
+        freeze_other_parts(tuning.base_model(tuned))
     return Outline(spec, adapter, tuning, precision, mode, tuned, quantization)
 
 
 def _with_vocabulary(model: ModelSpec, config: JsonObject) -> JsonObject:
     """The config of a randomly initialized model with the size of the vocabulary that its tokenizer will have."""
-    if model.init != "random" or "vocab_size" in config:
+    if model.init != "random" or "vocab_size" in text_values(config):
         return config
     tokenizer = model.tokenizer
     if tokenizer is not None and not isinstance(tokenizer, str):
-        return {**config, "vocab_size": tokenizer.train_bpe}
+        return with_text_keys(config, {"vocab_size": tokenizer.train_bpe})
     loaded = tokenizer_files.load_tokenizer(tokenizer) if tokenizer else None
     if loaded is None:
         raise MftError(
             "model.config.vocab_size: required for a plan, because the tokenizer is not here; set it to the number "
             "of tokens"
         )
-    return {**config, "vocab_size": len(loaded)}
+    return with_text_keys(config, {"vocab_size": len(loaded)})

@@ -33,7 +33,7 @@ class CompiledLayers:
         Args:
             layers: of one model, in the order of its forward pass.
             shapes: the most shapes of batches.
-            warn: called once if there are more graphs than these shapes explain.
+            warn: called once if there are more graphs than these shapes explain, or none at all.
         """
         self.graphs = 0
         """Graphs compiled so far; the backward pass of a graph is part of it."""
@@ -70,6 +70,7 @@ class CompiledLayers:
             self._calls_of_first += 1
             if self._calls_of_first == 2:
                 self._graphs_of_shape = max(1, self.graphs)
+                self._check_first(layer)
         self._gradient_modes.add(is_grad_enabled())
         before = _graphs_in_process()
         # Not for the whole process: other code in it keeps its settings.
@@ -88,6 +89,14 @@ class CompiledLayers:
                 ) from error
         self._count(_graphs_in_process() - before)
         return outputs
+
+    def _check_first(self, layer: nn.Module) -> None:
+        """Warn if the first micro-batch made no graph: torch runs code uncompiled that it is told not to trace."""
+        if not self.graphs:
+            self._warn(
+                f"training.compile: torch.compile made no graph of {type(layer).__name__}, so the layers run "
+                "uncompiled; set training.compile to false, which also ends the padding to few lengths"
+            )
 
     def _count(self, graphs: int) -> None:
         if not graphs:

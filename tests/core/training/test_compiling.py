@@ -134,6 +134,21 @@ def test_evaluation_runs_the_layers_as_they_are() -> None:
     assert list(model.state_dict()) == list(layers().state_dict())
 
 
+def test_layers_without_a_graph_are_reported_once() -> None:
+    class Untraced(Layer):
+        @torch.compiler.disable  # type: ignore[untyped-decorator]
+        def forward(self, x: torch.Tensor) -> Any:
+            return super().forward(x)
+
+    warned: list[str] = []
+    model = torch.nn.Sequential(Untraced(), Untraced())
+    CompiledLayers(list(model), 1, warned.append)
+    for _ in range(3):
+        model(torch.rand(3, 8, requires_grad=True))
+    (message,) = warned
+    assert "made no graph of Untraced, so the layers run uncompiled" in message
+
+
 def test_a_layer_that_cannot_be_traced_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_graph: object, _inputs: object) -> Any:
         raise RuntimeError("no kernel for this")

@@ -31,7 +31,7 @@ def register_model_adapters(register: Register) -> None:
     register("deepseek-v4", f"{here}.deepseek_v4:DeepSeekV4", summary="DeepSeek-V4")
     register("gpt-neox", f"{here}.gpt_neox:GPTNeoX", summary="GPT-NeoX, Pythia, CodeFuse-13B")
     register("phi", f"{here}.phi:Phi", summary="Phi 1 to 4")
-    register("gemma", f"{here}.gemma:Gemma", summary="Gemma 1 to 4, text only")
+    register("gemma", f"{here}.gemma:Gemma", summary="Gemma 1 to 4, on text")
     register("glm", f"{here}.glm:GLM", summary="GLM-4 to 4.7, with and without experts")
     register("granite", f"{here}.granite:Granite", summary="Granite 3 and 4, with and without experts")
     register("gpt-oss", f"{here}.gpt_oss:GptOss", summary="gpt-oss")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def collector_paused() -> Iterator[None]:
     """Import without passes of the garbage collector, which go over all that was imported and find nothing.
 
-    A sixth of the time of importing torch and transformers. Afterwards these objects, which stay until the process
+    An eighth of the time of importing torch and transformers. Afterwards these objects, which stay until the process
     ends, are kept out of all later passes.
     """
     enabled, before = gc.isenabled(), len(sys.modules)

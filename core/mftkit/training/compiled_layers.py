@@ -91,7 +91,7 @@ class CompiledLayers:
         return outputs
 
     def _check_first(self, layer: nn.Module) -> None:
-        """Warn if the first micro-batch made no graph: torch runs code uncompiled that it is told not to trace."""
+        """Warn if the first micro-batch made no graph: code that is marked as not to be traced runs uncompiled."""
         if not self.graphs:
             self._warn(
                 f"training.compile: torch.compile made no graph of {type(layer).__name__}, so the layers run "
